@@ -1,0 +1,88 @@
+# Everything below sets itself up: Python >= 3.11 and make are enough.
+#
+#   PYTHON=python3.12 make test     use this Python instead of the first suitable one
+#   WORKERS=8 make test             test processes side by side (default 2)
+#   HYPOTHESIS_PROFILE=thorough make test      search much longer for counter-examples
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+WORKERS ?= 2
+LOCK := requirements/dev.lock
+BIN := .venv/bin
+# A virtual environment holds absolute paths: a moved or copied checkout must make its own.
+PLACE := $(firstword $(shell pwd -P | cksum))
+READY := .venv/.ready-$(PLACE)
+LINKED := .venv/.linked-$(PLACE)
+PEERS := .venv-peers/.ready-$(PLACE)
+
+COVERAGE := $(CURDIR)/build/coverage
+PYTEST := $(BIN)/python -m pytest
+COVERED := --cov=lobproof --cov-report=
+
+.PHONY: help demo test test-faults lint format bench lock setup clean
+
+help: ## this list
+	@echo 'make TARGET, where TARGET is one of'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+demo: setup ## the whole chain on a simulated exchange, ending with a report to open (about a minute)
+	@$(BIN)/lobproof demo
+
+# Coverage is measured without the recordings, so that it is the same for everybody.
+test: setup ## all tests but the slow ones, kernels as plain Python too, and the coverage check
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@echo '== 1/4 tests, kernels compiled'
+	@COVERAGE_FILE=$(COVERAGE)/compiled $(PYTEST) -n $(WORKERS) --dist loadfile \
+		-m 'not slow and not real' $(COVERED)
+	@echo '== 2/4 tests of kernels, the kernels run as plain Python'
+	@COVERAGE_FILE=$(COVERAGE)/plain NUMBA_DISABLE_JIT=1 $(PYTEST) -n $(WORKERS) --dist loadfile \
+		-m 'kernels and not slow and not real' $(COVERED)
+	@echo '== 3/4 tests on the recordings'
+	@$(PYTEST) -n $(WORKERS) --dist loadfile -m 'real and not slow'
+	@echo '== 4/4 branch coverage of src, at least 90 %'
+	@cd build/coverage && $(CURDIR)/$(BIN)/python -m coverage combine --quiet \
+		--rcfile=$(CURDIR)/pyproject.toml --data-file=$(COVERAGE)/all compiled plain
+	@$(BIN)/python -m coverage report --data-file=$(COVERAGE)/all --fail-under=90
+	@echo 'make test: all tests passed, and enough of src is covered.'
+
+test-faults: setup ## slow tests: kills, drops, load (minutes)
+	@$(PYTEST) -n $(WORKERS) --dist load -m slow
+
+lint: setup ## ruff, mypy, import-linter, and no addresses or machine paths in any file
+	@echo '== ruff' && $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo '== mypy' && $(BIN)/mypy
+	@echo '== import-linter' && $(BIN)/lint-imports
+	@echo '== files' && $(BIN)/python tools/check_files.py
+	@echo 'make lint: nothing to complain about.'
+
+format: setup ## let ruff put the sources into shape
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: setup $(PEERS) ## kernels and the whole path beside peers; writes benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks --peers .venv-peers/bin/python
+
+lock: setup ## resolve the dependencies anew and pin them with hashes
+	@sh tools/lock.sh $(LOCK)
+
+setup: $(LINKED) ## only make the virtual environment
+	@:
+
+$(READY): $(LOCK) tools/setup.sh
+	@sh tools/setup.sh .venv $(LOCK)
+	@touch $@
+
+$(LINKED): pyproject.toml $(READY)
+	@$(BIN)/python -m pip --disable-pip-version-check install -qq \
+		--no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(PEERS): benchmarks/peers.txt tools/setup.sh
+	@sh tools/setup.sh .venv-peers benchmarks/peers.txt
+	@touch $@
+
+clean: ## remove what make has made: environments, caches, builds
+	rm -rf .venv .venv-peers build dist .coverage .hypothesis .pytest_cache .mypy_cache \
+		.ruff_cache .import_linter_cache
+	find src tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,3 @@
+"""lobproof: order books that can be trusted."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,221 @@
+"""``OrderBook``: the kernels' book for Python, with checks; saving and loading of a book."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lobproof.book import kernels
+from lobproof.book.layout_kernels import MAX_PRICE, TICK, TICKS, Book, new_book
+from lobproof.errors import GridError, InputError
+from lobproof.instruments import Instrument
+from lobproof.schema import Int8, Int64, Side
+
+WINDOW_TICKS = 1 << 18
+"""Length of a side's dense window: 4 MiB for both sides, of which a book touches a small part."""
+
+
+class Touches(NamedTuple):
+    """Best bid and ask after each row of a batch; zeros where a side was empty."""
+
+    bid: Int64
+    bid_size: Int64
+    ask: Int64
+    ask_size: Int64
+
+
+def save_book(book: Book) -> dict[str, Int64]:
+    """Levels and trust as arrays, 16 bytes a level; :func:`load_book` makes an equal book."""
+    about = [int(book[TICK]), int(book[TICKS])]
+    saved = {}
+    for side in (Side.BID, Side.ASK):
+        prices, sizes = side_levels(book, side)
+        saved[f"{side.name.lower()}_prices"] = prices
+        saved[f"{side.name.lower()}_sizes"] = sizes
+        about += [kernels.trust(book, side), kernels.trusted_to(book, side)]
+    saved["about"] = np.array(about, np.int64)
+    return saved
+
+
+def load_book(saved: dict[str, Int64]) -> Book:
+    """A book equal to the one that was saved."""
+    tick, window_ticks, *trust = saved["about"].tolist()
+    book = new_book(window_ticks, tick)
+    for side in (Side.BID, Side.ASK):
+        prices, sizes = (saved[f"{side.name.lower()}_{field}"] for field in ("prices", "sizes"))
+        book = _applied(book, np.full(len(prices), side, np.int8), prices, sizes)[0]
+        kernels.set_trust(book, side, *trust[2 * side - 2 : 2 * side])
+    return book
+
+
+def side_levels(book: Book, side: int) -> tuple[Int64, Int64]:
+    """Prices and sizes of all levels of a side, best first."""
+    prices = np.empty(kernels.side_count(book, side), np.int64)
+    sizes = np.empty_like(prices)
+    kernels.dump_side(book, side, prices, sizes)
+    return prices, sizes
+
+
+def _applied(book: Book, side: Int8, price: Int64, size: Int64) -> tuple[Book, Touches]:
+    """Apply rows that were checked."""
+    book = kernels.ensure_far_capacity(book, len(side))
+    touches = Touches(*(np.empty(len(side), np.int64) for _ in Touches._fields))
+    kernels.apply_rows(book, side, price, size, *touches)
+    return book, touches
+
+
+class OrderBook:
+    """A full-depth book of one instrument. Prices and sizes are counts on its decimal grid.
+
+    See :mod:`lobproof.book.reference` for what each operation means.
+
+    Parameters
+    ----------
+    tick
+        The instrument, or its tick in counts: it sets where levels are fast, not where they may
+        be.
+    window_ticks
+        Length of the dense window of each side, a power of two.
+    """
+
+    def __init__(self, tick: Instrument | int = 1, *, window_ticks: int = WINDOW_TICKS) -> None:
+        counts = tick if isinstance(tick, int) else tick.tick
+        self._book = new_book(window_ticks, counts)
+
+    def apply(self, side: int, price: int, size: int) -> int:
+        """Set a level's size, 0 removes it; returns the size that it had."""
+        _check(np.array([side]), np.array([price]), np.array([size]))
+        self._book = kernels.ensure_far_capacity(self._book, 1)
+        return int(kernels.apply_level(self._book, side, price, size))
+
+    def apply_batch(self, side: ArrayLike, price: ArrayLike, size: ArrayLike) -> Touches:
+        """Apply rows; returns the best bid and ask after each.
+
+        Raises
+        ------
+        InputError, GridError
+            A side, price or size that cannot be; the row is named and none was applied.
+        """
+        sides, prices, sizes = np.asarray(side), np.asarray(price), np.asarray(size)
+        _check(sides, prices, sizes)
+        self._book, touches = _applied(
+            self._book,
+            np.ascontiguousarray(sides, np.int8),
+            np.ascontiguousarray(prices, np.int64),
+            np.ascontiguousarray(sizes, np.int64),
+        )
+        return touches
+
+    def snapshot(self, side: int, levels: Iterable[tuple[int, int]], *, complete: bool) -> None:
+        """Apply a snapshot of one side, in any order; without levels it says nothing."""
+        listed = np.array(list(levels), np.int64).reshape(-1, 2)
+        if len(listed) == 0:
+            return
+        prices = listed[:, 0]
+        sides = np.full(len(prices), side, np.int8)
+        _check(sides, prices, listed[:, 1])
+        worst = int(prices.min() if side == Side.BID else prices.max())
+        beyond = 1 if side == Side.BID else MAX_PRICE
+        self.clear_range(side, beyond if complete else worst)
+        self.apply_batch(sides, prices, listed[:, 1])
+        kernels.extend_trust(self._book, side, worst, complete)
+
+    def clear(self) -> None:
+        """Remove every level and all trust."""
+        kernels.clear_book(self._book)
+
+    def clear_range(self, side: int, worst_price: int) -> None:
+        """Remove the levels from the touch to ``worst_price`` inclusive."""
+        kernels.clear_side_range(self._book, side, worst_price)
+
+    def levels(self, side: int) -> list[tuple[int, int]]:
+        """All levels, best first."""
+        prices, sizes = side_levels(self._book, side)
+        return list(zip(prices.tolist(), sizes.tolist(), strict=True))
+
+    def bids(self, n: int = 20) -> list[tuple[int, int]]:
+        """The best ``n`` bids."""
+        return self._top(Side.BID, n)
+
+    def asks(self, n: int = 20) -> list[tuple[int, int]]:
+        """The best ``n`` asks."""
+        return self._top(Side.ASK, n)
+
+    @property
+    def best_bid(self) -> tuple[int, int]:
+        """Price and size, zeros where there is none."""
+        return self._best(Side.BID)
+
+    @property
+    def best_ask(self) -> tuple[int, int]:
+        """Price and size, zeros where there is none."""
+        return self._best(Side.ASK)
+
+    @property
+    def crossed(self) -> bool:
+        """Whether both sides have levels and the best bid is at or above the best ask."""
+        return bool(kernels.crossed(self._book))
+
+    def count(self, side: int) -> int:
+        """Levels of the side."""
+        return int(kernels.side_count(self._book, side))
+
+    def size_at(self, side: int, price: int) -> int:
+        """Size of the level, 0 where there is none."""
+        return int(kernels.level_size(self._book, side, price))
+
+    def trust(self, side: int) -> tuple[int, int]:
+        """Kind of trust, and the far end of the range (0 unless ``RANGE``)."""
+        return int(kernels.trust(self._book, side)), int(kernels.trusted_to(self._book, side))
+
+    def set_trust(self, side: int, kind: int, price: int = 0) -> None:
+        """Set the kind of trust, and the far end of a range."""
+        kernels.set_trust(self._book, side, kind, price)
+
+    def extend_trust(self, side: int, price: int, complete: bool) -> None:
+        """Note that a snapshot listed the side from the touch to ``price``, or all of it."""
+        kernels.extend_trust(self._book, side, price, complete)
+
+    def trusted_slots(self, side: int, n: int = 20) -> int:
+        """How many of the leading ``n`` slots are known right; none while the book is crossed."""
+        prices, sizes = np.empty(n, np.int64), np.empty(n, np.int64)
+        count = kernels.top(self._book, side, n, prices, sizes)
+        return int(kernels.trusted_slots(self._book, side, prices, count, n))
+
+    def save(self) -> dict[str, Int64]:
+        """Levels and trust as arrays, 16 bytes a level; :meth:`load` makes an equal book."""
+        return save_book(self._book)
+
+    @classmethod
+    def load(cls, saved: dict[str, Int64]) -> Self:
+        """A book equal to the one that was saved."""
+        book = cls.__new__(cls)
+        book._book = load_book(saved)
+        return book
+
+    def _best(self, side: int) -> tuple[int, int]:
+        return int(kernels.best_price(self._book, side)), int(kernels.best_size(self._book, side))
+
+    def _top(self, side: int, n: int) -> list[tuple[int, int]]:
+        rows = np.empty((n, 2), np.int64)
+        count = kernels.top(self._book, side, n, rows[:, 0], rows[:, 1])
+        return [(price, size) for price, size in rows[:count].tolist()]
+
+
+def _check(side: Int8, price: Int64, size: Int64) -> None:
+    """Refuse what the kernels do not look at."""
+    wrong = np.flatnonzero((side != Side.BID) & (side != Side.ASK))
+    if len(wrong):
+        raise InputError(
+            f"row {wrong[0]}: side {side[wrong[0]]} is neither bid nor ask",
+            hint="a level of the book has side 1 (bid) or 2 (ask); trades do not belong here",
+        )
+    wrong = np.flatnonzero((price < 1) | (price > MAX_PRICE) | (size < 0))
+    if len(wrong):
+        raise GridError(
+            f"row {wrong[0]}: no book holds a size of {size[wrong[0]]} at {price[wrong[0]]}",
+            hint="prices are counts above 0 and below 2**62, sizes 0 or more; decode the row anew",
+        )

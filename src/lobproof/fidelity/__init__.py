@@ -1,0 +1,1 @@
+"""Proof that a reconstruction is what the market did. See ``docs/verification.md``."""

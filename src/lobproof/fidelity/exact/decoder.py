@@ -1,0 +1,322 @@
+"""The plain decoder: a golden sample's journals by Python's own ``json``, and nothing of ours.
+
+It shares no code with the decoders that reconstruct, so that an error in those shows as a
+difference: lines by ``zstd`` and ``json``, numbers from their text to ``Decimal(38, 18)`` by
+Polars, the exchange's rules as its documentation states them (drop what has ``u`` at or below the
+last one). That costs a dictionary a message: some 100,000 messages a second.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lobproof.errors import InputError
+from lobproof.fidelity.exact.ids import REPEATED, SeenIds
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+CHUNK_LINES = 1 << 16
+DECIMAL = pl.Decimal(38, 18)
+BID, ASK = 1, 2
+
+LEVELS = {
+    "u": pl.Int64,
+    "prev": pl.Int64,
+    "ts": pl.Int64,
+    "side": pl.Int8,
+    "price": DECIMAL,
+    "size": DECIMAL,
+}
+"""One row a level change, in order; a message without any is one row of side 0."""
+TRADES = {
+    "id": pl.Int64,
+    "prev": pl.Int64,
+    "ts": pl.Int64,
+    "side": pl.Int8,
+    "price": DECIMAL,
+    "size": DECIMAL,
+}
+"""``side`` is the taker's: 1 bought, 2 sold. Aggregates: ``id`` is their last one."""
+TICKERS = {
+    "u": pl.Int64,
+    "bid": DECIMAL,
+    "bid_size": DECIMAL,
+    "ask": DECIMAL,
+    "ask_size": DECIMAL,
+}
+LISTS = {"u": pl.Int64, "side": pl.Int8, "slot": pl.Int32, "price": DECIMAL, "size": DECIMAL}
+"""Levels of snapshots and partial books, best first."""
+
+_PARTIAL = re.compile(r"depth(5|10|20)(@\d+ms)?")
+_DEPTH = re.compile(r"depth(@\d+ms)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a number of lines say, in columns; frames have the columns named above.
+
+    ``snapshots`` and ``partials`` hold whole lists; ``snapshots`` a message number ``message``.
+    """
+
+    levels: pl.DataFrame
+    trades: pl.DataFrame
+    tickers: pl.DataFrame
+    partials: pl.DataFrame
+    snapshots: pl.DataFrame
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the decoder met."""
+
+    messages: int = 0
+    depth: int = 0
+    empty: int = 0  # depth messages without a level
+    repeated: int = 0  # depth messages at or below the last update id
+    repeated_trades: int = 0
+    unreadable: int = 0  # in the journal as such, or not what their stream says
+    first_unreadable: str = ""
+
+
+@dataclass(slots=True)
+class _Lists:
+    """Columns of one frame as they grow; ``price`` and ``size`` and the like are still text."""
+
+    schema: dict[str, Any]
+    columns: dict[str, list[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.columns = {name: [] for name in self.schema}
+
+    def frame(self) -> pl.DataFrame:
+        """The rows so far as a frame; starts anew."""
+        series = [
+            decimals(name, self.columns[name])
+            if kind == DECIMAL
+            else pl.Series(name, self.columns[name], kind)
+            for name, kind in self.schema.items()
+        ]
+        self.__post_init__()
+        return pl.DataFrame(series)
+
+
+class PlainDecoder:
+    """Decodes the messages of one symbol out of journal files, chunk by chunk.
+
+    Parameters
+    ----------
+    journals
+        The files in order.
+    venue_symbol
+        Messages of other symbols are left out.
+    trade_stream
+        ``trade`` or ``aggTrade``: which of the two is compared.
+    """
+
+    def __init__(self, journals: list[Path], venue_symbol: str, trade_stream: str) -> None:
+        self._journals = journals
+        self._symbol = venue_symbol
+        self._trade_stream = trade_stream
+        self._last = -1
+        self._trade_ids = SeenIds()
+        self._snapshots = 0
+        self.tally = Tally()
+        self._levels = _Lists(LEVELS)
+        self._trades = _Lists({**TRADES, "first": pl.Int64})
+        self._tickers = _Lists(TICKERS)
+        self._partials = _Lists(LISTS)
+        self._listed = _Lists({"message": pl.Int64, **LISTS})
+
+    def chunks(self, lines: int = CHUNK_LINES) -> Iterator[Chunk]:
+        """Everything, ``lines`` journal lines at a time.
+
+        Raises
+        ------
+        InputError
+            When a journal cannot be read.
+        """
+        count = 0
+        for path in self._journals:
+            try:
+                with zstd.open(path, "rb") as file:
+                    for number, line in enumerate(file, 1):
+                        self._line(line, f"{path.name} line {number}")
+                        count += 1
+                        if count == lines:
+                            yield self._chunk()
+                            count = 0
+            except (OSError, EOFError, zstd.ZstdError) as error:
+                raise InputError(
+                    f"{path} cannot be read: {error}",
+                    hint="the golden sample is damaged; import the recordings again",
+                ) from error
+        if count:
+            yield self._chunk()
+
+    def _chunk(self) -> Chunk:
+        trades = self._trades.frame()
+        first, last = trades["first"].to_numpy(), trades["id"].to_numpy()
+        kept = self._trade_ids.add(first, last) != REPEATED
+        self.tally.repeated_trades += int(np.count_nonzero(~kept))
+        return Chunk(
+            self._levels.frame(),
+            trades.drop("first").filter(pl.Series(kept, dtype=pl.Boolean)),
+            self._tickers.frame(),
+            self._partials.frame(),
+            self._listed.frame(),
+        )
+
+    def _line(self, line: bytes, place: str) -> None:
+        self.tally.messages += 1
+        try:
+            entry = json.loads(line, parse_float=str)
+            stream = entry["stream"]
+            if stream == "control":
+                return
+            if stream == "invalid":
+                raise ValueError(entry.get("reason", "invalid"))
+            name, _, what = stream.partition("@")
+            if name.upper() == self._symbol:
+                self._message(what, entry["data"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.tally.unreadable += 1
+            self.tally.first_unreadable = (
+                self.tally.first_unreadable or f"{place}: {type(error).__name__} {error}"
+            )
+
+    def _message(self, what: str, data: dict[str, Any]) -> None:
+        if what == self._trade_stream:
+            self._trade(data)
+        elif what == "bookTicker":
+            self._ticker(data)
+        elif _DEPTH.fullmatch(what):
+            self._depth(data)
+        elif what == "snapshot":
+            rows = _list_rows(data)
+            columns = self._listed.columns
+            columns["message"] += [self._snapshots] * len(rows[0])
+            for name, values in zip(LISTS, rows, strict=True):
+                columns[name] += values
+            self._snapshots += 1
+        elif _PARTIAL.fullmatch(what):
+            for name, values in zip(LISTS, _list_rows(data), strict=True):
+                self._partials.columns[name] += values
+
+    def _depth(self, data: dict[str, Any]) -> None:
+        self._check(data)
+        first, last, previous = int(data["U"]), int(data["u"]), data.get("pu")
+        bids, asks = _pairs(data["b"]), _pairs(data["a"])
+        ts = _nanoseconds(data["E"])
+        self.tally.depth += 1
+        if last <= self._last:
+            self.tally.repeated += 1
+            return
+        self._last = last
+        sides = [BID] * len(bids) + [ASK] * len(asks)
+        if not sides:
+            self.tally.empty += 1
+            sides, bids = [0], [("0", "0")]
+        rows = len(sides)
+        columns = self._levels.columns
+        columns["u"] += [last] * rows
+        columns["prev"] += [first - 1 if previous is None else int(previous)] * rows
+        columns["ts"] += [ts] * rows
+        columns["side"] += sides
+        columns["price"] += [price for price, _ in bids + asks]
+        columns["size"] += [size for _, size in bids + asks]
+
+    def _trade(self, data: dict[str, Any]) -> None:
+        self._check(data)
+        raw = self._trade_stream == "trade"
+        first, last = int(data["t" if raw else "f"]), int(data["t" if raw else "l"])
+        row = {
+            "id": last,
+            "prev": first - 1,
+            "ts": _nanoseconds(data["T"]),
+            "side": 2 if data["m"] else 1,  # the buyer made the offer: the taker sold
+            "price": _text(data["p"]),
+            "size": _text(data["q"]),
+            "first": first,
+        }
+        for name, value in row.items():
+            self._trades.columns[name].append(value)
+
+    def _ticker(self, data: dict[str, Any]) -> None:
+        self._check(data)
+        row = [int(data["u"]), *(_text(data[key]) for key in ("b", "B", "a", "A"))]
+        for values, value in zip(self._tickers.columns.values(), row, strict=True):
+            values.append(value)
+
+    def _check(self, data: dict[str, Any]) -> None:
+        if data["s"] != self._symbol:
+            raise ValueError(f"a message of {data['s']} in a stream of {self._symbol}")
+
+
+def _pairs(levels: list[Any]) -> list[tuple[str, str]]:
+    return [(_text(price), _text(size)) for price, size in levels]
+
+
+def _list_rows(data: dict[str, Any]) -> tuple[list[Any], ...]:
+    """Columns of ``LISTS`` of a snapshot or a partial book; an empty one is a row of side 0."""
+    bids, asks = _pairs(data["bids"]), _pairs(data["asks"])
+    sides = [BID] * len(bids) + [ASK] * len(asks)
+    slots = [*range(len(bids)), *range(len(asks))]
+    levels = bids + asks
+    if not levels:
+        sides, slots, levels = [0], [0], [("0", "0")]
+    update = int(data["lastUpdateId"])
+    prices, sizes = [price for price, _ in levels], [size for _, size in levels]
+    return [update] * len(levels), sides, slots, prices, sizes
+
+
+def _text(value: Any) -> str:
+    """A number's text; JSON numbers come as the text of a float or as an int."""
+    if type(value) is str and value.replace(".", "", 1).isdecimal():
+        return value
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation as error:
+        raise ValueError(f"{value!r} is no number") from error
+    if not number.is_finite() or number < 0:
+        raise ValueError(f"{value!r} is no price or size")
+    return format(number, "f")
+
+
+def _nanoseconds(value: Any) -> int:
+    """A time of the exchange, in ms or (``timeUnit=MICROSECOND``) in µs; 0 if there is none."""
+    stamp = int(value)
+    if stamp <= 0:
+        return 0
+    return stamp * (1_000_000 if stamp < 10_000_000_000_000 else 1_000)
+
+
+def decimals(name: str, texts: list[str]) -> pl.Series:
+    """Texts of plain numbers as ``Decimal(38, 18)``, exactly.
+
+    Raises
+    ------
+    InputError
+        When one does not fit.
+    """
+    series = pl.Series(name, texts, pl.String)
+    values = series.cast(DECIMAL, strict=False)
+    if values.null_count():
+        text = series.filter(values.is_null())[0]
+        raise InputError(
+            f"the golden sample holds the number {text[:60]}, which decimal(38, 18) cannot",
+            hint="is this a sample of one symbol?",
+        )
+    return values

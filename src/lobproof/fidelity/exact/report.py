@@ -1,0 +1,215 @@
+"""What `verify` says: verdicts, checks, the first divergence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+GATE_A = ("schema", "chain", "uncrossed", "grid", "order", "trade_ids", "untrusted_share")
+GATE_B = (
+    "level_changes",
+    "trades",
+    "book_ticker_same_id",
+    "book_ticker_last",
+    "snapshots",
+    "partial_depth",
+    "vendor_book",
+)
+LISTED = 100
+"""So many findings of a check are listed one by one; all are counted."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Verdict(StrEnum):
+    """Of a check, or (without ``EXACT`` and ``NOT_APPLICABLE``) of a whole report."""
+
+    EXACT = "exact"  # all that was compared is equal; counts as pass
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    NOT_APPLICABLE = "not_applicable"  # nothing to compare; shown, decides nothing
+
+
+class Class(StrEnum):
+    """Kind of a divergence."""
+
+    SEED = "seed"  # a stored snapshot is not the recorded one
+    MISSING = "missing"  # recorded, not stored
+    EXTRA = "extra"  # stored, not recorded
+    STALE = "stale"  # stored with another value
+    ORDER = "order"  # at another place, id or time
+    ROUNDING = "rounding"  # off by no more than one step of the decimal grid
+    BURST = "burst"  # a ticker's level that the next depth message names 0: no fault of the store
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A run of consecutive messages that differ; quantities are absolute, so such runs heal."""
+
+    first_id: int
+    last_id: int
+    messages: int
+    levels: int  # rows that differ
+    largest_size_difference: Decimal
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "first_id": self.first_id,
+            "last_id": self.last_id,
+            "messages": self.messages,
+            "levels": self.levels,
+            "largest_size_difference": plain(self.largest_size_difference),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """The first place where a check fails.
+
+    ``id`` is an update id or a trade id; ``event_id`` and ``dt`` locate the stored row, where
+    there is one. ``time_ns`` is the exchange's time, or ``ts_order`` of the stored row.
+    """
+
+    check: str
+    kind: Class
+    id: int | None
+    time_ns: int
+    detail: str
+    dt: str | None = None
+    event_id: int | None = None
+    missing_ids: tuple[int, int] | None = None  # first and last, of a gap
+    expected: Mapping[str, Any] | None = None
+    found: Mapping[str, Any] | None = None
+    episode: Episode | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "check": self.check,
+            "class": self.kind.value,
+            "id": self.id,
+            "time": show_time(self.time_ns),
+            "time_ns": self.time_ns,
+            "dt": self.dt,
+            "event_id": self.event_id,
+            "missing_ids": list(self.missing_ids) if self.missing_ids else None,
+            "detail": self.detail,
+            "expected": plain(self.expected),
+            "found": plain(self.found),
+            "episode": self.episode.to_dict() if self.episode else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what could be compared, what was, what is equal.
+
+    ``bound`` is the one-sided 95 % upper bound of the rate of what is not equal, None where the
+    check is no sample of anything; ``limit`` the rate that it must stay below, 0 for zero
+    tolerance.
+    """
+
+    name: str
+    verdict: Verdict
+    comparable: int = 0
+    compared: int = 0
+    equal: int = 0
+    bound: float | None = None
+    limit: float = 0.0
+    reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    first: Divergence | None = None
+
+    @property
+    def gate(self) -> str:
+        """``A`` or ``B``."""
+        return "A" if self.name in GATE_A else "B"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "name": self.name,
+            "gate": self.gate,
+            "verdict": self.verdict.value,
+            "comparable": self.comparable,
+            "compared": self.compared,
+            "equal": self.equal,
+            "bound95": self.bound,
+            "limit": self.limit,
+            "reason": self.reason,
+            "details": plain(self.details),
+            "first_divergence": self.first.to_dict() if self.first else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """The outcome of `verify`. ``coverage`` says how much of both sides was compared."""
+
+    exchange: str
+    symbol: str
+    provenance: str
+    checks: tuple[Check, ...]
+    coverage: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Fail if any check fails; inconclusive if any is, or if nothing was decided."""
+        verdicts = {check.verdict for check in self.checks}
+        if Verdict.FAIL in verdicts:
+            return Verdict.FAIL
+        if Verdict.INCONCLUSIVE in verdicts or not verdicts & {Verdict.PASS, Verdict.EXACT}:
+            return Verdict.INCONCLUSIVE
+        return Verdict.PASS
+
+    @property
+    def first_divergence(self) -> Divergence | None:
+        """The earliest by time among the failing checks; of one time, the first check's."""
+        found = [c.first for c in self.checks if c.verdict is Verdict.FAIL and c.first]
+        return min(found, key=lambda divergence: divergence.time_ns, default=None)
+
+    def check(self, name: str) -> Check:
+        """The check of that name."""
+        return next(check for check in self.checks if check.name == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        first = self.first_divergence
+        return {
+            "verdict": self.verdict.value,
+            "exchange": self.exchange,
+            "symbol": self.symbol,
+            "provenance": self.provenance,
+            "coverage": plain(self.coverage),
+            "checks": [check.to_dict() for check in self.checks],
+            "first_divergence": first.to_dict() if first else None,
+        }
+
+
+def not_applicable(name: str, reason: str, **details: Any) -> Check:
+    """A check with nothing to compare."""
+    return Check(name, Verdict.NOT_APPLICABLE, reason=reason, details=details)
+
+
+def show_time(ns: int) -> str:
+    """UTC as ISO 8601 with nanoseconds."""
+    seconds, fraction = divmod(ns, 10**9)
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+
+
+def plain(value: Any) -> Any:
+    """Values as JSON has them; decimals become text, exact and without trailing zeros."""
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value

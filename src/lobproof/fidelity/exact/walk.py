@@ -1,0 +1,111 @@
+"""The store as the checks see it: the days in question, in whole messages, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lobproof.instruments import Instrument
+from lobproof.schema import Flag, Kind, Severity
+from lobproof.store import Store
+
+BATCH_ROWS = 1 << 18
+_FEED = int(
+    Flag.GAP | Flag.TRADES | Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.RECONNECT
+)
+"""A MARK with one of these speaks of the feed; one without is an empty depth message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A symbol of a store and the days of it that are looked at, by date."""
+
+    store: Store
+    exchange: str
+    symbol: str
+    days: tuple[str, ...]
+
+    def instrument(self, dt: str) -> Instrument:
+        """The instrument of one of the days."""
+        return self.store.instrument(self.symbol, dt, exchange=self.exchange)
+
+    def table(self, name: str) -> pl.LazyFrame:
+        """One of the store's tables as it is stored, over these days."""
+        read = getattr(self.store, name)
+        frame: pl.LazyFrame = read(self.symbol, exchange=self.exchange, raw=True)
+        return frame.drop("exchange", "symbol").filter(pl.col("dt").is_in(self.days))
+
+    def events(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """Events in stored order, in frames of whole messages."""
+        frame = self.table("events")
+        names = ["dt", "event_id", "flags", *columns] if columns else None
+        held: list[pl.DataFrame] = []
+        for batch in (frame.select(names) if names else frame).collect_batches(
+            chunk_size=BATCH_ROWS, maintain_order=True
+        ):
+            ends = batch.select(((pl.col("flags") & int(Flag.LAST)) != 0).arg_true()).to_series()
+            if not len(ends):
+                held.append(batch)
+                continue
+            stop = int(ends[-1]) + 1
+            yield pl.concat([*held, batch.head(stop)])
+            held = [batch.slice(stop)] if stop < batch.height else []
+        if held:
+            yield pl.concat(held)
+
+    def states(self) -> Iterator[pl.DataFrame]:
+        """States in stored order."""
+        yield from self.table("states").collect_batches(
+            chunk_size=BATCH_ROWS >> 2, maintain_order=True
+        )
+
+    def doubts(self) -> pl.DataFrame:
+        """Findings that put the touch in doubt: dt, first_event_id, last_event_id, times."""
+        return (
+            self.table("quality")
+            .filter(pl.col("severity") >= int(Severity.DOUBT))
+            .select("dt", "first_event_id", "last_event_id", "first_ts", "last_ts")
+            .collect()
+        )
+
+
+def depth_rows() -> pl.Expr:
+    """Rows of depth messages: level changes, and the one row of an empty message."""
+    empty = (pl.col("kind") == int(Kind.MARK)) & ((pl.col("flags") & _FEED) == 0)
+    return (pl.col("kind") == int(Kind.DELTA)) | (empty & (pl.col("sequence") >= 0))
+
+
+def book_gaps() -> pl.Expr:
+    """Marks that say that depth messages are missing."""
+    flags = pl.col("flags") & int(Flag.GAP | Flag.TRADES)
+    return (pl.col("kind") == int(Kind.MARK)) & (flags == int(Flag.GAP))
+
+
+def last_rows() -> pl.Expr:
+    """Last rows of messages."""
+    return (pl.col("flags") & int(Flag.LAST)) != 0
+
+
+def adjacent(before: str, after: str) -> bool:
+    """Whether a day follows on another one, or is the same."""
+    return 0 <= (date.fromisoformat(after) - date.fromisoformat(before)).days <= 1
+
+
+def inside(frame: pl.DataFrame, intervals: pl.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row's ``dt, event_id`` lies in one of the closed intervals of `doubts`."""
+    found = np.zeros(frame.height, np.bool_)
+    if not intervals.height or not frame.height:
+        return found
+    ids = frame["event_id"].to_numpy()
+    for (dt,), rows in intervals.sort("first_event_id").group_by("dt", maintain_order=True):
+        starts = rows["first_event_id"].to_numpy()
+        ends = np.maximum.accumulate(rows["last_event_id"].to_numpy())
+        before = np.searchsorted(starts, ids, "right") - 1
+        covered = (before >= 0) & (ends[np.maximum(before, 0)] >= ids)
+        found |= covered & (frame["dt"] == dt).to_numpy()
+    return found

@@ -1,0 +1,48 @@
+"""The one way to compile a kernel: ``@kernel``, with a disk cache that follows the sources.
+
+numba invalidates a cached function when *its own file* changes, not when a function that it
+calls in another file does: a stale caller is silently wrong. So the cache folder is named by a
+hash over every module of kernels; any change to any of them starts a new folder. By rule, kernels
+live only in modules whose name ends in ``kernels``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TypeVar, cast
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@cache
+def cache_folder() -> Path:
+    """Folder of compiled kernels: ``NUMBA_CACHE_DIR`` or the user's cache, keyed by the sources' hash."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in [Path(__file__), *sorted(_PACKAGE.rglob("*kernels.py"))]:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    base = os.environ.get("NUMBA_CACHE_DIR")
+    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    return root / "lobproof" / "kernels" / digest.hexdigest()[:16]
+
+
+def kernel(function: F) -> F:
+    """Compile ``function`` lazily with numba (``nogil``, cached on disk under :func:`cache_folder`).
+
+    ``kernel(f).py_func`` is the plain Python twin; with ``NUMBA_DISABLE_JIT=1`` it is what runs.
+    """
+    previous = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_folder())
+    try:
+        return cast(F, numba.njit(function, nogil=True, cache=True))
+    except RuntimeError:  # no folder to write to: compile afresh in each process
+        return cast(F, numba.njit(function, nogil=True))
+    finally:
+        numba.config.CACHE_DIR = previous

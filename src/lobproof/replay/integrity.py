@@ -1,0 +1,132 @@
+"""The chain audit: gaps, repeats and late messages of a stream become rows and flags.
+
+Nothing is dropped: a gap becomes a MARK row with ``GAP`` right before the message that reveals
+it, its ``prev_sequence`` the last id before the gap and its ``sequence`` the last missing id; a
+repeated or late depth message becomes a MARK row that says so, since applying it would move the
+book back; a snapshot that cannot be one (crossed, unsorted, sizes that are not positive) becomes
+a MARK with ``INVALID``. A snapshot that restores trust opens with a CLEAR row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lobproof.replay.integrity_kernels import (
+    V_COLLAPSE,
+    V_FLAGS,
+    V_GAP_FLAGS,
+    V_GAP_FROM,
+    V_GAP_TO,
+    VERDICT,
+    assemble,
+    judge_book,
+    judge_trades,
+    message_ends,
+    new_book_state,
+    new_trade_state,
+)
+from lobproof.schema import EventBatch, Flag, Int64, Kind, Side
+
+_GAP_ROW, _CLEAR_ROW, _COLLAPSED_ROW = 1, 2, 3
+
+
+def message_bounds(batch: EventBatch) -> Int64:
+    """Index one past the last row of each message of ``batch``."""
+    ends = np.empty(len(batch), np.int64)
+    return ends[: message_ends(batch.flags, ends)]
+
+
+class _Audit:
+    """Shared half of the two audits: judge, and rewrite the batch only where a verdict asks."""
+
+    def __init__(self, state: Int64, mark_flags: Flag) -> None:
+        self._state = state
+        self._mark_flags = int(mark_flags)
+
+    def save(self) -> dict[str, Int64]:
+        """State as arrays; :meth:`load` of it continues exactly here."""
+        return {"state": self._state.copy()}
+
+    def load(self, saved: dict[str, Int64]) -> None:
+        """Continue from what :meth:`save` returned."""
+        self._state[:] = saved["state"]
+
+    def _rewrite(
+        self, batch: EventBatch, ends: Int64, judge: Callable[[Int64], int]
+    ) -> EventBatch:
+        verdicts = np.zeros((len(ends), VERDICT), np.int64)
+        if judge(verdicts) == 0:
+            return batch
+        room = len(batch) + 2 * len(ends)
+        source = np.empty(room, np.int64)
+        role = np.empty(room, np.int8)
+        message = np.empty(room, np.int64)
+        rows = assemble(ends, verdicts, source, role, message)
+        source, role, message = source[:rows], role[:rows], message[:rows]
+        out = batch.take(source)
+        verdict = verdicts[message]
+        own = role == 0
+        out.flags[own] |= verdict[own, V_FLAGS].astype(np.int32)
+
+        added = ~own
+        out.kind[added] = int(Kind.MARK)
+        out.side[added] = int(Side.NONE)
+        out.price[added] = 0
+        out.size[added] = 0
+        gap = role == _GAP_ROW
+        out.sequence[gap] = verdict[gap, V_GAP_TO]
+        out.prev_sequence[gap] = verdict[gap, V_GAP_FROM]
+        out.flags[gap] = verdict[gap, V_GAP_FLAGS].astype(np.int32) | int(Flag.GAP | Flag.LAST)
+        collapsed = role == _COLLAPSED_ROW
+        out.flags[collapsed] = verdict[collapsed, V_COLLAPSE].astype(np.int32) | int(Flag.LAST)
+        out.flags[gap | collapsed] |= self._mark_flags
+        clear = role == _CLEAR_ROW
+        out.kind[clear] = int(Kind.CLEAR)
+        out.flags[clear] = verdict[clear, V_FLAGS].astype(np.int32)
+        return out
+
+
+class BookAudit(_Audit):
+    """Chain audit of the book stream of one symbol."""
+
+    def __init__(self) -> None:
+        super().__init__(new_book_state(), Flag(0))
+
+    def process(self, batch: EventBatch) -> EventBatch:
+        """The judged rows of ``batch`` (whole messages, in the source's order)."""
+        ends = message_bounds(batch)
+        return self._rewrite(
+            batch,
+            ends,
+            lambda verdicts: judge_book(
+                self._state,
+                ends,
+                batch.kind,
+                batch.side,
+                batch.price,
+                batch.size,
+                batch.sequence,
+                batch.prev_sequence,
+                verdicts,
+            ),
+        )
+
+
+class TradeAudit(_Audit):
+    """Id audit of the trade stream of one symbol. Its marks carry ``Flag.TRADES``."""
+
+    def __init__(self) -> None:
+        super().__init__(new_trade_state(), Flag.TRADES)
+
+    def process(self, batch: EventBatch) -> EventBatch:
+        """The judged rows of ``batch`` (one row a trade, in the source's order)."""
+        ends = np.arange(1, len(batch) + 1, dtype=np.int64)
+        return self._rewrite(
+            batch,
+            ends,
+            lambda verdicts: judge_trades(
+                self._state, batch.sequence, batch.prev_sequence, verdicts
+            ),
+        )

@@ -1,0 +1,33 @@
+"""Names, types and codes of everything that is stored. Imports nothing above it but ``errors``."""
+
+from lobproof.schema.batch import EventBatch, Int8, Int32, Int64, StateBatch
+from lobproof.schema.codes import (
+    EVERYTHING,
+    LEVELS,
+    PRICE_SCALE,
+    RANGE,
+    UNTRUSTED,
+    Finding,
+    Flag,
+    Kind,
+    Severity,
+    Side,
+)
+
+__all__ = [
+    "EVERYTHING",
+    "LEVELS",
+    "PRICE_SCALE",
+    "RANGE",
+    "UNTRUSTED",
+    "EventBatch",
+    "Finding",
+    "Flag",
+    "Int32",
+    "Int64",
+    "Int8",
+    "Kind",
+    "Severity",
+    "Side",
+    "StateBatch",
+]

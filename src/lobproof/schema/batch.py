@@ -1,0 +1,107 @@
+"""``EventBatch``: the one currency between a source and a sink, and ``StateBatch`` beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobproof.schema.codes import LEVELS
+
+Int64 = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+Int8 = NDArray[np.int8]
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Columns of equal length; slices are views."""
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    def slice(self, start: int, stop: int) -> Self:
+        """Rows ``start`` (inclusive) to ``stop`` (exclusive), as views."""
+        return type(self)(*(getattr(self, f.name)[start:stop] for f in fields(self)))
+
+    def take(self, index: NDArray[np.intp]) -> Self:
+        """The rows at ``index``, in that order, as copies."""
+        return type(self)(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def copy(self) -> Self:
+        """A deep copy."""
+        return type(self)(*(getattr(self, f.name).copy() for f in fields(self)))
+
+    @classmethod
+    def concat(cls, batches: Sequence[Self]) -> Self:
+        """The rows of ``batches`` one after the other, copied; at least one batch is needed."""
+        if len(batches) == 1:
+            return batches[0]
+        return cls(*(np.concatenate([getattr(b, f.name) for b in batches]) for f in fields(cls)))
+
+
+@dataclass(slots=True)
+class EventBatch(_Columns):
+    """One row per level change, trade or snapshot level; whole messages only.
+
+    Prices and sizes are int64 counts on the instrument's decimal grid. Times are int64
+    nanoseconds since the epoch; 0 is missing. ``ts_order`` is 0 until the merge sets it.
+    The last row of each message carries ``Flag.LAST``.
+    """
+
+    ts_order: Int64
+    ts_event: Int64
+    ts_recv: Int64
+    sequence: Int64
+    prev_sequence: Int64
+    kind: Int8
+    side: Int8
+    price: Int64
+    size: Int64
+    flags: Int32
+
+    @classmethod
+    def empty(cls, rows: int = 0) -> EventBatch:
+        """A batch of ``rows`` zeroed rows."""
+        wide = [np.zeros(rows, np.int64) for _ in range(5)]
+        return cls(
+            *wide,
+            np.zeros(rows, np.int8),
+            np.zeros(rows, np.int8),
+            np.zeros(rows, np.int64),
+            np.zeros(rows, np.int64),
+            np.zeros(rows, np.int32),
+        )
+
+
+@dataclass(slots=True)
+class StateBatch(_Columns):
+    """One row per book message end.
+
+    ``levels`` is (rows, 4 * 20) int64 on the decimal grid, in the order bid price and size of
+    level 0 … 19, then ask price and size of level 0 … 19; an empty slot is 0, 0.
+    ``bid_trusted`` and ``ask_trusted`` count the leading slots that are known to be right.
+    """
+
+    event_id: Int64
+    ts_order: Int64
+    ts_event: Int64
+    sequence: Int64
+    levels: Int64
+    bid_trusted: Int8
+    ask_trusted: Int8
+    flags: Int32
+
+    @classmethod
+    def empty(cls, rows: int = 0) -> StateBatch:
+        """A batch of ``rows`` zeroed rows."""
+        return cls(
+            *(np.zeros(rows, np.int64) for _ in range(4)),
+            np.zeros((rows, 4 * LEVELS), np.int64),
+            np.zeros(rows, np.int8),
+            np.zeros(rows, np.int8),
+            np.zeros(rows, np.int32),
+        )

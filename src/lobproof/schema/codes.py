@@ -1,0 +1,86 @@
+"""Codes of the stored tables: kinds, sides, flags, findings. The only place where they are named."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+
+class Kind(IntEnum):
+    """What a row of ``events`` is."""
+
+    TRADE = 1
+    DELTA = 2  # a level's new absolute size; 0 removes it
+    SNAPSHOT = 3  # a level as a snapshot lists it
+    CLEAR = 4  # the book is unknown from here
+    MARK = 5  # no level: an empty message, a gap, a reconnect; the flags say what
+
+
+class Side(IntEnum):
+    """Side of the book, or the taker's side of a trade."""
+
+    NONE = 0
+    BID = 1
+    ASK = 2
+
+    # a trade's taker
+    BUY = 1
+    SELL = 2
+
+
+class Flag(IntFlag):
+    """What was known at that event. Stored as int32."""
+
+    LAST = 1 << 0  # end of a message
+    GAP = 1 << 1  # messages are missing right before this one
+    RESYNC = 1 << 2  # a snapshot that restored trust, or a gap that a snapshot bridged
+    DOUBTFUL = 1 << 3  # the touch is not trusted after this event
+    CROSSED = 1 << 4  # best bid at or above best ask after this message
+    BAD_TS = 1 << 5  # the exchange's time is missing or out of range; ts_order is a substitute
+    OFF_TICK = 1 << 6
+    OFF_LOT = 1 << 7
+    DUPLICATE = 1 << 8  # a message that was already applied; recorded, not applied again
+    OUT_OF_ORDER = 1 << 9  # a message older than what was applied; recorded, not applied
+    COMPLETE = 1 << 10  # a snapshot row of a side that is listed whole
+    DRIFT = 1 << 11  # a snapshot that contradicts the rebuilt book
+    TRADES = 1 << 12  # this mark speaks of the trade stream, not of the book
+    INVALID = 1 << 13  # stands for input that could not be read
+    RECONNECT = 1 << 14  # the recorder's connection or file ended here
+
+
+class Finding(IntEnum):
+    """Code of a row of ``quality``."""
+
+    UNSEEDED = 1  # no snapshot yet: nothing of the book is known to be complete
+    GAP = 2  # book messages missing; until the next anchor
+    TRADE_GAP = 3  # trade ids missing
+    CROSSED = 4
+    DRIFT = 5  # a snapshot contradicts the book; reaches back to the last row that agreed
+    TOUCH_BEYOND_RANGE = 6  # the market left the range that the snapshots cover
+    DUPLICATE = 7
+    OUT_OF_ORDER = 8
+    BAD_TS = 9
+    OFF_TICK = 10
+    OFF_LOT = 11
+    INVALID_INPUT = 12
+    TRUNCATED_INPUT = 13
+    TRADE_UNCONFIRMED = 14  # a trade whose level the next two depth messages do not name
+
+
+class Severity(IntEnum):
+    """How a finding bears on the rows that it covers."""
+
+    INFO = 1  # normal for the venue; counted
+    WARNING = 2  # worth a look; the book stands
+    DOUBT = 3  # the touch is not to be trusted: ``trusted()`` leaves these rows out
+
+
+LEVELS = 20
+"""Levels a side in ``states``."""
+
+UNTRUSTED = 0
+RANGE = 1
+EVERYTHING = 2
+"""``trust`` of a side: nothing, down to a price, or the whole side."""
+
+PRICE_SCALE = 18
+"""Decimal digits of a stored price or size: decimal128(38, 18)."""

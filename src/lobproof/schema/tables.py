@@ -1,0 +1,193 @@
+"""The stored tables: Arrow schemas and how each column is encoded. See ``docs/tables.md``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from lobproof.schema.codes import LEVELS, PRICE_SCALE
+
+FORMAT_VERSION = 1
+"""Raised whenever the same input would give other content."""
+
+PARTITION_COLUMNS = ("exchange", "symbol", "dt")
+PART_ROWS = 1 << 22
+"""An events part closes at the first message end at or after this many rows."""
+EVENT_GROUP_ROWS = 1 << 18
+STATE_GROUP_ROWS = 1 << 16
+
+DECIMAL = pa.decimal128(38, PRICE_SCALE)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A stored table: its Arrow schema (partition columns apart) and its Parquet settings."""
+
+    name: str
+    schema: pa.Schema
+    group_rows: int
+    dictionary: tuple[str, ...] = ()
+    delta_packed: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ()
+
+
+def _schema(*columns: tuple[str, pa.DataType]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns])
+
+
+STATE_LEVEL_COLUMNS = tuple(
+    f"{side}_{level}_{field}"
+    for side in ("bid", "ask")
+    for level in range(LEVELS)
+    for field in ("price", "size")
+)
+
+EVENTS = Table(
+    "events",
+    _schema(
+        ("event_id", pa.int64()),
+        ("ts_order", pa.int64()),
+        ("ts_event", pa.int64()),
+        ("ts_recv", pa.int64()),
+        ("sequence", pa.int64()),
+        ("prev_sequence", pa.int64()),
+        ("kind", pa.int8()),
+        ("side", pa.int8()),
+        ("price", DECIMAL),
+        ("size", DECIMAL),
+        ("flags", pa.int32()),
+    ),
+    EVENT_GROUP_ROWS,
+    dictionary=("price", "size"),
+    delta_packed=("event_id",),
+    statistics=("event_id", "ts_order", "sequence"),
+)
+
+STATES = Table(
+    "states",
+    _schema(
+        ("event_id", pa.int64()),
+        ("ts_order", pa.int64()),
+        ("ts_event", pa.int64()),
+        ("sequence", pa.int64()),
+        *((name, DECIMAL) for name in STATE_LEVEL_COLUMNS),
+        ("bid_trusted", pa.int8()),
+        ("ask_trusted", pa.int8()),
+        ("flags", pa.int32()),
+    ),
+    STATE_GROUP_ROWS,
+    delta_packed=("event_id",),
+    statistics=("event_id", "ts_order", "sequence"),
+)
+
+KEYFRAMES = Table(
+    "keyframes",
+    _schema(
+        ("event_id", pa.int64()),  # the book after this event; -1 opens the partition
+        ("ts_order", pa.int64()),
+        ("sequence", pa.int64()),
+        ("side", pa.int8()),
+        ("price", DECIMAL),  # 0 in the header row that opens each side
+        ("size", DECIMAL),
+        ("trust", pa.int8()),  # UNTRUSTED, RANGE or EVERYTHING, of the row's side
+        ("trusted_to", DECIMAL),  # the range's far end, 0 unless RANGE
+    ),
+    EVENT_GROUP_ROWS,
+    dictionary=("price", "size", "trusted_to"),
+    statistics=("event_id", "ts_order"),
+)
+
+QUALITY = Table(
+    "quality",
+    _schema(
+        ("first_event_id", pa.int64()),
+        ("last_event_id", pa.int64()),
+        ("first_ts", pa.int64()),
+        ("last_ts", pa.int64()),
+        ("code", pa.int8()),
+        ("severity", pa.int8()),
+        ("count", pa.int64()),
+        ("detail", pa.string()),
+    ),
+    EVENT_GROUP_ROWS,
+    statistics=("first_event_id", "last_event_id", "first_ts"),
+)
+
+MINUTES = Table(
+    "minutes",
+    _schema(
+        ("minute", pa.int64()),  # start of the UTC minute, ns
+        ("first_event_id", pa.int64()),
+        ("last_event_id", pa.int64()),
+        ("book_messages", pa.int64()),
+        ("delta_rows", pa.int64()),
+        ("snapshots", pa.int64()),
+        ("gaps", pa.int64()),
+        ("crossed_messages", pa.int64()),
+        ("doubtful_messages", pa.int64()),
+        ("longest_silence", pa.int64()),  # ns between book messages, the largest that ended here
+        ("trades", pa.int64()),
+        ("buy_volume", DECIMAL),
+        ("sell_volume", DECIMAL),
+        ("explained_volume", DECIMAL),  # reconciliation of volume whose level was named here
+        ("refilled_volume", DECIMAL),  # the level fell by less than the trades took
+        ("transient_volume", DECIMAL),  # the level was born and died inside the message
+        ("grown_volume", DECIMAL),  # the level did not fall
+        ("unnamed_volume", DECIMAL),  # neither of the next two messages named the level
+        ("unnamed_trades", pa.int64()),
+        ("spread_ticks_mean", pa.float64()),  # over trusted states; NaN with none
+        ("spread_ticks_max", pa.int64()),
+        ("trusted_levels_min", pa.int64()),
+        ("drift_compared", pa.int64()),
+        ("drift_equal", pa.int64()),
+        ("drift_ghosts", pa.int64()),
+        ("drift_missing", pa.int64()),
+        ("price_rmse_ticks", pa.float64()),  # NaN where no snapshot was compared
+        ("size_rmse_rel", pa.float64()),
+    ),
+    EVENT_GROUP_ROWS,
+    statistics=("minute",),
+)
+
+DAYS = Table(
+    "days",
+    _schema(
+        ("venue_symbol", pa.string()),
+        ("provenance", pa.string()),  # real, derived, synthetic
+        ("certified", pa.bool_()),
+        ("strategy", pa.string()),
+        ("lobproof_version", pa.string()),
+        ("format_version", pa.int32()),
+        ("price_exponent", pa.int32()),
+        ("size_exponent", pa.int32()),
+        ("instrument", pa.string()),  # JSON
+        ("first_ts", pa.int64()),
+        ("last_ts", pa.int64()),
+        ("events", pa.int64()),
+        ("states", pa.int64()),
+        ("trades", pa.int64()),
+        ("book_messages", pa.int64()),
+        ("gaps", pa.int64()),
+        ("doubtful_ns", pa.int64()),  # time during which the touch was not trusted
+        ("events_hash", pa.string()),
+        ("states_hash", pa.string()),
+        ("keyframes_hash", pa.string()),
+        ("quality_hash", pa.string()),
+        ("minutes_hash", pa.string()),
+        ("content_hash", pa.string()),  # over the five above
+        ("files", pa.string()),  # JSON: table -> [[path, rows, bytes, hash]]
+        ("inputs", pa.string()),  # JSON: name, bytes, sha256 of each input
+        ("config", pa.string()),  # JSON: what shapes the content
+        ("carried_from", pa.string()),  # keyframes hash of the day whose closing book opens this one
+        ("task_id", pa.string()),  # hash of inputs, configuration and format version
+        ("task_part", pa.int32()),  # 0, 1, … in the order of the days of one task
+        ("task_last", pa.bool_()),
+        ("verdicts", pa.string()),  # JSON
+        ("sealed_at", pa.int64()),  # wall clock, ns; not part of any hash
+    ),
+    EVENT_GROUP_ROWS,
+)
+
+CONTENT_TABLES = (EVENTS, STATES, KEYFRAMES, QUALITY, MINUTES)
+TABLES = (*CONTENT_TABLES, DAYS)

@@ -1,0 +1,283 @@
+"""Tables to rows: the numbers of scanned messages as counts on the grid, and as statistics.
+
+The row builders return ``(message, level, status)``: the first row whose price or size the grid
+cannot hold, with the status of ``fixedpoint``; ``(-1, -1, OK)`` when all could.
+"""
+
+from __future__ import annotations
+
+from lobproof.fixedpoint.kernels import OK, parse_decimal, significant_decimals
+from lobproof.jit import kernel
+from lobproof.schema import Flag, Int8, Int32, Int64, Kind, Side
+from lobproof.sources.binance.message_kernels import (
+    ASKS,
+    BIDS,
+    CONTROL,
+    DEPTH,
+    EVENT,
+    FINAL,
+    INVALID,
+    KIND,
+    LEVEL,
+    PREVIOUS,
+    PRICE,
+    PRICE_STOP,
+    RECV,
+    SIZE,
+    SIZE_STOP,
+    SNAPSHOT,
+    TAKER,
+    TICKER,
+    TRADED,
+)
+from lobproof.sources.binance.token_kernels import Bytes
+
+_TRADE, _DELTA, _MARK = int(Kind.TRADE), int(Kind.DELTA), int(Kind.MARK)
+_NONE, _BID, _ASK = int(Side.NONE), int(Side.BID), int(Side.ASK)
+_LAST = int(Flag.LAST)
+
+DECIMALS, DECIMALS_AT, DIGITS, DIGITS_AT = 0, 1, 2, 3
+"""Columns of ``extremes``: most digits after and before the point, and the messages there."""
+EXTREMES = 4
+CLASSES = 4
+"""Last digit group of a number's significand: odd, even, a multiple of 5, of 25."""
+LAST_PLACES = 37
+"""Place of the last significant digit: 10^18 … 10^-18."""
+MAX_PLACE = 18
+
+
+@kernel
+def level_counts(
+    buf: Bytes,
+    levels: Int64,
+    start: int,
+    stop: int,
+    price_exponent: int,
+    size_exponent: int,
+    price: Int64,
+    size: Int64,
+    out: int,
+) -> tuple[int, int]:
+    """Counts of level rows ``start`` … ``stop`` from row ``out`` on; first failure and status."""
+    for level in range(start, stop):
+        value, status = parse_decimal(
+            buf, levels[level, PRICE], levels[level, PRICE_STOP], price_exponent
+        )
+        if status != OK:
+            return level, status
+        price[out] = value
+        value, status = parse_decimal(
+            buf, levels[level, SIZE], levels[level, SIZE_STOP], size_exponent
+        )
+        if status != OK:
+            return level, status
+        size[out] = value
+        out += 1
+    return -1, OK
+
+
+@kernel
+def book_rows(
+    buf: Bytes,
+    messages: Int64,
+    levels: Int64,
+    price_exponent: int,
+    size_exponent: int,
+    ts_event: Int64,
+    ts_recv: Int64,
+    sequence: Int64,
+    prev_sequence: Int64,
+    kind: Int8,
+    side: Int8,
+    price: Int64,
+    size: Int64,
+    flags: Int32,
+) -> tuple[int, int, int]:
+    """Rows of depth messages, and marks with the flags that other lines carry in ``TAKER``.
+
+    The columns are zeroed and as long as :func:`book_length` says.
+    """
+    row = 0
+    for i in range(messages.shape[0]):
+        what = messages[i, KIND]
+        if what == DEPTH:
+            bids = messages[i, BIDS]
+            count = bids + messages[i, ASKS]
+            first = messages[i, LEVEL]
+            level, status = level_counts(
+                buf, levels, first, first + count, price_exponent, size_exponent, price, size, row
+            )
+            if status != OK:
+                return i, level, status
+            for j in range(row, row + max(count, 1)):
+                ts_event[j] = messages[i, EVENT]
+                ts_recv[j] = messages[i, RECV]
+                sequence[j] = messages[i, FINAL]
+                prev_sequence[j] = messages[i, PREVIOUS]
+                kind[j] = _DELTA
+                side[j] = _BID if j < row + bids else _ASK
+            if count == 0:
+                kind[row] = _MARK
+                side[row] = _NONE
+            row += max(count, 1)
+            flags[row - 1] = _LAST
+        elif what in (INVALID, CONTROL) and messages[i, TAKER] != 0:
+            ts_recv[row] = messages[i, RECV]
+            sequence[row] = -1
+            prev_sequence[row] = -1
+            kind[row] = _MARK
+            flags[row] = messages[i, TAKER]
+            row += 1
+    return -1, -1, OK
+
+
+@kernel
+def book_length(messages: Int64) -> int:
+    """Rows that :func:`book_rows` makes."""
+    rows = 0
+    for i in range(messages.shape[0]):
+        what = messages[i, KIND]
+        if what == DEPTH:
+            rows += max(messages[i, BIDS] + messages[i, ASKS], 1)
+        elif what in (INVALID, CONTROL) and messages[i, TAKER] != 0:
+            rows += 1
+    return rows
+
+
+@kernel
+def trade_rows(
+    buf: Bytes,
+    messages: Int64,
+    levels: Int64,
+    wanted: int,
+    price_exponent: int,
+    size_exponent: int,
+    ts_event: Int64,
+    ts_recv: Int64,
+    sequence: Int64,
+    prev_sequence: Int64,
+    kind: Int8,
+    side: Int8,
+    price: Int64,
+    size: Int64,
+    flags: Int32,
+) -> tuple[int, int, int]:
+    """One row per message of the kind ``wanted``: raw or aggregated trades."""
+    row = 0
+    for i in range(messages.shape[0]):
+        if messages[i, KIND] != wanted:
+            continue
+        first = messages[i, LEVEL]
+        level, status = level_counts(
+            buf, levels, first, first + 1, price_exponent, size_exponent, price, size, row
+        )
+        if status != OK:
+            return i, level, status
+        ts_event[row] = messages[i, TRADED]
+        ts_recv[row] = messages[i, RECV]
+        sequence[row] = messages[i, FINAL]
+        prev_sequence[row] = messages[i, PREVIOUS]
+        kind[row] = _TRADE
+        side[row] = messages[i, TAKER]
+        flags[row] = _LAST
+        row += 1
+    return -1, -1, OK
+
+
+@kernel
+def ticker_rows(
+    buf: Bytes,
+    messages: Int64,
+    levels: Int64,
+    price_exponent: int,
+    size_exponent: int,
+    sequence: Int64,
+    ts_event: Int64,
+    ts_recv: Int64,
+    price: Int64,
+    size: Int64,
+) -> tuple[int, int, int]:
+    """One row per ``bookTicker``; ``price`` and ``size`` are (2 * rows): bid, ask, bid, ask."""
+    row = 0
+    for i in range(messages.shape[0]):
+        if messages[i, KIND] != TICKER:
+            continue
+        first = messages[i, LEVEL]
+        level, status = level_counts(
+            buf, levels, first, first + 2, price_exponent, size_exponent, price, size, 2 * row
+        )
+        if status != OK:
+            return i, level, status
+        sequence[row] = messages[i, FINAL]
+        ts_event[row] = messages[i, EVENT]
+        ts_recv[row] = messages[i, RECV]
+        row += 1
+    return -1, -1, OK
+
+
+@kernel
+def _measure_number(
+    buf: Bytes, start: int, stop: int, message: int, extremes: Int64, places: Int64
+) -> None:
+    decimals = significant_decimals(buf, start, stop)
+    if decimals > extremes[DECIMALS]:
+        extremes[DECIMALS] = decimals
+        extremes[DECIMALS_AT] = message
+    digits = 0
+    for pos in range(start, stop):
+        if buf[pos] == 46:
+            break
+        if digits > 0 or buf[pos] != 48:
+            digits += 1
+    if digits > extremes[DIGITS]:
+        extremes[DIGITS] = digits
+        extremes[DIGITS_AT] = message
+    if decimals > MAX_PLACE:
+        return
+    value, status = parse_decimal(buf, start, stop, decimals)
+    if status != OK or value == 0:
+        return
+    while value % 10 == 0:
+        value //= 10
+        decimals -= 1
+    group = 0
+    if value % 2 == 0:
+        group = 1
+    elif value % 25 == 0:
+        group = 3
+    elif value % 5 == 0:
+        group = 2
+    places[MAX_PLACE + decimals, group] += 1
+
+
+@kernel
+def measure(
+    buf: Bytes, messages: Int64, levels: Int64, base: int, extremes: Int64, places: Int64
+) -> None:
+    """Add the numbers of all parsed messages to the statistics of prices (0) and sizes (1).
+
+    ``extremes`` is (2, ``EXTREMES``), ``places`` (2, ``LAST_PLACES``, ``CLASSES``): all that the
+    inference of exponents and steps needs to know, however long the recording. ``base`` is the
+    number of the first message.
+    """
+    for i in range(messages.shape[0]):
+        if messages[i, KIND] < DEPTH or messages[i, KIND] > SNAPSHOT:
+            continue
+        first = messages[i, LEVEL]
+        for level in range(first, first + messages[i, BIDS] + messages[i, ASKS]):
+            _measure_number(
+                buf,
+                levels[level, PRICE],
+                levels[level, PRICE_STOP],
+                base + i,
+                extremes[0],
+                places[0],
+            )
+            _measure_number(
+                buf,
+                levels[level, SIZE],
+                levels[level, SIZE_STOP],
+                base + i,
+                extremes[1],
+                places[1],
+            )

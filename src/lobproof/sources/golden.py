@@ -1,0 +1,158 @@
+"""Golden samples: a folder of journals and ``golden.json``, the document that describes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from lobproof.errors import InputError
+from lobproof.instruments import Instrument
+from lobproof.schema import Finding
+
+GOLDEN_FORMAT = "lobproof golden sample"
+GOLDEN_VERSION = 1
+DOCUMENT = "golden.json"
+JOURNAL_FOLDER = "journal"
+PROVENANCES = ("real", "derived", "synthetic")
+_CHUNK = 1 << 20
+_HINT = "the folder is not a whole golden sample; import the recordings again"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFinding:
+    """Something about the input itself: lines that could not be read, a file that broke off."""
+
+    code: Finding
+    count: int
+    detail: str
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenSample:
+    """A golden sample on disk. ``document`` is ``golden.json``; the rest are its main parts."""
+
+    path: Path
+    instrument: Instrument
+    market: str
+    provenance: str
+    document: dict[str, Any]
+    reused: bool = False
+    """Whether an import found this sample already there, made from the same inputs."""
+
+    @classmethod
+    def load(cls, path: Path, *, reused: bool = False) -> Self:
+        """Read the document and see that its journals are there in the size that it says.
+
+        Raises
+        ------
+        InputError
+            When the folder or its document is missing or damaged, or a journal is not as listed.
+        """
+        path = Path(path)
+        file = path / DOCUMENT
+        try:
+            document = json.loads(file.read_bytes())
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise InputError(
+                f"{path} is no golden sample: it has no {DOCUMENT}",
+                hint="name a folder that `lobproof import` made",
+            ) from error
+        except ValueError as error:
+            raise InputError(f"{file} is damaged: {error}", hint=_HINT) from error
+        if not isinstance(document, dict) or document.get("format") != GOLDEN_FORMAT:
+            raise InputError(f"{file} does not describe a golden sample", hint=_HINT)
+        if document.get("format_version") != GOLDEN_VERSION:
+            raise InputError(
+                f"{file} has format version {document.get('format_version')}, not {GOLDEN_VERSION}",
+                hint="import the recordings again with this version of lobproof",
+            )
+        try:
+            sample = cls(
+                path,
+                Instrument.from_dict(document["instrument"]),
+                str(document["market"]),
+                str(document["provenance"]),
+                document,
+                reused,
+            )
+            sizes = {str(entry["name"]): int(entry["bytes"]) for entry in document["journals"]}
+            sample.findings()
+            _ = (sample.clock_offset_ns, sample.inputs, document["trade_stream"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{file} is damaged: {type(error).__name__} {error}", hint=_HINT
+            ) from error
+        for name, size in sizes.items():
+            journal = path / JOURNAL_FOLDER / name
+            if not journal.is_file():
+                raise InputError(f"{journal} is missing", hint=_HINT)
+            if journal.stat().st_size != size:
+                raise InputError(
+                    f"{journal} has {journal.stat().st_size} bytes, {DOCUMENT} lists {size}",
+                    hint=_HINT,
+                )
+        return sample
+
+    @property
+    def journals(self) -> list[Path]:
+        """The journal files in order."""
+        folder = self.path / JOURNAL_FOLDER
+        return [folder / str(entry["name"]) for entry in self.document["journals"]]
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """What it was made from: name, bytes, sha256, counts of each file."""
+        return list(self.document["inputs"])
+
+    @property
+    def clock_offset_ns(self) -> int:
+        """Recorder's clock minus the exchange's, median."""
+        return int(self.document["clock"]["offset_ns"])
+
+    def findings(self) -> list[InputFinding]:
+        """What was wrong with the input: single lines, more of them by reason, broken files."""
+        found: list[InputFinding] = []
+        invalid = self.document["findings"]["invalid"]
+        unlisted = Counter({str(k): int(n) for k, n in invalid["by_reason"].items()})
+        for entry in invalid["listed"]:
+            unlisted[entry["reason"]] -= 1
+            detail = f"{entry['reason']}: {entry['detail']}"
+            found.append(
+                InputFinding(
+                    Finding.INVALID_INPUT, 1, detail, str(entry["file"]), int(entry["line"])
+                )
+            )
+        for reason, count in sorted((+unlisted).items()):
+            found.append(InputFinding(Finding.INVALID_INPUT, count, f"{reason}: more such lines"))
+        for entry in self.document["findings"]["truncated"]:
+            detail = f"the gzip data breaks off at byte {entry['bytes']}"
+            found.append(
+                InputFinding(
+                    Finding.TRUNCATED_INPUT, 1, detail, str(entry["file"]), int(entry["line"])
+                )
+            )
+        return found
+
+    def verify_files(self) -> None:
+        """Hash every journal; :class:`InputError` names the first that is not as listed."""
+        for path, entry in zip(self.journals, self.document["journals"], strict=True):
+            seen = file_sha256(path)
+            if seen != entry["sha256"]:
+                raise InputError(
+                    f"{path}: sha256 {seen}, {DOCUMENT} lists {entry['sha256']}", hint=_HINT
+                )
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

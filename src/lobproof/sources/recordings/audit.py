@@ -1,0 +1,169 @@
+"""What an import notes about a recording while it passes: ids, clock, numbers. All bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from lobproof.fixedpoint import MAX_EXPONENT
+from lobproof.instruments import infer_step
+from lobproof.schema import Int64
+from lobproof.sources.binance.message_kernels import ASKS, BIDS
+from lobproof.sources.binance.row_kernels import (
+    CLASSES,
+    DECIMALS,
+    DECIMALS_AT,
+    DIGITS,
+    DIGITS_AT,
+    EXTREMES,
+    LAST_PLACES,
+    MAX_PLACE,
+    measure,
+)
+from lobproof.sources.binance.scanner import Block
+
+MAX_LISTED = 1000
+BIN_NS = 100_000
+_SPAN_BINS = 600_000
+_SHARE_SAMPLE = 1_000_000
+_UNITS = (1, 2, 5, 25)
+
+
+class IdAudit:
+    """Chain of ids: each message names the id that must come before it.
+
+    Counted are gaps (that id is beyond all seen), duplicates (the ids of the message before),
+    late messages (nothing new in them) and overlaps (partly new).
+    """
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.first = -1
+        self.last = -1
+        self.gaps = 0
+        self.listed: list[dict[str, int]] = []
+        self.duplicates = 0
+        self.late = 0
+        self.overlaps = 0
+        self.first_irregular = -1
+        self._previous = -1
+
+    def add(self, first: Int64, final: Int64, previous: Int64) -> None:
+        """The next messages' first and last ids and the ids that must come before."""
+        if not len(final):
+            return
+        if self.messages == 0:
+            self.first = int(first[0])
+            self.last = int(previous[0])
+            self._previous = -1
+        seen = np.maximum.accumulate(np.concatenate([[self.last], final]))[:-1]
+        before = np.concatenate([[self._previous], previous[:-1]])
+        last_final = np.concatenate([[self.last], final[:-1]])
+        gaps = np.flatnonzero(previous > seen)
+        late = final <= seen
+        duplicates = late & (previous == before) & (final == last_final)
+        self.gaps += len(gaps)
+        for row in gaps[: MAX_LISTED - len(self.listed)].tolist():
+            self.listed.append({"after": int(seen[row]), "next": int(first[row])})
+        self.duplicates += int(np.count_nonzero(duplicates))
+        self.late += int(np.count_nonzero(late & ~duplicates))
+        overlaps = ~late & (previous < seen)
+        self.overlaps += int(np.count_nonzero(overlaps))
+        irregular = np.flatnonzero(late | overlaps)
+        if len(irregular) and self.first_irregular < 0:
+            self.first_irregular = int(final[irregular[0]])
+        self.messages += len(final)
+        self.last = max(int(seen[-1]), int(final[-1]))
+        self._previous = int(previous[-1])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the sample's document."""
+        return {
+            "messages": self.messages,
+            "first_id": self.first,
+            "last_id": self.last,
+            "gaps": self.gaps,
+            "gaps_listed": self.listed,
+            "duplicates": self.duplicates,
+            "late": self.late,
+            "overlaps": self.overlaps,
+            "first_irregular": self.first_irregular,
+        }
+
+
+class ClockAudit:
+    """Receive minus event time: its median by a histogram of 0.1 ms within 60 s of the first."""
+
+    def __init__(self) -> None:
+        self._bins: Counter[int] = Counter()
+        self._base: int | None = None
+
+    def add(self, recv: Int64, event: Int64) -> None:
+        """Times of the next messages, ns; those without an event time are left out."""
+        known = event > 0
+        bins = (recv[known] - event[known]) // BIN_NS
+        if not len(bins):
+            return
+        if self._base is None:
+            self._base = int(bins[0])
+        bins = np.clip(bins, self._base - _SPAN_BINS, self._base + _SPAN_BINS)
+        values, counts = np.unique(bins, return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            self._bins[value] += count
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the sample's document; offset 0 without messages."""
+        total = sum(self._bins.values())
+        passed, offset = 0, 0
+        for value in sorted(self._bins):
+            passed += self._bins[value]
+            if 2 * passed >= total:
+                offset = value * BIN_NS + BIN_NS // 2
+                break
+        return {
+            "offset_ns": offset,
+            "messages": total,
+            "method": "median of receive minus event time, from a histogram of 0.1 ms",
+        }
+
+
+class NumberAudit:
+    """Digits of all prices and sizes: what exponents and steps are to be inferred from."""
+
+    def __init__(self) -> None:
+        self._extremes = np.zeros((2, EXTREMES), np.int64)
+        self._places = np.zeros((2, LAST_PLACES, CLASSES), np.int64)
+        self.levels = 0
+
+    def add(self, block: Block, base: int) -> None:
+        """The numbers of a block whose first line is number ``base`` of the whole import."""
+        measure(block.buffer, block.messages, block.levels, base, self._extremes, self._places)
+        self.levels += int(block.messages[:, BIDS].sum() + block.messages[:, ASKS].sum())
+
+    def exponent(self, which: int) -> int:
+        """Digits after the point that prices (0) or sizes (1) need."""
+        return int(self._extremes[which, DECIMALS])
+
+    def digits(self, which: int) -> int:
+        """Digits before the point of the largest price or size."""
+        return int(self._extremes[which, DIGITS])
+
+    def at(self, which: int) -> tuple[int, int]:
+        """Numbers of the lines with the finest and with the largest one."""
+        extremes = self._extremes[which]
+        return int(extremes[DECIMALS_AT]), int(extremes[DIGITS_AT])
+
+    def step(self, which: int, exponent: int) -> int:
+        """Tick or lot in counts: :func:`infer_step` of a sample in the same proportions."""
+        places = self._places[which]
+        total = int(places.sum())
+        values: list[int] = []
+        counts: list[int] = []
+        for place, group in np.argwhere(places > 0).tolist():
+            power = exponent + MAX_PLACE - place
+            values.append(_UNITS[group] * 10 ** min(power, MAX_EXPONENT - 2))
+            seen = int(places[place, group])
+            counts.append(-(-seen * min(total, _SHARE_SAMPLE) // total))
+        return infer_step(np.repeat(np.array(values, np.int64), np.array(counts, np.int64)))

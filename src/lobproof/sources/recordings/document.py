@@ -1,0 +1,156 @@
+"""``golden.json`` of an import: what the sample is, what it holds and what was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import lobproof
+from lobproof.errors import GridError
+from lobproof.fixedpoint import MAX_EXPONENT
+from lobproof.instruments import Instrument, Rule, canonical_symbol, from_exchange_info
+from lobproof.sources.binance.message_kernels import (
+    AGGREGATE,
+    DEPTH,
+    EMPTY,
+    FOREIGN,
+    INVALID,
+    OTHER,
+    SNAPSHOT,
+    TICKER,
+    TRADE,
+)
+from lobproof.sources.binance.snapshots import presumed_limit
+from lobproof.sources.golden import GOLDEN_FORMAT, GOLDEN_VERSION
+from lobproof.sources.recordings.intake import Intake
+
+_MAX_DIGITS = 18
+_NAMES = {
+    "depth": DEPTH,
+    "trade": TRADE,
+    "aggTrade": AGGREGATE,
+    "bookTicker": TICKER,
+    "snapshot": SNAPSHOT,
+    "other": OTHER,
+    "other_symbol": FOREIGN,
+    "invalid": INVALID,
+    "blank": EMPTY,
+}
+
+
+def describe(
+    intake: Intake,
+    exchange: str,
+    provenance: str,
+    exchange_info: Mapping[str, Any] | None,
+    exchange_info_sha256: str,
+) -> dict[str, Any]:
+    """The document of a finished intake; closes its journals.
+
+    Raises
+    ------
+    GridError
+        When no grid holds all numbers, naming the lines of the finest and the largest.
+    InputError
+        When ``exchange_info`` does not fit.
+    """
+    instrument = _instrument(intake, exchange, exchange_info)
+    trades = TRADE if intake.counts[TRADE] or not intake.counts[AGGREGATE] else AGGREGATE
+    journals = [asdict(file) for file in intake.journal.close()]
+    return {
+        "format": GOLDEN_FORMAT,
+        "format_version": GOLDEN_VERSION,
+        "lobproof_version": lobproof.__version__,
+        "exchange": exchange,
+        "symbol": instrument.symbol,
+        "venue_symbol": intake.symbol,
+        "market": "spot" if exchange == "BINANCE" else "futures",
+        "provenance": provenance,
+        "price_exponent": instrument.price_exponent,
+        "size_exponent": instrument.size_exponent,
+        "instrument": instrument.to_dict(),
+        "rules_from": "exchangeInfo" if exchange_info else "inferred",
+        "span": {
+            "first_recv_ns": intake.recv_span[0],
+            "last_recv_ns": intake.recv_span[1],
+            "first_event_ns": intake.event_span[0],
+            "last_event_ns": intake.event_span[1],
+        },
+        "counts": {
+            **{name: intake.counts[kind] for name, kind in _NAMES.items()},
+            "level_changes": intake.level_changes,
+        },
+        "streams": intake.streams,
+        "trade_stream": "trade" if trades == TRADE else "aggTrade",
+        "chain": intake.chain.to_dict(),
+        "trade_ids": intake.trades[trades].to_dict(),
+        "snapshots": _snapshots(intake),
+        "clock": intake.clock.to_dict(),
+        "inputs": intake.inputs,
+        "journals": journals,
+        "content_sha256": intake.journal.content_sha256,
+        "findings": {
+            "invalid": {"by_reason": dict(sorted(intake.reasons.items())), "listed": intake.listed},
+            "truncated": intake.truncated,
+        },
+        "notes": _notes(intake),
+        "exchange_info_sha256": exchange_info_sha256,
+    }
+
+
+def _instrument(
+    intake: Intake, exchange: str, exchange_info: Mapping[str, Any] | None
+) -> Instrument:
+    numbers = intake.numbers
+    price_exponent, size_exponent = numbers.exponent(0), numbers.exponent(1)
+    given: Instrument | None = None
+    if exchange_info is not None:
+        given = from_exchange_info(
+            exchange_info,
+            intake.symbol,
+            exchange,
+            price_exponent=min(price_exponent, MAX_EXPONENT),
+            size_exponent=min(size_exponent, MAX_EXPONENT),
+        )
+        price_exponent = max(price_exponent, given.price_exponent)
+        size_exponent = max(size_exponent, given.size_exponent)
+    for which, (what, exponent) in enumerate((("price", price_exponent), ("size", size_exponent))):
+        if exponent > MAX_EXPONENT or exponent + numbers.digits(which) > _MAX_DIGITS:
+            finest, largest = (intake.place(number) for number in numbers.at(which))
+            raise GridError(
+                f"no grid holds every {what}: {exponent} digits after the point at {finest}, "
+                f"{numbers.digits(which)} before it at {largest}",
+                hint=f"a grid has {_MAX_DIGITS} digits in all; are these lines of one symbol?",
+            )
+    if given is not None:
+        return given
+    rule = Rule(0, numbers.step(0, price_exponent), numbers.step(1, size_exponent))
+    symbol = canonical_symbol(intake.symbol, exchange != "BINANCE")
+    return Instrument(exchange, symbol, intake.symbol, price_exponent, size_exponent, (rule,))
+
+
+def _snapshots(intake: Intake) -> list[dict[str, Any]]:
+    """Each with the limit that it seems to have been asked with, and whether it can be ours.
+
+    A REST snapshot names no symbol. Where the recording holds other symbols' messages, one whose
+    id lies outside the chain's is taken for one of theirs.
+    """
+    listed: list[dict[str, Any]] = []
+    low, high = intake.chain.first - 1, intake.chain.last
+    for snapshot in intake.snapshots:
+        limit = presumed_limit(int(snapshot["bids"]), int(snapshot["asks"]))
+        ours = not intake.counts[FOREIGN] or low <= int(snapshot["last_update_id"]) <= high
+        listed.append({**snapshot, "limit": limit, "ours": ours})
+    return listed
+
+
+def _notes(intake: Intake) -> list[str]:
+    notes: list[str] = []
+    if not intake.counts[SNAPSHOT]:
+        notes.append("no snapshot: nothing of the book is known to be complete")
+    if intake.counts[TRADE] and intake.counts[AGGREGATE]:
+        notes.append("both trade and aggTrade were recorded: trade is used")
+    if intake.counts[FOREIGN]:
+        notes.append(f"{intake.counts[FOREIGN]} lines of other symbols were left out")
+    return notes

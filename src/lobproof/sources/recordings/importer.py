@@ -1,0 +1,232 @@
+"""Line-stamped collector recordings to golden samples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from lobproof.errors import InputError, StrictError, UsageError
+from lobproof.sources.golden import (
+    DOCUMENT,
+    JOURNAL_FOLDER,
+    PROVENANCES,
+    GoldenSample,
+    file_sha256,
+)
+from lobproof.sources.recordings.document import describe
+from lobproof.sources.recordings.intake import MARKET_KINDS, Intake
+from lobproof.sources.recordings.probe import Probe, probe_all
+
+Progress = Callable[[str, int, int], None]
+"""Called with a file's name, the bytes read so far of all files, and their sum."""
+
+EXCHANGES = ("BINANCE", "BINANCE_FUTURES", "BINANCE_DELIVERY")
+
+
+def import_recordings(
+    files: Sequence[Path],
+    out: Path,
+    *,
+    exchange: str | None = None,
+    symbol: str | None = None,
+    provenance: str = "real",
+    exchange_info: Mapping[str, Any] | None = None,
+    strict: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> GoldenSample:
+    """Make a golden sample of recordings whose lines are ``<receive time> <JSON>``.
+
+    The messages of one symbol are kept byte for byte, in one pass and bounded memory; the same
+    inputs give the same bytes. The folder appears whole or not at all.
+
+    Parameters
+    ----------
+    files
+        Plain or gzip, in any order, each stamped in s, ms, µs or ns; they must not overlap in time.
+    out
+        The folder to make. If it holds a sample of the same inputs, nothing is done and the
+        result says ``reused``.
+    exchange
+        ``BINANCE``, ``BINANCE_FUTURES`` or ``BINANCE_DELIVERY``; by default the messages tell spot
+        from futures.
+    symbol
+        As the venue writes it. By default the first that is named, and others are an error; given,
+        others are counted and left out.
+    provenance
+        ``real``, ``derived`` or ``synthetic``.
+    exchange_info
+        The venue's document with tick and lot; by default they are inferred.
+    strict
+        Turn every gap, late or unreadable line and broken file into an error.
+    overwrite
+        Replace a golden sample that is there.
+    progress
+        Called as reading goes on.
+
+    Raises
+    ------
+    InputError
+        For files that are missing, no recordings, of several symbols, overlapping or damaged.
+    GridError
+        When no decimal grid holds all numbers.
+    StrictError
+        In strict mode, at the first finding.
+    UsageError
+        When ``out`` holds something else, or an option is none that exists.
+    """
+    out = Path(out)
+    _check_options(exchange, provenance)
+    probes, named = probe_all([Path(file) for file in files], symbol)
+    sought = _Sought(exchange, named, provenance, _digest(exchange_info))
+    if out.exists():
+        there = _existing(out, probes, sought, overwrite=overwrite)
+        if there is not None:
+            if strict:
+                _refuse_findings(there.document)
+            return there
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = out.parent / f".{out.name}.{os.getpid()}-{token_hex(4)}.importing"
+    try:
+        intake = Intake(work / JOURNAL_FOLDER, named, keep_only=symbol is not None, strict=strict)
+        _read_all(intake, probes, progress)
+        document = describe(
+            intake,
+            _exchange_of(intake, exchange, probes),
+            provenance,
+            exchange_info,
+            sought.exchange_info_sha256,
+        )
+        if strict:
+            _refuse_findings(document)
+        text = json.dumps(document, ensure_ascii=False, indent=1)
+        (work / DOCUMENT).write_text(f"{text}\n", encoding="utf-8")
+        if out.exists():
+            out.rename(work.with_suffix(".replaced"))
+        work.rename(out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work.with_suffix(".replaced"), ignore_errors=True)
+    return GoldenSample.load(out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """What tells whether a sample that is there is the one asked for."""
+
+    exchange: str | None
+    venue_symbol: str
+    provenance: str
+    exchange_info_sha256: str
+
+    def fits(self, document: dict[str, Any]) -> bool:
+        return (
+            self.exchange in (None, document["exchange"])
+            and self.venue_symbol == document["venue_symbol"]
+            and self.provenance == document["provenance"]
+            and self.exchange_info_sha256 == document["exchange_info_sha256"]
+        )
+
+
+def _check_options(exchange: str | None, provenance: str) -> None:
+    if exchange is not None and exchange not in EXCHANGES:
+        raise UsageError(f"no exchange {exchange!r}", hint=f"one of {', '.join(EXCHANGES)}")
+    if provenance not in PROVENANCES:
+        raise UsageError(f"no provenance {provenance!r}", hint=f"one of {', '.join(PROVENANCES)}")
+
+
+def _digest(exchange_info: Mapping[str, Any] | None) -> str:
+    if exchange_info is None:
+        return ""
+    return hashlib.sha256(json.dumps(exchange_info, sort_keys=True).encode()).hexdigest()
+
+
+def _existing(
+    out: Path, probes: Sequence[Probe], sought: _Sought, *, overwrite: bool
+) -> GoldenSample | None:
+    """The sample that is there, if it is the one sought; None if it may be replaced."""
+    if out.is_dir() and not any(out.iterdir()):
+        return None
+    try:
+        sample = GoldenSample.load(out, reused=True)
+    except InputError as error:
+        if overwrite and (out / DOCUMENT).is_file():
+            return None
+        raise UsageError(
+            f"{out} is there and is no whole golden sample: {error.message}",
+            hint="choose another folder, or remove this one",
+        ) from error
+    if overwrite:
+        return None
+    hashes = [file_sha256(source.path) for source in probes]
+    if hashes == [entry["sha256"] for entry in sample.inputs] and sought.fits(sample.document):
+        return sample
+    raise UsageError(
+        f"{out} holds a golden sample of other inputs or options",
+        hint="choose another folder, or replace it with --overwrite",
+    )
+
+
+def _read_all(intake: Intake, probes: Sequence[Probe], progress: Progress | None) -> None:
+    total = sum(source.path.stat().st_size for source in probes)
+    done = 0
+    for source in probes:
+
+        def told(read: int, name: str = source.path.name, before: int = done) -> None:
+            if progress is not None:
+                progress(name, before + read, total)
+
+        intake.read(source, told)
+        done += source.path.stat().st_size
+    if not any(intake.counts[kind] for kind in MARKET_KINDS):
+        seen = ", ".join(sorted({source.symbol for source in probes if source.symbol}))
+        raise InputError(
+            f"no market-data line of {intake.symbol} in "
+            f"{', '.join(str(source.path) for source in probes)}",
+            hint=f"symbols seen: {seen or 'none'}",
+        )
+
+
+def _exchange_of(intake: Intake, exchange: str | None, probes: Sequence[Probe]) -> str:
+    futures = intake.hints_of_futures if intake.futures is None else intake.futures
+    if exchange is None:
+        return "BINANCE_FUTURES" if futures else "BINANCE"
+    if intake.futures is not None and futures != (exchange != "BINANCE"):
+        raise InputError(
+            f"{probes[0].path}: depth messages {'with' if futures else 'without'} pu are not of "
+            f"{exchange}",
+            hint="leave the exchange out, and the messages tell it",
+        )
+    return exchange
+
+
+def _refuse_findings(document: dict[str, Any]) -> None:
+    """StrictError for what the audits of ids and lines found."""
+    for stream, audit in (("depth", document["chain"]), ("trades", document["trade_ids"])):
+        if audit["gaps"]:
+            gap = audit["gaps_listed"][0]
+            raise StrictError(
+                f"{stream}: {audit['gaps']} gap(s); the first between id {gap['after']} and "
+                f"id {gap['next']}",
+                hint="without --strict the gap is flagged, and trust ends there",
+            )
+        for what in ("duplicates", "late", "overlaps"):
+            if audit[what]:
+                first = audit["first_irregular"]
+                raise StrictError(
+                    f"{stream}: {audit[what]} {what} message(s); the first irregular id is {first}",
+                    hint="without --strict such messages are kept and flagged",
+                )
+    findings = document["findings"]
+    for entry in (*findings["invalid"]["listed"], *findings["truncated"]):
+        raise StrictError(
+            f"{entry['file']}, line {entry['line']}: {entry.get('detail', 'breaks off')}",
+            hint="without --strict such lines are kept, flagged and counted",
+        )

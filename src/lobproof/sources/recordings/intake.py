@@ -1,0 +1,316 @@
+"""One pass over recordings: their lines into journals, and what is to be known about them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lobproof.errors import InputError, StrictError
+from lobproof.schema import Int64
+from lobproof.sources.binance.decode import Problem, symbol_of
+from lobproof.sources.binance.journal import HOUR_NS, JournalWriter
+from lobproof.sources.binance.message_kernels import (
+    AGGREGATE,
+    ASKS,
+    BIDS,
+    DEPTH,
+    EMPTY,
+    EVENT,
+    FINAL,
+    FIRST,
+    FOREIGN,
+    FUTURES,
+    INVALID,
+    KIND,
+    NAME,
+    OTHER,
+    PREVIOUS,
+    RECV,
+    SNAPSHOT,
+    TICKER,
+    TRADE,
+)
+from lobproof.sources.binance.scanner import Block, Scanner
+from lobproof.sources.recordings.audit import ClockAudit, IdAudit, NumberAudit
+from lobproof.sources.recordings.lines import LineWriter
+from lobproof.sources.recordings.probe import Probe
+from lobproof.sources.recordings.reader import RecordingFile
+
+MAX_LISTED_LINES = 100
+MARKET_KINDS = (DEPTH, TRADE, AGGREGATE, TICKER, SNAPSHOT)
+_SHOWN = 200
+
+
+class Intake:
+    """Takes recordings in order of time; holds nothing that grows with them but findings.
+
+    Parameters
+    ----------
+    folder
+        Where the journals go.
+    symbol
+        The sample's; ``keep_only`` says that lines of others are counted instead of refused.
+    strict
+        Whether a line or a file that is not whole is an error.
+    """
+
+    def __init__(self, folder: Path, symbol: str, *, keep_only: bool, strict: bool) -> None:
+        self.symbol = symbol
+        self._keep_only = keep_only
+        self._strict = strict
+        self.journal = JournalWriter(folder)
+        self._lines = LineWriter(symbol)
+        self.chain = IdAudit()
+        self.trades = {TRADE: IdAudit(), AGGREGATE: IdAudit()}
+        self.clock = ClockAudit()
+        self.numbers = NumberAudit()
+        self.counts: Counter[int] = Counter()
+        self.futures: bool | None = None
+        self.hints_of_futures = False
+        self.inputs: list[dict[str, Any]] = []
+        self.snapshots: list[dict[str, int | str]] = []
+        self.reasons: Counter[str] = Counter()
+        self.listed: list[dict[str, Any]] = []
+        self.truncated: list[dict[str, Any]] = []
+        self.recv_span = [0, 0]
+        self.event_span = [0, 0]
+        self._bases: list[int] = []
+        self._lines_before = 0
+        self._depth_stream = -1
+        self._last_file = ""
+        self._latest = 0
+        self.level_changes = 0
+
+    @property
+    def streams(self) -> dict[str, int]:
+        """Lines kept per stream."""
+        return self._lines.streams()
+
+    def read(self, source: Probe, read: Callable[[int], None]) -> None:
+        """Take a whole file in; ``read`` is told the bytes of it read so far.
+
+        Raises
+        ------
+        InputError
+            When it overlaps the file before in time, holds another symbol's messages (unless they
+            are to be left out), or two diff. depth streams.
+        StrictError
+            In strict mode, at the first line or file that is not whole.
+        """
+        stamps, name = source.stamps, source.path.name
+        if self._bases and stamps.first_ns < self._latest:
+            raise InputError(
+                f"{source.path} begins before {self._last_file} ends: they overlap in time",
+                hint="files of one sample follow each other; import parallel recordings one by one",
+            )
+        self._latest = max(self._latest, stamps.first_ns)
+        self._bases.append(self._lines_before)
+        file = RecordingFile(source.path)
+        scanner = Scanner(self.symbol, MARKET_KINDS, digits=stamps.digits, scale=stamps.scale)
+        self._control("file_start", name, stamps.first_ns)
+        before = Counter(self.counts)
+        line = 1
+        for data in file:
+            block = scanner.scan(data, name, line)
+            self._take(block, source.path)
+            line += len(block.ends)
+            self._lines_before += len(block.ends)
+            read(file.bytes)
+        if file.truncated_at is not None:
+            self._truncated(source.path, file.truncated_at, line - 1)
+        self._control("file_end", name, self._latest)
+        self._last_file = str(source.path)
+        now = self.counts
+        self.inputs.append(
+            {
+                "name": name,
+                "bytes": file.bytes,
+                "sha256": file.sha256,
+                "stamp_unit": stamps.unit,
+                "lines": line - 1,
+                "kept": sum(now[k] - before[k] for k in range(DEPTH, OTHER + 1)),
+                "invalid": now[INVALID] - before[INVALID],
+                "other_symbol": now[FOREIGN] - before[FOREIGN],
+                "blank": now[EMPTY] - before[EMPTY],
+                "truncated": file.truncated_at is not None,
+            }
+        )
+
+    def place(self, number: int) -> str:
+        """File and line of the ``number``-th line of all."""
+        index = bisect_right(self._bases, number) - 1
+        name = self.inputs[index]["name"] if index < len(self.inputs) else "the last file"
+        return f"{name}, line {number - self._bases[index] + 1}"
+
+    def _take(self, block: Block, path: Path) -> None:
+        messages = block.messages
+        self._refuse_foreign(block, path)
+        self._check_market(block)
+        self._lines.count(block)
+        self._check_depth_stream(block)
+        kinds, counts = np.unique(messages[:, KIND], return_counts=True)
+        for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+            self.counts[kind] += count
+        for row in np.flatnonzero(messages[:, KIND] == INVALID).tolist():
+            self._list_invalid(block, row, path)
+        self._audit(block)
+        self._write(block)
+
+    def _audit(self, block: Block) -> None:
+        messages = block.messages
+        kinds = messages[:, KIND]
+        for kind, audit in ((DEPTH, self.chain), *self.trades.items()):
+            of_kind = messages[kinds == kind]
+            audit.add(of_kind[:, FIRST], of_kind[:, FINAL], of_kind[:, PREVIOUS])
+            self.clock.add(of_kind[:, RECV], of_kind[:, EVENT])
+            _widen(self.event_span, of_kind[:, EVENT])
+        _widen(self.recv_span, messages[(kinds >= DEPTH) & (kinds <= OTHER), RECV])
+        self.numbers.add(block, self._lines_before)
+        depth = messages[kinds == DEPTH]
+        self.level_changes += int(depth[:, BIDS].sum() + depth[:, ASKS].sum())
+
+    def _refuse_foreign(self, block: Block, path: Path) -> None:
+        rows = np.flatnonzero(block.messages[:, KIND] == FOREIGN)
+        if self._keep_only or not len(rows):
+            return
+        row = int(rows[0])
+        other = symbol_of(block.line(row))
+        raise InputError(
+            f"{path}, line {block.first_line + row}: a message of {other} in a recording of "
+            f"{self.symbol}",
+            hint=f"--symbol {self.symbol} keeps one and counts the rest",
+        )
+
+    def _check_market(self, block: Block) -> None:
+        """Depth messages chain either as on spot or as on futures; the first decides."""
+        messages = block.messages
+        kinds = messages[:, KIND]
+        rows = np.flatnonzero(kinds == DEPTH)
+        parsed = (kinds >= DEPTH) & (kinds <= SNAPSHOT)
+        self.hints_of_futures |= bool(np.any(messages[parsed, FUTURES]))
+        if not len(rows):
+            return
+        if self.futures is None:
+            self.futures = bool(messages[rows[0], FUTURES])
+        for row in rows[messages[rows, FUTURES] != self.futures].tolist():
+            recv = messages[row, RECV]
+            messages[row] = 0
+            messages[row, KIND], messages[row, RECV] = INVALID, recv
+            detail = "has no pu, unlike" if self.futures else "has pu, unlike"
+            block.problems[row] = Problem("market", f"{detail} the depth messages before")
+
+    def _check_depth_stream(self, block: Block) -> None:
+        rows = np.flatnonzero(block.messages[:, KIND] == DEPTH)
+        if not len(rows):
+            return
+        names = block.messages[rows, NAME]
+        if self._depth_stream < 0:
+            self._depth_stream = int(names[0])
+        other = np.flatnonzero(names != self._depth_stream)
+        if len(other):
+            known = list(self.streams)
+            raise InputError(
+                f"{block.where(int(rows[other[0]]))}: a message of {known[names[other[0]]]}, "
+                f"where {known[self._depth_stream]} was recorded before: two chains of changes",
+                hint="import a recording of one diff. depth stream only",
+            )
+
+    def _list_invalid(self, block: Block, row: int, path: Path) -> None:
+        problem = block.problems[row]
+        where = f"{path}, line {block.first_line + row}"
+        if self._strict:
+            raise StrictError(
+                f"{where}: {problem.reason}: {problem.detail}",
+                hint="without --strict the line is kept, flagged and counted",
+            )
+        self.reasons[problem.reason] += 1
+        if len(self.listed) < MAX_LISTED_LINES:
+            self.listed.append(
+                {
+                    "file": block.name,
+                    "line": block.first_line + row,
+                    "reason": problem.reason,
+                    "detail": problem.detail[:_SHOWN],
+                }
+            )
+
+    def _truncated(self, path: Path, offset: int, line: int) -> None:
+        if self._strict:
+            raise StrictError(
+                f"{path}: the gzip data breaks off at byte {offset}, in line {line}",
+                hint="without --strict what can be read is kept and the break is flagged",
+            )
+        self.truncated.append({"file": path.name, "bytes": offset, "line": line})
+        self._control("truncated", path.name, self._latest)
+
+    def _control(self, event: str, name: str, capture_ns: int) -> None:
+        self._line(capture_ns, {"stream": "control", "conn": 0, "event": event, "file": name})
+
+    def _line(self, capture_ns: int, fields: dict[str, Any]) -> None:
+        text = json.dumps(
+            {"capture_ns": capture_ns, **fields}, ensure_ascii=False, separators=(",", ":")
+        )
+        self.journal.append(f"{text}\n".encode(), capture_ns)
+
+    def _write(self, block: Block) -> None:
+        """Journal the block: runs of whole lines of one hour, broken at invalid ones."""
+        messages = block.messages
+        if not len(messages):
+            return
+        latest = np.maximum.accumulate(np.maximum(messages[:, RECV], self._latest))
+        hours = latest // HOUR_NS
+        turns = np.flatnonzero(np.diff(hours)) + 1
+        invalid = np.flatnonzero(messages[:, KIND] == INVALID)
+        snapshots = np.flatnonzero(messages[:, KIND] == SNAPSHOT)
+        cuts = np.unique(np.concatenate([[0, len(messages)], turns, invalid, invalid + 1]))
+        for start, stop in pairwise(cuts.tolist()):
+            if messages[start, KIND] == INVALID:
+                recv = int(messages[start, RECV]) or int(latest[start])
+                self._line(recv, _invalid_fields(block, start))
+                continue
+            self.journal.append(self._lines.render(block, start, stop), int(latest[start]))
+            for row in snapshots[(snapshots >= start) & (snapshots < stop)].tolist():
+                self._list_snapshot(block, row)
+        self._latest = int(latest[-1])
+
+    def _list_snapshot(self, block: Block, row: int) -> None:
+        message = block.messages[row]
+        self.snapshots.append(
+            {
+                "last_update_id": int(message[FINAL]),
+                "bids": int(message[BIDS]),
+                "asks": int(message[ASKS]),
+                "capture_ns": int(message[RECV]),
+                "file": block.name,
+                "line": block.first_line + row,
+                "journal": self.journal.name,
+            }
+        )
+
+
+def _invalid_fields(block: Block, row: int) -> dict[str, Any]:
+    """What the journal says of a line that cannot be read."""
+    return {
+        "stream": "invalid",
+        "conn": 0,
+        "reason": block.problems[row].reason,
+        "file": block.name,
+        "line": block.first_line + row,
+        "data_b64": base64.b64encode(block.line(row)).decode(),
+    }
+
+
+def _widen(span: list[int], times: Int64) -> None:
+    """Widen a span of times to hold the known ones of ``times``."""
+    times = times[times > 0]
+    if len(times):
+        span[0] = min(span[0] or int(times.min()), int(times.min()))
+        span[1] = max(span[1], int(times.max()))

@@ -1,0 +1,32 @@
+"""The store: symbol-days as Delta tables, whole or not at all, hashed and sealed."""
+
+from lobproof.store.audit import AuditReport, Damage
+from lobproof.store.bookview import BookView
+from lobproof.store.commit import clean_partition, commit_day, sealed
+from lobproof.store.content import DayContent, TableContent
+from lobproof.store.keyframe import Keyframe
+from lobproof.store.layout import Partition
+from lobproof.store.lock import symbol_lock
+from lobproof.store.parts import Part
+from lobproof.store.reader import Store, open_store
+from lobproof.store.seal import CALLER_COLUMNS
+from lobproof.store.writer import DayWriter
+
+__all__ = [
+    "CALLER_COLUMNS",
+    "AuditReport",
+    "BookView",
+    "Damage",
+    "DayContent",
+    "DayWriter",
+    "Keyframe",
+    "Part",
+    "Partition",
+    "Store",
+    "TableContent",
+    "clean_partition",
+    "commit_day",
+    "open_store",
+    "sealed",
+    "symbol_lock",
+]

@@ -1,0 +1,166 @@
+"""The audit: recompute every hash from the stored decimals and say where one differs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lobproof.errors import LobproofError
+from lobproof.fixedpoint import from_decimal128
+from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
+from lobproof.store.catalog import Catalog, SealedDay, SealedFile
+from lobproof.store.grids import Grid
+from lobproof.store.hashing import (
+    LEAF_BYTES,
+    Column,
+    content_hash,
+    header,
+    join_leaves,
+    leaf,
+    table_hash,
+)
+from lobproof.store.parts import METADATA_KEY
+
+_UNREAD = b"\0" * LEAF_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One place where a store is not what its seal says.
+
+    ``row_group`` and ``column`` are None where the damage cannot be pinned down so far.
+    """
+
+    partition: str
+    table: str
+    file: str | None
+    row_group: int | None
+    column: str | None
+    what: str
+
+    def __str__(self) -> str:
+        """The place and what is wrong there, in one line."""
+        place = [self.partition, f"{self.table}/{self.file}" if self.file else self.table]
+        if self.row_group is not None:
+            place.append(f"row group {self.row_group}")
+        if self.column is not None:
+            place.append(f"column {self.column}")
+        return f"{', '.join(place)}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What an audit looked at and what it found."""
+
+    days: int
+    files: int
+    rows: int
+    damage: tuple[Damage, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything is as sealed."""
+        return not self.damage
+
+
+def audit_days(catalog: Catalog, days: Sequence[SealedDay]) -> AuditReport:
+    """Recompute the content hashes of sealed days from their files."""
+    damage: list[Damage] = []
+    files = rows = 0
+    for day in days:
+        for table in CONTENT_TABLES:
+            found: list[Damage] = []
+            parts = []
+            for file in day.files[table.name]:
+                audit = _FileAudit(catalog.root, day, table, file)
+                parts.append((file.rows, audit.run()))
+                found += audit.found
+                files, rows = files + 1, rows + file.rows
+            head = header(table, day.partition.exchange, day.partition.symbol, day.grid)
+            if not found and table_hash(head, parts) != day.hashes[table.name]:
+                found = [_sealed_wrong(day, table.name, "the table's hash is not the sealed one")]
+            damage += found
+        if content_hash(day.hashes) != day.hashes["content"]:
+            damage.append(_sealed_wrong(day, DAYS.name, "the seal's own hashes disagree"))
+    return AuditReport(len(days), files, rows, tuple(damage))
+
+
+def _sealed_wrong(day: SealedDay, table: str, what: str) -> Damage:
+    return Damage(str(day.partition), table, None, None, None, what)
+
+
+class _FileAudit:
+    """One file: its leaves as they are, and where they are not as they were."""
+
+    def __init__(self, root: Path, day: SealedDay, table: Table, file: SealedFile) -> None:
+        self._path = root / table.name / file.path
+        self._day = day
+        self._table = table
+        self._file = file
+        self._head = header(table, day.partition.exchange, day.partition.symbol, day.grid)
+        self.found: list[Damage] = []
+
+    def run(self) -> bytes:
+        """Leaves of the file, joined; what could not be read has leaves of zeros."""
+        try:
+            with pq.ParquetFile(self._path) as parquet:
+                sealed = self._sealed_leaves(parquet)
+                groups = [
+                    [self._leaf(parquet, index, name) for name in self._table.schema.names]
+                    for index in range(parquet.num_row_groups)
+                ]
+                rows = parquet.metadata.num_rows
+        except (OSError, pa.ArrowException) as error:
+            self._note(f"the file cannot be read: {error}")
+            return b""
+        leaves = join_leaves(groups)
+        if sealed is not None and len(sealed) == len(leaves):
+            for number, name in enumerate(self._table.schema.names):
+                for index in range(len(groups)):
+                    at = (number * len(groups) + index) * LEAF_BYTES
+                    was = sealed[at : at + LEAF_BYTES]
+                    if groups[index][number] not in (was, _UNREAD):
+                        self._note("the content is not what was sealed", index, name)
+        if not self.found and table_hash(self._head, [(rows, leaves)]) != self._file.hash:
+            self._note("the content is not what was sealed")
+        return leaves
+
+    def _note(self, what: str, group: int | None = None, column: str | None = None) -> None:
+        self.found.append(
+            Damage(str(self._day.partition), self._table.name, self._file.path, group, column, what)
+        )
+
+    def _leaf(self, parquet: pq.ParquetFile, index: int, name: str) -> bytes:
+        try:
+            column = parquet.read_row_group(index, [name])[name]
+            return leaf(_in_memory(column, name, self._day.grid))
+        except (OSError, pa.ArrowException, LobproofError, KeyError) as error:
+            self._note(f"cannot be read: {error}", index, name)
+            return _UNREAD
+
+    def _sealed_leaves(self, parquet: pq.ParquetFile) -> bytes | None:
+        """The leaves in the file's metadata, None unless they are those of the seal."""
+        try:
+            document = json.loads((parquet.metadata.metadata or {})[METADATA_KEY])
+            leaves = base64.b64decode(document["leaves"], validate=True)
+        except (ValueError, KeyError, TypeError):
+            return None
+        sealed = table_hash(self._head, [(self._file.rows, leaves)]) == self._file.hash
+        return leaves if sealed else None
+
+
+def _in_memory(column: pa.ChunkedArray, name: str, grid: Grid) -> Column:
+    if pa.types.is_decimal(column.type):
+        return from_decimal128(column, grid.exponent(name))
+    if pa.types.is_string(column.type):
+        return [str(text) for text in column.to_pylist()]
+    values: NDArray[np.generic] = column.to_numpy()
+    return values

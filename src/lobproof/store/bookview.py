@@ -1,0 +1,255 @@
+"""``Store.book_at``: the book at an instant, from the keyframe before it and the events since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lobproof.book.kernels import (
+    Book,
+    crossed,
+    dump_side,
+    ensure_far_capacity,
+    new_book,
+    set_trust,
+    side_count,
+    trust,
+    trusted_to,
+)
+from lobproof.fixedpoint import count_to_text, to_decimal128
+from lobproof.schema import EVERYTHING, RANGE, EventBatch, Flag, Int8, Int64, Kind, Side
+from lobproof.store.catalog import SealedDay
+from lobproof.store.keyframe import Keyframe
+from lobproof.store.playback import events_from, whole_messages
+from lobproof.store.rebuild_kernels import apply_events
+
+_WINDOW_TICKS = 1 << 16
+_NOT_DEPTH = int(
+    Flag.GAP | Flag.TRADES | Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.RECONNECT
+)
+"""Marks with one of these speak of the feed; one without is an empty depth message."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookView:
+    """The book after the last event at or before a time.
+
+    ``bids`` and ``asks`` hold all levels, best first: ``price`` and ``size`` as exact
+    ``Decimal(38, 18)``, and ``trusted``: whether the level is known to be right – its side is
+    complete from the touch to there, the book is not crossed, and no finding of ``quality`` puts
+    the touch in doubt (``doubtful``). A side's ``trust`` is UNTRUSTED, RANGE or EVERYTHING;
+    ``trusted_to`` is the far end of a RANGE.
+    """
+
+    exchange: str
+    symbol: str
+    dt: str
+    ts_order: int  # of the last event, ns
+    event_id: int  # of the last event
+    sequence: int  # update id of the last book message
+    bids: pl.DataFrame
+    asks: pl.DataFrame
+    bid_trust: int
+    bid_trusted_to: Decimal | None
+    ask_trust: int
+    ask_trusted_to: Decimal | None
+    crossed: bool
+    doubtful: bool
+    pending: bool  # whether trades that no depth message shows yet are taken off
+
+    @property
+    def best_bid(self) -> Decimal | None:
+        """Best bid price, None for an empty side."""
+        return _first(self.bids)
+
+    @property
+    def best_ask(self) -> Decimal | None:
+        """Best ask price, None for an empty side."""
+        return _first(self.asks)
+
+
+def _first(levels: pl.DataFrame) -> Decimal | None:
+    return levels["price"][0] if levels.height else None
+
+
+def view_book(
+    day: SealedDay,
+    paths: Sequence[Path],
+    frame: Keyframe,
+    time: int,
+    doubts: Sequence[tuple[int, int]],
+    *,
+    pending: bool,
+) -> BookView:
+    """The book of a day at ``time``.
+
+    Parameters
+    ----------
+    day, paths
+        The day and its files of ``events``.
+    frame
+        A keyframe of the day at or before ``time``, on the day's grid.
+    time
+        Nanoseconds; the day must hold an event at or before it.
+    doubts
+        Closed intervals of event ids whose touch is in doubt.
+    pending
+        Take off what trades consumed that no depth message shows yet.
+    """
+    book = _book_of(frame, day.instrument.tick)
+    event_id, ts_order, sequence = frame.event_id, frame.ts_order, frame.sequence
+    since = events_from(paths, day.grid, frame.event_id + 1, time)
+    for start, rows in whole_messages(since):
+        book = ensure_far_capacity(book, len(rows))
+        apply_events(book, rows.kind, rows.side, rows.price, rows.size, rows.flags)
+        event_id, ts_order = start + len(rows) - 1, int(rows.ts_order[-1])
+        ours = np.flatnonzero(_of_book(rows))
+        sequence = int(rows.sequence[ours[-1]]) if len(ours) else sequence
+    levels = {side: _levels(book, side) for side in (Side.BID, Side.ASK)}
+    if pending:
+        side, price, volume = pending_trades(_before(paths, day, event_id))
+        for s in levels:
+            levels[s] = _take_off(*levels[s], price[side == s], volume[side == s])
+    doubtful = any(first <= event_id <= last for first, last in doubts)
+    usable = not doubtful and not crossed(book)
+    return BookView(
+        exchange=day.partition.exchange,
+        symbol=day.partition.symbol,
+        dt=day.partition.dt,
+        ts_order=ts_order,
+        event_id=event_id,
+        sequence=sequence,
+        bids=_frame(book, day, Side.BID, *levels[Side.BID], usable=usable),
+        asks=_frame(book, day, Side.ASK, *levels[Side.ASK], usable=usable),
+        bid_trust=int(trust(book, Side.BID)),
+        bid_trusted_to=_far_end(book, day, Side.BID),
+        ask_trust=int(trust(book, Side.ASK)),
+        ask_trusted_to=_far_end(book, day, Side.ASK),
+        crossed=bool(crossed(book)),
+        doubtful=doubtful,
+        pending=pending,
+    )
+
+
+def pending_trades(rows: EventBatch) -> tuple[Int8, Int64, Int64]:
+    """Volume that trades took from each level and no depth message shows yet.
+
+    A trade stays pending until a depth message names its level on the maker's side, over two
+    messages at most: in bursts the book lags its trades by one.
+
+    Parameters
+    ----------
+    rows
+        The events before the instant, back to the second last depth message or a CLEAR at least.
+
+    Returns
+    -------
+    tuple
+        Side of the book, price and volume of each level, in counts.
+    """
+    depth = _of_book(rows) & (rows.kind != Kind.SNAPSHOT)
+    ends = np.flatnonzero(depth & ((rows.flags & Flag.LAST) != 0))
+    clears = np.flatnonzero(rows.kind == Kind.CLEAR)
+    floor = max([0, *(ends[-2:-1] + 1).tolist(), *(clears[-1:] + 1).tolist()])
+    last = int(ends[-1]) if len(ends) and ends[-1] >= floor else floor
+    index = np.arange(len(rows))
+    trades = (rows.kind == Kind.TRADE) & (index >= floor)
+    maker = np.where(rows.side == Side.BUY, np.int8(Side.ASK), np.int8(Side.BID))
+    named = 2 * rows.price[depth & (index >= floor)] + (rows.side[depth & (index >= floor)] - 1)
+    keys = 2 * rows.price + (maker - 1)
+    trades &= (index > last) | ~np.isin(keys, named)
+    levels, where = np.unique(keys[trades], return_inverse=True)
+    volume = np.zeros(len(levels), np.int64)
+    np.add.at(volume, where, rows.size[trades])
+    return (levels % 2 + 1).astype(np.int8), levels // 2, volume
+
+
+def _of_book(rows: EventBatch) -> NDArray[np.bool_]:
+    """Rows of depth messages, empty ones included, and of snapshots."""
+    levels = (rows.kind == Kind.DELTA) | (rows.kind == Kind.SNAPSHOT)
+    empty = (rows.kind == Kind.MARK) & ((rows.flags & _NOT_DEPTH) == 0)
+    both: NDArray[np.bool_] = levels | empty
+    return both
+
+
+def _before(paths: Sequence[Path], day: SealedDay, event_id: int) -> EventBatch:
+    """Events up to ``event_id``, back to the second last depth message or a CLEAR."""
+    stop, width = event_id + 1, 4096
+    while True:
+        start = max(stop - width, 0)
+        parts = [rows for _, rows in events_from(paths, day.grid, start, stop_id=stop)]
+        rows = EventBatch.concat(parts) if parts else EventBatch.empty()
+        depth = _of_book(rows) & (rows.kind != Kind.SNAPSHOT)
+        ends = np.count_nonzero(depth & ((rows.flags & Flag.LAST) != 0))
+        if start == 0 or ends >= 2 or (rows.kind == Kind.CLEAR).any():
+            return rows
+        width *= 8
+
+
+def _book_of(frame: Keyframe, tick: int) -> Book:
+    book = new_book(_WINDOW_TICKS, tick)
+    for side, prices, sizes, kind, end in (
+        (Side.BID, frame.bid_prices, frame.bid_sizes, frame.bid_trust, frame.bid_trusted_to),
+        (Side.ASK, frame.ask_prices, frame.ask_sizes, frame.ask_trust, frame.ask_trusted_to),
+    ):
+        count = len(prices)
+        book = ensure_far_capacity(book, count)
+        apply_events(
+            book,
+            np.full(count, Kind.DELTA, np.int8),
+            np.full(count, side, np.int8),
+            np.ascontiguousarray(prices),
+            np.ascontiguousarray(sizes),
+            np.zeros(count, np.int32),
+        )
+        set_trust(book, int(side), kind, end)
+    return book
+
+
+def _levels(book: Book, side: Side) -> tuple[Int64, Int64]:
+    count = int(side_count(book, int(side)))
+    prices, sizes = np.empty(count, np.int64), np.empty(count, np.int64)
+    dump_side(book, int(side), prices, sizes)
+    return prices, sizes
+
+
+def _take_off(prices: Int64, sizes: Int64, taken: Int64, volume: Int64) -> tuple[Int64, Int64]:
+    """Levels less what trades took (prices ascending); a level that they emptied is gone."""
+    if not len(taken):
+        return prices, sizes
+    at = np.minimum(np.searchsorted(taken, prices), len(taken) - 1)
+    left = sizes - np.where(taken[at] == prices, volume[at], 0)
+    return prices[left > 0], left[left > 0]
+
+
+def _frame(
+    book: Book, day: SealedDay, side: Side, prices: Int64, sizes: Int64, *, usable: bool
+) -> pl.DataFrame:
+    kind = int(trust(book, int(side)))
+    sign = 2 * int(side) - 3
+    trusted = np.full(len(prices), kind == EVERYTHING)
+    if kind == RANGE:
+        trusted = sign * prices <= sign * int(trusted_to(book, int(side)))
+    table = pa.table(
+        {
+            "price": to_decimal128(prices, day.grid.price),
+            "size": to_decimal128(sizes, day.grid.size),
+            "trusted": trusted & usable,
+        }
+    )
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _far_end(book: Book, day: SealedDay, side: Side) -> Decimal | None:
+    if int(trust(book, int(side))) != RANGE:
+        return None
+    return Decimal(count_to_text(int(trusted_to(book, int(side))), day.grid.price))

@@ -1,0 +1,261 @@
+"""What a store holds: its sealed days and the files that their seals list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from lobproof.errors import StoreError, UsageError
+from lobproof.instruments import Instrument, Rule
+from lobproof.schema.tables import CONTENT_TABLES, EVENTS, Table
+from lobproof.store.commit import sealed
+from lobproof.store.delta import listed_files, open_delta
+from lobproof.store.grids import Grid
+from lobproof.store.layout import Partition, check_marker, check_version
+from lobproof.store.timespan import DAY_NS, day_start, show_days, show_ns
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFile:
+    """A file as a seal lists it; ``path`` is relative to the table's folder."""
+
+    path: str
+    rows: int
+    size: int  # bytes
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedDay:
+    """A sealed symbol-day."""
+
+    partition: Partition
+    instrument: Instrument
+    venue_symbol: str
+    first_ts: int
+    last_ts: int
+    files: dict[str, tuple[SealedFile, ...]]
+    hashes: dict[str, str]
+
+    @property
+    def grid(self) -> Grid:
+        """The day's decimal grid."""
+        return Grid(self.instrument.price_exponent, self.instrument.size_exponent)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Times that the day answers for: its UTC day and all its events; the end is exclusive."""
+        start = day_start(self.partition.dt)
+        first = min(start, self.first_ts) if self.first_ts else start
+        return first, max(start + DAY_NS, self.last_ts + 1)
+
+
+class Catalog:
+    """The sealed days of a store as they were when it was opened.
+
+    Raises
+    ------
+    StoreError
+        If ``root`` is no store, or one of a newer format.
+    """
+
+    def __init__(self, root: Path) -> None:
+        check_marker(root)
+        self.root = root
+        # a day may be replaced while the tables are listed one by one: look again
+        for _ in range(_ATTEMPTS):
+            self.seals = sealed(root)
+            self._listed = {t.name: listed_files(open_delta(root, t)) for t in CONTENT_TABLES}
+            self.days = [_day(root, row) for row in self.seals.iter_rows(named=True)]
+            if not any(self._unlisted(day, table) for day in self.days for table in CONTENT_TABLES):
+                break
+
+    def _unlisted(self, day: SealedDay, table: Table) -> list[str]:
+        listed = self._listed[table.name]
+        return [file.path for file in day.files[table.name] if file.path not in listed]
+
+    def paths(self, day: SealedDay, table: Table) -> list[Path]:
+        """Files of one table of one day, in order.
+
+        Raises
+        ------
+        StoreError
+            If one of them is not in the Delta table or not on the disk.
+        """
+        folder = self.root / table.name
+        for path in self._unlisted(day, table):
+            raise _missing(day, table, path, "is not in the Delta table")
+        for file in day.files[table.name]:
+            if not (folder / file.path).is_file():
+                raise _missing(day, table, file.path, "does not exist")
+        return [folder / file.path for file in day.files[table.name]]
+
+    def resolve(self, symbol: str | None, exchange: str | None) -> list[SealedDay]:
+        """The days of one symbol, by date.
+
+        ``symbol`` is the canonical name or the venue's; None will do in a store of one symbol.
+
+        Raises
+        ------
+        UsageError
+            If nothing or more than one symbol is meant; the message lists what there is.
+        """
+        among = [day for day in self.days if exchange in (None, day.partition.exchange)]
+        exact = [day for day in among if symbol in (None, day.partition.symbol)]
+        days = exact or [day for day in among if day.venue_symbol == symbol]
+        names = sorted({(day.partition.exchange, day.partition.symbol) for day in days})
+        if len(names) == 1:
+            return days
+        there = sorted({f"{d.partition.exchange} {d.partition.symbol}" for d in self.days})
+        wanted = " ".join(name for name in (exchange, symbol) if name)
+        if not there:
+            raise UsageError(
+                f"The store {self.root} holds no sealed day.",
+                hint="Run `lobproof reconstruct`; a day that was cut short is not sealed.",
+            )
+        if not names:
+            raise UsageError(f"The store has no {wanted}.", hint=f"It holds {', '.join(there)}.")
+        raise UsageError(
+            f"{wanted or 'No symbol'} leaves open which is meant: "
+            f"{', '.join(' '.join(name) for name in names)}.",
+            hint="Name the symbol and, if it trades on several exchanges, exchange=….",
+        )
+
+    def day(self, symbol: str | None, exchange: str | None, dt: str) -> SealedDay:
+        """One day of a symbol; `UsageError` where there is none."""
+        days = self.resolve(symbol, exchange)
+        for day in days:
+            if day.partition.dt == dt:
+                return day
+        raise UsageError(
+            f"{days[0].partition.exchange} {days[0].partition.symbol} has no sealed day {dt}.",
+            hint=f"It has {show_days(day.partition.dt for day in days)}.",
+        )
+
+
+def within(days: Sequence[SealedDay], start: int | None, end: int | None) -> list[SealedDay]:
+    """The days that a range touches; ``start`` inclusive, ``end`` exclusive.
+
+    Raises
+    ------
+    UsageError
+        If the range is empty or touches no sealed day: silence would look like an empty market.
+    """
+    if start is not None and end is not None and start >= end:
+        raise UsageError(
+            f"The range from {show_ns(start)} to {show_ns(end)} is empty.",
+            hint="start is inclusive, end exclusive: end must be later.",
+        )
+    touched = [
+        day
+        for day in days
+        if (end is None or day.span[0] < end) and (start is None or day.span[1] > start)
+    ]
+    if not touched:
+        first, last = days[0], days[-1]
+        raise UsageError(
+            f"{first.partition.exchange} {first.partition.symbol} has no sealed day in the range"
+            f"{'' if start is None else ' from ' + show_ns(start)}"
+            f"{'' if end is None else ' to ' + show_ns(end)}.",
+            hint=f"It has {show_days(day.partition.dt for day in days)}: events from "
+            f"{show_ns(first.first_ts)} to {show_ns(last.last_ts)}.",
+        )
+    return touched
+
+
+def finest(days: Sequence[SealedDay]) -> Grid:
+    """The coarsest grid that holds every day's."""
+    grid = days[0].grid
+    for day in days[1:]:
+        grid = grid.finer(day.grid)
+    return grid
+
+
+def day_of_last_event(days: Sequence[SealedDay], touched: SealedDay, time: int) -> SealedDay:
+    """The day of the last event up to ``time``: the day of ``time`` itself, or the day before."""
+    yesterday = day_start(touched.partition.dt) - DAY_NS
+    for day in reversed(days):
+        near = day is touched or day_start(day.partition.dt) == yesterday or day.span[1] > time
+        if near and day.files[EVENTS.name] and day.first_ts <= time:
+            return day
+    raise UsageError(
+        f"{show_ns(time)} is before the first event of {touched.partition}.",
+        hint=f"Its first event is at {show_ns(touched.first_ts)}.",
+    )
+
+
+def _bounds(start: Time | None, end: Time | None) -> tuple[int | None, int | None]:
+    return None if start is None else to_ns(start), None if end is None else to_ns(end)
+
+
+def on_grid(instrument: Instrument, grid: Grid) -> Instrument:
+    """The instrument with its rules counted on a finer grid."""
+    price = 10 ** (grid.price - instrument.price_exponent)
+    size = 10 ** (grid.size - instrument.size_exponent)
+    return Instrument(
+        instrument.exchange,
+        instrument.symbol,
+        instrument.venue_symbol,
+        grid.price,
+        grid.size,
+        tuple(Rule(r.since_ns, r.tick * price, r.lot * size) for r in instrument.rules),
+    )
+
+
+def symbols(days: Sequence[SealedDay]) -> pl.DataFrame:
+    """One row a symbol: exchange, symbol, venue_symbol, days, first and last day."""
+    rows = [
+        {
+            "exchange": day.partition.exchange,
+            "symbol": day.partition.symbol,
+            "venue_symbol": day.venue_symbol,
+            "dt": day.partition.dt,
+        }
+        for day in days
+    ]
+    schema = dict.fromkeys(("exchange", "symbol", "venue_symbol", "dt"), pl.String)
+    return (
+        pl.DataFrame(rows, schema=schema)
+        .group_by("exchange", "symbol")
+        .agg(
+            pl.col("venue_symbol").last(),
+            pl.len().alias("days"),
+            pl.col("dt").min().alias("first_dt"),
+            pl.col("dt").max().alias("last_dt"),
+        )
+        .sort("exchange", "symbol")
+    )
+
+
+def _day(root: Path, row: dict[str, object]) -> SealedDay:
+    partition = Partition(str(row["exchange"]), str(row["symbol"]), str(row["dt"]))
+    check_version(int(str(row["format_version"])), f"{partition} in {root}")
+    try:
+        files = json.loads(str(row["files"]))
+        return SealedDay(
+            partition=partition,
+            instrument=Instrument.from_dict(json.loads(str(row["instrument"]))),
+            venue_symbol=str(row["venue_symbol"]),
+            first_ts=int(str(row["first_ts"])),
+            last_ts=int(str(row["last_ts"])),
+            files={t.name: tuple(SealedFile(*f) for f in files[t.name]) for t in CONTENT_TABLES},
+            hashes={name: str(row[f"{name}_hash"]) for name in (*files, "content")},
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"The seal of {partition} is damaged: {error!r}",
+            hint="Reconstruct that day again.",
+        ) from error
+
+
+def _missing(day: SealedDay, table: Table, path: str, why: str) -> StoreError:
+    return StoreError(
+        f"{day.partition}: the seal lists {table.name}/{path}, which {why}.",
+        hint="Reconstruct that day again: the same command writes it anew and leaves others alone.",
+    )

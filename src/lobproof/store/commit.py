@@ -1,0 +1,154 @@
+"""Commits of whole days: unseal, replace each table, seal. A day without a seal does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from lobproof.errors import StoreError
+from lobproof.schema.tables import CONTENT_TABLES, DAYS, PARTITION_COLUMNS, TABLES
+from lobproof.store.content import DayContent
+from lobproof.store.delta import list_exactly, listed_files, open_delta
+from lobproof.store.layout import (
+    MARKER,
+    TEMPORARY,
+    Partition,
+    check_marker,
+    files_of,
+    make_folder,
+    sync_file,
+    sync_folder,
+)
+from lobproof.store.lock import require_lock
+from lobproof.store.parts import Part, open_writer
+from lobproof.store.seal import seal_hash, seal_row, seal_table
+
+
+def commit_day(root: Path, content: DayContent, seal: Mapping[str, object]) -> bool:
+    """Make a written day visible, replacing an older version of it.
+
+    The day's lock must be held (`symbol_lock`). Committing what is there already commits nothing.
+
+    Parameters
+    ----------
+    root
+        The store.
+    content
+        From `DayWriter.close`.
+    seal
+        What only the caller knows of the day: see `lobproof.store.seal.CALLER_COLUMNS`.
+
+    Returns
+    -------
+    bool
+        Whether anything was committed.
+
+    Raises
+    ------
+    StoreError
+        If the lock is not held or commits keep failing.
+    """
+    partition = content.partition
+    require_lock(root, partition.exchange, partition.symbol)
+    row = seal_row(content, seal)
+    folder = make_folder(root, f"{DAYS.name}/{partition.folder}")
+    name = f"part-00000-{seal_hash(row)[:16]}.parquet"
+    path = f"{partition.folder}/{name}"
+    stale = {
+        table.name
+        for table in CONTENT_TABLES
+        if listed_files(open_delta(root, table), partition)
+        != {part.path: part.size for part in content.tables[table.name].parts}
+    }
+    listed = path in listed_files(open_delta(root, DAYS), partition)
+    if listed and not stale and (folder / name).is_file():
+        return False
+    list_exactly(root, DAYS, partition, [])
+    for table in CONTENT_TABLES:
+        list_exactly(root, table, partition, content.tables[table.name].parts)
+    temporary = folder / f"{TEMPORARY}{name}"
+    with open_writer(temporary, DAYS) as writer:
+        writer.write_table(seal_table(row))
+    sync_file(temporary)
+    temporary.replace(folder / name)
+    sync_folder(folder)
+    size = (folder / name).stat().st_size
+    list_exactly(root, DAYS, partition, [Part(path, 1, size, seal_hash(row), b"", {}, {})])
+    return True
+
+
+def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -> pl.DataFrame:
+    """The seals of a store, or of one exchange or symbol, by exchange, symbol and day.
+
+    A folder that does not exist or is empty has none; one that is no store is a `StoreError`, and
+    so is a seal that cannot be read.
+    """
+    places: dict[str, list[str]] = {}
+    if (root / MARKER).exists() or (root.exists() and any(root.iterdir())):
+        check_marker(root)
+        for path in listed_files(open_delta(root, DAYS)):
+            names = [piece.split("=", 1)[1] for piece in path.split("/")[:-1]]
+            file = root / DAYS.name / path
+            chosen = exchange in (None, names[0]) and symbol in (None, names[1])
+            if chosen and file.is_file():  # whoever deletes a seal unseals the day
+                places[str(file)] = names
+    rows = _read_seals(list(places))
+    where = pl.DataFrame(
+        [places[path] for path in rows[_FILE]],
+        schema=dict.fromkeys(PARTITION_COLUMNS, pl.String),
+        orient="row",
+    )
+    return pl.concat([where, rows.drop(_FILE)], how="horizontal").sort(PARTITION_COLUMNS)
+
+
+_FILE = "file of the seal"
+
+
+def _read_seals(files: list[str]) -> pl.DataFrame:
+    """The rows of the seals' files, with the file of each."""
+    if not files:
+        empty = pl.from_arrow(DAYS.schema.empty_table())
+        assert isinstance(empty, pl.DataFrame)
+        return empty.with_columns(pl.lit("").alias(_FILE))
+    try:
+        return pl.scan_parquet(
+            files, glob=False, hive_partitioning=False, include_file_paths=_FILE
+        ).collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        damaged = next((path for path in files if not _readable(path)), files[0])
+        raise StoreError(
+            f"The seal {damaged} cannot be read: {error}",
+            hint="Delete that file, which unseals its day, and reconstruct the day again.",
+        ) from error
+
+
+def _readable(path: str) -> bool:
+    try:
+        return bool(pl.read_parquet_schema(path) == pl.read_parquet(path, glob=False).schema)
+    except (OSError, pl.exceptions.PolarsError):
+        return False
+
+
+def clean_partition(root: Path, partition: Partition) -> list[Path]:
+    """Delete what lies in a partition and no commit lists: left by kills, or replaced.
+
+    The symbol's lock must be held, for another writer's unfinished files look the same.
+
+    Returns
+    -------
+    list[Path]
+        The deleted files.
+    """
+    require_lock(root, partition.exchange, partition.symbol)
+    deleted = []
+    for table in TABLES:
+        files = list(files_of(root, table.name, partition))
+        if files:
+            listed = listed_files(open_delta(root, table), partition)
+            for path in files:
+                if f"{partition.folder}/{path.name}" not in listed:
+                    path.unlink()
+                    deleted.append(path)
+    return deleted

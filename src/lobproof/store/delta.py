@@ -1,0 +1,153 @@
+"""Delta Lake commits: make a partition of one table list exactly these files."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from lobproof.errors import StoreError
+from lobproof.schema.tables import PARTITION_COLUMNS, Table
+from lobproof.store.layout import Partition, make_folder, sync_file, sync_folder
+from lobproof.store.parts import Part
+
+ATTEMPTS = 30
+"""Tries of one commit: writers of other symbols commit to the same table."""
+
+
+def delta_schema(table: Table) -> Schema:
+    """The table's Delta schema: the partition columns, then its own."""
+    partition = [pa.field(name, pa.string(), nullable=False) for name in PARTITION_COLUMNS]
+    return Schema.from_arrow(pa.schema([*partition, *table.schema]))
+
+
+def open_delta(root: Path, table: Table) -> DeltaTable | None:
+    """The Delta table as of now, None if nothing was ever committed to it."""
+    try:
+        return DeltaTable(str(root / table.name))
+    except TableNotFoundError:
+        return None
+
+
+def listed_files(delta: DeltaTable | None, partition: Partition | None = None) -> dict[str, int]:
+    """Path (relative to the table's folder) → bytes of the files that the table lists."""
+    if delta is None:
+        return {}
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    paths = (unquote(path) for path in actions["path"].to_pylist())  # Delta keeps them as URIs
+    sizes = zip(paths, actions["size_bytes"].to_pylist(), strict=True)
+    inside = "" if partition is None else f"{partition.folder}/"
+    return {path: size for path, size in sizes if path.startswith(inside)}
+
+
+def list_exactly(root: Path, table: Table, partition: Partition, parts: Iterable[Part]) -> bool:
+    """Commit whatever makes the partition list exactly ``parts``; nothing if it does already.
+
+    Other writers may commit other partitions meanwhile. A path that stays under another size is
+    removed in a commit of its own first, for one commit must not add and remove the same path.
+
+    Returns
+    -------
+    bool
+        Whether anything was committed.
+
+    Raises
+    ------
+    StoreError
+        If the commit keeps failing.
+    """
+    wanted = {part.path: part for part in parts}
+    changed = False
+    for attempt in range(ATTEMPTS):
+        try:
+            delta = open_delta(root, table) or _create(root, table)
+            present = listed_files(delta, partition)
+            removed = {p: n for p, n in present.items() if p not in wanted or wanted[p].size != n}
+            added = [part for path, part in wanted.items() if present.get(path) != part.size]
+            if not removed and not added:
+                return changed
+            if any(part.path in removed for part in added):
+                added = []
+            delta.create_write_transaction(
+                [
+                    *(_add(root, table, partition, part) for part in added),
+                    *(_remove(partition, path, size) for path, size in removed.items()),
+                ],
+                "append",
+                delta_schema(table),
+                list(PARTITION_COLUMNS),
+            )
+            changed = True
+            sync_log(root, table)
+        except DeltaError as error:
+            if attempt == ATTEMPTS - 1:
+                raise StoreError(
+                    f"Committing {partition} to {table.name} failed {ATTEMPTS} times: {error}",
+                    hint="Run the command again; if other programs write to the store, stop them.",
+                ) from error
+            time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
+    raise StoreError(
+        f"{table.name} of {partition} changed with every attempt to commit it.",
+        hint="Another program commits to the same partition: stop it and run again.",
+    )
+
+
+def sync_log(root: Path, table: Table) -> None:
+    """Wait until the newest commit is on the disk."""
+    log = root / table.name / "_delta_log"
+    newest = max((path for path in log.glob("*.json")), default=None)
+    if newest is not None:
+        sync_file(newest)
+    sync_folder(log)
+
+
+def _create(root: Path, table: Table) -> DeltaTable:
+    make_folder(root, table.name)
+    try:
+        create_table_with_add_actions(
+            str(root / table.name),
+            delta_schema(table),
+            [],
+            mode="error",
+            partition_by=list(PARTITION_COLUMNS),
+            name=table.name,
+        )
+    except DeltaError:  # another process was faster, or the next line says what is wrong
+        return DeltaTable(str(root / table.name))
+    sync_log(root, table)
+    return DeltaTable(str(root / table.name))
+
+
+def _add(root: Path, table: Table, partition: Partition, part: Part) -> AddAction:
+    statistics: Mapping[str, object] = {
+        "numRecords": part.rows,
+        "minValues": part.minimum,
+        "maxValues": part.maximum,
+        "nullCount": dict.fromkeys(part.minimum, 0),
+    }
+    return AddAction(
+        path=part.path,
+        size=part.size,
+        partition_values=partition.values(),
+        modification_time=(root / table.name / part.path).stat().st_mtime_ns // 1_000_000,
+        data_change=True,
+        stats=json.dumps(statistics),
+    )
+
+
+def _remove(partition: Partition, path: str, size: int) -> RemoveAction:
+    return RemoveAction(
+        path=path,
+        data_change=True,
+        deletion_timestamp=time.time_ns() // 1_000_000,
+        size=size,
+        partition_values=partition.values(),
+    )

@@ -1,0 +1,159 @@
+"""Where things lie in a store: its marker, the tables' folders, partitions, locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from lobproof.errors import StoreError
+from lobproof.schema.tables import FORMAT_VERSION
+
+MARKER = "lobproof-store.json"
+"""The file that makes a folder a store; it names the format version of its creator."""
+LOCKS = ".locks"
+TEMPORARY = ".tmp-"
+"""Start of the name of a file that is being written. Readers of folders skip dot files."""
+
+_NAME = re.compile(r"[^\s/\\=%?#*:\"<>|\x00-\x1f.][^\s/\\=%?#*:\"<>|\x00-\x1f]*")
+
+
+def check_name(value: str) -> None:
+    """Raise `StoreError` unless ``value`` can be part of a partition's folder name."""
+    if not _NAME.fullmatch(value):
+        raise StoreError(
+            f"{value!r} cannot name a partition of a store.",
+            hint="Use letters, digits, '-', '_' and '.', without blanks or slashes.",
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One symbol-day: ``exchange``, canonical ``symbol`` and ``dt`` (YYYY-MM-DD)."""
+
+    exchange: str
+    symbol: str
+    dt: str
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a folder's name, and days that are none."""
+        check_name(self.exchange)
+        check_name(self.symbol)
+        try:
+            plain = date.fromisoformat(self.dt).isoformat() == self.dt
+        except ValueError:
+            plain = False
+        if not plain:
+            raise StoreError(
+                f"{self.dt!r} is not a day of a store.", hint="Write days as YYYY-MM-DD."
+            )
+
+    @property
+    def folder(self) -> str:
+        """Folder of the partition, relative to a table's folder."""
+        return f"exchange={self.exchange}/symbol={self.symbol}/dt={self.dt}"
+
+    def values(self) -> dict[str, str | None]:
+        """The partition columns by name, as Delta wants them."""
+        return {"exchange": self.exchange, "symbol": self.symbol, "dt": self.dt}
+
+    def __str__(self) -> str:
+        """Exchange, symbol and day, with blanks between."""
+        return f"{self.exchange} {self.symbol} {self.dt}"
+
+
+def check_marker(root: Path) -> None:
+    """Raise `StoreError` unless ``root`` is a store that this version of lobproof can read."""
+    marker = root / MARKER
+    if not root.is_dir():
+        raise StoreError(
+            f"There is no store at {root}.",
+            hint="Check the path; `lobproof reconstruct SOURCE --out STORE` makes a store.",
+        )
+    if not marker.is_file():
+        raise StoreError(
+            f"{root} is not a lobproof store: it holds no {MARKER}.",
+            hint="Name the folder that was given to `reconstruct --out` (not one inside it).",
+        )
+    try:
+        version = int(json.loads(marker.read_text("utf-8"))["format_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{marker} is damaged: it does not name a format version.",
+            hint=f'Restore it; this version would write {{"format_version": {FORMAT_VERSION}}}.',
+        ) from error
+    check_version(version, str(root))
+
+
+def check_version(version: int, what: str) -> None:
+    """Raise `StoreError` where ``what`` was written in a format newer than this version knows."""
+    if version > FORMAT_VERSION:
+        raise StoreError(
+            f"{what} has format version {version}; this lobproof knows versions up to "
+            f"{FORMAT_VERSION}.",
+            hint="Upgrade lobproof: a newer version wrote it.",
+        )
+
+
+def ensure_store(root: Path) -> None:
+    """Make ``root`` a store where it is none; several processes may do so at once.
+
+    Raises
+    ------
+    StoreError
+        If ``root`` is a folder with other things in it, no folder, or a newer store.
+    """
+    marker = root / MARKER
+    if not marker.exists():
+        if root.exists() and not root.is_dir():
+            raise StoreError(f"{root} is a file.", hint="Give the folder for the store.")
+        root.mkdir(parents=True, exist_ok=True)
+        # dot files may be a marker or a lock that another process makes at this moment
+        if any(not entry.name.startswith(".") for entry in root.iterdir()) and not marker.exists():
+            raise StoreError(
+                f"{root} holds other files and is no store.",
+                hint="Give an empty or a new folder, or an existing store.",
+            )
+        document = {"format": "lobproof store", "format_version": FORMAT_VERSION}
+        temporary = root / f"{TEMPORARY}marker-{os.getpid()}"
+        temporary.write_text(json.dumps(document) + "\n", "utf-8")
+        sync_file(temporary)
+        temporary.replace(marker)
+        sync_folder(root)
+    check_marker(root)
+
+
+def make_folder(root: Path, relative: str) -> Path:
+    """Create ``root/relative`` with its parents, each synced to its parent; return it."""
+    folder = root
+    for name in Path(relative).parts:
+        parent, folder = folder, folder / name
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            sync_folder(parent)
+    return folder
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the file's content is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the folder's entries are on the disk."""
+    sync_file(path)
+
+
+def files_of(root: Path, table: str, partition: Partition) -> Iterator[Path]:
+    """Files that lie in a partition's folder, committed or not."""
+    folder = root / table / partition.folder
+    if folder.is_dir():
+        yield from (entry for entry in sorted(folder.iterdir()) if entry.is_file())

@@ -1,0 +1,131 @@
+"""Stored events back as ``EventBatch``es: integers on one grid, whole messages, bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lobproof.errors import StoreError
+from lobproof.fixedpoint import from_decimal128
+from lobproof.schema import EventBatch, Flag
+from lobproof.store.grids import Grid
+
+_COLUMNS = [field.name for field in fields(EventBatch)]
+
+
+def to_batch(table: pa.Table, grid: Grid) -> EventBatch:
+    """Rows of ``events`` as stored, as a batch of counts on ``grid``.
+
+    Raises
+    ------
+    GridError
+        If a stored decimal is not on the grid.
+    """
+    return EventBatch(
+        ts_order=table["ts_order"].to_numpy(),
+        ts_event=table["ts_event"].to_numpy(),
+        ts_recv=table["ts_recv"].to_numpy(),
+        sequence=table["sequence"].to_numpy(),
+        prev_sequence=table["prev_sequence"].to_numpy(),
+        kind=table["kind"].to_numpy(),
+        side=table["side"].to_numpy(),
+        price=from_decimal128(table["price"], grid.price),
+        size=from_decimal128(table["size"], grid.size),
+        flags=table["flags"].to_numpy(),
+    )
+
+
+def events_from(
+    paths: Sequence[Path],
+    grid: Grid,
+    first_id: int = 0,
+    until: int | None = None,
+    stop_id: int | None = None,
+    since: int | None = None,
+) -> Iterator[tuple[int, EventBatch]]:
+    """A day's events, a row group at a time, with the id of each batch's first event.
+
+    Parameters
+    ----------
+    paths
+        The day's files of ``events`` in order.
+    grid
+        What prices and sizes are to count.
+    first_id, stop_id
+        Ids from ``first_id`` (inclusive) to ``stop_id`` (exclusive).
+    since, until
+        Times ``since <= ts_order <= until``. Row groups outside are not read.
+
+    Raises
+    ------
+    StoreError
+        If a file cannot be read.
+    """
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                names = file.schema_arrow.names
+                for index in range(file.num_row_groups):
+                    group = file.metadata.row_group(index)
+                    ids = group.column(names.index("event_id")).statistics
+                    times = group.column(names.index("ts_order")).statistics
+                    if ids.max < first_id or (since is not None and times.max < since):
+                        continue
+                    if (until is not None and times.min > until) or (
+                        stop_id is not None and ids.min >= stop_id
+                    ):
+                        return
+                    rows = to_batch(file.read_row_group(index, _COLUMNS), grid)
+                    low, high = max(first_id - ids.min, 0), len(rows)
+                    if since is not None:
+                        low = max(low, int(np.searchsorted(rows.ts_order, since)))
+                    if until is not None:
+                        high = int(np.searchsorted(rows.ts_order, until, "right"))
+                    if stop_id is not None:
+                        high = min(high, stop_id - ids.min)
+                    if low < high:
+                        yield ids.min + low, rows.slice(low, high)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"{path} cannot be read: {error}", hint="Reconstruct that day again."
+            ) from error
+
+
+def whole_messages(groups: Iterable[tuple[int, EventBatch]]) -> Iterator[tuple[int, EventBatch]]:
+    """The same rows, cut at message ends; what follows the last one comes last."""
+    tail, start = EventBatch.empty(), 0
+    for first, group in groups:
+        rows = EventBatch.concat([tail, group]) if len(tail) else group
+        start = start if len(tail) else first
+        ends = np.flatnonzero(rows.flags & Flag.LAST)
+        stop = int(ends[-1]) + 1 if len(ends) else 0
+        if stop:
+            yield start, rows.slice(0, stop)
+        tail, start = rows.slice(stop, len(rows)), start + stop
+    if len(tail):
+        yield start, tail
+
+
+def replay_day(
+    paths: Sequence[Path], grid: Grid, start: int | None, end: int | None, batch_rows: int
+) -> Iterator[EventBatch]:
+    """A day's events with ``start <= ts_order < end`` in batches of whole messages.
+
+    A batch ends at the last message end within ``batch_rows``, or at the first one beyond where a
+    single message is longer.
+    """
+    until = None if end is None else end - 1
+    for _, rows in whole_messages(events_from(paths, grid, until=until, since=start)):
+        ends = np.flatnonzero(rows.flags & Flag.LAST) + 1
+        done = 0
+        while done < len(rows):
+            index = max(int(np.searchsorted(ends, done + batch_rows, "right")) - 1, 0)
+            if ends[index] <= done:
+                index += 1
+            yield rows.slice(done, int(ends[index]))
+            done = int(ends[index])

@@ -1,0 +1,395 @@
+"""``lobproof.open(STORE)``: sealed days as lazy frames, batches, and books at an instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from lobproof.errors import StoreError, UsageError
+from lobproof.instruments import Instrument
+from lobproof.schema import EventBatch, Flag, Severity, Side
+from lobproof.schema.tables import (
+    CONTENT_TABLES,
+    EVENTS,
+    KEYFRAMES,
+    MINUTES,
+    QUALITY,
+    STATES,
+    Table,
+)
+from lobproof.store.audit import AuditReport, audit_days
+from lobproof.store.bookview import BookView, view_book
+from lobproof.store.catalog import (
+    Catalog,
+    SealedDay,
+    day_of_last_event,
+    finest,
+    on_grid,
+    symbols,
+    within,
+)
+from lobproof.store.grids import Grid
+from lobproof.store.keyframe import Keyframe
+from lobproof.store.playback import replay_day
+from lobproof.store.timespan import Time, show_ns, to_ns
+from lobproof.store.views import (
+    Numbers,
+    empty_frame,
+    in_range,
+    messages,
+    numeric,
+    outside,
+    readable,
+)
+
+BATCH_ROWS = 1 << 16
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a store for reading, as it is now.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at ``path``, or it was written in a newer format.
+    """
+    return Store(Path(path))
+
+
+class Store:
+    """The sealed days of a store at the time it was opened; others do not exist for it.
+
+    In all methods ``symbol`` is the canonical name (``BTC-USDT``) or the venue's (``BTCUSDT``),
+    and may be left out where the store holds just one; ``exchange`` tells symbols of one name
+    apart. ``start`` (inclusive) and ``end`` (exclusive) are times in UTC: a datetime, ISO 8601
+    text or int nanoseconds, compared with ``ts_order``. Errors of all of them:
+
+    UsageError
+        If the symbol is unknown or ambiguous, or the range touches no sealed day.
+    StoreError
+        If files that a seal lists are missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._catalog = Catalog(path)
+
+    @property
+    def path(self) -> Path:
+        """The store's folder."""
+        return self._catalog.root
+
+    def days(self) -> pl.DataFrame:
+        """The seals: one row a symbol-day, by exchange, symbol and day (columns of ``days``)."""
+        return self._catalog.seals
+
+    def symbols(self) -> pl.DataFrame:
+        """One row a symbol: exchange, symbol, venue_symbol, days, first_dt, last_dt."""
+        return symbols(self._catalog.days)
+
+    def files(
+        self,
+        table: str,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+    ) -> list[Path]:
+        """Parquet files of the days in the range, for readers that take a list (DuckDB, Arrow).
+
+        They come in the order of the rows. ``table`` is ``"events"``, ``"states"``,
+        ``"keyframes"``, ``"quality"`` or ``"minutes"``.
+        """
+        found = next((known for known in CONTENT_TABLES if known.name == table), None)
+        if found is None:
+            raise UsageError(
+                f"There is no table {table!r}.",
+                hint=f"Choose among {', '.join(known.name for known in CONTENT_TABLES)}.",
+            )
+        days = within(self._catalog.resolve(symbol, exchange), *_bounds(start, end))
+        return [path for day in days for path in self._catalog.paths(day, found)]
+
+    def instrument(
+        self, symbol: str | None = None, dt: str | None = None, *, exchange: str | None = None
+    ) -> Instrument:
+        """The instrument of a day; without ``dt`` the latest one's, on the finest grid of all days.
+
+        That grid is the one of `replay` and of ``numbers="grid"`` over all days.
+        """
+        if dt is not None:
+            return self._catalog.day(symbol, exchange, dt).instrument
+        days = self._catalog.resolve(symbol, exchange)
+        return on_grid(days[-1].instrument, finest(days))
+
+    def events(
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        numbers: Numbers = "decimal",
+        raw: bool = False,
+    ) -> pl.LazyFrame:
+        """Everything that happened, day by day in the order of ``event_id``.
+
+        Parameters
+        ----------
+        symbol, exchange, start, end
+            See the class.
+        numbers
+            ``"decimal"``: prices and sizes as stored, ``Decimal(38, 18)``, exact; a product of
+            price and size overflows its digits. ``"grid"``: int64 counts on the finest grid of
+            the days in the range (see `instrument`), exact. ``"float"``: the nearest float64.
+        raw
+            Keep the stored integers instead of times and names: times as int64 nanoseconds,
+            kinds, sides, codes as int8.
+
+        Returns
+        -------
+        pl.LazyFrame
+            ``exchange, symbol, dt`` and the columns of the table.
+        """
+        return self._frame(EVENTS, symbol, exchange, start, end, numbers, raw)
+
+    def states(
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        numbers: Numbers = "decimal",
+        raw: bool = False,
+    ) -> pl.LazyFrame:
+        """Twenty levels a side at the ends of book messages; parameters as of `events`."""
+        return self._frame(STATES, symbol, exchange, start, end, numbers, raw)
+
+    def keyframes(
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        numbers: Numbers = "decimal",
+        raw: bool = False,
+    ) -> pl.LazyFrame:
+        """Full books; parameters as of `events`."""
+        return self._frame(KEYFRAMES, symbol, exchange, start, end, numbers, raw)
+
+    def quality(
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        numbers: Numbers = "decimal",
+        raw: bool = False,
+    ) -> pl.LazyFrame:
+        """Findings: the intervals that touch the range; parameters as of `events`."""
+        return self._frame(QUALITY, symbol, exchange, start, end, numbers, raw)
+
+    def minutes(
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        numbers: Numbers = "decimal",
+        raw: bool = False,
+    ) -> pl.LazyFrame:
+        """Statistics of the minutes that touch the range; parameters as of `events`."""
+        return self._frame(MINUTES, symbol, exchange, start, end, numbers, raw)
+
+    def trusted(
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        numbers: Numbers = "decimal",
+        raw: bool = False,
+    ) -> pl.LazyFrame:
+        """`states` whose touch is trusted.
+
+        Rows flagged ``DOUBTFUL`` are left out, and those inside intervals of ``quality`` of
+        severity ``DOUBT``, which reach back over rows that were written before the doubt arose.
+        """
+        low, high = _bounds(start, end)
+        days = within(self._catalog.resolve(symbol, exchange), low, high)
+        grid = finest(days)
+        frames = []
+        for day in days:
+            rows = self._scan(STATES, day, grid, low, high, numbers, raw)
+            rows = rows.filter((pl.col("flags") & int(Flag.DOUBTFUL)) == 0)
+            doubts = self._doubts(day)
+            frames.append(rows.filter(outside(doubts)) if doubts else rows)
+        return pl.concat(frames)
+
+    def market_events(
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        numbers: Numbers = "decimal",
+    ) -> pl.LazyFrame:
+        """One row a message, in five fields.
+
+        Returns
+        -------
+        pl.LazyFrame
+            ``timestamp`` (``ts_order``), ``event_type`` (``trade`` or ``book_update``),
+            ``symbol``, ``data`` (list of structs ``kind, side, price, size, flags``: the rows of
+            the message) and ``sequence``: here the event_id of the message's last row.
+        """
+        low, high = _bounds(start, end)
+        days = within(self._catalog.resolve(symbol, exchange), low, high)
+        grid = finest(days)
+        return pl.concat(
+            messages(self._scan(EVENTS, day, grid, low, high, numbers, raw=True)) for day in days
+        )
+
+    def replay(
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        batch_rows: int = BATCH_ROWS,
+    ) -> Iterator[EventBatch]:
+        """Events as integers again, in batches of whole messages, day after day.
+
+        Prices and sizes count on the finest grid of the days in the range. The sequence of rows
+        does not depend on ``batch_rows``; memory holds a row group at a time.
+        """
+        low, high = _bounds(start, end)
+        days = within(self._catalog.resolve(symbol, exchange), low, high)
+        grid = finest(days)
+        paths = [self._catalog.paths(day, EVENTS) for day in days]
+        return (batch for day in paths for batch in replay_day(day, grid, low, high, batch_rows))
+
+    def book_at(
+        self,
+        time: Time,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        pending: bool = False,
+    ) -> BookView:
+        """The full book after the last event with ``ts_order <= time``.
+
+        It is replayed from the keyframe before. With ``pending`` it shows the book with those
+        trades taken off that no depth message reflects yet.
+
+        Raises
+        ------
+        UsageError
+            If ``time`` is before the first event, or in no sealed day: an older book would be
+            shown for it.
+        """
+        moment = to_ns(time)
+        days = self._catalog.resolve(symbol, exchange)
+        touched = within(days, moment, moment + 1)
+        day = day_of_last_event(days, touched[-1], moment)
+        frame = self._frame_before(day, moment)
+        paths = self._catalog.paths(day, EVENTS)
+        return view_book(day, paths, frame, moment, self._doubts(day), pending=pending)
+
+    def audit(
+        self, symbol: str | None = None, *, exchange: str | None = None, dt: str | None = None
+    ) -> AuditReport:
+        """Recompute the hashes of all sealed days, or of a symbol's, or of one day.
+
+        The report locates what differs: table, file, row group, column.
+        """
+        days = list(self._catalog.days)
+        if dt is not None:
+            days = [self._catalog.day(symbol, exchange, dt)]
+        elif symbol is not None or exchange is not None:
+            days = self._catalog.resolve(symbol, exchange)
+        return audit_days(self._catalog, days)
+
+    def _frame(
+        self,
+        table: Table,
+        symbol: str | None,
+        exchange: str | None,
+        start: Time | None,
+        end: Time | None,
+        numbers: Numbers,
+        raw: bool,
+    ) -> pl.LazyFrame:
+        low, high = _bounds(start, end)
+        days = within(self._catalog.resolve(symbol, exchange), low, high)
+        grid = finest(days)
+        return pl.concat(self._scan(table, day, grid, low, high, numbers, raw) for day in days)
+
+    def _scan(
+        self,
+        table: Table,
+        day: SealedDay,
+        grid: Grid,
+        low: int | None,
+        high: int | None,
+        numbers: Numbers,
+        raw: bool,
+    ) -> pl.LazyFrame:
+        paths = self._catalog.paths(day, table)
+        frame = (
+            pl.scan_parquet(paths, glob=False, hive_partitioning=False)
+            if paths
+            else (empty_frame(table))
+        )
+        frame = frame.filter(*in_range(table, low, high))
+        frame = frame.with_columns(*numeric(table, grid, numbers))
+        if not raw:
+            frame = frame.with_columns(*readable(table))
+        where = day.partition.values()
+        return frame.select(*(pl.lit(value).alias(name) for name, value in where.items()), pl.all())
+
+    def _frame_before(self, day: SealedDay, time: int) -> Keyframe:
+        """The day's last keyframe at or before ``time``, on the day's grid."""
+        frames = self._scan(KEYFRAMES, day, day.grid, None, None, "grid", raw=True).filter(
+            (pl.col("ts_order") <= time) | (pl.col("event_id") < 0)
+        )
+        event_id = frames.select(pl.col("event_id").max()).collect().item()
+        if event_id is None:
+            raise StoreError(
+                f"{day.partition} has no keyframe before {show_ns(time)}.",
+                hint="Reconstruct that day again.",
+            )
+        rows = frames.filter(pl.col("event_id") == event_id).collect()
+        sides = [rows.filter(pl.col("side") == int(side)) for side in (Side.BID, Side.ASK)]
+        levels = [side.filter(pl.col("price") != 0) for side in sides]
+        return Keyframe(
+            event_id=int(event_id),
+            ts_order=int(rows["ts_order"][0]),
+            sequence=int(rows["sequence"][0]),
+            bid_prices=levels[0]["price"].to_numpy(),
+            bid_sizes=levels[0]["size"].to_numpy(),
+            ask_prices=levels[1]["price"].to_numpy(),
+            ask_sizes=levels[1]["size"].to_numpy(),
+            bid_trust=int(sides[0]["trust"][0]),
+            bid_trusted_to=int(sides[0]["trusted_to"][0]),
+            ask_trust=int(sides[1]["trust"][0]),
+            ask_trusted_to=int(sides[1]["trusted_to"][0]),
+        )
+
+    def _doubts(self, day: SealedDay) -> list[tuple[int, int]]:
+        """Closed intervals of event ids whose touch is in doubt."""
+        found = (
+            self._scan(QUALITY, day, day.grid, None, None, "decimal", raw=True)
+            .filter(pl.col("severity") >= int(Severity.DOUBT))
+            .select("first_event_id", "last_event_id")
+            .collect()
+        )
+        return [(int(first), int(last)) for first, last in found.iter_rows()]

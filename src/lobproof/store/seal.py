@@ -1,0 +1,98 @@
+"""The row of ``days`` that seals a symbol-day."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from lobproof import __version__
+from lobproof.schema.tables import CONTENT_TABLES, DAYS, FORMAT_VERSION
+from lobproof.store.content import DayContent
+
+UNHASHED = "sealed_at"
+"""The one column of a seal that differs between two runs of the same task."""
+
+_JSON = ("instrument", "files", "inputs", "config", "verdicts")
+_PROVENANCE = ("real", "derived", "synthetic")
+
+CALLER_COLUMNS = (
+    "provenance",
+    "certified",
+    "strategy",
+    "trades",
+    "book_messages",
+    "gaps",
+    "doubtful_ns",
+    "inputs",
+    "config",
+    "carried_from",
+    "task_id",
+    "task_part",
+    "task_last",
+    "verdicts",
+)
+"""What only the caller knows of a day; the other columns follow from its content."""
+
+
+def seal_row(content: DayContent, seal: Mapping[str, object]) -> dict[str, object]:
+    """The seal of a day, without ``sealed_at``.
+
+    Parameters
+    ----------
+    content
+        From `DayWriter.close`.
+    seal
+        The columns of `CALLER_COLUMNS`; ``inputs``, ``config`` and ``verdicts`` may be given as
+        objects and are then stored as JSON.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, unknown, or has an impossible value.
+    """
+    if set(seal) != set(CALLER_COLUMNS):
+        odd = sorted(set(seal) ^ set(CALLER_COLUMNS))
+        raise ValueError(f"a seal has the columns {CALLER_COLUMNS}; missing or unknown: {odd}")
+    if seal["provenance"] not in _PROVENANCE:
+        raise ValueError(f"provenance is one of {_PROVENANCE}, not {seal['provenance']!r}")
+    if seal["certified"] and seal["provenance"] != "real":
+        raise ValueError("only real data is certified")
+    instrument = content.instrument
+    row: dict[str, object] = {
+        **seal,
+        "venue_symbol": instrument.venue_symbol,
+        "lobproof_version": __version__,
+        "format_version": FORMAT_VERSION,
+        "price_exponent": instrument.price_exponent,
+        "size_exponent": instrument.size_exponent,
+        "instrument": instrument.to_dict(),
+        "first_ts": content.first_ts,
+        "last_ts": content.last_ts,
+        "events": content.rows("events"),
+        "states": content.rows("states"),
+        **{f"{name}_hash": digest for name, digest in content.hashes.items()},
+        "content_hash": content.content_hash,
+        "files": {
+            table.name: [part.entry() for part in content.tables[table.name].parts]
+            for table in CONTENT_TABLES
+        },
+    }
+    for name in _JSON:
+        if not isinstance(row[name], str):
+            row[name] = json.dumps(row[name], sort_keys=True, ensure_ascii=False)
+    return {name: row[name] for name in DAYS.schema.names if name != UNHASHED}
+
+
+def seal_hash(row: Mapping[str, object]) -> str:
+    """SHA-256 of a seal apart from when it was made, hexadecimal: it names the seal's file."""
+    plain = {name: value for name, value in row.items() if name != UNHASHED}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def seal_table(row: Mapping[str, object]) -> pa.Table:
+    """The seal as a table of one row, stamped with the clock."""
+    return pa.Table.from_pylist([{**row, UNHASHED: time.time_ns()}], schema=DAYS.schema)

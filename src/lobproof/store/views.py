@@ -1,0 +1,165 @@
+"""Polars expressions that turn stored integers and decimals into what people read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from lobproof.errors import UsageError
+from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Finding, Flag, Kind, Severity, Side
+from lobproof.schema.codes import PRICE_SCALE
+from lobproof.schema.tables import EVENTS, KEYFRAMES, MINUTES, QUALITY, STATES, Table
+from lobproof.store.grids import Grid, decimal_columns
+
+Numbers = Literal["decimal", "grid", "float"]
+
+TIMES = {
+    EVENTS.name: ("ts_order", "ts_event", "ts_recv"),
+    STATES.name: ("ts_order", "ts_event"),
+    KEYFRAMES.name: ("ts_order",),
+    QUALITY.name: ("first_ts", "last_ts"),
+    MINUTES.name: ("minute",),
+}
+
+KINDS = pl.Enum([kind.name for kind in Kind])
+SIDES = pl.Enum(["NONE", "BID", "ASK", "BUY", "SELL"])
+TRUST = pl.Enum(["UNTRUSTED", "RANGE", "EVERYTHING"])
+CODES = pl.Enum([code.name for code in Finding])
+SEVERITIES = pl.Enum([severity.name for severity in Severity])
+
+_MINUTE_NS = 60_000_000_000
+_TRUST_CODES = {"UNTRUSTED": UNTRUSTED, "RANGE": RANGE, "EVERYTHING": EVERYTHING}
+
+
+def moment(column: str) -> pl.Expr:
+    """Nanoseconds as ``Datetime("ns", "UTC")``; 0, which means missing, as null."""
+    value = pl.col(column)
+    return pl.when(value != 0).then(value).cast(pl.Datetime("ns", "UTC")).alias(column)
+
+
+def named(column: str, codes: type[IntEnum], names: pl.Enum) -> pl.Expr:
+    """Codes by their names."""
+    return _replace(pl.col(column), {code.name: int(code) for code in codes}, names)
+
+
+def sides(trades: pl.Expr) -> pl.Expr:
+    """Side by name: BID and ASK of the book, BUY and SELL of a trade's taker."""
+    value = pl.col("side")
+    shift = pl.when(trades & (value > 0)).then(2).otherwise(0)
+    codes = {"NONE": 0, "BID": Side.BID, "ASK": Side.ASK, "BUY": 3, "SELL": 4}
+    return _replace((value + shift).alias("side"), codes, SIDES)
+
+
+def _replace(value: pl.Expr, codes: dict[str, int], names: pl.Enum) -> pl.Expr:
+    return value.replace_strict(list(codes.values()), list(codes), return_dtype=names)
+
+
+def readable(table: Table) -> list[pl.Expr]:
+    """Expressions that replace a table's stored integers by times and names."""
+    expressions = [moment(column) for column in TIMES[table.name]]
+    if table is EVENTS:
+        expressions += [named("kind", Kind, KINDS), sides(pl.col("kind") == Kind.TRADE)]
+    elif table is KEYFRAMES:
+        expressions += [sides(pl.lit(False)), _replace(pl.col("trust"), _TRUST_CODES, TRUST)]
+    elif table is QUALITY:
+        expressions += [named("code", Finding, CODES), named("severity", Severity, SEVERITIES)]
+    return expressions
+
+
+def numeric(table: Table, grid: Grid, numbers: Numbers) -> list[pl.Expr]:
+    """Expressions that turn a table's decimals into counts on ``grid`` or floats.
+
+    Both are exact for what is on the grid: a float is the nearest to the decimal as long as the
+    count has no more than 53 bits. Counts beyond int64 are an error of Polars.
+
+    Raises
+    ------
+    UsageError
+        If ``numbers`` is not one of the three ways.
+    """
+    if numbers not in ("decimal", "grid", "float"):
+        raise UsageError(
+            f"numbers={numbers!r} is not a way to show numbers.",
+            hint="Use 'decimal' (exact), 'grid' (int64 counts) or 'float'.",
+        )
+    if numbers == "decimal":
+        return []
+    expressions = []
+    for column in decimal_columns(table):
+        exponent = grid.exponent(column)
+        step = pl.lit(10 ** (PRICE_SCALE - exponent), pl.Int128)
+        count = (pl.col(column).to_physical() // step).cast(pl.Int64)
+        if numbers == "float":
+            count = count.map_batches(
+                partial(_nearest, 10**exponent), pl.Float64, is_elementwise=True
+            )
+        expressions.append(count.alias(column))
+    return expressions
+
+
+def _nearest(divisor: int, counts: pl.Series) -> pl.Series:
+    # Polars divides by a constant as it multiplies by its inverse: one unit off in the last place
+    return pl.Series(counts.name, counts.to_numpy() / float(divisor))
+
+
+def in_range(table: Table, start: int | None, end: int | None) -> list[pl.Expr]:
+    """Predicates on the stored integers: rows at, or intervals that touch, ``[start, end)``."""
+    first, last = pl.col(TIMES[table.name][0]), pl.col(TIMES[table.name][0])
+    if table is QUALITY:
+        last = pl.col("last_ts")
+    elif table is MINUTES:
+        last = last + (_MINUTE_NS - 1)
+    predicates = [] if start is None else [last >= start]
+    return predicates if end is None else [*predicates, first < end]
+
+
+def empty_frame(table: Table) -> pl.LazyFrame:
+    """No rows of a table."""
+    frame = pl.from_arrow(table.schema.empty_table())
+    assert isinstance(frame, pl.DataFrame)
+    return frame.lazy()
+
+
+def outside(intervals: Sequence[tuple[int, int]]) -> pl.Expr:
+    """Whether ``event_id`` lies in none of the closed intervals, which may overlap."""
+    ordered = sorted(intervals)
+    starts = np.array([first for first, _ in ordered], np.int64)
+    ends = np.maximum.accumulate(np.array([last for _, last in ordered], np.int64))
+
+    def uncovered(ids: pl.Series) -> pl.Series:
+        before = np.searchsorted(starts, ids.to_numpy(), "right") - 1
+        return pl.Series(ids.name, (before < 0) | (ends[before] < ids.to_numpy()))
+
+    return pl.col("event_id").map_batches(uncovered, pl.Boolean, is_elementwise=True)
+
+
+def messages(events: pl.LazyFrame) -> pl.LazyFrame:
+    """The five-field view of one day's raw events: one row a message."""
+    ends = (pl.col("flags") & int(Flag.LAST)) != 0
+    trade = pl.col("kind") == Kind.TRADE
+    of_trades = trade | ((pl.col("flags") & int(Flag.TRADES)) != 0)
+    fields = ("kind", "side", "price", "size", "flags")
+    return (
+        events.with_columns(
+            pl.when(ends).then(pl.col("event_id")).backward_fill().alias("sequence"),
+            pl.when(of_trades)
+            .then(pl.lit("trade"))
+            .otherwise(pl.lit("book_update"))
+            .cast(pl.Enum(["trade", "book_update"]))
+            .alias("event_type"),
+            moment("ts_order").alias("timestamp"),
+            named("kind", Kind, KINDS),
+            sides(trade),
+        )
+        .group_by("sequence", maintain_order=True)
+        .agg(
+            pl.col("timestamp", "event_type", "symbol").first(),
+            pl.struct(fields).alias("data"),
+        )
+        .select("timestamp", "event_type", "symbol", "data", "sequence")
+    )

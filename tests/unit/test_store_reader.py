@@ -1,0 +1,590 @@
+"""Reading a store: visibility, ranges, numbers, names, views, books, audit."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+
+from lobproof.errors import StoreError, UsageError
+from lobproof.fixedpoint import to_decimal128
+from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, EventBatch, Flag, Kind, Side
+from lobproof.schema.tables import CONTENT_TABLES, EVENTS, STATE_LEVEL_COLUMNS
+from lobproof.store import Store, open_store
+from lobproof.store.playback import whole_messages
+from lobproof.store.timespan import show_days, show_ns, to_ns
+from support.batches import DAY_NS, START_NS, Day, make_day, make_instrument, store_day
+
+NEXT = "2024-08-09"
+
+
+@pytest.fixture(scope="module")
+def day() -> Day:
+    return make_day()
+
+
+@pytest.fixture(scope="module")
+def second() -> Day:
+    """The next day, on a finer grid."""
+    finer = make_instrument(price_exponent=3, size_exponent=9)
+    return make_day(2, dt=NEXT, start_ns=START_NS + DAY_NS, instrument=finer)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, day: Day, second: Day) -> Path:
+    root = (
+        tmp_path_factory.mktemp("stores") / "key=value [x]*"
+    )  # a folder that globs and hives hate
+    store_day(root, day, part_rows=150)
+    store_day(root, second)
+    return root
+
+
+@pytest.fixture(scope="module")
+def store(root: Path) -> Store:
+    return open_store(root)
+
+
+def test_events_come_back_exactly_in_order(store: Store, day: Day, second: Day) -> None:
+    frame = store.events(raw=True, numbers="grid").collect()
+    assert frame.columns == ["exchange", "symbol", "dt", *EVENTS.schema.names]
+    ids = np.concatenate([np.arange(len(day.events)), np.arange(len(second.events))])
+    assert frame["event_id"].to_list() == ids.tolist()
+    for column in fields(EventBatch):
+        one, two = (getattr(d.events, column.name) for d in (day, second))
+        factor = 10 if column.name in ("price", "size") else 1
+        assert frame[column.name].to_list() == [*(one * factor).tolist(), *two.tolist()]
+    assert frame["dt"].unique(maintain_order=True).to_list() == [day.dt, NEXT]
+
+
+def test_decimals_are_exact_in_polars_duckdb_pyarrow_and_delta(
+    root: Path, store: Store, day: Day
+) -> None:
+    expected = [Decimal(int(n)).scaleb(-2) for n in day.events.price]
+    ours = store.events(end="2024-08-09").select("price", "size").collect()
+    assert ours["price"].dtype == pl.Decimal(38, 18)
+    assert ours["price"].to_list() == expected
+
+    files = [str(path) for path in store.files("events", end="2024-08-09")]
+    by_duckdb = duckdb.execute(
+        "select price, size from read_parquet($files, hive_partitioning=false) order by event_id",
+        {"files": [path.replace("[", "[[]").replace("*", "[*]") for path in files]},
+    ).fetchall()
+    assert [price for price, _ in by_duckdb] == expected
+    by_arrow = pa.concat_tables([pq.ParquetFile(f).read() for f in files]).sort_by("event_id")
+    assert by_arrow["price"].to_pylist() == expected
+
+
+def test_delta_readers_see_the_tables(tmp_path: Path, day: Day) -> None:
+    store_day(tmp_path / "s", day, part_rows=150)
+    by_delta = pl.scan_delta(str(tmp_path / "s" / "events")).sort("event_id").collect()
+    ours = open_store(tmp_path / "s").events(raw=True).collect()
+    assert by_delta.select(ours.columns).equals(ours)
+
+
+def test_names_and_times_are_readable(store: Store, day: Day) -> None:
+    frame = store.events(end=NEXT).collect()
+    assert frame["ts_order"].dtype == pl.Datetime("ns", "UTC")
+    assert frame["ts_order"].to_physical().to_list() == day.events.ts_order.tolist()
+    assert frame["kind"].to_list() == [Kind(k).name for k in day.events.kind]
+    trade = day.events.kind == Kind.TRADE
+    names = np.where(
+        trade,
+        np.array(["NONE", "BUY", "SELL"])[day.events.side],
+        np.array(["NONE", "BID", "ASK"])[day.events.side],
+    )
+    assert frame["side"].to_list() == names.tolist()
+    quality = store.quality(end=NEXT).collect()
+    assert quality["code"].to_list() == ["BAD_TS", "GAP", "DRIFT", "OFF_LOT"]
+    assert quality["severity"].to_list() == ["INFO", "DOUBT", "DOUBT", "INFO"]
+    assert quality["detail"][1] == "ids 1 … 2, „missing“"
+    frames = store.keyframes(end=NEXT).collect()
+    assert frames["side"].unique().sort().to_list() == ["BID", "ASK"]
+    assert frames["trust"].to_list()[0] == "UNTRUSTED"
+    assert store.minutes(end=NEXT).collect()["minute"].dt.minute().to_list() == [0, 1, 2]
+
+
+def test_a_missing_time_is_null(tmp_path: Path) -> None:
+    day = make_day(messages=20)
+    day.events.ts_event[0] = 0
+    store_day(tmp_path / "s", day)
+    frame = open_store(tmp_path / "s").events().collect()
+    assert frame["ts_event"].null_count() == 1
+    assert open_store(tmp_path / "s").events(raw=True).collect()["ts_event"][0] == 0
+
+
+def test_numbers_in_three_ways(store: Store, day: Day) -> None:
+    states = store.states(end=NEXT, numbers="grid").collect()
+    got = states.select(STATE_LEVEL_COLUMNS).to_numpy()
+    assert np.array_equal(got, day.states.levels)
+    decimals = store.states(end=NEXT).select(STATE_LEVEL_COLUMNS).collect()
+    floats = store.states(end=NEXT, numbers="float").select(STATE_LEVEL_COLUMNS).collect()
+    for name in STATE_LEVEL_COLUMNS[:4]:
+        assert floats[name].to_list() == [float(value) for value in decimals[name].to_list()]
+    volumes = store.minutes(end=NEXT, numbers="grid").collect()["buy_volume"]
+    assert volumes.to_list() == [7, 8, 9]
+    with pytest.raises(UsageError, match="'double'"):
+        store.events(numbers="double")  # type: ignore[arg-type]
+
+
+def test_ranges_are_by_ts_order_start_inclusive_end_exclusive(store: Store, day: Day) -> None:
+    times = day.events.ts_order
+    start, end = int(times[200]), int(times[500])
+    expected = np.flatnonzero((times >= start) & (times < end)).tolist()
+    for low, high in (
+        (start, end),
+        (show_ns(start), show_ns(end)),
+        (show_ns(start).replace("Z", "+00:00"), end),
+    ):
+        frame = store.events(start=low, end=high).collect()
+        assert frame["event_id"].to_list() == expected
+    batches = list(store.replay(start=start, end=end, batch_rows=7))
+    assert np.concatenate([b.ts_order for b in batches]).tolist() == times[expected].tolist()
+    # an instant of a message is in or out as a whole
+    assert int(times[expected[0] - 1]) < start
+    covered = store.quality(start=int(day.events.ts_order[-1]), end=NEXT).collect()
+    assert covered["code"].to_list() == ["GAP", "DRIFT", "OFF_LOT"]
+    assert store.minutes(start=START_NS + 61 * 10**9, end=NEXT).collect().height == 2
+    assert store.minutes(end=START_NS + 60 * 10**9).collect().height == 1
+
+
+def test_an_empty_frame_needs_a_sealed_day(store: Store, second: Day) -> None:
+    assert store.events(start="2024-08-08T23:00", end="2024-08-08T23:30").collect().is_empty()
+    for low, high in (("2024-08-11", None), (None, "2024-08-07"), ("2024-08-08", "2024-08-08")):
+        with pytest.raises(UsageError, match=r"no sealed day in the range|is empty") as caught:
+            store.events(start=low, end=high)
+        assert "Hint" in str(caught.value)
+    with pytest.raises(UsageError, match=r"2024-08-08 … 2024-08-09"):
+        store.trusted(start="2025-01-01")
+
+
+def test_symbols_are_resolved(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    for symbol, exchange in (
+        ("BTC-USDT", "BINANCE"),
+        ("BTC-USDT", "OKX"),
+        ("ETH-USDT", "BINANCE"),
+    ):
+        store_day(root, make_day(messages=10, instrument=make_instrument(symbol, exchange)))
+    store = open_store(root)
+    assert store.symbols()["symbol"].to_list() == ["BTC-USDT", "ETH-USDT", "BTC-USDT"]
+    assert store.events("ETH-USDT").collect().height > 0
+    assert store.events("ETHUSDT").collect().height > 0
+    assert store.events("BTC-USDT", exchange="OKX").collect()["exchange"].unique().item() == "OKX"
+    assert store.events(exchange="OKX").collect().height > 0
+    with pytest.raises(UsageError, match=r"BINANCE BTC-USDT, OKX BTC-USDT"):
+        store.events("BTC-USDT")
+    with pytest.raises(UsageError, match=r"No symbol leaves open"):
+        store.events()
+    with pytest.raises(UsageError, match=r"OKX ETH-USDT") as caught:
+        store.events("ETH-USDT", exchange="OKX")
+    assert "BINANCE ETH-USDT" in caught.value.hint
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for path, message in ((tmp_path / "none", "no store at"), (tmp_path / "empty", "is not a")):
+        with pytest.raises(StoreError, match=message):
+            open_store(path)
+    day = make_day(messages=5)
+    store_day(tmp_path / "s", day)
+    for path in (tmp_path / "s" / "days").rglob("*.json"):
+        path.unlink()
+    with pytest.raises(UsageError, match="no sealed day"):
+        open_store(tmp_path / "s").events()
+
+
+def test_a_sealed_day_without_its_files_is_named(tmp_path: Path, day: Day) -> None:
+    root = tmp_path / "s"
+    store_day(root, day)
+    store_day(root, make_day(3, dt=NEXT, start_ns=START_NS + DAY_NS, messages=20))
+    (gone,) = (root / "states").rglob(f"dt={day.dt}/*.parquet")
+    gone.unlink()
+    store = open_store(root)
+    with pytest.raises(StoreError, match=rf"BTC-USDT {day.dt}.*does not exist") as caught:
+        store.states()
+    assert "Reconstruct that day again" in caught.value.hint
+    assert store.states(start=NEXT).collect().height > 0
+    assert any(
+        "does not exist" in d.what or "cannot be read" in d.what for d in store.audit().damage
+    )
+
+    delta = DeltaTable(str(root / "events"))
+    delta.delete(f"dt = '{day.dt}'")
+    with pytest.raises(StoreError, match="is not in the Delta table"):
+        open_store(root).events()
+    # the same command again repairs both
+    store_day(root, day)
+    assert open_store(root).audit().clean
+    assert open_store(root).states().collect().height > 0
+
+
+def test_a_damaged_seal_is_named(tmp_path: Path, day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "s"
+    content, _ = store_day(root, day)
+    row = {**open_store(root).days().row(0, named=True), "files": "[]"}
+    monkeypatch.setattr("lobproof.store.commit.seal_row", lambda *_: {**row, "sealed_at": 0})
+    store_day(root, day)
+    with pytest.raises(StoreError, match=rf"seal of BINANCE BTC-USDT {day.dt} is damaged"):
+        open_store(root)
+    row["format_version"] = 99
+    store_day(root, day)
+    with pytest.raises(StoreError, match="format version 99"):
+        open_store(root)
+    assert content.first_ts == row["first_ts"]
+
+
+def test_instruments_come_with_the_grid_of_the_days(store: Store) -> None:
+    assert store.instrument(dt="2024-08-08").price_exponent == 2
+    whole = store.instrument()
+    assert (whole.price_exponent, whole.size_exponent) == (3, 9)
+    assert (whole.tick, whole.lot) == (1, 1000)
+    with pytest.raises(UsageError, match=r"no sealed day 2024-08-10"):
+        store.instrument(dt="2024-08-10")
+    assert store.path.name == "key=value [x]*"
+    assert store.days().height == 2
+
+
+def test_a_coarser_last_day_has_its_rules_on_the_finer_grid(tmp_path: Path) -> None:
+    fine = make_instrument(price_exponent=4, size_exponent=9)
+    store_day(tmp_path / "s", make_day(messages=5, instrument=fine))
+    store_day(tmp_path / "s", make_day(messages=5, dt=NEXT, start_ns=START_NS + DAY_NS))
+    instrument = open_store(tmp_path / "s").instrument("BTCUSDT")
+    assert (instrument.price_exponent, instrument.tick, instrument.lot) == (4, 100, 10_000)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 10, 64, 100_000])
+def test_replay_gives_the_same_rows_whatever_the_batch(
+    store: Store, day: Day, second: Day, batch_rows: int
+) -> None:
+    batches = list(store.replay(batch_rows=batch_rows))
+    for batch in batches:
+        assert batch.flags[-1] & Flag.LAST
+        inner = batch.flags[: max(batch_rows, 1)] & Flag.LAST
+        assert len(batch) <= batch_rows or not inner[:-1].any() or batch_rows >= 1
+    whole = EventBatch.concat(batches)
+    assert whole.price.tolist() == [
+        *(day.events.price * 10).tolist(),
+        *second.events.price.tolist(),
+    ]
+    assert whole.size.tolist() == [*(day.events.size * 10).tolist(), *second.events.size.tolist()]
+    assert whole.flags.tolist() == [*day.events.flags.tolist(), *second.events.flags.tolist()]
+    if batch_rows == 64:
+        assert all(len(batch) <= 64 for batch in batches)
+
+
+def test_trusted_leaves_out_flags_and_intervals(tmp_path: Path) -> None:
+    day = make_day()
+    ids = day.states.event_id
+    day.states.flags[ids > 600] |= np.int32(Flag.DOUBTFUL)
+    store_day(tmp_path / "s", day)
+    store = open_store(tmp_path / "s")
+    expected = ids[(ids <= 600) & ~((ids >= 100) & (ids <= 130))].tolist()
+    assert store.trusted().collect()["event_id"].to_list() == expected
+    picked = store.trusted(numbers="float", raw=True).select("event_id", "bid_0_price").collect()
+    assert picked["event_id"].to_list() == expected
+    for name in day.quality:
+        day.quality[name] = []
+    store_day(tmp_path / "s", day)
+    clean = open_store(tmp_path / "s").trusted().collect()
+    assert clean["event_id"].to_list() == ids[ids <= 600].tolist()
+
+
+def test_market_events_have_five_fields_and_whole_messages(store: Store, day: Day) -> None:
+    frame = store.market_events(end=NEXT).collect()
+    assert frame.columns == ["timestamp", "event_type", "symbol", "data", "sequence"]
+    ends = np.flatnonzero(day.events.flags & Flag.LAST)
+    assert frame["sequence"].to_list() == ends.tolist()
+    assert frame["data"].list.len().to_list() == np.diff(ends, prepend=-1).tolist()
+    assert frame["timestamp"].to_physical().to_list() == day.events.ts_order[ends].tolist()
+    kinds = np.where(day.events.kind[ends] == Kind.TRADE, "trade", "book_update")
+    assert frame["event_type"].to_list() == kinds.tolist()
+    first = frame["data"][0].to_list()
+    assert first[0]["kind"] == "CLEAR"
+    assert first[1]["side"] == "BID"
+    assert first[1]["price"] == Decimal(int(day.events.price[1])).scaleb(-2)
+    rows = store.market_events(numbers="grid").collect()["data"].list.len().sum()
+    assert rows == store.events().select(pl.len()).collect().item()
+
+
+def book(levels: dict[int, int], *, bids: bool) -> list[tuple[int, int]]:
+    return sorted(levels.items(), reverse=bids)
+
+
+def in_counts(frame: pl.DataFrame) -> list[tuple[int, int]]:
+    return [
+        (int(price.scaleb(2)), int(size.scaleb(8)))
+        for price, size in frame.select("price", "size").iter_rows()
+    ]
+
+
+def test_book_at_is_the_book_after_the_last_event_up_to_then(store: Store, day: Day) -> None:
+    times = day.events.ts_order
+    for event_id in sorted(random.Random(1).sample(sorted(day.books), 25)):
+        at = int(times[event_id])
+        last = int(np.searchsorted(times, at, "right")) - 1
+        for moment in (at, at + 1) if at + 1 not in times else (at,):
+            view = store.book_at(moment)
+            assert (view.event_id, view.ts_order) == (last, at)
+            truth = day.books[last]
+            assert in_counts(view.bids) == book(truth[Side.BID], bids=True)
+            assert in_counts(view.asks) == book(truth[Side.ASK], bids=False)
+            assert view.bid_trust == EVERYTHING
+            assert view.bids["price"].dtype == pl.Decimal(38, 18)
+            doubt = 100 <= last <= 130
+            assert view.doubtful == doubt
+            assert view.bids["trusted"].all() != doubt
+            assert view.best_bid == view.bids["price"][0]
+            assert view.best_ask == view.asks["price"][0]
+            assert not view.crossed
+            of_book = day.events.kind[: last + 1] != Kind.TRADE
+            assert view.sequence == day.events.sequence[: last + 1][of_book][-1]
+
+
+def test_book_at_across_days_and_outside(store: Store, day: Day, second: Day) -> None:
+    late = store.book_at("2024-08-08T23:59:59.999999999Z")
+    assert late.event_id == len(day.events) - 1
+    view = store.book_at(NEXT + "T20:00")
+    assert view.dt == NEXT
+    assert view.best_bid == Decimal(max(second.books[view.event_id][Side.BID])).scaleb(-3)
+    with pytest.raises(UsageError, match="before the first event of BINANCE BTC-USDT 2024-08-08"):
+        store.book_at(START_NS)
+    for outside in ("2024-08-07T12:00", "2024-08-10T00:00"):
+        with pytest.raises(UsageError, match="no sealed day"):
+            store.book_at(outside)
+
+
+def test_book_at_midnight_before_the_days_first_event_is_yesterdays_book(tmp_path: Path) -> None:
+    day = make_day(messages=20)
+    # its last event is after midnight UTC: a day of a vendor may be cut elsewhere
+    day.events.ts_order[-1] = START_NS + DAY_NS + 10
+    day.states = day.states.slice(0, 0)
+    following = make_day(2, messages=20, dt=NEXT, start_ns=START_NS + DAY_NS + 100)
+    store_day(tmp_path / "s", day)
+    store_day(tmp_path / "s", following)
+    store = open_store(tmp_path / "s")
+    assert store.book_at(START_NS + DAY_NS + 50).dt == day.dt
+    assert store.book_at(START_NS + DAY_NS + 50).event_id == len(day.events) - 1
+
+
+def reference_pending(events: EventBatch, upto: int) -> dict[tuple[int, int], int]:
+    """Trades that two depth messages since have not named: message by message, forwards."""
+    waiting: list[tuple[tuple[int, int], int, int]] = []
+    named: set[tuple[int, int]] = set()
+    for row in range(upto + 1):
+        kind, side, price = (int(getattr(events, n)[row]) for n in ("kind", "side", "price"))
+        if kind == Kind.TRADE:
+            maker = Side.ASK if side == Side.BUY else Side.BID
+            waiting.append(((int(maker), price), int(events.size[row]), 0))
+        elif kind == Kind.CLEAR:
+            waiting = []
+        elif kind in (Kind.DELTA, Kind.MARK):
+            named.add((side, price))
+            if events.flags[row] & Flag.LAST:
+                aged = [(level, size, age + 1) for level, size, age in waiting]
+                waiting = [w for w in aged if w[2] < 2 and w[0] not in named]
+                named = set()
+    total: dict[tuple[int, int], int] = {}
+    for level, size, _ in waiting:
+        total[level] = total.get(level, 0) + size
+    return total
+
+
+def test_pending_trades_are_taken_off(tmp_path: Path, store: Store, day: Day) -> None:
+    ends = np.flatnonzero(day.events.flags & Flag.LAST)
+    met = 0
+    for event_id in ends[::9].tolist():
+        at = int(day.events.ts_order[event_id])
+        last = int(np.searchsorted(day.events.ts_order, at, "right")) - 1
+        taken = reference_pending(day.events, last)
+        met += bool(taken)
+        view = store.book_at(at, pending=True)
+        assert view.pending
+        for side, frame in ((Side.BID, view.bids), (Side.ASK, view.asks)):
+            levels = {
+                price: size - taken.get((int(side), price), 0)
+                for price, size in day.books[last][side].items()
+            }
+            levels = {price: size for price, size in levels.items() if size > 0}
+            assert in_counts(frame) == book(levels, bids=side == Side.BID)
+    assert met > 5
+
+
+def test_pending_looks_far_back_when_the_book_is_silent(tmp_path: Path) -> None:
+    day = make_day(messages=3, frame_every=1)
+    trades = 10_000
+    tail = EventBatch.empty(trades)
+    for name in ("ts_order", "ts_event", "ts_recv"):
+        getattr(tail, name)[:] = day.events.ts_order[-1] + 1
+    tail.kind[:] = Kind.TRADE
+    tail.side[:] = Side.SELL
+    tail.price[:] = max(day.books[int(day.frames[-1].event_id)][Side.BID])
+    tail.size[:] = 1
+    tail.flags[:] = Flag.LAST
+    day.events = EventBatch.concat([day.events, tail])
+    store_day(tmp_path / "s", day)
+    store = open_store(tmp_path / "s")
+    plain, pending = (store.book_at(int(tail.ts_order[-1]), pending=p) for p in (False, True))
+    earlier = reference_pending(day.events, len(day.events) - 1)[(1, int(tail.price[0]))]
+    assert earlier >= trades
+    difference = plain.bids["size"][0] - pending.bids["size"][0]
+    assert difference == Decimal(earlier).scaleb(-8)
+
+
+def test_a_trusted_range_ends_at_its_price(tmp_path: Path) -> None:
+    day = make_day(messages=40)
+    final = day.frames[-1]
+    day.frames[-1] = replace(
+        final,
+        bid_trust=RANGE,
+        bid_trusted_to=int(final.bid_prices[3]),
+        ask_trust=RANGE,
+        ask_trusted_to=int(final.ask_prices[0]) - 1,
+    )
+    day.quality = {name: [] for name in day.quality}
+    store_day(tmp_path / "s", day)
+    view = open_store(tmp_path / "s").book_at(int(day.events.ts_order[-1]))
+    assert view.bids["trusted"].to_list() == [True] * 4 + [False] * (view.bids.height - 4)
+    assert view.bid_trusted_to == view.bids["price"][3]
+    assert not view.asks["trusted"].any()
+    assert (view.bid_trust, view.ask_trust) == (RANGE, RANGE)
+
+
+def test_an_empty_book_has_no_best_price(tmp_path: Path) -> None:
+    day = make_day(messages=1, frame_every=10)
+    day.events = EventBatch.empty(1)
+    day.events.ts_order[:] = START_NS + 5
+    day.events.kind[:] = Kind.MARK
+    day.events.flags[:] = Flag.GAP | Flag.LAST
+    day.states = day.states.slice(0, 0)
+    day.frames = day.frames[:1]
+    store_day(tmp_path / "s", day)
+    view = open_store(tmp_path / "s").book_at("2024-08-08T01:00", pending=True)
+    assert (view.best_bid, view.best_ask, view.event_id) == (None, None, 0)
+    assert view.bid_trust == UNTRUSTED
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, day: Day) -> None:
+    content, _ = store_day(tmp_path / "s", day)
+    store = open_store(tmp_path / "s")
+    path = tmp_path / "s" / "events" / content.tables["events"].parts[0].path
+    path.write_bytes(b"PAR1")
+    with pytest.raises(StoreError, match=f"{path.name} cannot be read"):
+        list(store.replay())
+
+
+def test_rows_after_the_last_message_end_are_not_lost(day: Day) -> None:
+    groups = [(0, day.events.slice(0, 50)), (50, day.events.slice(50, 130))]
+    cut = list(whole_messages(iter(groups)))
+    assert sum(len(rows) for _, rows in cut) == 130
+    assert [start for start, _ in cut] == [0, 129 + 1 - len(cut[-1][1])]
+
+
+def test_a_day_without_keyframes_cannot_show_a_book(tmp_path: Path) -> None:
+    day = make_day(messages=5)
+    day.frames = []
+    store_day(tmp_path / "s", day)
+    with pytest.raises(UsageError, match="no table 'day'"):
+        open_store(tmp_path / "s").files("day")
+    with pytest.raises(StoreError, match="no keyframe"):
+        open_store(tmp_path / "s").book_at(START_NS + 10**6)
+
+
+def test_the_audit_locates_a_flipped_value(tmp_path: Path, day: Day) -> None:
+    root = tmp_path / "s"
+    content, _ = store_day(root, day, part_rows=200)
+    assert open_store(root).audit().clean
+    part = content.tables["events"].parts[1]
+    path = root / "events" / part.path
+    original = pq.ParquetFile(path)
+    table, metadata = original.read(), original.metadata.metadata
+    sizes = day.events.size[202 : 202 + len(table)].copy()
+    sizes[17] += 1
+    forged = table.set_column(
+        table.schema.names.index("size"), EVENTS.schema.field("size"), to_decimal128(sizes, 8)
+    )
+
+    def forge(columns: pa.Table, keep: bool) -> None:
+        with pq.ParquetWriter(path, EVENTS.schema, store_decimal_as_integer=False) as writer:
+            writer.write_table(columns)
+            writer.add_key_value_metadata({b"lobproof": metadata[b"lobproof"]} if keep else {})
+
+    assert sizes[16] == table["size"][16].as_py().scaleb(8)
+    forge(forged, keep=True)
+    report = open_store(root).audit("BTC-USDT", dt=day.dt)
+    assert not report.clean
+    (damage,) = report.damage
+    assert (damage.table, damage.file) == ("events", part.path)
+    assert (damage.row_group, damage.column) == (0, "size")
+    assert "row group 0, column size" in str(damage)
+    forge(forged, keep=False)
+    (damage,) = open_store(root).audit("BTC-USDT").damage
+    assert (damage.file, damage.row_group) == (part.path, None)
+    forge(table, keep=False)
+    assert open_store(root).audit(exchange="BINANCE").clean  # only the aid to locating is gone
+    # off the grid: no count can stand for it
+    odd = table.set_column(8, EVENTS.schema.field("price"), to_decimal128(sizes, 8))
+    forge(odd, keep=True)
+    assert {d.column for d in open_store(root).audit().damage} == {"price"}
+    path.write_bytes(path.read_bytes()[:-10])
+    (damage,) = open_store(root).audit().damage
+    assert "cannot be read" in damage.what
+    _, committed = store_day(root, day, part_rows=200)
+    assert not committed  # the same content: nothing to commit, yet the file is whole again
+    assert open_store(root).audit().clean
+
+
+def test_the_audit_sees_a_seal_that_lies(
+    tmp_path: Path, day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "s"
+    store_day(root, day)
+    row = {**open_store(root).days().row(0, named=True), "quality_hash": "00"}
+    monkeypatch.setattr("lobproof.store.commit.seal_row", lambda *_: row)
+    store_day(root, day)
+    tables = [damage.table for damage in open_store(root).audit().damage]
+    assert tables == ["quality", "days"]
+    assert len(CONTENT_TABLES) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("2024-08-08", START_NS),
+        ("2024-08-08T00:00:00.000000001", START_NS + 1),
+        ("2024-08-08T02:00:00,123456789+02:00", START_NS + 123_456_789),
+        ("2024-08-08 00:00:00.5Z", START_NS + 500_000_000),
+        (START_NS, START_NS),
+        (np.int64(START_NS), START_NS),
+        (datetime(2024, 8, 8), START_NS),
+        (datetime(2024, 8, 8, 0, 0, 0, 1, tzinfo=UTC), START_NS + 1000),
+        (datetime(2024, 8, 8, 3, tzinfo=timezone(timedelta(hours=3))), START_NS),
+    ],
+)
+def test_times_in_all_their_forms(text: str | int | datetime, ns: int) -> None:
+    assert to_ns(text) == ns
+
+
+@pytest.mark.parametrize("value", ["soon", "", True, 1.5, None, "2024-13-01"])
+def test_what_is_no_time_is_refused(value: str) -> None:
+    with pytest.raises(UsageError, match="is not a time"):
+        to_ns(value)
+
+
+def test_days_and_times_are_shown_in_short() -> None:
+    assert (
+        show_days(["2024-08-09", "2024-08-01", "2024-08-02"])
+        == "2024-08-01 … 2024-08-02, 2024-08-09"
+    )
+    assert show_ns(START_NS + 1500) == "2024-08-08T00:00:00.0000015Z"
+    assert show_ns(START_NS) == "2024-08-08T00:00:00Z"

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Write the lock $1: every dependency of the project, its tests, its linters and its build, for
+# every Python and platform that it runs on, pinned with hashes and without any address.
+set -eu
+
+lock=$1
+resolver=build/resolver
+
+echo "Resolving the dependencies for $lock ..."
+rm -rf "$resolver"
+.venv/bin/python -m venv "$resolver"
+"$resolver/bin/python" -m pip --disable-pip-version-check install -qq uv
+mkdir -p "$(dirname "$lock")"
+"$resolver/bin/uv" pip compile pyproject.toml --extra test --extra lint --group build \
+    --universal --python-version 3.11 --upgrade --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
+    --output-file "$lock"
+rm -rf "$resolver"
+echo "Wrote $lock with $(grep -c '==' "$lock") pins."
