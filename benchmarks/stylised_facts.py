@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -207,9 +208,7 @@ def facts(sample: Sample) -> dict[str, str]:
         "ACF of 1 s returns, lag 1": f"{correlation(slow, 1):.2f}",
         "ACF of r², lags 1, 10, 30 s": _acf(slow**2, (1, 10, 30)),
         "ACF of abs r, lags 1, 10, 30, 100 s": _acf(np.abs(slow), (1, 10, 30, 100)),
-        "Fano factor of updates, 0.1 s / 1 s": "{:.0f} / {:.0f}".format(
-            updates.var() / updates.mean(), per_second.var() / per_second.mean()
-        ),
+        "Fano factor of updates, 0.1 s / 1 s": f"{_fano(updates):.0f} / {_fano(per_second):.0f}",
         "updates per 100 ms: 50, 90, 99 %": " / ".join(
             f"{q:.0f}" for q in np.quantile(updates, (0.5, 0.9, 0.99))
         ),
@@ -225,9 +224,13 @@ def facts(sample: Sample) -> dict[str, str]:
         "ACF of taker signs, lags 1, 10": _acf(signs, (1, 10)),
     }
     peak = density.max()
-    for band, value in zip(zip(BANDS[:-1], BANDS[1:], strict=True), density, strict=True):
+    for band, value in zip(pairwise(BANDS), density, strict=True):
         rows[f"depth per bps at {band[0]:g}–{band[1]:g} bps (peak 1)"] = f"{value / peak:.3f}"
     return rows
+
+
+def _fano(counts: Array) -> float:
+    return float(counts.var() / counts.mean())
 
 
 def _kurtosis(values: Array) -> float:

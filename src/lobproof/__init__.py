@@ -1,3 +1,69 @@
-"""lobproof: order books that can be trusted."""
+"""lobproof: recorded market data in, order books that can be trusted out.
+
+>>> import lobproof
+>>> store = lobproof.open("store")  # doctest: +SKIP
+>>> store.book_at("2024-08-09T00:03:00").bids.head()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lobproof.errors import LobproofError as LobproofError
+    from lobproof.fidelity.exact import verify as verify
+    from lobproof.instruments import Instrument as Instrument
+    from lobproof.pipeline import ReconstructOptions as ReconstructOptions
+    from lobproof.pipeline import reconstruct as reconstruct
+    from lobproof.report import write_report as write_report
+    from lobproof.schema import EventBatch as EventBatch
+    from lobproof.sources.recordings.importer import import_recordings as import_recordings
+    from lobproof.sources.simulator import simulate as simulate
+    from lobproof.store import Store as Store
+    from lobproof.store import open_store as open
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "EventBatch": ("lobproof.schema", "EventBatch"),
+    "Instrument": ("lobproof.instruments", "Instrument"),
+    "LobproofError": ("lobproof.errors", "LobproofError"),
+    "ReconstructOptions": ("lobproof.pipeline", "ReconstructOptions"),
+    "Store": ("lobproof.store", "Store"),
+    "import_recordings": ("lobproof.sources.recordings.importer", "import_recordings"),
+    "open": ("lobproof.store", "open_store"),
+    "reconstruct": ("lobproof.pipeline", "reconstruct"),
+    "simulate": ("lobproof.sources.simulator", "simulate"),
+    "verify": ("lobproof.fidelity.exact", "verify"),
+    "write_report": ("lobproof.report", "write_report"),
+}
+
+__all__ = [
+    "EventBatch",
+    "Instrument",
+    "LobproofError",
+    "ReconstructOptions",
+    "Store",
+    "__version__",
+    "import_recordings",
+    "open",
+    "reconstruct",
+    "simulate",
+    "verify",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for: importing lobproof stays instant."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'lobproof' has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    found = getattr(import_module(module), attribute)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

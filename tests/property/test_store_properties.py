@@ -86,48 +86,92 @@ def test_floats_have_one_nan_and_strings_have_lengths() -> None:
     assert hashing.leaf(swapped) == hashing.leaf(np.arange(5))
 
 
+NOTHING = (UNTRUSTED, 0)
+TICK = 3
+
+
 class Plain:
     """The rules of stored events on plain dicts."""
 
     def __init__(self) -> None:
         self.levels: dict[int, dict[int, int]] = {Side.BID: {}, Side.ASK: {}}
-        self.trust = {Side.BID: (UNTRUSTED, 0), Side.ASK: (UNTRUSTED, 0)}
+        self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
+        self.covered = {Side.BID: NOTHING, Side.ASK: NOTHING}
 
     def message(self, rows: list[tuple[int, ...]]) -> None:
         """Apply one message of (kind, side, price, size, flags)."""
-        for side in (Side.BID, Side.ASK):
-            listed = [row for row in rows if row[0] == Kind.SNAPSHOT and row[1] == side]
-            sign = 1 if side == Side.ASK else -1
-            if rows[0][0] == Kind.CLEAR:
-                self.levels[side], self.trust[side] = {}, (UNTRUSTED, 0)
-            if listed:
-                worst = max(sign * row[2] for row in listed)
-                whole = any(row[4] & Flag.COMPLETE for row in listed)
-                self.levels[side] = {
-                    price: size
-                    for price, size in self.levels[side].items()
-                    if not whole and sign * price > worst
-                }
-                kind, end = self.trust[side]
-                if whole or kind == EVERYTHING:
-                    self.trust[side] = (EVERYTHING, 0)
-                elif kind == UNTRUSTED or worst > sign * end:
-                    self.trust[side] = (RANGE, sign * worst)
-        for kind, side_code, price, size, flags in rows:
-            if kind == Kind.MARK and flags & Flag.GAP and not flags & (Flag.RESYNC | Flag.TRADES):
-                self.trust = {Side.BID: (UNTRUSTED, 0), Side.ASK: (UNTRUSTED, 0)}
-            elif kind in (Kind.DELTA, Kind.SNAPSHOT):
+        kind, flags = rows[0][0], rows[0][4]
+        if kind == Kind.TRADE:
+            return
+        if kind == Kind.MARK and flags:
+            if flags & Flag.GAP and not flags & (Flag.RESYNC | Flag.TRADES):
+                self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
+            return
+        if kind in (Kind.SNAPSHOT, Kind.CLEAR):
+            if kind == Kind.CLEAR or flags & Flag.DRIFT:
+                self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
+            for side in (Side.BID, Side.ASK):
+                if kind == Kind.CLEAR:
+                    self.levels[side] = {}
+                self.listed(side, [row for row in rows if row[1] == side])
+        for row_kind, side_code, price, size, _ in rows:
+            if row_kind in (Kind.DELTA, Kind.SNAPSHOT):
                 self.levels[side_code].pop(price, None)
                 if size:
                     self.levels[side_code][price] = size
+        if kind in (Kind.DELTA, Kind.MARK) and flags & Flag.DRIFT:
+            self.trust = dict(self.covered)
+        self.settle()
+
+    def listed(self, side: Side, rows: list[tuple[int, ...]]) -> None:
+        """What a snapshot's rows of a side replace, and what they make known."""
+        self.covered[side] = NOTHING
+        if not rows:
+            return
+        sign = 1 if side == Side.ASK else -1
+        worst = max(sign * row[2] for row in rows)
+        whole = any(row[4] & Flag.COMPLETE for row in rows)
+        self.levels[side] = {
+            price: size
+            for price, size in self.levels[side].items()
+            if not whole and sign * price > worst
+        }
+        self.covered[side] = (EVERYTHING, 0) if whole else (RANGE, sign * worst)
+        kind, end = self.trust[side]
+        if whole or kind == EVERYTHING:
+            self.trust[side] = (EVERYTHING, 0)
+        elif kind == UNTRUSTED or worst > sign * end:
+            self.trust[side] = (RANGE, sign * worst)
+
+    def settle(self) -> None:
+        """A crossed book is not trusted; a range grows as far as the book itself proves."""
+        bids, asks = self.levels[Side.BID], self.levels[Side.ASK]
+        if bids and asks and max(bids) >= min(asks):
+            self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
+            return
+        for side, touch in ((Side.BID, min(asks, default=0)), (Side.ASK, max(bids, default=0))):
+            kind, end = self.trust[side]
+            sign = 1 if side == Side.ASK else -1
+            if kind == RANGE:
+                if touch and sign * touch > sign * end:
+                    end = touch
+                while end + sign * TICK in self.levels[side]:
+                    end += sign * TICK
+                self.trust[side] = (RANGE, end)
 
 
-SIDES = st.sampled_from([int(Side.BID), int(Side.ASK)])
-PRICES = st.integers(1, 40).map(lambda n: n * 3) | st.integers(1, 10**9)
-LEVELS = st.tuples(SIDES, PRICES, st.integers(0, 5))
+# mostly on the tick and apart from the other side, so that the book is not always crossed
+PRICES = {
+    int(Side.BID): st.integers(1, 20).map(lambda n: n * TICK) | st.integers(1, 64),
+    int(Side.ASK): st.integers(20, 40).map(lambda n: n * TICK) | st.integers(64, 10**9),
+}
+LEVELS = st.sampled_from([int(Side.BID), int(Side.ASK)]).flatmap(
+    lambda side: st.tuples(st.just(side), PRICES[side], st.integers(0, 5))
+)
 DELTAS = st.lists(LEVELS, min_size=1, max_size=6).map(
     lambda rows: [(int(Kind.DELTA), *row, 0) for row in rows]
 )
+DRIFTED = DELTAS.map(lambda rows: [(*row[:4], int(Flag.DRIFT)) for row in rows])
 MARKS = st.sampled_from(
     [Flag(0), Flag.GAP, Flag.GAP | Flag.RESYNC, Flag.GAP | Flag.TRADES, Flag.DUPLICATE]
 ).map(lambda flags: [(int(Kind.MARK), 0, 0, 0, int(flags))])
@@ -137,11 +181,12 @@ TRADES = LEVELS.map(lambda row: [(int(Kind.TRADE), *row, 0)])
 @st.composite
 def snapshots(draw: st.DrawFn) -> list[tuple[int, ...]]:
     rows: list[tuple[int, ...]] = []
+    drift = int(draw(st.sampled_from([Flag(0), Flag.DRIFT])))
     if draw(st.booleans()):
-        rows.append((int(Kind.CLEAR), 0, 0, 0, 0))
+        rows.append((int(Kind.CLEAR), 0, 0, 0, drift))
     for side in (Side.BID, Side.ASK):
-        flags = int(draw(st.sampled_from([Flag(0), Flag.COMPLETE])))
-        prices = sorted(draw(st.sets(PRICES, max_size=5)), reverse=side == Side.BID)
+        flags = drift | int(draw(st.sampled_from([Flag(0), Flag.COMPLETE])))
+        prices = sorted(draw(st.sets(PRICES[side], max_size=5)), reverse=side == Side.BID)
         rows += [(int(Kind.SNAPSHOT), int(side), p, draw(st.integers(1, 9)), flags) for p in prices]
     return rows or [(int(Kind.MARK), 0, 0, 0, 0)]
 
@@ -164,7 +209,7 @@ def dumped(book: Book, side: int) -> list[tuple[int, int]]:
 
 @pytest.mark.kernels
 @given(
-    messages=st.lists(DELTAS | MARKS | TRADES | snapshots(), min_size=1, max_size=25),
+    messages=st.lists(DELTAS | DRIFTED | MARKS | TRADES | snapshots(), min_size=1, max_size=25),
     cuts=st.lists(st.integers(0, 200), max_size=5),
 )
 def test_stored_events_rebuild_the_book_of_plain_dicts(
@@ -177,25 +222,18 @@ def test_stored_events_rebuild_the_book_of_plain_dicts(
         plain.message(message)
     edges = sorted({0, len(batch), *(cut for cut in cuts if cut < len(batch))})
     groups = [(a, batch.slice(a, b)) for a, b in pairwise(edges)]
-    book = new_book(64, 3, 1)
+    book = new_book(64, TICK, 1)
+    covered = np.zeros(4, np.int64)
     rows = 0
     for start, part in whole_messages(iter(groups)):
         assert start == rows
         book = ensure_far_capacity(book, len(part))
-        done = apply_events(book, part.kind, part.side, part.price, part.size, part.flags)
-        assert done == len(part)
-        rows += done
+        columns = (part.kind, part.side, part.price, part.size, part.flags)
+        apply_events(book, covered, TICK, *columns)
+        rows += len(part)
     assert rows == len(batch)
     for side in (Side.BID, Side.ASK):
         expected = sorted(plain.levels[side].items(), reverse=side == Side.BID)
         assert dumped(book, int(side)) == expected
         kind, end = plain.trust[side]
         assert (trust(book, int(side)), trusted_to(book, int(side))) == (kind, end)
-
-
-@pytest.mark.kernels
-def test_a_full_hash_stops_at_the_row() -> None:
-    batch = as_batch([[(int(Kind.DELTA), 1, 10**6 * n + 1, 5, 0)] for n in range(1, 6)])
-    book = new_book(64, 1, 1)
-    rows = apply_events(book, batch.kind, batch.side, batch.price, batch.size, batch.flags)
-    assert rows < len(batch)

@@ -114,6 +114,18 @@ def test_the_market_leaves_the_range(book: OrderBook | ReferenceBook) -> None:
     assert book.trusted_slots(BID) == 0
 
 
+def test_a_range_is_cleared_near_and_far(book: OrderBook | ReferenceBook) -> None:
+    fill(book)
+    for price in (8000, 200, 9500):
+        book.apply(ASK, price, 1)
+    book.clear_range(ASK, 8999)
+    assert book.asks() == [(9000, 8), (9500, 1)]
+    book.clear_range(ASK, 100)
+    assert book.count(ASK) == 2
+    book.extend_trust(ASK, 9000, False)
+    assert book.trust(ASK) == (RANGE, 9000)
+
+
 def test_clear_forgets_levels_and_trust(book: OrderBook | ReferenceBook) -> None:
     fill(book)
     book.set_trust(BID, RANGE, 99)
@@ -237,6 +249,16 @@ def test_top_writes_into_strided_columns() -> None:
     assert K.trusted_slots(book, BID, row[0:10:2], 3, 5) == 0
     K.set_trust(book, BID, RANGE, 99)
     assert K.trusted_slots(book, BID, row[0:10:2], 3, 5) == 2
+
+
+def test_kernels_take_sides_of_a_column() -> None:
+    book = K.new_book(64, 1)
+    for side in np.array([BID, ASK], np.int8):
+        assert K.apply_level(book, side, 10**9, 5) == 0
+        assert K.best_price(book, side) == 10**9
+        assert K.best_size(book, side) == K.level_size(book, side, 10**9) == 5
+        K.extend_trust(book, side, 10**9, False)
+        assert K.trusted_to(book, side) == 10**9
 
 
 def test_saved_and_loaded_books_are_equal() -> None:

@@ -31,10 +31,12 @@ from lobproof.book.layout_kernels import (
     WORK,
     Book,
     first_slot,
+    head_of,
     new_book,
     place_far,
     pointer,
     put_near,
+    sign_of,
     slot_of,
     step,
     trailing_zeros,
@@ -102,7 +104,7 @@ def apply_level(book: Book, side: int, price: int, size: int) -> int:
     Returns the size that it had (0: there was no such level), or ``FULL`` (-1) where the hash has
     no room for it and nothing was changed: see :func:`ensure_far_capacity`.
     """
-    return apply_key(pointer(book), HEADER * (side - 1), (2 * side - 3) * price, size)
+    return apply_key(pointer(book), head_of(side), sign_of(side) * price, size)
 
 
 @kernel
@@ -116,21 +118,21 @@ def _key_size(book: Book, head: int, key: int) -> int:
 @kernel
 def level_size(book: Book, side: int, price: int) -> int:
     """Size of the level, 0 where there is none."""
-    return _key_size(pointer(book), HEADER * (side - 1), (2 * side - 3) * price)
+    return _key_size(pointer(book), head_of(side), sign_of(side) * price)
 
 
 @kernel
 def best_price(book: Book, side: int) -> int:
     """Best price of the side, 0 where it is empty."""
-    key = best_key(pointer(book), HEADER * (side - 1))
-    return 0 if key == NONE else (2 * side - 3) * key
+    key = best_key(pointer(book), head_of(side))
+    return 0 if key == NONE else sign_of(side) * key
 
 
 @kernel
 def best_size(book: Book, side: int) -> int:
     """Size at the best price of the side, 0 where it is empty."""
     raw = pointer(book)
-    head = HEADER * (side - 1)
+    head = head_of(side)
     key = best_key(raw, head)
     return 0 if key == NONE else _key_size(raw, head, key)
 
@@ -156,8 +158,8 @@ def apply_rows(
     ask = best_price(book, 2)
     ask_size = best_size(book, 2)
     for row in range(len(side)):
-        head = HEADER * (side[row] - 1)
-        sign = 2 * side[row] - 3
+        head = head_of(side[row])
+        sign = sign_of(side[row])
         if apply_key(raw, head, sign * price[row], size[row]) < 0:
             return row
         slot = first_slot(raw, head)
@@ -193,7 +195,7 @@ def crossed(book: Book) -> bool:
 @kernel
 def side_count(book: Book, side: int) -> int:
     """Levels of the side."""
-    head = HEADER * (side - 1)
+    head = head_of(side)
     return int(book[head + NEAR] + book[head + FAR])
 
 
@@ -201,12 +203,12 @@ def side_count(book: Book, side: int) -> int:
 def top(book: Book, side: int, n: int, prices: Int64, sizes: Int64) -> int:
     """Write the best ``n`` levels of the side, best first, and zeros after the last.
 
-    Returns how many levels were written. The columns may be strided views.
+    Returns how many levels were written. The columns, of ``n`` or more rows, may be strided views.
     """
     return _top(
         pointer(book),
-        HEADER * (side - 1),
-        2 * side - 3,
+        head_of(side),
+        sign_of(side),
         n,
         pointer(prices),
         step(prices),
@@ -292,7 +294,7 @@ def dump_side(book: Book, side: int, prices: Int64, sizes: Int64) -> int:
 
     Returns their number.
     """
-    head = HEADER * (side - 1)
+    head = head_of(side)
     count = side_count(book, side)
     keys = np.empty(count, np.int64)
     values = np.empty(count, np.int64)
@@ -310,7 +312,7 @@ def dump_side(book: Book, side: int, prices: Int64, sizes: Int64) -> int:
         values[n + entry] = book[book[head + FAR_SIZE] + entry]
     order = np.argsort(keys)
     for k in range(count):
-        prices[k] = (2 * side - 3) * keys[order[k]]
+        prices[k] = sign_of(side) * keys[order[k]]
         sizes[k] = values[order[k]]
     return count
 
@@ -319,7 +321,7 @@ def dump_side(book: Book, side: int, prices: Int64, sizes: Int64) -> int:
 def clear_book(book: Book) -> None:
     """Remove every level and all trust: the book is unknown from here."""
     for side in (1, 2):
-        clear_side_range(book, side, (2 * side - 3) * MAX_PRICE)
+        clear_side_range(book, side, sign_of(side) * MAX_PRICE)
         set_trust(book, side, UNTRUSTED, 0)
 
 
@@ -327,8 +329,8 @@ def clear_book(book: Book) -> None:
 def clear_side_range(book: Book, side: int, worst_price: int) -> None:
     """Remove all levels from the touch to ``worst_price`` inclusive; leave what lies beyond."""
     raw = pointer(book)
-    head = HEADER * (side - 1)
-    worst = (2 * side - 3) * worst_price
+    head = head_of(side)
+    worst = sign_of(side) * worst_price
     slot = first_slot(raw, head)
     while slot < raw[head + TICKS] and raw[head + BASE] + slot * raw[head + TICK] <= worst:
         put_near(raw, head, slot, 0)
@@ -351,7 +353,7 @@ def trusted_slots(book: Book, side: int, prices: Int64, count: int, n: int) -> i
         return 0
     if kind == EVERYTHING:
         return n
-    sign = 2 * side - 3
+    sign = sign_of(side)
     last = sign * trusted_to(book, side)
     slots = 0
     while slots < count and sign * prices[slots] <= last:

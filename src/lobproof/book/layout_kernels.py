@@ -106,7 +106,11 @@ def place_far(head: Int64, s: int, start: int, capacity: int) -> None:
 
 
 def pointer(column: Int64) -> Int64:
-    """``column``, compiled: the address of its first item. Item k is at ``k * step(column)``."""
+    """``column``, compiled: the address of its first item. Item k is at ``k * step(column)``.
+
+    For arguments of a kernel only: they outlive it, while an array that the kernel itself makes may
+    be freed once only its address is in use.
+    """
     return column
 
 
@@ -184,6 +188,18 @@ overload(pointer, strict=False)(_compiled_pointer)
 overload(step, strict=False)(_compiled_step)
 overload(trailing_zeros, strict=False)(_compiled_trailing_zeros)
 overload(exact_quotient, strict=False)(_compiled_exact_quotient)
+
+
+@kernel
+def head_of(side: int) -> int:
+    """Offset of the side's header; ``int`` because a column of sides is int8."""
+    return HEADER * (int(side) - 1)
+
+
+@kernel
+def sign_of(side: int) -> int:
+    """What turns a price into a key and back: -1 for bids, 1 for asks."""
+    return 2 * int(side) - 3
 
 
 @kernel

@@ -90,12 +90,14 @@ class ReferenceBook:
     @property
     def best_bid(self) -> tuple[int, int]:
         """Price and size, zeros where there is none."""
-        return next(iter(self.bids(1)), (0, 0))
+        price = max(self._levels[Side.BID], default=0)
+        return price, self.size_at(Side.BID, price)
 
     @property
     def best_ask(self) -> tuple[int, int]:
         """Price and size, zeros where there is none."""
-        return next(iter(self.asks(1)), (0, 0))
+        price = min(self._levels[Side.ASK], default=0)
+        return price, self.size_at(Side.ASK, price)
 
     @property
     def crossed(self) -> bool:

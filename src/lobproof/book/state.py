@@ -14,6 +14,10 @@ from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
 from lobproof.schema import Int8, Int64, Side
 
+BID, ASK = int(Side.BID), int(Side.ASK)
+"""Plain integers: for each other type of an argument numba compiles the kernels once more."""
+_NAMES = {BID: "bid", ASK: "ask"}
+
 WINDOW_TICKS = 1 << 18
 """Length of a side's dense window: 4 MiB for both sides, of which a book touches a small part."""
 
@@ -31,10 +35,10 @@ def save_book(book: Book) -> dict[str, Int64]:
     """Levels and trust as arrays, 16 bytes a level; :func:`load_book` makes an equal book."""
     about = [int(book[TICK]), int(book[TICKS])]
     saved = {}
-    for side in (Side.BID, Side.ASK):
+    for side in (BID, ASK):
         prices, sizes = side_levels(book, side)
-        saved[f"{side.name.lower()}_prices"] = prices
-        saved[f"{side.name.lower()}_sizes"] = sizes
+        saved[f"{_NAMES[side]}_prices"] = prices
+        saved[f"{_NAMES[side]}_sizes"] = sizes
         about += [kernels.trust(book, side), kernels.trusted_to(book, side)]
     saved["about"] = np.array(about, np.int64)
     return saved
@@ -44,8 +48,8 @@ def load_book(saved: dict[str, Int64]) -> Book:
     """A book equal to the one that was saved."""
     tick, window_ticks, *trust = saved["about"].tolist()
     book = new_book(window_ticks, tick)
-    for side in (Side.BID, Side.ASK):
-        prices, sizes = (saved[f"{side.name.lower()}_{field}"] for field in ("prices", "sizes"))
+    for side in (BID, ASK):
+        prices, sizes = (saved[f"{_NAMES[side]}_{field}"] for field in ("prices", "sizes"))
         book = _applied(book, np.full(len(prices), side, np.int8), prices, sizes)[0]
         kernels.set_trust(book, side, *trust[2 * side - 2 : 2 * side])
     return book
@@ -53,9 +57,9 @@ def load_book(saved: dict[str, Int64]) -> Book:
 
 def side_levels(book: Book, side: int) -> tuple[Int64, Int64]:
     """Prices and sizes of all levels of a side, best first."""
-    prices = np.empty(kernels.side_count(book, side), np.int64)
+    prices = np.empty(kernels.side_count(book, int(side)), np.int64)
     sizes = np.empty_like(prices)
-    kernels.dump_side(book, side, prices, sizes)
+    kernels.dump_side(book, int(side), prices, sizes)
     return prices, sizes
 
 
@@ -89,7 +93,7 @@ class OrderBook:
         """Set a level's size, 0 removes it; returns the size that it had."""
         _check(np.array([side]), np.array([price]), np.array([size]))
         self._book = kernels.ensure_far_capacity(self._book, 1)
-        return int(kernels.apply_level(self._book, side, price, size))
+        return int(kernels.apply_level(self._book, int(side), price, size))
 
     def apply_batch(self, side: ArrayLike, price: ArrayLike, size: ArrayLike) -> Touches:
         """Apply rows; returns the best bid and ask after each.
@@ -117,11 +121,11 @@ class OrderBook:
         prices = listed[:, 0]
         sides = np.full(len(prices), side, np.int8)
         _check(sides, prices, listed[:, 1])
-        worst = int(prices.min() if side == Side.BID else prices.max())
-        beyond = 1 if side == Side.BID else MAX_PRICE
+        worst = int(prices.min() if side == BID else prices.max())
+        beyond = 1 if side == BID else MAX_PRICE
         self.clear_range(side, beyond if complete else worst)
         self.apply_batch(sides, prices, listed[:, 1])
-        kernels.extend_trust(self._book, side, worst, complete)
+        kernels.extend_trust(self._book, int(side), worst, complete)
 
     def clear(self) -> None:
         """Remove every level and all trust."""
@@ -129,30 +133,30 @@ class OrderBook:
 
     def clear_range(self, side: int, worst_price: int) -> None:
         """Remove the levels from the touch to ``worst_price`` inclusive."""
-        kernels.clear_side_range(self._book, side, worst_price)
+        kernels.clear_side_range(self._book, int(side), worst_price)
 
     def levels(self, side: int) -> list[tuple[int, int]]:
         """All levels, best first."""
-        prices, sizes = side_levels(self._book, side)
+        prices, sizes = side_levels(self._book, int(side))
         return list(zip(prices.tolist(), sizes.tolist(), strict=True))
 
     def bids(self, n: int = 20) -> list[tuple[int, int]]:
         """The best ``n`` bids."""
-        return self._top(Side.BID, n)
+        return self._top(BID, n)
 
     def asks(self, n: int = 20) -> list[tuple[int, int]]:
         """The best ``n`` asks."""
-        return self._top(Side.ASK, n)
+        return self._top(ASK, n)
 
     @property
     def best_bid(self) -> tuple[int, int]:
         """Price and size, zeros where there is none."""
-        return self._best(Side.BID)
+        return self._best(BID)
 
     @property
     def best_ask(self) -> tuple[int, int]:
         """Price and size, zeros where there is none."""
-        return self._best(Side.ASK)
+        return self._best(ASK)
 
     @property
     def crossed(self) -> bool:
@@ -161,29 +165,31 @@ class OrderBook:
 
     def count(self, side: int) -> int:
         """Levels of the side."""
-        return int(kernels.side_count(self._book, side))
+        return int(kernels.side_count(self._book, int(side)))
 
     def size_at(self, side: int, price: int) -> int:
         """Size of the level, 0 where there is none."""
-        return int(kernels.level_size(self._book, side, price))
+        return int(kernels.level_size(self._book, int(side), price))
 
     def trust(self, side: int) -> tuple[int, int]:
         """Kind of trust, and the far end of the range (0 unless ``RANGE``)."""
-        return int(kernels.trust(self._book, side)), int(kernels.trusted_to(self._book, side))
+        return int(kernels.trust(self._book, int(side))), int(
+            kernels.trusted_to(self._book, int(side))
+        )
 
     def set_trust(self, side: int, kind: int, price: int = 0) -> None:
         """Set the kind of trust, and the far end of a range."""
-        kernels.set_trust(self._book, side, kind, price)
+        kernels.set_trust(self._book, int(side), kind, price)
 
     def extend_trust(self, side: int, price: int, complete: bool) -> None:
         """Note that a snapshot listed the side from the touch to ``price``, or all of it."""
-        kernels.extend_trust(self._book, side, price, complete)
+        kernels.extend_trust(self._book, int(side), price, complete)
 
     def trusted_slots(self, side: int, n: int = 20) -> int:
         """How many of the leading ``n`` slots are known right; none while the book is crossed."""
         prices, sizes = np.empty(n, np.int64), np.empty(n, np.int64)
-        count = kernels.top(self._book, side, n, prices, sizes)
-        return int(kernels.trusted_slots(self._book, side, prices, count, n))
+        count = kernels.top(self._book, int(side), n, prices, sizes)
+        return int(kernels.trusted_slots(self._book, int(side), prices, count, n))
 
     def save(self) -> dict[str, Int64]:
         """Levels and trust as arrays, 16 bytes a level; :meth:`load` makes an equal book."""
@@ -197,17 +203,19 @@ class OrderBook:
         return book
 
     def _best(self, side: int) -> tuple[int, int]:
-        return int(kernels.best_price(self._book, side)), int(kernels.best_size(self._book, side))
+        return int(kernels.best_price(self._book, int(side))), int(
+            kernels.best_size(self._book, int(side))
+        )
 
     def _top(self, side: int, n: int) -> list[tuple[int, int]]:
         rows = np.empty((n, 2), np.int64)
-        count = kernels.top(self._book, side, n, rows[:, 0], rows[:, 1])
+        count = kernels.top(self._book, int(side), n, rows[:, 0], rows[:, 1])
         return [(price, size) for price, size in rows[:count].tolist()]
 
 
 def _check(side: Int8, price: Int64, size: Int64) -> None:
     """Refuse what the kernels do not look at."""
-    wrong = np.flatnonzero((side != Side.BID) & (side != Side.ASK))
+    wrong = np.flatnonzero((side != BID) & (side != ASK))
     if len(wrong):
         raise InputError(
             f"row {wrong[0]}: side {side[wrong[0]]} is neither bid nor ask",

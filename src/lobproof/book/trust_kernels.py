@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lobproof.book.layout_kernels import HEADER, TRUST, TRUSTED_TO, Book
+from lobproof.book.layout_kernels import TRUST, TRUSTED_TO, Book, head_of, sign_of
 from lobproof.jit import kernel
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED
 
@@ -10,19 +10,19 @@ from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED
 @kernel
 def trust(book: Book, side: int) -> int:
     """UNTRUSTED, RANGE or EVERYTHING."""
-    return int(book[HEADER * (side - 1) + TRUST])
+    return int(book[head_of(side) + TRUST])
 
 
 @kernel
 def trusted_to(book: Book, side: int) -> int:
     """Price at the far end of the trusted range, itself in it; 0 unless RANGE."""
-    return int(book[HEADER * (side - 1) + TRUSTED_TO])
+    return int(book[head_of(side) + TRUSTED_TO])
 
 
 @kernel
 def set_trust(book: Book, side: int, kind: int, price: int) -> None:
     """Set what the side is known to hold completely: UNTRUSTED, RANGE to ``price``, EVERYTHING."""
-    head = HEADER * (side - 1)
+    head = head_of(side)
     book[head + TRUST] = kind
     book[head + TRUSTED_TO] = price if kind == RANGE else 0
 
@@ -31,7 +31,7 @@ def set_trust(book: Book, side: int, kind: int, price: int) -> None:
 def extend_trust(book: Book, side: int, price: int, complete: bool) -> None:
     """Note that a snapshot listed the side from the touch to ``price``, or all of it."""
     kind = trust(book, side)
-    sign = 2 * side - 3
+    sign = sign_of(side)
     if complete or kind == EVERYTHING:
         set_trust(book, side, EVERYTHING, 0)
     elif kind == UNTRUSTED or sign * price > sign * trusted_to(book, side):

@@ -7,6 +7,7 @@ import numpy as np
 from lobproof.book.kernels import Book, level_size, top, trust, trusted_to
 from lobproof.jit import kernel
 from lobproof.replay.ledger_kernels import (
+    CLOSED,
     M_DRIFT_COMPARED,
     M_DRIFT_EQUAL,
     M_DRIFT_GHOSTS,
@@ -15,56 +16,65 @@ from lobproof.replay.ledger_kernels import (
     M_RANKS,
     M_SIZES,
     MAX_SUSPECTS,
+    SUSPECT_LEVELS,
     SUSPECTS,
-    Run,
+    THIS_MINUTE,
+    Float64,
 )
 from lobproof.schema import EVERYTHING, UNTRUSTED, Int64
 
 
 @kernel
-def note_suspect(run: Run, side: int, price: int) -> None:
+def note_suspect(run: Int64, side: int, price: int) -> None:
     """Remember a level that differs; beyond the table's end only the number is kept."""
-    at = run.state[SUSPECTS]
+    at = run[SUSPECTS]
     if at < MAX_SUSPECTS:
-        run.suspects[at, 0] = side
-        run.suspects[at, 1] = price
-    run.state[SUSPECTS] = at + 1
+        run[SUSPECT_LEVELS + 2 * at] = side
+        run[SUSPECT_LEVELS + 2 * at + 1] = price
+    run[SUSPECTS] = at + 1
 
 
 @kernel
-def clear_suspect(run: Run, side: int, price: int) -> None:
+def clear_suspect(run: Int64, side: int, price: int) -> None:
     """A depth message names the level: that it differed in a snapshot inside it proves nothing."""
-    for k in range(min(run.state[SUSPECTS], MAX_SUSPECTS)):
-        if run.suspects[k, 0] == side and run.suspects[k, 1] == price:
-            last = run.state[SUSPECTS] - 1
+    for k in range(min(run[SUSPECTS], MAX_SUSPECTS)):
+        if run[SUSPECT_LEVELS + 2 * k] == side and run[SUSPECT_LEVELS + 2 * k + 1] == price:
+            last = run[SUSPECTS] - 1
             if last < MAX_SUSPECTS:
-                run.suspects[k, 0] = run.suspects[last, 0]
-                run.suspects[k, 1] = run.suspects[last, 1]
-            run.state[SUSPECTS] = last
+                run[SUSPECT_LEVELS + 2 * k] = run[SUSPECT_LEVELS + 2 * last]
+                run[SUSPECT_LEVELS + 2 * k + 1] = run[SUSPECT_LEVELS + 2 * last + 1]
+            run[SUSPECTS] = last
             return
 
 
 @kernel
 def compare_side(
-    book: Book, run: Run, side: int, prices: Int64, sizes: Int64, complete: bool, tick: int
+    book: Book,
+    run: Int64,
+    squares: Float64,
+    side: int,
+    price: Int64,
+    size: Int64,
+    start: int,
+    stop: int,
+    complete: bool,
+    tick: int,
 ) -> None:
-    """Compare the side's listed levels (best first) with the book, where both know the side.
+    """Compare rows ``start:stop`` (best first) with the book, where both know the side.
 
     Levels that differ are noted as suspects; counts, rank-wise squared price errors (in ticks)
     and relative size errors are added to the minute.
     """
     kind = trust(book, side)
-    listed = prices.shape[0]
+    listed = stop - start
     if kind == UNTRUSTED or listed == 0:
         return
     sign = 2 * side - 3  # sign * price grows away from the touch, on either side
-    limit = sign * prices[listed - 1]
-    if kind != EVERYTHING:
-        limit = min(limit, sign * trusted_to(book, side)) if not complete else sign * trusted_to(
-            book, side
-        )
-    elif complete:
+    limit = sign * price[stop - 1]
+    if complete:
         limit = 2**62
+    if kind != EVERYTHING:
+        limit = min(limit, sign * trusted_to(book, side))
 
     # the book's own levels within the limit
     room = listed + 64
@@ -78,36 +88,35 @@ def compare_side(
     while own > 0 and sign * own_prices[own - 1] > limit:
         own -= 1
 
-    minute = run.minute
     matched = 0
     theirs = 0
     for k in range(listed):
-        if sign * prices[k] > limit:
+        if sign * price[start + k] > limit:
             break
         theirs += 1
-        minute[M_DRIFT_COMPARED] += 1
-        held = level_size(book, side, prices[k])
-        if held == sizes[k]:
-            minute[M_DRIFT_EQUAL] += 1
+        run[THIS_MINUTE + M_DRIFT_COMPARED] += 1
+        held = level_size(book, side, price[start + k])
+        if held == size[start + k]:
+            run[THIS_MINUTE + M_DRIFT_EQUAL] += 1
         else:
-            note_suspect(run, side, prices[k])
+            note_suspect(run, side, price[start + k])
         if held == 0:
-            minute[M_DRIFT_MISSING] += 1
+            run[THIS_MINUTE + M_DRIFT_MISSING] += 1
         else:
             matched += 1
-            minute[M_SIZES] += 1
-            error = (held - sizes[k]) / sizes[k]
-            run.size_squares[0] += error * error
+            run[THIS_MINUTE + M_SIZES] += 1
+            error = (held - size[start + k]) / size[start + k]
+            squares[run[CLOSED]] += error * error
     for k in range(min(own, theirs)):
-        distance = (own_prices[k] - prices[k]) // tick
-        minute[M_RANKS] += 1
-        minute[M_RANK_SQUARES] += distance * distance
+        distance = (own_prices[k] - price[start + k]) // tick
+        run[THIS_MINUTE + M_RANKS] += 1
+        run[THIS_MINUTE + M_RANK_SQUARES] += distance * distance
     if own > matched:
-        minute[M_DRIFT_GHOSTS] += own - matched
-        minute[M_DRIFT_COMPARED] += own - matched
+        run[THIS_MINUTE + M_DRIFT_GHOSTS] += own - matched
+        run[THIS_MINUTE + M_DRIFT_COMPARED] += own - matched
         at = 0
         for k in range(own):
-            while at < listed and sign * prices[at] < sign * own_prices[k]:
+            while at < listed and sign * price[start + at] < sign * own_prices[k]:
                 at += 1
-            if at == listed or prices[at] != own_prices[k]:
+            if at == listed or price[start + at] != own_prices[k]:
                 note_suspect(run, side, own_prices[k])

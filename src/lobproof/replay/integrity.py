@@ -53,9 +53,7 @@ class _Audit:
         """Continue from what :meth:`save` returned."""
         self._state[:] = saved["state"]
 
-    def _rewrite(
-        self, batch: EventBatch, ends: Int64, judge: Callable[[Int64], int]
-    ) -> EventBatch:
+    def _rewrite(self, batch: EventBatch, ends: Int64, judge: Callable[[Int64], int]) -> EventBatch:
         verdicts = np.zeros((len(ends), VERDICT), np.int64)
         if judge(verdicts) == 0:
             return batch

@@ -58,7 +58,7 @@ def message_ends(flags: Int32, ends: Int64) -> int:
 
 @kernel
 def snapshot_is_valid(start: int, stop: int, side: Int8, price: Int64, size: Int64) -> bool:
-    """Whether rows ``start:stop`` list bids best first, then asks, uncrossed, with positive sizes."""
+    """Whether rows ``start:stop`` list bids, then asks, best first, uncrossed, sizes above 0."""
     best_bid = 0
     best_ask = 0
     previous_side = BID

@@ -1,17 +1,20 @@
 """What the replay keeps beside the book: doubts that are open, findings, the minute's counts.
 
-Plain arrays, so that a run can be saved, and cut anywhere without a trace in the result.
+One flat array, ``run``, holds all of it, so that a run can be saved, and cut anywhere without a
+trace in the result; few and plain arrays also keep the compilation of the kernels short. What a
+step gives goes to ``found`` (rows of findings), ``closed`` (rows of minutes) and ``squares``:
+the minutes' sums of squared relative size errors, the open minute's behind the closed ones'.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lobproof.jit import kernel
-from lobproof.schema import Finding, Int8, Int32, Int64
+from lobproof.schema import Finding, Int64
+
+Float64 = NDArray[np.float64]
 
 # --- run state -----------------------------------------------------------------------------
 DOUBT = 0  # bits (1 << code) of the doubts that are open
@@ -27,9 +30,14 @@ SUSPECT_TS = 9
 GAP_FROM = 10
 GAP_TO = 11
 SNAPSHOT_TRUST = 12  # what that snapshot covers: bid kind, bid price, ask kind, ask price
-OPEN = 16  # per code: first event id, first ts
+PENDING = 16  # levels with trades that no depth message has confirmed yet
+EXPIRED_VOLUME = 17
+EXPIRED_TRADES = 18
+FOUND = 19  # rows written by this step to each of its outputs
+CLOSED = 20
+STATES = 21
+OPEN = 22  # per code: first event id, first ts
 CODES = 16
-RUN_STATE = OPEN + 2 * CODES
 
 # --- episodes: what becomes rows of `quality` ----------------------------------------------
 E_CODE, E_FIRST, E_LAST, E_FIRST_TS, E_LAST_TS, E_COUNT, E_FROM, E_TO = range(8)
@@ -69,65 +77,38 @@ EPISODE = 8
     M_SIZES,
 ) = range(30)
 MINUTE = 30
+THIS_MINUTE = OPEN + 2 * CODES  # where the open minute's counts begin in `run`
 MINUTE_NS = 60_000_000_000
 
 # --- codes that are tallied per minute instead of located one by one -------------------------
+GAP = int(Finding.GAP)
 BAD_TS = int(Finding.BAD_TS)
 OFF_TICK = int(Finding.OFF_TICK)
 OFF_LOT = int(Finding.OFF_LOT)
 UNCONFIRMED = int(Finding.TRADE_UNCONFIRMED)
 T_FIRST, T_LAST, T_FIRST_TS, T_LAST_TS, T_COUNT = range(5)
 TALLY = 5
+TALLIES = THIS_MINUTE + MINUTE
 
 MAX_SUSPECTS = 16384
+SUSPECT_LEVELS = TALLIES + CODES * TALLY  # side and price of each
+RUN = SUSPECT_LEVELS + 2 * MAX_SUSPECTS
 
 
-class Run(NamedTuple):
-    """State of a replay beside the book and the pending trades."""
-
-    state: Int64
-    minute: Int64
-    size_squares: NDArray[np.float64]  # (1,): sum of squared relative size errors of the minute
-    tally: Int64  # (CODES, TALLY)
-    suspects: Int64  # (MAX_SUSPECTS, 2): side, price
-
-
-class Output(NamedTuple):
-    """Preallocated columns that a replay step fills; ``counts`` says how far."""
-
-    counts: Int64  # episodes, minutes, states
-    episodes: Int64  # (n, EPISODE)
-    minutes: Int64  # (n, MINUTE)
-    size_squares: NDArray[np.float64]
-    state_id: Int64
-    state_ts: Int64
-    state_ts_event: Int64
-    state_sequence: Int64
-    levels: Int64  # (n, 80)
-    bid_trusted: Int8
-    ask_trusted: Int8
-    state_flags: Int32
-
-
-def new_run() -> Run:
+def new_run() -> Int64:
     """State before the first event: unseeded."""
-    run = Run(
-        np.zeros(RUN_STATE, np.int64),
-        np.zeros(MINUTE, np.int64),
-        np.zeros(1, np.float64),
-        np.zeros((CODES, TALLY), np.int64),
-        np.zeros((MAX_SUSPECTS, 2), np.int64),
-    )
-    run.state[LOST] = int(Finding.UNSEEDED)
-    run.state[DOUBT] = 1 << int(Finding.UNSEEDED)
-    run.state[SEQUENCE] = -1
-    run.minute[M_MINUTE] = -1
+    run = np.zeros(RUN, np.int64)
+    run[LOST] = int(Finding.UNSEEDED)
+    run[DOUBT] = 1 << int(Finding.UNSEEDED)
+    run[SEQUENCE] = -1
+    run[THIS_MINUTE + M_MINUTE] = -1
     return run
 
 
 @kernel
 def add_episode(
-    out: Output,
+    run: Int64,
+    found: Int64,
     code: int,
     first: int,
     last: int,
@@ -138,44 +119,45 @@ def add_episode(
     ids_to: int,
 ) -> None:
     """Append one finding."""
-    row = out.episodes[out.counts[0]]
-    row[E_CODE] = code
-    row[E_FIRST] = first
-    row[E_LAST] = last
-    row[E_FIRST_TS] = first_ts
-    row[E_LAST_TS] = last_ts
-    row[E_COUNT] = count
-    row[E_FROM] = ids_from
-    row[E_TO] = ids_to
-    out.counts[0] += 1
+    at = run[FOUND]
+    found[at, E_CODE] = code
+    found[at, E_FIRST] = first
+    found[at, E_LAST] = last
+    found[at, E_FIRST_TS] = first_ts
+    found[at, E_LAST_TS] = last_ts
+    found[at, E_COUNT] = count
+    found[at, E_FROM] = ids_from
+    found[at, E_TO] = ids_to
+    run[FOUND] = at + 1
 
 
 @kernel
-def open_doubt(run: Run, code: int, event_id: int, ts: int) -> None:
+def open_doubt(run: Int64, code: int, event_id: int, ts: int) -> None:
     """Note since which event the doubt ``code`` holds."""
-    run.state[DOUBT] |= 1 << code
-    run.state[OPEN + 2 * code] = event_id
-    run.state[OPEN + 2 * code + 1] = ts
+    run[DOUBT] |= 1 << code
+    run[OPEN + 2 * code] = event_id
+    run[OPEN + 2 * code + 1] = ts
 
 
 @kernel
-def close_doubt(run: Run, out: Output, code: int, last: int, ts: int) -> None:
+def close_doubt(run: Int64, found: Int64, code: int, last: int, ts: int) -> None:
     """The doubt ``code`` ends after event ``last``, at time ``ts``: a finding."""
-    run.state[DOUBT] &= ~(1 << code)
+    run[DOUBT] &= ~(1 << code)
     ids_from = 0
     ids_to = 0
     count = 1
-    if code == 2:  # Finding.GAP
-        ids_from = run.state[GAP_FROM] + 1
-        ids_to = run.state[GAP_TO]
+    if code == GAP:
+        ids_from = run[GAP_FROM] + 1
+        ids_to = run[GAP_TO]
         count = ids_to - ids_from + 1
-    first = run.state[OPEN + 2 * code]
+    first = run[OPEN + 2 * code]
     add_episode(
-        out,
+        run,
+        found,
         code,
         first,
         max(first, last),
-        run.state[OPEN + 2 * code + 1],
+        run[OPEN + 2 * code + 1],
         ts,
         count,
         ids_from,
@@ -184,76 +166,80 @@ def close_doubt(run: Run, out: Output, code: int, last: int, ts: int) -> None:
 
 
 @kernel
-def count_finding(run: Run, code: int, event_id: int, ts: int, count: int) -> None:
+def count_finding(run: Int64, code: int, event_id: int, ts: int, count: int) -> None:
     """Add to the minute's tally of ``code``."""
-    row = run.tally[code]
-    if row[T_COUNT] == 0:
-        row[T_FIRST] = event_id
-        row[T_FIRST_TS] = ts
-    row[T_LAST] = event_id
-    row[T_LAST_TS] = ts
-    row[T_COUNT] += count
+    at = TALLIES + TALLY * code
+    if run[at + T_COUNT] == 0:
+        run[at + T_FIRST] = event_id
+        run[at + T_FIRST_TS] = ts
+    run[at + T_LAST] = event_id
+    run[at + T_LAST_TS] = ts
+    run[at + T_COUNT] += count
 
 
 @kernel
-def close_minute(run: Run, out: Output) -> None:
+def close_minute(run: Int64, found: Int64, closed: Int64, squares: Float64) -> None:
     """Write the current minute and its tallies, if there is one, and empty both."""
-    if run.minute[M_MINUTE] < 0:
+    if run[THIS_MINUTE + M_MINUTE] < 0:
         return
-    at = out.counts[1]
-    out.minutes[at] = run.minute
-    out.size_squares[at] = run.size_squares[0]
-    out.counts[1] += 1
-    run.minute[:] = 0
-    run.minute[M_MINUTE] = -1
-    run.size_squares[0] = 0.0
+    row = run[CLOSED]
+    for k in range(MINUTE):
+        closed[row, k] = run[THIS_MINUTE + k]
+        run[THIS_MINUTE + k] = 0
+    run[THIS_MINUTE + M_MINUTE] = -1
+    run[CLOSED] = row + 1
+    squares[row + 1] = 0.0
     for code in range(CODES):
-        row = run.tally[code]
-        if row[T_COUNT] > 0:
+        at = TALLIES + TALLY * code
+        if run[at + T_COUNT] > 0:
             add_episode(
-                out,
+                run,
+                found,
                 code,
-                row[T_FIRST],
-                row[T_LAST],
-                row[T_FIRST_TS],
-                row[T_LAST_TS],
-                row[T_COUNT],
+                run[at + T_FIRST],
+                run[at + T_LAST],
+                run[at + T_FIRST_TS],
+                run[at + T_LAST_TS],
+                run[at + T_COUNT],
                 0,
                 0,
             )
-            row[:] = 0
+            for k in range(TALLY):
+                run[at + k] = 0
 
 
 @kernel
-def enter_minute(run: Run, out: Output, ts: int, event_id: int) -> None:
+def enter_minute(
+    run: Int64, found: Int64, closed: Int64, squares: Float64, ts: int, event_id: int
+) -> None:
     """Make the minute of ``ts`` the current one."""
     minute = ts - ts % MINUTE_NS
-    if run.minute[M_MINUTE] != minute:
-        close_minute(run, out)
-        run.minute[M_MINUTE] = minute
-        run.minute[M_FIRST] = event_id
-        run.minute[M_TRUSTED_MIN] = -1
+    if run[THIS_MINUTE + M_MINUTE] != minute:
+        close_minute(run, found, closed, squares)
+        run[THIS_MINUTE + M_MINUTE] = minute
+        run[THIS_MINUTE + M_FIRST] = event_id
+        run[THIS_MINUTE + M_TRUSTED_MIN] = -1
 
 
 @kernel
-def begin_day(run: Run, ts: int) -> None:
+def begin_day(run: Int64, ts: int) -> None:
     """Ids start again at 0: doubts that are open go on from there."""
-    run.state[AGREED_ID] = 0
-    run.state[AGREED_TS] = ts
-    run.state[SUSPECT_ID] = 0
-    run.state[NEXT_STATE_TS] = 0
+    run[AGREED_ID] = 0
+    run[AGREED_TS] = ts
+    run[SUSPECT_ID] = 0
+    run[NEXT_STATE_TS] = 0
     for code in range(CODES):
-        if run.state[DOUBT] & (1 << code):
-            run.state[OPEN + 2 * code] = 0
-            run.state[OPEN + 2 * code + 1] = ts
+        if run[DOUBT] & (1 << code):
+            run[OPEN + 2 * code] = 0
+            run[OPEN + 2 * code + 1] = ts
 
 
 @kernel
-def end_day(run: Run, out: Output, last: int, ts: int) -> None:
+def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int, ts: int) -> None:
     """Close the minute, and write a finding for each doubt that is still open (it stays open)."""
-    close_minute(run, out)
-    doubt = run.state[DOUBT]
+    close_minute(run, found, closed, squares)
+    doubt = run[DOUBT]
     for code in range(CODES):
         if doubt & (1 << code):
-            close_doubt(run, out, code, last, ts)
-    run.state[DOUBT] = doubt
+            close_doubt(run, found, code, last, ts)
+    run[DOUBT] = doubt

@@ -64,7 +64,7 @@ class StreamClock:
 
 
 def stamped(batches: Iterator[EventBatch], clock: StreamClock) -> Iterator[EventBatch]:
-    """Batches with ``ts_order`` set; leading rows without a time wait for the first that has one."""
+    """Batches with ``ts_order`` set; leading rows without a time wait for the first with one."""
     waiting: list[EventBatch] = []
     for batch in batches:
         if len(batch) == 0:

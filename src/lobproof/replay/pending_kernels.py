@@ -6,115 +6,111 @@ the book lags its trades by one message (measured on recordings, see TABLES).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from lobproof.jit import kernel
+from lobproof.replay.ledger_kernels import EXPIRED_TRADES, EXPIRED_VOLUME, PENDING
 from lobproof.schema import Int64
 
-COUNT = 0
+# columns of the table; its rows are the hash's slots
+P_SIDE = 0
+P_PRICE = 1  # 0: free
+P_FRESH = 2  # volume since the last depth message
+P_AGED = 3  # volume that one depth message has not named
+P_FRESH_TRADES = 4
+P_AGED_TRADES = 5
+P_ACTIVE = 6  # row k: the slot of the k-th level in use, in order of arrival
+COLUMNS = 7
 
 
-class Pending(NamedTuple):
-    """Pending volume per level; ``fresh`` since the last depth message, ``aged`` one older."""
-
-    meta: Int64
-    side: Int64
-    price: Int64  # 0: free slot
-    fresh: Int64
-    aged: Int64
-    fresh_trades: Int64
-    aged_trades: Int64
-    active: Int64  # the slots in use, in order of arrival
-
-
-def new_pending(capacity: int = 1024) -> Pending:
+def new_pending(capacity: int = 1024) -> Int64:
     """An empty table of ``capacity`` slots (a power of two)."""
-    return Pending(np.zeros(1, np.int64), *(np.zeros(capacity, np.int64) for _ in range(7)))
+    return np.zeros((capacity, COLUMNS), np.int64)
 
 
-def reserve(pending: Pending, trades: int) -> Pending:
-    """A table that takes ``trades`` more without filling up; the same one where it is large enough."""
-    needed = 2 * (int(pending.meta[COUNT]) + trades)
-    capacity = len(pending.price)
+def reserve(pending: Int64, run: Int64, trades: int) -> Int64:
+    """A table that takes ``trades`` more; the same one where it is large enough."""
+    active = int(run[PENDING])
+    needed = 2 * (active + trades)
+    capacity = len(pending)
     if needed <= capacity:
         return pending
     while capacity < needed:
         capacity *= 2
     grown = new_pending(capacity)
-    for slot in pending.active[: pending.meta[COUNT]]:
-        to = find(grown, pending.side[slot], pending.price[slot])
-        insert(grown, to, pending.side[slot], pending.price[slot])
-        grown.fresh[to] = pending.fresh[slot]
-        grown.aged[to] = pending.aged[slot]
-        grown.fresh_trades[to] = pending.fresh_trades[slot]
-        grown.aged_trades[to] = pending.aged_trades[slot]
+    run[PENDING] = 0
+    for slot in pending[:active, P_ACTIVE].tolist():
+        side, price = int(pending[slot, P_SIDE]), int(pending[slot, P_PRICE])
+        to = find(grown, side, price)
+        insert(grown, run, to, side, price)
+        grown[to, P_FRESH:P_ACTIVE] = pending[slot, P_FRESH:P_ACTIVE]
     return grown
 
 
 @kernel
-def find(pending: Pending, side: int, price: int) -> int:
+def find(pending: Int64, side: int, price: int) -> int:
     """The slot that holds ``side, price``, or the free slot where it belongs."""
-    mask = pending.price.shape[0] - 1
+    mask = pending.shape[0] - 1
     slot = (((price & 0x7FFFFFFF) * 0x9E3779B1) >> 7 ^ (price >> 31) ^ side) & mask
-    while pending.price[slot] != 0 and not (
-        pending.price[slot] == price and pending.side[slot] == side
+    while pending[slot, P_PRICE] != 0 and not (
+        pending[slot, P_PRICE] == price and pending[slot, P_SIDE] == side
     ):
         slot = (slot + 1) & mask
     return slot
 
 
 @kernel
-def insert(pending: Pending, slot: int, side: int, price: int) -> None:
+def insert(pending: Int64, run: Int64, slot: int, side: int, price: int) -> None:
     """Take the free ``slot`` for ``side, price``."""
-    pending.side[slot] = side
-    pending.price[slot] = price
-    pending.active[pending.meta[COUNT]] = slot
-    pending.meta[COUNT] += 1
+    pending[slot, P_SIDE] = side
+    pending[slot, P_PRICE] = price
+    pending[run[PENDING], P_ACTIVE] = slot
+    run[PENDING] += 1
 
 
 @kernel
-def add_trade(pending: Pending, side: int, price: int, size: int) -> None:
+def add_trade(pending: Int64, run: Int64, side: int, price: int, size: int) -> None:
     """Note a trade that consumes ``side`` (the maker's) at ``price``."""
     slot = find(pending, side, price)
-    if pending.price[slot] == 0:
-        insert(pending, slot, side, price)
-    pending.fresh[slot] += size
-    pending.fresh_trades[slot] += 1
+    if pending[slot, P_PRICE] == 0:
+        insert(pending, run, slot, side, price)
+    pending[slot, P_FRESH] += size
+    pending[slot, P_FRESH_TRADES] += 1
 
 
 @kernel
-def take_named(pending: Pending, side: int, price: int) -> int:
+def take_named(pending: Int64, side: int, price: int) -> int:
     """Volume pending at a level that a depth message names; it is no longer pending."""
     slot = find(pending, side, price)
-    if pending.price[slot] == 0:
+    if pending[slot, P_PRICE] == 0:
         return 0
-    volume = pending.fresh[slot] + pending.aged[slot]
-    pending.fresh[slot] = 0
-    pending.aged[slot] = 0
-    pending.fresh_trades[slot] = 0
-    pending.aged_trades[slot] = 0
+    volume = pending[slot, P_FRESH] + pending[slot, P_AGED]
+    pending[slot, P_FRESH] = 0
+    pending[slot, P_AGED] = 0
+    pending[slot, P_FRESH_TRADES] = 0
+    pending[slot, P_AGED_TRADES] = 0
     return volume
 
 
 @kernel
-def age(pending: Pending, expired: Int64) -> None:
-    """End of a depth message: what two messages did not name expires into ``expired``.
+def age(pending: Int64, run: Int64) -> None:
+    """End of a depth message: what two messages did not name expires.
 
-    ``expired`` receives (volume, trades), added to what it holds.
+    Its volume and the number of its trades go to ``run``.
     """
-    count = pending.meta[COUNT]
+    run[EXPIRED_VOLUME] = 0
+    run[EXPIRED_TRADES] = 0
+    count = run[PENDING]
     kept = 0
     for k in range(count):
-        slot = pending.active[k]
-        expired[0] += pending.aged[slot]
-        expired[1] += pending.aged_trades[slot]
-        pending.aged[slot] = pending.fresh[slot]
-        pending.aged_trades[slot] = pending.fresh_trades[slot]
-        pending.fresh[slot] = 0
-        pending.fresh_trades[slot] = 0
-        if pending.aged[slot] > 0:
+        slot = pending[k, P_ACTIVE]
+        run[EXPIRED_VOLUME] += pending[slot, P_AGED]
+        run[EXPIRED_TRADES] += pending[slot, P_AGED_TRADES]
+        pending[slot, P_AGED] = pending[slot, P_FRESH]
+        pending[slot, P_AGED_TRADES] = pending[slot, P_FRESH_TRADES]
+        pending[slot, P_FRESH] = 0
+        pending[slot, P_FRESH_TRADES] = 0
+        if pending[slot, P_AGED] > 0:
             kept += 1
     if kept == count:
         return
@@ -125,19 +121,19 @@ def age(pending: Pending, expired: Int64) -> None:
     trades = np.empty(kept, np.int64)
     n = 0
     for k in range(count):
-        slot = pending.active[k]
-        if pending.aged[slot] > 0:
-            side[n] = pending.side[slot]
-            price[n] = pending.price[slot]
-            volume[n] = pending.aged[slot]
-            trades[n] = pending.aged_trades[slot]
+        slot = pending[k, P_ACTIVE]
+        if pending[slot, P_AGED] > 0:
+            side[n] = pending[slot, P_SIDE]
+            price[n] = pending[slot, P_PRICE]
+            volume[n] = pending[slot, P_AGED]
+            trades[n] = pending[slot, P_AGED_TRADES]
             n += 1
-        pending.price[slot] = 0
-        pending.aged[slot] = 0
-        pending.aged_trades[slot] = 0
-    pending.meta[COUNT] = 0
+        pending[slot, P_PRICE] = 0
+        pending[slot, P_AGED] = 0
+        pending[slot, P_AGED_TRADES] = 0
+    run[PENDING] = 0
     for k in range(kept):
         slot = find(pending, side[k], price[k])
-        insert(pending, slot, side[k], price[k])
-        pending.aged[slot] = volume[k]
-        pending.aged_trades[slot] = trades[k]
+        insert(pending, run, slot, side[k], price[k])
+        pending[slot, P_AGED] = volume[k]
+        pending[slot, P_AGED_TRADES] = trades[k]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,10 @@ from lobproof.errors import GridError
 from lobproof.instruments import Instrument
 from lobproof.replay.integrity import message_bounds
 from lobproof.replay.ledger_kernels import (
+    CLOSED,
+    CODES,
     EPISODE,
+    FOUND,
     M_DRIFT_COMPARED,
     M_RANK_SQUARES,
     M_RANKS,
@@ -31,14 +35,26 @@ from lobproof.replay.ledger_kernels import (
     M_TRUSTED_MIN,
     MINUTE,
     SEQUENCE,
-    Output,
+    STATES,
     begin_day,
     end_day,
     new_run,
 )
 from lobproof.replay.pending_kernels import new_pending, reserve
-from lobproof.replay.replay_kernels import EPISODES_A_MESSAGE, replay_rows
-from lobproof.schema import LEVELS, EventBatch, Int64, Kind, Side, StateBatch
+from lobproof.replay.replay_kernels import replay_rows
+from lobproof.replay.settle_kernels import (
+    FINDINGS_A_MESSAGE,
+    S_ASK_TRUSTED,
+    S_BID_TRUSTED,
+    S_FLAGS,
+    S_ID,
+    S_LEVELS,
+    S_SEQUENCE,
+    S_TS,
+    S_TS_EVENT,
+    STATE_COLUMNS,
+)
+from lobproof.schema import EventBatch, Int64, Kind, Side, StateBatch
 from lobproof.schema.tables import MINUTES
 
 STEP_ROWS = 1 << 16
@@ -47,10 +63,22 @@ WINDOW_TICKS = 1 << 18
 """Ticks a side near the touch that the book keeps in an array."""
 
 # the int64 columns of `minutes`, in the order in which the kernel counts them
-_COUNTED = [name for name in MINUTES.schema.names if name not in (
-    "spread_ticks_mean", "price_rmse_ticks", "size_rmse_rel", "spread_ticks_max",
-    "trusted_levels_min", "drift_compared", "drift_equal", "drift_ghosts", "drift_missing",
-)]
+_COUNTED = [
+    name
+    for name in MINUTES.schema.names
+    if name
+    not in (
+        "spread_ticks_mean",
+        "price_rmse_ticks",
+        "size_rmse_rel",
+        "spread_ticks_max",
+        "trusted_levels_min",
+        "drift_compared",
+        "drift_equal",
+        "drift_ghosts",
+        "drift_missing",
+    )
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +105,15 @@ class BookLevels:
     ask_trusted_to: int
 
 
+class _Output(NamedTuple):
+    """Preallocated outputs of one step."""
+
+    found: Int64
+    closed: Int64
+    squares: NDArray[np.float64]
+    states: Int64
+
+
 class Replayer:
     """Book, trust and accounts of one symbol; venue-neutral.
 
@@ -96,7 +133,7 @@ class Replayer:
         self._book = new_book(WINDOW_TICKS, self._tick)
         self._pending = new_pending()
         self._run = new_run()
-        self._expired = np.zeros(2, np.int64)
+        self._open_squares = 0.0
 
     def begin_day(self, ts: int) -> None:
         """Event ids start again at 0; ``ts`` is the ``ts_order`` of the day's first event."""
@@ -129,8 +166,8 @@ class Replayer:
 
     def end_day(self, last_id: int, ts: int) -> Step:
         """Close the minute; doubts still open become findings, and go on into the next day."""
-        out = _output(1, 0)
-        end_day(self._run, out, last_id, ts)
+        out = self._output(1)
+        end_day(self._run, out.found, out.closed, out.squares, last_id, ts)
         return self._taken(out)
 
     def levels(self) -> BookLevels:
@@ -143,7 +180,7 @@ class Replayer:
             sides.append((prices, sizes, trust(self._book, side), trusted_to(self._book, side)))
         (bids, bid_sizes, bid_trust, bid_to), (asks, ask_sizes, ask_trust, ask_to) = sides
         return BookLevels(
-            int(self._run.state[SEQUENCE]),
+            int(self._run[SEQUENCE]),
             bids,
             bid_sizes,
             asks,
@@ -155,7 +192,7 @@ class Replayer:
         )
 
     def _step(self, batch: EventBatch, first_id: int) -> Step:
-        if len(batch) and int(batch.price.max()) > MAX_PRICE:
+        if int(batch.price.max()) > MAX_PRICE:
             raise GridError(
                 f"{self._instrument.symbol}: event {first_id + int(batch.price.argmax())} has a "
                 "price beyond what a book can index",
@@ -164,19 +201,21 @@ class Replayer:
         trades = int(np.count_nonzero(batch.kind == int(Kind.TRADE)))
         messages = len(message_bounds(batch))
         self._book = ensure_far_capacity(self._book, len(batch))
-        self._pending = reserve(self._pending, trades)
-        out = _output(messages, len(batch))
+        self._pending = reserve(self._pending, self._run, trades)
+        out = self._output(messages)
         rule = self._instrument.rule_at(int(batch.ts_order[0]))
         replay_rows(
             self._book,
             self._pending,
             self._run,
-            out,
+            out.found,
+            out.closed,
+            out.squares,
+            out.states,
             first_id,
             rule.tick,
             rule.lot,
             self._state_every,
-            self._expired,
             batch.ts_order,
             batch.ts_event,
             batch.sequence,
@@ -189,41 +228,33 @@ class Replayer:
         )
         return self._taken(out)
 
-    def _taken(self, out: Output) -> Step:
-        episodes, minutes, states = (int(n) for n in out.counts)
-        columns = StateBatch(
-            out.state_id[:states],
-            out.state_ts[:states],
-            out.state_ts_event[:states],
-            out.state_sequence[:states],
-            out.levels[:states],
-            out.bid_trusted[:states],
-            out.ask_trusted[:states],
-            out.state_flags[:states],
+    def _output(self, messages: int) -> _Output:
+        """Room for what ``messages`` messages can give."""
+        out = _Output(
+            np.empty((messages * FINDINGS_A_MESSAGE + CODES, EPISODE), np.int64),
+            np.empty((messages + 1, MINUTE), np.int64),
+            np.empty(messages + 2, np.float64),
+            np.empty((messages, STATE_COLUMNS), np.int64),
         )
+        out.squares[0] = self._open_squares
+        self._run[[FOUND, CLOSED, STATES]] = 0
+        return out
+
+    def _taken(self, out: _Output) -> Step:
+        found, closed, states = self._run[[FOUND, CLOSED, STATES]].tolist()
+        self._open_squares = float(out.squares[closed])
+        rows = out.states[:states]
         return Step(
-            columns,
-            out.episodes[:episodes].copy(),
-            _minute_columns(out.minutes[:minutes], out.size_squares[:minutes], self._tick),
+            StateBatch(
+                *(rows[:, column].copy() for column in (S_ID, S_TS, S_TS_EVENT, S_SEQUENCE)),
+                rows[:, S_LEVELS:],
+                rows[:, S_BID_TRUSTED].astype(np.int8),
+                rows[:, S_ASK_TRUSTED].astype(np.int8),
+                rows[:, S_FLAGS].astype(np.int32),
+            ),
+            out.found[:found].copy(),
+            _minute_columns(out.closed[:closed], out.squares[:closed], self._tick),
         )
-
-
-def _output(messages: int, rows: int) -> Output:
-    # off-tick and off-lot rows are tallied, so findings grow with messages and minutes only
-    minutes = messages + 1
-    episodes = messages * EPISODES_A_MESSAGE + 64
-    states = min(messages, rows) + 1
-    return Output(
-        np.zeros(3, np.int64),
-        np.empty((episodes, EPISODE), np.int64),
-        np.empty((minutes, MINUTE), np.int64),
-        np.empty(minutes, np.float64),
-        *(np.empty(states, np.int64) for _ in range(4)),
-        np.empty((states, 4 * LEVELS), np.int64),
-        np.empty(states, np.int8),
-        np.empty(states, np.int8),
-        np.empty(states, np.int32),
-    )
 
 
 def _minute_columns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -28,13 +29,9 @@ from lobproof.schema import EVERYTHING, RANGE, EventBatch, Flag, Int8, Int64, Ki
 from lobproof.store.catalog import SealedDay
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import events_from, whole_messages
-from lobproof.store.rebuild_kernels import apply_events
+from lobproof.store.rebuild_kernels import OF_THE_FEED, apply_events
 
 _WINDOW_TICKS = 1 << 16
-_NOT_DEPTH = int(
-    Flag.GAP | Flag.TRADES | Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.RECONNECT
-)
-"""Marks with one of these speak of the feed; one without is an empty depth message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +100,15 @@ def view_book(
     pending
         Take off what trades consumed that no depth message shows yet.
     """
-    book = _book_of(frame, day.instrument.tick)
+    tick = math.gcd(*(rule.tick for rule in day.instrument.rules))
+    covered = np.zeros(4, np.int64)
+    book = _book_of(frame, tick)
     event_id, ts_order, sequence = frame.event_id, frame.ts_order, frame.sequence
     since = events_from(paths, day.grid, frame.event_id + 1, time)
     for start, rows in whole_messages(since):
         book = ensure_far_capacity(book, len(rows))
-        apply_events(book, rows.kind, rows.side, rows.price, rows.size, rows.flags)
+        columns = (rows.kind, rows.side, rows.price, rows.size, rows.flags)
+        apply_events(book, covered, tick, *columns)
         event_id, ts_order = start + len(rows) - 1, int(rows.ts_order[-1])
         ours = np.flatnonzero(_of_book(rows))
         sequence = int(rows.sequence[ours[-1]]) if len(ours) else sequence
@@ -128,9 +128,9 @@ def view_book(
         sequence=sequence,
         bids=_frame(book, day, Side.BID, *levels[Side.BID], usable=usable),
         asks=_frame(book, day, Side.ASK, *levels[Side.ASK], usable=usable),
-        bid_trust=int(trust(book, Side.BID)),
+        bid_trust=int(trust(book, int(Side.BID))),
         bid_trusted_to=_far_end(book, day, Side.BID),
-        ask_trust=int(trust(book, Side.ASK)),
+        ask_trust=int(trust(book, int(Side.ASK))),
         ask_trusted_to=_far_end(book, day, Side.ASK),
         crossed=bool(crossed(book)),
         doubtful=doubtful,
@@ -174,7 +174,7 @@ def pending_trades(rows: EventBatch) -> tuple[Int8, Int64, Int64]:
 def _of_book(rows: EventBatch) -> NDArray[np.bool_]:
     """Rows of depth messages, empty ones included, and of snapshots."""
     levels = (rows.kind == Kind.DELTA) | (rows.kind == Kind.SNAPSHOT)
-    empty = (rows.kind == Kind.MARK) & ((rows.flags & _NOT_DEPTH) == 0)
+    empty = (rows.kind == Kind.MARK) & ((rows.flags & OF_THE_FEED) == 0)
     both: NDArray[np.bool_] = levels | empty
     return both
 
@@ -194,22 +194,20 @@ def _before(paths: Sequence[Path], day: SealedDay, event_id: int) -> EventBatch:
 
 
 def _book_of(frame: Keyframe, tick: int) -> Book:
-    book = new_book(_WINDOW_TICKS, tick)
-    for side, prices, sizes, kind, end in (
-        (Side.BID, frame.bid_prices, frame.bid_sizes, frame.bid_trust, frame.bid_trusted_to),
-        (Side.ASK, frame.ask_prices, frame.ask_sizes, frame.ask_trust, frame.ask_trusted_to),
-    ):
-        count = len(prices)
-        book = ensure_far_capacity(book, count)
-        apply_events(
-            book,
-            np.full(count, Kind.DELTA, np.int8),
-            np.full(count, side, np.int8),
-            np.ascontiguousarray(prices),
-            np.ascontiguousarray(sizes),
-            np.zeros(count, np.int32),
-        )
-        set_trust(book, int(side), kind, end)
+    bids, asks = len(frame.bid_prices), len(frame.ask_prices)
+    book = ensure_far_capacity(new_book(_WINDOW_TICKS, tick), bids + asks)
+    apply_events(
+        book,
+        np.zeros(4, np.int64),
+        tick,
+        np.full(bids + asks, Kind.DELTA, np.int8),
+        np.repeat(np.array([Side.BID, Side.ASK], np.int8), [bids, asks]),
+        np.concatenate([frame.bid_prices, frame.ask_prices]),
+        np.concatenate([frame.bid_sizes, frame.ask_sizes]),
+        np.zeros(bids + asks, np.int32),
+    )
+    set_trust(book, int(Side.BID), frame.bid_trust, frame.bid_trusted_to)
+    set_trust(book, int(Side.ASK), frame.ask_trust, frame.ask_trusted_to)
     return book
 
 

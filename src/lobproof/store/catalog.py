@@ -190,10 +190,6 @@ def day_of_last_event(days: Sequence[SealedDay], touched: SealedDay, time: int) 
     )
 
 
-def _bounds(start: Time | None, end: Time | None) -> tuple[int | None, int | None]:
-    return None if start is None else to_ns(start), None if end is None else to_ns(end)
-
-
 def on_grid(instrument: Instrument, grid: Grid) -> Instrument:
     """The instrument with its rules counted on a finer grid."""
     price = 10 ** (grid.price - instrument.price_exponent)

@@ -33,7 +33,7 @@ from lobproof.store.catalog import (
 from lobproof.store.grids import Grid
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import replay_day
-from lobproof.store.timespan import Time, show_ns, to_ns
+from lobproof.store.timespan import Time, bounds, show_ns, to_ns
 from lobproof.store.views import (
     Numbers,
     empty_frame,
@@ -108,7 +108,7 @@ class Store:
                 f"There is no table {table!r}.",
                 hint=f"Choose among {', '.join(known.name for known in CONTENT_TABLES)}.",
             )
-        days = within(self._catalog.resolve(symbol, exchange), *_bounds(start, end))
+        days = within(self._catalog.resolve(symbol, exchange), *bounds(start, end))
         return [path for day in days for path in self._catalog.paths(day, found)]
 
     def instrument(
@@ -221,7 +221,7 @@ class Store:
         Rows flagged ``DOUBTFUL`` are left out, and those inside intervals of ``quality`` of
         severity ``DOUBT``, which reach back over rows that were written before the doubt arose.
         """
-        low, high = _bounds(start, end)
+        low, high = bounds(start, end)
         days = within(self._catalog.resolve(symbol, exchange), low, high)
         grid = finest(days)
         frames = []
@@ -250,7 +250,7 @@ class Store:
             ``symbol``, ``data`` (list of structs ``kind, side, price, size, flags``: the rows of
             the message) and ``sequence``: here the event_id of the message's last row.
         """
-        low, high = _bounds(start, end)
+        low, high = bounds(start, end)
         days = within(self._catalog.resolve(symbol, exchange), low, high)
         grid = finest(days)
         return pl.concat(
@@ -271,7 +271,7 @@ class Store:
         Prices and sizes count on the finest grid of the days in the range. The sequence of rows
         does not depend on ``batch_rows``; memory holds a row group at a time.
         """
-        low, high = _bounds(start, end)
+        low, high = bounds(start, end)
         days = within(self._catalog.resolve(symbol, exchange), low, high)
         grid = finest(days)
         paths = [self._catalog.paths(day, EVENTS) for day in days]
@@ -328,7 +328,7 @@ class Store:
         numbers: Numbers,
         raw: bool,
     ) -> pl.LazyFrame:
-        low, high = _bounds(start, end)
+        low, high = bounds(start, end)
         days = within(self._catalog.resolve(symbol, exchange), low, high)
         grid = finest(days)
         return pl.concat(self._scan(table, day, grid, low, high, numbers, raw) for day in days)

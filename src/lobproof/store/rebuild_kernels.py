@@ -1,4 +1,8 @@
-"""Stored events applied to a book: what `Store.book_at` runs between a keyframe and an instant."""
+"""Stored events applied to a book: what `Store.book_at` runs between a keyframe and an instant.
+
+The rows say all that the replay knew: a snapshot that contradicted the book carries ``DRIFT``, and
+so does the depth message that proved one wrong; a ``GAP`` mark and a crossed book take trust away.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +10,55 @@ from lobproof.book.kernels import (
     MAX_PRICE,
     Book,
     apply_level,
+    best_price,
     clear_book,
     clear_side_range,
+    crossed,
     extend_trust,
+    level_size,
     set_trust,
+    trust,
+    trusted_to,
 )
 from lobproof.jit import kernel
-from lobproof.schema import UNTRUSTED, Flag, Int8, Int32, Int64, Kind
+from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Int8, Int32, Int64, Kind, Side
 
 LAST = int(Flag.LAST)
 GAP = int(Flag.GAP)
+DRIFT = int(Flag.DRIFT)
 COMPLETE = int(Flag.COMPLETE)
 HARMLESS_GAP = int(Flag.RESYNC | Flag.TRADES)
 """A gap that a snapshot bridged, or one of the trade stream, takes no trust away."""
+OF_THE_FEED = int(
+    Flag.GAP | Flag.TRADES | Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.RECONNECT
+)
+"""Marks with one of these speak of the feed; one without is an empty depth message."""
 
+TRADE = int(Kind.TRADE)
 CLEAR = int(Kind.CLEAR)
-DELTA = int(Kind.DELTA)
 SNAPSHOT = int(Kind.SNAPSHOT)
 MARK = int(Kind.MARK)
+BID = int(Side.BID)
+ASK = int(Side.ASK)
+
+
+@kernel
+def distrust(book: Book) -> None:
+    """Nothing of the book is known to be right any more."""
+    set_trust(book, BID, UNTRUSTED, 0)
+    set_trust(book, ASK, UNTRUSTED, 0)
 
 
 @kernel
 def replace_side(
-    book: Book, bid_or_ask: int, side: Int8, price: Int64, flags: Int32, start: int, stop: int
+    book: Book,
+    covered: Int64,
+    half: int,
+    side: Int8,
+    price: Int64,
+    flags: Int32,
+    start: int,
+    stop: int,
 ) -> None:
     """Make room for a snapshot's rows of one side, and note what it makes known.
 
@@ -37,44 +67,95 @@ def replace_side(
     """
     worst = 0
     complete = False
-    sign = 2 * bid_or_ask - 3
+    sign = 2 * half - 3
     for row in range(start, stop):
-        if side[row] == bid_or_ask and price[row] > 0:
+        if side[row] == half and price[row] > 0:
             if worst == 0 or sign * price[row] > sign * worst:
                 worst = price[row]
             complete = complete or (flags[row] & COMPLETE) != 0
+    covered[2 * half - 2] = UNTRUSTED
     if worst != 0:
-        clear_side_range(book, bid_or_ask, sign * MAX_PRICE if complete else worst)
-        extend_trust(book, bid_or_ask, worst, complete)
+        covered[2 * half - 2] = EVERYTHING if complete else RANGE
+        covered[2 * half - 1] = worst
+        clear_side_range(book, half, sign * MAX_PRICE if complete else worst)
+        extend_trust(book, half, worst, complete)
+
+
+@kernel
+def grow_range(book: Book, half: int, tick: int) -> None:
+    """Extend a trusted range as far as the book itself proves.
+
+    No order rests at or through the opposite side's best price, so once that price lies beyond
+    the range, the side is known (and empty) down to there; from then on its deltas tell. And a
+    level that the book holds right behind the range is exact: nothing lies between.
+    """
+    if trust(book, half) != RANGE:
+        return
+    sign = 2 * half - 3
+    end = trusted_to(book, half)
+    opposite = best_price(book, BID + ASK - half)
+    if opposite != 0 and sign * opposite > sign * end:
+        end = opposite
+    while level_size(book, half, end + sign * tick) > 0:
+        end += sign * tick
+    set_trust(book, half, RANGE, end)
 
 
 @kernel
 def apply_events(
-    book: Book, kind: Int8, side: Int8, price: Int64, size: Int64, flags: Int32
-) -> int:
-    """Apply whole messages; columns of equal length. Trades leave the book alone.
+    book: Book,
+    covered: Int64,
+    tick: int,
+    kind: Int8,
+    side: Int8,
+    price: Int64,
+    size: Int64,
+    flags: Int32,
+) -> None:
+    """Apply whole messages; trades leave the book alone.
 
-    Returns how many rows were applied: fewer than given where the book's hash had no room.
+    Parameters
+    ----------
+    book
+        With room for as many levels as there are rows (`ensure_far_capacity`).
+    covered
+        (4,), kept from call to call: what the last snapshot listed, as trust and far end of the
+        bids, then of the asks; zeros before the first.
+    tick
+        A divisor of every price rule of the day.
+    kind, side, price, size, flags
+        Columns of equal length.
     """
-    rows = len(kind)
     row = 0
-    while row < rows:
-        code = kind[row]
-        if code == CLEAR:
-            clear_book(book)
-        elif code == MARK:
+    while row < len(kind):
+        stop = row
+        while stop + 1 < len(kind) and not flags[stop] & LAST:
+            stop += 1
+        stop += 1
+        what = kind[row]
+        if what == TRADE or (what == MARK and flags[row] & OF_THE_FEED):
             if flags[row] & GAP and not flags[row] & HARMLESS_GAP:
-                set_trust(book, 1, UNTRUSTED, 0)
-                set_trust(book, 2, UNTRUSTED, 0)
-        elif code == SNAPSHOT and (row == 0 or kind[row - 1] != SNAPSHOT or flags[row - 1] & LAST):
-            stop = row
-            while stop < rows and not flags[stop] & LAST:
-                stop += 1
-            stop = min(stop + 1, rows)
-            replace_side(book, 1, side, price, flags, row, stop)
-            replace_side(book, 2, side, price, flags, row, stop)
-        listed = code in (DELTA, SNAPSHOT)
-        if listed and apply_level(book, side[row], price[row], size[row]) < 0:
-            return row
-        row += 1
-    return rows
+                distrust(book)
+            row = stop
+            continue
+        drift = (flags[row] & DRIFT) != 0
+        listed = what in (SNAPSHOT, CLEAR)
+        if what == CLEAR:
+            clear_book(book)
+        if listed:
+            if drift:
+                distrust(book)
+            replace_side(book, covered, BID, side, price, flags, row, stop)
+            replace_side(book, covered, ASK, side, price, flags, row, stop)
+        if what != MARK:
+            for level in range(row + (what == CLEAR), stop):
+                apply_level(book, side[level], price[level], size[level])
+        if drift and not listed:
+            set_trust(book, BID, covered[0], covered[1])
+            set_trust(book, ASK, covered[2], covered[3])
+        if crossed(book):
+            distrust(book)
+        else:
+            grow_range(book, BID, tick)
+            grow_range(book, ASK, tick)
+        row = stop

@@ -48,6 +48,11 @@ def to_ns(value: Time) -> int:
         raise _no_time(value) from error
 
 
+def bounds(start: Time | None, end: Time | None) -> tuple[int | None, int | None]:
+    """Both ends of a range in nanoseconds; None is open."""
+    return None if start is None else to_ns(start), None if end is None else to_ns(end)
+
+
 def day_start(dt: str) -> int:
     """Nanoseconds since the epoch of the start of a UTC day."""
     return to_ns(dt)

@@ -29,35 +29,49 @@ else:
     from backports import zstd
 
 CHUNK_LINES = 1 << 16
+_FUTURE_NS = 3_600_000_000_000
 DECIMAL = pl.Decimal(38, 18)
 BID, ASK = 1, 2
 
-LEVELS = {
-    "u": pl.Int64,
-    "prev": pl.Int64,
-    "ts": pl.Int64,
-    "side": pl.Int8,
-    "price": DECIMAL,
-    "size": DECIMAL,
-}
-"""One row a level change, in order; a message without any is one row of side 0."""
-TRADES = {
-    "id": pl.Int64,
-    "prev": pl.Int64,
-    "ts": pl.Int64,
-    "side": pl.Int8,
-    "price": DECIMAL,
-    "size": DECIMAL,
-}
+LEVELS = pl.Schema(
+    {
+        "u": pl.Int64(),
+        "prev": pl.Int64(),
+        "ts": pl.Int64(),
+        "clock": pl.Int64(),
+        "side": pl.Int8(),
+        "price": DECIMAL,
+        "size": DECIMAL,
+    }
+)
+"""One row a level change, in order; a message without any is one row of side 0.
+
+``ts`` is the exchange's time, 0 if missing; ``clock`` its running maximum, which tells the day.
+"""
+TRADES = pl.Schema(
+    {
+        "id": pl.Int64(),
+        "prev": pl.Int64(),
+        "ts": pl.Int64(),
+        "clock": pl.Int64(),
+        "side": pl.Int8(),
+        "price": DECIMAL,
+        "size": DECIMAL,
+    }
+)
 """``side`` is the taker's: 1 bought, 2 sold. Aggregates: ``id`` is their last one."""
-TICKERS = {
-    "u": pl.Int64,
-    "bid": DECIMAL,
-    "bid_size": DECIMAL,
-    "ask": DECIMAL,
-    "ask_size": DECIMAL,
-}
-LISTS = {"u": pl.Int64, "side": pl.Int8, "slot": pl.Int32, "price": DECIMAL, "size": DECIMAL}
+TICKERS = pl.Schema(
+    {
+        "u": pl.Int64(),
+        "bid": DECIMAL,
+        "bid_size": DECIMAL,
+        "ask": DECIMAL,
+        "ask_size": DECIMAL,
+    }
+)
+LISTS = pl.Schema(
+    {"u": pl.Int64(), "side": pl.Int8(), "slot": pl.Int32(), "price": DECIMAL, "size": DECIMAL}
+)
 """Levels of snapshots and partial books, best first."""
 
 _PARTIAL = re.compile(r"depth(5|10|20)(@\d+ms)?")
@@ -82,7 +96,7 @@ class Chunk:
 class Tally:
     """What the decoder met."""
 
-    messages: int = 0
+    lines: int = 0
     depth: int = 0
     empty: int = 0  # depth messages without a level
     repeated: int = 0  # depth messages at or below the last update id
@@ -95,7 +109,7 @@ class Tally:
 class _Lists:
     """Columns of one frame as they grow; ``price`` and ``size`` and the like are still text."""
 
-    schema: dict[str, Any]
+    schema: pl.Schema
     columns: dict[str, list[Any]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,14 +145,15 @@ class PlainDecoder:
         self._symbol = venue_symbol
         self._trade_stream = trade_stream
         self._last = -1
+        self._clock = {"depth": 0, "trade": 0}
         self._trade_ids = SeenIds()
         self._snapshots = 0
         self.tally = Tally()
         self._levels = _Lists(LEVELS)
-        self._trades = _Lists({**TRADES, "first": pl.Int64})
+        self._trades = _Lists(pl.Schema({**TRADES, "first": pl.Int64()}))
         self._tickers = _Lists(TICKERS)
         self._partials = _Lists(LISTS)
-        self._listed = _Lists({"message": pl.Int64, **LISTS})
+        self._listed = _Lists(pl.Schema({"message": pl.Int64(), **LISTS}))
 
     def chunks(self, lines: int = CHUNK_LINES) -> Iterator[Chunk]:
         """Everything, ``lines`` journal lines at a time.
@@ -180,7 +195,7 @@ class PlainDecoder:
         )
 
     def _line(self, line: bytes, place: str) -> None:
-        self.tally.messages += 1
+        self.tally.lines += 1
         try:
             entry = json.loads(line, parse_float=str)
             stream = entry["stream"]
@@ -190,20 +205,20 @@ class PlainDecoder:
                 raise ValueError(entry.get("reason", "invalid"))
             name, _, what = stream.partition("@")
             if name.upper() == self._symbol:
-                self._message(what, entry["data"])
+                self._message(what, entry["data"], int(entry["capture_ns"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self.tally.unreadable += 1
             self.tally.first_unreadable = (
                 self.tally.first_unreadable or f"{place}: {type(error).__name__} {error}"
             )
 
-    def _message(self, what: str, data: dict[str, Any]) -> None:
+    def _message(self, what: str, data: dict[str, Any], capture: int) -> None:
         if what == self._trade_stream:
-            self._trade(data)
+            self._trade(data, capture)
         elif what == "bookTicker":
             self._ticker(data)
         elif _DEPTH.fullmatch(what):
-            self._depth(data)
+            self._depth(data, capture)
         elif what == "snapshot":
             rows = _list_rows(data)
             columns = self._listed.columns
@@ -215,7 +230,7 @@ class PlainDecoder:
             for name, values in zip(LISTS, _list_rows(data), strict=True):
                 self._partials.columns[name] += values
 
-    def _depth(self, data: dict[str, Any]) -> None:
+    def _depth(self, data: dict[str, Any], capture: int) -> None:
         self._check(data)
         first, last, previous = int(data["U"]), int(data["u"]), data.get("pu")
         bids, asks = _pairs(data["b"]), _pairs(data["a"])
@@ -234,18 +249,21 @@ class PlainDecoder:
         columns["u"] += [last] * rows
         columns["prev"] += [first - 1 if previous is None else int(previous)] * rows
         columns["ts"] += [ts] * rows
+        columns["clock"] += [self._time("depth", ts, capture)] * rows
         columns["side"] += sides
         columns["price"] += [price for price, _ in bids + asks]
         columns["size"] += [size for _, size in bids + asks]
 
-    def _trade(self, data: dict[str, Any]) -> None:
+    def _trade(self, data: dict[str, Any], capture: int) -> None:
         self._check(data)
         raw = self._trade_stream == "trade"
         first, last = int(data["t" if raw else "f"]), int(data["t" if raw else "l"])
+        ts = _nanoseconds(data["T"])
         row = {
             "id": last,
             "prev": first - 1,
-            "ts": _nanoseconds(data["T"]),
+            "ts": ts,
+            "clock": self._time("trade", ts, capture),
             "side": 2 if data["m"] else 1,  # the buyer made the offer: the taker sold
             "price": _text(data["p"]),
             "size": _text(data["q"]),
@@ -259,6 +277,12 @@ class PlainDecoder:
         row = [int(data["u"]), *(_text(data[key]) for key in ("b", "B", "a", "A"))]
         for values, value in zip(self._tickers.columns.values(), row, strict=True):
             values.append(value)
+
+    def _time(self, stream: str, ts: int, capture: int) -> int:
+        """The stream's clock at this message; what is missing or far in the future stops it not."""
+        if 0 < ts < capture + _FUTURE_NS:
+            self._clock[stream] = max(self._clock[stream], ts)
+        return self._clock[stream] or capture
 
     def _check(self, data: dict[str, Any]) -> None:
         if data["s"] != self._symbol:

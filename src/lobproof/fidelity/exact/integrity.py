@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -26,8 +27,14 @@ class Tally:
         self.right = 0
         self.first: Divergence | None = None
 
-    def add(self, frame: pl.DataFrame, wrong: pl.Series, why: Callable[[dict[str, object]], str],
-            kind: Class, id_column: str = "sequence") -> None:
+    def add(
+        self,
+        frame: pl.DataFrame,
+        wrong: pl.Series,
+        why: Callable[[dict[str, object]], str],
+        kind: Class,
+        id_column: str = "sequence",
+    ) -> None:
         """Count ``frame``; ``wrong`` says which of its rows are, ``why`` what is wrong with one."""
         self.rows += frame.height
         bad = frame.filter(wrong)
@@ -51,8 +58,14 @@ class Tally:
         verdict = Verdict.EXACT if self.right == self.rows else Verdict.FAIL
         reason = self.first.detail if self.first else ""
         return Check(
-            self.name, verdict, self.rows, self.rows, self.right,
-            reason=reason, details=details, first=self.first,
+            self.name,
+            verdict,
+            self.rows,
+            self.rows,
+            self.right,
+            reason=reason,
+            details=details,
+            first=self.first,
         )
 
 
@@ -90,8 +103,9 @@ class GridCheck:
             wrong = day.select((off | zero | odd).alias("wrong"))["wrong"]
             self._tally.add(day, wrong, _grid_text, Class.ROUNDING)
 
-    def add_states(self, states: pl.DataFrame, columns: dict[str, tuple[list[str], list[str]]]
-                   ) -> None:
+    def add_states(
+        self, states: pl.DataFrame, columns: dict[str, tuple[list[str], list[str]]]
+    ) -> None:
         """Check a frame of states; ``columns`` names prices and sizes of each side."""
         for (dt,), day in states.group_by("dt", maintain_order=True):
             instrument = self._instruments[str(dt)]
@@ -103,7 +117,7 @@ class GridCheck:
                     (pl.col(price) == 0) != (pl.col(size) == 0)
                     for price, size in zip(prices, sizes, strict=True)
                 ]
-                for near, far in zip(prices, prices[1:], strict=False):
+                for near, far in pairwise(prices):
                     behind = (
                         pl.col(far) >= pl.col(near)
                         if side == "bid"
@@ -112,7 +126,9 @@ class GridCheck:
                     tests.append(behind & (pl.col(far) != 0))
             wrong = day.select(pl.any_horizontal(tests).alias("wrong"))["wrong"]
             self._tally.add(
-                day, wrong, lambda row: "a state's levels are off the grid, or not best first",
+                day,
+                wrong,
+                lambda row: "a state's levels are off the grid, or not best first",
                 Class.ROUNDING,
             )
 
@@ -138,15 +154,27 @@ class OrderCheck:
     def add(self, rows: pl.DataFrame) -> None:
         """Check a frame of events."""
         frame = rows if self._tail is None else pl.concat([self._tail, rows])
-        before = {name: pl.col(name).shift(1) for name in (
-            "dt", "event_id", "ts_order", "sequence", "prev_sequence", "ts_event", "kind")}
+        before = {
+            name: pl.col(name).shift(1)
+            for name in (
+                "dt",
+                "event_id",
+                "ts_order",
+                "sequence",
+                "prev_sequence",
+                "ts_event",
+                "kind",
+            )
+        }
         same_day = pl.col("dt") == before["dt"]
         counted = pl.when(same_day).then(before["event_id"] + 1).otherwise(0)
         opened = ~last_rows().shift(1)  # the row before is not the last of its message
         shared = pl.all_horizontal(
             same_day,
-            *(pl.col(name) == before[name]
-              for name in ("ts_order", "sequence", "prev_sequence", "ts_event")),
+            *(
+                pl.col(name) == before[name]
+                for name in ("ts_order", "sequence", "prev_sequence", "ts_event")
+            ),
             (pl.col("kind") == before["kind"])
             | ((before["kind"] == int(Kind.CLEAR)) & (pl.col("kind") == int(Kind.SNAPSHOT))),
         )
@@ -163,9 +191,12 @@ class OrderCheck:
             pl.when(at_start).then(first | trade).otherwise(wrong).alias("wrong")
         ).slice(0 if self._tail is None else 1)
         self._tally.add(
-            rows, judged["wrong"],
-            lambda row: "the row does not follow on the one before: event_id, ts_order, or the "
-            "message that it belongs to",
+            rows,
+            judged["wrong"],
+            lambda row: (
+                "the row does not follow on the one before: event_id, ts_order, or the "
+                "message that it belongs to"
+            ),
             Class.ORDER,
         )
         self._tail = rows.tail(1)
@@ -175,9 +206,13 @@ class OrderCheck:
         if self._tail is not None and not self._tail["flags"][0] & int(Flag.LAST):
             self._tally.right -= 1
             self._tally.first = self._tally.first or Divergence(
-                "order", Class.ORDER, int(self._tail["sequence"][0]),
-                int(self._tail["ts_order"][0]), "the last message is not whole",
-                dt=str(self._tail["dt"][0]), event_id=int(self._tail["event_id"][0]),
+                "order",
+                Class.ORDER,
+                int(self._tail["sequence"][0]),
+                int(self._tail["ts_order"][0]),
+                "the last message is not whole",
+                dt=str(self._tail["dt"][0]),
+                event_id=int(self._tail["event_id"][0]),
             )
         return self._tally.check("events")
 
@@ -201,7 +236,8 @@ class TradeIdCheck:
         self._late += int(np.count_nonzero(late))
         wrong = pl.Series((status != NEW) & ~late, dtype=pl.Boolean)
         self._tally.add(
-            trades, wrong,
+            trades,
+            wrong,
             lambda row: f"trade {row['sequence']} is stored twice, or after a later one",
             Class.ORDER,
         )

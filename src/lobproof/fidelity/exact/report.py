@@ -44,7 +44,9 @@ class Class(StrEnum):
     STALE = "stale"  # stored with another value
     ORDER = "order"  # at another place, id or time
     ROUNDING = "rounding"  # off by no more than one step of the decimal grid
-    BURST = "burst"  # a ticker's level that the next depth message names 0: no fault of the store
+    # no fault of the store, and not counted:
+    BURST = "burst"  # a ticker's level that the next depth message names 0
+    BEYOND_RANGE = "beyond_range"  # the touch has left the range that snapshots cover
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,11 @@ class Window:
         )
 
     def doubts(self) -> pl.DataFrame:
-        """Findings that put the touch in doubt: dt, first_event_id, last_event_id, times."""
+        """Findings that put the touch in doubt: dt, first_event_id, last_event_id, code."""
         return (
             self.table("quality")
             .filter(pl.col("severity") >= int(Severity.DOUBT))
-            .select("dt", "first_event_id", "last_event_id", "first_ts", "last_ts")
+            .select("dt", "first_event_id", "last_event_id", "code")
             .collect()
         )
 

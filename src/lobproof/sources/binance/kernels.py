@@ -45,6 +45,7 @@ from lobproof.sources.binance.token_kernels import (
     NINE,
     QUOTE,
     RETURN,
+    TILDE,
     UPPER_A,
     UPPER_Z,
     ZERO,
@@ -124,7 +125,7 @@ def _name(buf: Bytes, pos: int, stop: int, messages: Int64, i: int) -> int:
         return -1
     messages[i, STREAM] = pos
     while pos < stop and buf[pos] != QUOTE:
-        if buf[pos] == BACKSLASH:
+        if buf[pos] == BACKSLASH or buf[pos] < BLANK or buf[pos] > TILDE:
             return -1
         pos += 1
     messages[i, STREAM_STOP] = pos
@@ -183,8 +184,8 @@ def _line(
         pos = key(buf, comma(buf, pos, stop), stop, _KEY_DATA)
         if pos >= 0:
             kind = _stream_kind(buf, messages[i, STREAM], messages[i, STREAM_STOP], symbol)
-            if kind in (INVALID, CONTROL):  # a journal's names mean nothing here
-                kind = OTHER
+            if kind in (OTHER, INVALID, CONTROL):  # kept whole, so it must be seen to be JSON
+                return IRREGULAR
     if pos < 0 or buf[stop - 1] != BRACE_CLOSE:
         return IRREGULAR
     messages[i, DATA] = pos

@@ -28,6 +28,7 @@ from lobproof.sources.binance.message_kernels import (
     EVENT,
     FINAL,
     FIRST,
+    FOREIGN,
     FUTURES,
     INVALID,
     IRREGULAR,
@@ -88,10 +89,18 @@ class Scanner:
         The kinds to parse; lines of others are only told apart.
     digits, scale
         Digits of a recording's stamps and ns per unit; ``JOURNAL`` for journal lines.
+    doubt_foreign
+        Look closely at lines that seem to be of another symbol: are they whole?
     """
 
     def __init__(
-        self, symbol: str, wanted: tuple[int, ...], *, digits: int = JOURNAL, scale: int = 1
+        self,
+        symbol: str,
+        wanted: tuple[int, ...],
+        *,
+        digits: int = JOURNAL,
+        scale: int = 1,
+        doubt_foreign: bool = False,
     ) -> None:
         self._symbol = symbol
         self._upper = np.frombuffer(symbol.encode(), np.uint8)
@@ -99,6 +108,7 @@ class Scanner:
         self._wanted = sum(1 << kind for kind in wanted)
         self._digits = digits
         self._scale = scale
+        self._slow = (IRREGULAR, FOREIGN) if doubt_foreign else (IRREGULAR,)
         self._levels = np.empty((0, 4), np.int64)
 
     def scan(self, data: bytes, name: str, first_line: int) -> Block:
@@ -128,7 +138,7 @@ class Scanner:
         return block
 
     def _decode_irregular(self, block: Block) -> None:
-        rows = np.flatnonzero(block.messages[:, KIND] == IRREGULAR)
+        rows = np.flatnonzero(np.isin(block.messages[:, KIND], self._slow))
         if not len(rows):
             return
         extra = bytearray()

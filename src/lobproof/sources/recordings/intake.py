@@ -114,7 +114,13 @@ class Intake:
         self._latest = max(self._latest, stamps.first_ns)
         self._bases.append(self._lines_before)
         file = RecordingFile(source.path)
-        scanner = Scanner(self.symbol, MARKET_KINDS, digits=stamps.digits, scale=stamps.scale)
+        scanner = Scanner(
+            self.symbol,
+            MARKET_KINDS,
+            digits=stamps.digits,
+            scale=stamps.scale,
+            doubt_foreign=not self._keep_only,
+        )
         self._control("file_start", name, stamps.first_ns)
         before = Counter(self.counts)
         line = 1
@@ -182,10 +188,9 @@ class Intake:
         if self._keep_only or not len(rows):
             return
         row = int(rows[0])
-        other = symbol_of(block.line(row))
         raise InputError(
-            f"{path}, line {block.first_line + row}: a message of {other} in a recording of "
-            f"{self.symbol}",
+            f"{path}, line {block.first_line + row}: a message of {symbol_of(block.line(row))} "
+            f"in a recording of {self.symbol}",
             hint=f"--symbol {self.symbol} keeps one and counts the rest",
         )
 

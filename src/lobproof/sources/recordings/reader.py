@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from isal import igzip_lib, isal_zlib
+from isal import igzip_lib
 
 from lobproof.errors import InputError
 
@@ -19,6 +19,7 @@ _CHUNK = 1 << 18
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNITS = {10: ("s", 10**9), 13: ("ms", 10**6), 16: ("µs", 10**3), 19: ("ns", 1)}
 _HEAD = re.compile(rb"([0-9]{10}|[0-9]{13}|[0-9]{16}|[0-9]{19})[ \t]+[{\[]")
+_DAMAGED = cast(type[Exception], igzip_lib.IsalError)
 _NO_RECORDING = (
     "a recording has lines of <receive time> <JSON>, the time in s, ms, µs or ns since 1970, "
     "plain or gzip"
@@ -128,7 +129,7 @@ class RecordingFile:
             while not member.eof:
                 try:
                     data = member.decompress(piece, BLOCK_BYTES)
-                except isal_zlib.error as error:
+                except _DAMAGED as error:
                     raise InputError(
                         f"{self.path}: the gzip data is damaged within its first {self.bytes} "
                         f"bytes ({error}); none of its lines can be trusted",

@@ -1,4 +1,4 @@
-"""What a simulated market is like: ``MarketConfig``, its presets, and the imperfections on request."""
+"""What a simulated market is like: ``MarketConfig`` and its presets."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class MarketConfig:
 
 
 BTC = MarketConfig()
-"""Like BTC-USDT spot: a tick of 0.01 at 60,000, thousands of levels, hundreds of updates a second."""
+"""Like BTC-USDT spot: a tick of 0.01 at 60,000, thousands of levels, busy and bursty."""
 
 ETH = dataclasses.replace(
     BTC,

@@ -200,7 +200,8 @@ def trade(m: Int64, f: Float64, ts: int) -> None:
             taker = BUY + SELL - taker
         m[SIGN] = taker
     side = ASK if taker == BUY else BID
-    if m[LIVE + NEAR_BID + side - 1] + m[LIVE + DEEP_BID + side - 1] <= THIN:
+    spare = int(m[LIVE + NEAR_BID + side - 1] + m[LIVE + DEEP_BID + side - 1]) - THIN
+    if spare <= 0:
         return
     best = best_ask if taker == BUY else best_bid
     direction = 1 if taker == BUY else -1
@@ -211,7 +212,7 @@ def trade(m: Int64, f: Float64, ts: int) -> None:
         size = max(size, 2 * int(m[level_at(m, best) + TOTAL]))
     elif uniform(m) < f[WALK_SHARE]:
         limit = best + direction * int(slack)
-    filled = take(m, ts, taker, size, limit)
+    filled = take(m, ts, taker, size, limit, spare)
     if not informed:
         f[VALUE] += direction * slack * f[IMPACT] * (filled / (filled + f[IMPACT_SIZE]))
 
@@ -236,10 +237,8 @@ def act(m: Int64, f: Float64, ts: int) -> float:
     if at < adds:
         side = BID if bits32(m) & 1 else ASK
         rest(m, f, ts, side, 0 if at < f[NEAR_ADD] else 1)
-    elif at < adds + near_cancel:
-        withdraw(m, f, ts, NEAR_BID)
     else:
-        withdraw(m, f, ts, DEEP_BID)
+        withdraw(m, f, ts, NEAR_BID if at < adds + near_cancel else DEEP_BID)
     return float(f[REST_WEIGHT])
 
 
@@ -269,15 +268,21 @@ def arrive(m: Int64, f: Float64) -> None:
 
 @kernel
 def expire(m: Int64, f: Float64, ts: int) -> None:
-    """Move the ring after the market; orders at the edge that it leaves are cancelled."""
+    """Move the ring after the market; orders at the edge that it leaves are cancelled.
+
+    It stops at the best prices: no side is emptied, and none is left without the other.
+    """
     width = int(m[MASK]) + 1
     floor = int(m[FLOOR])
-    off = (int(m[BEST_BID]) + int(m[BEST_ASK])) // 2 - floor - width // 2
-    if abs(off) <= width // 32:
+    best_bid, best_ask = int(m[BEST_BID]), int(m[BEST_ASK])
+    off = (best_bid + best_ask) // 2 - floor - width // 2
+    if abs(off) <= width // 32 or best_bid == 0 or best_ask == 0:
         return
     expired = 0
     for _ in range(8192):
         edge = floor if off > 0 else floor + width - 1
+        if edge in (best_bid, best_ask):
+            break
         level = level_at(m, edge)
         while m[level + HEAD] and expired < MAX_EXPIRED:
             cancel(m, ts, int(m[level + HEAD]))

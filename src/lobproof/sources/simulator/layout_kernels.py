@@ -100,4 +100,4 @@ MAX_EXPIRED = 256
 RESERVE = 2 * MAX_FILLS + MAX_EXPIRED + 8
 """Rows that one arrival or beat can need at most."""
 THIN = 16
-"""A side with this many orders or fewer is neither taken from nor cancelled."""
+"""Takers and cancellations leave a side about so many orders at least."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Self
 
@@ -27,28 +28,46 @@ _NEVER = 1 << 62
 class MarketEvents:
     """What happened, in order: a row per trade and per change of a level, the trade first.
 
-    ``kind`` is LEVEL (1) or TRADE (2). A LEVEL row has the book side (1 bid, 2 ask), the level's
-    new absolute quantity in ``size`` and its update id in ``id``; a TRADE row the taker's side
-    (1 buy, 2 sell), the maker level's price, the quantity and the trade id. Times in ns. All
-    columns are int64.
+    ``rows`` is (n, 6) int64 with the columns below. ``kind`` is LEVEL (1) or TRADE (2). A LEVEL
+    row has the book side (1 bid, 2 ask), the level's new absolute quantity in ``size`` and its
+    update id in ``id``; a TRADE row the taker's side (1 buy, 2 sell), the maker level's price,
+    the quantity and the trade id. Times in ns.
     """
 
-    ts: Int64
-    kind: Int64
-    side: Int64
-    price: Int64
-    size: Int64
-    id: Int64
+    rows: Int64
 
     def __len__(self) -> int:
-        return len(self.ts)
+        return len(self.rows)
 
-    @classmethod
-    def concat(cls, parts: list[MarketEvents]) -> MarketEvents:
-        """The rows of ``parts`` one after the other; at least one part is needed."""
-        if len(parts) == 1:
-            return parts[0]
-        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+    @property
+    def ts(self) -> Int64:
+        """Time of each event, ns."""
+        return self.rows[:, at.ROW_TS]
+
+    @property
+    def kind(self) -> Int64:
+        """LEVEL or TRADE."""
+        return self.rows[:, at.ROW_KIND]
+
+    @property
+    def side(self) -> Int64:
+        """The book's side, or the taker's."""
+        return self.rows[:, at.ROW_SIDE]
+
+    @property
+    def price(self) -> Int64:
+        """Price of the level, in counts."""
+        return self.rows[:, at.ROW_PRICE]
+
+    @property
+    def size(self) -> Int64:
+        """The level's new quantity, or the traded one, in counts."""
+        return self.rows[:, at.ROW_SIZE]
+
+    @property
+    def id(self) -> Int64:
+        """Update id, or trade id."""
+        return self.rows[:, at.ROW_ID]
 
 
 class Market:
@@ -99,26 +118,25 @@ class Market:
                 f"the market has run to {self.now}, it cannot step to {until_ns}",
                 hint="markets run forward; load a saved state to go back",
             )
-        parts: list[MarketEvents] = []
+        parts: list[Int64] = []
         done = False
         while not done:
             done = self._run(until_ns)
-            rows = self._rows[: int(self._m[at.ROWS])]
-            parts.append(MarketEvents(*np.ascontiguousarray(rows.T)))
-        return MarketEvents.concat(parts)
+            parts.append(self._rows[: int(self._m[at.ROWS])].copy())
+        return MarketEvents(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
-    def book(self, levels: int | None = None) -> tuple[Int64, Int64, Int64, Int64]:
+    def book(self, limit: int | None = None) -> tuple[Int64, Int64, Int64, Int64]:
         """The true book now: bid prices and sizes, ask prices and sizes, best first."""
-        room = min(levels or self.orders, self.orders)
+        room = min(limit or self.orders, self.orders)
         result: list[Int64] = []
         for side in (at.BID, at.ASK):
             levels = np.zeros((room, 2), np.int64)
-            listed = levels[: list_side(self._m, side, levels)]
-            result += [listed[:, 0].copy(), listed[:, 1].copy()]
+            found = levels[: list_side(self._m, side, levels)]
+            result += [found[:, 0].copy(), found[:, 1].copy()]
         return result[0], result[1], result[2], result[3]
 
     def save(self) -> dict[str, Any]:
-        """The whole state as arrays; the market that :meth:`load` makes of it goes on identically."""
+        """The whole state as arrays; what :meth:`load` makes of it goes on identically."""
         m = self._m
         orders_end = at.ORDERS_AT + at.ORDER_SLOTS * int(m[at.USED])
         occupied = np.flatnonzero(self._levels[:, at.HEAD])
@@ -276,7 +294,7 @@ def _parameters(config: MarketConfig) -> Float64:
 
 
 def _quantiles(inverse: Callable[[float], float]) -> list[int]:
-    """A quantile function as whole numbers: at multiples of 1 / cells, then within the last cell."""
+    """A quantile function in whole numbers: at multiples of 1 / cells, then in the last cell."""
     n = at.TABLE_CELLS
     whole = [min(max(k / n, 0.5 / n), 1 - 0.5 / n**2) for k in range(n + 1)]
     last = [1 - 1 / n + min(k / n, 1 - 0.5 / n) / n for k in range(n + 1)]
@@ -288,12 +306,14 @@ def _distance(spec: Distances, u: float) -> float:
         return 0.0
     beyond = (u - spec.at_touch) / (1 - spec.at_touch)
     odds: float = (1 - beyond) ** (-1 / spec.tail) - 1
-    return min(spec.scale * odds ** (1 / spec.hump), float(spec.cap))
+    away: float = spec.scale * odds ** (1 / spec.hump)
+    return min(away, float(spec.cap))
 
 
 def _size(spec: Sizes, u: float) -> float:
     top = NormalDist().inv_cdf(min(u, 1 - spec.tail_share))
-    size = spec.median * float(np.exp(spec.sigma * top))
+    size = spec.median * math.exp(spec.sigma * top)
     if u > 1 - spec.tail_share:
-        size *= ((1 - u) / spec.tail_share) ** (-1 / spec.tail)
+        rare: float = ((1 - u) / spec.tail_share) ** (-1 / spec.tail)
+        size *= rare
     return min(max(size, float(spec.least)), float(spec.cap))

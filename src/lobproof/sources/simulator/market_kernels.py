@@ -207,15 +207,16 @@ def cancel(m: Int64, ts: int, order: int) -> None:
 
 
 @kernel
-def take(m: Int64, ts: int, taker: int, size: int, limit: int) -> int:
+def take(m: Int64, ts: int, taker: int, size: int, limit: int, fills: int) -> int:
     """Match an order against the other side, best price first, oldest order first.
 
-    Nothing beyond the price ``limit`` is taken. Returns the quantity traded, at most ``size``.
+    Nothing beyond the price ``limit`` is taken, and no more than ``fills`` orders (up to
+    ``MAX_FILLS``). Returns the quantity traded, at most ``size``.
     """
     maker = ASK if taker == BUY else BID
     best = BEST_ASK if taker == BUY else BEST_BID
     left = size
-    for _ in range(MAX_FILLS):
+    for _ in range(min(fills, MAX_FILLS)):
         price = int(m[best])
         if left == 0 or price == 0:
             break

@@ -1,9 +1,9 @@
 """Random numbers that are the same on every machine, compiled or not.
 
-xoshiro128++ (Blackman and Vigna) in int64 words that hold 32 bits each (the first four of the memory
-that a kernel is given), and variates that need
-only addition, multiplication, division and square roots, which IEEE 754 rounds one way only: no
-``exp`` or ``log`` of the platform's library decides what a seed means.
+xoshiro128++ (Blackman and Vigna) in int64 words that hold 32 bits each (the first four of the
+memory that a kernel is given), and variates that need only addition, multiplication, division and
+square roots, which IEEE 754 rounds one way only: no ``exp`` or ``log`` of the platform's library
+decides what a seed means.
 """
 
 from __future__ import annotations

@@ -1,0 +1,102 @@
+"""``lobproof import``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from lobproof.cli.console import Json, Switch, err, first_use_note, out, print_json, progress
+from lobproof.cli.inspect import golden_summary, show_golden
+from lobproof.errors import InputError
+from lobproof.sources.recordings.importer import import_recordings
+
+
+def import_(
+    files: list[Path],
+    /,
+    *,
+    out_: Annotated[Path, Parameter(name="--out")],
+    exchange: Literal["BINANCE", "BINANCE_FUTURES", "BINANCE_DELIVERY"] | None = None,
+    symbol: str | None = None,
+    provenance: Literal["real", "derived", "synthetic"] | None = None,
+    exchange_info: Path | None = None,
+    strict: Switch = False,
+    overwrite: Switch = False,
+    json_: Json = False,
+) -> int:
+    """Turn line-stamped collector recordings into a golden sample.
+
+    Each line of a recording is `<receive time> <JSON>`, plain or gzip; files may come in any
+    order. The messages are kept byte for byte, in journals that `zstdcat` can read.
+
+    Examples
+    --------
+    `lobproof import btcusdt_20240808.gz btcusdt_20240809.gz --out golden/btc`
+
+    `lobproof import mixed.gz --symbol ETHUSDT --out golden/eth`
+
+    Parameters
+    ----------
+    files
+        Recordings of one symbol.
+    out_
+        Folder of the golden sample to make.
+    exchange
+        By default told from the messages (spot or futures).
+    symbol
+        Keep this symbol (as the venue writes it) and count the rest; without it, one is allowed.
+    provenance
+        By default real, or synthetic where a `simulation.json` beside the file says so.
+    exchange_info
+        The venue's exchangeInfo document: gives tick and lot, which are inferred without it.
+    strict
+        Turn every gap and unreadable line into an error.
+    overwrite
+        Replace another golden sample in the folder.
+    json_
+        Print the summary as JSON.
+    """
+    info = None
+    if exchange_info is not None:
+        try:
+            info = json.loads(exchange_info.read_bytes())
+        except ValueError as error:
+            raise InputError(
+                f"{exchange_info} is no JSON: {error}",
+                hint="save the answer of GET /api/v3/exchangeInfo as it is",
+            ) from error
+    first_use_note()
+    with progress("importing") as (bar, task):
+
+        def advance(name: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, detail=name)
+
+        sample = import_recordings(
+            files,
+            out_,
+            exchange=exchange,
+            symbol=symbol,
+            provenance=provenance or _provenance(files),
+            exchange_info=info,
+            strict=strict,
+            overwrite=overwrite,
+            progress=advance,
+        )
+    if json_:
+        print_json(golden_summary(sample))
+        return 0
+    if sample.reused:
+        err().print("[dim]The folder holds this sample already: nothing to do.[/dim]")
+    show_golden(out(), sample)
+    err().print(f"Next: lobproof reconstruct {out_} --out STORE", style="dim", soft_wrap=True)
+    return 0
+
+
+def _provenance(files: list[Path]) -> str:
+    """``synthetic`` if any file was written by the simulator, else ``real``."""
+    from lobproof.sources.simulator import simulation_of
+
+    return "synthetic" if any(simulation_of(file) for file in files) else "real"

@@ -1,0 +1,155 @@
+"""``lobproof inspect``: a store or a golden sample on one screen."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from lobproof.cli.console import Json, clock, duration, out, print_json
+from lobproof.errors import InputError
+from lobproof.sources.golden import DOCUMENT, GoldenSample
+from lobproof.store import Store, open_store
+
+_SHOWN_FINDINGS = 12
+
+
+def inspect(path: Path, /, *, json_: Json = False) -> int:
+    """Show what a store or a golden sample holds, on one screen.
+
+    Examples
+    --------
+    `lobproof inspect store`
+
+    `lobproof inspect golden/btc --json`
+
+    Parameters
+    ----------
+    path
+        Folder of a store or of a golden sample.
+    json_
+        Print it as JSON.
+    """
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist", hint="name the folder of a store or of a golden sample"
+        )
+    if (path / DOCUMENT).is_file():
+        sample = GoldenSample.load(path)
+        if json_:
+            print_json(golden_summary(sample))
+        else:
+            show_golden(out(), sample)
+        return 0
+    store = open_store(path)
+    if json_:
+        print_json(store_summary(store))
+    else:
+        show_store(out(), store)
+    return 0
+
+
+def golden_summary(sample: GoldenSample) -> dict[str, Any]:
+    """``golden.json`` without the lists of files."""
+    return {"path": str(sample.path), **sample.document}
+
+
+def show_golden(console: Console, sample: GoldenSample) -> None:
+    """A golden sample as a table."""
+    document = sample.document
+    instrument = sample.instrument
+    table = Table(
+        title=f"Golden sample {sample.path}", title_justify="left", show_header=False, box=None
+    )
+    table.add_column(style="dim", soft_wrap=True)
+    table.add_column()
+    span = document["span"]
+    chain, ids = document["chain"], document["trade_ids"]
+    table.add_row(
+        "symbol",
+        f"{instrument.symbol} ({instrument.venue_symbol} on {instrument.exchange}, "
+        f"{sample.market}, {sample.provenance})",
+    )
+    table.add_row(
+        "exchange time", f"{clock(span['first_event_ns'])} to {clock(span['last_event_ns'])} UTC"
+    )
+    table.add_row("length", duration(span["last_event_ns"] - span["first_event_ns"]))
+    table.add_row(
+        "messages",
+        ", ".join(f"{name} {count:,}" for name, count in document["counts"].items() if count),
+    )
+    table.add_row(
+        "grid", f"price {instrument.price_exponent}, size {instrument.size_exponent} decimals"
+    )
+    tick, lot = instrument.price_text(instrument.tick), instrument.size_text(instrument.lot)
+    table.add_row("rules", f"tick {tick}, lot {lot} ({document['rules_from']})")
+    table.add_row("depth chain", _audit_text(chain))
+    table.add_row("trade ids", _audit_text(ids))
+    table.add_row("clock", f"receive time - exchange time: {sample.clock_offset_ns / 1e6:,.1f} ms")
+    for finding in sample.findings()[:_SHOWN_FINDINGS]:
+        where = f" ({finding.file}:{finding.line})" if finding.file else ""
+        table.add_row("[yellow]finding[/yellow]", f"{finding.count} x {finding.detail}{where}")
+    console.print(table)
+
+
+def _audit_text(audit: dict[str, Any]) -> str:
+    gaps = int(audit["gaps"])
+    broken = {name: int(audit[name]) for name in ("duplicates", "late", "overlaps")}
+    text = "no gap" if gaps == 0 else f"[red]{gaps:,} gaps[/red]"
+    return text + "".join(
+        f", [yellow]{count:,} {name}[/yellow]" for name, count in broken.items() if count
+    )
+
+
+def store_summary(store: Store) -> dict[str, Any]:
+    """The seals of a store and its findings by code."""
+    days = []
+    for row in store.days().iter_rows(named=True):
+        files = json.loads(row["files"])
+        days.append(
+            {
+                **{key: value for key, value in row.items() if key not in ("files", "sealed_at")},
+                "instrument": json.loads(row["instrument"]),
+                "inputs": json.loads(row["inputs"]),
+                "config": json.loads(row["config"]),
+                "verdicts": json.loads(row["verdicts"]),
+                "bytes": sum(int(entry[2]) for parts in files.values() for entry in parts),
+            }
+        )
+    return {"path": str(store.path), "days": days}
+
+
+def show_store(console: Console, store: Store) -> None:
+    """Days, sizes and findings of a store."""
+    summary = store_summary(store)
+    console.print(f"[bold]Store {store.path}[/bold]", soft_wrap=True)
+    by_symbol: dict[str, list[dict[str, Any]]] = {}
+    for day in summary["days"]:
+        head = f"{day['exchange']} {day['symbol']} ({day['provenance']})"
+        by_symbol.setdefault(head, []).append(day)
+    for head, days in by_symbol.items():
+        table = Table(title=head, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("day")
+        for name in ("events", "trades", "states", "gaps", "doubtful", "size"):
+            table.add_column(name, justify="right")
+        table.add_column("content hash")
+        for day in days:
+            table.add_row(
+                str(day["dt"]),
+                *(f"{day[name]:,}" for name in ("events", "trades", "states")),
+                f"[red]{day['gaps']:,}[/red]" if day["gaps"] else "0",
+                duration(day["doubtful_ns"]),
+                f"{day['bytes'] / 1e6:,.1f} MB",
+                day["content_hash"][:12],
+            )
+        console.print(table)
+        findings: Counter[str] = Counter()
+        for day in days:
+            findings.update(day["verdicts"]["findings"])
+        text = ", ".join(f"{name} {count:,}" for name, count in sorted(findings.items()))
+        console.print(f"findings: {text or 'none'}")

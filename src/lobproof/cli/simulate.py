@@ -1,0 +1,92 @@
+"""``lobproof simulate``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from lobproof.cli.console import Json, Switch, err, first_use_note, out, print_json, progress
+from lobproof.sources.simulator import SimulationResult
+from lobproof.sources.simulator import simulate as simulate_market
+
+
+def simulate(
+    *,
+    out_: Annotated[Path, Parameter(name="--out")],
+    preset: Literal["btc", "eth", "nexo", "perp"] = "btc",
+    market: Literal["spot", "futures"] | None = None,
+    minutes: float = 10.0,
+    start: str = "2026-01-05T00:00:00Z",
+    seed: int = 7,
+    snapshot_every: float | None = None,
+    lake: Switch = False,
+    recording: bool = True,
+    json_: Json = False,
+) -> int:
+    """Simulate an exchange and write what a recorder (or Crypto Lake) would have of it.
+
+    Synthetic, and marked so: by the file names, by `simulation.json` beside them, and by the
+    symbol SIMUSDT.
+
+    Examples
+    --------
+    `lobproof simulate --out sim --minutes 10`
+
+    `lobproof simulate --out sim-lake --lake --no-recording --minutes 1440 --seed 3`
+
+    Parameters
+    ----------
+    out_
+        Folder to make.
+    preset
+        Character of the market.
+    market
+        By default as the preset has it.
+    minutes
+        Simulated time.
+    start
+        UTC.
+    seed
+        The same seed gives the same data.
+    snapshot_every
+        Seconds between REST snapshots after the first; by default there is no other.
+    lake
+        Also write Crypto Lake's tables trades, book and book_delta_v2.
+    recording
+        Write a collector's recording.
+    json_
+        Print the summary as JSON.
+    """
+    first_use_note()
+    with progress("simulating") as (bar, task):
+        result = simulate_market(
+            out_,
+            preset=preset,
+            market=market,
+            minutes=minutes,
+            start=start,
+            seed=seed,
+            snapshot_every=snapshot_every,
+            lake=lake,
+            recording=recording,
+            progress=lambda share: bar.update(task, completed=share, total=1.0),
+        )
+    if json_:
+        print_json(asdict(result))
+        return 0
+    show_simulation(result)
+    recordings = " ".join(str(file) for file in result.recordings)
+    if recordings:
+        err().print(f"Next: lobproof import {recordings} --out GOLDEN", style="dim", soft_wrap=True)
+    return 0
+
+
+def show_simulation(result: SimulationResult) -> None:
+    """What was written."""
+    counts = ", ".join(f"{name} {count:,}" for name, count in result.counts.items())
+    out().print(f"Synthetic market: {counts}")
+    for file in result.files:
+        out().print(f"  {file} ({file.stat().st_size / 1e6:,.1f} MB)")

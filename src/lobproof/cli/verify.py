@@ -1,0 +1,58 @@
+"""``lobproof verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lobproof.cli.console import Json, err, out, print_json
+from lobproof.fidelity.exact import Verdict
+from lobproof.fidelity.exact import verify as verify_store
+from lobproof.fidelity.render import render_report
+from lobproof.store import open_store
+
+_EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1}
+INCONCLUSIVE = 2
+
+
+def verify(
+    store: Path,
+    /,
+    *,
+    against: Path,
+    symbol: str | None = None,
+    audit: bool = False,
+    json_: Json = False,
+) -> int:
+    """Prove a store against a golden sample, change by change (gates A and B).
+
+    Every level change and trade of the sample, decoded by an independent plain decoder, is held
+    against the stored events; the touch against the venue's own tickers of the same update id.
+    Exit code 0 passed, 1 failed, 2 inconclusive.
+
+    Examples
+    --------
+    `lobproof verify store --against golden/btc`
+
+    `lobproof verify store --against golden/btc --json > verdict.json`
+
+    Parameters
+    ----------
+    store
+        A store, as `lobproof reconstruct` makes it.
+    against
+        The golden sample.
+    symbol
+        Canonical symbol (BTC-USDT); by default the sample's.
+    audit
+        Also recompute all content hashes from the stored decimals.
+    json_
+        Print the verdict as JSON.
+    """
+    if not json_:
+        err().print("[dim]Decoding the sample anew with a plain decoder ...[/dim]")
+    report = verify_store(open_store(store), against, symbol=symbol, audit=audit)
+    if json_:
+        print_json(report.to_dict())
+    else:
+        out().print(render_report(report))
+    return _EXIT.get(report.verdict, INCONCLUSIVE)

@@ -1,0 +1,83 @@
+"""``schema``: the tables have the columns that they should, and as many rows as was sealed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import polars as pl
+
+from lobproof.fidelity.exact.report import Check, Verdict
+from lobproof.fidelity.exact.walk import Window
+from lobproof.schema.tables import CONTENT_TABLES, Table
+
+
+class SchemaCheck:
+    """Compares with the seal. With ``audit`` every content hash is recomputed too."""
+
+    def __init__(self, window: Window, *, audit: bool) -> None:
+        self._window = window
+        self._problems: list[str] = []
+        self._compared = 0
+        self._rows: Counter[tuple[str, str]] = Counter()
+        self._audit = audit
+
+    def columns(self) -> bool:
+        """Whether all tables have their columns."""
+        for table in CONTENT_TABLES:
+            self._compared += 1
+            found = self._window.table(table.name).drop("dt").collect_schema()
+            if dict(found) != _columns(table):
+                self._problems.append(f"{table.name} has the columns {dict(found)}")
+        return not self._problems
+
+    def count(self, table: str, rows: pl.DataFrame) -> None:
+        """Rows that were read."""
+        for dt, number in rows.group_by("dt").len().iter_rows():
+            self._rows[table, dt] += number
+
+    def unreadable(self, error: Exception) -> Check:
+        """The check, when reading the store failed."""
+        self._problems.append(f"the store cannot be read: {error}")
+        return self._check()
+
+    def result(self) -> Check:
+        """The check."""
+        window = self._window
+        seals = window.store.days().filter(
+            (pl.col("exchange") == window.exchange)
+            & (pl.col("symbol") == window.symbol)
+            & pl.col("dt").is_in(window.days)
+        )
+        for seal in seals.iter_rows(named=True):
+            for table in ("events", "states"):
+                self._compared += 1
+                rows = self._rows[table, seal["dt"]]
+                if rows != seal[table]:
+                    self._problems.append(
+                        f"{seal['dt']}: {rows} rows of {table}, {seal[table]} were sealed"
+                    )
+        if self._audit:
+            for dt in window.days:
+                report = window.store.audit(window.symbol, exchange=window.exchange, dt=dt)
+                self._compared += report.files
+                self._problems += [str(damage) for damage in report.damage]
+        return self._check()
+
+    def _check(self) -> Check:
+        wrong = len(self._problems)
+        compared = max(self._compared, wrong)
+        return Check(
+            "schema",
+            Verdict.FAIL if wrong else Verdict.EXACT,
+            compared,
+            compared,
+            compared - wrong,
+            reason=self._problems[0] if wrong else "",
+            details={"problems": self._problems[:100], "hashes_recomputed": self._audit},
+        )
+
+
+def _columns(table: Table) -> dict[str, pl.DataType]:
+    frame = pl.from_arrow(table.schema.empty_table())
+    assert isinstance(frame, pl.DataFrame)
+    return dict(frame.schema)

@@ -1,0 +1,419 @@
+"""``snapshots``: recorded REST snapshots against what is stored of them, and against the book.
+
+A later snapshot (not the one that the book was seeded from) is compared with a plain book that is
+made here from the stored events *before* it, within the range that the book is trusted in. Levels
+that the next depth message names are left out: the snapshot may lie between two messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lobproof.fidelity.exact.bounds import block_rate
+from lobproof.fidelity.exact.report import (
+    LISTED,
+    Check,
+    Class,
+    Divergence,
+    Verdict,
+    not_applicable,
+)
+from lobproof.fidelity.exact.walk import Window, book_gaps, depth_rows, last_rows
+from lobproof.schema import EVERYTHING, UNTRUSTED, Flag, Kind, Side
+
+NAME = "snapshots"
+LIMIT = 0.001
+RMSE_TICKS = 0.1
+RMSE_LEVELS = 20
+_BOOK = pl.Schema({"side": pl.Int8(), "price": pl.Decimal(38, 18), "size": pl.Decimal(38, 18)})
+_COLUMNS = ("ts_order", "sequence", "kind", "side", "price", "size")
+_CLEAR, _SNAPSHOT = int(Kind.CLEAR), int(Kind.SNAPSHOT)
+
+
+class PlainBook:
+    """A book as a frame of levels: the last size that was said of each price.
+
+    ``trusted`` maps each side that is known to be complete to how far: a price, or None for all
+    of it.
+    """
+
+    def __init__(self) -> None:
+        self.levels = pl.DataFrame(schema=_BOOK)
+        self.trusted: dict[Side, Decimal | None] = {}
+
+    def open(self, window: Window) -> None:
+        """The book that opens the window's first day, as the store keeps it."""
+        frame = (
+            window.table("keyframes")
+            .filter((pl.col("dt") == window.days[0]) & (pl.col("event_id") < 0))
+            .collect()
+        )
+        self.changes(frame.filter(pl.col("price") > 0))
+        for side in (Side.BID, Side.ASK):
+            header = frame.filter((pl.col("side") == int(side)) & (pl.col("price") == 0))
+            if header.height and header["trust"][0] != UNTRUSTED:
+                complete = header["trust"][0] == EVERYTHING
+                self.trusted[side] = None if complete else header["trusted_to"][0]
+
+    def changes(self, rows: pl.DataFrame) -> None:
+        """Level changes in order; 0 removes."""
+        self.levels = (
+            pl.concat([self.levels, rows.select(list(_BOOK))])
+            .unique(["side", "price"], keep="last", maintain_order=True)
+            .filter(pl.col("size") > 0)
+        )
+
+    def clear(self) -> None:
+        """Nothing is known from here."""
+        self.levels = self.levels.clear()
+        self.trusted = {}
+
+    def gap(self) -> None:
+        """Changes are missing: what is there may be right, but need not be."""
+        self.trusted = {}
+
+    def snapshot(self, rows: pl.DataFrame) -> None:
+        """A snapshot's rows: each side from the touch to its worst price is as listed."""
+        for side in (Side.BID, Side.ASK):
+            listed = rows.filter(pl.col("side") == int(side))
+            if not listed.height:
+                continue
+            worst = listed["price"][-1]
+            complete = bool(listed["flags"][0] & int(Flag.COMPLETE))
+            stale = (pl.col("side") == int(side)) & (
+                pl.lit(value=True) if complete else ~beyond(side, worst)
+            )
+            self.levels = self.levels.filter(~stale)
+            known = self.trusted.get(side, worst)
+            wider = known is not None and (worst < known if side == Side.BID else worst > known)
+            self.trusted[side] = None if complete else (worst if wider else known)
+        self.changes(rows)
+
+    def side(self, side: Side) -> pl.DataFrame:
+        """Levels of one side, best first: ``price, size``."""
+        rows = self.levels.filter(pl.col("side") == int(side)).select("price", "size")
+        return rows.sort("price", descending=side == Side.BID)
+
+
+def beyond(side: Side, price: Decimal) -> pl.Expr:
+    """Whether ``price`` lies further from the touch than a price."""
+    limit = pl.lit(price, pl.Decimal(38, 18))
+    return pl.col("price") < limit if side == Side.BID else pl.col("price") > limit
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """A later snapshot beside the book before it."""
+
+    sequence: int
+    row: dict[str, Any]  # the stored snapshot's first row
+    compared: int = 0
+    equal: int = 0
+    ghosts: int = 0  # in the book, not in the snapshot
+    missing: int = 0  # in the snapshot, not in the book
+    in_flight: int = 0  # left out: the next depth message names them
+    touch_equal: bool = True
+    price_errors: list[float] = field(default_factory=list)
+    size_errors: list[float] = field(default_factory=list)
+    first: tuple[Class, dict[str, Any]] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "sequence": self.sequence,
+            "dt": self.row["dt"],
+            "event_id": self.row["event_id"],
+            "compared": self.compared,
+            "equal": self.equal,
+            "ghosts": self.ghosts,
+            "missing": self.missing,
+            "in_flight": self.in_flight,
+            "touch_equal": self.touch_equal,
+            "price_rmse_ticks": _rms(self.price_errors),
+            "size_rmse_rel": _rms(self.size_errors),
+        }
+
+
+def _rms(errors: list[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0
+
+
+class SnapshotCheck:
+    """Collects the snapshots of both sides; `result` compares."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._recorded: list[pl.DataFrame] = []
+        self._stored: list[pl.DataFrame] = []
+        self._refused: set[int] = set()
+
+    def add_recorded(self, rows: pl.DataFrame) -> None:
+        """Snapshots of a chunk of the golden sample."""
+        if rows.height:
+            self._recorded.append(rows)
+
+    def add_stored(self, rows: pl.DataFrame) -> None:
+        """A frame of events."""
+        found = rows.filter(pl.col("kind").is_in([_CLEAR, _SNAPSHOT]))
+        if found.height:
+            self._stored.append(found)
+        invalid = (pl.col("kind") == int(Kind.MARK)) & ((pl.col("flags") & int(Flag.INVALID)) != 0)
+        self._refused.update(rows.filter(invalid)["sequence"].to_list())
+
+    def result(self, depth: pl.DataFrame) -> Check:
+        """The check; ``depth`` are the last rows of the store's depth messages."""
+        if not self._recorded:
+            return not_applicable(NAME, "the golden sample has no snapshot")
+        recorded = pl.concat(self._recorded)
+        stored = pl.concat(self._stored) if self._stored else None
+        seeds = 0
+        listings = {"recorded": 0, "stored": 0, "equal": 0, "refused": 0, "outside": 0}
+        later: dict[int, pl.DataFrame] = {}
+        wrong: Divergence | None = None
+        taken: set[int] = set()
+        for (_,), lists in recorded.group_by("message", maintain_order=True):
+            sequence = int(lists["u"][0])
+            listings["recorded"] += 1
+            mine = stored.filter(pl.col("sequence") == sequence) if stored is not None else None
+            if mine is None or not mine.height or sequence in taken:
+                if sequence in self._refused or sequence in taken:
+                    listings["refused"] += 1
+                elif depth.filter(pl.col("sequence") <= sequence).height not in (0, depth.height):
+                    wrong = wrong or _absent(sequence)
+                else:
+                    listings["outside"] += 1
+                continue
+            taken.add(sequence)
+            listings["stored"] += 1
+            # one id may have come twice; the first listing is compared
+            ends = mine.select(((pl.col("flags") & int(Flag.LAST)) != 0).arg_true()).to_series()
+            mine = mine.head(int(ends[0]) + 1)
+            anchor = mine["kind"][0] == _CLEAR
+            rows = mine.filter(pl.col("kind") == _SNAPSHOT)
+            if lists.select(list(_BOOK)).equals(rows.select(list(_BOOK))):
+                listings["equal"] += 1
+            else:
+                wrong = wrong or _not_as_listed(rows, lists)
+            if anchor:
+                seeds += 1
+            else:
+                later[int(rows["sequence"][0])] = lists
+        details: dict[str, Any] = {"listings": listings, "seeds": seeds}
+        if wrong:
+            return Check(
+                NAME,
+                Verdict.FAIL,
+                listings["recorded"],
+                listings["stored"],
+                listings["equal"],
+                reason=wrong.detail,
+                details=details,
+                first=wrong,
+            )
+        if not later:
+            return not_applicable(NAME, "no snapshot later than the one that seeds", **details)
+        return self._judge(_compare_all(self._window, later), details)
+
+    def _judge(self, found: list[_Comparison], details: dict[str, Any]) -> Check:
+        compared = np.array([c.compared for c in found], np.int64)
+        equal = np.array([c.equal for c in found], np.int64)
+        in_flight = sum(c.in_flight for c in found)
+        rate = block_rate(compared - equal, compared)
+        price_rmse = _rms([e for c in found for e in c.price_errors])
+        details = {
+            **details,
+            "later": len(found),
+            "all_equal": sum(c.compared == c.equal for c in found),
+            "touch_equal": sum(c.touch_equal for c in found),
+            "ghosts": sum(c.ghosts for c in found),
+            "missing": sum(c.missing for c in found),
+            "in_flight": in_flight,
+            "price_rmse_ticks": price_rmse,
+            "size_rmse_rel": _rms([e for c in found for e in c.size_errors]),
+            "snapshots": [c.to_dict() for c in found[:LISTED]],
+        }
+        if not rate.compared:
+            return not_applicable(NAME, "no later snapshot meets a trusted range", **details)
+        verdict = rate.verdict(LIMIT)
+        if price_rmse > RMSE_TICKS:
+            verdict = Verdict.FAIL
+        worst = next((c for c in found if c.first), None)
+        first = _contradicted(worst) if worst else None
+        return Check(
+            NAME,
+            verdict,
+            rate.compared + in_flight,
+            rate.compared,
+            int(equal.sum()),
+            bound=rate.upper,
+            limit=LIMIT,
+            reason=first.detail if first else "",
+            details=details,
+            first=first,
+        )
+
+
+def _absent(sequence: int) -> Divergence:
+    return Divergence(
+        NAME, Class.MISSING, sequence, 0, f"the snapshot of id {sequence} is not stored"
+    )
+
+
+def _not_as_listed(rows: pl.DataFrame, lists: pl.DataFrame) -> Divergence:
+    joined = (
+        lists.select(list(_BOOK))
+        .with_row_index("slot")
+        .join(
+            rows.select(*_BOOK, "event_id", "dt", "ts_order").with_row_index("slot"),
+            on="slot",
+            how="full",
+            coalesce=True,
+            suffix="_stored",
+        )
+        .sort("slot")
+    )
+    alike = pl.all_horizontal(
+        *(pl.col(name).eq_missing(pl.col(f"{name}_stored")) for name in _BOOK)
+    )
+    row = joined.filter(~alike).row(0, named=True)
+    sequence = int(lists["u"][0])
+    return Divergence(
+        NAME,
+        Class.SEED,
+        sequence,
+        int(row["ts_order"] or rows["ts_order"][0]),
+        f"row {row['slot']} of the snapshot of id {sequence} is not stored as it was recorded",
+        dt=row["dt"],
+        event_id=row["event_id"],
+        expected={name: row[name] for name in _BOOK},
+        found={name: row[f"{name}_stored"] for name in _BOOK},
+    )
+
+
+def _contradicted(worst: _Comparison) -> Divergence:
+    assert worst.first is not None
+    kind, row = worst.first
+    return Divergence(
+        NAME,
+        kind,
+        worst.sequence,
+        int(worst.row["ts_order"]),
+        f"the snapshot of id {worst.sequence} contradicts the book: {worst.ghosts} ghosts, "
+        f"{worst.missing} missing, {worst.equal} of {worst.compared} levels equal",
+        dt=worst.row["dt"],
+        event_id=int(worst.row["event_id"]),
+        expected={"side": row["side"], "price": row["price"], "size": row["size"]},
+        found={"side": row["side"], "price": row["price"], "size": row["size_book"]},
+    )
+
+
+def _compare_all(window: Window, later: dict[int, pl.DataFrame]) -> list[_Comparison]:
+    """Walk the book's events once and stop before each later snapshot."""
+    book = PlainBook()
+    book.open(window)
+    found: list[_Comparison] = []
+    open_: list[tuple[_Comparison, pl.DataFrame]] = []  # wait for the next depth message
+
+    def settle(changes: pl.DataFrame) -> None:
+        if not open_ or not changes.height:
+            return
+        named = changes.filter(pl.col("sequence") == changes["sequence"][0])
+        for comparison, joined in open_:
+            _count(comparison, joined, named.select("side", "price").unique())
+        open_.clear()
+
+    for rows in window.events(_COLUMNS):
+        book_rows = rows.filter(
+            depth_rows() | book_gaps() | pl.col("kind").is_in([_CLEAR, _SNAPSHOT])
+        ).with_columns(pl.col("kind").is_in([_CLEAR, _SNAPSHOT]).alias("run"))
+        # a snapshot is a run of its own; depth messages and marks between two share one
+        breaks = ((pl.col("kind") == _SNAPSHOT) | (pl.col("kind") == _CLEAR)) & (
+            last_rows().shift(1)
+        ) | (pl.col("run") != pl.col("run").shift(1))
+        runs = book_rows.with_columns(breaks.fill_null(value=True).cum_sum().alias("run"))
+        for (_,), run in runs.group_by("run", maintain_order=True):
+            kinds = set(run["kind"].unique())
+            if not kinds & {_CLEAR, _SNAPSHOT}:
+                settle(run.filter(depth_rows()))
+                if run.filter(book_gaps() & ((pl.col("flags") & int(Flag.RESYNC)) == 0)).height:
+                    book.gap()
+                book.changes(run.filter(pl.col("kind") == int(Kind.DELTA)))
+                continue
+            listed = run.filter(pl.col("kind") == _SNAPSHOT)
+            if _CLEAR in kinds:
+                book.clear()
+            elif (lists := later.pop(int(run["sequence"][0]), None)) is not None:
+                comparison = _Comparison(int(run["sequence"][0]), run.row(0, named=True))
+                instrument = window.instrument(run["dt"][0])
+                tick = Decimal(instrument.tick).scaleb(-instrument.price_exponent)
+                found.append(comparison)
+                open_.append((comparison, _join(comparison, book, listed, lists, tick)))
+            book.snapshot(listed)
+    settle_empty = pl.DataFrame(schema={"side": pl.Int8(), "price": pl.Decimal(38, 18)})
+    for comparison, joined in open_:
+        _count(comparison, joined, settle_empty)
+    return found
+
+
+def _join(
+    comparison: _Comparison,
+    book: PlainBook,
+    listed: pl.DataFrame,
+    lists: pl.DataFrame,
+    tick: Decimal,
+) -> pl.DataFrame:
+    """Levels of snapshot and book side by side within the range that both know; touch and RMSE."""
+    frames = []
+    for side in (Side.BID, Side.ASK):
+        if side not in book.trusted:
+            continue
+        theirs = lists.filter(pl.col("side") == int(side)).select("price", "size")
+        mine = book.side(side)
+        rows = listed.filter(pl.col("side") == int(side))
+        complete = not rows.height or bool(rows["flags"][0] & int(Flag.COMPLETE))
+        ends = [book.trusted[side], None if complete else theirs["price"][-1]]
+        for end in ends:
+            if end is not None:
+                theirs, mine = theirs.filter(~beyond(side, end)), mine.filter(~beyond(side, end))
+        depth = min(theirs.height, mine.height, RMSE_LEVELS)
+        if depth:
+            error = theirs["price"].head(depth) - mine["price"].head(depth)
+            comparison.price_errors += [float(value / tick) for value in error]
+        comparison.touch_equal &= theirs.head(1).equals(mine.head(1))
+        frames.append(
+            theirs.join(mine, on="price", how="full", coalesce=True, suffix="_book")
+            .select(pl.lit(int(side), pl.Int8).alias("side"), "price", "size", "size_book")
+            .sort("price", descending=side == Side.BID)
+        )
+    return (
+        pl.concat(frames)
+        if frames
+        else pl.DataFrame(schema=pl.Schema({**_BOOK, "size_book": pl.Decimal(38, 18)}))
+    )
+
+
+def _count(comparison: _Comparison, joined: pl.DataFrame, named: pl.DataFrame) -> None:
+    left = joined.join(named, on=["side", "price"], how="anti", maintain_order="left")
+    comparison.in_flight += joined.height - left.height
+    comparison.compared += left.height
+    wrong = left.filter(~pl.col("size").eq_missing(pl.col("size_book")))
+    comparison.equal += left.height - wrong.height
+    comparison.ghosts += wrong["size"].null_count()
+    comparison.missing += wrong["size_book"].null_count()
+    both = left.drop_nulls()
+    comparison.size_errors += (
+        (both["size_book"] - both["size"]).cast(pl.Float64) / both["size"].cast(pl.Float64)
+    ).to_list()
+    if wrong.height:
+        row = wrong.row(0, named=True)
+        kind = Class.STALE
+        if row["size"] is None:
+            kind = Class.EXTRA
+        elif row["size_book"] is None:
+            kind = Class.MISSING
+        comparison.first = (kind, row)

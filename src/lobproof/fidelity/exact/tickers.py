@@ -1,0 +1,290 @@
+"""``book_ticker_same_id`` and ``book_ticker_last``: the touch against the venue's own.
+
+Joined on the update id, never on a clock. A ticker follows every change of the touch at once, so
+the last one at or below a state's id says what the touch was there.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lobproof.fidelity.exact.bounds import time_rate
+from lobproof.fidelity.exact.decoder import TICKERS
+from lobproof.fidelity.exact.report import (
+    LISTED,
+    Check,
+    Class,
+    Divergence,
+    Episode,
+    Verdict,
+    not_applicable,
+)
+from lobproof.fidelity.exact.states import TOUCH
+from lobproof.fidelity.exact.walk import Window
+from lobproof.schema import Kind, Side
+
+SAME, LAST = "book_ticker_same_id", "book_ticker_last"
+LIMIT = 0.001
+_VALUES = ("bid", "bid_size", "ask", "ask_size")
+
+
+class TickerTape:
+    """Finds each state's last ticker as the tickers stream by.
+
+    Parameters
+    ----------
+    touch
+        States to compare, with the columns of ``StateChecks.touch`` and ``trusted``. Those that
+        are not are compared and listed, but a mismatch does not count.
+    """
+
+    def __init__(self, touch: pl.DataFrame) -> None:
+        self._waiting = touch.sort("sequence", maintain_order=True)
+        self._recent = pl.DataFrame(schema=TICKERS)  # tickers that states may still refer to
+        self._done: list[pl.DataFrame] = []
+        self.tickers = 0
+        self.out_of_order = 0
+        self.superseded = 0  # tickers that another one of the same id follows
+
+    def add(self, tickers: pl.DataFrame) -> None:
+        """The next tickers in their order. One below an id that has passed is left out, counted."""
+        if not tickers.height:
+            return
+        self.tickers += tickers.height
+        joined = pl.concat([self._recent, tickers])
+        kept = joined.filter(pl.col("u") >= pl.col("u").cum_max())
+        self.out_of_order += joined.height - kept.height
+        latest = kept.unique("u", keep="last", maintain_order=True)
+        self.superseded += kept.height - latest.height
+        self._match(latest, int(latest["u"][-1]))
+        self._recent = latest.tail(1)
+
+    def finish(self) -> pl.DataFrame:
+        """All states that have a ticker at or below their id, with its columns."""
+        self._match(self._recent, None)
+        return pl.concat(self._done) if self._done else pl.DataFrame()
+
+    def _match(self, tickers: pl.DataFrame, before: int | None) -> None:
+        """Match the states below the id that tickers have reached; another of it may follow."""
+        ready = self._waiting
+        if before is not None:
+            count = int(np.searchsorted(ready["sequence"].to_numpy(), before, "left"))
+            ready, self._waiting = ready.head(count), ready.slice(count)
+        matched = ready.join_asof(tickers, left_on="sequence", right_on="u", coalesce=False)
+        self._done.append(matched.filter(pl.col("u").is_not_null()))
+
+
+def judge_touch(window: Window, tape: TickerTape, depth: pl.DataFrame) -> list[Check]:
+    """Both checks. ``depth`` are the last rows of the store's depth messages."""
+    if not tape.tickers:
+        why = "the golden sample has no bookTicker stream"
+        return [not_applicable(SAME, why), not_applicable(LAST, why)]
+    matched = tape.finish()
+    if not matched.height:
+        why = "no state with a trusted touch has a ticker at or below its update id"
+        return [not_applicable(SAME, why), not_applicable(LAST, why)]
+    alike = [pl.col(state) == pl.col(ticker) for state, ticker in zip(TOUCH, _VALUES, strict=True)]
+    following = depth.sort("dt", "event_id").select(
+        "dt", "event_id", pl.col("sequence").shift(-1).alias("next_sequence")
+    )
+    states = (
+        matched.join(following, on=["dt", "event_id"], how="inner")
+        .with_columns(pl.all_horizontal(alike).alias("equal"))
+        .sort("dt", "event_id")
+    )
+    same = states.filter(pl.col("u") == pl.col("sequence"))
+    details: dict[str, Any] = {
+        "tickers": tape.tickers,
+        "tickers_of_an_id_that_another_follows": tape.superseded,
+        "tickers_out_of_order": tape.out_of_order,
+    }
+    return [_same(same, window, details), _last(states, window, details)]
+
+
+def _same(states: pl.DataFrame, window: Window, details: dict[str, Any]) -> Check:
+    if not states.height:
+        return not_applicable(SAME, "no ticker has the update id of a depth message", **details)
+    return _check(SAME, 0.0, states, window, details)
+
+
+def _last(states: pl.DataFrame, window: Window, details: dict[str, Any]) -> Check:
+    if not states.height:
+        return not_applicable(LAST, "no state follows a depth message", **details)
+    return _check(LAST, LIMIT, states, window, details)
+
+
+def _check(
+    name: str, limit: float, states: pl.DataFrame, window: Window, details: dict[str, Any]
+) -> Check:
+    wrong = _classified(states.filter(~pl.col("equal")), window)
+    excused = [Class.BEYOND_RANGE.value, *([Class.BURST.value] if limit else [])]
+    counted = wrong.filter(pl.col("trusted") & ~pl.col("class").is_in(excused))
+    trusted = states.filter("trusted").join(
+        counted.select("dt", "event_id", pl.lit(value=True).alias("wrong")),
+        on=["dt", "event_id"],
+        how="left",
+        maintain_order="left",
+    )
+    rate = time_rate(
+        trusted["ts_order"].to_numpy(), trusted["wrong"].fill_null(value=False).to_numpy()
+    )
+    verdict = rate.verdict(limit)
+    if verdict is Verdict.EXACT and wrong.height:
+        verdict = Verdict.PASS  # what is not equal is no fault of the store
+    elif rate.mismatches and not limit:
+        verdict = Verdict.FAIL
+    first = _divergence(name, counted, wrong)
+    left_out = wrong.height - counted.height
+    return Check(
+        name,
+        verdict,
+        states.height,
+        states.height,
+        states.height - wrong.height,
+        bound=rate.upper,
+        limit=limit,
+        reason=first.detail if first else f"{left_out} do not count" if left_out else "",
+        details={**details, "trusted": trusted.height, **_listed(wrong)},
+        first=first,
+    )
+
+
+def _classified(wrong: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Mismatches with ``class``.
+
+    ``burst``: on each side that differs, the ticker's best level is one that the state does not
+    show, and the next depth message names it 0: sizes are sampled a little after ``u``.
+    ``beyond_range``: the state is not trusted, since its touch has left the snapshots' range.
+    """
+    removed = _removals(wrong, window)
+    for side, code in (("bid", Side.BID), ("ask", Side.ASK)):
+        price = f"{side}_0_price"
+        named = removed.filter(pl.col("side") == int(code)).select(
+            pl.col("sequence").alias("next_sequence"),
+            pl.col("price").alias(side),
+            pl.lit(value=True).alias(f"{side}_named"),
+        )
+        wrong = wrong.join(named, on=["next_sequence", side], how="left", maintain_order="left")
+        differs = (pl.col(price) != pl.col(side)) | (
+            pl.col(f"{side}_0_size") != pl.col(f"{side}_size")
+        )
+        wrong = wrong.with_columns(
+            differs.alias(f"{side}_differs"),
+            (
+                ~differs
+                | ((pl.col(price) != pl.col(side)) & pl.col(f"{side}_named").fill_null(False))
+            ).alias(f"{side}_burst"),
+        )
+    extra = (pl.col("bid_differs") & (pl.col("bid_0_price") > pl.col("bid"))) | (
+        pl.col("ask_differs")
+        & (pl.col("ask_0_price") < pl.col("ask"))
+        & (pl.col("ask_0_price") > 0)
+    )
+    same_prices = (pl.col("bid_0_price") == pl.col("bid")) & (
+        pl.col("ask_0_price") == pl.col("ask")
+    )
+    return wrong.with_columns(
+        pl.when(pl.col("bid_burst") & pl.col("ask_burst"))
+        .then(pl.lit(Class.BURST.value))
+        .when(~pl.col("trusted"))
+        .then(pl.lit(Class.BEYOND_RANGE.value))
+        .when(same_prices)
+        .then(pl.lit(Class.STALE.value))
+        .when(extra)
+        .then(pl.lit(Class.EXTRA.value))
+        .otherwise(pl.lit(Class.MISSING.value))
+        .alias("class"),
+        pl.max_horizontal(
+            (pl.col("bid_0_size") - pl.col("bid_size")).abs(),
+            (pl.col("ask_0_size") - pl.col("ask_size")).abs(),
+        ).alias("difference"),
+    )
+
+
+def _removals(wrong: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Levels that the depth messages after these states name 0, out of the store's events."""
+    wanted = wrong["next_sequence"].drop_nulls().unique()
+    return (
+        window.table("events")
+        .filter(
+            (pl.col("kind") == int(Kind.DELTA))
+            & (pl.col("size") == 0)
+            & pl.col("sequence").is_in(wanted.implode())
+        )
+        .select("sequence", "side", "price")
+        .unique()
+        .collect()
+        if len(wanted)
+        else pl.DataFrame(
+            schema={"sequence": pl.Int64(), "side": pl.Int8(), "price": pl.Decimal(38, 18)}
+        )
+    )
+
+
+def _row(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return (
+        {name: row[name] for name in ("u", *_VALUES)},
+        {name: row[state] for name, state in zip(_VALUES, TOUCH, strict=True)},
+    )
+
+
+def _listed(wrong: pl.DataFrame) -> dict[str, Any]:
+    """Mismatches by class, and the first of them one by one."""
+    mismatches = []
+    for row in wrong.head(LISTED).iter_rows(named=True):
+        ticker, state = _row(row)
+        mismatches.append(
+            {
+                "sequence": row["sequence"],
+                "dt": row["dt"],
+                "event_id": row["event_id"],
+                "class": row["class"],
+                "trusted": row["trusted"],
+                "ticker": ticker,
+                "state": state,
+            }
+        )
+    return {
+        "classes": dict(wrong["class"].value_counts().iter_rows()),
+        "mismatches": mismatches,
+    }
+
+
+def _divergence(check: str, counted: pl.DataFrame, wrong: pl.DataFrame) -> Divergence | None:
+    if not counted.height:
+        return None
+    row = counted.row(0, named=True)
+    run = _run(wrong, row)
+    ticker, state = _row(row)
+    return Divergence(
+        check,
+        Class(row["class"]),
+        int(row["sequence"]),
+        int(row["ts_order"]),
+        f"after update id {row['sequence']} the touch is not that of the ticker of id {row['u']}",
+        dt=row["dt"],
+        event_id=int(row["event_id"]),
+        expected=ticker,
+        found=state,
+        episode=run,
+    )
+
+
+def _run(wrong: pl.DataFrame, first: dict[str, Any]) -> Episode:
+    """The run of consecutive depth messages that differ, from ``first`` on."""
+    later = wrong.filter(pl.col("sequence") >= first["sequence"])
+    ends = (pl.col("sequence").shift(-1) != pl.col("next_sequence")).fill_null(value=True)
+    count = int(later.select(ends.alias("ends"))["ends"].arg_true()[0]) + 1
+    run = later.head(count)
+    largest = run["difference"].max()
+    return Episode(
+        int(first["sequence"]),
+        int(run["sequence"][-1]),
+        count,
+        int(run.select(pl.sum_horizontal("bid_differs", "ask_differs")).sum().item()),
+        largest if isinstance(largest, Decimal) else Decimal(0),
+    )

@@ -1,0 +1,165 @@
+"""Kernel for the end of a book message: touch, trust, doubts, the state row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lobproof.book.kernels import (
+    Book,
+    best_price,
+    crossed,
+    level_size,
+    set_trust,
+    top,
+    trust,
+    trusted_slots,
+    trusted_to,
+)
+from lobproof.jit import kernel
+from lobproof.replay.ledger_kernels import (
+    AGREED_ID,
+    AGREED_TS,
+    DOUBT,
+    LOST,
+    M_BOOK_MESSAGES,
+    M_CROSSED,
+    M_DOUBTFUL,
+    M_SPREAD_COUNT,
+    M_SPREAD_MAX,
+    M_SPREAD_SUM,
+    M_TRUSTED_MIN,
+    NEXT_STATE_TS,
+    STATES,
+    THIS_MINUTE,
+    close_doubt,
+    open_doubt,
+)
+from lobproof.replay.snapshot_kernels import lose_trust
+from lobproof.schema import (
+    LEVELS,
+    RANGE,
+    Finding,
+    Flag,
+    Int64,
+    Side,
+)
+
+BID = int(Side.BID)
+ASK = int(Side.ASK)
+
+F_DOUBTFUL = int(Flag.DOUBTFUL)
+F_CROSSED = int(Flag.CROSSED)
+
+Q_CROSSED = int(Finding.CROSSED)
+Q_BEYOND = int(Finding.TOUCH_BEYOND_RANGE)
+
+# columns of the states that a step gives
+S_ID, S_TS, S_TS_EVENT, S_SEQUENCE, S_BID_TRUSTED, S_ASK_TRUSTED, S_FLAGS, S_LEVELS = range(8)
+STATE_COLUMNS = S_LEVELS + 4 * LEVELS
+FINDINGS_A_MESSAGE = 24
+"""More findings than one message can give: each code closed once, each tally once, and its own."""
+
+
+@kernel
+def grow_range(book: Book, side: int, tick: int) -> None:
+    """Extend a trusted range as far as the book itself proves.
+
+    No order rests at or through the opposite side's best price, so once that price lies beyond
+    the range, the side is known (and empty) down to there; from then on its deltas tell. And a
+    level that the book holds right behind the range is exact: nothing lies between.
+    """
+    if trust(book, side) != RANGE:
+        return
+    sign = 2 * side - 3
+    to = trusted_to(book, side)
+    opposite = best_price(book, BID + ASK - side)
+    if opposite != 0 and sign * opposite > sign * to:
+        to = opposite
+    while level_size(book, side, to + sign * tick) > 0:
+        to += sign * tick
+    set_trust(book, side, RANGE, to)
+
+
+@kernel
+def settle(
+    book: Book,
+    run: Int64,
+    found: Int64,
+    states: Int64,
+    last_id: int,
+    ts: int,
+    ts_event: int,
+    sequence: int,
+    state_every: int,
+    tick: int,
+) -> int:
+    """End of a book message: touch, trust, doubts, the state row. Returns flags for its rows."""
+    bid_prices = np.empty(LEVELS, np.int64)
+    bid_sizes = np.empty(LEVELS, np.int64)
+    ask_prices = np.empty(LEVELS, np.int64)
+    ask_sizes = np.empty(LEVELS, np.int64)
+    bids = top(book, BID, LEVELS, bid_prices, bid_sizes)
+    asks = top(book, ASK, LEVELS, ask_prices, ask_sizes)
+    is_crossed = crossed(book)
+    if is_crossed and run[LOST] == 0:
+        # the chain is whole and yet this cannot be: wrong since the book was last confirmed
+        lose_trust(book, run, Q_CROSSED)
+        open_doubt(run, Q_CROSSED, run[AGREED_ID], run[AGREED_TS])
+    if not is_crossed:
+        grow_range(book, BID, tick)
+        grow_range(book, ASK, tick)
+    bid_slots = trusted_slots(book, BID, bid_prices, bids, LEVELS)
+    ask_slots = trusted_slots(book, ASK, ask_prices, asks, LEVELS)
+
+    lost = run[LOST]
+    wanted = 0
+    if lost != 0:
+        wanted |= 1 << lost
+    elif bid_slots == 0 or ask_slots == 0:
+        wanted |= 1 << Q_BEYOND
+    if is_crossed:
+        wanted |= 1 << Q_CROSSED
+    doubt = run[DOUBT]
+    if wanted != doubt:
+        for code in range(1, Q_BEYOND + 1):
+            bit = 1 << code
+            if doubt & bit and not wanted & bit:
+                close_doubt(run, found, code, last_id - 1, ts)
+            elif wanted & bit and not doubt & bit:
+                open_doubt(run, code, last_id, ts)
+
+    run[THIS_MINUTE + M_BOOK_MESSAGES] += 1
+    flags = 0
+    if is_crossed:
+        flags |= F_CROSSED
+        run[THIS_MINUTE + M_CROSSED] += 1
+    if wanted != 0:
+        flags |= F_DOUBTFUL
+        run[THIS_MINUTE + M_DOUBTFUL] += 1
+    elif bids > 0 and asks > 0:
+        spread = ask_prices[0] - bid_prices[0]
+        run[THIS_MINUTE + M_SPREAD_SUM] += spread
+        run[THIS_MINUTE + M_SPREAD_COUNT] += 1
+        run[THIS_MINUTE + M_SPREAD_MAX] = max(run[THIS_MINUTE + M_SPREAD_MAX], spread)
+    trusted = min(bid_slots, ask_slots)
+    if run[THIS_MINUTE + M_TRUSTED_MIN] < 0 or trusted < run[THIS_MINUTE + M_TRUSTED_MIN]:
+        run[THIS_MINUTE + M_TRUSTED_MIN] = trusted
+
+    if state_every >= 0 and ts >= run[NEXT_STATE_TS]:
+        if state_every > 0:
+            run[NEXT_STATE_TS] = ts - ts % state_every + state_every
+        at = run[STATES]
+        states[at, S_ID] = last_id
+        states[at, S_TS] = ts
+        states[at, S_TS_EVENT] = ts_event
+        states[at, S_SEQUENCE] = sequence
+        states[at, S_BID_TRUSTED] = bid_slots
+        states[at, S_ASK_TRUSTED] = ask_slots
+        states[at, S_FLAGS] = flags
+        for k in range(LEVELS):
+            states[at, S_LEVELS + 2 * k] = bid_prices[k]
+            states[at, S_LEVELS + 2 * k + 1] = bid_sizes[k]
+            states[at, S_LEVELS + 2 * (LEVELS + k)] = ask_prices[k]
+            states[at, S_LEVELS + 2 * (LEVELS + k) + 1] = ask_sizes[k]
+        run[STATES] = at + 1
+    return flags

@@ -1,0 +1,227 @@
+"""Kernels for what vouches for a book or refutes it: snapshots, gaps, drift."""
+
+from __future__ import annotations
+
+from lobproof.book.kernels import (
+    Book,
+    apply_level,
+    clear_book,
+    clear_side_range,
+    extend_trust,
+    set_trust,
+)
+from lobproof.jit import kernel
+from lobproof.replay.drift_kernels import compare_side
+from lobproof.replay.ledger_kernels import (
+    AGREED_ID,
+    AGREED_TS,
+    DOUBT,
+    GAP_FROM,
+    GAP_TO,
+    LOST,
+    M_GAPS,
+    SEQUENCE,
+    SNAPSHOT_TRUST,
+    SUSPECT_ID,
+    SUSPECT_TS,
+    SUSPECTS,
+    THIS_MINUTE,
+    Float64,
+    add_episode,
+    close_doubt,
+    open_doubt,
+)
+from lobproof.schema import (
+    EVERYTHING,
+    RANGE,
+    UNTRUSTED,
+    Finding,
+    Flag,
+    Int8,
+    Int32,
+    Int64,
+    Kind,
+    Side,
+)
+
+SNAPSHOT = int(Kind.SNAPSHOT)
+CLEAR = int(Kind.CLEAR)
+MARK = int(Kind.MARK)
+BID = int(Side.BID)
+ASK = int(Side.ASK)
+
+F_GAP = int(Flag.GAP)
+F_RESYNC = int(Flag.RESYNC)
+F_DUPLICATE = int(Flag.DUPLICATE)
+F_OUT_OF_ORDER = int(Flag.OUT_OF_ORDER)
+F_COMPLETE = int(Flag.COMPLETE)
+F_TRADES = int(Flag.TRADES)
+F_INVALID = int(Flag.INVALID)
+F_RECONNECT = int(Flag.RECONNECT)
+
+Q_GAP = int(Finding.GAP)
+Q_TRADE_GAP = int(Finding.TRADE_GAP)
+Q_DRIFT = int(Finding.DRIFT)
+Q_DUPLICATE = int(Finding.DUPLICATE)
+Q_OUT_OF_ORDER = int(Finding.OUT_OF_ORDER)
+Q_INVALID = int(Finding.INVALID_INPUT)
+Q_TRUNCATED = int(Finding.TRUNCATED_INPUT)
+
+FAR_AWAY = 2**62 - 1
+
+
+@kernel
+def lose_trust(book: Book, run: Int64, code: int) -> None:
+    """Nothing of the book is trusted any more, because of ``code``."""
+    set_trust(book, BID, UNTRUSTED, 0)
+    set_trust(book, ASK, UNTRUSTED, 0)
+    run[LOST] = code
+    run[SUSPECTS] = 0
+
+
+@kernel
+def note_mark(
+    book: Book,
+    run: Int64,
+    found: Int64,
+    flags: int,
+    event_id: int,
+    ts: int,
+    ids_from: int,
+    ids_to: int,
+) -> None:
+    """A MARK row other than an empty depth message."""
+    if flags & F_TRADES:
+        if flags & F_GAP:
+            add_episode(
+                run,
+                found,
+                Q_TRADE_GAP,
+                event_id,
+                event_id,
+                ts,
+                ts,
+                ids_to - ids_from,
+                ids_from + 1,
+                ids_to,
+            )
+        if flags & F_DUPLICATE:
+            add_episode(run, found, Q_DUPLICATE, event_id, event_id, ts, ts, 1, ids_to, ids_to)
+        return
+    if flags & F_GAP:
+        run[THIS_MINUTE + M_GAPS] += 1
+        if flags & F_RESYNC:
+            add_episode(
+                run,
+                found,
+                Q_GAP,
+                event_id,
+                event_id,
+                ts,
+                ts,
+                ids_to - ids_from,
+                ids_from + 1,
+                ids_to,
+            )
+        else:
+            doubt = run[DOUBT]
+            if doubt & (1 << Q_GAP):
+                close_doubt(run, found, Q_GAP, event_id - 1, ts)
+            elif run[LOST] != 0:
+                close_doubt(run, found, run[LOST], event_id - 1, ts)
+            lose_trust(book, run, Q_GAP)
+            run[GAP_FROM] = ids_from
+            run[GAP_TO] = ids_to
+            open_doubt(run, Q_GAP, event_id, ts)
+    if flags & F_DUPLICATE:
+        add_episode(run, found, Q_DUPLICATE, event_id, event_id, ts, ts, 1, ids_from + 1, ids_to)
+    if flags & F_OUT_OF_ORDER:
+        add_episode(run, found, Q_OUT_OF_ORDER, event_id, event_id, ts, ts, 1, ids_from + 1, ids_to)
+    if flags & F_INVALID:
+        add_episode(run, found, Q_INVALID, event_id, event_id, ts, ts, 1, ids_from, ids_to)
+    if flags & F_RECONNECT:
+        add_episode(run, found, Q_TRUNCATED, event_id, event_id, ts, ts, 1, 0, 0)
+
+
+@kernel
+def apply_snapshot(
+    book: Book,
+    run: Int64,
+    found: Int64,
+    squares: Float64,
+    start: int,
+    stop: int,
+    first_id: int,
+    ts: int,
+    tick: int,
+    kind: Int8,
+    side: Int8,
+    price: Int64,
+    size: Int64,
+    sequence: Int64,
+    flags: Int32,
+) -> bool:
+    """Rows ``start:stop`` list a book: compare, then take it over. True where it contradicts."""
+    drift = False
+    begin = start
+    last_id = first_id + stop - start - 1
+    if kind[start] == CLEAR:
+        clear_book(book)
+        run[SUSPECTS] = 0
+        begin += 1
+    middle = begin
+    while middle < stop and side[middle] == BID:
+        middle += 1
+    bids_complete = middle > begin and (flags[begin] & F_COMPLETE) != 0
+    asks_complete = stop > middle and (flags[middle] & F_COMPLETE) != 0
+    if kind[start] == SNAPSHOT:
+        run[SUSPECTS] = 0
+        compare_side(book, run, squares, BID, price, size, begin, middle, bids_complete, tick)
+        compare_side(book, run, squares, ASK, price, size, middle, stop, asks_complete, tick)
+        if run[SUSPECTS] > 0 and sequence[start] == run[SEQUENCE]:
+            drift = True
+            report_drift(run, found, last_id - 1, ts)
+            set_trust(book, BID, UNTRUSTED, 0)
+            set_trust(book, ASK, UNTRUSTED, 0)
+    run[LOST] = 0
+    if run[SUSPECTS] == 0:
+        run[AGREED_ID] = last_id
+        run[AGREED_TS] = ts
+    else:
+        run[SUSPECT_ID] = last_id
+        run[SUSPECT_TS] = ts
+    run[SNAPSHOT_TRUST] = UNTRUSTED
+    run[SNAPSHOT_TRUST + 2] = UNTRUSTED
+    for half in (BID, ASK):
+        low = begin if half == BID else middle
+        high = middle if half == BID else stop
+        if high == low:
+            continue
+        complete = bids_complete if half == BID else asks_complete
+        worst = price[high - 1]
+        covered = SNAPSHOT_TRUST + 2 * (half - 1)
+        run[covered] = EVERYTHING if complete else RANGE
+        run[covered + 1] = worst
+        clear_side_range(book, half, (2 * half - 3) * FAR_AWAY if complete else worst)
+        for i in range(low, high):
+            apply_level(book, half, price[i], size[i])
+        extend_trust(book, half, worst, complete)
+    return drift
+
+
+@kernel
+def report_drift(run: Int64, found: Int64, last: int, ts: int) -> None:
+    """A snapshot proves the book wrong since it last agreed."""
+    add_episode(
+        run,
+        found,
+        Q_DRIFT,
+        run[AGREED_ID],
+        max(last, run[AGREED_ID]),
+        run[AGREED_TS],
+        ts,
+        run[SUSPECTS],
+        0,
+        0,
+    )
+    run[SUSPECTS] = 0

@@ -1,0 +1,5 @@
+"""The report page: one offline HTML file that shows what a store holds and how far to trust it."""
+
+from lobproof.report.page import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,153 @@
+"""What trades did to the book, and how many messages and trades there were."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lobproof.report.axes import TimeGrid
+from lobproof.report.figures.style import (
+    Figure,
+    Key,
+    colour,
+    drawing,
+    finished,
+    number_axis,
+    plot,
+    time_axis,
+    unit,
+)
+from lobproof.report.figures.trust import by_time
+from lobproof.report.survey import Survey
+from lobproof.report.sweep_kernels import (
+    BOOK_MESSAGES,
+    BUY_VOLUME,
+    SELL_VOLUME,
+    TRADE_COUNT,
+    Float64,
+)
+from lobproof.report.text import count, currencies, duration, share, short
+
+RESIDUALS = (
+    ("explained", "blue", "explained: the level fell by as much"),
+    ("refilled", "sky", "refilled: it fell by less"),
+    ("transient", "violet", "transient: born and gone inside one message"),
+    ("grown", "sand", "grown: it did not fall"),
+    ("unnamed", "doubt", "unnamed: the next two messages are silent on it"),
+)
+"""Names, colours and meanings of the parts into which traded volume falls."""
+
+_NO_TRADES = "No picture: the store holds no trade in this span."
+_PARTS = 280
+
+
+def reconciliation(survey: Survey) -> Figure:
+    """Traded volume by what the book did about it."""
+    title = "Do trades and book agree?"
+    base, _ = currencies(survey.symbol)
+    totals = {
+        name: float(survey.minutes[f"{name}_volume"].sum()) for name, _, _ in RESIDUALS
+    }
+    judged = sum(totals.values())
+    if not survey.sums.trade_count:
+        return Figure("trades", title, "", missing=_NO_TRADES)
+    if judged <= 0:
+        return Figure("trades", title, "", missing=(
+            "No picture: no traded volume could be held against the book, because the book was "
+            "nowhere trusted when trades took place."))
+    height = 268
+    canvas = drawing(height)
+    axes = plot(canvas, 40, 172)
+    base_line: Float64 = np.zeros(0)
+    for name, shade, _ in RESIDUALS:
+        grid, values = by_time(survey, f"{name}_volume", "sum")
+        values = np.nan_to_num(values)
+        low = base_line if len(base_line) else np.zeros(len(values))
+        edges = grid.edges + (grid.origin - survey.time.origin) / 10**9
+        width = np.diff(edges)
+        gap = 0.12 if len(values) < 120 else 0.0
+        axes.bar(edges[:-1] + width * gap / 2, values, width * (1 - gap), bottom=low, align="edge",
+                 color=colour(shade), linewidth=0)
+        base_line = low + values
+    axes.set_ylim(0, float(base_line.max()) * 1.08)
+    number_axis(axes.yaxis)
+    time_axis(axes, survey.time)
+    unit(axes, f"traded volume per {duration(grid.width)}, {base}")
+    parts = ", ".join(f"{name} {share(totals[name], judged)}" for name, _, _ in RESIDUALS)
+    traded = float(survey.minutes["buy_volume"].sum() + survey.minutes["sell_volume"].sum())
+    caption = (
+        "A trade takes size from a level, and one of the next two depth messages should show it. "
+        f"Of {short(judged, 4)} {base} that could be judged ({share(judged, traded)} of what was "
+        f"traded): {parts}. Mostly blue is right; refills and growth are other people's new "
+        "orders; much red means that trades and book do not belong together (a wrong side, a "
+        "wrong clock, a lost message)."
+    )
+    return Figure(
+        "trades", title, caption, f"Reconciliation of trades and book of {survey.symbol}",
+        finished(canvas, "trades"), height=height,
+        keys=[Key("box", shade, words) for _, shade, words in RESIDUALS],
+    )
+
+
+def rates(survey: Survey) -> Figure:
+    """Book messages and trades per second, and volume by taker."""
+    columns, grid = survey.sums.columns, survey.time
+    base, _ = currencies(survey.symbol)
+    factor = max(1, -(-grid.columns // _PARTS))
+    wide = TimeGrid(grid.origin, grid.width * factor, -(-grid.columns // factor))
+    height = 40 + 92 + 46 + 92 + 46 + 112 + 48
+    canvas = drawing(height)
+    seconds = wide.seconds
+
+    def parts(row: int) -> Float64:
+        total: Float64 = np.add.reduceat(columns[row], np.arange(0, grid.columns, factor))
+        return total
+
+    top = 40.0
+    for row, shade, words in (
+        (BOOK_MESSAGES, "blue", "book messages per second"),
+        (TRADE_COUNT, "violet", "trades per second"),
+    ):
+        axes = plot(canvas, top, 92)
+        values = parts(row) / seconds
+        axes.stairs(values, wide.edges, fill=True, color=colour(shade), linewidth=0)
+        axes.set_ylim(0, max(float(values.max()) * 1.1, 1e-9))
+        number_axis(axes.yaxis, 3)
+        time_axis(axes, grid, labels=False)
+        unit(axes, words)
+        top += 92 + 46
+    axes = plot(canvas, top, 112)
+    buys, sells = (parts(row) * survey.size_unit for row in (BUY_VOLUME, SELL_VOLUME))
+    axes.stairs(buys, wide.edges, fill=True, color=colour("bid"), linewidth=0)
+    axes.stairs(-sells, wide.edges, fill=True, color=colour("ask"), linewidth=0)
+    reach = max(float(buys.max()), float(sells.max()), 1e-9) * 1.1
+    axes.set_ylim(-reach, reach)
+    axes.axhline(0, color=colour("frame"), linewidth=1)
+    number_axis(axes.yaxis, 4)
+    axes.yaxis.set_major_formatter(_unsigned())
+    time_axis(axes, grid)
+    unit(axes, f"volume per {duration(wide.width)}, {base}: buyers up, sellers down")
+    length = max((survey.span[1] - survey.span[0]) / 10**9, 1e-9)
+    sums = survey.sums
+    caption = (
+        f"Parts of {duration(wide.width)}. On average {short(sums.messages / length)} book messages "
+        f"and {short(sums.trade_count / length)} trades a second; bought "
+        f"{short(float(buys.sum()), 4)}, sold {short(float(sells.sum()), 4)} {base} (by the "
+        "taker's side). Bursts in messages and trades should come together; a stretch of one "
+        "without the other is worth a look."
+    )
+    if not sums.trade_count:
+        caption = (
+            f"Parts of {duration(wide.width)}. {count(sums.messages)} book messages; no trade was "
+            "recorded, so the two lower plots are empty."
+        )
+    return Figure(
+        "rates", "Messages and trades", caption, f"Rates of messages and trades of {survey.symbol}",
+        finished(canvas, "rates"), height=height,
+        keys=[Key("box", "bid", "buyers took"), Key("box", "ask", "sellers took")],
+    )
+
+
+def _unsigned() -> object:
+    from lobproof.report.figures.style import plain
+
+    return lambda value, _: plain(abs(value))

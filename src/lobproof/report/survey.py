@@ -1,0 +1,275 @@
+"""``survey``: everything that the page says about one symbol, gathered from the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lobproof.errors import UsageError
+from lobproof.instruments import Instrument
+from lobproof.report.axes import PriceGrid, TimeGrid
+from lobproof.report.sweep import Progress, Sweep, sweep
+from lobproof.schema import LEVELS, Finding, Int64, Kind, Severity
+from lobproof.store import Store
+from lobproof.store.timespan import Time, to_ns
+
+LISTED = 25
+"""So many findings are listed one by one; all are counted."""
+
+_DOUBT = int(Severity.DOUBT)
+_MARGIN = 0.3
+"""Room above and below the traded prices, as a part of their range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Findings: by code, the gravest ones, and where they lie."""
+
+    codes: pl.DataFrame  # code, severity, findings, count, time (ns), first_ts; gravest first
+    listed: pl.DataFrame  # rows of `quality`, raw; gravest first
+    total: int
+    doubts: Int64  # (rows, 2) disjoint times of doubt, rising; the end is exclusive
+    lanes: dict[int, NDArray[np.bool_]]  # code → columns of time that hold such a finding
+
+    @property
+    def doubtful(self) -> int:
+        """Time of doubt, ns."""
+        return int((self.doubts[:, 1] - self.doubts[:, 0]).sum())
+
+    def findings(self, code: Finding) -> int:
+        """Number of findings of a code."""
+        found = self.codes.filter(pl.col("code") == int(code))["findings"]
+        return int(found.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One symbol of one exchange over a span of time (both ends inclusive, ns)."""
+
+    exchange: str
+    symbol: str
+    days: list[dict[str, Any]]  # seals, by date
+    instrument: Instrument
+    span: tuple[int, int]
+    whole: bool  # whether the span leaves nothing of the days out
+    time: TimeGrid
+    prices: PriceGrid
+    sums: Sweep
+    quality: Quality
+    minutes: pl.DataFrame  # raw times, numbers as float64
+    traded: tuple[float, float] | None  # lowest and highest price of a trade
+
+    @property
+    def provenance(self) -> str:
+        """``real``, ``derived``, ``synthetic``: the least real of the days."""
+        found = {day["provenance"] for day in self.days}
+        return next(name for name in ("synthetic", "derived", "real") if name in found)
+
+    @property
+    def price_unit(self) -> float:
+        """Price of one count."""
+        return float(10.0**-self.instrument.price_exponent)
+
+    @property
+    def size_unit(self) -> float:
+        """Size of one count."""
+        return float(10.0**-self.instrument.size_exponent)
+
+
+def survey(
+    store: Store,
+    exchange: str,
+    symbol: str,
+    start: Time | None = None,
+    end: Time | None = None,
+    progress: Progress | None = None,
+) -> Survey | None:
+    """What there is of a symbol from ``start`` (inclusive) to ``end`` (exclusive).
+
+    None where the days that the span touches hold no event in it.
+
+    Raises
+    ------
+    UsageError
+        If the span touches no sealed day.
+    """
+    low = None if start is None else to_ns(start)
+    high = None if end is None else to_ns(end)
+    minutes = store.minutes(
+        symbol, exchange=exchange, start=low, end=high, numbers="float", raw=True
+    ).collect(engine="streaming")
+    days = [
+        day
+        for day in store.days().iter_rows(named=True)
+        if (day["exchange"], day["symbol"]) == (exchange, symbol)
+        and day["events"] > 0
+        and (high is None or day["first_ts"] < high)
+        and (low is None or day["last_ts"] >= low)
+    ]
+    if not days:
+        return None
+    edges = min(day["first_ts"] for day in days), max(day["last_ts"] for day in days)
+    first = edges[0] if low is None else max(edges[0], low)
+    last = edges[1] if high is None else min(edges[1], high - 1)
+    exponents = [max(day[f"{name}_exponent"] for day in days) for name in ("price", "size")]
+    latest = store.instrument(symbol, days[-1]["dt"], exchange=exchange)
+    instrument = latest.with_exponents(*exponents)
+    time = TimeGrid.over(first, last)
+    quality = _quality(store, exchange, symbol, (first, last), time)
+    traded = _traded(store, exchange, symbol, (first, last))
+    prices = _window(store, exchange, symbol, (first, last), instrument, traded)
+    sums = sweep(
+        store, exchange, symbol, days, (first, last), quality.doubts, time, prices,
+        instrument.tick, progress,
+    )
+    extremes = None if traded is None else (traded[0], traded[3])
+    return Survey(
+        exchange, symbol, days, instrument, (first, last), (first, last) == edges, time, prices,
+        sums, quality, minutes, extremes,
+    )
+
+
+def _quality(
+    store: Store, exchange: str, symbol: str, span: tuple[int, int], time: TimeGrid
+) -> Quality:
+    rows = store.quality(symbol, exchange=exchange, start=span[0], end=span[1] + 1, raw=True)
+    length = pl.min_horizontal("last_ts", pl.lit(span[1])) - pl.max_horizontal(
+        "first_ts", pl.lit(span[0])
+    )
+    codes = (
+        rows.group_by("code", "severity")
+        .agg(
+            pl.len().alias("findings"),
+            pl.col("count").sum(),
+            length.sum().alias("time"),
+            pl.col("first_ts").min(),
+        )
+        .sort(["severity", "code"], descending=[True, False])
+        .collect(engine="streaming")
+    )
+    order = ["severity", "dt", "first_event_id", "code", "last_event_id"]
+    listed = rows.sort(order, descending=[True, *[False] * 4]).head(LISTED).collect()
+    doubts = rows.filter(pl.col("severity") >= _DOUBT).select("first_ts", "last_ts").collect()
+    places = (
+        rows.select(
+            "code",
+            *(
+                ((pl.col(name) - time.origin) // time.width)
+                .clip(0, time.columns - 1)
+                .alias(name)
+                for name in ("first_ts", "last_ts")
+            ),
+        )
+        .unique()
+        .sort("code", "first_ts", "last_ts")
+        .collect(engine="streaming")
+    )
+    lanes: dict[int, NDArray[np.bool_]] = {}
+    for (code,), found in places.group_by("code", maintain_order=True):
+        steps = np.zeros(time.columns + 1, np.int64)
+        np.add.at(steps, found["first_ts"].to_numpy(), 1)
+        np.add.at(steps, found["last_ts"].to_numpy() + 1, -1)
+        lanes[int(str(code))] = np.cumsum(steps[:-1]) > 0
+    return Quality(
+        codes, listed, int(codes["findings"].sum()), _union(doubts.to_numpy(), span), lanes
+    )
+
+
+def _union(intervals: Int64, span: tuple[int, int]) -> Int64:
+    """Disjoint intervals, rising, of the times that ``intervals`` cover within ``span``."""
+    clipped = np.clip(intervals.reshape(-1, 2), *span)
+    clipped = clipped[clipped[:, 1] > clipped[:, 0]]
+    ordered = clipped[np.lexsort((clipped[:, 1], clipped[:, 0]))]
+    if not len(ordered):
+        return np.zeros((0, 2), np.int64)
+    reach = np.maximum.accumulate(ordered[:, 1])
+    opens = np.concatenate([[True], ordered[1:, 0] > reach[:-1]])
+    closes = np.concatenate([opens[1:], [True]])
+    return np.stack([ordered[opens, 0], reach[closes]], axis=1)
+
+
+def _traded(
+    store: Store, exchange: str, symbol: str, span: tuple[int, int]
+) -> tuple[float, float, float, float] | None:
+    """Lowest, 0.1 %, 99.9 % and highest price of a trade; None without trades."""
+    price = pl.col("price")
+    found = (
+        store.events(
+            symbol, exchange=exchange, start=span[0], end=span[1] + 1, numbers="float", raw=True
+        )
+        .filter(pl.col("kind") == int(Kind.TRADE))
+        .select(
+            price.min().alias("low"),
+            price.quantile(0.001, "lower").alias("lower"),
+            price.quantile(0.999, "higher").alias("higher"),
+            price.max().alias("high"),
+        )
+        .collect(engine="streaming")
+        .row(0)
+    )
+    return None if found[0] is None else (found[0], found[1], found[2], found[3])
+
+
+def _window(
+    store: Store,
+    exchange: str,
+    symbol: str,
+    span: tuple[int, int],
+    instrument: Instrument,
+    traded: tuple[float, float, float, float] | None,
+) -> PriceGrid:
+    """The prices to show: where the market traded and stood, with room on either side."""
+    frames = (
+        store.keyframes(symbol, exchange=exchange, end=span[1] + 1, numbers="float", raw=True)
+        .filter(pl.col("price") > 0)
+        .group_by("dt", "event_id", "side")
+        .agg(
+            pl.col("price").sort(descending=True).head(LEVELS).alias("high"),
+            pl.col("price").sort().head(LEVELS).alias("low"),
+        )
+        .select(
+            pl.when(pl.col("side") == 1)
+            .then(pl.col("high").list.first())
+            .otherwise(pl.col("low").list.first())
+            .alias("best"),
+            pl.when(pl.col("side") == 1)
+            .then(pl.col("high").list.last())
+            .otherwise(pl.col("low").list.last())
+            .alias("far"),
+        )
+        .collect(engine="streaming")
+    )
+    scale = 10.0**instrument.price_exponent
+    known = [] if traded is None else [traded[1], traded[2]]
+    reach = 0.0
+    if len(frames):
+        best, far = frames["best"].to_numpy(), frames["far"].to_numpy()
+        known += [float(np.quantile(best, q)) for q in ((0.0, 1.0) if traded is None else (0.02, 0.98))]
+        reach = float(np.median(np.abs(far - best)))
+    if not known:
+        return PriceGrid(0, instrument.tick, 1)
+    low, high = min(known) * scale, max(known) * scale
+    room = max(_MARGIN * (high - low), reach * scale, 8.0 * instrument.tick)
+    return PriceGrid.over(max(round(low - room), 0), round(high + room), instrument.tick)
+
+
+def sections(store: Store, symbol: str | None, exchange: str | None) -> list[tuple[str, str]]:
+    """Exchange and symbol of each section of the page: the one asked for, or all there are."""
+    found = [
+        (str(row["exchange"]), str(row["symbol"]))
+        for row in store.symbols().iter_rows(named=True)
+        if symbol in (None, row["symbol"], row["venue_symbol"])
+        and exchange in (None, row["exchange"])
+    ]
+    if not found:
+        there = ", ".join(f"{row[0]} {row[1]}" for row in store.symbols().iter_rows())
+        raise UsageError(
+            f"The store {store.path} has no sealed day"
+            + (f" of {' '.join(n for n in (exchange, symbol) if n)}." if symbol or exchange else "."),
+            hint=f"It holds {there}." if there else "Run `lobproof reconstruct` first.",
+        )
+    return found
