@@ -29,12 +29,8 @@ def rate(values: int, run: Callable[[], object], repeats: int = 5) -> float:
     return values / best / 1e6
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--values", type=int, default=2_000_000)
-    values = parser.parse_args().values
-
+def runs(values: int) -> dict[str, Callable[[], object]]:
+    """What is measured, by name, each over ``values`` values; their results are checked here."""
     rng = np.random.default_rng(1)
     cents = rng.integers(1_000_000, 9_999_999, values)
     text = ",".join(f"{c // 100:05d}.{c % 100:02d}000000" for c in cents.tolist()) + ","
@@ -46,8 +42,7 @@ def main() -> None:
     memory = np.empty((values, 2), np.uint64)
     stored = to_decimal128(counts, EXPONENT)
     assert np.array_equal(from_decimal128(stored, EXPONENT), counts)
-
-    runs: dict[str, Callable[[], object]] = {
+    return {
         "parse_decimals, 10^-8": lambda: parse_decimals(buffer, starts, stops, EXPONENT),
         "parse_decimals, 10^-2": lambda: parse_decimals(buffer, starts, stops, 2),
         "most_decimals": lambda: most_decimals(buffer, starts, stops),
@@ -55,7 +50,14 @@ def main() -> None:
         "to_decimal128, given memory": lambda: to_decimal128(counts, EXPONENT, out=memory),
         "from_decimal128": lambda: from_decimal128(stored, EXPONENT),
     }
-    for name, run in runs.items():
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--values", type=int, default=2_000_000)
+    values = parser.parse_args().values
+    for name, run in runs(values).items():
         print(f"{name:30s} {rate(values, run):8.1f} M values/s")
 
 

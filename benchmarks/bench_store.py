@@ -10,6 +10,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import polars as pl
 
 from lobproof.instruments import Instrument, Rule
 from lobproof.schema import LEVELS, EventBatch, Flag, Kind, StateBatch
-from lobproof.store import DayWriter, commit_day, open_store, symbol_lock
+from lobproof.store import DayContent, DayWriter, commit_day, open_store, symbol_lock
 
 BATCH = 1 << 16
 START = 1_723_075_200 * 10**9
@@ -84,6 +85,53 @@ def state_batches(events: EventBatch) -> StateBatch:
     return states
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A table written: rows, seconds on the clock and of the processor, bytes on disk."""
+
+    rows: int
+    wall: float
+    cpu: float
+    size: int
+    content: DayContent
+
+
+def write_events(root: Path, rows: int, ready: list[EventBatch]) -> Written:
+    """Write a day of events, ``ready`` again and again, without committing it."""
+    none = StateBatch.empty()
+    writer = DayWriter(root, INSTRUMENT, "2024-08-08")
+    began, cpu = time.perf_counter(), time.process_time()
+    done = 0
+    while done < rows:
+        batch = ready[(done // BATCH) % len(ready)]
+        batch.ts_order[:] = START + done
+        writer.append(batch, none)
+        done += len(batch)
+    content = writer.close()
+    wall, spent = time.perf_counter() - began, time.process_time() - cpu
+    return Written(done, wall, spent, _size(content, "events"), content)
+
+
+def write_states(root: Path, rows: int, states: StateBatch) -> Written:
+    """Write a day of states, ``states`` again and again, without committing it."""
+    writer = DayWriter(root, INSTRUMENT, "2024-08-09")
+    filler = EventBatch.empty(len(states))
+    filler.flags[:] = Flag.LAST
+    began, cpu = time.perf_counter(), time.process_time()
+    done = 0
+    while done < rows:
+        states.event_id[:] = np.arange(done, done + len(states))
+        writer.append(filler, states)
+        done += len(states)
+    content = writer.close()
+    wall, spent = time.perf_counter() - began, time.process_time() - cpu
+    return Written(done, wall, spent, _size(content, "states"), content)
+
+
+def _size(content: DayContent, table: str) -> int:
+    return sum(part.size for part in content.tables[table].parts)
+
+
 def main() -> None:
     """Write, re-commit, read, hash; print what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -92,45 +140,24 @@ def main() -> None:
     options = parser.parse_args()
     ready = list(event_batches(min(options.rows, 4_000_000)))
     states = state_batches(ready[0])
-    none = StateBatch.empty()
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "store"
         with symbol_lock(root, INSTRUMENT.exchange, INSTRUMENT.symbol):
-            writer = DayWriter(root, INSTRUMENT, "2024-08-08")
-            began, cpu = time.perf_counter(), time.process_time()
-            rows = 0
-            while rows < options.rows:
-                batch = ready[(rows // BATCH) % len(ready)]
-                batch.ts_order[:] = START + rows
-                writer.append(batch, none)
-                rows += len(batch)
-            content = writer.close()
-            wall, spent = time.perf_counter() - began, time.process_time() - cpu
-            size = sum(part.size for part in content.tables["events"].parts)
+            done = write_events(root, options.rows, ready)
             print(
-                f"events written: {rows / wall / 1e6:.2f} M rows/s, "
-                f"{rows / spent / 1e6:.2f} M rows/s of CPU, {size / rows:.2f} bytes a row"
+                f"events written: {done.rows / done.wall / 1e6:.2f} M rows/s, "
+                f"{done.rows / done.cpu / 1e6:.2f} M rows/s of CPU, "
+                f"{done.size / done.rows:.2f} bytes a row"
             )
             began = time.perf_counter()
-            commit_day(root, content, SEAL)
+            commit_day(root, done.content, SEAL)
             print(f"commit of a day: {(time.perf_counter() - began) * 1e3:.0f} ms")
-
-            writer = DayWriter(root, INSTRUMENT, "2024-08-09")
-            began, cpu = time.perf_counter(), time.process_time()
-            count = 0
-            filler = EventBatch.empty(len(states))
-            filler.flags[:] = Flag.LAST
-            while count < options.states:
-                states.event_id[:] = np.arange(count, count + len(states))
-                writer.append(filler, states)
-                count += len(states)
-            content = writer.close()
-            wall, spent = time.perf_counter() - began, time.process_time() - cpu
-            size = sum(part.size for part in content.tables["states"].parts)
+            done = write_states(root, options.states, states)
             print(
-                f"states written: {wall / count * 1e6:.2f} µs a row, "
-                f"{spent / count * 1e6:.2f} µs of CPU, {size / count:.0f} bytes a row"
+                f"states written: {done.wall / done.rows * 1e6:.2f} µs a row, "
+                f"{done.cpu / done.rows * 1e6:.2f} µs of CPU, "
+                f"{done.size / done.rows:.0f} bytes a row"
             )
         store = open_store(root)
         began = time.perf_counter()

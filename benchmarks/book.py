@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-
 from benchmarks import bench_book
 from benchmarks.data import Rows, Sample, Stream, stream_of
 from benchmarks.peers import PeerError, Peers, peers
 from benchmarks.report import Budget, Section, Spread, timed
+
 from lobproof.book import WINDOW_TICKS
 from lobproof.book.kernels import apply_rows, ensure_far_capacity, new_book
 from lobproof.schema import LEVELS, Int64
@@ -43,7 +43,9 @@ def contenders(rows: int) -> list[Peer]:
         Peer("hftbacktest HashMap", "the same, `HashMapMarketDepth`", rows),
         Peer("nautilus no read", "nautilus_trader, `OrderBook.apply_delta`, never read", few),
         Peer("nautilus", "the same, best prices each row", few),
-        Peer("sortedcontainers no read", "sortedcontainers, a `SortedDict` a side, never read", few),
+        Peer(
+            "sortedcontainers no read", "sortedcontainers, a `SortedDict` a side, never read", few
+        ),
         Peer("sortedcontainers", "the same, best levels each row", few),
     ]
 
@@ -102,7 +104,7 @@ def measure(
     kernel = Kernel(stream)
     kernel.seconds()
     ours: list[float] = []
-    field_: list[Peer] = contenders(len(kernel.rows))
+    entered = contenders(len(kernel.rows))
     python_of_peers = ""
     if python is None:
         for _ in range(repeats):
@@ -112,20 +114,20 @@ def measure(
         stream.save(file)
         with peers(python, file) as process:
             python_of_peers = process.python
-            for peer in field_:
+            for peer in entered:
                 _prepare(process, peer)
             for _ in range(repeats):
                 ours.append(kernel.seconds())
-                for peer in field_:
+                for peer in entered:
                     if not peer.error:
                         peer.seconds.append(process.ask(run=peer.name)["seconds"])
-            for peer in field_:
+            for peer in entered:
                 if not peer.error:
                     peer.agreement = _agreement(process, peer, kernel, scratch)
     rate = Spread.rates(len(kernel.rows), ours)
     _describe(section, sample, stream, kernel, python_of_peers)
     table: list[list[object]] = [[OURS, "", f"{len(kernel.rows) / 1e6:.1f} M", rate, "1", ""]]
-    for peer in field_:
+    for peer in entered:
         if python is None:
             peer.error = "not run: no environment of peers was given"
         if peer.error:

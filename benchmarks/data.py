@@ -45,9 +45,7 @@ class Sample:
 
     def import_to(self, out: Path) -> GoldenSample:
         """A golden sample in a folder that is not there yet."""
-        return import_recordings(
-            self.files, out, provenance="real" if self.real else "synthetic"
-        )
+        return import_recordings(self.files, out, provenance="real" if self.real else "synthetic")
 
 
 def samples(scratch: Path) -> list[Sample]:
@@ -63,7 +61,9 @@ def samples(scratch: Path) -> list[Sample]:
         return found
     made = []
     for name in SYMBOLS:
-        result = simulate(scratch / f"simulated-{name}", preset=name, minutes=SIMULATED_MINUTES[name])
+        result = simulate(
+            scratch / f"simulated-{name}", preset=name, minutes=SIMULATED_MINUTES[name]
+        )
         made.append(Sample(name, result.recordings, real=False))
     return made
 
@@ -158,7 +158,7 @@ class Stream:
 def stream_of(golden: GoldenSample, rows: int) -> Stream:
     """A golden sample's level changes from its snapshot on, tiled to at least ``rows`` rows."""
     batch = EventBatch.concat(list(GoldenSource(golden).book()))
-    snapshot = np.flatnonzero((batch.kind == Kind.SNAPSHOT))
+    snapshot = np.flatnonzero(batch.kind == Kind.SNAPSHOT)
     listed = batch.take(snapshot)
     after = batch.slice(int(snapshot[-1]) + 1, len(batch))
     changes = after.take(np.flatnonzero(after.kind == Kind.DELTA))

@@ -70,8 +70,7 @@ class Touch:
 
     def __init__(self, rows: int) -> None:
         self.columns = {
-            name: np.full(rows, -1, np.int64)
-            for name in ("bid", "bid_size", "ask", "ask_size")
+            name: np.full(rows, -1, np.int64) for name in ("bid", "bid_size", "ask", "ask_size")
         }
 
 
@@ -135,6 +134,8 @@ class Hftbacktest:
             exponent = rows.size_exponent if "size" in name else rows.price_exponent
             known = np.isfinite(value) & (np.abs(value) < 1e12)
             column[known] = np.rint(value[known] * 10.0**exponent).astype(np.int64)
+        for side in ("bid", "ask"):  # an empty side has no size either
+            touch.columns[f"{side}_size"][touch.columns[side] < 0] = -1
         return touch
 
 

@@ -46,9 +46,7 @@ class Spread:
     def __str__(self) -> str:
         if len(self.values) == 1:
             return number(self.values[0])
-        return (
-            f"**{number(self.median)}** ({number(min(self.values))}–{number(max(self.values))})"
-        )
+        return f"**{number(self.median)}** ({number(min(self.values))}–{number(max(self.values))})"
 
 
 def number(value: float) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lobproof.errors import LobproofError as LobproofError
-    from lobproof.fidelity.exact import verify as verify
+    from lobproof.fidelity.exact.verify import verify as verify
     from lobproof.instruments import Instrument as Instrument
     from lobproof.pipeline import ReconstructOptions as ReconstructOptions
     from lobproof.pipeline import reconstruct as reconstruct

@@ -40,4 +40,4 @@ class StoreError(LobproofError):
 
 
 class UsageError(LobproofError):
-    """A request that does not fit: an unknown symbol, a time outside the data, options that contradict."""
+    """A request that does not fit: unknown symbol, time outside the data, contradicting options."""

@@ -24,7 +24,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 @cache
 def cache_folder() -> Path:
-    """Folder of compiled kernels: ``NUMBA_CACHE_DIR`` or the user's cache, keyed by the sources' hash."""
+    """Folder of compiled kernels, named by the sources' hash."""
     digest = hashlib.sha256(numba.__version__.encode())
     for source in [Path(__file__), *sorted(_PACKAGE.rglob("*kernels.py"))]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -34,7 +34,7 @@ def cache_folder() -> Path:
 
 
 def kernel(function: F) -> F:
-    """Compile ``function`` lazily with numba (``nogil``, cached on disk under :func:`cache_folder`).
+    """Compile ``function`` when first called, without the GIL, cached on disk.
 
     ``kernel(f).py_func`` is the plain Python twin; with ``NUMBA_DISABLE_JIT=1`` it is what runs.
     """

@@ -391,8 +391,8 @@ def make_market(
     rng = random.Random(seed)
     market = Market(futures=futures)
     update, trade_id, time = 5_000, 70, start
-    hidden = {
-        side: {100_000 + sign * (i + 1): rng.randrange(1, 10**6) for i in range(30)}
+    hidden: Books = {
+        int(side): {100_000 + sign * (i + 1): rng.randrange(1, 10**6) for i in range(30)}
         for side, sign in ((Side.BID, -1), (Side.ASK, 1))
     }
     if not unseeded:

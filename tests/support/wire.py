@@ -79,29 +79,56 @@ def trade(
     symbol: str = "BTCUSDT",
 ) -> dict[str, Any]:
     return {
-        **{"e": "trade", "E": time + 1, "s": symbol, "t": number, "p": price, "q": size},
-        **{"T": time, "m": sold, "M": True},
+        "e": "trade",
+        "E": time + 1,
+        "s": symbol,
+        "t": number,
+        "p": price,
+        "q": size,
+        "T": time,
+        "m": sold,
+        "M": True,
     }
 
 
 def futures_trade(number: int, price: str, size: str, *, time: int = T0) -> dict[str, Any]:
     return {
-        **{"e": "trade", "E": time + 1, "T": time, "s": "BTCUSDT", "t": number},
-        **{"p": price, "q": size, "X": "MARKET", "m": True},
+        "e": "trade",
+        "E": time + 1,
+        "T": time,
+        "s": "BTCUSDT",
+        "t": number,
+        "p": price,
+        "q": size,
+        "X": "MARKET",
+        "m": True,
     }
 
 
 def aggregate(first: int, last: int, price: str, size: str, *, time: int = T0) -> dict[str, Any]:
     return {
-        **{"e": "aggTrade", "E": time + 1, "s": "BTCUSDT", "a": 7, "p": price, "q": size},
-        **{"f": first, "l": last, "T": time, "m": False, "M": True},
+        "e": "aggTrade",
+        "E": time + 1,
+        "s": "BTCUSDT",
+        "a": 7,
+        "p": price,
+        "q": size,
+        "f": first,
+        "l": last,
+        "T": time,
+        "m": False,
+        "M": True,
     }
 
 
 def ticker(final: int, bid: Pair, ask: Pair) -> dict[str, Any]:
     return {
-        **{"u": final, "s": "BTCUSDT", "b": bid[0], "B": bid[1]},
-        **{"a": ask[0], "A": ask[1]},
+        "u": final,
+        "s": "BTCUSDT",
+        "b": bid[0],
+        "B": bid[1],
+        "a": ask[0],
+        "A": ask[1],
     }
 
 

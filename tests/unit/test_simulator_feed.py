@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lobproof.errors import UsageError
 from lobproof.sources.simulator import PRESETS, Feed, FeedBatch, FeedConfig, Market, Truth
 from lobproof.sources.simulator.feed_kernels import sort_span
 from lobproof.sources.simulator.layout_kernels import ASK, BID, LEVEL, TRADE
@@ -54,7 +55,9 @@ def test_the_messages_rebuild_the_true_book_at_every_id() -> None:
     batches, rows = published(EVERYTHING, [SECOND])
     market = Market(SMALL, 6)
     book: dict[tuple[int, int], int] = {}
-    for side, prices, sizes in zip((BID, ASK), market.book()[::2], market.book()[1::2], strict=True):
+    for side, prices, sizes in zip(
+        (BID, ASK), market.book()[::2], market.book()[1::2], strict=True
+    ):
         book |= {(side, int(p)): int(q) for p, q in zip(prices, sizes, strict=True)}
     messages = levels_of(batches)
     full = [b for batch in batches for b in batch.books]
@@ -82,8 +85,9 @@ def test_the_messages_rebuild_the_true_book_at_every_id() -> None:
         asks = sorted((p, q) for (s, p), q in book.items() if s == ASK)
         assert truth.bids.tolist() == [list(x) for x in bids]
         assert truth.asks.tolist() == [list(x) for x in asks]
-        assert truths[k].reshape(2, 20, 2)[0].tolist() == [list(x) for x in bids[:20]]
-        assert truths[k].reshape(2, 20, 2)[1].tolist() == [list(x) for x in asks[:20]]
+        top = truths[k].reshape(2, 20, 2).tolist()
+        assert top[0] == [list(x) for x in (bids + 20 * [(0, 0)])[:20]]
+        assert top[1] == [list(x) for x in (asks + 20 * [(0, 0)])[:20]]
         if last in tickers:
             compared += 1
             assert tickers[last] == [*bids[0], *asks[0]]
@@ -213,6 +217,11 @@ def test_nothing_is_published_of_nothing() -> None:
     batch = feed.publish(market.step(market.now))
     assert len(batch.messages) == len(batch.depth) == len(batch.tickers) == len(batch.trades) == 0
     assert len(feed.publish(market.step(market.now), final=True).messages) == 0
+
+
+def test_a_lag_beyond_the_next_message_is_refused() -> None:
+    with pytest.raises(UsageError, match="lag of 120 ms"):
+        FeedConfig(burst_lag_ms=120)
 
 
 def test_futures_chain_by_the_last_id_sent() -> None:

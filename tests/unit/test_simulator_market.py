@@ -138,7 +138,9 @@ def test_the_book_is_the_orders_and_never_crossed() -> None:
     previous = market.book(1)
     best = {BID: int(previous[0][0]), ASK: int(previous[2][0])}
     known: dict[tuple[int, int], int] = {}
-    for side, prices, sizes in zip((BID, ASK), market.book()[::2], market.book()[1::2], strict=True):
+    for side, prices, sizes in zip(
+        (BID, ASK), market.book()[::2], market.book()[1::2], strict=True
+    ):
         known |= {(side, int(p)): int(q) for p, q in zip(prices, sizes, strict=True)}
     events = market.step(market.now + 2 * SECOND)
     assert len(events) > 200

@@ -6,24 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.wire import (
-    NS,
-    T0,
-    aggregate,
-    decoded_values,
-    depth,
-    futures_ticker,
-    futures_trade,
-    journal_line,
-    row_values,
-    scanned,
-    snapshot,
-    stamped,
-    ticker,
-    tight,
-    trade,
-    wrapped,
-)
 
 from lobproof.errors import GridError
 from lobproof.instruments import Instrument, Rule
@@ -49,6 +31,24 @@ from lobproof.sources.binance.message_kernels import (
 )
 from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
 from lobproof.sources.binance.scanner import Scanner
+from support.wire import (
+    NS,
+    T0,
+    aggregate,
+    decoded_values,
+    depth,
+    futures_ticker,
+    futures_trade,
+    journal_line,
+    row_values,
+    scanned,
+    snapshot,
+    stamped,
+    ticker,
+    tight,
+    trade,
+    wrapped,
+)
 
 pytestmark = pytest.mark.kernels
 

@@ -44,7 +44,7 @@ from lobproof.book.layout_kernels import (
 from lobproof.book.trust_kernels import extend_trust, set_trust, trust, trusted_to
 from lobproof.book.window_kernels import apply_key, best_key, follow_touch
 from lobproof.jit import kernel
-from lobproof.schema import EVERYTHING, UNTRUSTED, Int8, Int64
+from lobproof.schema import EVERYTHING, Int64, Int8, RANGE, UNTRUSTED
 
 __all__ = [
     "FULL",
@@ -60,6 +60,7 @@ __all__ = [
     "dump_side",
     "ensure_far_capacity",
     "extend_trust",
+    "grow_range",
     "level_size",
     "new_book",
     "set_trust",
@@ -340,6 +341,26 @@ def clear_side_range(book: Book, side: int, worst_price: int) -> None:
             key = raw[raw[head + FAR_KEY] + entry]
             if key <= worst:
                 far_remove(raw, head, far_find(raw, head, key))
+
+
+@kernel
+def grow_range(book: Book, side: int, tick: int) -> None:
+    """Extend a trusted range as far as the book itself proves.
+
+    No order rests at or through the opposite side's best price, so once that price lies beyond
+    the range, the side is known (and empty) down to there; from then on its deltas tell. And a
+    level that the book holds right behind the range is exact: nothing lies between.
+    """
+    if trust(book, side) != RANGE:
+        return
+    sign = sign_of(side)
+    to = trusted_to(book, side)
+    opposite = best_price(book, 3 - side)
+    if opposite != 0 and sign * opposite > sign * to:
+        to = opposite
+    while level_size(book, side, to + sign * tick) > 0:
+        to += sign * tick
+    set_trust(book, side, RANGE, to)
 
 
 @kernel

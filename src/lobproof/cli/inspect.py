@@ -66,7 +66,7 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     table = Table(
         title=f"Golden sample {sample.path}", title_justify="left", show_header=False, box=None
     )
-    table.add_column(style="dim", soft_wrap=True)
+    table.add_column(style="dim")
     table.add_column()
     span = document["span"]
     chain, ids = document["chain"], document["trade_ids"]

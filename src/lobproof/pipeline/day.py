@@ -141,9 +141,10 @@ class DayTask:
             )
 
     def _is_end(self, row: Int64) -> bool:
-        return QUALITY_SEVERITY[Finding(int(row[E_CODE]))] == Severity.DOUBT and int(
-            row[2]
-        ) == self._rows - 1
+        return (
+            QUALITY_SEVERITY[Finding(int(row[E_CODE]))] == Severity.DOUBT
+            and int(row[2]) == self._rows - 1
+        )
 
     def _keyframe(self, ts: int) -> None:
         event_id = self._rows - 1

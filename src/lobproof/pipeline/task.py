@@ -101,7 +101,8 @@ def reconstruct(
     strict
         Raise instead of flagging the first gap or doubt.
     overwrite
-        Replace days that were sealed from other inputs or options.
+        Write every day anew, also days that were sealed from other inputs or options: repairs a
+        store whose files are damaged.
     batch_rows
         Rows decoded at a time; no effect on the result.
     progress, waiting
@@ -123,7 +124,7 @@ def reconstruct(
     with symbol_lock(out, instrument.exchange, instrument.symbol, waiting=waiting):
         seals = sealed(out, instrument.exchange, instrument.symbol)
         ours = seals.filter(pl.col("task_id") == task_id).sort("task_part")
-        if ours["task_last"].any():
+        if ours["task_last"].any() and not overwrite:
             return ReconstructResult(
                 instrument.exchange,
                 instrument.symbol,
@@ -169,9 +170,7 @@ class _Run:
         self._seals = seals
         self._strict = strict
         self._overwrite = overwrite
-        self._replayer = Replayer(
-            golden.instrument, state_every=STATE_SPACING[options.states]
-        )
+        self._replayer = Replayer(golden.instrument, state_every=STATE_SPACING[options.states])
         self._done: list[DayResult] = []
         self._carried_from = ""
 
@@ -209,7 +208,8 @@ class _Run:
     def _open(self, dt: str) -> DayTask:
         before = self._seals.filter(pl.col("dt") == dt)
         writer: DayWriter | None = None
-        if before.is_empty() or before["task_id"][0] != self._task_id:
+        ours = not before.is_empty() and before["task_id"][0] == self._task_id
+        if self._overwrite or not ours:
             if not before.is_empty() and not self._overwrite:
                 raise UsageError(
                     f"{dt} of {self._golden.instrument.symbol} is sealed in {self._out} already, "
@@ -279,8 +279,11 @@ def _task_id(golden: GoldenSource, options: ReconstructOptions) -> str:
 
 def _sealed_day(row: dict[str, object]) -> DayResult:
     counts = DayCounts(
-        *(int(str(row[name])) for name in ("events", "trades", "book_messages", "gaps")),
-        int(str(row["doubtful_ns"])),
-        dict(json.loads(str(row["verdicts"]))["findings"]),
+        events=int(str(row["events"])),
+        trades=int(str(row["trades"])),
+        book_messages=int(str(row["book_messages"])),
+        gaps=int(str(row["gaps"])),
+        doubtful_ns=int(str(row["doubtful_ns"])),
+        findings=dict(json.loads(str(row["verdicts"]))["findings"]),
     )
     return DayResult(str(row["dt"]), counts, str(row["content_hash"]), committed=False)

@@ -49,7 +49,6 @@ class StreamClock:
         )
         return batch
 
-    @property
     def started(self) -> bool:
         """Whether a row with a time has been seen."""
         return bool(self._state[CLOCK] > 0)
@@ -69,13 +68,13 @@ def stamped(batches: Iterator[EventBatch], clock: StreamClock) -> Iterator[Event
     for batch in batches:
         if len(batch) == 0:
             continue
-        if clock.started:
+        if clock.started():
             yield clock.stamp(batch)
             continue
         waiting.append(batch)
         joined = EventBatch.concat(waiting).copy()
         probe = clock.stamp(joined)
-        if clock.started:
+        if clock.started():
             waiting = []
             yield probe
     if waiting:

@@ -56,7 +56,7 @@ def find(pending: Int64, side: int, price: int) -> int:
         pending[slot, P_PRICE] == price and pending[slot, P_SIDE] == side
     ):
         slot = (slot + 1) & mask
-    return slot
+    return int(slot)
 
 
 @kernel
@@ -89,7 +89,7 @@ def take_named(pending: Int64, side: int, price: int) -> int:
     pending[slot, P_AGED] = 0
     pending[slot, P_FRESH_TRADES] = 0
     pending[slot, P_AGED_TRADES] = 0
-    return volume
+    return int(volume)
 
 
 @kernel

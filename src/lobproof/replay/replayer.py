@@ -246,7 +246,10 @@ class Replayer:
         rows = out.states[:states]
         return Step(
             StateBatch(
-                *(rows[:, column].copy() for column in (S_ID, S_TS, S_TS_EVENT, S_SEQUENCE)),
+                rows[:, S_ID].copy(),
+                rows[:, S_TS].copy(),
+                rows[:, S_TS_EVENT].copy(),
+                rows[:, S_SEQUENCE].copy(),
                 rows[:, S_LEVELS:],
                 rows[:, S_BID_TRUSTED].astype(np.int8),
                 rows[:, S_ASK_TRUSTED].astype(np.int8),

@@ -6,14 +6,10 @@ import numpy as np
 
 from lobproof.book.kernels import (
     Book,
-    best_price,
     crossed,
-    level_size,
-    set_trust,
+    grow_range,
     top,
-    trust,
     trusted_slots,
-    trusted_to,
 )
 from lobproof.jit import kernel
 from lobproof.replay.ledger_kernels import (
@@ -37,7 +33,6 @@ from lobproof.replay.ledger_kernels import (
 from lobproof.replay.snapshot_kernels import lose_trust
 from lobproof.schema import (
     LEVELS,
-    RANGE,
     Finding,
     Flag,
     Int64,
@@ -58,26 +53,6 @@ S_ID, S_TS, S_TS_EVENT, S_SEQUENCE, S_BID_TRUSTED, S_ASK_TRUSTED, S_FLAGS, S_LEV
 STATE_COLUMNS = S_LEVELS + 4 * LEVELS
 FINDINGS_A_MESSAGE = 24
 """More findings than one message can give: each code closed once, each tally once, and its own."""
-
-
-@kernel
-def grow_range(book: Book, side: int, tick: int) -> None:
-    """Extend a trusted range as far as the book itself proves.
-
-    No order rests at or through the opposite side's best price, so once that price lies beyond
-    the range, the side is known (and empty) down to there; from then on its deltas tell. And a
-    level that the book holds right behind the range is exact: nothing lies between.
-    """
-    if trust(book, side) != RANGE:
-        return
-    sign = 2 * side - 3
-    to = trusted_to(book, side)
-    opposite = best_price(book, BID + ASK - side)
-    if opposite != 0 and sign * opposite > sign * to:
-        to = opposite
-    while level_size(book, side, to + sign * tick) > 0:
-        to += sign * tick
-    set_trust(book, side, RANGE, to)
 
 
 @kernel

@@ -1,1 +1,116 @@
-def write_report(): ...
+"""``write_report``: the page as one file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from lobproof import __version__
+from lobproof.errors import UsageError
+from lobproof.fidelity.exact.report import VerifyReport
+from lobproof.report.figures.style import COLOURS
+from lobproof.report.survey import sections, survey
+from lobproof.report.sweep import Progress
+from lobproof.report.words import Section, Verification, section
+from lobproof.store import Store
+from lobproof.store.timespan import Time, show_ns, to_ns
+
+
+def write_report(
+    store: Store,
+    out: Path,
+    *,
+    symbol: str | None = None,
+    exchange: str | None = None,
+    verification: VerifyReport | Verification | None = None,
+    start: Time | None = None,
+    end: Time | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the report page of a store: a self-contained HTML file for offline reading.
+
+    The same store, arguments and version give the same bytes. Events are replayed once, a batch
+    at a time, whatever the length of the days.
+
+    Parameters
+    ----------
+    store
+        From ``lobproof.open``.
+    out
+        The file to write; its folder is made if missing, an older file replaced in one step.
+    symbol, exchange
+        What to show; by default every symbol of the store, one section each.
+    verification
+        The report of ``verify`` (or its ``to_dict()``) of one of the symbols shown.
+    start, end
+        Part of the time to show, by ``ts_order``; ``end`` is exclusive.
+    progress
+        Called with the events replayed so far and the events in all, per symbol.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such symbol, no sealed day in that time, or the verification is of a symbol
+        that is not shown.
+    """
+    shown = sections(store, symbol, exchange)
+    proof = verification.to_dict() if isinstance(verification, VerifyReport) else verification
+    if proof is not None and (proof["exchange"], proof["symbol"]) not in shown:
+        raise UsageError(
+            f"The verification is of {proof['exchange']} {proof['symbol']}, which is not shown.",
+            hint=f"This page shows {', '.join(' '.join(names) for names in shown)}.",
+        )
+    parts: list[Section] = []
+    empty: list[str] = []
+    for number, names in enumerate(shown):
+        found = survey(store, *names, start=start, end=end, progress=progress)
+        if found is None:
+            empty.append(" ".join(reversed(names)))
+            continue
+        ours = proof if proof and (proof["exchange"], proof["symbol"]) == names else None
+        parts.append(section(found, ours, number))
+    page = _render(parts, empty, _limits(start, end))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    partial.write_text(page, encoding="utf-8", newline="\n")
+    partial.replace(out)
+    return out
+
+
+def _limits(start: Time | None, end: Time | None) -> str:
+    words = [
+        f"{name} {show_ns(to_ns(time))}"
+        for name, time in (("from", start), ("before", end))
+        if time is not None
+    ]
+    return " ".join(words)
+
+
+def _render(parts: list[Section], empty: list[str], limits: str) -> str:
+    from jinja2 import DictLoader, Environment, StrictUndefined
+
+    folder = resources.files("lobproof.report") / "templates"
+    names = ("page.html", "page.css", "section.html")
+    environment = Environment(
+        loader=DictLoader({name: (folder / name).read_text(encoding="utf-8") for name in names}),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    values: dict[str, Any] = {
+        "parts": parts,
+        "empty": empty,
+        "limits": limits,
+        "colours": COLOURS,
+        "version": __version__,
+    }
+    return environment.get_template("page.html").render(values)

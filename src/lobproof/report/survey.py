@@ -123,13 +123,31 @@ def survey(
     traded = _traded(store, exchange, symbol, (first, last))
     prices = _window(store, exchange, symbol, (first, last), instrument, traded)
     sums = sweep(
-        store, exchange, symbol, days, (first, last), quality.doubts, time, prices,
-        instrument.tick, progress,
+        store,
+        exchange,
+        symbol,
+        days,
+        (first, last),
+        quality.doubts,
+        time,
+        prices,
+        instrument.tick,
+        progress,
     )
     extremes = None if traded is None else (traded[0], traded[3])
     return Survey(
-        exchange, symbol, days, instrument, (first, last), (first, last) == edges, time, prices,
-        sums, quality, minutes, extremes,
+        exchange,
+        symbol,
+        days,
+        instrument,
+        (first, last),
+        (first, last) == edges,
+        time,
+        prices,
+        sums,
+        quality,
+        minutes,
+        extremes,
     )
 
 
@@ -158,9 +176,7 @@ def _quality(
         rows.select(
             "code",
             *(
-                ((pl.col(name) - time.origin) // time.width)
-                .clip(0, time.columns - 1)
-                .alias(name)
+                ((pl.col(name) - time.origin) // time.width).clip(0, time.columns - 1).alias(name)
                 for name in ("first_ts", "last_ts")
             ),
         )
@@ -248,7 +264,9 @@ def _window(
     reach = 0.0
     if len(frames):
         best, far = frames["best"].to_numpy(), frames["far"].to_numpy()
-        known += [float(np.quantile(best, q)) for q in ((0.0, 1.0) if traded is None else (0.02, 0.98))]
+        known += [
+            float(np.quantile(best, q)) for q in ((0.0, 1.0) if traded is None else (0.02, 0.98))
+        ]
         reach = float(np.median(np.abs(far - best)))
     if not known:
         return PriceGrid(0, instrument.tick, 1)
@@ -269,7 +287,11 @@ def sections(store: Store, symbol: str | None, exchange: str | None) -> list[tup
         there = ", ".join(f"{row[0]} {row[1]}" for row in store.symbols().iter_rows())
         raise UsageError(
             f"The store {store.path} has no sealed day"
-            + (f" of {' '.join(n for n in (exchange, symbol) if n)}." if symbol or exchange else "."),
+            + (
+                f" of {' '.join(n for n in (exchange, symbol) if n)}."
+                if symbol or exchange
+                else "."
+            ),
             hint=f"It holds {there}." if there else "Run `lobproof reconstruct` first.",
         )
     return found

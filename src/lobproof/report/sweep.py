@@ -79,8 +79,11 @@ def sweep(
     canvas = _canvas(time, prices, tick, doubts)
     rows = _rows_by_day(store, exchange, symbol, days, span)
     book, covered = new_book(_WINDOW_TICKS, tick), np.zeros(4, np.int64)
-    feed = _Feed(store.replay(symbol, exchange=exchange, start=span[0], end=span[1] + 1,
-                              batch_rows=_BATCH_ROWS))
+    feed = _Feed(
+        store.replay(
+            symbol, exchange=exchange, start=span[0], end=span[1] + 1, batch_rows=_BATCH_ROWS
+        )
+    )
     before: dict[str, Any] | None = None
     total = sum(rows)
     for day, count in zip(days, rows, strict=True):
@@ -94,8 +97,17 @@ def sweep(
             look(canvas, book, False)
         for batch in feed.take(count):
             book = ensure_far_capacity(book, len(batch))
-            sweep_rows(canvas, book, covered, batch.ts_order, batch.kind, batch.side,
-                       batch.price, batch.size, batch.flags)
+            sweep_rows(
+                canvas,
+                book,
+                covered,
+                batch.ts_order,
+                batch.kind,
+                batch.side,
+                batch.price,
+                batch.size,
+                batch.flags,
+            )
             if progress is not None:
                 progress(int(canvas.hold[EVENTS]), total)
         before = day

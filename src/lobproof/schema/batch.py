@@ -66,14 +66,17 @@ class EventBatch(_Columns):
     @classmethod
     def empty(cls, rows: int = 0) -> EventBatch:
         """A batch of ``rows`` zeroed rows."""
-        wide = [np.zeros(rows, np.int64) for _ in range(5)]
         return cls(
-            *wide,
-            np.zeros(rows, np.int8),
-            np.zeros(rows, np.int8),
-            np.zeros(rows, np.int64),
-            np.zeros(rows, np.int64),
-            np.zeros(rows, np.int32),
+            ts_order=np.zeros(rows, np.int64),
+            ts_event=np.zeros(rows, np.int64),
+            ts_recv=np.zeros(rows, np.int64),
+            sequence=np.zeros(rows, np.int64),
+            prev_sequence=np.zeros(rows, np.int64),
+            kind=np.zeros(rows, np.int8),
+            side=np.zeros(rows, np.int8),
+            price=np.zeros(rows, np.int64),
+            size=np.zeros(rows, np.int64),
+            flags=np.zeros(rows, np.int32),
         )
 
 
@@ -99,9 +102,12 @@ class StateBatch(_Columns):
     def empty(cls, rows: int = 0) -> StateBatch:
         """A batch of ``rows`` zeroed rows."""
         return cls(
-            *(np.zeros(rows, np.int64) for _ in range(4)),
-            np.zeros((rows, 4 * LEVELS), np.int64),
-            np.zeros(rows, np.int8),
-            np.zeros(rows, np.int8),
-            np.zeros(rows, np.int32),
+            event_id=np.zeros(rows, np.int64),
+            ts_order=np.zeros(rows, np.int64),
+            ts_event=np.zeros(rows, np.int64),
+            sequence=np.zeros(rows, np.int64),
+            levels=np.zeros((rows, 4 * LEVELS), np.int64),
+            bid_trusted=np.zeros(rows, np.int8),
+            ask_trusted=np.zeros(rows, np.int8),
+            flags=np.zeros(rows, np.int32),
         )

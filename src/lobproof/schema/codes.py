@@ -1,4 +1,4 @@
-"""Codes of the stored tables: kinds, sides, flags, findings. The only place where they are named."""
+"""Codes of the stored tables: kinds, sides, flags, findings."""
 
 from __future__ import annotations
 

@@ -179,7 +179,10 @@ DAYS = Table(
         ("files", pa.string()),  # JSON: table -> [[path, rows, bytes, hash]]
         ("inputs", pa.string()),  # JSON: name, bytes, sha256 of each input
         ("config", pa.string()),  # JSON: what shapes the content
-        ("carried_from", pa.string()),  # keyframes hash of the day whose closing book opens this one
+        (
+            "carried_from",
+            pa.string(),
+        ),  # keyframes hash of the day before, where it goes on
         ("task_id", pa.string()),  # hash of inputs, configuration and format version
         ("task_part", pa.int32()),  # 0, 1, … in the order of the days of one task
         ("task_last", pa.bool_()),

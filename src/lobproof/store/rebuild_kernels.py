@@ -10,15 +10,12 @@ from lobproof.book.kernels import (
     MAX_PRICE,
     Book,
     apply_level,
-    best_price,
     clear_book,
     clear_side_range,
     crossed,
     extend_trust,
-    level_size,
+    grow_range,
     set_trust,
-    trust,
-    trusted_to,
 )
 from lobproof.jit import kernel
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Int8, Int32, Int64, Kind, Side
@@ -79,26 +76,6 @@ def replace_side(
         covered[2 * half - 1] = worst
         clear_side_range(book, half, sign * MAX_PRICE if complete else worst)
         extend_trust(book, half, worst, complete)
-
-
-@kernel
-def grow_range(book: Book, half: int, tick: int) -> None:
-    """Extend a trusted range as far as the book itself proves.
-
-    No order rests at or through the opposite side's best price, so once that price lies beyond
-    the range, the side is known (and empty) down to there; from then on its deltas tell. And a
-    level that the book holds right behind the range is exact: nothing lies between.
-    """
-    if trust(book, half) != RANGE:
-        return
-    sign = 2 * half - 3
-    end = trusted_to(book, half)
-    opposite = best_price(book, BID + ASK - half)
-    if opposite != 0 and sign * opposite > sign * end:
-        end = opposite
-    while level_size(book, half, end + sign * tick) > 0:
-        end += sign * tick
-    set_trust(book, half, RANGE, end)
 
 
 @kernel

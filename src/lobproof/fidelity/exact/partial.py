@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from lobproof.fidelity.exact.bounds import time_rate
@@ -56,11 +55,15 @@ class PartialCheck:
             theirs = lists.filter(pl.col("side") == int(code)).rename({"u": "sequence"})
             self._slots.append(theirs.join(slots, on=["sequence", "slot"], how="inner"))
 
-    def result(self) -> Check:
-        """The check."""
+    def result(self, depth: pl.DataFrame) -> Check:
+        """The check; ``depth`` are the last rows of the store's depth messages."""
         if not self._seen:
             return not_applicable(NAME, "the golden sample has no partial depth stream")
-        slots = pl.concat(self._slots).sort("dt", "event_id", "side", "slot")
+        slots = (
+            pl.concat(self._slots)
+            .join(depth, on=["dt", "event_id"], how="semi")
+            .sort("dt", "event_id", "side", "slot")
+        )
         if not slots.height:
             return not_applicable(
                 NAME, "no partial book has the update id of a trusted state", books=self._seen
@@ -82,7 +85,7 @@ class PartialCheck:
             details={
                 "books": self._seen,
                 "books_compared": books,
-                "books_equal": books - int(np.int64(bad["sequence"].n_unique())),
+                "books_equal": books - bad["sequence"].n_unique(),
             },
             first=first,
         )

@@ -242,8 +242,7 @@ class SnapshotCheck:
         verdict = rate.verdict(LIMIT)
         if price_rmse > RMSE_TICKS:
             verdict = Verdict.FAIL
-        worst = next((c for c in found if c.first), None)
-        first = _contradicted(worst) if worst else None
+        first = next((_contradicted(c, *c.first) for c in found if c.first), None)
         return Check(
             NAME,
             verdict,
@@ -295,9 +294,7 @@ def _not_as_listed(rows: pl.DataFrame, lists: pl.DataFrame) -> Divergence:
     )
 
 
-def _contradicted(worst: _Comparison) -> Divergence:
-    assert worst.first is not None
-    kind, row = worst.first
+def _contradicted(worst: _Comparison, kind: Class, row: dict[str, Any]) -> Divergence:
     return Divergence(
         NAME,
         kind,

@@ -49,6 +49,7 @@ class TickerTape:
         self.tickers = 0
         self.out_of_order = 0
         self.superseded = 0  # tickers that another one of the same id follows
+        self.high = -1
 
     def add(self, tickers: pl.DataFrame) -> None:
         """The next tickers in their order. One below an id that has passed is left out, counted."""
@@ -60,11 +61,18 @@ class TickerTape:
         self.out_of_order += joined.height - kept.height
         latest = kept.unique("u", keep="last", maintain_order=True)
         self.superseded += kept.height - latest.height
-        self._match(latest, int(latest["u"][-1]))
+        self.high = int(latest["u"][-1])
+        self._match(latest, self.high)
         self._recent = latest.tail(1)
 
-    def finish(self) -> pl.DataFrame:
-        """All states that have a ticker at or below their id, with its columns."""
+    def finish(self, recorded_to: int) -> pl.DataFrame:
+        """All states that have a ticker at or below their id, with its columns.
+
+        ``recorded_to`` is the last update id that the recording reaches: what came later may have
+        changed the touch unseen.
+        """
+        last = max(recorded_to, self.high)
+        self._waiting = self._waiting.filter(pl.col("sequence") <= last)
         self._match(self._recent, None)
         return pl.concat(self._done) if self._done else pl.DataFrame()
 
@@ -78,12 +86,17 @@ class TickerTape:
         self._done.append(matched.filter(pl.col("u").is_not_null()))
 
 
-def judge_touch(window: Window, tape: TickerTape, depth: pl.DataFrame) -> list[Check]:
-    """Both checks. ``depth`` are the last rows of the store's depth messages."""
+def judge_touch(
+    window: Window, tape: TickerTape, depth: pl.DataFrame, recorded_to: int
+) -> list[Check]:
+    """Both checks. ``depth`` are the last rows of the store's depth messages.
+
+    ``recorded_to`` is the last update id of the golden sample's depth messages.
+    """
     if not tape.tickers:
         why = "the golden sample has no bookTicker stream"
         return [not_applicable(SAME, why), not_applicable(LAST, why)]
-    matched = tape.finish()
+    matched = tape.finish(recorded_to)
     if not matched.height:
         why = "no state with a trusted touch has a ticker at or below its update id"
         return [not_applicable(SAME, why), not_applicable(LAST, why)]

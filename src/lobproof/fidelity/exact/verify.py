@@ -155,9 +155,9 @@ def _run(
         trades.outcome.check(
             "the golden sample has no trades of these days", repeated=tally.repeated_trades
         ),
-        *judge_touch(window, tape, depth),
+        *judge_touch(window, tape, depth, levels.recorded.high),
         snapshots.result(depth),
-        partial.result(),
+        partial.result(depth),
         not_applicable(
             "vendor_book", "neither side holds `book` rows of Crypto Lake to compare with"
         ),

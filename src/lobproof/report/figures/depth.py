@@ -50,7 +50,10 @@ def heatmap(survey: Survey) -> Figure:
     filled = sizes > 0
     if not filled.any() and not sums.trades.any():
         return Figure(
-            "depth", title, "", missing="No picture: the events of this span hold neither a level "
+            "depth",
+            title,
+            "",
+            missing="No picture: the events of this span hold neither a level "
             "of the book nor a trade near which one could be shown.",
         )
     canvas = drawing(_HEIGHT)
@@ -63,7 +66,10 @@ def heatmap(survey: Survey) -> Figure:
     limits = _limits(sizes[filled])
     if limits:
         axes.imshow(
-            _coloured(sizes, limits), extent=(0, right, low, high), origin="lower", aspect="auto",
+            _coloured(sizes, limits),
+            extent=(0, right, low, high),
+            origin="lower",
+            aspect="auto",
             interpolation="none",
         )
     trusted = _touch(axes, survey)
@@ -107,7 +113,9 @@ def heatmap(survey: Survey) -> Figure:
     elif hatched:
         caption += "Hatched: the touch was in doubt, whatever the colours show."
     alt = f"Heatmap of resting size by time and price for {survey.symbol}"
-    return Figure("depth", title, caption, alt, finished(canvas, "depth"), height=_HEIGHT, keys=keys)
+    return Figure(
+        "depth", title, caption, alt, finished(canvas, "depth"), height=_HEIGHT, keys=keys
+    )
 
 
 def _limits(sizes: Any) -> tuple[float, float] | None:
@@ -177,12 +185,19 @@ def _mark_times(axes: Any, survey: Survey, low: float, high: float) -> bool:
     """Hatch times of doubt, blank those without data; whether there is doubt."""
     grid, covered = survey.time, survey.sums.columns[COVERED] > 0
     for start, stop in runs(~covered):
-        if stop - start > 1 and 0 < start and stop < grid.columns:
+        if stop - start > 1 and start > 0 and stop < grid.columns:
             left, right = start * grid.seconds, stop * grid.seconds
             axes.axvspan(left, right, color=colour("void"), linewidth=0)
             if stop - start > grid.columns / 12:
-                axes.text((left + right) / 2, (low + high) / 2, "no sealed data", ha="center",
-                          va="center", fontsize=12, color=colour("muted"))
+                axes.text(
+                    (left + right) / 2,
+                    (low + high) / 2,
+                    "no sealed data",
+                    ha="center",
+                    va="center",
+                    fontsize=12,
+                    color=colour("muted"),
+                )
     doubtful = np.zeros(grid.columns, np.bool_)
     for first, last in survey.quality.doubts:
         a, b = grid.column(np.array([first, last - 1]))
@@ -190,8 +205,15 @@ def _mark_times(axes: Any, survey: Survey, low: float, high: float) -> bool:
     least = grid.columns * grid.seconds / 500
     for start, stop in runs(doubtful):
         left = start * grid.seconds
-        axes.axvspan(left, max(stop * grid.seconds, left + least), facecolor="none",
-                     edgecolor="#ff6b6b", hatch="////", linewidth=0, alpha=0.75)
+        axes.axvspan(
+            left,
+            max(stop * grid.seconds, left + least),
+            facecolor="none",
+            edgecolor="#ff6b6b",
+            hatch="////",
+            linewidth=0,
+            alpha=0.75,
+        )
     return bool(doubtful.any())
 
 
@@ -212,8 +234,13 @@ def _ramp(canvas: Any, limits: tuple[float, float], base: str) -> None:
     axes = plot(canvas, _TOP, _PLOT, left=1120 - 56, right=46)
     low, high = np.log10(limits)
     floor = low - 0.15 * (high - low)
-    axes.imshow(_colours(_STEPS)[:, None, :], extent=(0, 1, floor, high), origin="lower",
-                aspect="auto", interpolation="none")
+    axes.imshow(
+        _colours(_STEPS)[:, None, :],
+        extent=(0, 1, floor, high),
+        origin="lower",
+        aspect="auto",
+        interpolation="none",
+    )
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
@@ -224,6 +251,15 @@ def _ramp(canvas: Any, limits: tuple[float, float], base: str) -> None:
         ticks = [n * 10.0**p for n, p in candidates if n == 1 and floor <= p <= high]
     axes.set_yticks([float(np.log10(tick)) for tick in ticks])
     axes.set_yticklabels([plain(tick) for tick in ticks], fontsize=11)
-    axes.annotate(base, (0, 1), (0, 9), xycoords="axes fraction", textcoords="offset points",
-                  fontsize=12, color=colour("muted"), ha="left", va="bottom",
-                  annotation_clip=False)
+    axes.annotate(
+        base,
+        (0, 1),
+        (0, 9),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=12,
+        color=colour("muted"),
+        ha="left",
+        va="bottom",
+        annotation_clip=False,
+    )

@@ -12,6 +12,7 @@ from lobproof.report.figures.style import (
     drawing,
     finished,
     number_axis,
+    plain,
     plot,
     time_axis,
     unit,
@@ -44,16 +45,20 @@ def reconciliation(survey: Survey) -> Figure:
     """Traded volume by what the book did about it."""
     title = "Do trades and book agree?"
     base, _ = currencies(survey.symbol)
-    totals = {
-        name: float(survey.minutes[f"{name}_volume"].sum()) for name, _, _ in RESIDUALS
-    }
+    totals = {name: float(survey.minutes[f"{name}_volume"].sum()) for name, _, _ in RESIDUALS}
     judged = sum(totals.values())
     if not survey.sums.trade_count:
         return Figure("trades", title, "", missing=_NO_TRADES)
     if judged <= 0:
-        return Figure("trades", title, "", missing=(
-            "No picture: no traded volume could be held against the book, because the book was "
-            "nowhere trusted when trades took place."))
+        return Figure(
+            "trades",
+            title,
+            "",
+            missing=(
+                "No picture: no traded volume could be held against the book, because the book was "
+                "nowhere trusted when trades took place."
+            ),
+        )
     height = 268
     canvas = drawing(height)
     axes = plot(canvas, 40, 172)
@@ -65,8 +70,15 @@ def reconciliation(survey: Survey) -> Figure:
         edges = grid.edges + (grid.origin - survey.time.origin) / 10**9
         width = np.diff(edges)
         gap = 0.12 if len(values) < 120 else 0.0
-        axes.bar(edges[:-1] + width * gap / 2, values, width * (1 - gap), bottom=low, align="edge",
-                 color=colour(shade), linewidth=0)
+        axes.bar(
+            edges[:-1] + width * gap / 2,
+            values,
+            width * (1 - gap),
+            bottom=low,
+            align="edge",
+            color=colour(shade),
+            linewidth=0,
+        )
         base_line = low + values
     axes.set_ylim(0, float(base_line.max()) * 1.08)
     number_axis(axes.yaxis)
@@ -82,8 +94,12 @@ def reconciliation(survey: Survey) -> Figure:
         "wrong clock, a lost message)."
     )
     return Figure(
-        "trades", title, caption, f"Reconciliation of trades and book of {survey.symbol}",
-        finished(canvas, "trades"), height=height,
+        "trades",
+        title,
+        caption,
+        f"Reconciliation of trades and book of {survey.symbol}",
+        finished(canvas, "trades"),
+        height=height,
         keys=[Key("box", shade, words) for _, shade, words in RESIDUALS],
     )
 
@@ -123,7 +139,7 @@ def rates(survey: Survey) -> Figure:
     axes.set_ylim(-reach, reach)
     axes.axhline(0, color=colour("frame"), linewidth=1)
     number_axis(axes.yaxis, 4)
-    axes.yaxis.set_major_formatter(_unsigned())
+    axes.yaxis.set_major_formatter(lambda value, _: plain(abs(value)))
     time_axis(axes, grid)
     unit(axes, f"volume per {duration(wide.width)}, {base}: buyers up, sellers down")
     length = max((survey.span[1] - survey.span[0]) / 10**9, 1e-9)
@@ -141,13 +157,11 @@ def rates(survey: Survey) -> Figure:
             "recorded, so the two lower plots are empty."
         )
     return Figure(
-        "rates", "Messages and trades", caption, f"Rates of messages and trades of {survey.symbol}",
-        finished(canvas, "rates"), height=height,
+        "rates",
+        "Messages and trades",
+        caption,
+        f"Rates of messages and trades of {survey.symbol}",
+        finished(canvas, "rates"),
+        height=height,
         keys=[Key("box", "bid", "buyers took"), Key("box", "ask", "sellers took")],
     )
-
-
-def _unsigned() -> object:
-    from lobproof.report.figures.style import plain
-
-    return lambda value, _: plain(abs(value))

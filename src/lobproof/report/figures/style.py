@@ -109,8 +109,16 @@ def plot(
 def unit(axes: Axes, text: str) -> None:
     """Say above the axes what the vertical one counts."""
     axes.annotate(
-        text, (0, 1), (-6, 9), xycoords="axes fraction", textcoords="offset points",
-        fontsize=12, color=colour("muted"), ha="left", va="bottom", annotation_clip=False,
+        text,
+        (0, 1),
+        (-6, 9),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=12,
+        color=colour("muted"),
+        ha="left",
+        va="bottom",
+        annotation_clip=False,
     )
 
 
@@ -151,19 +159,28 @@ def finished(drawing: Drawing, name: str) -> str:
     """The drawing as a data URI of an SVG image."""
     import matplotlib
 
-    settings = {"svg.fonttype": "none", "svg.hashsalt": f"lobproof-{name}", "font.family": _FONT,
-                "hatch.linewidth": 1.0}
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": f"lobproof-{name}",
+        "font.family": _FONT,
+        "hatch.linewidth": 1.0,
+    }
     buffer = io.StringIO()
     with matplotlib.rc_context(settings):
         drawing.savefig(
-            buffer, format="svg", transparent=True,
+            buffer,
+            format="svg",
+            transparent=True,
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<svg [^>]*?width=")([\d.]+)pt(" height=")([\d.]+)pt"', r'\1\2\3\4"', text) \
-        if 'pt"' in text else text
+    text = (
+        re.sub(r'(<svg [^>]*?width=")([\d.]+)pt(" height=")([\d.]+)pt"', r'\1\2\3\4"', text)
+        if 'pt"' in text
+        else text
+    )
     text = text.replace(f"'{_FONT}'", _FAMILY).replace("\n", " ")
     for key, (light, _) in COLOURS.items():
         text = text.replace(light, f"var(--{key})")

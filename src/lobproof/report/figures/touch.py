@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from lobproof.report.axes import TimeGrid
 from lobproof.report.figures.style import (
     LEFT,
     RIGHT,
@@ -65,7 +64,10 @@ def spread(survey: Survey) -> Figure:
     beside = plot(canvas, 40, 172, left=WIDTH - RIGHT - split + 46)
     ticks, weights = _distribution(survey.sums.spreads, log)
     beside.barh(
-        ticks[:-1], weights, height=np.diff(ticks) * (0.86 if not log else 0.9), align="edge",
+        ticks[:-1],
+        weights,
+        height=np.diff(ticks) * (0.86 if not log else 0.9),
+        align="edge",
         color=colour("blue"),
     )
     for part in (axes, beside):
@@ -98,8 +100,12 @@ def spread(survey: Survey) -> Figure:
         f"average, {short(top, 6)} at most. A liquid market sits at one tick, with short spikes."
     )
     return Figure(
-        "spread", title, caption, f"Spread of {survey.symbol} over time and its distribution",
-        finished(canvas, "spread"), height=height,
+        "spread",
+        title,
+        caption,
+        f"Spread of {survey.symbol} over time and its distribution",
+        finished(canvas, "spread"),
+        height=height,
         keys=[Key("line", "blue", "mean"), Key("box", "sky", "narrowest to widest")],
     )
 
@@ -109,8 +115,9 @@ def profile(survey: Survey) -> Figure:
     title = "Depth by level"
     levels, scale = survey.sums.levels, survey.size_unit
     if not levels[:, LEVEL_TIME].any():
-        return Figure("profile", title, "", missing=_NO_TOUCH.replace(
-            "a touch of both sides", "any level"))
+        return Figure(
+            "profile", title, "", missing=_NO_TOUCH.replace("a touch of both sides", "any level")
+        )
     base, _ = currencies(survey.symbol)
     height = 268
     canvas = drawing(height)
@@ -130,8 +137,9 @@ def profile(survey: Survey) -> Figure:
         distance = levels[s, LEVEL_DISTANCE][filled] / levels[s, LEVEL_FILLED][filled] * 10**4
         if filled.any():
             total = np.cumsum(mean)[: int(filled.sum())]
-            beside.plot(distance, total, color=colour(side), linewidth=1.6, marker="o",
-                        markersize=3.5)
+            beside.plot(
+                distance, total, color=colour(side), linewidth=1.6, marker="o", markersize=3.5
+            )
     axes.set_xlim(-LEVELS - 1, LEVELS + 1)
     axes.set_xticks([-20, -15, -10, -5, -1, 1, 5, 10, 15, 20])
     axes.set_xticklabels(["20", "15", "10", "5", "1", "1", "5", "10", "15", "20"])
@@ -152,8 +160,12 @@ def profile(survey: Survey) -> Figure:
     if lacking:
         caption += f" Of the {' and the '.join(lacking)} side no level was ever trusted."
     return Figure(
-        "profile", title, caption, f"Mean depth by level of {survey.symbol}",
-        finished(canvas, "profile"), height=height,
+        "profile",
+        title,
+        caption,
+        f"Mean depth by level of {survey.symbol}",
+        finished(canvas, "profile"),
+        height=height,
         keys=[Key("box", "bid", "bids"), Key("box", "ask", "asks")],
     )
 
@@ -178,5 +190,3 @@ def _distribution(spreads: Float64, log: bool) -> tuple[Float64, Float64]:
 def _round_numbers() -> list[int]:
     return [n * 10**p for p in range(9) for n in (1, 3)]
 
-
-__all__ = ["TimeGrid", "profile", "spread"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import polars as pl
 
@@ -13,7 +15,6 @@ from lobproof.report.figures.style import (
     drawing,
     finished,
     number_axis,
-    plain,
     plot,
     time_axis,
     unit,
@@ -22,6 +23,9 @@ from lobproof.report.survey import Survey
 from lobproof.report.sweep_kernels import Float64
 from lobproof.report.text import count, duration
 from lobproof.schema import LEVELS, Finding, Severity
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 SHADES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.DOUBT: "doubt"}
 """Colour of a finding by its severity."""
@@ -54,9 +58,15 @@ def trust(survey: Survey) -> Figure:
     for lane, code in enumerate(codes):
         text = Finding(code).name.lower().replace("_", " ")
         axes.annotate(
-            f"{text}  ·  {count(survey.quality.findings(Finding(code)))}", (0, lane + 0.5), (5, 0),
-            xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=11,
-            color=colour("ink"), va="center", ha="left",
+            f"{text}  ·  {count(survey.quality.findings(Finding(code)))}",
+            (0, lane + 0.5),
+            (5, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=11,
+            color=colour("ink"),
+            va="center",
+            ha="left",
             bbox={"boxstyle": "round,pad=0.12", "fc": colour("panel"), "ec": "none", "alpha": 0.85},
         )
     time_axis(axes, survey.time)
@@ -81,9 +91,13 @@ def trust(survey: Survey) -> Figure:
         if severity in found
     ]
     return Figure(
-        "trust", "Quality and trust", caption,
+        "trust",
+        "Quality and trust",
+        caption,
         f"Trusted levels, silences and findings of {survey.symbol} over time",
-        finished(canvas, "trust"), height=height, keys=keys,
+        finished(canvas, "trust"),
+        height=height,
+        keys=keys,
     )
 
 
@@ -103,8 +117,8 @@ def by_time(survey: Survey, column: str, how: str) -> tuple[TimeGrid, Float64]:
     return grid, values
 
 
-def _levels(canvas: object, survey: Survey) -> None:
-    axes = plot(canvas, 40, 108)  # type: ignore
+def _levels(canvas: Drawing, survey: Survey) -> None:
+    axes = plot(canvas, 40, 108)
     grid, values = by_time(survey, "trusted_levels_min", "min")
     edges = _edges(grid, survey)
     axes.stairs(values, edges, baseline=0, fill=True, color=colour("bid"), alpha=0.22, linewidth=0)
@@ -115,8 +129,8 @@ def _levels(canvas: object, survey: Survey) -> None:
     unit(axes, "trusted levels, worst of each minute")
 
 
-def _silences(canvas: object, survey: Survey) -> None:
-    axes = plot(canvas, 40 + 108 + 44, 84)  # type: ignore
+def _silences(canvas: Drawing, survey: Survey) -> None:
+    axes = plot(canvas, 40 + 108 + 44, 84)
     grid, values = by_time(survey, "longest_silence", "max")
     seconds = values / 10**9
     edges = _edges(grid, survey)
@@ -149,6 +163,3 @@ def _events(survey: Survey) -> str:
     gaps = survey.quality.findings(Finding.GAP)
     crossed = int(survey.minutes["crossed_messages"].sum())
     return f"Gaps: {count(gaps)}; messages that left the book crossed: {count(crossed)}."
-
-
-__all__ = ["SHADES", "by_time", "plain", "trust"]

@@ -13,6 +13,7 @@ from secrets import token_hex
 from typing import Any
 
 from lobproof.errors import InputError, StrictError, UsageError
+from lobproof.sources.binance.message_kernels import SNAPSHOT
 from lobproof.sources.golden import (
     DOCUMENT,
     JOURNAL_FOLDER,
@@ -185,7 +186,7 @@ def _read_all(intake: Intake, probes: Sequence[Probe], progress: Progress | None
 
         intake.read(source, told)
         done += source.path.stat().st_size
-    if not any(intake.counts[kind] for kind in MARKET_KINDS):
+    if not any(intake.counts[kind] for kind in MARKET_KINDS if kind != SNAPSHOT):
         seen = ", ".join(sorted({source.symbol for source in probes if source.symbol}))
         raise InputError(
             f"no market-data line of {intake.symbol} in "

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lobproof.errors import UsageError
 from lobproof.schema import Int64
 from lobproof.sources.simulator import feed_kernels as at
 from lobproof.sources.simulator import layout_kernels as shared
@@ -37,6 +38,14 @@ class FeedConfig:
     burst_lag_ms: int = 0
     burst_lag_share: float = 0.0
     late_sample_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a lag that could outlast the next message."""
+        if not 0 <= self.burst_lag_ms <= at.LONGEST_LAG_MS:
+            raise UsageError(
+                f"a lag of {self.burst_lag_ms} ms: messages come every {at.INTERVAL_MS} ms",
+                hint=f"give 0 to {at.LONGEST_LAG_MS} ms",
+            )
 
 
 @dataclass(slots=True)
@@ -96,7 +105,7 @@ class Feed:
                 at.apply_level(m, side, price, size)
         m[at.LAST_ID] = m[at.SENT_ID] = market.update_id
         m[at.NUMBER] = 1
-        m[at.TYPICAL] = 256 * 50
+        m[at.TYPICAL] = round(256 * market.config.rate / 10)
         now_ms = market.now // 1_000_000
         m[at.PUBLISH_MS] = m[at.CUT_MS] = now_ms + 1 + below(m, at.INTERVAL_MS)
         m[at.LAG_MS] = config.burst_lag_ms

@@ -50,6 +50,9 @@ FEED_AT = HEADER_SLOTS
 INTERVAL_MS = 100
 LOOK_AHEAD = 8
 """Events behind a message that a late sample may already show."""
+LATE_MS = 5
+"""How long after publication they happen at most; the next message tells of them."""
+LONGEST_LAG_MS = INTERVAL_MS - LATE_MS
 DEPTH_LEVELS = 20
 
 MESSAGE_SLOTS = 5  # publish ms, first id, last id, previous last id, end of its depth rows
@@ -136,11 +139,12 @@ def touch(m: Int64, side: int, price: int) -> None:
 
 
 @kernel
-def dies_soon(rows: Int64, at: int, side: int, price: int) -> bool:
-    """Whether one of the next events removes that level."""
+def dies_soon(rows: Int64, at: int, until: int, side: int, price: int) -> bool:
+    """Whether one of the next events, if before ``until``, removes that level."""
     for row in range(at, min(at + LOOK_AHEAD, len(rows))):
         if (
-            rows[row, ROW_KIND] == LEVEL
+            rows[row, ROW_TS] < until
+            and rows[row, ROW_KIND] == LEVEL
             and rows[row, ROW_PRICE] == price
             and rows[row, ROW_SIDE] == side
             and rows[row, ROW_SIZE] == 0
@@ -157,11 +161,12 @@ def name_levels(m: Int64, side: int, rows: Int64, at: int, late: bool, depth: In
     """
     start = int(m[TOUCHED_AT]) + (0 if side == BID else int(m[ROOM]))
     stop = start + int(m[BIDS] if side == BID else m[ASKS])
+    until = (int(m[PUBLISH_MS]) + LATE_MS) * 1_000_000
     sort_span(m, start, stop)
     for slot in range(start, stop):
         price = int(m[slot]) if side != BID else -int(m[slot])
         size = level_size(m, side, price)
-        if late and size and dies_soon(rows, at, side, price):
+        if late and size and dies_soon(rows, at, until, side, price):
             size = 0
         row = int(m[DEPTH_ROWS])
         depth[row, 0] = side
@@ -232,7 +237,7 @@ def close(
     m[NUMBER] += 1
     m[BIDS] = 0
     m[ASKS] = 0
-    burst = 256 * named > 3 * m[TYPICAL]
+    burst = 256 * named > 2 * m[TYPICAL]
     m[TYPICAL] += (256 * named - m[TYPICAL]) // 64
     lag = 0
     if burst and m[LAG_MS] and below(m, 1_000_000) < m[LAG_SHARE]:

@@ -153,7 +153,7 @@ class LakeWriter:
             longest = uniform(ids, seed, stream + 2) * 2e9
             received = received + np.where(stall, longest, 0.0).astype(np.int64)
         received, self._last[kind] = in_order(received, self._last[kind])
-        stamps = (sent / 1e6 / 1e3 * 1e9).astype(np.int64)
+        stamps = (sent // 1_000_000 / 1e3 * 1e9).astype(np.int64)
         if config.missing_share:
             u = uniform(ids, seed, stream + 3)
             missing = np.where(u * 2 < config.missing_share, -1, 0)

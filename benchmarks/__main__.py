@@ -1,0 +1,106 @@
+"""``python -m benchmarks``: every figure of RESULTS.md in one run; ``make bench`` calls it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks import book, chain, memory, parts
+from benchmarks.data import RECORDED, SIMULATED, Sample, samples
+from benchmarks.report import Section, write
+
+from lobproof.pipeline import reconstruct
+from lobproof.sources.golden import GoldenSample
+from lobproof.sources.simulator import simulate
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+LARGE_MINUTES = 30.0
+BEGAN = perf_counter()
+
+
+def say(words: str) -> None:
+    """Tell whoever waits what comes next."""
+    print(f"{perf_counter() - BEGAN:6.0f} s  {words}", flush=True)
+
+
+def main() -> int:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--peers", type=Path, help="Python of the environment of benchmarks/peers.txt"
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file to write into")
+    parser.add_argument("--repeats", type=int, default=5, help="repetitions of the short runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="see that it works; figures mean little"
+    )
+    parser.add_argument("--memory", action="store_true", help="only the large simulated day")
+    parser.add_argument("--changes", type=float, default=memory.DAY_CHANGES, help="of that day")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="lobproof-bench-") as folder:
+        scratch = Path(folder)
+        if options.memory:
+            say(f"a simulated day of {options.changes / 1e6:g} M level changes: minutes")
+            section = memory.simulated_day(scratch, options.changes)
+        else:
+            section = _everything(options, scratch)
+    write(options.out, section)
+    say(f"wrote {options.out.name}")
+    for budget in section.budgets:
+        print("  " + "  ".join(cell.replace("**", "") for cell in budget.cells()))
+    return 0
+
+
+def _everything(options: argparse.Namespace, scratch: Path) -> Section:
+    repeats = 2 if options.quick else options.repeats
+    few = max(2, repeats - 2)
+    section = Section("main", "Kernels, decoding, the whole chain")
+    say("data")
+    found = samples(scratch)
+    section.text(f"Data: {RECORDED if found[0].real else SIMULATED}.")
+    golden = [
+        (sample, sample.import_to(_new(scratch / sample.name) / "golden")) for sample in found
+    ]
+    large = _large(scratch, 1.0 if options.quick else LARGE_MINUTES)
+    say("compiling")
+    reconstruct(golden[-1][1].path, scratch / "warm-up")
+    say("books, ours and the peers' in turns")
+    rows = 1_000_000 if options.quick else 20_000_000
+    book.measure(section, *golden[0], options.peers, scratch, rows, repeats)
+    say("decoding")
+    chain.decoding(section, golden, repeats)
+    say("the whole chain")
+    chain.end_to_end(section, [*golden, large], few)
+    say("fixed point, Parquet, simulator")
+    parts.fixed_point(section, repeats)
+    parts.parquet(section, scratch, few, 500_000 if options.quick else 4_000_000)
+    parts.simulator(section, scratch, few)
+    say("memory")
+    nexo = found[-1]
+    memory.table(
+        section,
+        f"Memory: the days of {nexo.title}, each step in a process of its own",
+        nexo.files,
+        "real" if nexo.real else "synthetic",
+        scratch,
+        f"{nexo.title} days",
+    )
+    return section
+
+
+def _large(scratch: Path, minutes: float) -> tuple[Sample, GoldenSample]:
+    made = simulate(scratch / "large", preset="perp", minutes=minutes)
+    sample = Sample("perp", made.recordings, real=False)
+    return sample, sample.import_to(_new(scratch / "perp") / "golden")
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

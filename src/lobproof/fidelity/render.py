@@ -1,0 +1,89 @@
+"""A report on one screen of a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from lobproof.fidelity.exact.report import Check, Divergence, Verdict, VerifyReport, plain
+
+_STYLES = {
+    Verdict.EXACT: "bold green",
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.NOT_APPLICABLE: "dim",
+}
+
+
+def render_report(report: VerifyReport) -> RenderableType:
+    """Verdict, the table of checks, and the first divergence where there is one."""
+    verdict = report.verdict
+    head = Text.assemble(
+        (verdict.value.upper(), f"{_STYLES[verdict]} reverse"),
+        f"  {report.exchange} {report.symbol}  {', '.join(report.coverage.get('days', []))}",
+        f"  against a {report.provenance} golden sample",
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    table.add_column("check", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("compared", justify="right", no_wrap=True)
+    table.add_column("equal", justify="right", no_wrap=True)
+    table.add_column("mismatch <", justify="right", no_wrap=True)
+    table.add_column("note", overflow="fold")
+    for check in report.checks:
+        table.add_row(*_row(check), style="dim" if check.verdict is Verdict.NOT_APPLICABLE else "")
+    parts: list[RenderableType] = [head, table]
+    if report.first_divergence:
+        parts.append(_panel(report.first_divergence))
+    return Group(*parts)
+
+
+def _row(check: Check) -> list[RenderableType]:
+    shown = check.verdict is not Verdict.NOT_APPLICABLE
+    compared = f"{check.compared:,}"
+    if check.comparable != check.compared:
+        compared += f" of {check.comparable:,}"
+    return [
+        Text(check.gate),
+        Text(check.name),
+        Text(check.verdict.value.replace("_", " "), _STYLES[check.verdict]),
+        Text(compared if shown else ""),
+        Text(f"{check.equal:,}" if shown else ""),
+        Text(f"{check.bound:.4%}" if check.bound is not None else ""),
+        Text(check.reason),
+    ]
+
+
+def _panel(first: Divergence) -> Panel:
+    shown = first.to_dict()
+    lines = [Text(first.detail)]
+    place = [f"time {shown['time']}"]
+    if first.id is not None:
+        place.insert(0, f"id {first.id}")
+    if first.event_id is not None:
+        place.append(f"event {first.event_id} of {first.dt}")
+    lines.append(Text(", ".join(place)))
+    for name in ("expected", "found"):
+        values = plain(shown[name])
+        if values:
+            text = ", ".join(f"{key} {value}" for key, value in values.items())
+            lines.append(Text(f"{name}: {text}"))
+    episode = first.episode
+    if episode:
+        size = plain(episode.largest_size_difference)
+        lines.append(
+            Text(
+                f"episode: ids {episode.first_id} to {episode.last_id}, {episode.messages} "
+                f"messages, {episode.levels} rows, largest difference in size {size}"
+            )
+        )
+    return Panel(
+        Group(*lines),
+        title=f"first divergence: {first.check}, {first.kind.value}",
+        title_align="left",
+        border_style="red",
+    )

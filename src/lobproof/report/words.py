@@ -1,0 +1,287 @@
+"""The page's words and tables for one symbol: what it is, how it fared, what was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from lobproof.report.figures import (
+    Figure,
+    heatmap,
+    profile,
+    rates,
+    reconciliation,
+    spread,
+    trust,
+)
+from lobproof.report.survey import LISTED, Survey
+from lobproof.report.text import count, duration, moment, share, short, size_of
+from lobproof.schema import Finding, Severity
+
+Verification = Mapping[str, Any]
+"""``VerifyReport.to_dict()``."""
+
+_PROVENANCE = {
+    "real": ("Recorded", "recorded from an exchange"),
+    "derived": ("DEMO · derived data", "real data converted into another source's format"),
+    "synthetic": ("DEMO · synthetic data", "simulated; no market was involved"),
+}
+_VERDICTS = {
+    "pass": ("Verified: pass", "ok"),
+    "fail": ("Verified: FAIL", "bad"),
+    "inconclusive": ("Verified: inconclusive", "unsure"),
+}
+_CHECK_WORDS = {"exact": "ok", "pass": "ok", "fail": "bad", "inconclusive": "unsure"}
+_WORST_MINUTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """All of one symbol, as the template shows it."""
+
+    anchor: str
+    symbol: str
+    exchange: str
+    about: str
+    span: str
+    badge: str
+    demo: bool
+    provenance: str
+    verdict: dict[str, Any]
+    tiles: list[dict[str, str]]
+    hero: Figure
+    figures: list[Figure]
+    codes: list[dict[str, str]]
+    findings: list[dict[str, str]]
+    findings_total: str
+    listed: int
+    days: list[dict[str, Any]]
+    drift: dict[str, Any] | None
+    states_note: str
+
+
+def section(survey: Survey, verification: Verification | None, number: int) -> Section:
+    """The section of a symbol, its pictures drawn."""
+    badge, provenance = _PROVENANCE[survey.provenance]
+    first, last = survey.span
+    return Section(
+        anchor=f"s{number}",
+        symbol=survey.symbol,
+        exchange=survey.exchange,
+        about=_about(survey),
+        span=f"{moment(first)} – {moment(last)[0 if first // _DAY != last // _DAY else 11:]} UTC",
+        badge=badge,
+        demo=survey.provenance != "real",
+        provenance=provenance,
+        verdict=_verdict(verification),
+        tiles=_tiles(survey),
+        hero=heatmap(survey),
+        figures=[trust(survey), spread(survey), profile(survey), reconciliation(survey),
+                 rates(survey)],
+        codes=_codes(survey),
+        findings=_findings(survey),
+        findings_total=count(survey.quality.total),
+        listed=LISTED,
+        days=[_day(day) for day in survey.days],
+        drift=_drift(survey),
+        states_note=_states_note(survey),
+    )
+
+
+_DAY = 86_400 * 10**9
+
+
+def _about(survey: Survey) -> str:
+    rule = survey.instrument.rule_at(survey.span[0])
+    venue = survey.instrument.venue_symbol
+    tick, lot = (
+        text.rstrip("0").rstrip(".") if "." in text else text
+        for text in (survey.instrument.price_text(rule.tick), survey.instrument.size_text(rule.lot))
+    )
+    part = "" if survey.whole else " · part of what the store holds"
+    return f"{venue} · tick {tick}, lot {lot}{part}"
+
+
+def _tiles(survey: Survey) -> list[dict[str, str]]:
+    sums, quality = survey.sums, survey.quality
+    length = survey.span[1] - survey.span[0]
+    gaps = quality.findings(Finding.GAP)
+    grave = int(
+        quality.codes.filter(pl.col("severity") >= int(Severity.WARNING))["findings"].sum()
+    )
+    doubtful = quality.doubtful
+    traded = "no trade" if survey.traded is None else (
+        f"{_price(survey, survey.traded[0])} – {_price(survey, survey.traded[1])}"
+    )
+    tiles = [
+        ("events", count(sums.events), f"over {duration(length)}", ""),
+        ("trades", count(sums.trade_count), traded, ""),
+        ("book messages", count(sums.messages), f"{len(survey.days)} "
+         f"{'day' if len(survey.days) == 1 else 'days'} in the store", ""),
+        ("gaps", count(gaps), "lost book messages" if gaps else "the chain is whole",
+         "bad" if gaps else "ok"),
+        ("touch in doubt", duration(doubtful), f"{share(doubtful, length)} of the time",
+         "ok" if not doubtful else "bad" if doubtful * 1000 > length else "unsure"),
+        ("findings", count(quality.total), f"{count(grave)} of them more than a note",
+         "unsure" if grave else "ok"),
+    ]
+    return [dict(zip(("name", "value", "note", "tone"), tile, strict=True)) for tile in tiles]
+
+
+def _price(survey: Survey, value: float) -> str:
+    text = f"{value:,.{survey.instrument.price_exponent}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text.replace(",", "\u202f")
+
+
+def _verdict(verification: Verification | None) -> dict[str, Any]:
+    if verification is None:
+        return {"word": "Not verified", "tone": "none", "checks": [], "first": None,
+                "note": "Nothing was compared with the recording that this came from."}
+    word, tone = _VERDICTS[str(verification["verdict"])]
+    checks = [_check(check) for check in verification["checks"]]
+    decided = [check for check in checks if check["tone"] != "none"]
+    good = sum(check["tone"] == "ok" for check in decided)
+    return {
+        "word": word,
+        "tone": tone,
+        "checks": checks,
+        "first": _divergence(verification.get("first_divergence")),
+        "note": f"{good} of {len(decided)} checks against the recording passed; "
+        f"{len(checks) - len(decided)} had nothing to compare.",
+    }
+
+
+def _check(check: Mapping[str, Any]) -> dict[str, str]:
+    verdict = str(check["verdict"])
+    bound, limit = check.get("bound95"), float(check.get("limit") or 0)
+    return {
+        "name": str(check["name"]).replace("_", " "),
+        "gate": str(check.get("gate", "")),
+        "comparable": count(check.get("comparable", 0)),
+        "compared": count(check["compared"]),
+        "equal": count(check["equal"]),
+        "bound": "–" if bound is None else f"{_rate(float(bound))}",
+        "limit": "none differs" if limit == 0 else _rate(limit),
+        "verdict": verdict.replace("_", " "),
+        "reason": str(check.get("reason") or ""),
+        "tone": _CHECK_WORDS.get(verdict, "none"),
+    }
+
+
+def _rate(rate: float) -> str:
+    return f"{short(100 * rate, 2)}\u202f%"
+
+
+def _divergence(first: Mapping[str, Any] | None) -> str | None:
+    if not first:
+        return None
+    where = f" at {first['time']}" if first.get("time") else ""
+    event = f", event {count(first['event_id'])} of {first['dt']}" if first.get("event_id") else ""
+    named = str(first["check"]).replace("_", " ")
+    return f"First divergence ({named}, {first['class']}){where}{event}: {first['detail']}"
+
+
+def _codes(survey: Survey) -> list[dict[str, str]]:
+    length = survey.span[1] - survey.span[0]
+    return [
+        {
+            "code": Finding(row["code"]).name,
+            "severity": Severity(row["severity"]).name.lower(),
+            "findings": count(row["findings"]),
+            "count": count(row["count"]),
+            "time": duration(max(row["time"], 0)),
+            "share": share(max(row["time"], 0), length),
+            "first": moment(row["first_ts"]),
+        }
+        for row in survey.quality.codes.iter_rows(named=True)
+    ]
+
+
+def _findings(survey: Survey) -> list[dict[str, str]]:
+    return [
+        {
+            "code": Finding(row["code"]).name,
+            "severity": Severity(row["severity"]).name.lower(),
+            "from": moment(row["first_ts"]),
+            "length": duration(max(row["last_ts"] - row["first_ts"], 0)),
+            "events": f"{row['first_event_id']} – {row['last_event_id']}",
+            "count": count(row["count"]),
+            "detail": row["detail"],
+        }
+        for row in survey.quality.listed.iter_rows(named=True)
+    ]
+
+
+def _day(day: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("content", "events", "states", "keyframes", "quality", "minutes")
+    files = json.loads(day["files"])
+    config = json.loads(day["config"])
+    return {
+        "dt": day["dt"],
+        "span": f"{moment(day['first_ts'])[11:]} – {moment(day['last_ts'])[11:]}",
+        "events": count(day["events"]),
+        "states": count(day["states"]),
+        "trades": count(day["trades"]),
+        "messages": count(day["book_messages"]),
+        "gaps": count(day["gaps"]),
+        "doubt": duration(day["doubtful_ns"]),
+        "bytes": size_of(sum(int(file[2]) for listed in files.values() for file in listed)),
+        "provenance": day["provenance"],
+        "strategy": day["strategy"],
+        "config": ", ".join(f"{key} {value}" for key, value in sorted(config.items())),
+        "version": f"{day['lobproof_version']}, format {day['format_version']}",
+        "carried": day["carried_from"],
+        "hashes": [(name, day[f"{name}_hash"]) for name in names],
+        "inputs": [
+            (entry["name"], size_of(int(entry["bytes"])), entry["sha256"])
+            for entry in json.loads(day["inputs"])
+        ],
+    }
+
+
+def _drift(survey: Survey) -> dict[str, Any] | None:
+    compared = survey.minutes.filter(pl.col("drift_compared") > 0)
+    if compared.is_empty():
+        return None
+    names = ("drift_compared", "drift_equal", "drift_ghosts", "drift_missing")
+    totals = {name: int(compared[name].sum()) for name in names}
+    worst = compared.sort(
+        pl.col("drift_compared") - pl.col("drift_equal"), "minute", descending=[True, False]
+    ).head(_WORST_MINUTES)
+    return {
+        "minutes": count(len(compared)),
+        "compared": count(totals["drift_compared"]),
+        "equal": share(totals["drift_equal"], totals["drift_compared"]),
+        "rows": [
+            {
+                "minute": moment(row["minute"], digits=0)[:16],
+                "compared": count(row["drift_compared"]),
+                "equal": share(row["drift_equal"], row["drift_compared"]),
+                "ghosts": count(row["drift_ghosts"]),
+                "missing": count(row["drift_missing"]),
+                "price": _rmse(row["price_rmse_ticks"]),
+                "size": _rmse(row["size_rmse_rel"]),
+            }
+            for row in worst.iter_rows(named=True)
+        ],
+    }
+
+
+def _rmse(value: float) -> str:
+    return "–" if value != value else short(value)
+
+
+def _states_note(survey: Survey) -> str:
+    without = [day["dt"] for day in survey.days if day["states"] == 0]
+    if not without:
+        return ""
+    return (
+        f"The store keeps no states for {', '.join(without)} (they were left out on purpose, or "
+        "there was no book message). The pictures do not need them: they come from replaying the "
+        "events."
+    )

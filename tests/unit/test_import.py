@@ -1,0 +1,862 @@
+"""Recordings to golden samples, and golden samples to batches."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import random
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lobproof.errors import GridError, InputError, StrictError, UsageError
+from lobproof.schema import EventBatch, Finding, Flag, Kind, Side
+from lobproof.sources.binance import journal as journal_module
+from lobproof.sources.binance.journal import HOUR_NS, read_frames
+from lobproof.sources.binance.snapshots import presumed_limit
+from lobproof.sources.binance.source import GoldenSource
+from lobproof.sources.golden import GoldenSample
+from lobproof.sources.recordings import audit as audit_module
+from lobproof.sources.recordings import import_recordings, reader
+from lobproof.sources.recordings.audit import ClockAudit, IdAudit
+from lobproof.sources.tickers import TickerBatch
+from support.wire import (
+    NS,
+    T0,
+    aggregate,
+    depth,
+    futures_ticker,
+    futures_trade,
+    recording,
+    snapshot,
+    stamped,
+    ticker,
+    tight,
+    trade,
+    wrapped,
+)
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+START = T0 * NS
+SECOND = 10**9
+
+MESSAGES: list[dict[str, Any]] = [
+    depth(1, 3, [("10.10", "1")], [("10.30", "2.5")], time=T0),
+    ticker(3, ("10.10", "1"), ("10.30", "2.5")),
+    snapshot(5, [("10.10", "1"), ("10.00", "7")], [("10.30", "2.5")]),
+    depth(4, 6, [("10.20", "3.25")], [], time=T0 + 100),
+    trade(100, "10.20", "0.25", time=T0 + 120, sold=True),
+    trade(101, "10.20", "1", time=T0 + 121),
+    depth(7, 7, [], [], time=T0 + 200),
+    depth(8, 9, [("10.20", "0")], [("10.25", "0.5")], time=T0 + 300),
+]
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _journal(sample: GoldenSample) -> list[dict[str, Any]]:
+    lines: list[bytes] = []
+    for path in sample.journals:
+        for part in read_frames(path):
+            assert isinstance(part, bytes)
+            lines += part.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _book(sample: GoldenSample, rows: int = 65536) -> EventBatch:
+    return EventBatch.concat([EventBatch.empty(), *GoldenSource(sample).book(rows)])
+
+
+def _same(one: EventBatch, other: EventBatch) -> bool:
+    return all(
+        np.array_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(EventBatch)
+    )
+
+
+def _take(folder: Path, lines: bytes, **options: Any) -> GoldenSample:
+    """Import a recording of these lines; the folder may hold one from before."""
+    file = folder / "lines.txt"
+    file.write_bytes(lines)
+    return import_recordings([file], folder / "golden", overwrite=True, **options)
+
+
+def test_a_small_recording(tmp_path: Path) -> None:
+    file = recording(tmp_path / "a.gz", MESSAGES)
+    told: list[tuple[str, int, int]] = []
+    sample = import_recordings(
+        [file], tmp_path / "golden", progress=lambda *progress: told.append(progress)
+    )
+    document = sample.document
+    assert told[-1] == ("a.gz", file.stat().st_size, file.stat().st_size)
+    assert document["exchange"] == "BINANCE"
+    assert (document["symbol"], document["venue_symbol"]) == ("BTC-USDT", "BTCUSDT")
+    assert (sample.market, sample.provenance, document["rules_from"]) == (
+        "spot",
+        "real",
+        "inferred",
+    )
+    assert (sample.instrument.price_exponent, sample.instrument.size_exponent) == (2, 2)
+    assert (sample.instrument.tick, sample.instrument.lot) == (5, 25)
+    counts = document["counts"]
+    assert {name: counts[name] for name in ("depth", "trade", "bookTicker", "snapshot")} == {
+        "depth": 4,
+        "trade": 2,
+        "bookTicker": 1,
+        "snapshot": 1,
+    }
+    assert counts["level_changes"] == 5
+    assert document["streams"] == {
+        "btcusdt@depth@100ms": 4,
+        "btcusdt@bookTicker": 1,
+        "btcusdt@snapshot": 1,
+        "btcusdt@trade": 2,
+    }
+    chain = document["chain"]
+    assert (chain["messages"], chain["first_id"], chain["last_id"], chain["gaps"]) == (4, 1, 9, 0)
+    trades = document["trade_ids"]
+    assert (trades["messages"], trades["first_id"], trades["last_id"]) == (2, 100, 101)
+    assert trades["gaps"] == trades["duplicates"] == trades["late"] == trades["overlaps"] == 0
+    (listed,) = document["snapshots"]
+    assert (listed["last_update_id"], listed["bids"], listed["asks"]) == (5, 2, 1)
+    assert (listed["limit"], listed["ours"], listed["line"]) == (None, True, 3)
+    (given,) = sample.inputs
+    assert (given["name"], given["lines"], given["kept"], given["stamp_unit"]) == (
+        "a.gz",
+        8,
+        8,
+        "ns",
+    )
+    assert document["span"]["first_recv_ns"] == START
+    assert document["notes"] == []
+    assert sample.findings() == []
+    sample.verify_files()
+    assert not list(tmp_path.glob(".*"))
+    lines = _journal(sample)
+    assert [line.get("event") for line in (lines[0], lines[-1])] == ["file_start", "file_end"]
+    assert [line["data"] for line in lines[1:-1]] == MESSAGES
+
+
+def test_the_book_has_its_snapshot_in_place(tmp_path: Path) -> None:
+    sample = import_recordings([recording(tmp_path / "a.txt", MESSAGES)], tmp_path / "golden")
+    book = _book(sample)
+    assert book.kind.tolist() == [
+        *[Kind.DELTA] * 2,
+        *[Kind.SNAPSHOT] * 3,
+        Kind.DELTA,
+        Kind.MARK,
+        *[Kind.DELTA] * 2,
+    ]
+    assert book.sequence.tolist() == [3, 3, 5, 5, 5, 6, 7, 9, 9]
+    assert book.prev_sequence.tolist() == [0, 0, 5, 5, 5, 3, 6, 7, 7]
+    complete, last = int(Flag.COMPLETE), int(Flag.LAST)
+    assert book.flags.tolist() == [
+        *(0, last, complete, complete, complete | last),
+        *(last, last, 0, last),
+    ]
+    assert book.ts_event[2:5].tolist() == [0, 0, 0]
+    assert book.ts_recv[2] == START + 20 * NS
+    assert book.side[2:5].tolist() == [Side.BID, Side.BID, Side.ASK]
+    for rows in (1, 2, 3, 5):
+        batches = list(GoldenSource(sample).book(rows))
+        assert _same(EventBatch.concat(batches), book)
+        assert all(batch.flags[-1] & last for batch in batches)
+    trades = list(GoldenSource(sample).trades(1))
+    assert [batch.side.tolist() for batch in trades] == [[Side.SELL], [Side.BUY]]
+    (tickers,) = GoldenSource(sample).tickers()
+    assert (tickers.bid[0], tickers.ask_size[0]) == (1010, 250)
+    with pytest.raises(UsageError):
+        GoldenSource(sample).book(0)
+
+
+@pytest.mark.parametrize(
+    ("final", "before"),
+    [(0, 0), (3, 2), (4, 2), (6, 3), (9, 6), (50, 6)],
+)
+def test_where_a_snapshot_goes(tmp_path: Path, final: int, before: int) -> None:
+    one = [depth(1, 3, [("1", "1"), ("2", "1")]), depth(4, 6, [("1", "2")]), depth(7, 7)]
+    late = [depth(4, 6, [("1", "2")]), depth(8, 9, [("3", "1")])]
+    messages = [*one, *late, snapshot(final, [], [("9", "1")])]
+    sample = import_recordings([recording(tmp_path / "a.txt", messages)], tmp_path / "golden")
+    book = _book(sample)
+    assert np.flatnonzero(book.kind == Kind.SNAPSHOT).tolist() == [before]
+    chain = sample.document["chain"]
+    assert (chain["late"], chain["gaps"], chain["first_irregular"]) == (1, 0, 6)
+
+
+def test_several_snapshots_and_empty_ones(tmp_path: Path) -> None:
+    five = [(str(price), "1") for price in (5, 4, 3, 2, 1)]
+    messages = [
+        depth(1, 3, [("1", "1")]),
+        snapshot(9, five, [("9", "1")]),
+        depth(4, 6, [("1", "2")]),
+        snapshot(4, [], []),
+        snapshot(4, [("2", "1")], []),
+    ]
+    sample = import_recordings([recording(tmp_path / "a.txt", messages)], tmp_path / "golden")
+    book = _book(sample)
+    assert book.sequence.tolist() == [3, 4, 4, 6, *[9] * 6]
+    assert book.kind[1] == Kind.MARK
+    assert book.flags[1] == int(Flag.LAST)
+    # five bids are as many as a limit of five gives, one ask is all there was
+    assert [bool(flag & int(Flag.COMPLETE)) for flag in book.flags[4:]] == [False] * 5 + [True]
+    assert [entry["limit"] for entry in sample.document["snapshots"]] == [5, None, None]
+    assert (presumed_limit(1000, 12), presumed_limit(305, 818)) == (1000, None)
+
+
+def test_files_in_any_order_are_one_recording(tmp_path: Path) -> None:
+    one = recording(tmp_path / "b.gz", MESSAGES[:4])
+    two = recording(tmp_path / "a.gz", MESSAGES[4:], START + SECOND)
+    first = import_recordings([one, two], tmp_path / "first")
+    second = import_recordings([two, one], tmp_path / "second")
+    assert _files(first.path) == _files(second.path)
+    assert [given["name"] for given in first.inputs] == ["b.gz", "a.gz"]
+    assert first.document["chain"]["gaps"] == 0
+    whole = import_recordings([recording(tmp_path / "c.txt", MESSAGES)], tmp_path / "third")
+    assert np.array_equal(_book(first).price, _book(whole).price)
+
+
+def test_overlapping_files_are_refused(tmp_path: Path) -> None:
+    one = recording(tmp_path / "a.gz", MESSAGES)
+    two = recording(tmp_path / "b.gz", MESSAGES, START + 30 * NS)
+    with pytest.raises(InputError, match=r"b\.gz begins before .*a\.gz ends"):
+        import_recordings([one, two], tmp_path / "golden")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gz", "b.gz"]
+
+
+@pytest.mark.parametrize(("digits", "unit"), [(10, "s"), (13, "ms"), (16, "µs"), (19, "ns")])
+def test_stamp_units(tmp_path: Path, digits: int, unit: str) -> None:
+    lines = b"".join(
+        str(START + i * SECOND)[:digits].encode() + f" {wrapped(message)}\n".encode()
+        for i, message in enumerate(MESSAGES)
+    )
+    sample = _take(tmp_path, lines)
+    assert sample.inputs[0]["stamp_unit"] == unit
+    assert _book(sample).ts_recv[0] == START
+    assert sample.document["span"]["last_recv_ns"] == START + 7 * SECOND
+
+
+def test_futures(tmp_path: Path) -> None:
+    messages = [
+        depth(10, 15, [("1.5", "2")], [], pu=8),
+        {**snapshot(15, [("1.5", "2")], []), "E": T0, "T": T0},
+        depth(18, 20, [("1.5", "3")], [], pu=15, time=T0 + 100),
+        futures_trade(7, "1.5", "1"),
+        futures_ticker(20, ("1.5", "3"), ("1.6", "1")),
+        depth(25, 26, [("1.5", "4")], [], pu=22, time=T0 + 200),
+    ]
+    sample = import_recordings([recording(tmp_path / "a.txt", messages)], tmp_path / "golden")
+    assert (sample.market, sample.document["exchange"]) == ("futures", "BINANCE_FUTURES")
+    assert sample.instrument.symbol == "BTC-USDT-PERP"
+    assert sample.document["chain"]["gaps_listed"] == [{"after": 20, "next": 25}]
+    book = _book(sample)
+    assert book.sequence.tolist() == [15, 15, 20, 26]
+    assert book.prev_sequence.tolist() == [8, 15, 15, 22]
+    only = recording(tmp_path / "b.txt", [futures_trade(7, "1.5", "1")])
+    assert import_recordings([only], tmp_path / "trades").market == "futures"
+    with pytest.raises(InputError, match="with pu are not of BINANCE"):
+        import_recordings([tmp_path / "a.txt"], tmp_path / "spot", exchange="BINANCE")
+    coin = import_recordings([tmp_path / "a.txt"], tmp_path / "coin", exchange="BINANCE_DELIVERY")
+    assert (coin.document["exchange"], coin.market) == ("BINANCE_DELIVERY", "futures")
+
+
+def test_a_depth_message_of_the_other_market_is_invalid(tmp_path: Path) -> None:
+    messages = [depth(1, 2, [("1", "1")]), depth(3, 4, pu=2), depth(3, 4)]
+    sample = import_recordings([recording(tmp_path / "a.txt", messages)], tmp_path / "golden")
+    assert sample.document["findings"]["invalid"]["by_reason"] == {"market": 1}
+    assert [finding.line for finding in sample.findings()] == [2]
+    book = _book(sample)
+    assert book.sequence.tolist() == [2, -1, 4]
+    assert book.flags[1] == int(Flag.INVALID | Flag.LAST)
+
+
+def test_gaps_duplicates_and_late_messages_are_listed(tmp_path: Path) -> None:
+    messages = [
+        depth(1, 3, [("1", "1")]),
+        depth(6, 8),
+        depth(6, 8),
+        depth(4, 5),
+        depth(7, 10),
+        trade(1, "1", "1"),
+        trade(4, "1", "1"),
+        trade(4, "1", "1"),
+        trade(2, "1", "1"),
+    ]
+    sample = import_recordings([recording(tmp_path / "a.txt", messages)], tmp_path / "golden")
+    chain, trades = sample.document["chain"], sample.document["trade_ids"]
+    assert chain["gaps_listed"] == [{"after": 3, "next": 6}]
+    assert (chain["gaps"], chain["duplicates"], chain["late"], chain["overlaps"]) == (1, 1, 1, 1)
+    assert chain["first_irregular"] == 8
+    assert trades["gaps_listed"] == [{"after": 1, "next": 4}]
+    assert (trades["gaps"], trades["duplicates"], trades["late"], trades["overlaps"]) == (
+        1,
+        1,
+        1,
+        0,
+    )
+
+
+def test_the_audit_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    choose = random.Random(5)
+    final = np.cumsum([choose.choice([1, 2, 3, 9]) for _ in range(400)])
+    first = np.concatenate([[1], final[:-1] + 1])
+    order = np.sort(np.array([choose.randrange(400) for _ in range(380)]))
+    for _ in range(20):
+        at = choose.randrange(379)
+        order[[at, at + 1]] = order[[at + 1, at]]
+    first, final = first[order], final[order]
+    monkeypatch.setattr(audit_module, "MAX_LISTED", 5)
+    whole = IdAudit()
+    whole.add(first, final, first - 1)
+    for size in (1, 3, 50):
+        parts = IdAudit()
+        for start in range(0, len(final), size):
+            stop = start + size
+            parts.add(first[start:stop], final[start:stop], first[start:stop] - 1)
+        assert parts.to_dict() == whole.to_dict()
+    assert whole.gaps > 5
+    assert len(whole.listed) == 5
+    assert whole.duplicates > 0
+    assert whole.late > 0
+
+
+def test_the_clock_is_the_median() -> None:
+    audit = ClockAudit()
+    assert audit.to_dict()["offset_ns"] == 0
+    event = np.arange(1, 1002, dtype=np.int64) * SECOND
+    spread = (np.arange(1001) - 500) * 1_000_000
+    audit.add(event[:500] - 70_000_000 + spread[:500], event[:500])
+    audit.add(event[500:] - 70_000_000 + spread[500:], event[500:])
+    audit.add(np.array([5]), np.array([0]))
+    audit.add(np.array([10**18]), np.array([1]))
+    result = audit.to_dict()
+    assert abs(result["offset_ns"] + 70_000_000) <= 1_000_000
+    assert result["messages"] == 1002
+
+
+def test_what_cannot_be_read_is_kept_and_counted(tmp_path: Path) -> None:
+    cut = wrapped(MESSAGES[3])[:60]
+    texts = [
+        wrapped(MESSAGES[0]),
+        cut,
+        '{"result":null,"id":1}',
+        '{"stream":"btcusdt@trade","data":{"e":"trade"}}',
+        wrapped(depth(4, 6, [("1", "1")])).replace('"s":"BTCUSDT"', '"s":"ETHUSDT"'),
+    ]
+    lines = stamped(texts) + b"no stamp at all\n\n" + stamped([wrapped(MESSAGES[3])])
+    sample = _take(tmp_path, lines)
+    document = sample.document
+    assert document["findings"]["invalid"]["by_reason"] == {
+        "json": 1,
+        "shape": 1,
+        "stamp": 1,
+        "symbol": 1,
+    }
+    (given,) = sample.inputs
+    assert (given["lines"], given["kept"], given["invalid"], given["blank"]) == (8, 3, 4, 1)
+    assert document["counts"]["other"] == 1
+    assert document["streams"]["other"] == 1
+    assert [(finding.line, finding.code) for finding in sample.findings()] == [
+        (line, Finding.INVALID_INPUT) for line in (2, 4, 5, 6)
+    ]
+    invalid = [line for line in _journal(sample) if line["stream"] == "invalid"]
+    assert [base64.b64decode(line["data_b64"]) for line in invalid] == [
+        lines.splitlines()[row] for row in (1, 3, 4, 5)
+    ]
+    assert [line["line"] for line in invalid] == [2, 4, 5, 6]
+    assert [line["capture_ns"] - START for line in invalid] == [
+        value * NS for value in (10, 30, 40, 40)
+    ]
+    book = _book(sample)
+    mark = int(Flag.INVALID | Flag.LAST)
+    marks = book.flags[book.kind == Kind.MARK]
+    assert marks.tolist() == [mark, mark | int(Flag.TRADES), mark, mark]
+    assert book.sequence[book.kind == Kind.DELTA].tolist() == [3, 3, 6]
+    source = GoldenSource(sample)
+    list(source.book())
+    assert source.findings == sample.findings()
+    with pytest.raises(StrictError, match=r"lines\.txt, line 2: json"):
+        _take(tmp_path, lines, strict=True)
+
+
+def test_only_the_first_bad_lines_are_listed(tmp_path: Path) -> None:
+    lines = stamped([wrapped(MESSAGES[0]), *["bad"] * 130, *['{"stream":1}'] * 5])
+    sample = _take(tmp_path, lines)
+    found = sample.findings()
+    assert len(found) == 102
+    assert [(finding.count, finding.detail) for finding in found[100:]] == [
+        (30, "json: more such lines"),
+        (5, "shape: more such lines"),
+    ]
+    assert sum(finding.count for finding in found) == 135
+
+
+def test_a_truncated_gzip_is_kept_as_far_as_it_goes(tmp_path: Path) -> None:
+    choose = random.Random(3)
+    messages = [
+        depth(i, i, [(f"10.{choose.randrange(100):02}", f"{choose.randrange(10**6)}")])
+        for i in range(1, 3000)
+    ]
+    whole = recording(tmp_path / "whole.gz", messages)
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(data[: len(data) // 2])
+    sample = import_recordings([cut], tmp_path / "golden")
+    (given,) = sample.inputs
+    assert given["truncated"]
+    assert 1000 < given["kept"] < 2000
+    codes = [finding.code for finding in sample.findings()]
+    assert codes[-1] == Finding.TRUNCATED_INPUT
+    assert f"byte {len(data) // 2}" in sample.findings()[-1].detail
+    assert codes[:-1] == [Finding.INVALID_INPUT] * given["invalid"]
+    book = _book(sample)
+    assert book.flags[-1] == int(Flag.RECONNECT | Flag.LAST)
+    assert book.ts_recv[-1] >= sample.document["span"]["last_recv_ns"]
+    full = _book(import_recordings([whole], tmp_path / "full"))
+    kept = given["kept"]
+    assert _same(book.slice(0, kept), full.slice(0, kept))
+    with pytest.raises(StrictError):
+        import_recordings([cut], tmp_path / "strict", strict=True)
+    with pytest.raises(StrictError):
+        import_recordings([cut], tmp_path / "golden", strict=True)
+    assert not (tmp_path / "strict").exists()
+    cut.write_bytes(data[:-4])
+    nearly = import_recordings([cut], tmp_path / "nearly")
+    assert (nearly.inputs[0]["kept"], nearly.inputs[0]["invalid"]) == (2999, 0)
+    assert [finding.code for finding in nearly.findings()] == [Finding.TRUNCATED_INPUT]
+    with pytest.raises(StrictError, match="breaks off at byte"):
+        import_recordings([cut], tmp_path / "strict", strict=True)
+
+
+def test_damaged_gzip_data_is_refused(tmp_path: Path) -> None:
+    file = recording(tmp_path / "a.gz", MESSAGES * 50)
+    data = bytearray(file.read_bytes())
+    data[-6] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(InputError, match="damaged"):
+        import_recordings([file], tmp_path / "golden")
+    assert not (tmp_path / "golden").exists()
+
+
+def test_gzip_members_and_padding_are_one_file(tmp_path: Path) -> None:
+    lines = stamped([wrapped(message) for message in MESSAGES])
+    parts = [lines[:100], lines[100:500], lines[500:]]
+    file = tmp_path / "a.gz"
+    file.write_bytes(b"".join(gzip.compress(part) for part in parts) + b"\0" * 512)
+    sample = import_recordings([file], tmp_path / "golden")
+    assert sample.document["counts"]["depth"] == 4
+    assert not sample.findings()
+
+
+def test_the_journal_does_not_depend_on_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "FRAME_BYTES", 700)
+    choose = random.Random(8)
+    texts = []
+    for i in range(1, 200):
+        texts.append(wrapped(depth(i, i, [(f"1.{choose.randrange(100):02}", "1")])))
+        if i % 17 == 0:
+            texts.append("damaged")
+        if i % 40 == 0:
+            texts.append(wrapped(snapshot(i, [("1", "1")], [])))
+    lines = stamped(texts, step_ns=HOUR_NS // 50)
+    whole = _take(tmp_path, lines)
+    expected = _files(whole.path)
+    rows = _book(whole)
+    assert len(whole.journals) == 5
+    for size in (50, 333, 5000):
+        monkeypatch.setattr(reader, "BLOCK_BYTES", size)
+        monkeypatch.setattr(reader, "_CHUNK", size)
+        again = _take(tmp_path, lines)
+        assert _files(again.path) == expected
+        assert _same(_book(again, 7), rows)
+
+
+def test_hours_never_go_back(tmp_path: Path) -> None:
+    stamps = [0, HOUR_NS, HOUR_NS // 2, HOUR_NS + 1]
+    lines = b"".join(
+        f"{START + stamp} {wrapped(depth(i, i, [('1', '1')]))}\n".encode()
+        for i, stamp in enumerate(stamps, 1)
+    )
+    sample = _take(tmp_path, lines)
+    assert [entry["lines"] for entry in sample.document["journals"]] == [2, 4]
+    assert _book(sample).sequence.tolist() == [1, 2, 3, 4]
+
+
+def test_bare_payloads_get_their_usual_streams(tmp_path: Path) -> None:
+    texts = [tight(message) for message in MESSAGES]
+    sample = _take(tmp_path, stamped([*texts, '{"id":5}']))
+    assert sample.document["streams"] == {
+        "btcusdt@depth": 4,
+        "btcusdt@bookTicker": 1,
+        "btcusdt@snapshot": 1,
+        "btcusdt@trade": 2,
+        "other": 1,
+    }
+    wrapped_sample = import_recordings(
+        [recording(tmp_path / "w.txt", MESSAGES)], tmp_path / "wrapped"
+    )
+    assert _same(_book(sample), _book(wrapped_sample))
+
+
+def test_many_streams_are_counted(tmp_path: Path) -> None:
+    texts = [wrapped(MESSAGES[0])]
+    texts += [f'{{"stream":"btcusdt@kline_{i}","data":{{}}}}' for i in range(80)]
+    texts.append(f'{{"stream":"btcusdt@{"x" * 100}","data":{{}}}}')
+    streams = _take(tmp_path, stamped(texts)).document["streams"]
+    assert len(streams) == 65
+    assert sum(streams.values()) == 82
+    assert streams["(more streams)"] == 18
+
+
+def test_trades_of_both_kinds(tmp_path: Path) -> None:
+    both = _take(
+        tmp_path, stamped([wrapped(aggregate(1, 2, "1", "2")), wrapped(trade(1, "1", "1"))])
+    )
+    assert both.document["trade_stream"] == "trade"
+    assert "trade is used" in both.document["notes"][1]
+    assert [len(batch) for batch in GoldenSource(both).trades()] == [1]
+    lines = stamped([wrapped(aggregate(1, 2, "1", "2")), wrapped(aggregate(3, 3, "1", "2"))])
+    joined = _take(tmp_path, lines)
+    assert joined.document["trade_stream"] == "aggTrade"
+    (batch,) = GoldenSource(joined).trades()
+    assert batch.sequence.tolist() == [2, 3]
+    assert joined.document["trade_ids"]["gaps"] == 0
+    assert list(GoldenSource(joined).book()) == []
+    assert list(GoldenSource(joined).tickers()) == []
+
+
+def test_two_depth_streams_are_refused(tmp_path: Path) -> None:
+    texts = [wrapped(MESSAGES[0]), wrapped(MESSAGES[3]).replace("depth@100ms", "depth")]
+    with pytest.raises(InputError, match=r"line 2: a message of btcusdt@depth, .*@100ms"):
+        _take(tmp_path, stamped(texts))
+
+
+def test_a_mix_of_symbols(tmp_path: Path) -> None:
+    other = [
+        wrapped(trade(5, "3", "1", symbol="ETHUSDT")),
+        tight(trade(6, "3", "1", symbol="ETHUSDT")),
+        wrapped(depth(900, 905, symbol="ETHUSDT")),
+        wrapped(snapshot(904, [("3", "1")], [])),
+    ]
+    texts = [wrapped(message) for message in MESSAGES]
+    for order in ([*texts, *other], [other[0], *texts, *other[1:]]):
+        with pytest.raises(InputError) as caught:
+            _take(tmp_path, stamped(order))
+        assert {word for word in ("BTCUSDT", "ETHUSDT", "lines.txt, line") if word in str(caught)}
+        assert "--symbol" in caught.value.hint
+    sample = _take(tmp_path, stamped([*other, *texts]), symbol="btcusdt")
+    assert sample.document["counts"]["other_symbol"] == 3
+    assert sample.inputs[0]["other_symbol"] == 3
+    assert [entry["ours"] for entry in sample.document["snapshots"]] == [False, True]
+    assert any("other symbols" in note for note in sample.document["notes"])
+    book = _book(sample)
+    assert set(book.sequence[book.kind == Kind.SNAPSHOT].tolist()) == {5}
+    foreign = _take(tmp_path, stamped([other[3], *texts, other[0]]), symbol="BTCUSDT")
+    only_foreign = [entry for entry in foreign.document["snapshots"] if not entry["ours"]]
+    assert len(only_foreign) == 1
+
+
+def test_a_damaged_name_is_no_other_symbol(tmp_path: Path) -> None:
+    text = wrapped(MESSAGES[0])
+    broken = text.replace("btcusdt@", "btXusdt@")[:-3] + '"}'
+    sample = _take(tmp_path, stamped([text, broken]))
+    assert sample.document["findings"]["invalid"]["by_reason"] == {"json": 1}
+
+
+def test_what_is_no_recording(tmp_path: Path) -> None:
+    out = tmp_path / "golden"
+    empty = tmp_path / "empty.gz"
+    empty.write_bytes(b"")
+    hollow = tmp_path / "hollow.gz"
+    hollow.write_bytes(gzip.compress(b""))
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20)
+    table = tmp_path / "table.csv"
+    table.write_bytes(b"price,size\n1,2\n")
+    replies = tmp_path / "replies.txt"
+    replies.write_bytes(stamped(['{"result":null,"id":1}', '{"id":2}']))
+    lone = tmp_path / "lone.txt"
+    lone.write_bytes(stamped([wrapped(snapshot(4, [], []))]))
+    for path, words in [
+        (tmp_path / "none.gz", "none.gz does not exist"),
+        (tmp_path, "is a folder"),
+        (empty, "empty.gz is empty"),
+        (hollow, "hollow.gz, line 1: not a recording"),
+        (picture, "picture.png, line 1: not a recording"),
+        (table, "table.csv, line 1: not a recording; it begins with 'price,size'"),
+        (replies, "no market-data line in .*replies.txt"),
+        (lone, "no market-data line in .*lone.txt"),
+    ]:
+        with pytest.raises(InputError, match=words) as caught:
+            import_recordings([path], out)
+        assert caught.value.hint
+    with pytest.raises(InputError, match="no market-data line of ETHUSDT"):
+        import_recordings([recording(tmp_path / "a.txt", MESSAGES)], out, symbol="ETHUSDT")
+    with pytest.raises(UsageError, match="no files"):
+        import_recordings([], out)
+    with pytest.raises(UsageError, match="no exchange 'NYSE'"):
+        import_recordings([lone], out, exchange="NYSE")
+    with pytest.raises(UsageError, match="no provenance 'rumour'"):
+        import_recordings([lone], out, provenance="rumour")
+    assert not out.exists()
+
+
+def test_a_file_without_lines_or_market_data_at_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "MAX_LINE_BYTES", 1 << 20)
+    file = tmp_path / "endless.txt"
+    file.write_bytes(b"1" * (3 << 20))
+    with pytest.raises(InputError, match="a line of more than"):
+        import_recordings([file], tmp_path / "golden")
+    quiet = stamped(['{"id":1}'] * 40, step_ns=1)
+    monkeypatch.setattr("lobproof.sources.recordings.probe._LOOK_BYTES", 10)
+    with pytest.raises(InputError, match="no market-data line"):
+        _take(tmp_path, quiet)
+    sample = _take(tmp_path, quiet + stamped([wrapped(MESSAGES[0])]), symbol="BTCUSDT")
+    assert sample.document["counts"]["other"] == 40
+
+
+def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = recording(tmp_path / "a.txt", MESSAGES)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match="cannot be read: Permission denied"):
+        import_recordings([file], tmp_path / "golden")
+
+
+def test_an_import_again(tmp_path: Path) -> None:
+    file, out = recording(tmp_path / "a.gz", MESSAGES), tmp_path / "golden"
+    first = import_recordings([file], out)
+    before = _files(out)
+    modified = [path.stat().st_mtime_ns for path in sorted(out.rglob("*"))]
+    again = import_recordings([file], out, exchange="BINANCE", symbol="BTCUSDT")
+    assert (first.reused, again.reused) == (False, True)
+    assert [path.stat().st_mtime_ns for path in sorted(out.rglob("*"))] == modified
+    other = recording(tmp_path / "b.gz", MESSAGES[:5])
+    with pytest.raises(UsageError, match="of other inputs or options") as caught:
+        import_recordings([other], out)
+    assert "--overwrite" in caught.value.hint
+    with pytest.raises(UsageError, match="of other inputs or options"):
+        import_recordings([file], out, provenance="derived")
+    assert _files(out) == before
+    replaced = import_recordings([other], out, overwrite=True)
+    assert (replaced.reused, replaced.document["counts"]["depth"]) == (False, 2)
+    assert import_recordings([file], out, overwrite=True).document == first.document
+    assert _files(out) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gz", "b.gz", "golden"]
+
+
+def test_other_things_are_never_overwritten(tmp_path: Path) -> None:
+    file, out = recording(tmp_path / "a.gz", MESSAGES), tmp_path / "things"
+    out.mkdir()
+    import_recordings([file], out)  # an empty folder is free
+    (out / "golden.json").write_text("{}")
+    with pytest.raises(UsageError, match="is no whole golden sample"):
+        import_recordings([file], out)
+    assert import_recordings([file], out, overwrite=True).document["counts"]["depth"] == 4
+    (out / "golden.json").unlink()
+    with pytest.raises(UsageError, match="is no whole golden sample"):
+        import_recordings([file], out, overwrite=True)
+    plain = tmp_path / "file"
+    plain.write_text("precious")
+    with pytest.raises(UsageError, match="is no whole golden sample"):
+        import_recordings([file], plain, overwrite=True)
+    assert plain.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([depth(1, 2), depth(5, 6), trade(1, "1", "1")], r"depth: 1 gap\(s\).* id 2 and id 5"),
+        ([depth(1, 2, [("1", "1")]), trade(1, "1", "1"), trade(3, "1", "1")], "trades: 1 gap"),
+        ([depth(1, 2, [("1", "1")]), depth(1, 2)], "1 duplicates .* id is 2"),
+        ([depth(1, 2, [("1", "1")]), depth(3, 4), depth(1, 2)], "1 late .* id is 2"),
+        ([depth(1, 2, [("1", "1")]), depth(2, 4)], "1 overlaps .* id is 4"),
+    ],
+)
+def test_strict_mode(tmp_path: Path, messages: list[dict[str, Any]], words: str) -> None:
+    file = recording(tmp_path / "a.txt", messages)
+    with pytest.raises(StrictError, match=words):
+        import_recordings([file], tmp_path / "golden", strict=True)
+    assert not (tmp_path / "golden").exists()
+    import_recordings([file], tmp_path / "golden")
+    with pytest.raises(StrictError, match=words):
+        import_recordings([file], tmp_path / "golden", strict=True)
+
+
+def test_rules_from_the_exchanges_document(tmp_path: Path) -> None:
+    info = {
+        "symbols": [
+            {
+                "symbol": "BTCUSDT",
+                "baseAsset": "BTC",
+                "quoteAsset": "USDT",
+                "filters": [
+                    {"filterType": "PRICE_FILTER", "tickSize": "0.01000000"},
+                    {"filterType": "LOT_SIZE", "stepSize": "0.00001000"},
+                ],
+            }
+        ]
+    }
+    file = recording(tmp_path / "a.txt", MESSAGES)
+    sample = import_recordings([file], tmp_path / "golden", exchange_info=info)
+    assert (sample.instrument.size_exponent, sample.instrument.lot) == (5, 1)
+    assert sample.document["rules_from"] == "exchangeInfo"
+    assert import_recordings([file], tmp_path / "golden", exchange_info=info).reused
+    with pytest.raises(UsageError):
+        import_recordings([file], tmp_path / "golden")
+
+
+def test_large_and_fine_numbers(tmp_path: Path) -> None:
+    shib = [depth(1, 2, [("0.00000012", "1000000000000.00000000")], [("0.00001240", "5000.0")])]
+    sample = import_recordings([recording(tmp_path / "a.txt", shib)], tmp_path / "golden")
+    assert (sample.instrument.price_exponent, sample.instrument.size_exponent) == (8, 0)
+    assert _book(sample).size.tolist() == [10**12, 5000]
+    assert sample.instrument.lot == 5000
+    for pair in (("0.0000000000000000001", "1"), ("1", "1" + "0" * 18), ("1.5", "9" * 40)):
+        bad = [shib[0], depth(3, 4, [pair])]
+        with pytest.raises(GridError, match=r"no grid holds every .*\.txt, line 2"):
+            _take(tmp_path, stamped([wrapped(message) for message in bad]))
+    two = [depth(1, 2, [("1", "0.0000000001")]), depth(3, 4, [("1", "1000000000")])]
+    with pytest.raises(GridError, match=r"10 digits .* line 1, 10 before it at lines.txt, line 2"):
+        _take(tmp_path, stamped([wrapped(message) for message in two]))
+
+
+def test_a_sample_of_a_million_numbers_keeps_the_shares() -> None:
+    audit = audit_module.NumberAudit()
+    audit._places[0, 18 + 2, 0] = 5_000_000  # hundredths
+    audit._places[0, 18 + 1, 2] = 4_994_000  # halves
+    audit._places[0, 18 + 6, 1] = 500
+    assert audit.step(0, 6) == 10**4
+    audit._places[0, 18 + 6, 1] = 50_000
+    assert audit.step(0, 6) == 2
+    assert audit.step(1, 6) == 1
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    import_recordings([recording(tmp_path / "a.txt", MESSAGES)], tmp_path / "golden")
+    return tmp_path / "golden"
+
+
+def _edit(golden: Path, **changes: Any) -> None:
+    file = golden / "golden.json"
+    document = json.loads(file.read_bytes())
+    file.write_text(json.dumps({**document, **changes}))
+
+
+def test_a_damaged_sample_is_told(golden: Path, tmp_path: Path) -> None:
+    sample = GoldenSample.load(golden)
+    whole = (golden / "golden.json").read_bytes()
+    with pytest.raises(InputError, match="is no golden sample"):
+        GoldenSample.load(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="is no golden sample"):
+        GoldenSample.load(golden / "golden.json")
+    (journal,) = sample.journals
+    data = journal.read_bytes()
+    for damage, words in (
+        ({"format": "other"}, "does not describe"),
+        ({"format_version": 99}, "format version 99"),
+        ({"clock": {}}, "KeyError"),
+        ({"inputs": 5}, "TypeError"),
+        ({"journals": [{"name": "x", "bytes": "y"}]}, "ValueError"),
+    ):
+        _edit(golden, **damage)
+        with pytest.raises(InputError, match=words):
+            GoldenSample.load(golden)
+        (golden / "golden.json").write_bytes(whole)
+    (golden / "golden.json").write_bytes(whole[:-20])
+    with pytest.raises(InputError, match="is damaged"):
+        GoldenSample.load(golden)
+    (golden / "golden.json").write_bytes(whole)
+    journal.write_bytes(data[:-1])
+    with pytest.raises(InputError, match=f"has {len(data) - 1} bytes"):
+        GoldenSample.load(golden)
+    changed = bytearray(data)
+    changed[-1] ^= 1
+    journal.write_bytes(changed)
+    with pytest.raises(InputError, match="sha256"):
+        GoldenSample.load(golden).verify_files()
+    journal.unlink()
+    with pytest.raises(InputError, match="is missing"):
+        GoldenSample.load(golden)
+    with pytest.raises(InputError, match="is missing"):
+        list(GoldenSource(sample).book())
+
+
+def test_a_damaged_journal_is_marked_and_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "FRAME_BYTES", 400)
+    sample = import_recordings(
+        [recording(tmp_path / "a.txt", [depth(i, i, [("1", "1")]) for i in range(1, 30)])],
+        tmp_path / "golden",
+    )
+    whole = _book(sample)
+    (journal,) = sample.journals
+    data = bytearray(journal.read_bytes())
+    second = zstd.get_frame_size(bytes(data))
+    data[second + 12] ^= 0x55
+    journal.write_bytes(data)
+    source = GoldenSource(sample)
+    book = EventBatch.concat(list(source.book()))
+    broken = np.flatnonzero(book.kind == Kind.MARK)
+    assert len(broken) == 1
+    assert book.flags[broken[0]] == int(Flag.INVALID | Flag.RECONNECT | Flag.LAST)
+    assert book.sequence[broken[0]] == -1
+    assert len(book) < len(whole)
+    assert set(book.sequence.tolist()) - {-1} < set(whole.sequence.tolist())
+    (found,) = source.findings
+    assert found.code == Finding.TRUNCATED_INPUT
+    assert f"from byte {second} on" in found.detail
+    assert list(source.trades()) == []
+    assert len(source.findings) == 1
+
+
+def test_a_journal_line_that_cannot_be_read_is_found(golden: Path) -> None:
+    sample = GoldenSample.load(golden)
+    (journal,) = sample.journals
+    lines = zstd.decompress(journal.read_bytes()).splitlines()
+    lines[1] = lines[1].replace(b'"U":1', b'"U":"1"')
+    journal.write_bytes(zstd.compress(b"\n".join(lines) + b"\n"))
+    source = GoldenSource(sample)
+    book = EventBatch.concat(list(source.book()))
+    assert book.flags[0] == int(Flag.INVALID | Flag.LAST)
+    (found,) = source.findings
+    assert (found.code, found.file, found.line) == (Finding.INVALID_INPUT, journal.name, 2)
+    _edit(golden, instrument={**sample.instrument.to_dict(), "size_exponent": 1})
+    with pytest.raises(GridError, match=rf"{journal.name}, line"):
+        list(GoldenSource(_loaded_anyway(sample)).book())
+
+
+def _loaded_anyway(sample: GoldenSample) -> GoldenSample:
+    """The sample as its edited document describes it, journals as they are."""
+    document = json.loads((sample.path / "golden.json").read_bytes())
+    document["journals"][0]["bytes"] = sample.journals[0].stat().st_size
+    (sample.path / "golden.json").write_text(json.dumps(document))
+    return GoldenSample.load(sample.path)
+
+
+def test_batches_of_tickers() -> None:
+    one = TickerBatch.empty(2)
+    assert len(TickerBatch.concat([one, one.slice(0, 1)])) == 3
