@@ -21,7 +21,7 @@ COVERAGE := $(CURDIR)/build/coverage
 PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
 
-.PHONY: help demo test test-faults lint format bench lock setup clean
+.PHONY: help demo test test-faults lint format bench bench-memory lock setup clean
 
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -62,6 +62,9 @@ format: setup ## let ruff put the sources into shape
 
 bench: setup $(PEERS) ## kernels and the whole path beside peers; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks --peers .venv-peers/bin/python
+
+bench-memory: setup ## peak memory of a simulated day of 50 million level changes (minutes, 3 GB of disk)
+	@$(BIN)/python -m benchmarks --memory
 
 lock: setup ## resolve the dependencies anew and pin them with hashes
 	@sh tools/lock.sh $(LOCK)

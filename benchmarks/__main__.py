@@ -57,10 +57,10 @@ def main() -> int:
 def _everything(options: argparse.Namespace, scratch: Path) -> Section:
     repeats = 2 if options.quick else options.repeats
     few = max(2, repeats - 2)
-    section = Section("main", "Kernels, decoding, the whole chain")
     say("data")
     found = samples(scratch)
-    section.text(f"Data: {RECORDED if found[0].real else SIMULATED}.")
+    data = RECORDED if found[0].real else SIMULATED
+    section = Section("main", "Kernels, decoding, the whole chain", data)
     golden = [
         (sample, sample.import_to(_new(scratch / sample.name) / "golden")) for sample in found
     ]

@@ -23,10 +23,14 @@ from lobproof.sources.simulator import simulate
 
 SYMBOLS = ("btc", "eth", "nexo")
 SIMULATED_MINUTES = {"btc": 10.0, "eth": 10.0, "nexo": 24 * 60.0}
-RECORDED = "real recordings of Binance spot streams (depth@100ms, trade, bookTicker)"
+RECORDED = (
+    "Data: real recordings of Binance spot streams (depth@100ms, trade, bookTicker), BTCUSDT and "
+    "ETHUSDT of 11 minutes and NEXOUSDT of a day, in August and July 2024; what is simulated says "
+    "so by its name."
+)
 SIMULATED = (
-    "NO recordings were there (LOBPROOF_REAL_DATA): everything below is measured on synthetic "
-    "data, simulated recordings of the presets of the same names"
+    "Data: **synthetic**. There were no recordings (`LOBPROOF_REAL_DATA`), so simulated ones of "
+    "the presets `btc`, `eth` and `nexo` stand in their place."
 )
 
 

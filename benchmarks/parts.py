@@ -10,6 +10,7 @@ from benchmarks import bench_fixedpoint, bench_store
 from benchmarks.report import Budget, Section, Spread, timed
 
 from lobproof.sources.simulator import simulate
+from lobproof.store import symbol_lock
 
 FIXED_POINT = {
     "parse_decimals, 10^-8": "decimal text → int64",
@@ -45,8 +46,10 @@ def parquet(section: Section, scratch: Path, repeats: int, rows: int) -> None:
     written: dict[str, list[bench_store.Written]] = {"events": [], "states": []}
     for _ in range(repeats):
         shutil.rmtree(root, ignore_errors=True)
-        written["events"].append(bench_store.write_events(root, rows, ready))
-        written["states"].append(bench_store.write_states(root, rows // 40, states))
+        instrument = bench_store.INSTRUMENT
+        with symbol_lock(root, instrument.exchange, instrument.symbol):
+            written["events"].append(bench_store.write_events(root, rows, ready))
+            written["states"].append(bench_store.write_states(root, rows // 40, states))
     shutil.rmtree(root, ignore_errors=True)
     section.table(
         "Writing tables: decimals, hashes, Parquet, fsync",

@@ -89,10 +89,11 @@ class Budget:
 
 @dataclass(slots=True)
 class Section:
-    """A part of the file: titled tables between words."""
+    """A part of the file: what was measured on, the budgets, and titled tables between words."""
 
     key: str
     title: str
+    data: str
     lines: list[str] = field(default_factory=list)
     budgets: list[Budget] = field(default_factory=list)
 
@@ -109,7 +110,7 @@ class Section:
 
     def finished(self) -> str:
         """The section, its budgets first."""
-        opening = Section(self.key, self.title)
+        opening = Section(self.key, self.title, self.data)
         if self.budgets:
             opening.table(
                 "Budgets",
@@ -117,7 +118,7 @@ class Section:
                 [budget.cells() for budget in self.budgets],
             )
         stamp = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {machine()}; {versions()}."
-        parts = [f"## {self.title}", "", stamp, *opening.lines, *self.lines]
+        parts = [f"## {self.title}", "", self.data, "", stamp, *opening.lines, *self.lines]
         return "\n".join(parts)
 
 

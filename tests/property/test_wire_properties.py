@@ -7,13 +7,17 @@ import random
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lobproof.fixedpoint import decimal_to_count, decimals_in
+from lobproof.instruments import infer_step
 from lobproof.sources.binance.decode import Problem, decode_journal, decode_recording
 from lobproof.sources.binance.message_kernels import EMPTY, INVALID, IRREGULAR, KIND
 from lobproof.sources.binance.scanner import Scanner
+from lobproof.sources.recordings.audit import NumberAudit
 from support.wire import (
     ALL,
     T0,
@@ -127,3 +131,18 @@ def test_noise_never_raises(noise: bytes) -> None:
         decode_journal(noise, "BTCUSDT")
     with suppress(Problem):
         decode_recording(noise, 10, 1, "BTCUSDT")
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**7), st.integers(0, 4)), min_size=1, max_size=30),
+)
+def test_the_digits_are_all_that_inference_needs(numbers: list[tuple[int, int]]) -> None:
+    texts = [(f"{value}.{'0' * zeros}5" if zeros else f"{value}") for value, zeros in numbers]
+    block = scanned(stamped([wrapped(depth(1, 2, [(text, "1") for text in texts]))]))
+    audit = NumberAudit()
+    audit.add(block, 0)
+    exponent = audit.exponent(0)
+    counts = [decimal_to_count(text, exponent) for text in texts]
+    assert exponent == max(decimals_in(text) for text in texts)
+    assert audit.step(0, exponent) == infer_step(np.array(counts))
+    assert audit.digits(0) == max(len(str(value)) for value, _ in numbers)

@@ -62,6 +62,8 @@ class Market:
     states: list[State] = field(default_factory=list)
     quality: list[dict[str, Any]] = field(default_factory=list)
     openings: dict[str, Books] = field(default_factory=dict)
+    doubtful_ns: int = 0
+    """Of each day, as its seal says."""
     trust: int = UNTRUSTED
     trusted_to: dict[int, int] = field(default_factory=dict)
 
@@ -303,7 +305,7 @@ class Market:
             writer.keyframe(self._opening(dt, rows[0]["ts_order"]))
             writer.quality(quality)
             content = writer.close()
-            commit_day(path, content, make_seal())
+            commit_day(path, content, make_seal(doubtful_ns=self.doubtful_ns))
 
     def _opening(self, dt: str, time: int) -> Keyframe:
         book = self.openings[dt]

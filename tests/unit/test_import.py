@@ -95,6 +95,7 @@ def _take(folder: Path, lines: bytes, **options: Any) -> GoldenSample:
     return import_recordings([file], folder / "golden", overwrite=True, **options)
 
 
+@pytest.mark.kernels
 def test_a_small_recording(tmp_path: Path) -> None:
     file = recording(tmp_path / "a.gz", MESSAGES)
     told: list[tuple[str, int, int]] = []
@@ -348,6 +349,7 @@ def test_the_clock_is_the_median() -> None:
     assert result["messages"] == 1002
 
 
+@pytest.mark.kernels
 def test_what_cannot_be_read_is_kept_and_counted(tmp_path: Path) -> None:
     cut = wrapped(MESSAGES[3])[:60]
     texts = [
@@ -456,10 +458,12 @@ def test_gzip_members_and_padding_are_one_file(tmp_path: Path) -> None:
     lines = stamped([wrapped(message) for message in MESSAGES])
     parts = [lines[:100], lines[100:500], lines[500:]]
     file = tmp_path / "a.gz"
-    file.write_bytes(b"".join(gzip.compress(part) for part in parts) + b"\0" * 512)
+    file.write_bytes(b"".join(gzip.compress(part) for part in parts) + b"\0" * 700_000)
+    size = file.stat().st_size
     sample = import_recordings([file], tmp_path / "golden")
     assert sample.document["counts"]["depth"] == 4
     assert not sample.findings()
+    assert sample.inputs[0]["bytes"] == size
 
 
 def test_the_journal_does_not_depend_on_blocks(
@@ -498,6 +502,7 @@ def test_hours_never_go_back(tmp_path: Path) -> None:
     assert _book(sample).sequence.tolist() == [1, 2, 3, 4]
 
 
+@pytest.mark.kernels
 def test_bare_payloads_get_their_usual_streams(tmp_path: Path) -> None:
     texts = [tight(message) for message in MESSAGES]
     sample = _take(tmp_path, stamped([*texts, '{"id":5}']))
@@ -514,6 +519,7 @@ def test_bare_payloads_get_their_usual_streams(tmp_path: Path) -> None:
     assert _same(_book(sample), _book(wrapped_sample))
 
 
+@pytest.mark.kernels
 def test_many_streams_are_counted(tmp_path: Path) -> None:
     texts = [wrapped(MESSAGES[0])]
     texts += [f'{{"stream":"btcusdt@kline_{i}","data":{{}}}}' for i in range(80)]
@@ -727,6 +733,7 @@ def test_rules_from_the_exchanges_document(tmp_path: Path) -> None:
         import_recordings([file], tmp_path / "golden")
 
 
+@pytest.mark.kernels
 def test_large_and_fine_numbers(tmp_path: Path) -> None:
     shib = [depth(1, 2, [("0.00000012", "1000000000000.00000000")], [("0.00001240", "5000.0")])]
     sample = import_recordings([recording(tmp_path / "a.txt", shib)], tmp_path / "golden")

@@ -123,7 +123,7 @@ def test_a_ticker_for_each_change_of_the_touch() -> None:
 
 
 def test_snapshots_are_the_true_book_of_their_instant() -> None:
-    batches, rows = published(EVERYTHING, [])
+    batches, _ = published(EVERYTHING, [])
     snapshots = [s for batch in batches for s in batch.snapshots]
     assert [s.ts - SMALL.start_ns for s in snapshots] == [
         int(x * 1e9) for x in (0.5, 1.2, 1.9, 2.6)

@@ -1,4 +1,4 @@
-"""What the simulator writes: recordings as collectors leave them, Crypto Lake tables, the side-car."""
+"""What the simulator writes: recordings as collectors leave them, Lake tables, the side-car."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,14 @@ FUTURES = dataclasses.replace(
 )
 
 
+def text_of(path: Path) -> str:
+    return gzip.decompress(path.read_bytes()).decode()
+
+
 def lines_of(result: SimulationResult) -> list[tuple[int, dict[str, Any]]]:
     lines = []
     for path in result.recordings:
-        for line in gzip.open(path, "rt").read().splitlines():
+        for line in text_of(path).splitlines():
             received, _, text = line.partition(" ")
             lines.append((int(received), json.loads(text)))
     return lines
@@ -127,9 +132,10 @@ def start_of(result: SimulationResult) -> int:
     return start
 
 
+@pytest.mark.kernels
 def test_lines_are_worded_as_the_venue_words_them(tmp_path: Path) -> None:
     result = simulate(tmp_path / "spot", config=SMALL, minutes=0.05)
-    raw = b"".join(gzip.open(path).read() for path in result.recordings).decode().splitlines()
+    raw = "".join(text_of(path) for path in result.recordings).splitlines()
     for line in raw:
         received, _, text = line.partition(" ")
         document = json.loads(text)
@@ -202,7 +208,7 @@ def test_the_recorder_does_not_depend_on_how_batches_come() -> None:
     # trade and depth lines overtake one another, but no stream overtakes itself
     data = [json.loads(line.partition(b" ")[2]).get("data", {}) for line in whole.splitlines()]
     times = [d.get("T", d.get("E")) for d in data if d.get("e")]
-    assert any(a > b for a, b in zip(times[:-1], times[1:], strict=True))
+    assert any(a > b for a, b in pairwise(times))
     ids = [d["u"] for d in data if d.get("e") == "depthUpdate"]
     assert ids == sorted(ids)
 
@@ -217,7 +223,7 @@ def test_files_begin_at_midnight_of_the_recorders_clock(tmp_path: Path) -> None:
     ]
     midnight = 1_767_571_200_000_000_000
     for path, before in zip(result.recordings, (True, False), strict=True):
-        stamps = [int(line.split()[0]) for line in gzip.open(path, "rt")]
+        stamps = [int(line.split()[0]) for line in text_of(path).splitlines()]
         assert all((stamp < midnight) is before for stamp in stamps)
 
 
@@ -372,7 +378,7 @@ def test_a_preset_can_be_traded_on_the_other_market(tmp_path: Path) -> None:
     assert document["symbol"] == "SIM-USDT-PERP"
     assert document["instrument"]["exchange"] == "BINANCE_FUTURES"
     depth = of_stream(lines_of(result), "depth@100ms")
-    assert all(b["pu"] == a["u"] for a, b in zip(depth[:-1], depth[1:], strict=True))
+    assert all(b["pu"] == a["u"] for a, b in pairwise(depth))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"files": 3}'])
@@ -381,3 +387,9 @@ def test_a_damaged_side_car_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.gz").write_bytes(b"")
     with pytest.raises(InputError, match="damaged"):
         simulation_of(tmp_path / "x.gz")
+
+
+def test_intensity_scales_the_arrivals(tmp_path: Path) -> None:
+    plain = simulate(tmp_path / "a", config=SMALL, minutes=0.3)
+    busy = simulate(tmp_path / "b", config=SMALL, minutes=0.3, intensity=4.0)
+    assert busy.counts["market_events"] > 2 * plain.counts["market_events"]

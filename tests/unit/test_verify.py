@@ -474,7 +474,7 @@ def test_schema_says_what_is_wrong(tmp_path: Path) -> None:
 
 def test_a_touch_that_differs_is_listed(tmp_path: Path) -> None:
     def change(market: Market) -> None:
-        for state in (s for s in market.states[20:24] if s.after["kind"] == Kind.DELTA):
+        for state in (s for s in market.states[20:24] if s.after["kind"] != Kind.SNAPSHOT):
             state.levels[41] += 9  # the best ask's size
 
     report = prove(make_market(), tmp_path, change)
@@ -563,6 +563,20 @@ def test_a_touch_beyond_the_range_is_compared_and_does_not_count(tmp_path: Path)
     assert same.details["classes"] == {"beyond_range": 1}
     assert same.verdict is Verdict.PASS
     assert report.verdict is Verdict.PASS
+
+
+def test_tickers_from_before_a_gap_say_nothing_behind_it(tmp_path: Path) -> None:
+    market = make_market(snapshots=0, partials=False)
+    time, update = market.rows[-1]["ts_order"] + 60_000 * MS, 9_000
+    best = market.side(Side.ASK)[0][0]
+    market.book[Side.ASK][best] += 11  # while the recorder was away
+    market.snapshot(time, update, anchor=True)
+    market.depth(time, update + 1, update + 2, [(Side.BID, 99_000, 7)])
+    market.depth(time + 100 * MS, update + 3, update + 4, [(Side.BID, 99_001, 7)])
+    market.ticker(time + 100 * MS, update + 4)
+    report = prove(market, tmp_path)
+    assert failing(report) == {"chain"}
+    assert report.check("book_ticker_last").compared == 41
 
 
 def test_a_silent_loss_shows_at_the_next_snapshot(tmp_path: Path) -> None:
@@ -676,9 +690,16 @@ def test_a_stream_that_was_not_recorded(tmp_path: Path, stream: str, checks: lis
 
 def test_a_store_without_states(tmp_path: Path) -> None:
     report = prove(make_market(), tmp_path, lambda market: market.states.clear())
-    for name in ("uncrossed", "untrusted_share", "book_ticker_same_id", "partial_depth"):
+    for name in ("uncrossed", "book_ticker_same_id", "partial_depth"):
         assert report.check(name).verdict is Verdict.NOT_APPLICABLE
+    assert report.check("untrusted_share").verdict is Verdict.PASS
     assert report.verdict is Verdict.PASS
+    market = make_market()
+    market.states.clear()
+    market.doubtful_ns = 100 * MS  # of each day
+    report = prove(market, tmp_path / "doubt")
+    assert failing(report) == {"untrusted_share"}
+    assert "by the seals" in report.check("untrusted_share").reason
 
 
 def test_a_golden_sample_of_nothing_decides_only_gate_a(tmp_path: Path) -> None:

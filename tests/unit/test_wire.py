@@ -31,6 +31,7 @@ from lobproof.sources.binance.message_kernels import (
 )
 from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
 from lobproof.sources.binance.scanner import Scanner
+from lobproof.sources.binance.snapshots import snapshots_in
 from support.wire import (
     NS,
     T0,
@@ -110,6 +111,32 @@ def test_journal_lines_are_parsed_alike_by_both(
     _no_fallback(monkeypatch)
     assert row_values(scanned(line, digits=0), 0) == expected
     assert expected["kind"] == kind
+
+
+@pytest.mark.parametrize(("kind", "payload"), STRICT)
+def test_every_cut_and_every_wrong_byte_is_noticed(kind: int, payload: dict[str, Any]) -> None:
+    text = tight(payload)
+    cuts = [f"{text[:at]}}}" for at in range(1, len(text))]
+    wrong = [f"{text[:at]}~{text[at + 1 :]}" for at in range(1, len(text) - 1)]
+    names = {DEPTH: "depth", TRADE: "trade", AGGREGATE: "aggTrade", TICKER: "bookTicker"}
+    stream = f"btcusdt@{names.get(kind, 'snapshot')}"
+    for variants in (cuts, wrong):
+        data = b"".join(journal_line(variant, stream) for variant in variants)
+        block = scanned(data, digits=0)
+        for row, line in enumerate(data.splitlines()):
+            try:
+                expected = decode_journal(line, "BTCUSDT").kind
+            except Problem:
+                expected = INVALID
+            assert block.messages[row, KIND] == expected
+        # a wrong byte in a field's name or value that is not decoded leaves a message
+        assert np.count_nonzero(block.messages[:, KIND] == INVALID) > 0.8 * len(variants)
+
+
+def test_numbers_of_a_length_that_no_grid_holds_are_left_to_msgspec() -> None:
+    number = "1." + "0" * 60
+    block = scanned(stamped([wrapped(depth(1, 2, [(number, "1")]))]))
+    assert row_values(block, 0)["bids"] == [(number.encode(), b"1")]
 
 
 def test_a_blank_behind_commas_and_colons_is_strict_in_snapshots(
@@ -203,6 +230,8 @@ INVALID_PAYLOADS = [
     ("bookTicker", tight({**futures_ticker(5, ("1", "1"), ("2", "1")), "e": "kline"}), "kind"),
     ("bookTicker", tight({**ticker(5, ("1", "1"), ("2", "1")), "B": None}), "number"),
     ("bookTicker", "{}", "shape"),
+    ("depth@100ms", "[1]", "shape"),
+    ("trade", '{"e":5}', "shape"),
 ]
 
 
@@ -362,6 +391,8 @@ def test_a_number_off_the_grid_names_file_and_line(pair: tuple[str, str], words:
         trade_batch(scanned(stamped([fine, wrapped(trade(1, *pair))])), TRADE, INSTRUMENT)
     with pytest.raises(GridError, match="file, line 1"):
         ticker_batch(scanned(stamped([wrapped(ticker(1, ("1", "1"), pair))])), INSTRUMENT)
+    with pytest.raises(GridError, match="file, line 2"):
+        list(snapshots_in(scanned(stamped([fine, tight(snapshot(1, [pair], []))])), INSTRUMENT))
 
 
 def test_marks_of_journal_lines() -> None:

@@ -136,7 +136,7 @@ def show_store(console: Console, store: Store) -> None:
         table = Table(title=head, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("day")
         for name in ("events", "trades", "states", "gaps", "doubtful", "size"):
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", no_wrap=True)
         table.add_column("content hash")
         for day in days:
             table.add_row(

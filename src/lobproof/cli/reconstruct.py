@@ -101,8 +101,8 @@ def show_result(result: ReconstructResult, seconds: float) -> None:
     )
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("day")
-    for name in ("events", "trades", "book messages", "gaps", "doubtful"):
-        table.add_column(name, justify="right")
+    for name in ("events", "trades", "messages", "gaps", "doubtful"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("content hash")
     for day in result.days:
         counts = day.counts

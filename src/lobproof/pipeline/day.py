@@ -10,11 +10,18 @@ import numpy as np
 from lobproof.errors import StrictError
 from lobproof.replay import QUALITY_SEVERITY, Replayer, Step, doubtful_time, quality_rows
 from lobproof.replay.ledger_kernels import E_CODE, E_COUNT, E_FIRST
-from lobproof.schema import EventBatch, Finding, Flag, Int64, Kind, Severity
+from lobproof.schema import EventBatch, Finding, Int64, Severity
 from lobproof.store import DayContent, DayWriter, Keyframe
 
-_TOLERATED = (Finding.OFF_TICK, Finding.OFF_LOT, Finding.TRADE_UNCONFIRMED, Finding.UNSEEDED)
-"""Findings that strict mode lets pass: normal for a venue, or before the first snapshot."""
+_TOLERATED = (
+    Finding.OFF_TICK,
+    Finding.OFF_LOT,
+    Finding.TRADE_UNCONFIRMED,
+    Finding.UNSEEDED,
+    Finding.TOUCH_BEYOND_RANGE,
+)
+"""Findings that strict mode lets pass: normal for a venue, before the first snapshot, or beyond the
+levels that it lists. None of them says that something is wrong with the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +120,25 @@ class DayTask:
         step = self._replayer.process(batch, self._rows)
         self._rows += len(batch)
         self._last_ts = int(batch.ts_order[-1])
-        trade = batch.kind == int(Kind.TRADE)
-        ends = (batch.flags & int(Flag.LAST)) != 0
-        self._trades += int(np.count_nonzero(trade))
-        self._book_messages += int(np.count_nonzero(ends & ~trade))
         if self._writer is not None:
             self._writer.append(batch, step.states)
         self._take(step)
 
     def _take(self, step: Step) -> None:
         self._episodes.append(step.episodes)
+        self._trades += int(step.minutes["trades"].sum())
+        self._book_messages += int(step.minutes["book_messages"].sum())
         if self._strict:
             self._refuse_doubt(step)
         if self._writer is not None and len(step.minutes["minute"]):
             self._writer.minutes({name: column.tolist() for name, column in step.minutes.items()})
 
     def _refuse_doubt(self, step: Step) -> None:
-        for row in step.episodes[np.argsort(step.episodes[:, E_FIRST], kind="stable")]:
+        # a doubt is an episode only once it ends: the one that began first may still be open
+        doubts = self._replayer.open_doubts(self._rows - 1, self._last_ts)
+        still = doubts[doubts[:, E_CODE] != int(Finding.UNSEEDED)]
+        episodes = np.concatenate([step.episodes, still])
+        for row in episodes[np.lexsort((episodes[:, E_CODE], episodes[:, E_FIRST]))]:
             code = Finding(int(row[E_CODE]))
             never_seeded = code == Finding.UNSEEDED and row[E_FIRST] == 0 and self._is_end(row)
             if code in _TOLERATED and not never_seeded:

@@ -124,7 +124,9 @@ def reconstruct(
     with symbol_lock(out, instrument.exchange, instrument.symbol, waiting=waiting):
         seals = sealed(out, instrument.exchange, instrument.symbol)
         ours = seals.filter(pl.col("task_id") == task_id).sort("task_part")
-        if ours["task_last"].any() and not overwrite:
+        # a seal that somebody deleted, as the audit advises for a damaged day, is to be made anew
+        parts = ours["task_part"].to_list()
+        if parts == list(range(len(parts))) and ours["task_last"].any() and not overwrite:
             return ReconstructResult(
                 instrument.exchange,
                 instrument.symbol,

@@ -6,8 +6,10 @@ from lobproof.jit import kernel
 from lobproof.schema import Flag, Int8, Int32, Int64, Kind
 
 BAD_TS = int(Flag.BAD_TS)
+STANDS_IN = int(Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER)
 SNAPSHOT = int(Kind.SNAPSHOT)
 CLEAR = int(Kind.CLEAR)
+MARK = int(Kind.MARK)
 
 CLOCK = 0  # running maximum of the stream
 CLOCK_STATE = 1
@@ -30,14 +32,16 @@ def order_times(
 
     ``offset`` is the recorder's clock minus the exchange's, ns. An exchange time that is not
     positive, or further than ``tolerance`` from the corrected receive time, is replaced by that
-    time and flagged ``BAD_TS``. Rows that have no exchange time by nature (snapshots, and marks
-    with sequence -1) take the clock where they stand; before the first message they take its
-    time, flagged.
+    time and flagged ``BAD_TS``. Rows that have no exchange time by nature (snapshots, marks that
+    stand in for one, and marks with sequence -1) take the clock where they stand; before the
+    first message they take its time, flagged.
     """
     rows = ts_event.shape[0]
     clock = state[CLOCK]
     for i in range(rows):
         timeless = kind[i] == SNAPSHOT or kind[i] == CLEAR or sequence[i] < 0
+        if kind[i] == MARK and flags[i] & STANDS_IN and ts_event[i] <= 0:
+            timeless = True
         if timeless:
             if clock == 0:
                 flags[i] |= BAD_TS
@@ -49,7 +53,7 @@ def order_times(
                 bad = time > corrected + tolerance or time < corrected - tolerance
             if bad:
                 flags[i] |= BAD_TS
-            if bad or by_receive:
+            if bad or (by_receive and corrected > 0):
                 time = corrected
             clock = max(clock, time)
         ts_order[i] = clock

@@ -12,10 +12,11 @@ from lobproof.replay.ledger_kernels import (
     M_DRIFT_EQUAL,
     M_DRIFT_GHOSTS,
     M_DRIFT_MISSING,
-    M_RANK_SQUARES,
     M_RANKS,
     M_SIZES,
     MAX_SUSPECTS,
+    PRICE_SQUARES,
+    SIZE_SQUARES,
     SUSPECT_LEVELS,
     SUSPECTS,
     THIS_MINUTE,
@@ -25,8 +26,14 @@ from lobproof.schema import EVERYTHING, UNTRUSTED, Int64
 
 
 @kernel
-def note_suspect(run: Int64, side: int, price: int) -> None:
-    """Remember a level that differs; beyond the table's end only the number is kept."""
+def note_suspect(run: Int64, side: int, price: int, earlier: int) -> None:
+    """Remember a level that differs, once; beyond the table's end only the number is kept.
+
+    The first ``earlier`` entries are those of a snapshot before this one.
+    """
+    for k in range(min(earlier, MAX_SUSPECTS)):
+        if run[SUSPECT_LEVELS + 2 * k] == side and run[SUSPECT_LEVELS + 2 * k + 1] == price:
+            return
     at = run[SUSPECTS]
     if at < MAX_SUSPECTS:
         run[SUSPECT_LEVELS + 2 * at] = side
@@ -59,11 +66,13 @@ def compare_side(
     stop: int,
     complete: bool,
     tick: int,
+    earlier: int,
 ) -> None:
     """Compare rows ``start:stop`` (best first) with the book, where both know the side.
 
-    Levels that differ are noted as suspects; counts, rank-wise squared price errors (in ticks)
-    and relative size errors are added to the minute.
+    Levels that differ are noted as suspects, beside the ``earlier`` ones of a snapshot before;
+    counts, rank-wise squared price errors (in ticks) and relative size errors are added to the
+    minute.
     """
     kind = trust(book, side)
     listed = stop - start
@@ -99,18 +108,18 @@ def compare_side(
         if held == size[start + k]:
             run[THIS_MINUTE + M_DRIFT_EQUAL] += 1
         else:
-            note_suspect(run, side, price[start + k])
+            note_suspect(run, side, price[start + k], earlier)
         if held == 0:
             run[THIS_MINUTE + M_DRIFT_MISSING] += 1
         else:
             matched += 1
             run[THIS_MINUTE + M_SIZES] += 1
             error = (held - size[start + k]) / size[start + k]
-            squares[run[CLOSED]] += error * error
+            squares[run[CLOSED], SIZE_SQUARES] += error * error
     for k in range(min(own, theirs)):
-        distance = (own_prices[k] - price[start + k]) // tick
+        distance = (own_prices[k] - price[start + k]) / tick
         run[THIS_MINUTE + M_RANKS] += 1
-        run[THIS_MINUTE + M_RANK_SQUARES] += distance * distance
+        squares[run[CLOSED], PRICE_SQUARES] += distance * distance
     if own > matched:
         run[THIS_MINUTE + M_DRIFT_GHOSTS] += own - matched
         run[THIS_MINUTE + M_DRIFT_COMPARED] += own - matched
@@ -119,4 +128,4 @@ def compare_side(
             while at < listed and sign * price[start + at] < sign * own_prices[k]:
                 at += 1
             if at == listed or price[start + at] != own_prices[k]:
-                note_suspect(run, side, own_prices[k])
+                note_suspect(run, side, own_prices[k], earlier)

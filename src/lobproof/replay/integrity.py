@@ -2,8 +2,8 @@
 
 Nothing is dropped: a gap becomes a MARK row with ``GAP`` right before the message that reveals
 it, its ``prev_sequence`` the last id before the gap and its ``sequence`` the last missing id; a
-repeated or late depth message becomes a MARK row that says so, since applying it would move the
-book back; a snapshot that cannot be one (crossed, unsorted, sizes that are not positive) becomes
+repeated or late message becomes a MARK row that says so, since applying it would move the book
+back; a snapshot that cannot be one (crossed, unsorted, sizes that are not positive, empty) becomes
 a MARK with ``INVALID``. A snapshot that restores trust opens with a CLEAR row.
 """
 

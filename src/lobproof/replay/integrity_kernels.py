@@ -11,8 +11,8 @@ from lobproof.jit import kernel
 from lobproof.schema import Flag, Int8, Int32, Int64, Kind, Side
 
 LAST = int(Flag.LAST)
-DELTA = int(Kind.DELTA)
 SNAPSHOT = int(Kind.SNAPSHOT)
+MARK = int(Kind.MARK)
 BID = int(Side.BID)
 ASK = int(Side.ASK)
 INVALID = int(Flag.INVALID)
@@ -97,7 +97,9 @@ def judge_book(
 
     A depth message is next when its ``prev_sequence`` is the last applied ``sequence``, or, right
     after a snapshot, when the snapshot's id lies in ``[prev_sequence, sequence)``. A feed without
-    a chain has ``prev_sequence`` -1: there, only going backwards is seen.
+    a chain has ``prev_sequence`` -1: there, only going backwards is seen. A snapshot older than
+    what was applied would move the book back, and one that lists nothing (a MARK whose two ids
+    are the same) says nothing: both are left out.
     """
     judged = 0
     start = 0
@@ -112,6 +114,8 @@ def judge_book(
         if kind[start] == SNAPSHOT:
             if not snapshot_is_valid(start, stop, side, price, size):
                 verdict[V_COLLAPSE] = INVALID
+            elif ids_until < max(last, snapshot):
+                verdict[V_COLLAPSE] = OUT_OF_ORDER
             else:
                 if state[ANCHORED] == 0:
                     verdict[V_CLEAR] = 1
@@ -120,6 +124,8 @@ def judge_book(
                 state[ANCHORED] = 1
                 state[SEEDED] = 1
                 state[SNAPSHOT_SEQUENCE] = ids_until
+        elif kind[start] == MARK and ids_until >= 0 and ids_until == ids_from:
+            verdict[V_COLLAPSE] = INVALID
         elif ids_until >= 0:
             if last >= 0 and ids_until <= last:
                 if ids_until == last:

@@ -3,7 +3,8 @@
 One flat array, ``run``, holds all of it, so that a run can be saved, and cut anywhere without a
 trace in the result; few and plain arrays also keep the compilation of the kernels short. What a
 step gives goes to ``found`` (rows of findings), ``closed`` (rows of minutes) and ``squares``:
-the minutes' sums of squared relative size errors, the open minute's behind the closed ones'.
+the minutes' sums of squared errors, of prices in ticks and of sizes relative to the snapshot's,
+the open minute's behind the closed ones'.
 """
 
 from __future__ import annotations
@@ -36,8 +37,12 @@ EXPIRED_TRADES = 18
 FOUND = 19  # rows written by this step to each of its outputs
 CLOSED = 20
 STATES = 21
-OPEN = 22  # per code: first event id, first ts
+STALE = 22  # per side, 1: beyond the trusted range the book may hold levels from before a loss
+OPEN = 24  # per code: first event id, first ts
 CODES = 16
+
+# columns of `squares`
+SIZE_SQUARES, PRICE_SQUARES = range(2)
 
 # --- episodes: what becomes rows of `quality` ----------------------------------------------
 E_CODE, E_FIRST, E_LAST, E_FIRST_TS, E_LAST_TS, E_COUNT, E_FROM, E_TO = range(8)
@@ -73,10 +78,9 @@ EPISODE = 8
     M_DRIFT_GHOSTS,
     M_DRIFT_MISSING,
     M_RANKS,
-    M_RANK_SQUARES,
     M_SIZES,
-) = range(30)
-MINUTE = 30
+) = range(29)
+MINUTE = 29
 THIS_MINUTE = OPEN + 2 * CODES  # where the open minute's counts begin in `run`
 MINUTE_NS = 60_000_000_000
 
@@ -188,7 +192,8 @@ def close_minute(run: Int64, found: Int64, closed: Int64, squares: Float64) -> N
         run[THIS_MINUTE + k] = 0
     run[THIS_MINUTE + M_MINUTE] = -1
     run[CLOSED] = row + 1
-    squares[row + 1] = 0.0
+    squares[row + 1, SIZE_SQUARES] = 0.0
+    squares[row + 1, PRICE_SQUARES] = 0.0
     for code in range(CODES):
         at = TALLIES + TALLY * code
         if run[at + T_COUNT] > 0:
@@ -227,6 +232,7 @@ def begin_day(run: Int64, ts: int) -> None:
     run[AGREED_ID] = 0
     run[AGREED_TS] = ts
     run[SUSPECT_ID] = 0
+    run[SUSPECT_TS] = ts
     run[NEXT_STATE_TS] = 0
     for code in range(CODES):
         if run[DOUBT] & (1 << code):

@@ -49,6 +49,17 @@ class StreamClock:
         )
         return batch
 
+    def stamp_by_receive(self, batch: EventBatch) -> EventBatch:
+        """Set ``ts_order`` of a stream in which no row has a time: by the corrected receive time.
+
+        In place, and flagged by :meth:`stamp` before; returns the batch.
+        """
+        known = np.where(batch.ts_recv > 0, batch.ts_recv - self._offset, 0)
+        times = np.maximum.accumulate(known)
+        times[times == 0] = times[times > 0][0] if times[-1] > 0 else 0
+        batch.ts_order[:] = times
+        return batch
+
     def started(self) -> bool:
         """Whether a row with a time has been seen."""
         return bool(self._state[CLOCK] > 0)
@@ -63,7 +74,10 @@ class StreamClock:
 
 
 def stamped(batches: Iterator[EventBatch], clock: StreamClock) -> Iterator[EventBatch]:
-    """Batches with ``ts_order`` set; leading rows without a time wait for the first with one."""
+    """Batches with ``ts_order`` set; leading rows without a time wait for the first with one.
+
+    Where none comes they take the corrected receive time.
+    """
     waiting: list[EventBatch] = []
     for batch in batches:
         if len(batch) == 0:
@@ -78,7 +92,7 @@ def stamped(batches: Iterator[EventBatch], clock: StreamClock) -> Iterator[Event
             waiting = []
             yield probe
     if waiting:
-        yield clock.stamp(EventBatch.concat(waiting).copy())
+        yield clock.stamp_by_receive(clock.stamp(EventBatch.concat(waiting).copy()))
 
 
 def merge(book: Iterator[EventBatch], trades: Iterator[EventBatch]) -> Iterator[EventBatch]:

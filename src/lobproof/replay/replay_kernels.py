@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from lobproof.book.kernels import (
-    Book,
-    apply_level,
-    set_trust,
-    trust,
-    trusted_to,
-)
+from lobproof.book.kernels import Book, apply_level, trust, trusted_to
 from lobproof.jit import kernel
 from lobproof.replay.drift_kernels import clear_suspect
 from lobproof.replay.ledger_kernels import (
@@ -35,7 +29,6 @@ from lobproof.replay.ledger_kernels import (
     OFF_TICK,
     PENDING,
     SEQUENCE,
-    SNAPSHOT_TRUST,
     SUSPECT_ID,
     SUSPECT_TS,
     SUSPECTS,
@@ -48,7 +41,13 @@ from lobproof.replay.ledger_kernels import (
 )
 from lobproof.replay.pending_kernels import add_trade, age, take_named
 from lobproof.replay.settle_kernels import settle
-from lobproof.replay.snapshot_kernels import apply_snapshot, note_mark, report_drift
+from lobproof.replay.snapshot_kernels import (
+    apply_snapshot,
+    judged,
+    note_mark,
+    report_drift,
+    trust_snapshot_alone,
+)
 from lobproof.schema import (
     EVERYTHING,
     RANGE,
@@ -199,6 +198,7 @@ def replay_rows(
                 ):
                     add |= F_DRIFT
             else:
+                suspected = run[SUSPECTS] > 0
                 if what == DELTA:
                     run[THIS_MINUTE + M_DELTA_ROWS] += stop - start
                     for i in range(start, stop):
@@ -213,9 +213,9 @@ def replay_rows(
                 if run[SUSPECTS] > 0:
                     add |= F_DRIFT
                     report_drift(run, found, run[SUSPECT_ID] - 1, run[SUSPECT_TS])
-                    for half in (BID, ASK):
-                        covered = SNAPSHOT_TRUST + 2 * (half - 1)
-                        set_trust(book, half, run[covered], run[covered + 1])
+                    trust_snapshot_alone(book, run)
+                if suspected:
+                    judged(run)
                 if flags[start] & F_OUT_OF_ORDER:
                     add_episode(
                         run,
@@ -250,7 +250,7 @@ def replay_rows(
                 ts_event[start],
                 sequence[start],
                 state_every,
-                tick,
+                what in (SNAPSHOT, CLEAR) and sequence[start] != run[SEQUENCE],
             )
         if run[DOUBT] != 0:
             add |= F_DOUBTFUL
@@ -265,6 +265,8 @@ def replay_rows(
                     count_finding(run, OFF_LOT, first_id + i, ts, 1)
             if row != 0:
                 flags[i] |= row
-        if flags[start] & F_BAD_TS:
+        # a REST snapshot never has an exchange time: flagged where it opens the day, and no finding
+        timeless = kind[start] == SNAPSHOT or kind[start] == CLEAR
+        if flags[start] & F_BAD_TS and not timeless:
             count_finding(run, BAD_TS, last_id, ts, 1)
         start = stop

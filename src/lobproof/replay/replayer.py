@@ -23,10 +23,11 @@ from lobproof.replay.integrity import message_bounds
 from lobproof.replay.ledger_kernels import (
     CLOSED,
     CODES,
+    DOUBT,
     EPISODE,
     FOUND,
     M_DRIFT_COMPARED,
-    M_RANK_SQUARES,
+    M_MINUTE,
     M_RANKS,
     M_SIZES,
     M_SPREAD_COUNT,
@@ -34,9 +35,12 @@ from lobproof.replay.ledger_kernels import (
     M_SPREAD_SUM,
     M_TRUSTED_MIN,
     MINUTE,
+    PRICE_SQUARES,
     SEQUENCE,
+    SIZE_SQUARES,
     STATES,
     begin_day,
+    close_doubt,
     end_day,
     new_run,
 )
@@ -133,7 +137,7 @@ class Replayer:
         self._book = new_book(WINDOW_TICKS, self._tick)
         self._pending = new_pending()
         self._run = new_run()
-        self._open_squares = 0.0
+        self._open_squares = np.zeros(2)
 
     def begin_day(self, ts: int) -> None:
         """Event ids start again at 0; ``ts`` is the ``ts_order`` of the day's first event."""
@@ -169,6 +173,16 @@ class Replayer:
         out = self._output(1)
         end_day(self._run, out.found, out.closed, out.squares, last_id, ts)
         return self._taken(out)
+
+    def open_doubts(self, last_id: int, ts: int) -> Int64:
+        """The doubts that hold after event ``last_id``, as the episodes that they are so far."""
+        run = self._run.copy()
+        found = np.empty((CODES, EPISODE), np.int64)
+        run[FOUND] = 0
+        for code in range(CODES):
+            if run[DOUBT] & (1 << code):
+                close_doubt(run, found, code, last_id, ts)
+        return found[: int(run[FOUND])]
 
     def levels(self) -> BookLevels:
         """The whole book as it stands."""
@@ -233,7 +247,7 @@ class Replayer:
         out = _Output(
             np.empty((messages * FINDINGS_A_MESSAGE + CODES, EPISODE), np.int64),
             np.empty((messages + 1, MINUTE), np.int64),
-            np.empty(messages + 2, np.float64),
+            np.empty((messages + 2, 2), np.float64),
             np.empty((messages, STATE_COLUMNS), np.int64),
         )
         out.squares[0] = self._open_squares
@@ -242,7 +256,7 @@ class Replayer:
 
     def _taken(self, out: _Output) -> Step:
         found, closed, states = self._run[[FOUND, CLOSED, STATES]].tolist()
-        self._open_squares = float(out.squares[closed])
+        self._open_squares = out.squares[closed].copy()
         rows = out.states[:states]
         return Step(
             StateBatch(
@@ -256,17 +270,18 @@ class Replayer:
                 rows[:, S_FLAGS].astype(np.int32),
             ),
             out.found[:found].copy(),
-            _minute_columns(out.closed[:closed], out.squares[:closed], self._tick),
+            _minute_columns(out.closed[:closed], out.squares[:closed], self._instrument),
         )
 
 
 def _minute_columns(
-    counts: Int64, size_squares: NDArray[np.float64], tick: int
+    counts: Int64, squares: NDArray[np.float64], instrument: Instrument
 ) -> dict[str, NDArray[np.generic]]:
+    tick = np.array([instrument.rule_at(ts).tick for ts in counts[:, M_MINUTE].tolist()], np.int64)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_spread = counts[:, M_SPREAD_SUM] / counts[:, M_SPREAD_COUNT] / tick
-        price_rmse = np.sqrt(counts[:, M_RANK_SQUARES] / counts[:, M_RANKS])
-        size_rmse = np.sqrt(size_squares / counts[:, M_SIZES])
+        price_rmse = np.sqrt(squares[:, PRICE_SQUARES] / counts[:, M_RANKS])
+        size_rmse = np.sqrt(squares[:, SIZE_SQUARES] / counts[:, M_SIZES])
     drift = ("drift_compared", "drift_equal", "drift_ghosts", "drift_missing")
     columns: dict[str, NDArray[np.generic]] = {
         **{name: counts[:, at].copy() for at, name in enumerate(_COUNTED)},

@@ -6,9 +6,12 @@ import numpy as np
 
 from lobproof.book.kernels import (
     Book,
+    best_price,
     crossed,
+    extend_trust,
     grow_range,
     top,
+    trust,
     trusted_slots,
 )
 from lobproof.jit import kernel
@@ -25,6 +28,8 @@ from lobproof.replay.ledger_kernels import (
     M_SPREAD_SUM,
     M_TRUSTED_MIN,
     NEXT_STATE_TS,
+    SNAPSHOT_TRUST,
+    STALE,
     STATES,
     THIS_MINUTE,
     close_doubt,
@@ -32,7 +37,10 @@ from lobproof.replay.ledger_kernels import (
 )
 from lobproof.replay.snapshot_kernels import lose_trust
 from lobproof.schema import (
+    EVERYTHING,
     LEVELS,
+    RANGE,
+    UNTRUSTED,
     Finding,
     Flag,
     Int64,
@@ -56,6 +64,35 @@ FINDINGS_A_MESSAGE = 24
 
 
 @kernel
+def grow(book: Book, run: Int64, side: int) -> None:
+    """Extend a trusted range as far as the book proves.
+
+    Neighbours are one count of the grid apart, not one tick: orders older than a change of the
+    tick may rest in between, unseen. Where the book may hold levels from before a loss they prove
+    nothing, and only the opposite touch does.
+    """
+    if run[STALE + side - 1] == 0:
+        grow_range(book, side, 1)
+    elif trust(book, side) == RANGE and best_price(book, 3 - side) != 0:
+        extend_trust(book, side, best_price(book, 3 - side), False)
+
+
+@kernel
+def covered_slots(run: Int64, side: int, prices: Int64, count: int) -> int:
+    """How many of the leading slots the last snapshot itself lists."""
+    covered = SNAPSHOT_TRUST + 2 * (side - 1)
+    if run[covered] == UNTRUSTED:
+        return 0
+    if run[covered] == EVERYTHING:
+        return LEVELS
+    sign = 2 * side - 3
+    slots = 0
+    while slots < count and sign * prices[slots] <= sign * run[covered + 1]:
+        slots += 1
+    return slots
+
+
+@kernel
 def settle(
     book: Book,
     run: Int64,
@@ -66,9 +103,13 @@ def settle(
     ts_event: int,
     sequence: int,
     state_every: int,
-    tick: int,
+    ahead: bool,
 ) -> int:
-    """End of a book message: touch, trust, doubts, the state row. Returns flags for its rows."""
+    """End of a book message: touch, trust, doubts, the state row. Returns flags for its rows.
+
+    ``ahead``: the message is a snapshot whose id lies inside the next depth message; until that
+    one comes, what the snapshot does not list is older than what it does.
+    """
     bid_prices = np.empty(LEVELS, np.int64)
     bid_sizes = np.empty(LEVELS, np.int64)
     ask_prices = np.empty(LEVELS, np.int64)
@@ -81,10 +122,13 @@ def settle(
         lose_trust(book, run, Q_CROSSED)
         open_doubt(run, Q_CROSSED, run[AGREED_ID], run[AGREED_TS])
     if not is_crossed:
-        grow_range(book, BID, tick)
-        grow_range(book, ASK, tick)
+        grow(book, run, BID)
+        grow(book, run, ASK)
     bid_slots = trusted_slots(book, BID, bid_prices, bids, LEVELS)
     ask_slots = trusted_slots(book, ASK, ask_prices, asks, LEVELS)
+    if ahead:
+        bid_slots = min(bid_slots, covered_slots(run, BID, bid_prices, bids))
+        ask_slots = min(ask_slots, covered_slots(run, ASK, ask_prices, asks))
 
     lost = run[LOST]
     wanted = 0

@@ -22,6 +22,7 @@ from lobproof.replay.ledger_kernels import (
     M_GAPS,
     SEQUENCE,
     SNAPSHOT_TRUST,
+    STALE,
     SUSPECT_ID,
     SUSPECT_TS,
     SUSPECTS,
@@ -77,6 +78,25 @@ def lose_trust(book: Book, run: Int64, code: int) -> None:
     set_trust(book, ASK, UNTRUSTED, 0)
     run[LOST] = code
     run[SUSPECTS] = 0
+    run[STALE] = 1
+    run[STALE + 1] = 1
+
+
+@kernel
+def trust_snapshot_alone(book: Book, run: Int64) -> None:
+    """Of what was known before the last snapshot nothing holds: only what it lists is trusted."""
+    for half in (BID, ASK):
+        covered = SNAPSHOT_TRUST + 2 * (half - 1)
+        set_trust(book, half, run[covered], run[covered + 1])
+        run[STALE + half - 1] = 0 if run[covered] == EVERYTHING else 1
+
+
+@kernel
+def judged(run: Int64) -> None:
+    """The depth message that the last snapshot waited for has come: the book stands from there."""
+    run[SUSPECTS] = 0
+    run[AGREED_ID] = run[SUSPECT_ID]
+    run[AGREED_TS] = run[SUSPECT_TS]
 
 
 @kernel
@@ -123,6 +143,11 @@ def note_mark(
                 ids_from + 1,
                 ids_to,
             )
+            # what the snapshot before it does not list may have changed in the lost messages,
+            # and what differs in it they explain
+            trust_snapshot_alone(book, run)
+            if run[SUSPECTS] > 0:
+                judged(run)
         else:
             doubt = run[DOUBT]
             if doubt & (1 << Q_GAP):
@@ -168,6 +193,8 @@ def apply_snapshot(
     if kind[start] == CLEAR:
         clear_book(book)
         run[SUSPECTS] = 0
+        run[STALE] = 0
+        run[STALE + 1] = 0
         begin += 1
     middle = begin
     while middle < stop and side[middle] == BID:
@@ -175,14 +202,21 @@ def apply_snapshot(
     bids_complete = middle > begin and (flags[begin] & F_COMPLETE) != 0
     asks_complete = stop > middle and (flags[middle] & F_COMPLETE) != 0
     if kind[start] == SNAPSHOT:
-        run[SUSPECTS] = 0
-        compare_side(book, run, squares, BID, price, size, begin, middle, bids_complete, tick)
-        compare_side(book, run, squares, ASK, price, size, middle, stop, asks_complete, tick)
+        # of two snapshots before one depth message, the first may be the one that contradicts
+        earlier = run[SUSPECTS]
+        compare_side(
+            book, run, squares, BID, price, size, begin, middle, bids_complete, tick, earlier
+        )
+        compare_side(
+            book, run, squares, ASK, price, size, middle, stop, asks_complete, tick, earlier
+        )
         if run[SUSPECTS] > 0 and sequence[start] == run[SEQUENCE]:
             drift = True
             report_drift(run, found, last_id - 1, ts)
             set_trust(book, BID, UNTRUSTED, 0)
             set_trust(book, ASK, UNTRUSTED, 0)
+            run[STALE] = 1
+            run[STALE + 1] = 1
     run[LOST] = 0
     if run[SUSPECTS] == 0:
         run[AGREED_ID] = last_id
@@ -202,6 +236,8 @@ def apply_snapshot(
         covered = SNAPSHOT_TRUST + 2 * (half - 1)
         run[covered] = EVERYTHING if complete else RANGE
         run[covered + 1] = worst
+        if complete:
+            run[STALE + half - 1] = 0
         clear_side_range(book, half, (2 * half - 3) * FAR_AWAY if complete else worst)
         for i in range(low, high):
             apply_level(book, half, price[i], size[i])

@@ -50,7 +50,7 @@ class TimeGrid:
     @property
     def edges(self) -> NDArray[np.float64]:
         """Edges of the columns in seconds after ``origin``: one more than columns."""
-        return np.arange(self.columns + 1) * (self.width / _S)
+        return np.arange(self.columns + 1, dtype=np.float64) * self.seconds
 
     @property
     def seconds(self) -> float:

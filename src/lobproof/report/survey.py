@@ -13,6 +13,7 @@ from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.report.axes import PriceGrid, TimeGrid
 from lobproof.report.sweep import Progress, Sweep, sweep
+from lobproof.report.text import THIN
 from lobproof.schema import LEVELS, Finding, Int64, Kind, Severity
 from lobproof.store import Store
 from lobproof.store.timespan import Time, to_ns
@@ -73,6 +74,12 @@ class Survey:
     def price_unit(self) -> float:
         """Price of one count."""
         return float(10.0**-self.instrument.price_exponent)
+
+    def price(self, value: float) -> str:
+        """A price with no more digits than the instrument has."""
+        text = f"{value:,.{self.instrument.price_exponent}f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return text.replace(",", THIN)
 
     @property
     def size_unit(self) -> float:

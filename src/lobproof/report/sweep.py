@@ -196,7 +196,7 @@ def _book_before(
     exponents: tuple[int, ...],
     tick: int,
 ) -> tuple[Book, Int64]:
-    """The book, and what its last snapshot covered, as the day opens, or as it stands at ``start`` within it."""
+    """The book as the day opens or as it stands before ``start``, and its ``covered``."""
     frames = store.keyframes(symbol, exchange=exchange, raw=True).filter(
         (pl.col("dt") == day["dt"]) & ((pl.col("event_id") < 0) | (pl.col("ts_order") < start))
     )

@@ -20,9 +20,21 @@ from lobproof.book.kernels import (
     top,
     trust,
     trusted_slots,
+    trusted_to,
 )
 from lobproof.jit import kernel
-from lobproof.schema import LEVELS, UNTRUSTED, Flag, Int8, Int32, Int64, Kind, Side
+from lobproof.schema import (
+    EVERYTHING,
+    LEVELS,
+    RANGE,
+    UNTRUSTED,
+    Flag,
+    Int8,
+    Int32,
+    Int64,
+    Kind,
+    Side,
+)
 from lobproof.store.rebuild_kernels import apply_events
 
 Float64 = NDArray[np.float64]
@@ -34,7 +46,11 @@ BID, ASK = 2, 3  # best prices, 0 for none
 BID_SLOTS, ASK_SLOTS = 4, 5  # trusted levels
 DOUBT = 6  # index of the first interval of doubt that is not over
 EVENTS, MESSAGES, TRADES, OUTSIDE = 7, 8, 9, 10  # rows, book messages, trades, trades off the grid
-HOLD = 11
+BID_END, ASK_END = 11, 12  # far end of the trusted range; as ``END_…`` where there is none
+HOLD = 13
+
+END_NONE = -1  # nothing is trusted
+END_ALL = -2  # the whole side is
 
 # --- per column ----------------------------------------------------------------------------
 COVERED = 0  # ns for which there is data
@@ -42,7 +58,8 @@ TRUSTED = 1  # ns with a trusted touch of two sides
 SPREAD, SPREAD_LOW, SPREAD_HIGH = 2, 3, 4  # counts × ns, counts, counts
 BID_TIME, BID_SUM, ASK_TIME, ASK_SUM = 5, 6, 7, 8  # ns and counts × ns of a trusted best price
 BOOK_MESSAGES, TRADE_COUNT, BUY_VOLUME, SELL_VOLUME = 9, 10, 11, 12
-COLUMN = 13
+BID_FAR, ASK_FAR = 13, 14  # far end of the trusted range as the column ends, or ``END_…``
+COLUMN = 15
 
 # --- per level -----------------------------------------------------------------------------
 LEVEL_TIME, LEVEL_SIZE, LEVEL_FILLED, LEVEL_DISTANCE = 0, 1, 2, 3
@@ -76,7 +93,7 @@ class Canvas(NamedTuple):
 @kernel
 def _column(canvas: Canvas, ts: int) -> int:
     column = (ts - canvas.grid[0]) // canvas.grid[1]
-    return min(max(column, 0), canvas.grid[2] - 1)
+    return int(min(max(column, 0), canvas.grid[2] - 1))
 
 
 @kernel
@@ -132,7 +149,7 @@ def _in_doubt(canvas: Canvas, ts: int) -> bool:
     while at < len(canvas.doubts) and canvas.doubts[at, 1] <= ts:
         at += 1
     canvas.hold[DOUBT] = at
-    return at < len(canvas.doubts) and canvas.doubts[at, 0] <= ts
+    return bool(at < len(canvas.doubts) and canvas.doubts[at, 0] <= ts)
 
 
 @kernel
@@ -150,6 +167,8 @@ def _add_stretch(canvas: Canvas, start: int, stop: int, known: bool) -> None:
         length = float(until - at)
         cell = canvas.columns[:, column]
         cell[COVERED] += length
+        cell[BID_FAR] = hold[BID_END] if known else END_NONE
+        cell[ASK_FAR] = hold[ASK_END] if known else END_NONE
         if known and bid > 0:
             cell[BID_TIME] += length
             cell[BID_SUM] += bid * length
@@ -204,6 +223,10 @@ def look(canvas: Canvas, book: Book, doubtful: bool) -> None:
         found = top(book, side, LEVELS, canvas.tops[s, 0], canvas.tops[s, 1])
         hold[BID + s] = best_price(book, side)
         hold[BID_SLOTS + s] = trusted_slots(book, side, canvas.tops[s, 0], found, LEVELS)
+        kind = trust(book, side)
+        hold[BID_END + s] = END_ALL if kind == EVERYTHING else END_NONE
+        if kind == RANGE:
+            hold[BID_END + s] = trusted_to(book, side)
     untrusted = trust(book, _BID) == UNTRUSTED or trust(book, _ASK) == UNTRUSTED
     hold[KNOWN] = 0 if doubtful or untrusted or crossed(book) else 1
 
@@ -220,7 +243,7 @@ def sweep_rows(
     size: Int64,
     flags: Int32,
 ) -> None:
-    """Add whole messages; columns of equal length. Book and ``covered`` as `apply_events` has them."""
+    """Add whole messages; columns of equal length. ``book``, ``covered``: as of `apply_events`."""
     hold = canvas.hold
     rows = len(kind)
     start = 0
@@ -254,7 +277,7 @@ def sweep_rows(
                     if row >= 0:
                         _paint(canvas, row, ts)
                         canvas.bins[row] += size[i] - before
-            listed = what == _CLEAR or what == _SNAPSHOT
+            listed = what in (_CLEAR, _SNAPSHOT)
             if listed:
                 paint_all(canvas, ts)
             # levels are absolute: those of a depth message may be set a second time

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 THIN = "\u202f"
 """Narrow no-break space: groups digits, and stands before a unit."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DURATIONS = ((86_400 * 10**9, "d"), (3_600 * 10**9, "h"), (60 * 10**9, "min"), (10**9, "s"))
+_DURATIONS = (
+    (86_400 * 10**9, "d"),
+    (3_600 * 10**9, "h"),
+    (60 * 10**9, "min"),
+    (10**9, "s"),
+)
 
 
 def count(value: int | float) -> str:
@@ -49,7 +55,7 @@ def moment(ns: int, *, digits: int = 3) -> str:
 
 
 def duration(ns: int) -> str:
-    """A length of time in its two largest units."""
+    """A length of time in its two largest units; in hours up to two days."""
     if ns < 10**9:
         for unit, name in ((10**6, "ms"), (10**3, "µs")):
             if ns >= unit:
@@ -57,8 +63,8 @@ def duration(ns: int) -> str:
         return f"{ns}{THIN}ns" if ns else f"0{THIN}s"
     if ns < 60 * 10**9:
         return f"{short(ns / 10**9)}{THIN}s"
-    for (unit, name), (below, below_name) in zip(_DURATIONS, _DURATIONS[1:], strict=False):
-        if ns >= unit:
+    for (unit, name), (below, below_name) in pairwise(_DURATIONS):
+        if ns >= (unit if name != "d" else 2 * unit):
             whole, rest = divmod(round(ns / below), unit // below)
             if rest == 0:
                 return f"{whole}{THIN}{name}"

@@ -73,15 +73,20 @@ def section(survey: Survey, verification: Verification | None, number: int) -> S
         symbol=survey.symbol,
         exchange=survey.exchange,
         about=_about(survey),
-        span=f"{moment(first)} – {moment(last)[0 if first // _DAY != last // _DAY else 11:]} UTC",
+        span=f"{moment(first)} – {moment(last)[0 if first // _DAY != last // _DAY else 11 :]} UTC",
         badge=badge,
         demo=survey.provenance != "real",
         provenance=provenance,
         verdict=_verdict(verification),
         tiles=_tiles(survey),
         hero=heatmap(survey),
-        figures=[trust(survey), spread(survey), profile(survey), reconciliation(survey),
-                 rates(survey)],
+        figures=[
+            trust(survey),
+            spread(survey),
+            profile(survey),
+            reconciliation(survey),
+            rates(survey),
+        ],
         codes=_codes(survey),
         findings=_findings(survey),
         findings_total=count(survey.quality.total),
@@ -110,38 +115,53 @@ def _tiles(survey: Survey) -> list[dict[str, str]]:
     sums, quality = survey.sums, survey.quality
     length = survey.span[1] - survey.span[0]
     gaps = quality.findings(Finding.GAP)
-    grave = int(
-        quality.codes.filter(pl.col("severity") >= int(Severity.WARNING))["findings"].sum()
-    )
+    grave = int(quality.codes.filter(pl.col("severity") >= int(Severity.WARNING))["findings"].sum())
     doubtful = quality.doubtful
-    traded = "no trade" if survey.traded is None else (
-        f"{_price(survey, survey.traded[0])} – {_price(survey, survey.traded[1])}"
+    traded = (
+        "no trade"
+        if survey.traded is None
+        else (f"{survey.price(survey.traded[0])} – {survey.price(survey.traded[1])}")
     )
     tiles = [
         ("events", count(sums.events), f"over {duration(length)}", ""),
         ("trades", count(sums.trade_count), traded, ""),
-        ("book messages", count(sums.messages), f"{len(survey.days)} "
-         f"{'day' if len(survey.days) == 1 else 'days'} in the store", ""),
-        ("gaps", count(gaps), "lost book messages" if gaps else "the chain is whole",
-         "bad" if gaps else "ok"),
-        ("touch in doubt", duration(doubtful), f"{share(doubtful, length)} of the time",
-         "ok" if not doubtful else "bad" if doubtful * 1000 > length else "unsure"),
-        ("findings", count(quality.total), f"{count(grave)} of them more than a note",
-         "unsure" if grave else "ok"),
+        (
+            "book messages",
+            count(sums.messages),
+            f"{len(survey.days)} {'day' if len(survey.days) == 1 else 'days'} in the store",
+            "",
+        ),
+        (
+            "gaps",
+            count(gaps),
+            "lost book messages" if gaps else "the chain is whole",
+            "bad" if gaps else "ok",
+        ),
+        (
+            "touch in doubt",
+            duration(doubtful),
+            f"{share(doubtful, length)} of the time",
+            "ok" if not doubtful else "bad" if doubtful * 1000 > length else "unsure",
+        ),
+        (
+            "findings",
+            count(quality.total),
+            f"{count(grave)} warnings or worse",
+            "unsure" if grave else "ok",
+        ),
     ]
     return [dict(zip(("name", "value", "note", "tone"), tile, strict=True)) for tile in tiles]
 
 
-def _price(survey: Survey, value: float) -> str:
-    text = f"{value:,.{survey.instrument.price_exponent}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return text.replace(",", "\u202f")
-
-
 def _verdict(verification: Verification | None) -> dict[str, Any]:
     if verification is None:
-        return {"word": "Not verified", "tone": "none", "checks": [], "first": None,
-                "note": "Nothing was compared with the recording that this came from."}
+        return {
+            "word": "Not verified",
+            "tone": "none",
+            "checks": [],
+            "first": None,
+            "note": "Nothing was compared with the recording that this came from.",
+        }
     word, tone = _VERDICTS[str(verification["verdict"])]
     checks = [_check(check) for check in verification["checks"]]
     decided = [check for check in checks if check["tone"] != "none"]
@@ -151,13 +171,14 @@ def _verdict(verification: Verification | None) -> dict[str, Any]:
         "tone": tone,
         "checks": checks,
         "first": _divergence(verification.get("first_divergence")),
-        "note": f"{good} of {len(decided)} checks against the recording passed; "
-        f"{len(checks) - len(decided)} had nothing to compare.",
+        "note": f"{good} of {len(decided)} checks passed; {len(checks) - len(decided)} had nothing "
+        "to compare.",
     }
 
 
 def _check(check: Mapping[str, Any]) -> dict[str, str]:
     verdict = str(check["verdict"])
+    tone = _CHECK_WORDS.get(verdict, "none")
     bound, limit = check.get("bound95"), float(check.get("limit") or 0)
     return {
         "name": str(check["name"]).replace("_", " "),
@@ -166,10 +187,10 @@ def _check(check: Mapping[str, Any]) -> dict[str, str]:
         "compared": count(check["compared"]),
         "equal": count(check["equal"]),
         "bound": "–" if bound is None else f"{_rate(float(bound))}",
-        "limit": "none differs" if limit == 0 else _rate(limit),
+        "limit": "–" if tone == "none" else "none differs" if limit == 0 else _rate(limit),
         "verdict": verdict.replace("_", " "),
         "reason": str(check.get("reason") or ""),
-        "tone": _CHECK_WORDS.get(verdict, "none"),
+        "tone": tone,
     }
 
 

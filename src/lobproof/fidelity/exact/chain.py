@@ -44,8 +44,7 @@ class ChainCheck:
         self._unchained = 0
         self._gaps: list[dict[str, Any]] = []
         self._breaks = 0
-        self._marks: set[tuple[str, int, int]] = set()
-        self._stray: list[dict[str, Any]] = []
+        self._marks: dict[tuple[str, int, int], int] = {}  # not yet met by a gap; time
         self._first: Divergence | None = None
 
     def add(self, rows: pl.DataFrame) -> None:
@@ -57,7 +56,8 @@ class ChainCheck:
         self._depth.append(depth)
         marks = ends.filter(book_gaps())
         for mark in marks.iter_rows(named=True):
-            self._marks.add((mark["dt"], mark["prev_sequence"], mark["sequence"]))
+            key = (mark["dt"], mark["prev_sequence"], mark["sequence"])
+            self._marks[key] = mark["ts_order"]
         if self._last is None:
             self._open(ends, depth)
         if not depth.height:
@@ -110,8 +110,7 @@ class ChainCheck:
         self._breaks += 1
         known, previous = int(row["known"]), int(row["prev_sequence"])
         gap = previous > known
-        marked = (row["dt"], known, previous) in self._marks
-        self._marks.discard((row["dt"], known, previous))
+        marked = self._marks.pop((row["dt"], known, previous), None) is not None
         found = {
             "first_missing": known + 1 if gap else None,
             "last_missing": previous if gap else None,
@@ -160,7 +159,7 @@ class ChainCheck:
                 "chain",
                 Class.ORDER,
                 until,
-                0,
+                self._marks[stray[0]],
                 f"a GAP mark says that ids {known + 1} to {until} are missing; the chain does not",
                 dt=dt,
             )

@@ -43,12 +43,7 @@ class SchemaCheck:
     def result(self) -> Check:
         """The check."""
         window = self._window
-        seals = window.store.days().filter(
-            (pl.col("exchange") == window.exchange)
-            & (pl.col("symbol") == window.symbol)
-            & pl.col("dt").is_in(window.days)
-        )
-        for seal in seals.iter_rows(named=True):
+        for seal in window.seals().iter_rows(named=True):
             for table in ("events", "states"):
                 self._compared += 1
                 rows = self._rows[table, seal["dt"]]

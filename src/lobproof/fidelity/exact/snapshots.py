@@ -112,6 +112,7 @@ class _Comparison:
 
     sequence: int
     row: dict[str, Any]  # the stored snapshot's first row
+    tick: Decimal
     compared: int = 0
     equal: int = 0
     ghosts: int = 0  # in the book, not in the snapshot
@@ -183,8 +184,8 @@ class SnapshotCheck:
             if mine is None or not mine.height or sequence in taken:
                 if sequence in self._refused or sequence in taken:
                     listings["refused"] += 1
-                elif depth.filter(pl.col("sequence") <= sequence).height not in (0, depth.height):
-                    wrong = wrong or _absent(sequence)
+                elif (before := _before(depth, sequence)) is not None:
+                    wrong = wrong or _absent(sequence, before)
                 else:
                     listings["outside"] += 1
                 continue
@@ -257,9 +258,17 @@ class SnapshotCheck:
         )
 
 
-def _absent(sequence: int) -> Divergence:
+def _before(depth: pl.DataFrame, sequence: int) -> int | None:
+    """Time of the depth message before an update id, None unless one follows as well."""
+    earlier = depth.filter(pl.col("sequence") <= sequence)
+    if earlier.height in (0, depth.height):
+        return None
+    return int(earlier["ts_order"][-1])
+
+
+def _absent(sequence: int, time: int) -> Divergence:
     return Divergence(
-        NAME, Class.MISSING, sequence, 0, f"the snapshot of id {sequence} is not stored"
+        NAME, Class.MISSING, sequence, time, f"the snapshot of id {sequence} is not stored"
     )
 
 
@@ -345,11 +354,11 @@ def _compare_all(window: Window, later: dict[int, pl.DataFrame]) -> list[_Compar
             if _CLEAR in kinds:
                 book.clear()
             elif (lists := later.pop(int(run["sequence"][0]), None)) is not None:
-                comparison = _Comparison(int(run["sequence"][0]), run.row(0, named=True))
                 instrument = window.instrument(run["dt"][0])
                 tick = Decimal(instrument.tick).scaleb(-instrument.price_exponent)
+                comparison = _Comparison(int(run["sequence"][0]), run.row(0, named=True), tick)
                 found.append(comparison)
-                open_.append((comparison, _join(comparison, book, listed, lists, tick)))
+                open_.append((comparison, _join(book, listed, lists)))
             book.snapshot(listed)
     settle_empty = pl.DataFrame(schema={"side": pl.Int8(), "price": pl.Decimal(38, 18)})
     for comparison, joined in open_:
@@ -357,14 +366,8 @@ def _compare_all(window: Window, later: dict[int, pl.DataFrame]) -> list[_Compar
     return found
 
 
-def _join(
-    comparison: _Comparison,
-    book: PlainBook,
-    listed: pl.DataFrame,
-    lists: pl.DataFrame,
-    tick: Decimal,
-) -> pl.DataFrame:
-    """Levels of snapshot and book side by side within the range that both know; touch and RMSE."""
+def _join(book: PlainBook, listed: pl.DataFrame, lists: pl.DataFrame) -> pl.DataFrame:
+    """Levels of snapshot and book side by side within the range that both know, best first."""
     frames = []
     for side in (Side.BID, Side.ASK):
         if side not in book.trusted:
@@ -377,11 +380,6 @@ def _join(
         for end in ends:
             if end is not None:
                 theirs, mine = theirs.filter(~beyond(side, end)), mine.filter(~beyond(side, end))
-        depth = min(theirs.height, mine.height, RMSE_LEVELS)
-        if depth:
-            error = theirs["price"].head(depth) - mine["price"].head(depth)
-            comparison.price_errors += [float(value / tick) for value in error]
-        comparison.touch_equal &= theirs.head(1).equals(mine.head(1))
         frames.append(
             theirs.join(mine, on="price", how="full", coalesce=True, suffix="_book")
             .select(pl.lit(int(side), pl.Int8).alias("side"), "price", "size", "size_book")
@@ -402,6 +400,14 @@ def _count(comparison: _Comparison, joined: pl.DataFrame, named: pl.DataFrame) -
     comparison.equal += left.height - wrong.height
     comparison.ghosts += wrong["size"].null_count()
     comparison.missing += wrong["size_book"].null_count()
+    for side in (Side.BID, Side.ASK):
+        here = left.filter(pl.col("side") == int(side))
+        theirs, mine = here.drop_nulls("size"), here.drop_nulls("size_book")
+        depth = min(theirs.height, mine.height, RMSE_LEVELS)
+        errors = theirs["price"].head(depth) - mine["price"].head(depth)
+        comparison.price_errors += [float(error / comparison.tick) for error in errors]
+        touch = here.head(1).filter(~pl.col("size").eq_missing(pl.col("size_book")))
+        comparison.touch_equal &= not touch.height
     both = left.drop_nulls()
     comparison.size_errors += (
         (both["size_book"] - both["size"]).cast(pl.Float64) / both["size"].cast(pl.Float64)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from lobproof.fidelity.exact.integrity import GridCheck, Tally
-from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict, not_applicable
+from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict
 from lobproof.fidelity.exact.schema import SchemaCheck
 from lobproof.fidelity.exact.walk import Window, adjacent, inside
 from lobproof.schema import LEVELS, Finding, Flag
@@ -31,6 +31,7 @@ class StateChecks:
     """
 
     def __init__(self, window: Window, grid: GridCheck, schema: SchemaCheck) -> None:
+        self._window = window
         self._doubts = window.doubts()
         self._crossed = Tally("uncrossed")
         self._crossed_in_doubt = 0
@@ -79,7 +80,7 @@ class StateChecks:
         """The check ``untrusted_share``: weighted by time, over the span of the states."""
         touch = self.touch
         if not touch.height:
-            return not_applicable("untrusted_share", "the store has no states")
+            return self._sealed_share(limit)
         times = touch["ts_order"].to_numpy()
         lasts = np.diff(times, append=times[-1:])
         days = touch["dt"]
@@ -94,7 +95,7 @@ class StateChecks:
         if trusted == touch.height:
             verdict = Verdict.EXACT
         first = None
-        reason = f"{share:.3%} of the time the touch is in doubt"
+        reason = _share_text(share)
         if verdict is Verdict.FAIL:
             row = touch.row(int(np.argmax(doubtful)), named=True)
             first = Divergence(
@@ -117,6 +118,24 @@ class StateChecks:
             first=first,
             details={"share": share, "untrusted_ns": doubt, "span_ns": span},
         )
+
+    def _sealed_share(self, limit: float) -> Check:
+        """The check, as far as seals tell: where no states are stored."""
+        seals = self._window.seals()
+        span = int((seals["last_ts"] - seals["first_ts"]).sum())
+        doubt = int(seals["doubtful_ns"].sum())
+        share = doubt / span if span else 0.0
+        return Check(
+            "untrusted_share",
+            Verdict.FAIL if share > limit else Verdict.PASS,
+            limit=limit,
+            reason=f"{_share_text(share)}, by the seals: no states are stored",
+            details={"share": share, "untrusted_ns": doubt, "span_ns": span},
+        )
+
+
+def _share_text(share: float) -> str:
+    return f"{share:.3%} of the time the touch is in doubt"
 
 
 def _no_touch(window: Window) -> pl.DataFrame:

@@ -96,7 +96,7 @@ def judge_touch(
     if not tape.tickers:
         why = "the golden sample has no bookTicker stream"
         return [not_applicable(SAME, why), not_applicable(LAST, why)]
-    matched = tape.finish(recorded_to)
+    matched = _unbroken(tape.finish(recorded_to), depth)
     if not matched.height:
         why = "no state with a trusted touch has a ticker at or below its update id"
         return [not_applicable(SAME, why), not_applicable(LAST, why)]
@@ -116,6 +116,18 @@ def judge_touch(
         "tickers_out_of_order": tape.out_of_order,
     }
     return [_same(same, window, details), _last(states, window, details)]
+
+
+def _unbroken(matched: pl.DataFrame, depth: pl.DataFrame) -> pl.DataFrame:
+    """Without states whose ticker is from before a gap: the touch may have changed in it unseen."""
+    if not matched.height:
+        return matched
+    missing_to = pl.col("prev_sequence").alias("missing_to")
+    breaks = depth.filter(pl.col("prev_sequence") > pl.col("sequence").shift(1))
+    near = matched.join_asof(
+        breaks.select(missing_to).sort("missing_to"), left_on="sequence", right_on="missing_to"
+    )
+    return near.filter(pl.col("missing_to").is_null() | (pl.col("u") > pl.col("missing_to")))
 
 
 def _same(states: pl.DataFrame, window: Window, details: dict[str, Any]) -> Check:

@@ -34,6 +34,14 @@ class Window:
         """The instrument of one of the days."""
         return self.store.instrument(self.symbol, dt, exchange=self.exchange)
 
+    def seals(self) -> pl.DataFrame:
+        """The seals of the days."""
+        return self.store.days().filter(
+            (pl.col("exchange") == self.exchange)
+            & (pl.col("symbol") == self.symbol)
+            & pl.col("dt").is_in(self.days)
+        )
+
     def table(self, name: str) -> pl.LazyFrame:
         """One of the store's tables as it is stored, over these days."""
         read = getattr(self.store, name)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lobproof.report.axes import runs
 from lobproof.report.figures.style import (
+    WIDTH,
     Figure,
     Key,
     colour,
     drawing,
     finished,
+    number_axis,
     plain,
     plot,
     time_axis,
@@ -20,41 +23,76 @@ from lobproof.report.figures.style import (
 )
 from lobproof.report.survey import Survey
 from lobproof.report.sweep_kernels import (
+    ASK_FAR,
     ASK_SUM,
     ASK_TIME,
+    BID_FAR,
     BID_SUM,
     BID_TIME,
     COVERED,
+    Float64,
 )
 from lobproof.report.text import count, currencies, duration, share, short
 
-DOTS = 700
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+DOTS = 450
 """So many of the largest dots are drawn."""
 
 _NIGHT = "#0a111c"
 _RAMP = ("#0a111c", "#10203a", "#1b3a63", "#2d5f93", "#5a90bf", "#9cc3de", "#e3eef2", "#fffbe0")
 """Colours of depth, from none to much; the plot stays dark in either scheme."""
 _STEPS = 72
+_MEDIAN = 0.3
+"""Place of the median cell on the ramp: only what is large for its book is bright."""
 _BUY, _SELL = "#2fd0bf", "#ff8a4c"
-_HEIGHT, _TOP, _PLOT = 520, 30, 432
-_AREA = 190.0
+_DOUBT = "#ff6b6b"
+_HEIGHT, _TOP, _PLOT = 506, 30, 432
+_AREA = 240.0
 """Area of the largest dot, square pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Sizes to places on the ramp: logarithmic, bent so that the median stays dark."""
+
+    floor: float  # log10 of the size at the dark end
+    high: float  # … at the bright end
+    bend: float
+
+    @classmethod
+    def of(cls, sizes: Float64) -> _Scale:
+        """A scale for these sizes: at least one, all above zero."""
+        low, middle, high = (float(np.log10(np.quantile(sizes, q))) for q in (0.05, 0.5, 0.997))
+        low = max(low, high - 4)
+        floor = low - max(0.15 * (high - low), 0.1)
+        place = min(max((middle - floor) / (high - floor), 0.05), 0.95)
+        return cls(floor, high, float(np.clip(np.log(_MEDIAN) / np.log(place), 1, 4)))
+
+    def colours(self, sizes: Float64) -> Any:
+        """RGBA bytes; few steps of colour keep the image small."""
+        with np.errstate(divide="ignore"):
+            place = (np.log10(sizes) - self.floor) / (self.high - self.floor)
+        bent = np.clip(place, 0, 1) ** self.bend
+        return _colours()[np.rint(bent * (_STEPS - 1)).astype(np.int64)]
 
 
 def heatmap(survey: Survey) -> Figure:
     """Time × price; colour is the size that rests there, on a logarithmic scale."""
     title = "Depth over time"
-    grid, prices, sums = survey.time, survey.prices, survey.sums
+    grid, prices = survey.time, survey.prices
     base, quote = currencies(survey.symbol)
-    sizes = sums.image * survey.size_unit
+    sizes = survey.sums.image * survey.size_unit
     filled = sizes > 0
-    if not filled.any() and not sums.trades.any():
+    if not filled.any() and not survey.sums.trades.any():
         return Figure(
             "depth",
             title,
             "",
-            missing="No picture: the events of this span hold neither a level "
-            "of the book nor a trade near which one could be shown.",
+            missing="No picture: the events of this span hold neither a level of the book nor a "
+            "trade near which one could be shown.",
         )
     canvas = drawing(_HEIGHT)
     axes = plot(canvas, _TOP, _PLOT)
@@ -62,104 +100,115 @@ def heatmap(survey: Survey) -> Figure:
     axes.grid(visible=False)
     low = prices.low * survey.price_unit
     high = (prices.low + prices.rows * prices.step) * survey.price_unit
-    right = float(grid.edges[-1])
-    limits = _limits(sizes[filled])
-    if limits:
+    keys = []
+    if filled.any():
+        scale = _Scale.of(sizes[filled])
         axes.imshow(
-            _coloured(sizes, limits),
-            extent=(0, right, low, high),
+            scale.colours(sizes),
+            extent=(0, float(grid.edges[-1]), low, high),
             origin="lower",
             aspect="auto",
             interpolation="none",
         )
+        _ramp(canvas, scale, base)
+        keys.append(Key("ramp", "", f"{base} resting in a cell (log scale)"))
+    edged = _edge_of_trust(axes, survey, low, high)
     trusted = _touch(axes, survey)
     shown, largest = _dots(axes, survey)
     hatched = _mark_times(axes, survey, low, high)
     axes.set_ylim(low, high)
-    axes.yaxis.set_major_locator(_price_ticks(8))
-    axes.yaxis.set_major_formatter(lambda value, _: _price(value, survey))
+    number_axis(axes.yaxis, 8)
+    axes.yaxis.set_major_formatter(lambda value, _: survey.price(value))
     time_axis(axes, grid)
     unit(axes, f"price, {quote}")
-    if limits:
-        _ramp(canvas, limits, base)
-    keys = [Key("ramp", "", f"{base} resting in a cell (log scale)")] if limits else []
     if trusted:
         keys += [Key("line", "bid", "best bid"), Key("line", "ask", "best ask")]
     if shown:
         keys += [Key("dot", "bid", "buyers took"), Key("dot", "ask", "sellers took")]
+    if edged:
+        keys.append(Key("dash", "muted", "end of what is known"))
     if hatched:
         keys.append(Key("hatch", "doubt", "touch in doubt"))
     cell = f"{duration(grid.width)} × {short(prices.step * survey.price_unit, 6)} {quote}"
-    caption = (
+    words = [
         f"Each cell is {cell}; its colour is the size that rested there on average over that time. "
-        "Bright horizontal bands are orders that stay; the dark seam between them is the spread, "
-        "with the touch drawn on it. "
-    )
+        "Bright horizontal bands are orders that stay; the seam between them is the spread, with "
+        "the touch drawn on it."
+    ]
     if shown:
-        caption += (
+        words.append(
             f"Dots are trades, summed per cell and taker, area by volume (the largest "
             f"{short(largest)} {base}); the {count(shown)} largest are drawn, "
-            f"{_drawn(survey, shown)} of the volume traded. A dot should lie on the touch. "
+            f"{_drawn(survey, shown)} of the volume traded. A dot should lie on the touch."
         )
     else:
-        caption += "No trade was recorded in this span. "
-    if sums.trades_outside:
-        caption += f"{count(sums.trades_outside)} trades lie outside the prices shown. "
+        words.append("No trade was recorded in this span.")
+    if survey.sums.trades_outside:
+        outside = survey.sums.trades_outside
+        words.append(
+            f"{count(outside)} {'trade lies' if outside == 1 else 'trades lie'} outside the prices "
+            "shown."
+        )
     if not trusted:
-        caption += (
+        words.append(
             "Nothing here is known to be complete (no snapshot anchored the book), so no touch is "
             "drawn: the levels are those that updates happened to name."
         )
-    elif hatched:
-        caption += "Hatched: the touch was in doubt, whatever the colours show."
+    if edged:
+        words.append(
+            "Beyond the dashed lines the book is not known to be complete: snapshots did not reach "
+            "so far, and only levels that changed since are there."
+        )
+    if hatched:
+        words.append("Hatched: the touch was in doubt, whatever the colours show.")
     alt = f"Heatmap of resting size by time and price for {survey.symbol}"
     return Figure(
-        "depth", title, caption, alt, finished(canvas, "depth"), height=_HEIGHT, keys=keys
+        "depth", title, " ".join(words), alt, finished(canvas, "depth"), height=_HEIGHT, keys=keys
     )
 
 
-def _limits(sizes: Any) -> tuple[float, float] | None:
-    """Sizes at the dark and the bright end."""
-    if not len(sizes):
-        return None
-    low, high = float(np.quantile(sizes, 0.05)), float(np.quantile(sizes, 0.997))
-    return max(low, high / 10**4), high * 1.0001
-
-
-def _coloured(sizes: Any, limits: tuple[float, float]) -> Any:
-    """RGBA bytes; few steps of colour keep the image small."""
-    low, high = np.log10(limits)
-    floor = low - 0.15 * (high - low)
-    with np.errstate(divide="ignore"):
-        place = (np.log10(sizes) - floor) / (high - floor)
-    step = np.rint(np.clip(place, 0, 1) * (_STEPS - 1)).astype(np.int64)
-    return _colours(_STEPS)[step]
-
-
-def _colours(steps: int) -> Any:
+def _colours() -> Any:
     from matplotlib.colors import to_rgba_array
 
     stops = to_rgba_array(_RAMP)
-    at = np.linspace(0, len(stops) - 1, steps)
+    at = np.linspace(0, len(stops) - 1, _STEPS)
     mixed = [np.interp(at, np.arange(len(stops)), stops[:, channel]) for channel in range(4)]
     return np.rint(np.stack(mixed, axis=1) * 255).astype(np.uint8)
 
 
-def _touch(axes: Any, survey: Survey) -> bool:
+def _touch(axes: Axes, survey: Survey) -> bool:
     """Draw best bid and ask where they are trusted; whether there is such a place."""
     columns, edges = survey.sums.columns, survey.time.edges
-    found = False
+    lines = []
     for time, total, shade in ((BID_TIME, BID_SUM, _BUY), (ASK_TIME, ASK_SUM, _SELL)):
         known = columns[time] > 0
         mean = np.full(len(known), np.nan)
         mean[known] = columns[total][known] / columns[time][known] * survey.price_unit
         if known.any():
-            axes.stairs(mean, edges, baseline=None, color=shade, linewidth=1.1)
+            axes.stairs(mean, edges, baseline=None, color=_NIGHT, linewidth=4.5, alpha=0.7)
+            lines.append((mean, shade))
+    for (mean, shade), width in zip(lines, (2.4, 1.0), strict=False):
+        axes.stairs(mean, edges, baseline=None, color=shade, linewidth=width)
+    return bool(lines)
+
+
+def _edge_of_trust(axes: Axes, survey: Survey, low: float, high: float) -> bool:
+    """Dim what lies beyond the trusted range and draw its ends; whether one is in the picture."""
+    columns, edges = survey.sums.columns, survey.time.edges
+    found = False
+    for row, outer in ((BID_FAR, low), (ASK_FAR, high)):
+        end = columns[row] * survey.price_unit
+        inside = (columns[row] > 0) & (end > low) & (end < high)
+        if inside.any():
+            end = np.where(inside, end, np.nan)
+            axes.stairs(end, edges, baseline=outer, fill=True, color=_NIGHT, alpha=0.7, linewidth=0)
+            dashes = (0, (4, 3))
+            axes.stairs(end, edges, baseline=None, color="#9fb2c9", linewidth=1, linestyle=dashes)
             found = True
     return found
 
 
-def _dots(axes: Any, survey: Survey) -> tuple[int, float]:
+def _dots(axes: Axes, survey: Survey) -> tuple[int, float]:
     """Draw the largest sums of trades; their number, and the largest volume."""
     volumes = survey.sums.trades * survey.size_unit
     side, row, column = np.nonzero(volumes)
@@ -170,9 +219,9 @@ def _dots(axes: Any, survey: Survey) -> tuple[int, float]:
     side, row, column, volume = side[order], row[order], column[order], volume[order]
     x = (column + 0.5) * survey.time.seconds
     y = (survey.prices.low + (row + 0.5) * survey.prices.step) * survey.price_unit
-    area = np.maximum(_AREA * volume / volume[0], 2.0)
-    shades = np.where(side == 0, _BUY, _SELL)
-    axes.scatter(x, y, s=area, c=shades.tolist(), alpha=0.8, edgecolors=_NIGHT, linewidths=0.5)
+    area = np.maximum(_AREA * volume / volume[0], 3.0)
+    shades = np.where(side == 0, _BUY, _SELL).tolist()
+    axes.scatter(x, y, s=area, c=shades, alpha=0.85, edgecolors=_NIGHT, linewidths=0.7)
     return len(order), float(volume[0])
 
 
@@ -181,11 +230,11 @@ def _drawn(survey: Survey, shown: int) -> str:
     return share(float(volumes[:shown].sum()), float(volumes.sum()))
 
 
-def _mark_times(axes: Any, survey: Survey, low: float, high: float) -> bool:
+def _mark_times(axes: Axes, survey: Survey, low: float, high: float) -> bool:
     """Hatch times of doubt, blank those without data; whether there is doubt."""
     grid, covered = survey.time, survey.sums.columns[COVERED] > 0
     for start, stop in runs(~covered):
-        if stop - start > 1 and start > 0 and stop < grid.columns:
+        if start > 0 and stop < grid.columns:
             left, right = start * grid.seconds, stop * grid.seconds
             axes.axvspan(left, right, color=colour("void"), linewidth=0)
             if stop - start > grid.columns / 12:
@@ -202,40 +251,27 @@ def _mark_times(axes: Any, survey: Survey, low: float, high: float) -> bool:
     for first, last in survey.quality.doubts:
         a, b = grid.column(np.array([first, last - 1]))
         doubtful[a : b + 1] = True
-    least = grid.columns * grid.seconds / 500
+    least = grid.columns * grid.seconds / 400
     for start, stop in runs(doubtful):
         left = start * grid.seconds
         axes.axvspan(
             left,
             max(stop * grid.seconds, left + least),
             facecolor="none",
-            edgecolor="#ff6b6b",
+            edgecolor=_DOUBT,
             hatch="////",
             linewidth=0,
-            alpha=0.75,
+            alpha=0.8,
         )
     return bool(doubtful.any())
 
 
-def _price_ticks(most: int) -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
-
-
-def _price(value: float, survey: Survey) -> str:
-    text = f"{value:,.{survey.instrument.price_exponent}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return text.replace(",", "\u202f")
-
-
-def _ramp(canvas: Any, limits: tuple[float, float], base: str) -> None:
+def _ramp(canvas: Drawing, scale: _Scale, base: str) -> None:
     """The scale of colours, at the right."""
-    axes = plot(canvas, _TOP, _PLOT, left=1120 - 56, right=46)
-    low, high = np.log10(limits)
-    floor = low - 0.15 * (high - low)
+    axes = plot(canvas, _TOP, _PLOT, left=WIDTH - 56, right=46)
+    floor, high = scale.floor, scale.high
     axes.imshow(
-        _colours(_STEPS)[:, None, :],
+        scale.colours(np.logspace(floor, high, 256))[:, None, :],
         extent=(0, 1, floor, high),
         origin="lower",
         aspect="auto",
@@ -245,21 +281,10 @@ def _ramp(canvas: Any, limits: tuple[float, float], base: str) -> None:
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
     axes.yaxis.tick_right()
-    candidates = [(n, p) for p in range(-12, 16) for n in (1, 2, 5)]
-    ticks = [n * 10.0**p for n, p in candidates if floor <= np.log10(n * 10.0**p) <= high]
+    places = [(n, p) for p in range(-18, 19) for n in (1, 2, 5)]
+    ticks = [(n, p) for n, p in places if floor <= np.log10(n) + p <= high]
     if len(ticks) > 7:
-        ticks = [n * 10.0**p for n, p in candidates if n == 1 and floor <= p <= high]
-    axes.set_yticks([float(np.log10(tick)) for tick in ticks])
-    axes.set_yticklabels([plain(tick) for tick in ticks], fontsize=11)
-    axes.annotate(
-        base,
-        (0, 1),
-        (0, 9),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=12,
-        color=colour("muted"),
-        ha="left",
-        va="bottom",
-        annotation_clip=False,
-    )
+        ticks = [(n, p) for n, p in ticks if n == 1]
+    axes.set_yticks([float(np.log10(n)) + p for n, p in ticks])
+    axes.set_yticklabels([plain(n * 10.0**p) for n, p in ticks], fontsize=11)
+    unit(axes, base)

@@ -59,33 +59,38 @@ def reconciliation(survey: Survey) -> Figure:
                 "nowhere trusted when trades took place."
             ),
         )
-    height = 268
+    height = 40 + 132 + 46 + 76 + 44
     canvas = drawing(height)
-    axes = plot(canvas, 40, 172)
-    base_line: Float64 = np.zeros(0)
-    for name, shade, _ in RESIDUALS:
+    shares, volumes = plot(canvas, 40, 132), plot(canvas, 40 + 132 + 46, 76)
+    stacked: list[Float64] = [np.zeros(1)]
+    for name, _, _ in RESIDUALS:
         grid, values = by_time(survey, f"{name}_volume", "sum")
-        values = np.nan_to_num(values)
-        low = base_line if len(base_line) else np.zeros(len(values))
-        edges = grid.edges + (grid.origin - survey.time.origin) / 10**9
-        width = np.diff(edges)
-        gap = 0.12 if len(values) < 120 else 0.0
-        axes.bar(
-            edges[:-1] + width * gap / 2,
-            values,
-            width * (1 - gap),
-            bottom=low,
-            align="edge",
-            color=colour(shade),
-            linewidth=0,
-        )
-        base_line = low + values
-    axes.set_ylim(0, float(base_line.max()) * 1.08)
-    number_axis(axes.yaxis)
-    time_axis(axes, survey.time)
-    unit(axes, f"traded volume per {duration(grid.width)}, {base}")
+        stacked.append(stacked[-1] + np.nan_to_num(values))
+    total = stacked[-1]
+    stacked[0] = np.zeros(len(total))
+    edges = grid.edges + (grid.origin - survey.time.origin) / 10**9
+    with np.errstate(invalid="ignore"):
+        for (_, shade, _), low, high in zip(RESIDUALS, stacked, stacked[1:], strict=False):
+            shares.stairs(
+                100 * high / total,
+                edges,
+                baseline=100 * low / total,
+                fill=True,
+                color=colour(shade),
+                linewidth=0,
+            )
+    volumes.stairs(total, edges, fill=True, color=colour("blue"), linewidth=0)
+    shares.set_ylim(0, 100)
+    shares.set_yticks([0, 25, 50, 75, 100])
+    shares.set_axisbelow(True)
+    volumes.set_ylim(0, float(total.max()) * 1.08)
+    number_axis(volumes.yaxis, 3)
+    time_axis(shares, survey.time, labels=False)
+    time_axis(volumes, survey.time)
+    unit(shares, "share of the volume, %")
+    unit(volumes, f"volume per {duration(grid.width)}, {base}")
     parts = ", ".join(f"{name} {share(totals[name], judged)}" for name, _, _ in RESIDUALS)
-    traded = float(survey.minutes["buy_volume"].sum() + survey.minutes["sell_volume"].sum())
+    traded = sum(float(survey.minutes[f"{taker}_volume"].sum()) for taker in ("buy", "sell"))
     caption = (
         "A trade takes size from a level, and one of the next two depth messages should show it. "
         f"Of {short(judged, 4)} {base} that could be judged ({share(judged, traded)} of what was "
@@ -145,8 +150,8 @@ def rates(survey: Survey) -> Figure:
     length = max((survey.span[1] - survey.span[0]) / 10**9, 1e-9)
     sums = survey.sums
     caption = (
-        f"Parts of {duration(wide.width)}. On average {short(sums.messages / length)} book messages "
-        f"and {short(sums.trade_count / length)} trades a second; bought "
+        f"Parts of {duration(wide.width)}. On average {short(sums.messages / length)} book "
+        f"messages and {short(sums.trade_count / length)} trades a second; bought "
         f"{short(float(buys.sum()), 4)}, sold {short(float(sells.sum()), 4)} {base} (by the "
         "taker's side). Bursts in messages and trades should come together; a stretch of one "
         "without the other is worth a look."

@@ -53,7 +53,10 @@ _DAY = 86_400 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An entry of a picture's legend; ``mark`` is ``line``, ``dot``, ``box``, ``hatch`` or ``ramp``."""
+    """An entry of a picture's legend.
+
+    ``mark`` is ``line``, ``dash``, ``dot``, ``box``, ``hatch`` or ``ramp``.
+    """
 
     mark: str
     colour: str
@@ -119,6 +122,7 @@ def unit(axes: Axes, text: str) -> None:
         ha="left",
         va="bottom",
         annotation_clip=False,
+        parse_math=False,
     )
 
 
@@ -150,36 +154,30 @@ def plain(value: float) -> str:
     return short(value, 6).replace("-", "−")
 
 
-def stepped(values: Any, edges: Any, axes: Axes, **style: Any) -> None:
-    """A line of steps; a gap where a value is missing."""
-    axes.stairs(values, edges, baseline=None, **style)
-
-
 def finished(drawing: Drawing, name: str) -> str:
     """The drawing as a data URI of an SVG image."""
     import matplotlib
 
-    settings = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": f"lobproof-{name}",
-        "font.family": _FONT,
-        "hatch.linewidth": 1.0,
-    }
     buffer = io.StringIO()
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": f"lobproof-{name}",
+            "font.family": [_FONT],
+            "hatch.linewidth": 1.0,
+        }
+    ):
         drawing.savefig(
             buffer,
             format="svg",
-            transparent=True,
+            facecolor="none",
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = (
-        re.sub(r'(<svg [^>]*?width=")([\d.]+)pt(" height=")([\d.]+)pt"', r'\1\2\3\4"', text)
-        if 'pt"' in text
-        else text
+    text = re.sub(
+        r'width="([\d.]+)pt" height="([\d.]+)pt"', r'width="\1" height="\2"', text, count=1
     )
     text = text.replace(f"'{_FONT}'", _FAMILY).replace("\n", " ")
     for key, (light, _) in COLOURS.items():

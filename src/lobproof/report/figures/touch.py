@@ -54,7 +54,7 @@ def spread(survey: Survey) -> Figure:
     high[known] = columns[SPREAD_HIGH][known] / tick
     top = float(np.nanmax(high))
     log = top > 25
-    height, split = 268, 250
+    height, split = 254, 250
     canvas = drawing(height)
     axes = plot(canvas, 40, 172, right=RIGHT + split)
     edges = survey.time.edges
@@ -66,7 +66,7 @@ def spread(survey: Survey) -> Figure:
     beside.barh(
         ticks[:-1],
         weights,
-        height=np.diff(ticks) * (0.86 if not log else 0.9),
+        height=np.diff(ticks) * 0.88,
         align="edge",
         color=colour("blue"),
     )
@@ -82,12 +82,19 @@ def spread(survey: Survey) -> Figure:
             number_axis(part.yaxis)
     beside.grid(axis="y", visible=False)
     beside.grid(axis="x", color=colour("grid"), linewidth=1)
-    beside.set_xlim(0, max(100 * float(weights.max()) * 1.08 / 100, 1e-9))
-    number_axis(beside.xaxis, 3)
+    if log:
+        beside.set_xscale("log")
+        beside.set_xlim(0.001, 140)
+        beside.set_xticks([0.001, 0.01, 0.1, 1, 10, 100], minor=False)
+        beside.set_xticks([], minor=True)
+        beside.xaxis.set_major_formatter(lambda value, _: plain(value))
+    else:
+        beside.set_xlim(0, float(weights.max()) * 1.08)
+        number_axis(beside.xaxis, 3)
     beside.tick_params(labelleft=False)
     time_axis(axes, survey.time, wide=0.72)
     unit(axes, "spread, ticks")
-    unit(beside, "share of trusted time, %")
+    unit(beside, f"share of trusted time, %{' (log scale)' if log else ''}")
     total = float(columns[TRUSTED].sum())
     average = float(columns[SPREAD].sum()) / total / tick
     one = float(survey.sums.spreads[:2].sum())
@@ -119,7 +126,7 @@ def profile(survey: Survey) -> Figure:
             "profile", title, "", missing=_NO_TOUCH.replace("a touch of both sides", "any level")
         )
     base, _ = currencies(survey.symbol)
-    height = 268
+    height = 250
     canvas = drawing(height)
     half = (WIDTH - LEFT - RIGHT) * 0.5
     axes = plot(canvas, 40, 172, right=WIDTH - LEFT - half)
@@ -149,7 +156,7 @@ def profile(survey: Survey) -> Figure:
     number_axis(axes.yaxis)
     number_axis(beside.yaxis)
     number_axis(beside.xaxis, 6)
-    unit(axes, f"mean size at the level, {base}")
+    unit(axes, f"mean size at the level, {base}; levels from the touch outwards")
     unit(beside, f"size up to the level, {base}, by distance from the touch, basis points")
     caption = (
         "Left: how much rests at the 1st … 20th best price of either side, averaged over the time "
@@ -189,4 +196,3 @@ def _distribution(spreads: Float64, log: bool) -> tuple[Float64, Float64]:
 
 def _round_numbers() -> list[int]:
     return [n * 10**p for p in range(9) for n in (1, 3)]
-

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 SHADES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.DOUBT: "doubt"}
 """Colour of a finding by its severity."""
 
-_LANE = 24
+_LANE = 36
 
 
 def trust(survey: Survey) -> Figure:
     """Trusted levels, longest silences, and a lane for every code of findings."""
     codes = sorted(survey.quality.lanes, key=lambda code: (-_severity(survey, code), code))
-    lanes_top = 40 + 108 + 44 + 84 + 44
+    lanes_top = 40 + 108 + 44 + 84 + 40
     height = lanes_top + max(len(codes), 1) * _LANE + 44
     canvas = drawing(height)
     _levels(canvas, survey)
@@ -51,24 +51,19 @@ def trust(survey: Survey) -> Figure:
             (start * survey.time.seconds, max((stop - start) * survey.time.seconds, least))
             for start, stop in runs(survey.quality.lanes[code])
         ]
-        axes.axhline(lane + 0.5, color=colour("grid"), linewidth=1, zorder=0)
-        axes.broken_barh(bars, (lane + 0.2, 0.6), facecolors=shade, linewidth=0)
-    axes.set_yticks([lane + 0.5 for lane in range(len(codes))])
-    axes.set_yticklabels([])
-    for lane, code in enumerate(codes):
-        text = Finding(code).name.lower().replace("_", " ")
+        axes.axhline(lane + 0.7, color=colour("grid"), linewidth=1, zorder=0)
+        axes.broken_barh(bars, (lane + 0.52, 0.36), facecolors=shade, linewidth=0)
         axes.annotate(
-            f"{text}  ·  {count(survey.quality.findings(Finding(code)))}",
-            (0, lane + 0.5),
-            (5, 0),
+            f"{Finding(code).name.lower().replace('_', ' ')} · "
+            f"{count(survey.quality.findings(Finding(code)))}",
+            (0, lane + 0.28),
             xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            fontsize=11,
+            fontsize=11.5,
             color=colour("ink"),
             va="center",
             ha="left",
-            bbox={"boxstyle": "round,pad=0.12", "fc": colour("panel"), "ec": "none", "alpha": 0.85},
         )
+    axes.set_yticks([])
     time_axis(axes, survey.time)
     unit(axes, "findings" if codes else "no finding in this span")
     doubtful = survey.quality.doubtful

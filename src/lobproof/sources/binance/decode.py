@@ -271,19 +271,9 @@ def decode_payload(
 
 
 def _claimed(data: bytes, kind: int, shape: type[S]) -> S:
-    """Decode; a document that is another event than its stream says is a problem of its own."""
-    try:
-        document = _read(data, shape)
-    except Problem as problem:
-        if problem.reason == "shape":
-            try:
-                event = _read(data, _Probe).e
-            except Problem:
-                raise problem from None
-            _check_event(event, kind)
-        raise
-    _check_event(getattr(document, "e", None), kind)
-    return document
+    """Decode, if the document is the event that its stream brings."""
+    _check_event(_read(data, _Probe).e, kind)
+    return _read(data, shape)
 
 
 def _check_event(event: str | None, kind: int) -> None:

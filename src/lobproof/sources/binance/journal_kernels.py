@@ -14,8 +14,9 @@ from lobproof.sources.binance.message_kernels import (
     RECV,
     STREAM,
     STREAM_STOP,
+    Bytes,
+    text,
 )
-from lobproof.sources.binance.token_kernels import Bytes, text
 
 MAX_STREAMS = 64
 MAX_NAME_BYTES = 64

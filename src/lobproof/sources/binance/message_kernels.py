@@ -1,31 +1,18 @@
-"""Payloads of the strict shape: where their numbers stand, and what their ids and times are.
+"""Messages of the strict shapes: where their numbers stand, and what their ids and times are.
 
-Fields must come in the venue's own order. Each function parses the payload of row ``i`` of the
-message table, fills that row and the level table, and gives the position behind the payload, or
--1 where it departs from the shape.
+A shape is the message's text with a byte below 32 for each field. One function walks text and
+shape side by side; that keeps the fast path free of calls, and the shapes readable.
 """
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lobproof.jit import kernel
 from lobproof.schema import Int64
-from lobproof.sources.binance.token_kernels import (
-    BRACE,
-    BRACE_CLOSE,
-    CLOSE,
-    COMMA,
-    OPEN,
-    QUOTE,
-    Bytes,
-    byte,
-    comma,
-    field,
-    key,
-    match,
-    moment,
-    number,
-    text,
-)
+
+Bytes = NDArray[np.uint8]
 
 # Columns of the message table, one row per line.
 KIND = 0
@@ -42,7 +29,7 @@ PREVIOUS = 10  # the id that must come before
 LEVEL = 11  # first row in the level table
 BIDS = 12  # rows there, bids first
 ASKS = 13
-TAKER = 14  # 1 bought, 2 sold
+TAKER = 14  # 1 bought, 2 sold; in lines that are no messages, the flags of their mark
 FUTURES = 15  # 1 where the payload has a field that only futures have
 NAME = 16  # the stream, counted by count_streams; -1 beyond what it can hold
 COLUMNS = 17
@@ -64,210 +51,226 @@ IRREGULAR = 10
 PRICE, PRICE_STOP, SIZE, SIZE_STOP = 0, 1, 2, 3
 MIN_LEVEL_BYTES = 9  # ["1","1"]: so many level rows are enough for a block
 
-E_DEPTH, E_TRADE = text('{"e":"depthUpdate"'), text('{"e":"trade"')
-E_AGGREGATE, E_TICKER = text('{"e":"aggTrade"'), text('{"e":"bookTicker"')
-_KEY_E, _KEY_T, _KEY_S = text('"E":'), text('"T":'), text('"s":')
-_KEY_FIRST, _KEY_FINAL, _KEY_PREVIOUS = text('"U":'), text('"u":'), text('"pu":')
-_KEY_b, _KEY_B, _KEY_a, _KEY_A = text('"b":'), text('"B":'), text('"a":'), text('"A":')
-_KEY_t, _KEY_p, _KEY_q, _KEY_m = text('"t":'), text('"p":'), text('"q":'), text('"m":')
-_KEY_f, _KEY_l, _KEY_M, _KEY_X = text('"f":'), text('"l":'), text('"M":'), text('"X":')
-_KEY_BIDS, _KEY_ASKS, OPEN_LAST = text('"bids":'), text('"asks":'), text('{"lastUpdateId":')
-_MARKET, _TRUE, _FALSE = text('"MARKET"'), text("true"), text("false")
-_NOTHING = text("")
+# Fields of a shape. Up to CAPTURE_TIME they are integers.
+EVENT_TIME, TRADE_TIME, ANY_INTEGER, FIRST_ID, FINAL_ID, ONLY_ID, PREVIOUS_ID = 1, 2, 3, 4, 5, 6, 7
+CAPTURE_TIME, MAKER, ANY_BOOLEAN, ANY_NUMBER, POSITIVE = 8, 9, 10, 11, 12
+BID_LEVELS, ASK_LEVELS, STREAM_NAME = 13, 14, 15
+
+# Columns of the index of shapes, and the roles that a row's text can have.
+START, STOP, OF_KIND, ROLE = 0, 1, 2, 3
+HEAD, SPOT_SHAPE, FUTURES_SHAPE, STREAM_OF_KIND = 0, 1, 2, 3
+
+BLANK, QUOTE, COMMA, DOT, ZERO, NINE, COLON, OPEN, CLOSE = 32, 34, 44, 46, 48, 57, 58, 91, 93
+_LAST_TENTH = 9 * 10**17  # an integer below 9 * 10^18 fits
+_MS_BELOW = 9_000_000_000_000
+_US_FROM, _US_BELOW = 100_000_000_000_000, 9_000_000_000_000_000
+_MAX_NUMBER_BYTES = 48
+_NONE = -2  # an id that is not there
+_LOWER_T, _TILDE, _BACKSLASH = 116, 126, 92
 
 
-@kernel
-def _pair(
-    buf: Bytes, pos: int, stop: int, levels: Int64, row: int, middle: Bytes
-) -> tuple[int, bool, bool]:
-    """``"price",<middle>"size"``: position behind, price non-zero, size non-zero."""
-    price, behind, has_price = number(buf, pos, stop)
-    if behind < 0:
-        return -1, False, False
-    size, end, has_size = number(buf, key(buf, comma(buf, behind, stop), stop, middle), stop)
-    if end < 0:
-        return -1, False, False
-    levels[row, PRICE] = price
-    levels[row, PRICE_STOP] = behind - 1
-    levels[row, SIZE] = size
-    levels[row, SIZE_STOP] = end - 1
-    return end, has_price, has_size
+def text(value: str) -> Bytes:
+    """``value`` as an array of bytes."""
+    return np.frombuffer(value.encode(), np.uint8)
+
+
+_TRUE, _FALSE = text("true"), text("false")
 
 
 @kernel
 def _levels(buf: Bytes, pos: int, stop: int, levels: Int64, row: int) -> tuple[int, int]:
-    """``[["p","q"],…]``: position behind it and the level row behind its last."""
-    pos = byte(buf, pos, stop, OPEN)
-    if pos < 0:
+    """``[["price","size"],…]``: position behind, or -1, and the level row behind its last."""
+    if pos >= stop or buf[pos] != OPEN:
         return -1, row
+    pos += 1
     if pos < stop and buf[pos] == CLOSE:
         return pos + 1, row
     while True:
-        pos = byte(buf, pos, stop, OPEN)
-        pos, has_price, _ = _pair(buf, pos, stop, levels, row, _NOTHING)
-        pos = byte(buf, pos, stop, CLOSE)
-        if pos < 0 or not has_price:
+        if pos + MIN_LEVEL_BYTES > stop or buf[pos] != OPEN:
+            return -1, row
+        pos += 1
+        for column in (PRICE, SIZE):
+            if pos >= stop or buf[pos] != QUOTE:
+                return -1, row
+            start = pos + 1
+            pos, seen = _digits(buf, start, stop)
+            if pos + 1 >= stop or buf[pos] != QUOTE or (column == PRICE and seen == 0):
+                return -1, row
+            levels[row, column] = start
+            levels[row, column + 1] = pos
+            pos += 1
+            if column == PRICE:
+                if buf[pos] != COMMA:
+                    return -1, row
+                pos += 2 if pos + 1 < stop and buf[pos + 1] == BLANK else 1
+        if buf[pos] != CLOSE or pos + 1 >= stop:
             return -1, row
         row += 1
-        if pos < stop and buf[pos] == CLOSE:
+        pos += 1
+        if buf[pos] == CLOSE:
             return pos + 1, row
-        pos = comma(buf, pos, stop)
+        if buf[pos] != COMMA:
+            return -1, row
+        pos += 2 if pos + 1 < stop and buf[pos + 1] == BLANK else 1
 
 
 @kernel
-def _symbol(buf: Bytes, pos: int, stop: int, symbol: Bytes) -> int:
-    """Behind ``"s":"<symbol>",``, or -1."""
-    pos = byte(buf, key(buf, pos, stop, _KEY_S), stop, QUOTE)
-    pos = byte(buf, match(buf, pos, stop, symbol), stop, QUOTE)
-    return comma(buf, pos, stop)
+def _digits(buf: Bytes, start: int, stop: int) -> tuple[int, int]:
+    """A plain decimal from ``start``: position behind, or -1, and 0 where it is zero."""
+    seen = 0
+    pos = start
+    while pos < stop and ZERO <= buf[pos] <= NINE:
+        seen |= int(buf[pos]) - ZERO
+        pos += 1
+    if pos == start:
+        return -1, 0
+    if pos < stop and buf[pos] == DOT:
+        pos += 1
+        point = pos
+        while pos < stop and ZERO <= buf[pos] <= NINE:
+            seen |= int(buf[pos]) - ZERO
+            pos += 1
+        if pos == point:
+            return -1, 0
+    if pos - start > _MAX_NUMBER_BYTES:
+        return -1, 0
+    return pos, seen
 
 
 @kernel
-def _boolean(buf: Bytes, pos: int, stop: int, literal: Bytes) -> tuple[bool, int]:
-    pos = key(buf, pos, stop, literal)
-    behind = match(buf, pos, stop, _TRUE)
-    if behind >= 0:
-        return True, behind
-    return False, match(buf, pos, stop, _FALSE)
+def _integer_field(field: int, value: int, messages: Int64, i: int) -> bool:
+    """Put an integer where its field belongs; False for a time that is none."""
+    if field <= TRADE_TIME:
+        if value < _MS_BELOW:
+            value *= 1_000_000
+        elif _US_FROM <= value < _US_BELOW:
+            value *= 1_000
+        else:
+            return False
+        messages[i, EVENT if field == EVENT_TIME else TRADED] = value
+    elif field == FIRST_ID:
+        messages[i, FIRST] = value
+    elif field == PREVIOUS_ID:
+        messages[i, PREVIOUS] = value
+    elif field == CAPTURE_TIME:
+        messages[i, RECV] = value
+    elif field != ANY_INTEGER:
+        messages[i, FINAL] = value
+        if field == ONLY_ID:
+            messages[i, FIRST] = value
+    return True
 
 
 @kernel
-def _depth(buf: Bytes, stop: int, symbol: Bytes, messages: Int64, i: int, levels: Int64) -> int:
-    """A ``depthUpdate`` at ``messages[i, DATA]``: position behind it, or -1."""
-    pos = comma(buf, match(buf, messages[i, DATA], stop, E_DEPTH), stop)
-    event, pos = moment(buf, pos, stop, _KEY_E)
-    pos = comma(buf, pos, stop)
-    futures = 0
-    if match(buf, pos, stop, _KEY_T) >= 0:
-        messages[i, TRADED], pos = moment(buf, pos, stop, _KEY_T)
-        pos = comma(buf, pos, stop)
-    pos = _symbol(buf, pos, stop, symbol)
-    first, pos = field(buf, pos, stop, _KEY_FIRST)
-    final, pos = field(buf, pos, stop, _KEY_FINAL)
-    previous = first - 1
-    if match(buf, pos, stop, _KEY_PREVIOUS) >= 0:
-        previous, pos = field(buf, pos, stop, _KEY_PREVIOUS)
-        futures = 1
-    if pos < 0 or first < 1 or final < first or previous > final:
-        return -1
-    row = messages[i, LEVEL]
-    pos, asks = _levels(buf, key(buf, pos, stop, _KEY_b), stop, levels, row)
-    pos, behind = _levels(buf, key(buf, comma(buf, pos, stop), stop, _KEY_a), stop, levels, asks)
-    messages[i, EVENT] = event
-    messages[i, FIRST] = first
-    messages[i, FINAL] = final
-    messages[i, PREVIOUS] = previous
-    messages[i, BIDS] = asks - row
-    messages[i, ASKS] = behind - asks
-    messages[i, FUTURES] = futures
-    return byte(buf, pos, stop, BRACE_CLOSE)
-
-
-@kernel
-def _snapshot(buf: Bytes, stop: int, messages: Int64, i: int, levels: Int64) -> int:
-    """A REST depth snapshot: position behind it, or -1."""
-    final, pos = field(buf, messages[i, DATA], stop, OPEN_LAST)
-    if match(buf, pos, stop, _KEY_E) >= 0:
-        messages[i, EVENT], pos = moment(buf, pos, stop, _KEY_E)
-        messages[i, TRADED], pos = moment(buf, comma(buf, pos, stop), stop, _KEY_T)
-        pos = comma(buf, pos, stop)
-        messages[i, FUTURES] = 1
-    row = messages[i, LEVEL]
-    pos, asks = _levels(buf, key(buf, pos, stop, _KEY_BIDS), stop, levels, row)
-    pos, behind = _levels(buf, key(buf, comma(buf, pos, stop), stop, _KEY_ASKS), stop, levels, asks)
-    messages[i, FIRST] = final
-    messages[i, FINAL] = final
-    messages[i, PREVIOUS] = final
-    messages[i, BIDS] = asks - row
-    messages[i, ASKS] = behind - asks
-    return byte(buf, pos, stop, BRACE_CLOSE)
-
-
-@kernel
-def _ticker(buf: Bytes, stop: int, symbol: Bytes, messages: Int64, i: int, levels: Int64) -> int:
-    """A ``bookTicker``: position behind it, or -1. An empty side may show a price of zero."""
-    start = messages[i, DATA]
-    pos = comma(buf, match(buf, start, stop, E_TICKER), stop)
-    futures = pos >= 0
-    final, pos = field(buf, pos if futures else byte(buf, start, stop, BRACE), stop, _KEY_FINAL)
-    pos = _symbol(buf, pos, stop, symbol)
-    row = messages[i, LEVEL]
-    pos, _, _ = _pair(buf, key(buf, pos, stop, _KEY_b), stop, levels, row, _KEY_B)
-    pos = key(buf, comma(buf, pos, stop), stop, _KEY_a)
-    pos, _, _ = _pair(buf, pos, stop, levels, row + 1, _KEY_A)
-    if futures:
-        messages[i, TRADED], pos = moment(buf, comma(buf, pos, stop), stop, _KEY_T)
-        messages[i, EVENT], pos = moment(buf, comma(buf, pos, stop), stop, _KEY_E)
-        messages[i, FUTURES] = 1
-    messages[i, FIRST] = final
-    messages[i, FINAL] = final
-    messages[i, PREVIOUS] = final
-    messages[i, BIDS] = 1
-    messages[i, ASKS] = 1
-    return byte(buf, pos, stop, BRACE_CLOSE)
-
-
-@kernel
-def _trade(
-    buf: Bytes, stop: int, symbol: Bytes, kind: int, messages: Int64, i: int, levels: Int64
+def walk(
+    buf: Bytes,
+    pos: int,
+    stop: int,
+    shape: Bytes,
+    start: int,
+    end: int,
+    messages: Int64,
+    i: int,
+    levels: Int64,
 ) -> int:
-    """A ``trade`` or ``aggTrade``: position behind it, or -1."""
-    start = messages[i, DATA]
-    pos = match(buf, start, stop, E_TRADE if kind == TRADE else E_AGGREGATE)
-    messages[i, EVENT], pos = moment(buf, comma(buf, pos, stop), stop, _KEY_E)
-    pos = comma(buf, pos, stop)
-    timed = False
-    if match(buf, pos, stop, _KEY_T) >= 0:  # futures' trade has it here
-        messages[i, TRADED], pos = moment(buf, pos, stop, _KEY_T)
-        pos = comma(buf, pos, stop)
-        timed = True
-    pos = _symbol(buf, pos, stop, symbol)
-    first, pos = field(buf, pos, stop, _KEY_t if kind == TRADE else _KEY_a)
+    """Position behind a text at ``pos`` of the shape ``shape[start:end]``, or -1.
+
+    What the fields hold goes into row ``i`` and the levels from its first on. One blank behind
+    ``:`` or ``,`` is let through.
+    """
     row = messages[i, LEVEL]
-    pos, has_price, has_size = _pair(buf, key(buf, pos, stop, _KEY_p), stop, levels, row, _KEY_q)
-    pos = comma(buf, pos, stop)
-    final = first
-    if kind == AGGREGATE:
-        first, pos = field(buf, pos, stop, _KEY_f)
-        final, pos = field(buf, pos, stop, _KEY_l)
-    elif match(buf, pos, stop, _KEY_b) >= 0:  # order ids, in recordings before 2024
-        _, pos = field(buf, pos, stop, _KEY_b)
-        _, pos = field(buf, pos, stop, _KEY_a)
-    if not timed:
-        messages[i, TRADED], pos = moment(buf, pos, stop, _KEY_T)
-        pos = comma(buf, pos, stop)
-    if match(buf, pos, stop, _KEY_X) >= 0:
-        pos = match(buf, key(buf, pos, stop, _KEY_X), stop, _MARKET)
-        pos = comma(buf, pos, stop)
-        messages[i, FUTURES] = 1
-    maker, pos = _boolean(buf, pos, stop, _KEY_m)
-    if pos >= 0 and byte(buf, pos, stop, COMMA) >= 0:
-        _, pos = _boolean(buf, comma(buf, pos, stop), stop, _KEY_M)
-    if pos < 0 or not has_price or not has_size or final < first:
-        return -1
-    messages[i, FIRST] = first
-    messages[i, FINAL] = final
-    messages[i, PREVIOUS] = first - 1
-    messages[i, BIDS] = 1
-    messages[i, TAKER] = 2 if maker else 1
-    return byte(buf, pos, stop, BRACE_CLOSE)
+    column = PRICE
+    for at in range(start, end):
+        if pos >= stop:
+            return -1
+        field = shape[at]
+        if buf[pos] == BLANK and (buf[pos - 1] == COLON or buf[pos - 1] == COMMA):
+            pos += 1
+            if pos >= stop:
+                return -1
+        if field >= BLANK:
+            if buf[pos] != field:
+                return -1
+            pos += 1
+        elif field <= CAPTURE_TIME:
+            first = pos
+            value = 0
+            while pos < stop and ZERO <= buf[pos] <= NINE and value < _LAST_TENTH:
+                value = value * 10 + (int(buf[pos]) - ZERO)
+                pos += 1
+            if pos == first or (buf[first] == ZERO and pos > first + 1):
+                return -1
+            if not _integer_field(field, value, messages, i):
+                return -1
+        elif field <= ANY_BOOLEAN:
+            true = buf[pos] == _LOWER_T
+            word = _TRUE if true else _FALSE
+            if pos + word.size > stop:
+                return -1
+            for k in range(word.size):
+                if buf[pos + k] != word[k]:
+                    return -1
+            pos += word.size
+            if field == MAKER:
+                messages[i, TAKER] = 2 if true else 1
+        elif field <= POSITIVE:
+            first = pos
+            pos, seen = _digits(buf, first, stop)
+            if pos < 0 or (field == POSITIVE and seen == 0):
+                return -1
+            levels[row, column] = first
+            levels[row, column + 1] = pos
+            row += column >> 1
+            column ^= SIZE
+        elif field == STREAM_NAME:
+            messages[i, STREAM] = pos
+            while pos < stop and BLANK < buf[pos] <= _TILDE and buf[pos] not in (QUOTE, _BACKSLASH):
+                pos += 1
+            messages[i, STREAM_STOP] = pos
+        else:
+            first = row
+            pos, row = _levels(buf, pos, stop, levels, row)
+            if pos < 0:
+                return -1
+            messages[i, BIDS if field == BID_LEVELS else ASKS] = row - first
+    return pos
 
 
 @kernel
 def payload(
-    buf: Bytes, stop: int, symbol: Bytes, kind: int, messages: Int64, i: int, levels: Int64
+    buf: Bytes, shapes: Bytes, index: Int64, messages: Int64, i: int, levels: Int64, kind: int
 ) -> int:
-    """Parse the payload of a known kind: the level row behind it, or -1."""
-    row = messages[i, LEVEL]
-    if kind == DEPTH:
-        pos = _depth(buf, stop, symbol, messages, i, levels)
-    elif kind == TICKER:
-        pos = _ticker(buf, stop, symbol, messages, i, levels)
-    elif kind == SNAPSHOT:
-        pos = _snapshot(buf, stop, messages, i, levels)
-    else:
-        pos = _trade(buf, stop, symbol, kind, messages, i, levels)
-    if pos != stop:
+    """Parse row ``i``'s payload by the first shape of its kind that fits; level rows, or -1."""
+    start, stop = messages[i, DATA], messages[i, DATA_STOP]
+    for k in range(index.shape[0]):
+        role = index[k, ROLE]
+        if index[k, OF_KIND] != kind or (role != SPOT_SHAPE and role != FUTURES_SHAPE):
+            continue
+        messages[i, EVENT] = 0
+        messages[i, TRADED] = 0
+        messages[i, PREVIOUS] = _NONE
+        begin, end = index[k, START], index[k, STOP]
+        if walk(buf, start, stop, shapes, begin, end, messages, i, levels) == stop:
+            messages[i, FUTURES] = int(role == FUTURES_SHAPE)
+            return _complete(messages, i, kind)
+    return -1
+
+
+@kernel
+def _complete(messages: Int64, i: int, kind: int) -> int:
+    """What follows from a message's kind; its level rows, or -1 where its ids contradict."""
+    if kind in (TRADE, AGGREGATE, TICKER):
+        messages[i, BIDS] = 1
+    if kind == TICKER:
+        messages[i, ASKS] = 1
+    if kind in (TICKER, SNAPSHOT):
+        messages[i, FIRST] = messages[i, FINAL]
+        messages[i, PREVIOUS] = messages[i, FINAL]
+    elif messages[i, PREVIOUS] == _NONE:
+        messages[i, PREVIOUS] = messages[i, FIRST] - 1
+    if kind == DEPTH and messages[i, FIRST] < 1:
         return -1
-    behind: int = row + messages[i, BIDS] + messages[i, ASKS]
-    return behind
+    if messages[i, FIRST] > messages[i, FINAL] or messages[i, PREVIOUS] > messages[i, FINAL]:
+        return -1
+    rows: int = messages[i, BIDS] + messages[i, ASKS]
+    return rows

@@ -29,8 +29,8 @@ from lobproof.sources.binance.message_kernels import (
     TAKER,
     TICKER,
     TRADED,
+    Bytes,
 )
-from lobproof.sources.binance.token_kernels import Bytes
 
 _TRADE, _DELTA, _MARK = int(Kind.TRADE), int(Kind.DELTA), int(Kind.MARK)
 _NONE, _BID, _ASK = int(Side.NONE), int(Side.BID), int(Side.ASK)

@@ -41,8 +41,9 @@ from lobproof.sources.binance.message_kernels import (
     STREAM_STOP,
     TAKER,
     TRADED,
+    Bytes,
 )
-from lobproof.sources.binance.token_kernels import Bytes
+from lobproof.sources.binance.shapes import shapes_of
 
 _NEWLINE, _RETURN = 10, 13
 _INVALID_MARK = int(Flag.INVALID | Flag.LAST)
@@ -103,8 +104,7 @@ class Scanner:
         doubt_foreign: bool = False,
     ) -> None:
         self._symbol = symbol
-        self._upper = np.frombuffer(symbol.encode(), np.uint8)
-        self._lower = np.frombuffer(symbol.lower().encode(), np.uint8)
+        self._shapes = shapes_of(symbol)
         self._wanted = sum(1 << kind for kind in wanted)
         self._digits = digits
         self._scale = scale
@@ -125,8 +125,8 @@ class Scanner:
             ends,
             self._digits,
             self._scale,
-            self._upper,
-            self._lower,
+            self._shapes.text,
+            self._shapes.index,
             self._wanted,
             messages,
             self._levels,

@@ -143,4 +143,6 @@ class RecordingFile:
                     if not piece:
                         self.truncated_at = self.bytes
                         return
-            piece = (member.unused_data or next(pieces, b"")).lstrip(b"\0")
+            piece = member.unused_data.lstrip(b"\0")
+            while not piece and (more := next(pieces, b"")):
+                piece = more.lstrip(b"\0")

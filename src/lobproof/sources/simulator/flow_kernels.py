@@ -21,6 +21,7 @@ from lobproof.sources.simulator.layout_kernels import (
     BURST,
     BUY,
     CAPACITY,
+    CLOSE_SHARE,
     DECAY_MID,
     DECAY_SLOW,
     DEEP_ADD,
@@ -82,6 +83,8 @@ from lobproof.sources.simulator.layout_kernels import (
     SIGN_KEEP,
     SLACK,
     SLOW,
+    STALE_WEIGHT,
+    SWEEP,
     TAKE,
     TAKE_SIZE,
     TAKE_WEIGHT,
@@ -130,6 +133,8 @@ def rest(m: Int64, f: Float64, ts: int, side: int, deep: int) -> None:
     tick = int(m[TICK])
     best_bid, best_ask = int(m[BEST_BID]), int(m[BEST_ASK])
     distance = draw(m, DEEP_DISTANCE if deep else NEAR_DISTANCE) * tick
+    if not deep and best_ask - best_bid > tick and uniform(m) < f[CLOSE_SHARE]:
+        distance = 0
     value = f[VALUE]
     if side == BID:
         price = int(value + f[SLACK])
@@ -161,7 +166,7 @@ def rest(m: Int64, f: Float64, ts: int, side: int, deep: int) -> None:
 def withdraw(m: Int64, f: Float64, ts: int, first: int) -> None:
     """Cancel an order of the lists ``first`` (bids) and ``first + 1`` (asks).
 
-    Of the near orders the worst placed of three goes: that keeps them about the value.
+    Of the near orders the worst placed of three goes: that keeps them behind the value.
     """
     bids, asks = int(m[LIVE + first]), int(m[LIVE + first + 1])
     value = f[VALUE]
@@ -173,7 +178,11 @@ def withdraw(m: Int64, f: Float64, ts: int, first: int) -> None:
             order = int(m[m[LISTS_AT] + first * m[CAPACITY] + at])
         else:
             order = int(m[m[LISTS_AT] + (first + 1) * m[CAPACITY] + at - bids])
-        away = abs(m[order_at(order) + PRICE] - value)
+        away = value - m[order_at(order) + PRICE]
+        if m[order_at(order) + LIST] & 1:
+            away = -away
+        if away < 0.0:  # on the wrong side of the value: the first that its owner pulls back
+            away = f[STALE_WEIGHT] * -away
         if away > worst:
             worst = away
             chosen = order
@@ -207,9 +216,9 @@ def trade(m: Int64, f: Float64, ts: int) -> None:
     direction = 1 if taker == BUY else -1
     limit = best
     if informed:
-        # a sweep takes what stands in its way: all of the level, and what lies up to the value
+        # what stands in the way, up to the value
         limit = int(value)
-        size = max(size, 2 * int(m[level_at(m, best) + TOTAL]))
+        size = max(size, int(f[SWEEP] * m[level_at(m, best) + TOTAL]))
     elif uniform(m) < f[WALK_SHARE]:
         limit = best + direction * int(slack)
     filled = take(m, ts, taker, size, limit, spare)
@@ -279,7 +288,7 @@ def expire(m: Int64, f: Float64, ts: int) -> None:
     if abs(off) <= width // 32 or best_bid == 0 or best_ask == 0:
         return
     expired = 0
-    for _ in range(8192):
+    for _ in range(min(8192, abs(off))):
         edge = floor if off > 0 else floor + width - 1
         if edge in (best_bid, best_ask):
             break
@@ -319,7 +328,10 @@ def beat(m: Int64, f: Float64) -> None:
         jump *= f[JUMP]
         move += jump if bits32(m) & 1 else -jump
     level *= f[REGIME_VOLATILITY + regime]
-    f[VALUE] = max(f[VALUE] * (1.0 + level * move), 64.0 * m[TICK])
+    # within the ring, or nobody could quote near it and the ring would never follow
+    edge = (m[MASK] + 1) / 8.0
+    value = min(f[VALUE] * (1.0 + level * move), m[FLOOR] + 7.0 * edge)
+    f[VALUE] = max(value, m[FLOOR] + edge, 64.0 * m[TICK])
     if ts >= m[TICK_CHANGE_AT]:
         m[TICK] = m[NEW_TICK]
     expire(m, f, ts)

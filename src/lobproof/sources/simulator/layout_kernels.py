@@ -91,8 +91,10 @@ OFF_LOT_SHARE = 32
 SIGN_KEEP, WALK_SHARE = 33, 34
 TAKE_WEIGHT, REST_WEIGHT = 35, 36  # how much a taker's order and any other excite
 JUMP, BURST = 37, 38  # relative size of a jump of 1, and the intensity that it adds
+STALE_WEIGHT, SWEEP = 49, 50
 REGIME_ACTIVITY, REGIME_VOLATILITY, REGIME_LEAVE = 40, 43, 46  # three slots each
-FLOAT_SLOTS = 49
+CLOSE_SHARE = 51
+FLOAT_SLOTS = 52
 
 MAX_FILLS = 256
 """A taker's order matches at most this many orders; the rest of it lapses."""

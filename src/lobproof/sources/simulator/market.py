@@ -275,6 +275,8 @@ def _parameters(config: MarketConfig) -> Float64:
     p[at.NEAR_TARGET], p[at.DEEP_TARGET] = config.near_orders, config.deep_orders
     p[at.SLACK] = config.slack * config.price
     p[at.PULL], p[at.IMPACT] = config.pull, config.impact
+    p[at.CLOSE_SHARE] = config.close_share
+    p[at.STALE_WEIGHT], p[at.SWEEP] = config.stale_weight, config.sweep
     p[at.IMPACT_SIZE] = 10 * config.take_sizes.median * config.lot
     p[at.SIGMA] = config.volatility
     revert = beat / config.log_volatility_seconds

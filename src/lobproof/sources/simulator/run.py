@@ -98,6 +98,7 @@ def simulate(
     minutes: float = 10.0,
     start: str = "2026-01-05T00:00:00Z",
     market: VenueMarket | None = None,
+    intensity: float = 1.0,
     recording: bool = True,
     lake: bool = False,
     snapshot_every: float | None = None,
@@ -119,6 +120,8 @@ def simulate(
         Simulated time, from ``start`` (ISO 8601, UTC unless it says otherwise).
     market
         ``spot`` or ``futures``; None: as the preset has it.
+    intensity
+        Multiplies the rate of arrivals.
     recording
         Write a collector's recording, one gzip file per UTC day of its clock.
     lake
@@ -135,6 +138,8 @@ def simulate(
     """
     wrong = imperfections if imperfections is not None else Imperfections()
     chosen = _chosen(preset, config, start, market, wrong)
+    if intensity != 1.0:
+        chosen = dataclasses.replace(chosen, rate=chosen.rate * intensity)
     if not (recording or lake) or minutes <= 0:
         raise UsageError(
             "nothing to simulate: neither a recording nor Lake tables, or no time",

@@ -1,0 +1,416 @@
+"""The report page of small stores: what it says, and what it says when there is little to say."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lobproof
+from lobproof.errors import UsageError
+from lobproof.fidelity.exact.report import (
+    Check,
+    Class,
+    Divergence,
+    Verdict,
+    VerifyReport,
+    not_applicable,
+)
+from lobproof.report import text, write_report
+from lobproof.report.axes import MAX_ROWS, PriceGrid, TimeGrid, runs
+from lobproof.schema import EventBatch, Flag, Side
+from lobproof.store import open_store
+from support.batches import DAY_NS, START_NS, make_instrument
+from support.report import (
+    Message,
+    anchor,
+    batch_of,
+    build_store,
+    depth,
+    mark,
+    random_events,
+    trade,
+)
+
+PICTURES = ("depth", "trust", "spread", "profile", "trades", "rates")
+BIDS = [(1_000_000 - k, 1000 * (k + 1)) for k in range(30)]
+ASKS = [(1_000_001 + k, 2000 * (k + 1)) for k in range(30)]
+
+
+def page_of(store: Path, out: Path, **options: Any) -> str:
+    return write_report(open_store(store), out, **options).read_text(encoding="utf-8")
+
+
+def store_of(root: Path, *messages: Message, **options: Any) -> Path:
+    build_store(root, batch_of(messages), **options)
+    return root
+
+
+def pictures(page: str) -> dict[str, str]:
+    """The SVG of every picture that is drawn."""
+    found = re.findall(
+        r'<figure class="card" id="s\d+-(\w+)">.*?</figure>', page, flags=re.DOTALL
+    )
+    bodies = re.findall(r'<figure class="card".*?</figure>', page, flags=re.DOTALL)
+    drawn = {}
+    for name, body in zip(found, bodies, strict=True):
+        source = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', body)
+        if source:
+            drawn[name] = base64.b64decode(source[1]).decode()
+    return drawn
+
+
+def count(number: int) -> str:
+    return text.count(number).replace(text.THIN, " ")
+
+
+def words(page: str) -> str:
+    """What a reader reads, with plain blanks."""
+    body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("report") / "store"
+    build_store(root, random_events())
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return page_of(store, tmp_path_factory.mktemp("page") / "deep" / "report.html")
+
+
+def test_the_page_holds_all_pictures_and_counts(store: Path, page: str) -> None:
+    seal = open_store(store).days().row(0, named=True)
+    said = words(page)
+    assert set(pictures(page)) == set(PICTURES)
+    for name in ("events", "trades", "book_messages"):
+        assert count(seal[name]) in said
+    assert seal["content_hash"] in page
+    assert "2024-08-08 00:00:00" in said
+    assert lobproof.__version__ in said
+    assert said.count("Not verified") >= 1
+    assert "lobproof verify STORE --against GOLDEN" in said
+    assert len(page) < 1_500_000
+
+
+def test_the_page_needs_nothing_else(page: str) -> None:
+    assert "http" not in page
+    assert "//" not in re.sub(r'base64,[^"]*', "", page)
+    assert not re.search(r"<script|<link [^>]*href=\"(?!data:)|@import|url\(", page)
+    for svg in pictures(page).values():
+        outside = re.findall(r'(?:href|src)="(?!#|data:)([^"]*)"', svg)
+        assert outside == []
+        assert "<metadata" not in svg
+
+
+def test_the_same_store_gives_the_same_bytes(store: Path, page: str, tmp_path: Path) -> None:
+    assert page_of(store, tmp_path / "again.html") == page
+
+
+def test_a_demonstration_says_so_and_nothing_is_called_certified(page: str) -> None:
+    assert "DEMO · synthetic data" in words(page)
+    assert "<title>DEMO BTC-USDT" in page
+    assert "says nothing about any market" in words(page)
+    assert "certified" not in page.lower()
+
+
+@pytest.mark.parametrize(
+    ("provenance", "badge"), [("derived", "DEMO · derived data"), ("real", "Recorded")]
+)
+def test_the_provenance_is_shown(tmp_path: Path, provenance: str, badge: str) -> None:
+    messages = [anchor(0, 5, BIDS, ASKS), depth(9, 6, (Side.BID, 1_000_000, 500))]
+    said = words(
+        page_of(
+            store_of(tmp_path / "s", *messages, provenance=provenance), tmp_path / "report.html"
+        )
+    )
+    assert badge in said
+    assert ("DEMO" in said) == (provenance == "derived")
+
+
+def verification(symbol: str = "BTC-USDT") -> VerifyReport:
+    first = Divergence(
+        "level_changes", Class.MISSING, 77, START_NS, "level <9> is gone", "2024-08-08", 4
+    )
+    checks = (
+        Check("chain", Verdict.EXACT, 1200, 1200, 1200),
+        Check("book_ticker_last", Verdict.PASS, 5000, 5000, 4999, 0.0009, 0.001, "1 in a burst"),
+        Check("level_changes", Verdict.FAIL, 10, 10, 9, 0.4, first=first),
+        not_applicable("snapshots", "no later snapshot"),
+    )
+    return VerifyReport("BINANCE", symbol, "synthetic", checks, {})
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_the_verdict_and_its_checks_are_shown(store: Path, tmp_path: Path, plain: bool) -> None:
+    report = verification()
+    page = page_of(
+        store, tmp_path / "r.html", verification=report.to_dict() if plain else report
+    )
+    said = words(page)
+    assert "Verified: FAIL" in said
+    assert "2 of 3 checks passed; 1 had nothing to compare" in said
+    assert "book ticker last B 5 000 5 000 4 999 0.09 % 0.1 % pass 1 in a burst" in said
+    assert "First divergence (level changes, missing)" in said
+    assert "level &lt;9&gt; is gone" in page
+    assert "Not verified" not in said
+
+
+def test_a_verification_of_something_else_is_refused(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="ETH-USDT, which is not shown"):
+        page_of(store, tmp_path / "r.html", verification=verification("ETH-USDT"))
+
+
+def test_an_unknown_symbol_is_refused(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no sealed day of ETH-USDT"):
+        page_of(store, tmp_path / "r.html", symbol="ETH-USDT")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_odd_names_are_escaped(tmp_path: Path) -> None:
+    odd = make_instrument("$A&B'-U$D", "X&Y")
+    messages = [anchor(0, 5, BIDS, ASKS), trade(3, 1, Side.BUY, 1_000_001, 700)]
+    page = page_of(
+        store_of(tmp_path / "s", *messages, instrument=odd, config={"<i>": "</style>&"}),
+        tmp_path / "r.html",
+    )
+    assert "$A&amp;B&#39;-U$D" in page
+    assert "<i>" not in re.sub(r"<i class", "", page)
+    assert "&lt;/style&gt;&amp;" in page
+    assert "price, U$D" in pictures(page)["depth"]
+
+
+def test_without_trades_the_page_says_so(tmp_path: Path) -> None:
+    messages = [anchor(0, 5, BIDS, ASKS), depth(30, 6, (Side.ASK, 1_000_001, 0)), mark(60, 7)]
+    page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
+    assert set(pictures(page)) == {*PICTURES} - {"trades"}
+    assert "the store holds no trade in this span" in words(page)
+    assert "No trade was recorded in this span" in words(page)
+
+
+def test_without_a_snapshot_nothing_is_claimed(tmp_path: Path) -> None:
+    messages = [
+        depth(at, 5 + at, (Side.BID, 1_000_000 - at, 900), (Side.ASK, 1_000_001 + at, 800))
+        for at in range(20)
+    ]
+    said_trade = trade(20, 1, Side.SELL, 1_000_000, 100)
+    page = page_of(store_of(tmp_path / "s", *messages, said_trade), tmp_path / "r.html")
+    assert set(pictures(page)) == {"depth", "trust", "rates"}
+    said = words(page)
+    assert said.count("at no time of this span") == 2
+    assert "Nothing here is known to be complete" in said
+    assert "nowhere trusted when trades took place" in said
+    assert "UNSEEDED" in said
+    assert "best bid" not in re.sub(r"figcaption.*?/figcaption", "", page, flags=re.DOTALL).split(
+        "Quality and trust"
+    )[0]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        anchor(0, 5, BIDS, ASKS),
+        mark(0, 5),
+        depth(0, 5, (Side.BID, 1, 1)),
+        trade(0, 1, Side.BUY, 1_000_000, 5),
+        anchor(0, 5, BIDS, []),
+    ],
+    ids=["snapshot", "mark", "depth", "trade", "one-side"],
+)
+def test_one_message_is_enough_for_a_page(tmp_path: Path, message: Message) -> None:
+    said = words(page_of(store_of(tmp_path / "s", message), tmp_path / "r.html"))
+    assert "book messages" in said
+    assert not re.search(r"\bnan\b", said.lower())
+
+
+def test_a_side_that_was_never_seen_leaves_the_touch_in_doubt(tmp_path: Path) -> None:
+    messages = [anchor(0, 5, BIDS, []), depth(30, 6, (Side.BID, 1_000_000, 5)), mark(60, 7)]
+    page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
+    assert set(pictures(page)) == {"depth", "trust", "rates"}
+    assert "touch in doubt 1 min 100 % of the time" in words(page)
+
+
+def test_a_side_that_emptied_is_empty_not_in_doubt(tmp_path: Path) -> None:
+    gone = [(Side.ASK, price, 0) for price, _ in ASKS[:2]]
+    messages = [anchor(0, 5, BIDS, ASKS[:2]), depth(30, 6, *gone), mark(60, 7)]
+    page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
+    assert {"depth", "profile", "spread"} <= set(pictures(page))
+    assert "touch in doubt 0 s 0 % of the time" in words(page)
+
+
+def test_a_store_without_states_has_the_same_pictures(tmp_path: Path) -> None:
+    pages = []
+    for states in (True, False):
+        root = tmp_path / str(states)
+        build_store(root, random_events(), states=states)
+        pages.append(page_of(root, tmp_path / f"{states}.html"))
+    assert pictures(pages[0]) == pictures(pages[1])
+    assert "keeps no states for 2024-08-08" in words(pages[1])
+    assert "keeps no states" not in words(pages[0])
+
+
+def test_thousands_of_findings_are_counted_and_the_gravest_listed(tmp_path: Path) -> None:
+    messages = [anchor(0, 5, BIDS, ASKS)]
+    messages += [mark(1 + at, 4, int(Flag.DUPLICATE)) for at in range(3000)]
+    messages.append(mark(3001, 9, int(Flag.GAP), before=5))
+    messages.append(depth(3100, 10, (Side.BID, 1_000_000, 5)))
+    page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
+    said = words(page)
+    assert f"The gravest 25 of {count(3001)} findings" in said
+    listed = page.split("The gravest 25")[1].split("</table>")[0]
+    assert listed.count("<tr") == 26
+    assert listed.index("GAP") < listed.index("DUPLICATE")
+    assert "lost book messages" in said
+    assert "update ids 6-9 are missing" in said
+    assert len(page) < 1_000_000
+
+
+def test_findings_are_explained_where_there_are_none(tmp_path: Path) -> None:
+    messages = [anchor(0, 5, BIDS, ASKS), depth(30, 6, (Side.BID, 1_000_000, 1000))]
+    page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html", start=START_NS + 1)
+    assert "Nothing was found in this span" in words(page)
+
+
+def test_a_span_is_cut_out_of_the_day(store: Path, tmp_path: Path) -> None:
+    days = open_store(store).days().row(0, named=True)
+    middle = (days["first_ts"] + days["last_ts"]) // 2
+    page = page_of(store, tmp_path / "r.html", start=middle, end="2024-08-09")
+    said = words(page)
+    events = open_store(store).events(start=middle).collect().height
+    assert f"events {count(events)} over" in said
+    assert "part of what the store holds" in said
+    assert set(pictures(page)) == set(PICTURES)
+
+
+def test_a_span_without_events_says_so(store: Path, tmp_path: Path) -> None:
+    page = page_of(store, tmp_path / "r.html", start="2024-08-08T20:00", end="2024-08-08T21:00")
+    assert pictures(page) == {}
+    said = words(page)
+    assert "no event of it from 2024-08-08T20:00:00Z before 2024-08-08T21:00:00Z" in said
+    with pytest.raises(UsageError, match="no sealed day in the range"):
+        page_of(store, tmp_path / "r.html", start="2025-01-01")
+
+
+def two_days(root: Path, gap_days: int, *, carried: bool) -> Path:
+    first = [anchor(0, 5, BIDS, ASKS), trade(100, 1, Side.BUY, 1_000_001, 40), mark(120, 6)]
+    hashed = build_store(root, batch_of(first))
+    second = batch_of(first, START_NS + gap_days * DAY_NS)
+    dt = f"2024-08-{8 + gap_days:02}"
+    build_store(root, second, dt=dt, carried_from=hashed if carried else "")
+    return root
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_days_that_are_not_there_are_left_blank(tmp_path: Path, carried: bool) -> None:
+    page = page_of(two_days(tmp_path / "s", 3, carried=carried), tmp_path / "r.html")
+    assert ("no sealed data" in pictures(page)["depth"]) == (not carried)
+    said = words(page)
+    assert "2024-08-08 00:00:00.000 – 2024-08-11 00:02:00.000 UTC" in said
+    assert ("the book that the day before closed with" in said) == carried
+
+
+def test_every_symbol_has_a_section(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    for symbol in ("BTC-USDT", "ETH-USDT"):
+        build_store(root, random_events(), instrument=make_instrument(symbol))
+    seen: list[tuple[int, int]] = []
+    page = page_of(
+        root,
+        tmp_path / "r.html",
+        verification=verification("ETH-USDT"),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert page.count("<h1>") == 2
+    assert 'href="#s1"' in page
+    assert words(page).count("Verified: FAIL") == 1
+    assert words(page).count("Nothing was compared") == 1
+    assert seen[-1][0] == seen[-1][1] > 0
+    one = page_of(root, tmp_path / "one.html", symbol="ETHUSDT")
+    assert one.count("<h1>") == 1
+    assert "BTC-USDT" not in one
+
+
+def test_drift_is_shown_where_a_snapshot_was_compared(tmp_path: Path) -> None:
+    events = batch_of(
+        [anchor(0, 5, BIDS, ASKS), depth(5, 6, (Side.BID, 1_000_000, 9)), anchor(90, 6, BIDS, ASKS)]
+    )
+    keep = np.flatnonzero((events.kind != 4) | (events.ts_order == START_NS))
+    events = events.take(keep)
+    later = events.ts_order > START_NS
+    events.flags[later] &= ~int(Flag.RESYNC)
+    root = tmp_path / "s"
+    build_store(root, EventBatch.concat([events]))
+    said = words(page_of(root, tmp_path / "r.html"))
+    assert "Book against later snapshots" in said
+    assert "In 1 minute a later snapshot" in said
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (text.count(1234567), "1 234 567"),
+        (text.count(999), "999"),
+        (text.short(0), "0"),
+        (text.short(1234.5678), "1 235"),
+        (text.short(0.000123456), "0.000123"),
+        (text.short(2.50), "2.5"),
+        (text.short(1.5e12), "1.5e+12"),
+        (text.share(0, 5), "0 %"),
+        (text.share(5, 5), "100 %"),
+        (text.share(1, 10**9), "< 0.01 %"),
+        (text.share(10**9 - 1, 10**9), "> 99.99 %"),
+        (text.share(1, 0), "–"),
+        (text.share(1, 3), "33.33 %"),
+        (text.moment(0), "–"),
+        (text.moment(START_NS + 1_999_999), "2024-08-08 00:00:00.001"),
+        (text.moment(START_NS, digits=0), "2024-08-08 00:00:00"),
+        (text.duration(0), "0 s"),
+        (text.duration(7), "7 ns"),
+        (text.duration(1500), "1.5 µs"),
+        (text.duration(250_000_000), "250 ms"),
+        (text.duration(59 * 10**9), "59 s"),
+        (text.duration(61 * 10**9), "1 min 1 s"),
+        (text.duration(3600 * 10**9), "1 h"),
+        (text.duration(24 * 3600 * 10**9 + 1200 * 10**9), "24 h 20 min"),
+        (text.duration(50 * 3600 * 10**9), "2 d 2 h"),
+        (text.size_of(12), "12 B"),
+        (text.size_of(1_234_567), "1.23 MB"),
+        (" ".join(text.currencies("BTC-USDT-PERP")), "BTC USDT"),
+        (" ".join(text.currencies("XBT")), "size units price units"),
+    ],
+)
+def test_numbers_are_written_for_people(value: str, shown: str) -> None:
+    assert value.replace(text.THIN, " ") == shown
+
+
+@pytest.mark.parametrize("span", [0, 1, 10**6, 650 * 10**9, DAY_NS, 400 * DAY_NS, 9000 * DAY_NS])
+def test_columns_of_time_cover_any_span(span: int) -> None:
+    grid = TimeGrid.over(START_NS + 17, START_NS + 17 + span)
+    assert grid.columns <= 1200
+    assert grid.origin <= START_NS + 17
+    assert grid.origin + grid.width * grid.columns > START_NS + 17 + span
+    assert grid.origin % grid.width == 0
+    assert len(grid.edges) == grid.columns + 1
+
+
+@pytest.mark.parametrize("ticks", [1, 5, MAX_ROWS, MAX_ROWS + 1, 10 * MAX_ROWS + 1, 10**9])
+@pytest.mark.parametrize("tick", [1, 25])
+def test_rows_of_price_cover_any_range(ticks: int, tick: int) -> None:
+    grid = PriceGrid.over(1003 * tick, (1003 + ticks - 1) * tick, tick)
+    assert grid.rows <= MAX_ROWS + 1
+    assert grid.low <= 1003 * tick
+    assert grid.low + grid.step * grid.rows > (1003 + ticks - 1) * tick
+    assert grid.step % tick == 0
+
+
+def test_runs_are_the_stretches_of_a_mask() -> None:
+    assert runs(np.array([True, False, True, True])) == [(0, 1), (2, 4)]
+    assert runs(np.zeros(0, np.bool_)) == []
