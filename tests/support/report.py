@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -65,15 +66,10 @@ def batch_of(messages: Sequence[Message], start_ns: int = START_NS) -> EventBatc
         for number, row in enumerate(levels)
     ]
     columns = np.array(rows, np.int64).T
-    wide, narrow = [c.copy() for c in columns], np.int8
-    return EventBatch(
-        *wide[:5],
-        wide[5].astype(narrow),
-        wide[6].astype(narrow),
-        wide[7],
-        wide[8],
-        wide[9].astype(np.int32),
-    )
+    batch = EventBatch.empty(len(rows))
+    for field, column in zip(fields(EventBatch), columns, strict=True):
+        getattr(batch, field.name)[:] = column
+    return batch
 
 
 def random_events(seed: int = 1, messages: int = 400) -> EventBatch:

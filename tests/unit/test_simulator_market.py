@@ -261,6 +261,14 @@ def test_legacy_orders_rest_off_the_tick_and_odd_sizes_off_the_lot() -> None:
     assert not (np.concatenate(plain[1::2]) % config.lot).any()
 
 
+def test_every_size_is_on_the_lot_unless_asked_otherwise() -> None:
+    config = dataclasses.replace(SMALL, jumps_per_second=20.0, take_share=0.2)
+    events = Market(config, 4).step(config.start_ns + 3 * SECOND)
+    assert (events.kind == TRADE).sum() > 100
+    assert not (events.size % config.lot).any()
+    assert not (events.price % config.tick).any()
+
+
 def test_futures_ids_jump() -> None:
     config = dataclasses.replace(SMALL, market="futures", id_step=12)
     market = Market(config, 4)

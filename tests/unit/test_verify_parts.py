@@ -20,8 +20,8 @@ from lobproof.fidelity.exact.bounds import block_rate, student_95, time_rate
 from lobproof.fidelity.exact.decoder import TICKERS, Chunk, PlainDecoder
 from lobproof.fidelity.exact.ids import LATE, NEW, REPEATED, SeenIds
 from lobproof.fidelity.exact.integrity import off_grid
+from lobproof.fidelity.exact.plainbook import PlainBook
 from lobproof.fidelity.exact.report import Verdict
-from lobproof.fidelity.exact.snapshots import PlainBook
 from lobproof.fidelity.exact.tickers import TickerTape
 from lobproof.schema import Flag, Side
 from lobproof.sources.binance.journal import JournalWriter
@@ -285,7 +285,7 @@ def test_off_grid() -> None:
     assert frame.select(off_grid("x", 2))["x"].to_list() == [False, True, True, False]
 
 
-@pytest.mark.parametrize("module", ["decoder", "ids", "pairing", "bounds", "snapshots", "tickers"])
+@pytest.mark.parametrize("module", ["decoder", "ids", "pairing", "bounds", "plainbook", "tickers"])
 def test_no_code_is_shared_with_what_is_checked(module: str) -> None:
     """Only names, errors and the reader: no parser, no fixed point, no book, no replay."""
     source = Path(exact.__file__).parent / f"{module}.py"

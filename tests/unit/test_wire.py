@@ -130,7 +130,7 @@ def test_every_cut_and_every_wrong_byte_is_noticed(kind: int, payload: dict[str,
                 expected = INVALID
             assert block.messages[row, KIND] == expected
         # a wrong byte in a field's name or value that is not decoded leaves a message
-        assert np.count_nonzero(block.messages[:, KIND] == INVALID) > 0.8 * len(variants)
+        assert np.count_nonzero(block.messages[:, KIND] == INVALID) > 0.7 * len(variants)
 
 
 def test_numbers_of_a_length_that_no_grid_holds_are_left_to_msgspec() -> None:

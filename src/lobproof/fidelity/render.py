@@ -33,10 +33,12 @@ def render_report(report: VerifyReport) -> RenderableType:
     table.add_column("compared", justify="right", no_wrap=True)
     table.add_column("equal", justify="right", no_wrap=True)
     table.add_column("mismatch <", justify="right", no_wrap=True)
-    table.add_column("note", overflow="fold")
     for check in report.checks:
         table.add_row(*_row(check), style="dim" if check.verdict is Verdict.NOT_APPLICABLE else "")
     parts: list[RenderableType] = [head, table]
+    parts.extend(
+        Text(f"{check.name}: {check.reason}", "dim") for check in report.checks if check.reason
+    )
     if report.first_divergence:
         parts.append(_panel(report.first_divergence))
     return Group(*parts)
@@ -54,7 +56,6 @@ def _row(check: Check) -> list[RenderableType]:
         Text(compared if shown else ""),
         Text(f"{check.equal:,}" if shown else ""),
         Text(f"{check.bound:.4%}" if check.bound is not None else ""),
-        Text(check.reason),
     ]
 
 

@@ -32,9 +32,10 @@ def order_times(
 
     ``offset`` is the recorder's clock minus the exchange's, ns. An exchange time that is not
     positive, or further than ``tolerance`` from the corrected receive time, is replaced by that
-    time and flagged ``BAD_TS``. Rows that have no exchange time by nature (snapshots, marks that
-    stand in for one, and marks with sequence -1) take the clock where they stand; before the
-    first message they take its time, flagged.
+    time and flagged ``BAD_TS``; unless it fits the clock and the receive time does not, for then
+    the recorder's stamp is the wrong one. Rows that have no exchange time by nature (snapshots,
+    marks that stand in for one, and marks with sequence -1) take the clock where they stand;
+    before the first message they take its time, flagged.
     """
     rows = ts_event.shape[0]
     clock = state[CLOCK]
@@ -50,7 +51,8 @@ def order_times(
             corrected = ts_recv[i] - offset if ts_recv[i] > 0 else 0
             bad = time <= 0
             if corrected > 0 and not bad:
-                bad = time > corrected + tolerance or time < corrected - tolerance
+                fits = clock > 0 and abs(time - clock) <= tolerance < abs(corrected - clock)
+                bad = abs(time - corrected) > tolerance and not fits
             if bad:
                 flags[i] |= BAD_TS
             if bad or (by_receive and corrected > 0):

@@ -265,8 +265,8 @@ def replay_rows(
                     count_finding(run, OFF_LOT, first_id + i, ts, 1)
             if row != 0:
                 flags[i] |= row
-        # a REST snapshot never has an exchange time: flagged where it opens the day, and no finding
-        timeless = kind[start] == SNAPSHOT or kind[start] == CLEAR
+        # what never has an exchange time is flagged where it opens the day, and that is no finding
+        timeless = what in (SNAPSHOT, CLEAR) or flags[start] & F_INVALID
         if flags[start] & F_BAD_TS and not timeless:
             count_finding(run, BAD_TS, last_id, ts, 1)
         start = stop

@@ -127,6 +127,8 @@ def note_mark(
             )
         if flags & F_DUPLICATE:
             add_episode(run, found, Q_DUPLICATE, event_id, event_id, ts, ts, 1, ids_to, ids_to)
+        if flags & F_INVALID:
+            add_episode(run, found, Q_INVALID, event_id, event_id, ts, ts, 1, ids_from, ids_to)
         return
     if flags & F_GAP:
         run[THIS_MINUTE + M_GAPS] += 1

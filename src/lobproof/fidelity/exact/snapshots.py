@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from lobproof.fidelity.exact.bounds import block_rate
+from lobproof.fidelity.exact.plainbook import BOOK, PlainBook, beyond
 from lobproof.fidelity.exact.report import (
     LISTED,
     Check,
@@ -24,86 +25,14 @@ from lobproof.fidelity.exact.report import (
     not_applicable,
 )
 from lobproof.fidelity.exact.walk import Window, book_gaps, depth_rows, last_rows
-from lobproof.schema import EVERYTHING, UNTRUSTED, Flag, Kind, Side
+from lobproof.schema import Flag, Kind, Side
 
 NAME = "snapshots"
 LIMIT = 0.001
 RMSE_TICKS = 0.1
 RMSE_LEVELS = 20
-_BOOK = pl.Schema({"side": pl.Int8(), "price": pl.Decimal(38, 18), "size": pl.Decimal(38, 18)})
 _COLUMNS = ("ts_order", "sequence", "kind", "side", "price", "size")
 _CLEAR, _SNAPSHOT = int(Kind.CLEAR), int(Kind.SNAPSHOT)
-
-
-class PlainBook:
-    """A book as a frame of levels: the last size that was said of each price.
-
-    ``trusted`` maps each side that is known to be complete to how far: a price, or None for all
-    of it.
-    """
-
-    def __init__(self) -> None:
-        self.levels = pl.DataFrame(schema=_BOOK)
-        self.trusted: dict[Side, Decimal | None] = {}
-
-    def open(self, window: Window) -> None:
-        """The book that opens the window's first day, as the store keeps it."""
-        frame = (
-            window.table("keyframes")
-            .filter((pl.col("dt") == window.days[0]) & (pl.col("event_id") < 0))
-            .collect()
-        )
-        self.changes(frame.filter(pl.col("price") > 0))
-        for side in (Side.BID, Side.ASK):
-            header = frame.filter((pl.col("side") == int(side)) & (pl.col("price") == 0))
-            if header.height and header["trust"][0] != UNTRUSTED:
-                complete = header["trust"][0] == EVERYTHING
-                self.trusted[side] = None if complete else header["trusted_to"][0]
-
-    def changes(self, rows: pl.DataFrame) -> None:
-        """Level changes in order; 0 removes."""
-        self.levels = (
-            pl.concat([self.levels, rows.select(list(_BOOK))])
-            .unique(["side", "price"], keep="last", maintain_order=True)
-            .filter(pl.col("size") > 0)
-        )
-
-    def clear(self) -> None:
-        """Nothing is known from here."""
-        self.levels = self.levels.clear()
-        self.trusted = {}
-
-    def gap(self) -> None:
-        """Changes are missing: what is there may be right, but need not be."""
-        self.trusted = {}
-
-    def snapshot(self, rows: pl.DataFrame) -> None:
-        """A snapshot's rows: each side from the touch to its worst price is as listed."""
-        for side in (Side.BID, Side.ASK):
-            listed = rows.filter(pl.col("side") == int(side))
-            if not listed.height:
-                continue
-            worst = listed["price"][-1]
-            complete = bool(listed["flags"][0] & int(Flag.COMPLETE))
-            stale = (pl.col("side") == int(side)) & (
-                pl.lit(value=True) if complete else ~beyond(side, worst)
-            )
-            self.levels = self.levels.filter(~stale)
-            known = self.trusted.get(side, worst)
-            wider = known is not None and (worst < known if side == Side.BID else worst > known)
-            self.trusted[side] = None if complete else (worst if wider else known)
-        self.changes(rows)
-
-    def side(self, side: Side) -> pl.DataFrame:
-        """Levels of one side, best first: ``price, size``."""
-        rows = self.levels.filter(pl.col("side") == int(side)).select("price", "size")
-        return rows.sort("price", descending=side == Side.BID)
-
-
-def beyond(side: Side, price: Decimal) -> pl.Expr:
-    """Whether ``price`` lies further from the touch than a price."""
-    limit = pl.lit(price, pl.Decimal(38, 18))
-    return pl.col("price") < limit if side == Side.BID else pl.col("price") > limit
 
 
 @dataclass(slots=True)
@@ -196,7 +125,7 @@ class SnapshotCheck:
             mine = mine.head(int(ends[0]) + 1)
             anchor = mine["kind"][0] == _CLEAR
             rows = mine.filter(pl.col("kind") == _SNAPSHOT)
-            if lists.select(list(_BOOK)).equals(rows.select(list(_BOOK))):
+            if lists.select(list(BOOK)).equals(rows.select(list(BOOK))):
                 listings["equal"] += 1
             else:
                 wrong = wrong or _not_as_listed(rows, lists)
@@ -274,10 +203,10 @@ def _absent(sequence: int, time: int) -> Divergence:
 
 def _not_as_listed(rows: pl.DataFrame, lists: pl.DataFrame) -> Divergence:
     joined = (
-        lists.select(list(_BOOK))
+        lists.select(list(BOOK))
         .with_row_index("slot")
         .join(
-            rows.select(*_BOOK, "event_id", "dt", "ts_order").with_row_index("slot"),
+            rows.select(*BOOK, "event_id", "dt", "ts_order").with_row_index("slot"),
             on="slot",
             how="full",
             coalesce=True,
@@ -285,9 +214,7 @@ def _not_as_listed(rows: pl.DataFrame, lists: pl.DataFrame) -> Divergence:
         )
         .sort("slot")
     )
-    alike = pl.all_horizontal(
-        *(pl.col(name).eq_missing(pl.col(f"{name}_stored")) for name in _BOOK)
-    )
+    alike = pl.all_horizontal(*(pl.col(name).eq_missing(pl.col(f"{name}_stored")) for name in BOOK))
     row = joined.filter(~alike).row(0, named=True)
     sequence = int(lists["u"][0])
     return Divergence(
@@ -298,8 +225,8 @@ def _not_as_listed(rows: pl.DataFrame, lists: pl.DataFrame) -> Divergence:
         f"row {row['slot']} of the snapshot of id {sequence} is not stored as it was recorded",
         dt=row["dt"],
         event_id=row["event_id"],
-        expected={name: row[name] for name in _BOOK},
-        found={name: row[f"{name}_stored"] for name in _BOOK},
+        expected={name: row[name] for name in BOOK},
+        found={name: row[f"{name}_stored"] for name in BOOK},
     )
 
 
@@ -388,7 +315,7 @@ def _join(book: PlainBook, listed: pl.DataFrame, lists: pl.DataFrame) -> pl.Data
     return (
         pl.concat(frames)
         if frames
-        else pl.DataFrame(schema=pl.Schema({**_BOOK, "size_book": pl.Decimal(38, 18)}))
+        else pl.DataFrame(schema=pl.Schema({**BOOK, "size_book": pl.Decimal(38, 18)}))
     )
 
 

@@ -217,21 +217,21 @@ def ticker_rows(
 
 @kernel
 def _measure_number(
-    buf: Bytes, start: int, stop: int, message: int, extremes: Int64, places: Int64
+    buf: Bytes, start: int, stop: int, message: int, which: int, extremes: Int64, places: Int64
 ) -> None:
     decimals = significant_decimals(buf, start, stop)
-    if decimals > extremes[DECIMALS]:
-        extremes[DECIMALS] = decimals
-        extremes[DECIMALS_AT] = message
+    if decimals > extremes[which, DECIMALS]:
+        extremes[which, DECIMALS] = decimals
+        extremes[which, DECIMALS_AT] = message
     digits = 0
     for pos in range(start, stop):
         if buf[pos] == 46:
             break
         if digits > 0 or buf[pos] != 48:
             digits += 1
-    if digits > extremes[DIGITS]:
-        extremes[DIGITS] = digits
-        extremes[DIGITS_AT] = message
+    if digits > extremes[which, DIGITS]:
+        extremes[which, DIGITS] = digits
+        extremes[which, DIGITS_AT] = message
     if decimals > MAX_PLACE:
         return
     value, status = parse_decimal(buf, start, stop, decimals)
@@ -247,7 +247,7 @@ def _measure_number(
         group = 3
     elif value % 5 == 0:
         group = 2
-    places[MAX_PLACE + decimals, group] += 1
+    places[which, MAX_PLACE + decimals, group] += 1
 
 
 @kernel
@@ -270,14 +270,16 @@ def measure(
                 levels[level, PRICE],
                 levels[level, PRICE_STOP],
                 base + i,
-                extremes[0],
-                places[0],
+                0,
+                extremes,
+                places,
             )
             _measure_number(
                 buf,
                 levels[level, SIZE],
                 levels[level, SIZE_STOP],
                 base + i,
-                extremes[1],
-                places[1],
+                1,
+                extremes,
+                places,
             )

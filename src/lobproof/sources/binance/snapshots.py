@@ -37,15 +37,14 @@ class Snapshot:
     size: Int64
 
     def rows(self) -> EventBatch:
-        """Its message; a MARK where both sides are empty."""
+        """Its message; one that lists nothing is a row without a level, and replay refuses it."""
         batch = EventBatch.empty(max(len(self.price), 1))
         batch.ts_recv[:] = self.recv
         batch.sequence[:] = batch.prev_sequence[:] = self.sequence
         batch.flags[-1] = Flag.LAST
-        if not len(self.price):
-            batch.kind[0] = Kind.MARK
-            return batch
         batch.kind[:] = Kind.SNAPSHOT
+        if not len(self.price):
+            return batch
         batch.side[: self.bids], batch.side[self.bids :] = Side.BID, Side.ASK
         batch.price[:], batch.size[:] = self.price, self.size
         asks = len(self.price) - self.bids

@@ -31,7 +31,7 @@ class FeedConfig:
 
     tickers: bool = True
     tops: bool = False
-    snapshot_limit: int = 1000
+    snapshot_limit: int = 5000
     first_snapshot_s: float | None = 0.5
     snapshot_every_s: float | None = None
     full_every: int = 0

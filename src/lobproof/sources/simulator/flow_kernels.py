@@ -112,7 +112,7 @@ from lobproof.sources.simulator.random_kernels import (
 
 @kernel
 def quantity(m: Int64, f: Float64, table: int) -> int:
-    """An order's size in counts: on the lot but for a rare one, often a round number of lots."""
+    """An order's size in counts: on the lot but for a rare deep one, often a round one."""
     lot = int(m[LOT])
     lots = max(draw(m, table), 1)
     if uniform(m) < f[ROUND_SHARE]:
@@ -122,7 +122,7 @@ def quantity(m: Int64, f: Float64, table: int) -> int:
         lots = lots // unit * unit
     size = lots * lot
     share = f[OFF_LOT_SHARE]
-    if share > 0.0 and lot > 1 and uniform(m) < share:
+    if table == DEEP_SIZE and share > 0.0 and lot > 1 and uniform(m) < share:
         size += 1 + below(m, lot - 1)
     return size
 
@@ -218,7 +218,8 @@ def trade(m: Int64, f: Float64, ts: int) -> None:
     if informed:
         # what stands in the way, up to the value
         limit = int(value)
-        size = max(size, int(f[SWEEP] * m[level_at(m, best) + TOTAL]))
+        wanted = int(f[SWEEP] * m[level_at(m, best) + TOTAL])
+        size = max(size, wanted // int(m[LOT]) * int(m[LOT]))
     elif uniform(m) < f[WALK_SHARE]:
         limit = best + direction * int(slack)
     filled = take(m, ts, taker, size, limit, spare)

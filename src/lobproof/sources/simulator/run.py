@@ -40,7 +40,7 @@ class Imperfections:
     Attributes
     ----------
     off_lot_share
-        Share of resting orders whose size is finer than the lot.
+        Share of the orders far from the touch whose size is finer than the lot.
     legacy_orders
         Orders that rest off the tick from the start (needs a grid finer than the tick).
     new_tick, new_tick_after_s
@@ -258,7 +258,7 @@ def _run(
         FeedConfig(
             tickers=recording,
             tops=lake,
-            snapshot_limit=1000,
+            snapshot_limit=5000,
             first_snapshot_s=0.5 if recording else None,
             snapshot_every_s=request["snapshot_every"],
             burst_lag_ms=wrong.burst_lag_ms,

@@ -1,0 +1,148 @@
+"""The report page in a real Chromium: no errors, every picture there, nothing cut off."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lobproof.report import write_report
+from lobproof.schema import Flag, Side
+from lobproof.store import open_store
+from support.report import anchor, batch_of, build_store, depth, mark, random_events, trade
+
+pytestmark = pytest.mark.browser
+
+_PROBE = """
+<script>
+addEventListener("load", () => {
+  const out = document.createElement("script");
+  out.type = "application/json"; out.id = "measured";
+  const root = document.scrollingElement;
+  out.textContent = JSON.stringify({
+    client: root.clientWidth, scroll: root.scrollWidth, height: root.scrollHeight,
+    pictures: [...document.images].map(i => [i.alt, i.complete, i.naturalWidth, i.naturalHeight,
+      Math.round(i.getBoundingClientRect().width)]),
+    wide: [...document.querySelectorAll("body *")].filter(e => !e.closest(".table, .picture, pre")
+      && e.getBoundingClientRect().right > root.clientWidth + 1).map(e => e.outerHTML.slice(0, 90)),
+    cut: [...document.querySelectorAll(".tiles .value, h1, h2, .word")]
+      .filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth).map(e => e.textContent),
+    loaded: performance.getEntriesByType("resource").map(e => e.name)
+      .filter(n => !n.startsWith("data:")),
+  });
+  document.body.append(out);
+});
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if not found:
+        pytest.skip("no Chromium: none on PATH, and CHROMIUM names none")
+    return found
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day with everything in it: trades, a gap, an anchor after it."""
+    folder = tmp_path_factory.mktemp("browser")
+    build_store(folder / "full", random_events(5, 500))
+    return write_report(open_store(folder / "full"), folder / "full.html")
+
+
+@pytest.fixture(scope="module")
+def poor_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day with a gap and without trades."""
+    folder = tmp_path_factory.mktemp("browser")
+    levels = [(1000 - k, 5 + k) for k in range(30)], [(1001 + k, 5 + k) for k in range(30)]
+    messages = [
+        anchor(0, 5, *levels),
+        depth(300, 6, (Side.BID, 1000, 50)),
+        mark(600, 9, int(Flag.GAP), before=6),
+        depth(900, 10, (Side.ASK, 1001, 3)),
+        trade(1000, 1, Side.BUY, 1001, 2),
+    ]
+    build_store(folder / "poor", batch_of(messages))
+    return write_report(open_store(folder / "poor"), folder / "poor.html")
+
+
+def run(chromium: str, profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            f"--user-data-dir={profile}",
+            "--enable-logging=stderr",
+            "--v=0",
+            *arguments,
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize("which", ["page", "poor_page"])
+def test_pictures_are_there_and_nothing_is_cut_off(
+    chromium: str, tmp_path: Path, which: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    source: Path = request.getfixturevalue(which)
+    text = source.read_text(encoding="utf-8")
+    probed = tmp_path / "probed.html"
+    probed.write_text(text.replace("</body>", f"{_PROBE}</body>"), encoding="utf-8")
+    done = run(
+        chromium, tmp_path / "profile", "--dump-dom", f"--window-size={width},900", probed.as_uri()
+    )
+    found = re.search(r'id="measured">(.*?)</script>', done.stdout, flags=re.DOTALL)
+    assert found, done.stderr
+    measured = json.loads(found[1])
+    assert "CONSOLE" not in done.stderr
+    assert measured["client"] == width
+    assert measured["scroll"] <= width
+    assert measured["wide"] == []
+    assert measured["cut"] == []
+    assert measured["loaded"] == []
+    assert len(measured["pictures"]) == text.count("<img ") > 2
+    for alt, complete, natural_width, natural_height, shown in measured["pictures"]:
+        assert alt
+        assert complete
+        assert natural_width == 1120
+        assert natural_height > 200
+        assert 600 < shown <= 1160
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_drawn(chromium: str, tmp_path: Path, page: Path, scheme: str) -> None:
+    shot = tmp_path / "shot.png"
+    dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
+    run(
+        chromium,
+        tmp_path / "profile",
+        f"--screenshot={shot}",
+        "--window-size=1280,4000",
+        *dark,
+        page.as_uri(),
+    )
+    data = shot.read_bytes()
+    assert struct.unpack(">II", data[16:24]) == (1280, 4000)
+    assert len(data) > 100_000  # an empty page is a few kilobytes

@@ -1,0 +1,394 @@
+"""The replay in plain Python: dicts, lists and sorts. It says what the kernels must give."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lobproof.book.reference import ReferenceBook
+from lobproof.instruments import Instrument
+from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Flag, Kind, Side
+from lobproof.schema import Finding as Q
+from support.stream_reference import Message, Row
+
+MINUTE_NS = 60 * 10**9
+SIDES = (Side.BID, Side.ASK)
+SPECIAL = Flag.GAP | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.INVALID | Flag.RECONNECT
+
+Episode = tuple[int, int, int, int, int, int, int, int]
+"""Code, first and last event, first and last time, count, first and last id."""
+
+
+@dataclass
+class Minute:
+    minute: int
+    first: int
+    last: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    trusted: list[int] = field(default_factory=list)
+    spreads: list[int] = field(default_factory=list)
+    rank_errors: list[float] = field(default_factory=list)
+    size_errors: list[float] = field(default_factory=list)
+    tallies: dict[int, list[tuple[int, int, int]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+
+@dataclass
+class Pending:
+    volume: int = 0
+    trades: int = 0
+
+
+class ReferenceReplay:
+    """Twin of ``Replayer`` for one day; fed message by message."""
+
+    def __init__(self, instrument: Instrument, state_every: int = 0) -> None:
+        self.instrument = instrument
+        self.state_every = state_every
+        self.book = ReferenceBook()
+        self.sequence = -1
+        self.states: list[tuple[object, ...]] = []
+        self.episodes: list[Episode] = []
+        self.minutes: list[Minute] = []
+        self.doubts: dict[int, tuple[int, int]] = {Q.UNSEEDED: (0, 0)}
+        self.lost = int(Q.UNSEEDED)
+        self.gap = (0, 0)
+        self.agreed = (0, 0)
+        self.book_ts = 0
+        self.next_state = 0
+        self.suspects: set[tuple[int, int]] = set()
+        self.suspect = (0, 0)
+        self.covered = dict.fromkeys(SIDES, (UNTRUSTED, 0))
+        self.stale = dict.fromkeys(SIDES, False)
+        self.pending: list[dict[tuple[int, int], Pending]] = [{}, {}]  # fresh, aged
+        self.event_id = 0
+
+    def begin_day(self, ts: int) -> None:
+        self.event_id = 0
+        self.agreed, self.suspect, self.next_state = (0, ts), (0, ts), 0
+        self.doubts = dict.fromkeys(self.doubts, (0, ts))
+
+    def end_day(self, ts: int) -> None:
+        self._close_minute()
+        for code in sorted(self.doubts):
+            self.episodes.append(self._doubt(code, self.event_id - 1, ts))
+
+    def process(self, message: Message) -> None:
+        """Replay a message and complete its flags."""
+        head, ts, first = message[0], message[0].ts_order, self.event_id
+        last = first + len(message) - 1
+        self._enter_minute(ts, first)
+        now = self.minutes[-1]
+        now.last = last
+        add = 0
+        if head.kind == Kind.TRADE:
+            self._trade(head)
+        elif head.kind == Kind.MARK and head.flags & SPECIAL:
+            self._mark(head)
+        else:
+            listed = head.kind in (Kind.SNAPSHOT, Kind.CLEAR)
+            drift = self._snapshot(message) if listed else self._depth(message)
+            add |= Flag.DRIFT if drift else 0
+            add |= self._settle(head, last, listed and head.sequence != self.sequence)
+        add |= Flag.DOUBTFUL if self.doubts else 0
+        rule = self.instrument.rule_at(ts)
+        for number, row in enumerate(message):
+            row.flags |= add
+            if row.kind in (Kind.TRADE, Kind.DELTA, Kind.SNAPSHOT):
+                off = ((row.price % rule.tick, Q.OFF_TICK), (row.size % rule.lot, Q.OFF_LOT))
+                for rest, code in off:
+                    if rest:
+                        row.flags |= Flag[code.name]
+                        now.tallies[code].append((first + number, ts, 1))
+        timeless = head.kind in (Kind.SNAPSHOT, Kind.CLEAR) or head.flags & Flag.INVALID
+        if head.flags & Flag.BAD_TS and not timeless:
+            now.tallies[Q.BAD_TS].append((last, ts, 1))
+        self.event_id = last + 1
+
+    # what a message does ---------------------------------------------------------------------
+
+    def _trade(self, row: Row) -> None:
+        now = self.minutes[-1].counts
+        now["trades"] += 1
+        now["buy_volume" if row.side == Side.BUY else "sell_volume"] += row.size
+        if row.flags & Flag.OUT_OF_ORDER:
+            self._one(Q.OUT_OF_ORDER, row.ts_order, 1, row.sequence, row.sequence)
+            return
+        maker = Side.ASK if row.side == Side.BUY else Side.BID
+        entry = self.pending[0].setdefault((maker, row.price), Pending())
+        entry.volume += row.size
+        entry.trades += 1
+
+    def _mark(self, row: Row) -> None:
+        ts, seq, prev = row.ts_order, row.sequence, row.prev_sequence
+        if row.flags & Flag.TRADES:
+            if row.flags & Flag.GAP:
+                self._one(Q.TRADE_GAP, ts, seq - prev, prev + 1, seq)
+            if row.flags & Flag.DUPLICATE:
+                self._one(Q.DUPLICATE, ts, 1, seq, seq)
+            if row.flags & Flag.INVALID:
+                self._one(Q.INVALID_INPUT, ts, 1, prev, seq)
+            return
+        if row.flags & Flag.GAP:
+            self.minutes[-1].counts["gaps"] += 1
+            if row.flags & Flag.RESYNC:
+                self._one(Q.GAP, ts, seq - prev, prev + 1, seq)
+                self._trust_snapshot_alone()
+                if self.suspects:
+                    self.suspects, self.agreed = set(), self.suspect
+            else:
+                ends = int(Q.GAP) if Q.GAP in self.doubts else self.lost
+                if ends:
+                    self._close(ends, self.event_id - 1, ts)
+                self._lose(Q.GAP)
+                self.gap = (prev + 1, seq)
+                self.doubts[Q.GAP] = (self.event_id, ts)
+        if row.flags & Flag.DUPLICATE:
+            self._one(Q.DUPLICATE, ts, 1, prev + 1, seq)
+        if row.flags & Flag.OUT_OF_ORDER:
+            self._one(Q.OUT_OF_ORDER, ts, 1, prev + 1, seq)
+        if row.flags & Flag.INVALID:
+            self._one(Q.INVALID_INPUT, ts, 1, prev, seq)
+        if row.flags & Flag.RECONNECT:
+            self._one(Q.TRUNCATED_INPUT, ts, 1, 0, 0)
+
+    def _snapshot(self, message: Message) -> bool:
+        head, last = message[0], self.event_id + len(message) - 1
+        self.minutes[-1].counts["snapshots"] += 1
+        listed = {
+            side: [row for row in message if row.kind == Kind.SNAPSHOT and row.side == side]
+            for side in SIDES
+        }
+        whole = {s: any(row.flags & Flag.COMPLETE for row in rows) for s, rows in listed.items()}
+        drift = False
+        if head.kind == Kind.CLEAR:
+            self.book.clear()
+            self.suspects = set()
+            self.stale = dict.fromkeys(SIDES, False)
+        else:
+            for side in SIDES:
+                self._compare(side, listed[side], whole[side])
+            if self.suspects and head.sequence == self.sequence:
+                drift = True
+                self._drift(last - 1, head.ts_order)
+                for side in SIDES:
+                    self.book.set_trust(side, UNTRUSTED)
+                    self.stale[side] = True
+        self.lost = 0
+        if self.suspects:
+            self.suspect = (last, head.ts_order)
+        else:
+            self.agreed = (last, head.ts_order)
+        for side, rows in listed.items():
+            kind = (EVERYTHING if whole[side] else RANGE) if rows else UNTRUSTED
+            self.covered[side] = (kind, rows[-1].price if rows else 0)
+            self.stale[side] = self.stale[side] and not whole[side]
+            levels = [(row.price, row.size) for row in rows]
+            self.book.snapshot(side, levels, complete=whole[side])
+        return drift
+
+    def _depth(self, message: Message) -> bool:
+        head, now = message[0], self.minutes[-1].counts
+        suspected = bool(self.suspects)
+        if head.kind == Kind.DELTA:
+            now["delta_rows"] += len(message)
+            for row in message:
+                level = (row.side, row.price)
+                before = self.book.apply(row.side, row.price, row.size)
+                volume = sum(p.pop(level, Pending()).volume for p in self.pending)
+                known = before > 0 or self._inside(row.side, row.price)
+                if volume and not self.lost and known:
+                    self._reconcile(volume, before, row.size)
+                self.suspects.discard(level)
+        drift = bool(self.suspects)
+        if drift:
+            self._drift(self.suspect[0] - 1, self.suspect[1])
+            self._trust_snapshot_alone()
+        if suspected:
+            self.agreed = self.suspect
+        if head.flags & Flag.OUT_OF_ORDER:
+            ids = (head.prev_sequence + 1, head.sequence)
+            self._one(Q.OUT_OF_ORDER, head.ts_order, 1, *ids, rows=len(message))
+        fresh, aged = self.pending
+        self.pending = [{}, fresh]
+        if aged:
+            expired = sum(p.trades for p in aged.values())
+            now["unnamed_volume"] += sum(p.volume for p in aged.values())
+            now["unnamed_trades"] += expired
+            last = self.event_id + len(message) - 1
+            self.minutes[-1].tallies[Q.TRADE_UNCONFIRMED].append((last, head.ts_order, expired))
+        self.sequence = head.sequence
+        if self.book_ts:
+            silence = head.ts_order - self.book_ts
+            now["longest_silence"] = max(now["longest_silence"], silence)
+        self.book_ts = head.ts_order
+        return drift
+
+    def _settle(self, head: Row, last: int, ahead: bool) -> int:
+        ts, now = head.ts_order, self.minutes[-1]
+        crossed = self.book.crossed
+        if crossed and not self.lost:
+            self._lose(Q.CROSSED)
+            self.doubts[Q.CROSSED] = self.agreed
+        if not crossed:
+            for side in SIDES:
+                self._grow(side)
+        slots = {side: self.book.trusted_slots(side, LEVELS) for side in SIDES}
+        if ahead:
+            slots = {side: min(n, self._covered_slots(side)) for side, n in slots.items()}
+        wanted = {self.lost} - {0}
+        if not wanted and not all(slots.values()):
+            wanted = {int(Q.TOUCH_BEYOND_RANGE)}
+        if crossed:
+            wanted |= {int(Q.CROSSED)}
+        for code in sorted(set(self.doubts) - wanted):
+            self._close(code, last - 1, ts)
+        for code in sorted(wanted - set(self.doubts)):
+            self.doubts[code] = (last, ts)
+        flags = Flag.CROSSED if crossed else Flag(0)
+        now.counts["book_messages"] += 1
+        now.counts["crossed_messages"] += crossed
+        bids, asks = self.book.bids(LEVELS), self.book.asks(LEVELS)
+        if wanted:
+            flags |= Flag.DOUBTFUL
+            now.counts["doubtful_messages"] += 1
+        else:
+            if bids and asks:
+                now.spreads.append(asks[0][0] - bids[0][0])
+        now.trusted.append(min(slots.values()))
+        if self.state_every >= 0 and ts >= self.next_state:
+            if self.state_every:
+                self.next_state = ts // self.state_every * self.state_every + self.state_every
+            padded = [side + [(0, 0)] * (LEVELS - len(side)) for side in (bids, asks)]
+            levels = tuple(number for side in padded for level in side for number in level)
+            key = (last, ts, head.ts_event, head.sequence)
+            self.states.append((*key, levels, slots[Side.BID], slots[Side.ASK], int(flags)))
+        return int(flags)
+
+    # trust -----------------------------------------------------------------------------------
+
+    def _inside(self, side: int, price: int) -> bool:
+        kind, end = self.book.trust(side)
+        return kind == EVERYTHING or (kind == RANGE and _away(side, price) <= _away(side, end))
+
+    def _grow(self, side: int) -> None:
+        kind, end = self.book.trust(side)
+        if kind != RANGE:
+            return
+        opposite = (self.book.best_ask if side == Side.BID else self.book.best_bid)[0]
+        if opposite and _away(side, opposite) > _away(side, end):
+            end = opposite
+        step = 1 if side == Side.ASK else -1
+        while not self.stale[Side(side)] and self.book.size_at(side, end + step):
+            end += step
+        self.book.set_trust(side, RANGE, end)
+
+    def _covered_slots(self, side: Side) -> int:
+        kind, end = self.covered[side]
+        if kind != RANGE:
+            return LEVELS if kind == EVERYTHING else 0
+        levels = self.book.levels(side)[:LEVELS]
+        return sum(_away(side, price) <= _away(side, end) for price, _ in levels)
+
+    def _lose(self, code: int) -> None:
+        self.lost, self.suspects = int(code), set()
+        for side in SIDES:
+            self.book.set_trust(side, UNTRUSTED)
+            self.stale[side] = True
+
+    def _trust_snapshot_alone(self) -> None:
+        for side in SIDES:
+            self.book.set_trust(side, *self.covered[side])
+            self.stale[side] = self.covered[side][0] != EVERYTHING
+
+    def _compare(self, side: Side, rows: Message, whole: bool) -> None:
+        kind, end = self.book.trust(side)
+        if kind == UNTRUSTED or not rows:
+            return
+        limits = ([] if whole else [rows[-1].price]) + ([end] if kind == RANGE else [])
+        limit = min((_away(side, price) for price in limits), default=2**63)
+        theirs = {r.price: r.size for r in rows if _away(side, r.price) <= limit}
+        ours = {p: s for p, s in self.book.levels(side) if _away(side, p) <= limit}
+        now = self.minutes[-1]
+        now.counts["drift_compared"] += len(theirs | ours)
+        now.counts["drift_ghosts"] += len(set(ours) - set(theirs))
+        now.counts["drift_missing"] += len(set(theirs) - set(ours))
+        now.counts["drift_equal"] += len(set(theirs.items()) & set(ours.items()))
+        both = [price for price in theirs if price in ours]
+        now.size_errors += [(ours[p] - theirs[p]) / theirs[p] for p in both]
+        tick = self.instrument.rule_at(rows[0].ts_order).tick
+        now.rank_errors += [(a - b) / tick for a, b in zip(ours, theirs, strict=False)]
+        self.suspects |= {(side, price) for price, _ in set(theirs.items()) ^ set(ours.items())}
+
+    # accounts --------------------------------------------------------------------------------
+
+    def _reconcile(self, volume: int, before: int, after: int) -> None:
+        now = self.minutes[-1].counts
+        fall = before - after
+        if before == after == 0:
+            now["transient_volume"] += volume
+        elif fall <= 0:
+            now["grown_volume"] += volume
+        else:
+            now["explained_volume"] += min(fall, volume)
+            now["refilled_volume"] += max(volume - fall, 0)
+
+    def _one(self, code: Q, ts: int, count: int, low: int, high: int, *, rows: int = 1) -> None:
+        """A finding of the current message."""
+        last = self.event_id + rows - 1
+        self.episodes.append((int(code), self.event_id, last, ts, ts, count, low, high))
+
+    def _drift(self, last: int, ts: int) -> None:
+        first, first_ts = self.agreed
+        found = len(self.suspects)
+        self.episodes.append((int(Q.DRIFT), first, max(last, first), first_ts, ts, found, 0, 0))
+        self.suspects = set()
+
+    def _doubt(self, code: int, last: int, ts: int) -> Episode:
+        first, first_ts = self.doubts[code]
+        low, high = self.gap if code == Q.GAP else (0, 0)
+        return (code, first, max(first, last), first_ts, ts, high - low + 1, low, high)
+
+    def _close(self, code: int, last: int, ts: int) -> None:
+        self.episodes.append(self._doubt(code, last, ts))
+        del self.doubts[code]
+
+    def _enter_minute(self, ts: int, event_id: int) -> None:
+        minute = ts // MINUTE_NS * MINUTE_NS
+        if not self.minutes or self.minutes[-1].minute != minute:
+            self._close_minute()
+            self.minutes.append(Minute(minute, event_id))
+
+    def _close_minute(self) -> None:
+        for code, found in self.minutes[-1].tallies.items() if self.minutes else ():
+            (first, first_ts, _), (last, last_ts, _) = found[0], found[-1]
+            count = sum(n for _, _, n in found)
+            self.episodes.append((int(code), first, last, first_ts, last_ts, count, 0, 0))
+
+    def minute_row(self, minute: Minute) -> dict[str, float]:
+        """What ``minutes`` says of it; counts that are absent are 0."""
+        tick = self.instrument.rule_at(minute.minute).tick
+        spreads = [spread / tick for spread in minute.spreads]
+        return {
+            **minute.counts,
+            "minute": minute.minute,
+            "first_event_id": minute.first,
+            "last_event_id": minute.last,
+            "spread_ticks_mean": sum(spreads) / len(spreads) if spreads else math.nan,
+            "spread_ticks_max": max(minute.spreads, default=0) // tick,
+            "trusted_levels_min": min(minute.trusted, default=0),
+            "price_rmse_ticks": _rms(minute.rank_errors),
+            "size_rmse_rel": _rms(minute.size_errors),
+        }
+
+
+def _rms(errors: Sequence[float]) -> float:
+    return math.sqrt(sum(e * e for e in errors) / len(errors)) if errors else math.nan
+
+
+def _away(side: int, price: int) -> int:
+    """Grows away from the touch."""
+    return price if side == Side.ASK else -price

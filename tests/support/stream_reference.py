@@ -1,0 +1,182 @@
+"""Rows, the chain audit and the order of events in plain Python: what the kernels must give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from itertools import groupby
+
+import numpy as np
+
+from lobproof.schema import EventBatch, Flag, Kind, Side
+
+TOLERANCE_NS = 60 * 10**9
+
+
+@dataclass(slots=True)
+class Row:
+    """A row of events; the fields are those of ``EventBatch``."""
+
+    ts_order: int = 0
+    ts_event: int = 0
+    ts_recv: int = 0
+    sequence: int = 0
+    prev_sequence: int = 0
+    kind: int = Kind.MARK
+    side: int = Side.NONE
+    price: int = 0
+    size: int = 0
+    flags: int = 0
+
+
+Message = list[Row]
+
+
+def to_batch(messages: Iterable[Message]) -> EventBatch:
+    rows = [row for message in messages for row in message]
+    batch = EventBatch.empty(len(rows))
+    for column in fields(EventBatch):
+        getattr(batch, column.name)[:] = [getattr(row, column.name) for row in rows]
+    return batch
+
+
+def to_rows(batch: EventBatch) -> list[Row]:
+    columns = [getattr(batch, column.name).tolist() for column in fields(EventBatch)]
+    return [Row(*values) for values in zip(*columns, strict=True)]
+
+
+def messages_of(batch: EventBatch) -> list[Message]:
+    """The rows of a batch, message by message."""
+    rows = to_rows(batch)
+    starts = np.cumsum([0, *(bool(row.flags & Flag.LAST) for row in rows[:-1])]).tolist()
+    pairs = groupby(zip(starts, rows, strict=True), key=lambda pair: pair[0])
+    return [[row for _, row in group] for _, group in pairs]
+
+
+# the chain ---------------------------------------------------------------------------------------
+
+
+def _mark(row: Row, flags: int, **changes: int) -> Row:
+    plain = {"kind": int(Kind.MARK), "side": 0, "price": 0, "size": 0}
+    return replace(row, **{**plain, "flags": flags | Flag.LAST, **changes})
+
+
+def valid_snapshot(message: Message) -> bool:
+    sides = [row.side for row in message]
+    bids = [row.price for row in message if row.side == Side.BID]
+    asks = [row.price for row in message if row.side == Side.ASK]
+    return (
+        sides == [Side.BID] * len(bids) + [Side.ASK] * len(asks)
+        and all(row.size > 0 and row.price > 0 for row in message)
+        and bids == sorted(set(bids), reverse=True)
+        and asks == sorted(set(asks))
+        and not (bids and asks and bids[0] >= asks[0])
+    )
+
+
+def audit_book(messages: Iterable[Message]) -> list[Message]:
+    out: list[Message] = []
+    last = snapshot = -1
+    anchored = seeded = False
+    for message in messages:
+        head = message[0]
+        if head.kind == Kind.SNAPSHOT:
+            if not valid_snapshot(message):
+                out.append([_mark(head, Flag.INVALID)])
+            elif head.sequence < max(last, snapshot):
+                out.append([_mark(head, Flag.OUT_OF_ORDER)])
+            else:
+                flags = 0 if anchored or not seeded else int(Flag.RESYNC)
+                rows = [replace(row, flags=row.flags | flags) for row in message]
+                if not anchored:
+                    clear = _mark(head, 0, kind=Kind.CLEAR)
+                    rows.insert(0, replace(clear, flags=flags))
+                out.append(rows)
+                anchored = seeded = True
+                snapshot = head.sequence
+        elif head.sequence < 0:
+            out.append(message)
+        elif head.kind == Kind.MARK and head.sequence == head.prev_sequence:
+            out.append([_mark(head, Flag.INVALID)])
+        elif head.sequence <= last:
+            late = Flag.DUPLICATE if head.sequence == last else Flag.OUT_OF_ORDER
+            out.append([_mark(head, late)])
+        else:
+            known = last if last >= 0 else snapshot
+            if head.prev_sequence >= 0 and known >= 0 and head.prev_sequence > known:
+                bridged = snapshot >= head.prev_sequence
+                anchored = anchored and bridged
+                flags = Flag.GAP | (Flag.RESYNC if bridged else 0)
+                ids = {"sequence": head.prev_sequence, "prev_sequence": known}
+                out.append([_mark(head, flags, **ids)])
+                out.append(message)
+            elif 0 <= head.prev_sequence < last:
+                out.append([replace(r, flags=r.flags | Flag.OUT_OF_ORDER) for r in message])
+            else:
+                out.append(message)
+            last, snapshot = head.sequence, -1
+    return out
+
+
+def audit_trades(messages: Iterable[Message]) -> list[Message]:
+    """Without the ring's limit: every hole is remembered."""
+    out: list[Message] = []
+    last = -1
+    missing: set[int] = set()
+    for (row,) in messages:
+        if row.sequence < 0 or row.sequence > last:
+            if last >= 0 and row.prev_sequence > last:
+                ids = {"sequence": row.prev_sequence, "prev_sequence": last}
+                out.append([_mark(row, Flag.GAP | Flag.TRADES, **ids)])
+                missing |= set(range(last + 1, row.prev_sequence + 1))
+            out.append([row])
+            last = max(last, row.sequence)
+        elif row.sequence in missing:
+            missing -= set(range(row.prev_sequence + 1, row.sequence + 1))
+            out.append([replace(row, flags=row.flags | Flag.OUT_OF_ORDER)])
+        else:
+            out.append([_mark(row, Flag.DUPLICATE | Flag.TRADES)])
+    return out
+
+
+# the order ---------------------------------------------------------------------------------------
+
+
+def stamp(messages: Iterable[Message], offset: int, *, by_receive: bool = False) -> list[Message]:
+    copies = [[replace(row) for row in message] for message in messages]
+    clock = 0
+    leading: list[Row] = []
+    for row in (row for message in copies for row in message):
+        corrected = row.ts_recv - offset if row.ts_recv > 0 else 0
+        stands_in = Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER
+        timeless = (
+            row.kind in (Kind.SNAPSHOT, Kind.CLEAR)
+            or row.sequence < 0
+            or (row.kind == Kind.MARK and row.flags & stands_in and row.ts_event <= 0)
+        )
+        if timeless:
+            row.flags |= Flag.BAD_TS if clock == 0 else 0
+        else:
+            far = corrected > 0 and abs(row.ts_event - corrected) > TOLERANCE_NS
+            near = clock > 0 and abs(row.ts_event - clock) <= TOLERANCE_NS
+            fits = near and abs(corrected - clock) > TOLERANCE_NS
+            bad = row.ts_event <= 0 or (far and not fits)
+            row.flags |= Flag.BAD_TS if bad else 0
+            use_receive = bad or (by_receive and corrected > 0)
+            clock = max(clock, corrected if use_receive else row.ts_event)
+        row.ts_order = clock
+        if clock == 0:
+            leading.append(row)
+        for early in leading if clock else ():
+            early.ts_order = clock
+        leading = [] if clock else leading
+    known = [row.ts_recv - offset if row.ts_recv > 0 else 0 for row in leading]
+    for number, row in enumerate(leading):
+        first = next((time for time in known if time > 0), 0)
+        row.ts_order = max([*known[: number + 1]]) or first
+    return copies
+
+
+def merge_messages(book: Iterable[Message], trades: Iterable[Message]) -> list[Message]:
+    """A stable sort: book messages stand first."""
+    return sorted([*book, *trades], key=lambda message: message[0].ts_order)

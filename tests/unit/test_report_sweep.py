@@ -1,0 +1,178 @@
+"""The sums behind the pictures, against the same sums taken one interval at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lobproof.report.survey import Survey, survey
+from lobproof.report.sweep_kernels import (
+    ASK_FAR,
+    ASK_SUM,
+    ASK_TIME,
+    BID_FAR,
+    BID_SUM,
+    BID_TIME,
+    BUY_VOLUME,
+    COVERED,
+    END_ALL,
+    LEVEL_SIZE,
+    LEVEL_TIME,
+    SELL_VOLUME,
+    SPREAD,
+    SPREAD_HIGH,
+    SPREAD_LOW,
+    TRADE_COUNT,
+    TRUSTED,
+)
+from lobproof.schema import EventBatch, Flag, Kind, Side
+from lobproof.store import open_store
+from support.batches import START_NS, Book, make_day
+from support.report import SECOND, anchor, batch_of, build_store, depth, mark, random_events
+
+pytestmark = pytest.mark.kernels
+
+Interval = tuple[int, int, Book]
+
+
+def looked_at(root: Path, start: int | None = None, end: int | None = None) -> Survey:
+    found = survey(open_store(root), "BINANCE", "BTC-USDT", start, end)
+    assert found is not None
+    return found
+
+
+def intervals(seed: int, messages: int, first: int, last: int) -> list[Interval]:
+    """For how long each book held between ``first`` and ``last``."""
+    day = make_day(seed, messages)
+    ends = np.flatnonzero(day.events.flags & Flag.LAST)
+    ends = ends[day.events.kind[ends] != Kind.TRADE]
+    times = [int(day.events.ts_order[end]) for end in ends]
+    return [
+        (max(start, first), min(stop, last), day.books[int(end)])
+        for end, start, stop in zip(ends, times, [*times[1:], last], strict=True)
+        if max(start, first) < min(stop, last)
+    ]
+
+
+def parts(found: Survey, start: int, stop: int) -> list[tuple[int, int]]:
+    """Columns that an interval touches, and for how long."""
+    width, origin = found.time.width, found.time.origin
+    at = []
+    while start < stop:
+        column = (start - origin) // width
+        until = min(stop, origin + (column + 1) * width)
+        at.append((column, until - start))
+        start = until
+    return at
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_sums_over_time_are_those_of_every_interval(tmp_path: Path, cut: bool) -> None:
+    seed, messages = 3, 150
+    events = random_events(seed, messages)
+    build_store(tmp_path, events)
+    first, last = int(events.ts_order[0]), int(events.ts_order[-1])
+    if cut:
+        first, last = first + (last - first) // 3, last - (last - first) // 4
+    found = looked_at(tmp_path, first, last + 1)
+    sums, columns = found.sums, found.sums.columns
+    image = np.zeros_like(sums.image)
+    expected = np.zeros_like(columns)
+    sizes = np.zeros((2, 20))
+    low, step, rows = found.prices.low, found.prices.step, found.prices.rows
+    for start, stop, book in intervals(seed, messages, first, last):
+        bid, ask = max(book[Side.BID]), min(book[Side.ASK])
+        for side, levels in book.items():
+            best = sorted(levels, reverse=side == Side.BID)[:20]
+            for level, price in enumerate(best):
+                sizes[side - 1, level] += levels[price] * (stop - start)
+        for column, length in parts(found, start, stop):
+            for levels in book.values():
+                for price, size in levels.items():
+                    if low <= price < low + step * rows:
+                        image[(price - low) // step, column] += size * length
+            cell = expected[:, column]
+            cell[SPREAD_LOW] = min(cell[SPREAD_LOW], ask - bid) if cell[TRUSTED] else ask - bid
+            cell[SPREAD_HIGH] = max(cell[SPREAD_HIGH], ask - bid)
+            for row, value in (
+                (COVERED, 1),
+                (TRUSTED, 1),
+                (SPREAD, ask - bid),
+                (BID_TIME, 1),
+                (BID_SUM, bid),
+                (ASK_TIME, 1),
+                (ASK_SUM, ask),
+            ):
+                cell[row] += value * length
+    for row in (
+        COVERED,
+        TRUSTED,
+        SPREAD,
+        SPREAD_LOW,
+        SPREAD_HIGH,
+        BID_TIME,
+        BID_SUM,
+        ASK_TIME,
+        ASK_SUM,
+    ):
+        np.testing.assert_allclose(columns[row], expected[row], rtol=1e-12)
+    np.testing.assert_allclose(
+        sums.image * np.maximum(columns[COVERED], 1), image, rtol=1e-9, atol=1e-3
+    )
+    np.testing.assert_allclose(sums.levels[:, LEVEL_SIZE], sizes, rtol=1e-12)
+    assert sums.spreads.sum() == columns[TRUSTED].sum()
+    assert (sums.levels[:, LEVEL_TIME] == columns[TRUSTED].sum()).all()
+    assert (columns[BID_FAR][columns[COVERED] > 0] == END_ALL).all()
+
+
+def test_trades_are_summed_where_they_are(tmp_path: Path) -> None:
+    events = random_events(4, 120)
+    build_store(tmp_path, events)
+    found = looked_at(tmp_path)
+    trades = events.take(np.flatnonzero(events.kind == Kind.TRADE))
+    assert found.sums.trade_count == len(trades)
+    assert found.sums.columns[TRADE_COUNT].sum() == len(trades)
+    for row, taker in ((BUY_VOLUME, Side.BUY), (SELL_VOLUME, Side.SELL)):
+        volume = trades.size[trades.side == taker].sum()
+        assert found.sums.columns[row].sum() == volume
+        assert found.sums.trades[taker - 1].sum() == volume
+    assert found.sums.trades_outside == 0
+    assert found.sums.events == len(events)
+
+
+def test_a_gap_ends_what_is_known_until_the_next_anchor(tmp_path: Path) -> None:
+    bids, asks = [(1000, 5), (999, 6)], [(1001, 7)]
+    build_store(
+        tmp_path,
+        batch_of(
+            [
+                anchor(0, 5, bids, asks),
+                depth(10, 6, (Side.BID, 1000, 50)),
+                mark(20, 9, int(Flag.GAP), before=6),
+                depth(20, 10, (Side.BID, 998, 3)),
+                anchor(50, 11, bids, asks),
+                mark(60, 12),
+            ]
+        ),
+    )
+    found = looked_at(tmp_path)
+    columns = found.sums.columns
+    assert columns[COVERED].sum() == 60 * SECOND
+    assert columns[TRUSTED].sum() == 30 * SECOND
+    assert found.quality.doubtful == 30 * SECOND
+    assert found.quality.doubts.tolist() == [[START_NS + 20 * SECOND, START_NS + 50 * SECOND]]
+    size = found.sums.levels[0, LEVEL_SIZE, 0] / found.sums.levels[0, LEVEL_TIME, 0]
+    assert size == pytest.approx((10 * 5 + 10 * 50 + 10 * 5) / 30)
+
+
+def test_the_end_of_a_range_is_noted(tmp_path: Path) -> None:
+    bids, asks = [(1000 - 2 * k, 5) for k in range(9)], [(1001 + 2 * k, 7) for k in range(9)]
+    events = batch_of([anchor(0, 5, bids, asks), mark(30, 6)])
+    events.flags &= ~int(Flag.COMPLETE)
+    build_store(tmp_path, EventBatch.concat([events]))
+    columns = looked_at(tmp_path).sums.columns
+    covered = columns[COVERED] > 0
+    assert set(columns[BID_FAR][covered]) == {984.0}
+    assert set(columns[ASK_FAR][covered]) == {1017.0}
