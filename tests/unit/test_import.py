@@ -653,7 +653,7 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_import_again(tmp_path: Path) -> None:
     file, out = recording(tmp_path / "a.gz", MESSAGES), tmp_path / "golden"
-    first = import_recordings([file], out)
+    first = import_recordings([file], out, strict=True)
     before = _files(out)
     modified = [path.stat().st_mtime_ns for path in sorted(out.rglob("*"))]
     again = import_recordings([file], out, exchange="BINANCE", symbol="BTCUSDT")

@@ -87,7 +87,7 @@ Q_OUT_OF_ORDER = int(Finding.OUT_OF_ORDER)
 def in_trusted_range(book: Book, side: int, price: int) -> bool:
     """Whether the book is complete at this price."""
     kind = trust(book, side)
-    sign = 2 * side - 3
+    sign = 2 * int(side) - 3  # a row's side is an int8, too narrow for prices
     return kind == EVERYTHING or (kind == RANGE and sign * price <= sign * trusted_to(book, side))
 
 

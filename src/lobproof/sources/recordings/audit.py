@@ -10,7 +10,6 @@ import numpy as np
 from lobproof.fixedpoint import MAX_EXPONENT
 from lobproof.instruments import infer_step
 from lobproof.schema import Int64
-from lobproof.sources.binance.message_kernels import ASKS, BIDS
 from lobproof.sources.binance.row_kernels import (
     CLASSES,
     DECIMALS,
@@ -135,12 +134,10 @@ class NumberAudit:
     def __init__(self) -> None:
         self._extremes = np.zeros((2, EXTREMES), np.int64)
         self._places = np.zeros((2, LAST_PLACES, CLASSES), np.int64)
-        self.levels = 0
 
     def add(self, block: Block, base: int) -> None:
         """The numbers of a block whose first line is number ``base`` of the whole import."""
         measure(block.buffer, block.messages, block.levels, base, self._extremes, self._places)
-        self.levels += int(block.messages[:, BIDS].sum() + block.messages[:, ASKS].sum())
 
     def exponent(self, which: int) -> int:
         """Digits after the point that prices (0) or sizes (1) need."""

@@ -239,7 +239,7 @@ def _memory(config: MarketConfig, seed: int) -> Int64:
         _quantiles(lambda u: _size(config.near_sizes, u)),
         _quantiles(lambda u: _size(config.deep_sizes, u)),
         _quantiles(lambda u: _size(config.take_sizes, u)),
-        _quantiles(lambda u: min(1e3 * (1 - u) ** (-1 / config.jump_tail), 2e4)),
+        _quantiles(lambda u: min(1e3 * (1 - u) ** (-1 / config.jump_tail), 8e3)),
     ]
     m[at.TABLES_AT : at.ORDERS_AT] = [value for table in tables for value in table]
     return m
