@@ -26,7 +26,8 @@ _PACKAGE = Path(__file__).resolve().parent
 def cache_folder() -> Path:
     """Folder of compiled kernels, named by the sources' hash."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for source in [Path(__file__), *sorted(_PACKAGE.rglob("*kernels.py"))]:
+    codes = _PACKAGE / "schema" / "codes.py"  # kernels freeze their values
+    for source in [Path(__file__), codes, *sorted(_PACKAGE.rglob("*kernels.py"))]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     base = os.environ.get("NUMBA_CACHE_DIR")
     root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()

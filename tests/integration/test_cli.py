@@ -19,13 +19,8 @@ MINUTES = "0.3"
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``sim``, ``golden`` and ``store``, each made by its command."""
     root = tmp_path_factory.mktemp("chain")
-    assert (
-        run(
-            ["simulate", "--out", str(root / "sim"), "--minutes", MINUTES]
-            + ["--start", "2026-01-04T23:59:50Z", "--snapshot-every", "5"]
-        )
-        == 0
-    )
+    simulate = ["simulate", "--out", str(root / "sim"), "--minutes", MINUTES]
+    assert run([*simulate, "--start", "2026-01-04T23:59:50Z", "--snapshot-every", "5"]) == 0
     recordings = [str(path) for path in sorted((root / "sim").glob("*.gz"))]
     assert run(["import", *recordings, "--out", str(root / "golden")]) == 0
     assert run(["reconstruct", str(root / "golden"), "--out", str(root / "store")]) == 0

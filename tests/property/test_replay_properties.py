@@ -97,7 +97,7 @@ def test_the_kernels_give_what_the_plain_replay_gives(
 
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 80)), st.lists(st.integers(1, 80)))
 def test_batches_leave_no_trace(seed: int, book_cuts: list[int], trade_cuts: list[int]) -> None:
-    feed = RandomFeed(random.Random(seed)).run(60)
+    feed = RandomFeed(random.Random(seed)).run(35)
     whole = replay(feed.book, feed.trades, instrument=INSTRUMENT)
     cut = replay(
         feed.book,

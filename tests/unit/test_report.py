@@ -23,6 +23,7 @@ from lobproof.fidelity.exact.report import (
 )
 from lobproof.report import text, write_report
 from lobproof.report.axes import MAX_ROWS, PriceGrid, TimeGrid, runs
+from lobproof.report.figures.style import plain
 from lobproof.schema import EventBatch, Flag, Side
 from lobproof.store import open_store
 from support.batches import DAY_NS, START_NS, make_instrument
@@ -337,6 +338,42 @@ def test_every_symbol_has_a_section(tmp_path: Path) -> None:
     assert "BTC-USDT" not in one
 
 
+def test_a_wide_spread_is_shown_on_a_logarithmic_scale(tmp_path: Path) -> None:
+    messages = [anchor(0, 5, BIDS, ASKS)]
+    gone = [(Side.ASK, price, 0) for price, _ in ASKS[:29]]
+    messages += [depth(30, 6, *gone), depth(33, 7, (Side.ASK, ASKS[0][0], 10)), mark(60, 8)]
+    page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
+    assert "share of trusted time, % (log scale)" in pictures(page)["spread"]
+    assert "One tick 95 % of the time, 2.45 ticks on average, 30 at most" in words(page)
+
+
+def test_what_lies_beyond_the_known_range_is_told(tmp_path: Path) -> None:
+    events = batch_of([anchor(0, 5, BIDS[:5], ASKS[:5]), mark(30, 6)])
+    events.flags &= ~int(Flag.COMPLETE)
+    build_store(tmp_path / "s", events)
+    page = page_of(tmp_path / "s", tmp_path / "r.html")
+    assert "Beyond the dashed lines the book is not known to be complete" in words(page)
+    assert "end of what is known" in words(page)
+
+
+@pytest.mark.parametrize("odd", [1, 2])
+def test_trades_far_from_the_rest_do_not_flatten_the_picture(tmp_path: Path, odd: int) -> None:
+    messages = [anchor(0, 5, BIDS, ASKS)]
+    messages += [trade(at, at, Side.BUY, 1_000_001, 400) for at in range(1, 3001)]
+    messages += [trade(3001 + at, 3001 + at, Side.BUY, 9_000_000, 1) for at in range(odd)]
+    page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
+    lie = "1 trade lies" if odd == 1 else "2 trades lie"
+    assert f"{lie} outside the prices shown" in words(page)
+
+
+def test_a_verification_without_a_divergence_passes(store: Path, tmp_path: Path) -> None:
+    checks = (Check("chain", Verdict.EXACT, 9, 9, 9),)
+    proof = VerifyReport("BINANCE", "BTC-USDT", "synthetic", checks, {})
+    said = words(page_of(store, tmp_path / "r.html", verification=proof))
+    assert "Verified: pass" in said
+    assert "First divergence" not in said
+
+
 def test_drift_is_shown_where_a_snapshot_was_compared(tmp_path: Path) -> None:
     events = batch_of(
         [anchor(0, 5, BIDS, ASKS), depth(5, 6, (Side.BID, 1_000_000, 9)), anchor(90, 6, BIDS, ASKS)]
@@ -380,6 +417,9 @@ def test_drift_is_shown_where_a_snapshot_was_compared(tmp_path: Path) -> None:
         (text.duration(3600 * 10**9), "1 h"),
         (text.duration(24 * 3600 * 10**9 + 1200 * 10**9), "24 h 20 min"),
         (text.duration(50 * 3600 * 10**9), "2 d 2 h"),
+        (plain(12_500), "12.5 k"),
+        (plain(2_500_000), "2.5 M"),
+        (plain(-3), "−3"),
         (text.size_of(12), "12 B"),
         (text.size_of(1_234_567), "1.23 MB"),
         (" ".join(text.currencies("BTC-USDT-PERP")), "BTC USDT"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NamedTuple
 
 from cyclopts import App, CycloptsError
 
@@ -16,14 +17,72 @@ from lobproof import __version__
 ERROR = 3
 INTERRUPTED = 130
 
+
+class _Command(NamedTuple):
+    """Where a command lives (loaded when it runs), and what its help says."""
+
+    place: str
+    help: str
+    examples: tuple[str, ...]
+
+
 _COMMANDS = {
-    "import": ("importing:import_", "Turn recordings into a golden sample."),
-    "reconstruct": ("reconstruct:reconstruct", "Replay a golden sample into a store."),
-    "verify": ("verify:verify", "Prove a store against a golden sample."),
-    "inspect": ("inspect:inspect", "Show a store or a golden sample on one screen."),
-    "report": ("report:report", "Write the HTML page of a store."),
-    "simulate": ("simulate:simulate", "Simulate an exchange and record it."),
-    "demo": ("demo:demo", "The whole chain on a simulated exchange, with a report to open."),
+    "import": _Command(
+        "importing:import_",
+        "Turn recordings into a golden sample, their messages kept byte for byte.",
+        (
+            "lobproof import btcusdt_20240808.gz btcusdt_20240809.gz --out golden/btc",
+            "lobproof import mixed.gz --symbol ETHUSDT --out golden/eth",
+        ),
+    ),
+    "reconstruct": _Command(
+        "reconstruct:reconstruct",
+        "Replay a golden sample into a store: order book, events, findings.",
+        (
+            "lobproof reconstruct golden/btc --out store",
+            "lobproof reconstruct golden/btc --out store --states 1s --strict",
+        ),
+    ),
+    "verify": _Command(
+        "verify:verify",
+        "Prove a store against a golden sample, change by change.",
+        (
+            "lobproof verify store --against golden/btc",
+            "lobproof verify store --against golden/btc --json > verdict.json",
+        ),
+    ),
+    "inspect": _Command(
+        "inspect:inspect",
+        "Show a store or a golden sample on one screen.",
+        (
+            "lobproof inspect store",
+            "lobproof inspect golden/btc --json",
+        ),
+    ),
+    "report": _Command(
+        "report:report",
+        "Write one offline HTML page about a store.",
+        (
+            "lobproof report store --out report.html",
+            "lobproof report store --against golden/btc --symbol BTC-USDT",
+        ),
+    ),
+    "simulate": _Command(
+        "simulate:simulate",
+        "Simulate an exchange and record it (synthetic data).",
+        (
+            "lobproof simulate --out sim --minutes 10",
+            "lobproof simulate --out sim-lake --lake --no-recording --minutes 1440 --seed 3",
+        ),
+    ),
+    "demo": _Command(
+        "demo:demo",
+        "The whole chain on a simulated exchange, with a report to open.",
+        (
+            "lobproof demo",
+            "lobproof demo --minutes 60 --seed 3 --out demo-hour",
+        ),
+    ),
 }
 
 app = App(
@@ -37,8 +96,13 @@ app = App(
         "\n\nStart with `lobproof demo`."
     ),
 )
-for _name, (_place, _help) in _COMMANDS.items():
-    app.command(f"lobproof.cli.{_place}", name=_name, help=_help)
+for _name, _command in _COMMANDS.items():
+    app.command(
+        f"lobproof.cli.{_command.place}",
+        name=_name,
+        help=_command.help,
+        help_epilogue="Examples:\n\n" + "\n\n".join(_command.examples),
+    )
 
 
 def main() -> None:

@@ -33,12 +33,6 @@ def demo(
     simulate, import, reconstruct, verify, report; about a minute the first time, kernels
     compiled included. What it shows is synthetic: it proves the tool, not a market.
 
-    Examples
-    --------
-    `lobproof demo`
-
-    `lobproof demo --minutes 60 --seed 3 --out demo-hour`
-
     Parameters
     ----------
     out_

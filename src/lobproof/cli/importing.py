@@ -32,12 +32,6 @@ def import_(
     Each line of a recording is `<receive time> <JSON>`, plain or gzip; files may come in any
     order. The messages are kept byte for byte, in journals that `zstdcat` can read.
 
-    Examples
-    --------
-    `lobproof import btcusdt_20240808.gz btcusdt_20240809.gz --out golden/btc`
-
-    `lobproof import mixed.gz --symbol ETHUSDT --out golden/eth`
-
     Parameters
     ----------
     files

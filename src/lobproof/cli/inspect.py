@@ -22,12 +22,6 @@ _SHOWN_FINDINGS = 12
 def inspect(path: Path, /, *, json_: Json = False) -> int:
     """Show what a store or a golden sample holds, on one screen.
 
-    Examples
-    --------
-    `lobproof inspect store`
-
-    `lobproof inspect golden/btc --json`
-
     Parameters
     ----------
     path

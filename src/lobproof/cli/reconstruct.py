@@ -42,12 +42,6 @@ def reconstruct(
     Gaps, crossed books and contradictions become flags and rows of `quality`. Days are sealed one
     by one; running the same command again changes nothing.
 
-    Examples
-    --------
-    `lobproof reconstruct golden/btc --out store`
-
-    `lobproof reconstruct golden/btc --out store --states 1s --strict`
-
     Parameters
     ----------
     source

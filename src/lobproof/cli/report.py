@@ -23,12 +23,6 @@ def report(
 ) -> int:
     """Write one offline HTML page about a store: verdict, counts, pictures, findings.
 
-    Examples
-    --------
-    `lobproof report store --out report.html`
-
-    `lobproof report store --against golden/btc --symbol BTC-USDT`
-
     Parameters
     ----------
     store

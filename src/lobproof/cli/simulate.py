@@ -31,12 +31,6 @@ def simulate(
     Synthetic, and marked so: by the file names, by `simulation.json` beside them, and by the
     symbol SIMUSDT.
 
-    Examples
-    --------
-    `lobproof simulate --out sim --minutes 10`
-
-    `lobproof simulate --out sim-lake --lake --no-recording --minutes 1440 --seed 3`
-
     Parameters
     ----------
     out_

@@ -29,12 +29,6 @@ def verify(
     against the stored events; the touch against the venue's own tickers of the same update id.
     Exit code 0 passed, 1 failed, 2 inconclusive.
 
-    Examples
-    --------
-    `lobproof verify store --against golden/btc`
-
-    `lobproof verify store --against golden/btc --json > verdict.json`
-
     Parameters
     ----------
     store

@@ -63,13 +63,15 @@ def duration(ns: int) -> str:
         return f"{ns}{THIN}ns" if ns else f"0{THIN}s"
     if ns < 60 * 10**9:
         return f"{short(ns / 10**9)}{THIN}s"
-    for (unit, name), (below, below_name) in pairwise(_DURATIONS):
-        if ns >= (unit if name != "d" else 2 * unit):
-            whole, rest = divmod(round(ns / below), unit // below)
-            if rest == 0:
-                return f"{whole}{THIN}{name}"
-            return f"{whole}{THIN}{name} {rest}{THIN}{below_name}"
-    raise AssertionError(ns)
+    (unit, name), (below, below_name) = next(
+        (larger, smaller)
+        for larger, smaller in pairwise(_DURATIONS)
+        if ns >= (larger[0] if larger[1] != "d" else 2 * larger[0])
+    )
+    whole, rest = divmod(round(ns / below), unit // below)
+    if rest == 0:
+        return f"{whole}{THIN}{name}"
+    return f"{whole}{THIN}{name} {rest}{THIN}{below_name}"
 
 
 def size_of(number: int) -> str:

@@ -17,7 +17,7 @@ Int8 = NDArray[np.int8]
 
 
 @dataclass(slots=True)
-class _Columns:
+class Columns:
     """Columns of equal length; slices are views."""
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class _Columns:
 
 
 @dataclass(slots=True)
-class EventBatch(_Columns):
+class EventBatch(Columns):
     """One row per level change, trade or snapshot level; whole messages only.
 
     Prices and sizes are int64 counts on the instrument's decimal grid. Times are int64
@@ -81,7 +81,7 @@ class EventBatch(_Columns):
 
 
 @dataclass(slots=True)
-class StateBatch(_Columns):
+class StateBatch(Columns):
     """One row per book message end.
 
     ``levels`` is (rows, 4 * 20) int64 on the decimal grid, in the order bid price and size of

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lobproof.schema import Int64
-from lobproof.schema.batch import _Columns
+from lobproof.schema.batch import Columns
 
 
 @dataclass(slots=True)
-class TickerBatch(_Columns):
+class TickerBatch(Columns):
     """One row per announcement, keyed by update id; counts on the instrument's grid, times in ns.
 
     ``ts_event`` is 0 where the venue gives none. An empty side has price 0 and size 0.

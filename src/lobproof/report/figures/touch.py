@@ -121,7 +121,7 @@ def profile(survey: Survey) -> Figure:
     """Mean size by level either side of the touch, and summed up by distance from it."""
     title = "Depth by level"
     levels, scale = survey.sums.levels, survey.size_unit
-    if not levels[:, LEVEL_TIME].any():
+    if not levels[:, LEVEL_TIME, 0].all():
         return Figure(
             "profile", title, "", missing=_NO_TOUCH.replace("a touch of both sides", "any level")
         )
@@ -132,21 +132,14 @@ def profile(survey: Survey) -> Figure:
     axes = plot(canvas, 40, 172, right=WIDTH - LEFT - half)
     beside = plot(canvas, 40, 172, left=LEFT + half + 74)
     place = np.arange(1, LEVELS + 1)
-    lacking = []
     for s, (side, sign) in enumerate((("bid", -1), ("ask", 1))):
         known = levels[s, LEVEL_TIME] > 0
-        if not known.any():
-            lacking.append(side)
-            continue
         mean = levels[s, LEVEL_SIZE][known] / levels[s, LEVEL_TIME][known] * scale
         axes.bar(sign * place[known], mean, width=0.78, color=colour(side))
         filled = known & (levels[s, LEVEL_FILLED] > 0)
         distance = levels[s, LEVEL_DISTANCE][filled] / levels[s, LEVEL_FILLED][filled] * 10**4
-        if filled.any():
-            total = np.cumsum(mean)[: int(filled.sum())]
-            beside.plot(
-                distance, total, color=colour(side), linewidth=1.6, marker="o", markersize=3.5
-            )
+        total = np.cumsum(mean)[: int(filled.sum())]
+        beside.plot(distance, total, color=colour(side), linewidth=1.6, marker="o", markersize=3.5)
     axes.set_xlim(-LEVELS - 1, LEVELS + 1)
     axes.set_xticks([-20, -15, -10, -5, -1, 1, 5, 10, 15, 20])
     axes.set_xticklabels(["20", "15", "10", "5", "1", "1", "5", "10", "15", "20"])
@@ -164,8 +157,6 @@ def profile(survey: Survey) -> Figure:
         "level's mean distance from the best price. Both sides should look alike over hours; a "
         "lasting difference is the market leaning, a sudden cliff a book that is cut off."
     )
-    if lacking:
-        caption += f" Of the {' and the '.join(lacking)} side no level was ever trusted."
     return Figure(
         "profile",
         title,
