@@ -63,7 +63,7 @@ format: setup ## let ruff put the sources into shape
 bench: setup $(PEERS) ## kernels and the whole path beside peers; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks --peers .venv-peers/bin/python
 
-bench-memory: setup ## peak memory of a simulated day of 50 million level changes (minutes, 3 GB of disk)
+bench-memory: setup ## peak memory of a simulated day of 50 million level changes (minutes, 4 GB of disk)
 	@$(BIN)/python -m benchmarks --memory
 
 lock: setup ## resolve the dependencies anew and pin them with hashes

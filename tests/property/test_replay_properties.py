@@ -34,9 +34,7 @@ SPACINGS = (0, -1, 100 * 10**6, 10**9)
 def reference(
     book: list[Message], trades: list[Message], state_every: int
 ) -> tuple[list[Message], ReferenceReplay]:
-    messages = merge_messages(
-        stamp(audit_book(book), OFFSET), stamp(audit_trades(trades), OFFSET)
-    )
+    messages = merge_messages(stamp(audit_book(book), OFFSET), stamp(audit_trades(trades), OFFSET))
     twin = ReferenceReplay(INSTRUMENT, state_every)
     twin.begin_day(messages[0][0].ts_order)
     for message in messages:

@@ -43,7 +43,9 @@ class HiddenMarket:
         self._note()
 
     def _price(self, side: int, offset: int) -> int:
-        price = self.mid - offset * self.step if side == BID else self.mid + (offset + 1) * self.step
+        price = (
+            self.mid - offset * self.step if side == BID else self.mid + (offset + 1) * self.step
+        )
         odd = self.step > 1 and self.rng.random() < 0.1
         return price + (self.rng.randrange(1, self.step) if odd else 0)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.faults import Lines, Recording, payload, stamp_of, with_payload
+from support.faults import Lines, Recording, payload, with_payload
 
 PASS, FAIL, INCONCLUSIVE, ERROR = 0, 1, 2, 3
 
@@ -97,10 +97,10 @@ class Scene:
         lines[second] = self.stamp(second) + b" " + self.lines[first].partition(b" ")[2]
         return b"".join(lines)
 
-    def snapshot_line(self, update: int, **changes: Any) -> bytes:
-        """The snapshot once more, under another id and at the chosen message's time."""
+    def snapshot_line(self, update: int, row: int | None = None, **changes: Any) -> bytes:
+        """The snapshot once more, under another id and at a line's (the chosen one's) time."""
         listed = {**payload(self.line(self.snapshot)), "lastUpdateId": update, **changes}
-        return self.stamp() + b" " + json.dumps(listed).encode() + b"\n"
+        return self.stamp(row) + b" " + json.dumps(listed).encode() + b"\n"
 
     # what must be told ------------------------------------------------------------------------
 
@@ -186,7 +186,8 @@ def _other_unit(scene: Scene) -> dict[str, bytes]:
     """The second half stamped in milliseconds."""
     files = _first_half(scene)
     lines = files["b.txt"].splitlines(keepends=True)
-    files["b.txt"] = b"".join(line[:13] + b" " + line.partition(b" ")[2] for line in lines)
+    # rounded up, or the file would begin before the other ends
+    files["b.txt"] = b"".join(b"%d " % (int(x[:13]) + 1) + x.partition(b" ")[2] for x in lines)
     return files
 
 
@@ -210,11 +211,6 @@ def _foreign(scene: Scene) -> bytes:
 
 def _symbol(scene: Scene) -> str:
     return str(payload(scene.line())["s"])
-
-
-def _wrong_snapshot(scene: Scene) -> bytes:
-    """A later snapshot that contradicts the book: the first one again."""
-    return scene.inserted(scene.snapshot_line(scene.depth.final), row=scene.row + 1)
 
 
 def _crossed_snapshot(scene: Scene) -> bytes:
@@ -276,7 +272,12 @@ def _trade_again(scene: Scene) -> Told:
     )
 
 
-_UNTRUSTED = {"verdict": FAIL, "failing": frozenset({"untrusted_share"})}
+_TRUNCATED = _said(
+    findings=[Finding("TRUNCATED_INPUT", 1, "the input breaks off here")],
+    strict_import=r"the gzip data breaks off at byte \d+, in line \d+",
+    strict="TRUNCATED_INPUT at event",
+)
+_UNTRUSTED: dict[str, Any] = {"verdict": FAIL, "failing": frozenset({"untrusted_share"})}
 _NO_STAMP = "no receive time of"
 _OVERLAP = r"begins before .* ends: they overlap in time"
 _JUNK = b"x" * 10_000_000 + b"\n"
@@ -286,11 +287,7 @@ FAULTS = [
     Fault(
         "gzip without its end",
         _truncated,
-        _said(
-            findings=[Finding("TRUNCATED_INPUT", 1, "the input breaks off here")],
-            strict_import=r"the gzip data breaks off at byte \d+, in line \d+",
-            strict="TRUNCATED_INPUT at event",
-        ),
+        _TRUNCATED,
         urgent=True,
     ),
     Fault(
@@ -408,8 +405,13 @@ FAULTS = [
     # files
     Fault(
         "gzip with garbage behind",
-        lambda s: gzip.compress(_whole(s)) + b"garbage",
+        lambda s: gzip.compress(_whole(s)) + b"this is no gzip data",
         _said(refused="the gzip data is damaged"),
+    ),
+    Fault(
+        "gzip with too little behind to be garbage or gzip",
+        lambda s: gzip.compress(_whole(s)) + b"rubbish",
+        _TRUNCATED,
     ),
     Fault(
         "gzip with a flipped byte",
@@ -421,9 +423,7 @@ FAULTS = [
     ),
     Fault(
         "gzip in members",
-        lambda s: b"".join(map(gzip.compress, _first_half(s).values()))
-        if False
-        else gzip.compress(b"".join(s.lines[:99])) + gzip.compress(b"".join(s.lines[99:])),
+        lambda s: gzip.compress(_whole(s)[:999]) + gzip.compress(_whole(s)[999:]),
         _said(),
     ),
     Fault("in two files, the later first", _first_half, _said()),
@@ -448,7 +448,7 @@ FAULTS = [
     ),
     Fault(
         "a byte order mark",
-        lambda s: b"\xef\xbb\xbf" + b"".join(s.lines[1:]),
+        lambda s: b"\xef\xbb\xbf" + _whole(s),
         lambda s: Told(
             invalid={"stamp": 1},
             findings=[INVALID],
@@ -561,7 +561,7 @@ FAULTS = [
     Fault(
         "trades alone",
         lambda s: b"".join(s.line(row) for row in s.trades),
-        _said(strict="UNSEEDED at event 0"),
+        _said(**_UNTRUSTED, strict="UNSEEDED at event 0"),
     ),
     Fault(
         "a snapshot alone",
@@ -571,7 +571,7 @@ FAULTS = [
     Fault(
         "the first snapshot older than all messages",
         lambda s: s.replaced(
-            s.snapshot_line(s.depths[0].first - 100), row=s.snapshot
+            s.snapshot_line(s.depths[0].first - 100, s.snapshot), row=s.snapshot
         ),
         lambda s: Told(
             findings=[
@@ -589,7 +589,7 @@ FAULTS = [
     ),
     Fault(
         "the snapshot newer than all messages",
-        lambda s: s.replaced(s.snapshot_line(s.depths[-1].final + 100), row=s.snapshot),
-        _said(**_UNTRUSTED, strict="UNSEEDED at event 0"),
+        lambda s: s.replaced(s.snapshot_line(s.depths[-1].final + 100, s.snapshot), row=s.snapshot),
+        _said(**_UNTRUSTED),
     ),
 ]

@@ -107,11 +107,6 @@ def with_payload(line: bytes, **changes: Any) -> bytes:
     return stamp + b" " + json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
-def stamp_of(line: bytes) -> int:
-    """A line's receive time in the unit of its file."""
-    return int(line.partition(b" ")[0])
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What the chain made of a recording."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +122,7 @@ class Replayed:
 def batches(messages: Sequence[Message], cuts: Iterable[int] = ()) -> Iterator[EventBatch]:
     """The messages in batches that end at ``cuts`` (message numbers)."""
     edges = sorted({0, len(messages), *(cut for cut in cuts if 0 < cut < len(messages))})
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         yield to_batch(messages[start:stop])
 
 
@@ -215,7 +216,7 @@ class RandomFeed:
         event, recv = message[0].ts_event, message[0].ts_recv
         if self.rng.random() < 0.05:
             event = self.rng.choice([0, -1, START + 10**15, 5])
-            recv = self.rng.choice([0, recv, recv])
+            recv = self.rng.choice([0, recv, recv, START + 10**15])
         for row in message:
             row.ts_event, row.ts_recv = event, recv
         return message
@@ -278,6 +279,8 @@ class RandomFeed:
     def _o(self) -> None:
         if self.rng.random() < 0.3:
             self.book.append(mark(self.rng.choice([Flag.INVALID, Flag.RECONNECT]), at=self.time))
+        elif self.rng.random() < 0.2:
+            self.trades.append(mark(Flag.INVALID | Flag.TRADES, at=self.time))
 
     def _m(self) -> None:
         """Trade ids with holes, repeats and late ones."""

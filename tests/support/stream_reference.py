@@ -88,7 +88,7 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
             else:
                 flags = 0 if anchored or not seeded else int(Flag.RESYNC)
                 rows = [replace(row, flags=row.flags | flags) for row in message]
-                if not anchored:
+                if not anchored or (last < 0 and head.sequence > snapshot):
                     clear = _mark(head, 0, kind=Kind.CLEAR)
                     rows.insert(0, replace(clear, flags=flags))
                 out.append(rows)

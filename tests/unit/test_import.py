@@ -24,6 +24,7 @@ from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import audit as audit_module
 from lobproof.sources.recordings import import_recordings, reader
 from lobproof.sources.recordings.audit import ClockAudit, IdAudit
+from lobproof.sources.simulator import simulate
 from lobproof.sources.tickers import TickerBatch
 from support.wire import (
     NS,
@@ -868,3 +869,11 @@ def _loaded_anyway(sample: GoldenSample) -> GoldenSample:
 def test_batches_of_tickers() -> None:
     one = TickerBatch.empty(2)
     assert len(TickerBatch.concat([one, one.slice(0, 1)])) == 3
+
+
+def test_simulated_files_never_pass_for_real(tmp_path: Path) -> None:
+    simulation = simulate(tmp_path / "sim", preset="nexo", minutes=0.05)
+    sample = import_recordings(simulation.recordings, tmp_path / "golden")
+    assert sample.provenance == "synthetic"
+    with pytest.raises(UsageError, match="was simulated"):
+        import_recordings(simulation.recordings, tmp_path / "other", provenance="real")

@@ -58,7 +58,7 @@ def demo(
     )
     files = simulation.recordings
     step(2, f"import its recording as a golden sample: {len(files)} file(s)")
-    sample = import_recordings(files, folder / "golden", provenance="synthetic")
+    sample = import_recordings(files, folder / "golden")
     step(3, "reconstruct: order book and event stream")
     mark = time.perf_counter()
     result = reconstruct(folder / "golden", folder / "store")

@@ -73,7 +73,7 @@ def import_(
             out_,
             exchange=exchange,
             symbol=symbol,
-            provenance=provenance or _provenance(files),
+            provenance=provenance,
             exchange_info=info,
             strict=strict,
             overwrite=overwrite,
@@ -87,10 +87,3 @@ def import_(
     show_golden(out(), sample)
     err().print(f"Next: lobproof reconstruct {out_} --out STORE", style="dim", soft_wrap=True)
     return 0
-
-
-def _provenance(files: list[Path]) -> str:
-    """``synthetic`` if any file was written by the simulator, else ``real``."""
-    from lobproof.sources.simulator import simulation_of
-
-    return "synthetic" if any(simulation_of(file) for file in files) else "real"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lobproof.cli.console import Json, err, out, print_json
+from lobproof.cli.console import Json, Switch, err, out, print_json
 from lobproof.fidelity.exact import Verdict
 from lobproof.fidelity.exact import verify as verify_store
 from lobproof.fidelity.render import render_report
@@ -20,7 +20,7 @@ def verify(
     *,
     against: Path,
     symbol: str | None = None,
-    audit: bool = False,
+    audit: Switch = False,
     json_: Json = False,
 ) -> int:
     """Prove a store against a golden sample, change by change (gates A and B).

@@ -121,6 +121,9 @@ def judge_book(
                     verdict[V_CLEAR] = 1
                     if state[SEEDED] == 1:
                         verdict[V_FLAGS] = RESYNC
+                elif last < 0 and ids_until > snapshot:
+                    # no message leads from the snapshot before to this one: another beginning
+                    verdict[V_CLEAR] = 1
                 state[ANCHORED] = 1
                 state[SEEDED] = 1
                 state[SNAPSHOT_SEQUENCE] = ids_until

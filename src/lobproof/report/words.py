@@ -146,7 +146,7 @@ def _tiles(survey: Survey) -> list[dict[str, str]]:
         (
             "findings",
             count(quality.total),
-            f"{count(grave)} warnings or worse",
+            f"{count(grave)} {'warning' if grave == 1 else 'warnings'} or worse",
             "unsure" if grave else "ok",
         ),
     ]

@@ -98,8 +98,9 @@ def heatmap(survey: Survey) -> Figure:
     axes = plot(canvas, _TOP, _PLOT)
     axes.set_facecolor(_NIGHT)
     axes.grid(visible=False)
-    low = prices.low * survey.price_unit
-    high = (prices.low + prices.rows * prices.step) * survey.price_unit
+    # half a tick lower: a row of one price has that price in its middle
+    low = (prices.low - survey.instrument.tick / 2) * survey.price_unit
+    high = low + prices.rows * prices.step * survey.price_unit
     keys = []
     if filled.any():
         scale = _Scale.of(sizes[filled])
@@ -218,7 +219,8 @@ def _dots(axes: Axes, survey: Survey) -> tuple[int, float]:
     order = np.lexsort((column, row, side, -volume))[:DOTS]
     side, row, column, volume = side[order], row[order], column[order], volume[order]
     x = (column + 0.5) * survey.time.seconds
-    y = (survey.prices.low + (row + 0.5) * survey.prices.step) * survey.price_unit
+    middle = (survey.prices.step - survey.instrument.tick) / 2
+    y = (survey.prices.low + row * survey.prices.step + middle) * survey.price_unit
     area = np.maximum(_AREA * volume / volume[0], 3.0)
     shades = np.where(side == 0, _BUY, _SELL).tolist()
     axes.scatter(x, y, s=area, c=shades, alpha=0.85, edgecolors=_NIGHT, linewidths=0.7)
@@ -234,19 +236,18 @@ def _mark_times(axes: Axes, survey: Survey, low: float, high: float) -> bool:
     """Hatch times of doubt, blank those without data; whether there is doubt."""
     grid, covered = survey.time, survey.sums.columns[COVERED] > 0
     for start, stop in runs(~covered):
-        if start > 0 and stop < grid.columns:
-            left, right = start * grid.seconds, stop * grid.seconds
-            axes.axvspan(left, right, color=colour("void"), linewidth=0)
-            if stop - start > grid.columns / 12:
-                axes.text(
-                    (left + right) / 2,
-                    (low + high) / 2,
-                    "no sealed data",
-                    ha="center",
-                    va="center",
-                    fontsize=12,
-                    color=colour("muted"),
-                )
+        left, right = start * grid.seconds, stop * grid.seconds
+        axes.axvspan(left, right, color=colour("void"), linewidth=0)
+        if 12 * (stop - start) > grid.columns > 1:
+            axes.text(
+                (left + right) / 2,
+                (low + high) / 2,
+                "no sealed data",
+                ha="center",
+                va="center",
+                fontsize=12,
+                color=colour("muted"),
+            )
     doubtful = np.zeros(grid.columns, np.bool_)
     for first, last in survey.quality.doubts:
         a, b = grid.column(np.array([first, last - 1]))
@@ -285,6 +286,7 @@ def _ramp(canvas: Drawing, scale: _Scale, base: str) -> None:
     ticks = [(n, p) for n, p in places if floor <= np.log10(n) + p <= high]
     if len(ticks) > 7:
         ticks = [(n, p) for n, p in ticks if n == 1]
-    axes.set_yticks([float(np.log10(n)) + p for n, p in ticks])
-    axes.set_yticklabels([plain(n * 10.0**p) for n, p in ticks], fontsize=11)
+    sizes = [n * 10.0**p for n, p in ticks] or [float(f"{10**high:.2g}")]
+    axes.set_yticks([min(float(np.log10(size)), high) for size in sizes])
+    axes.set_yticklabels([plain(size) for size in sizes], fontsize=11)
     unit(axes, base)

@@ -24,6 +24,7 @@ from lobproof.sources.golden import (
 from lobproof.sources.recordings.document import describe
 from lobproof.sources.recordings.intake import MARKET_KINDS, Intake
 from lobproof.sources.recordings.probe import Probe, probe_all
+from lobproof.sources.simulator.provenance import simulation_of
 
 Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes read so far of all files, and their sum."""
@@ -37,7 +38,7 @@ def import_recordings(
     *,
     exchange: str | None = None,
     symbol: str | None = None,
-    provenance: str = "real",
+    provenance: str | None = None,
     exchange_info: Mapping[str, Any] | None = None,
     strict: bool = False,
     overwrite: bool = False,
@@ -62,7 +63,8 @@ def import_recordings(
         As the venue writes it. By default the first that is named, and others are an error; given,
         others are counted and left out.
     provenance
-        ``real``, ``derived`` or ``synthetic``.
+        ``real``, ``derived`` or ``synthetic``; by default real, but synthetic where the simulator's
+        side-car lists a file. What it lists never passes for real.
     exchange_info
         The venue's document with tick and lot; by default they are inferred.
     strict
@@ -84,7 +86,7 @@ def import_recordings(
         When ``out`` holds something else, or an option is none that exists.
     """
     out = Path(out)
-    _check_options(exchange, provenance)
+    provenance = _check_options(exchange, provenance, files)
     probes, named = probe_all([Path(file) for file in files], symbol)
     sought = _Sought(exchange, named, provenance, _digest(exchange_info))
     if out.exists():
@@ -136,11 +138,21 @@ class _Sought:
         )
 
 
-def _check_options(exchange: str | None, provenance: str) -> None:
+def _check_options(exchange: str | None, provenance: str | None, files: Sequence[Path]) -> str:
+    """The provenance to note, once the options are found to fit."""
     if exchange is not None and exchange not in EXCHANGES:
         raise UsageError(f"no exchange {exchange!r}", hint=f"one of {', '.join(EXCHANGES)}")
+    simulated = next((file for file in files if simulation_of(Path(file)) is not None), None)
+    if provenance is None:
+        return "real" if simulated is None else "synthetic"
     if provenance not in PROVENANCES:
         raise UsageError(f"no provenance {provenance!r}", hint=f"one of {', '.join(PROVENANCES)}")
+    if provenance == "real" and simulated is not None:
+        raise UsageError(
+            f"{simulated} was simulated: it cannot be imported as real",
+            hint="leave the provenance out",
+        )
+    return provenance
 
 
 def _digest(exchange_info: Mapping[str, Any] | None) -> str:

@@ -92,6 +92,11 @@ class RecordingFile:
             raise InputError(
                 f"{self.path} is a folder", hint="name the recording's files one by one"
             )
+        if self.path.exists() and not self.path.is_file():
+            raise InputError(
+                f"{self.path} is a pipe or a device, and a recording is read more than once",
+                hint="write it to a file first",
+            )
         self.bytes, self.truncated_at = 0, None
         digest = hashlib.sha256()
         try:

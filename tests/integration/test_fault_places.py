@@ -1,0 +1,235 @@
+"""Where files come from and go to: pipes, folders, full disks, kills; golden samples that rot."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.fault_runs import command, refused, telling
+from support.faults import Recording
+
+from lobproof.sources.golden import GoldenSample
+from lobproof.sources.recordings import import_recordings
+from lobproof.sources.simulator import simulate
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+COMMAND = "import sys; from lobproof.cli import run; sys.exit(run(sys.argv[1:]))"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A spot market's recording."""
+    folder = tmp_path_factory.mktemp("spot")
+    return list(simulate(folder / "sim", minutes=0.3, seed=5).recordings)
+
+
+@pytest.fixture
+def golden(files: list[Path], tmp_path: Path) -> GoldenSample:
+    """A golden sample, to be damaged."""
+    return import_recordings(files, tmp_path / "golden")
+
+
+def _limited(size: int) -> Callable[[], None]:
+    """No file larger than ``size``: what a full disk does, without filling one."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def _spawn(*arguments: object, limit: int = 0) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_limited(limit) if limit else None,
+    )
+
+
+# where recordings come from ----------------------------------------------------------------------
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    refused("is a pipe or a device", "import", pipe, "--out", tmp_path / "golden")
+    assert not (tmp_path / "golden").exists()
+
+
+def test_a_folder_or_nothing_is_no_recording(tmp_path: Path) -> None:
+    refused("is a folder", "import", tmp_path, "--out", tmp_path / "golden")
+    refused("does not exist", "import", tmp_path / "no.gz", "--out", tmp_path / "golden")
+    refused("has no golden.json", "reconstruct", tmp_path / "no", "--out", tmp_path / "store")
+    assert list(tmp_path.iterdir()) == []
+
+
+# where they go -----------------------------------------------------------------------------------
+
+
+def test_a_folder_that_holds_something_else(files: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.tex").write_text("precious")
+    for options in ((), ("--overwrite",)):
+        refused("is no whole golden sample", "import", *files, "--out", out, *options)
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_way(files: list[Path], tmp_path: Path, golden: GoldenSample) -> None:
+    file = tmp_path / "file"
+    file.write_text("precious")
+    refused("is no whole golden sample", "import", *files, "--out", file)
+    refused("", "import", *files, "--out", file / "golden")
+    refused("", "reconstruct", golden.path, "--out", file)
+    assert file.read_text() == "precious"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(
+    files: list[Path], tmp_path: Path, golden: GoldenSample
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    refused("ermission", "import", *files, "--out", closed / "golden")
+    refused("ermission", "reconstruct", golden.path, "--out", closed / "store")
+
+
+@pytest.mark.parametrize("size", [1000, 50_000])
+def test_a_full_disk_leaves_nothing_half_made(
+    files: list[Path], tmp_path: Path, golden: GoldenSample, size: int
+) -> None:
+    for arguments in (
+        ("import", *files, "--out", tmp_path / "new"),
+        ("reconstruct", golden.path, "--out", tmp_path / "store"),
+    ):
+        process = _spawn(*arguments, limit=size)
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 3, err
+        assert "Traceback" not in err
+        assert "error: " in err
+        assert "\nHint: " in err
+    assert not (tmp_path / "new").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".importing")]
+    said = command("inspect", tmp_path / "store", "--json")
+    assert said.code == 3 or said.document["days"] == []
+    assert command("import", *files, "--out", tmp_path / "new").code == 0
+    assert command("reconstruct", golden.path, "--out", tmp_path / "store").code == 0
+    assert command("verify", tmp_path / "store", "--against", tmp_path / "new").code in (0, 1)
+
+
+def test_a_killed_import_shows_nothing_and_can_be_run_again(
+    files: list[Path], tmp_path: Path, golden: GoldenSample
+) -> None:
+    lines = [line for file in Recording.read(files).lines for line in file]
+    big = tmp_path / "big.txt"
+    with big.open("wb") as file:
+        for _ in range(20):
+            file.writelines(lines)  # ids that come again: it only has to last a while
+    out = tmp_path / "out"
+    process = _spawn("import", big, "--out", out)
+    while process.poll() is None and not list(tmp_path.glob(".out.*.importing/journal/*")):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not out.exists()
+    refused("is no golden sample|does not exist", "reconstruct", out, "--out", tmp_path / "store")
+    again = import_recordings(files, out)
+    assert again.document == golden.document
+
+
+# golden samples that rot -------------------------------------------------------------------------
+
+
+def _store(golden: GoldenSample, tmp_path: Path) -> Path:
+    store = tmp_path / "store"
+    assert command("reconstruct", golden.path, "--out", store).code == 0
+    return store
+
+
+def test_a_journal_cut_short(golden: GoldenSample, tmp_path: Path) -> None:
+    store = _store(golden, tmp_path)
+    journal = golden.journals[-1]
+    data = journal.read_bytes()
+    journal.write_bytes(data[:-100])
+    for arguments in (
+        ("reconstruct", golden.path, "--out", tmp_path / "other"),
+        ("verify", store, "--against", golden.path),
+        ("inspect", golden.path),
+    ):
+        said = command(*arguments)
+        assert said.code == 3
+        assert f"{journal} has {len(data) - 100} bytes, golden.json lists {len(data)}" in said.err
+        assert "\nHint: " in said.err
+
+
+@pytest.mark.parametrize("place", [0.02, 0.5, 0.98])
+def test_a_flipped_byte_in_a_journal(golden: GoldenSample, tmp_path: Path, place: float) -> None:
+    store = _store(golden, tmp_path)
+    journal = max(golden.journals, key=lambda path: path.stat().st_size)
+    data = bytearray(journal.read_bytes())
+    data[int(len(data) * place)] ^= 0x10
+    journal.write_bytes(data)
+    said = command("verify", store, "--against", golden.path)
+    assert said.code == 3
+    assert f"{journal}: sha256" in said.err
+    # what reconstructs from it all the same says where something is missing
+    other = tmp_path / "other"
+    said = command("reconstruct", golden.path, "--out", other)
+    if said.code == 0:
+        assert "TRUNCATED_INPUT" in {finding.code for finding in telling(other)}
+    else:
+        assert "holds neither depth messages nor trades" in said.err
+    refused("", "reconstruct", golden.path, "--out", tmp_path / "strict", "--strict")
+
+
+def test_a_missing_journal(golden: GoldenSample, tmp_path: Path) -> None:
+    store = _store(golden, tmp_path)
+    golden.journals[0].unlink()
+    missing = f"{golden.journals[0]} is missing"
+    refused(missing, "reconstruct", golden.path, "--out", tmp_path / "other")
+    refused(missing, "inspect", golden.path)
+    said = command("verify", store, "--against", golden.path, "--json")
+    assert said.code == 3
+    assert missing in said.err
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda text: text[: len(text) // 2], "is damaged"),
+        (lambda text: "", "is damaged"),
+        (lambda text: "[]", "does not describe a golden sample"),
+        (lambda text: text.replace('"format_version": 1', '"format_version": 7'), "version 7"),
+        (lambda text: text.replace('"clock"', '"clocks"'), "is damaged: KeyError 'clock'"),
+        (lambda text: text.replace('"tick"', '"tack"'), "is damaged"),
+        (lambda text: text.replace('"price_exponent": 2', '"price_exponent": 99'), "is damaged"),
+        (lambda text: text.replace('"price_exponent": 2', '"price_exponent": 0'), "grid|digits"),
+    ],
+)
+def test_an_edited_document(
+    golden: GoldenSample, tmp_path: Path, damage: Callable[[str], str], words: str
+) -> None:
+    file = golden.path / "golden.json"
+    text = file.read_text()
+    file.write_text(damage(text))
+    assert file.read_text() != text
+    refused(words, "reconstruct", golden.path, "--out", tmp_path / "other")
+
+
+def test_a_document_with_another_hash(golden: GoldenSample, tmp_path: Path) -> None:
+    store = _store(golden, tmp_path)
+    file = golden.path / "golden.json"
+    document = json.loads(file.read_text())
+    document["journals"][0]["sha256"] = "0" * 64
+    file.write_text(json.dumps(document))
+    said = command("verify", store, "--against", golden.path, "--json")
+    assert said.code == 3
+    assert f"{golden.journals[0]}: sha256" in said.err

@@ -1,0 +1,155 @@
+"""``StreamClock`` and ``stamped``: the running clock of a stream, and times that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from lobproof.replay import StreamClock, stamped
+from lobproof.replay.merge import TOLERANCE_NS
+from lobproof.schema import EventBatch, Flag
+from support.feeds import BID, MS, OFFSET, START, batches, depth, mark, snapshot, trade
+from support.stream_reference import Message, Row, to_batch, to_rows
+
+pytestmark = pytest.mark.kernels
+
+BAD = int(Flag.BAD_TS)
+SHORT = [(BID, 1000, 3)]
+
+
+def clocked(messages: Sequence[Message], **options: bool) -> list[tuple[int, bool]]:
+    """Time since the start and whether it is flagged, of each message."""
+    batch = StreamClock(OFFSET, **options).stamp(to_batch(messages))
+    return [told(row) for row in to_rows(batch) if row.flags & Flag.LAST]
+
+
+def told(row: Row) -> tuple[int, bool]:
+    return row.ts_order - START, bool(row.flags & BAD)
+
+
+def at(time: int, recv: int | None = None, *, event: int | None = None) -> Message:
+    """A message at ``time`` after the start, its exchange time replaced by ``event``."""
+    message = depth(5, 2, SHORT, at=time, recv=recv)
+    for row in message:
+        row.ts_event = row.ts_event if event is None else event
+    return message
+
+
+def test_the_clock_never_runs_back() -> None:
+    assert clocked([at(10), at(7), at(12), at(12)]) == [
+        (10, False),
+        (10, False),
+        (12, False),
+        (12, False),
+    ]
+
+
+@pytest.mark.parametrize("event", [0, -1, 5, START + 10**15, START - 2 * TOLERANCE_NS])
+def test_a_time_that_cannot_be_is_replaced_by_the_corrected_receive_time(event: int) -> None:
+    assert clocked([at(10), at(20, event=event), at(30)]) == [
+        (10, False),
+        (20, True),
+        (30, False),
+    ]
+
+
+def test_one_stamp_in_the_future_does_not_freeze_the_clock() -> None:
+    late = at(20, event=START + 10**15)
+    assert clocked([late, at(30)]) == [(20, True), (30, False)]
+
+
+def test_how_far_apart_the_two_times_may_be() -> None:
+    near, far = at(0, event=START + TOLERANCE_NS), at(0, event=START + TOLERANCE_NS + 1)
+    assert clocked([near]) == [(TOLERANCE_NS, False)]
+    assert clocked([far]) == [(0, True)]
+    assert clocked([at(0, event=START - TOLERANCE_NS)]) == [(-TOLERANCE_NS, False)]
+    assert clocked([at(0, event=START - TOLERANCE_NS - 1)]) == [(0, True)]
+
+
+def test_a_recorder_whose_own_clock_is_off_for_a_while_is_not_believed() -> None:
+    odd = START + OFFSET + 10**13
+    assert clocked([at(10), at(20, odd), at(30)]) == [(10, False), (20, False), (30, False)]
+
+
+def test_without_a_receive_time_any_positive_time_is_believed() -> None:
+    assert clocked([at(10, 0), at(20, 0, event=0), at(30, 0)]) == [
+        (10, False),
+        (10, True),
+        (30, False),
+    ]
+
+
+def test_by_receive_time() -> None:
+    messages = [at(10, START + OFFSET + 15), at(20, 0), at(30, START + OFFSET + 31)]
+    assert clocked(messages, by_receive=True) == [(15, False), (20, False), (31, False)]
+
+
+def test_what_has_no_time_by_nature_takes_the_clock_where_it_stands() -> None:
+    late = 50 * MS
+    invalid = [Row(0, 0, START + OFFSET + late, 8, 8, flags=int(Flag.INVALID | Flag.LAST))]
+    old = [Row(0, 0, START + OFFSET + late, 3, 3, flags=int(Flag.OUT_OF_ORDER | Flag.LAST))]
+    messages = [
+        at(10),
+        snapshot(9, [(1000, 1)], [(1001, 1)], at=late),
+        mark(Flag.RECONNECT, at=late),
+        invalid,  # stands in for a snapshot
+        old,
+        at(20),
+    ]
+    assert clocked(messages) == [*[(10, False)] * 5, (20, False)]
+
+
+def test_a_repeated_message_keeps_its_own_time() -> None:
+    row = at(30)[0]
+    row.flags |= Flag.DUPLICATE
+    assert clocked([at(10), [row], at(20)]) == [(10, False), (30, False), (30, False)]
+
+
+def test_what_stands_before_the_first_message_takes_its_time_flagged() -> None:
+    listed = snapshot(9, [(1000, 1)], [(1001, 1)], at=50 * MS)
+    messages = [mark(Flag.INVALID), listed, at(10), listed]
+    assert clocked(messages) == [(10, True), (10, True), (10, False), (10, False)]
+
+
+@pytest.mark.parametrize("cuts", [(), (1,), (1, 2), (1, 2, 3), (3,)])
+def test_leading_rows_wait_for_the_first_time_whatever_the_batches(cuts: Sequence[int]) -> None:
+    listed = snapshot(9, [(1000, 1)], [(1001, 1)])
+    messages = [listed, mark(Flag.INVALID), at(10), at(20)]
+    parts = [EventBatch.empty(), *batches(messages, cuts)]
+    out = to_rows(EventBatch.concat(list(stamped(iter(parts), StreamClock(OFFSET)))))
+    assert [told(row) for row in out] == [(10, True)] * 3 + [(10, False), (20, False)]
+    assert all(row.ts_order == 0 and not row.flags & BAD for row in to_rows(parts[1])[:2])
+
+
+def test_a_stream_without_any_time_is_ordered_by_receive_time() -> None:
+    messages = [
+        mark(Flag.INVALID, at=-START - OFFSET),  # unknown
+        snapshot(9, [(1000, 1)], [], at=20),
+        snapshot(9, [(1000, 1)], [], at=10),
+        mark(Flag.INVALID, at=-START - OFFSET),
+    ]
+    (out,) = stamped(batches(messages), StreamClock(OFFSET))
+    assert [told(row) for row in to_rows(out)] == [(20, True)] * 4
+    unknown = [mark(Flag.INVALID, at=-START - OFFSET)]
+    (out,) = stamped(batches(unknown), StreamClock(OFFSET))
+    assert out.ts_order.tolist() == [0]
+    assert list(stamped(iter([]), StreamClock(OFFSET))) == []
+
+
+def test_trades_have_a_clock_too() -> None:
+    assert clocked([trade(1, BID, 1000, at=10), trade(2, BID, 1000, at=5)]) == [
+        (10, False),
+        (10, False),
+    ]
+
+
+def test_a_saved_clock_goes_on() -> None:
+    first, second = StreamClock(OFFSET), StreamClock(OFFSET)
+    assert not first.started()
+    first.stamp(to_batch([at(30)]))
+    saved = first.save()
+    first.stamp(to_batch([at(90)]))
+    second.load(saved)
+    assert second.started()
+    assert [told(row) for row in to_rows(second.stamp(to_batch([at(20)])))] == [(30, False)]

@@ -1,0 +1,89 @@
+"""``merge``: two streams into one, the book first on a tie."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from lobproof.replay import merge
+from lobproof.schema import EventBatch, Flag, Kind
+from support.feeds import BID, batches, depth, trade
+from support.stream_reference import Message, merge_messages, messages_of, to_rows
+
+
+def books(times: Sequence[int]) -> list[Message]:
+    return stamp([depth(n, n - 1, [(BID, 7, 1)] * (1 + n % 3)) for n in range(len(times))], times)
+
+
+def trades(times: Sequence[int]) -> list[Message]:
+    return stamp([trade(n, BID, 7) for n in range(len(times))], times)
+
+
+def stamp(messages: list[Message], times: Sequence[int]) -> list[Message]:
+    for message, time in zip(messages, times, strict=True):
+        for row in message:
+            row.ts_order = time
+    return messages
+
+
+def merged(
+    book: list[Message], other: list[Message], cuts: Sequence[Sequence[int]] = ((), ())
+) -> list[Message]:
+    parts = list(merge(batches(book, cuts[0]), batches(other, cuts[1])))
+    assert all(len(part) for part in parts)
+    assert all(part.flags[-1] & Flag.LAST for part in parts), "a batch ends inside a message"
+    return messages_of(EventBatch.concat(parts)) if parts else []
+
+
+def kinds(messages: list[Message]) -> str:
+    return "".join("t" if message[0].kind == Kind.TRADE else "b" for message in messages)
+
+
+def test_the_book_goes_first_on_a_tie_and_each_stream_keeps_its_order() -> None:
+    out = merged(books([1, 3, 3, 5]), trades([3, 3, 4, 5]))
+    assert kinds(out) == "bbbtttbt"
+    assert [message[0].sequence for message in out] == [0, 1, 2, 0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("times", [[1, 2, 3], []])
+def test_one_stream_alone(times: list[int]) -> None:
+    assert merged(books(times), []) == books(times)
+    assert merged([], trades(times)) == trades(times)
+
+
+def test_a_tie_across_a_border_of_batches() -> None:
+    """A trade waits while the book may still hold its time."""
+    out = merged(books([1, 3, 3, 3, 4]), trades([1, 3, 3]), ((2, 3), (2,)))
+    assert kinds(out) == "btbbbttb"
+
+
+def test_whatever_the_batches() -> None:
+    rng = random.Random(5)
+    for _ in range(150):
+        lengths = rng.randrange(12), rng.randrange(12)
+        times = [sorted(rng.randrange(8) for _ in range(length)) for length in lengths]
+        cuts = [sorted(rng.randrange(12) for _ in range(rng.randrange(5))) for _ in times]
+        book, other = books(times[0]), trades(times[1])
+        assert merged(book, other, cuts) == merge_messages(book, other)
+
+
+def test_no_more_than_a_batch_of_each_is_held() -> None:
+    """The first events come out before the streams are read to their ends."""
+    read = 0
+
+    def counted(messages: list[Message]) -> list[EventBatch]:
+        return list(batches(messages, range(len(messages))))
+
+    def stream(parts: list[EventBatch]) -> Iterator[EventBatch]:
+        nonlocal read
+        for part in parts:
+            read += 1
+            yield part
+
+    left, right = counted(books(range(50))), counted(trades(range(50)))
+    out = merge(stream(left), stream(right))
+    next(out)
+    assert read <= 4
+    assert len(to_rows(EventBatch.concat(list(out)))) > 100
