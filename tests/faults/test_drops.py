@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from support.faults import Recording, check_drop
 
 from lobproof.sources.recordings import import_recordings
+from support.faults import Recording, check_drop
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]
 

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.fault_runs import command, refused, telling
-from support.faults import Recording
 
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
+from support.fault_runs import command, refused, telling
+from support.faults import Recording
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 COMMAND = "import sys; from lobproof.cli import run; sys.exit(run(sys.argv[1:]))"
@@ -210,7 +210,10 @@ def test_a_missing_journal(golden: GoldenSample, tmp_path: Path) -> None:
         (lambda text: text.replace('"format_version": 1', '"format_version": 7'), "version 7"),
         (lambda text: text.replace('"clock"', '"clocks"'), "is damaged: KeyError 'clock'"),
         (lambda text: text.replace('"tick"', '"tack"'), "is damaged"),
-        (lambda text: text.replace('"price_exponent": 2', '"price_exponent": 99'), "is damaged"),
+        (
+            lambda text: text.replace('"price_exponent": 2', '"price_exponent": 99'),
+            "is damaged: a grid",
+        ),
         (lambda text: text.replace('"price_exponent": 2', '"price_exponent": 0'), "grid|digits"),
     ],
 )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from lobproof.sources.recordings import import_recordings
+from lobproof.sources.simulator import simulate
 from support.fault_catalogue import FAULTS, Fault, Scene, Told
 from support.fault_runs import (
     check_contradiction,
@@ -16,9 +19,6 @@ from support.fault_runs import (
     write,
 )
 from support.faults import Recording, chain, check_drop, failing, payload
-
-from lobproof.sources.recordings import import_recordings
-from lobproof.sources.simulator import simulate
 
 
 @pytest.fixture(scope="module")

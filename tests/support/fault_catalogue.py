@@ -570,9 +570,7 @@ FAULTS = [
     ),
     Fault(
         "the first snapshot older than all messages",
-        lambda s: s.replaced(
-            s.snapshot_line(s.depths[0].first - 100, s.snapshot), row=s.snapshot
-        ),
+        lambda s: s.replaced(s.snapshot_line(s.depths[0].first - 100, s.snapshot), row=s.snapshot),
         lambda s: Told(
             findings=[
                 Finding(

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from support.fault_catalogue import ERROR, PASS, Fault, Finding, Scene, Told
-from support.faults import chain, failing, payload
 
 from lobproof.cli import run
 from lobproof.schema import Finding as Code
 from lobproof.schema import Flag, Kind, Severity
 from lobproof.store import open_store
+from support.fault_catalogue import ERROR, PASS, Fault, Finding, Scene, Told
+from support.faults import chain, failing, payload
 
 TELLING = tuple(
     code.name
@@ -140,9 +140,7 @@ def check_strict(files: Sequence[Path], folder: Path, told: Told, options: Seque
 def check_contradiction(scene: Scene, folder: Path) -> None:
     """The first snapshot again, as if it were a later one: drift, back to the last agreement."""
     update = scene.depth.final
-    files = write(
-        folder / "input", scene.inserted(scene.snapshot_line(update), row=scene.row + 1)
-    )
+    files = write(folder / "input", scene.inserted(scene.snapshot_line(update), row=scene.row + 1))
     outcome = chain(files, folder)
     assert outcome.golden.document["counts"]["snapshot"] == 2
     (drift,) = outcome.findings(Code.DRIFT).iter_rows(named=True)

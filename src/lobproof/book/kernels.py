@@ -44,7 +44,7 @@ from lobproof.book.layout_kernels import (
 from lobproof.book.trust_kernels import extend_trust, set_trust, trust, trusted_to
 from lobproof.book.window_kernels import apply_key, best_key, follow_touch
 from lobproof.jit import kernel
-from lobproof.schema import EVERYTHING, Int64, Int8, RANGE, UNTRUSTED
+from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Int8, Int64
 
 __all__ = [
     "FULL",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from lobproof.errors import InputError
+from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
 from lobproof.schema import Finding
 
@@ -88,6 +88,8 @@ class GoldenSample:
             raise InputError(
                 f"{file} is damaged: {type(error).__name__} {error}", hint=_HINT
             ) from error
+        except GridError as error:
+            raise InputError(f"{file} is damaged: {error.message}", hint=_HINT) from error
         for name, size in sizes.items():
             journal = path / JOURNAL_FOLDER / name
             if not journal.is_file():
