@@ -17,7 +17,7 @@ from lobproof.sources.golden import GoldenSample
 from lobproof.sources.simulator import simulate
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-LARGE_MINUTES = 30.0
+LARGE_MINUTES = 15.0
 BEGAN = perf_counter()
 
 

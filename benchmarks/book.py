@@ -194,7 +194,8 @@ def _describe(
         f"{100 * float(crossed.mean()):.1f} % of the rows, and at "
         f"{int(np.count_nonzero(crossed & ends)):,} message ends. lobproof, nautilus_trader and "
         "sortedcontainers show that as it is; hftbacktest drops the other side's touch as soon as "
-        "it is crossed."
+        "it is crossed. (hftbacktest's sizes are looked up at its best ticks: in 2.4.4 the "
+        "vector's `best_bid_qty` gives the price.)"
     )
 
 

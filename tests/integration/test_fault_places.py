@@ -20,7 +20,11 @@ from lobproof.sources.simulator import simulate
 from support.fault_runs import command, refused, telling
 from support.faults import Recording
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+# without coverage, which on a full disk prints a traceback of its own
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
+    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+}
 COMMAND = "import sys; from lobproof.cli import run; sys.exit(run(sys.argv[1:]))"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from lobproof.errors import StrictError
 from lobproof.fidelity.exact.report import Class, Verdict, VerifyReport
@@ -257,23 +258,14 @@ def check_strict(
     files: Sequence[Path], folder: Path, lost: tuple[int, int], following: Depth
 ) -> None:
     """Strict mode names the ids, from the import and from the reconstruction, and seals nothing."""
-    try:
+    with pytest.raises(StrictError, match=f"update ids {lost[0]}-{lost[1]} are missing") as caught:
         reconstruct(folder / "golden", folder / "strict", strict=True)
-    except StrictError as error:
-        message, hint = error.message, error.hint
-    else:
-        raise AssertionError("--strict said nothing")
-    assert "GAP at event" in message
-    assert f"update ids {lost[0]}-{lost[1]} are missing" in message
-    assert hint
+    assert "GAP at event" in caught.value.message
+    assert caught.value.hint
     sealed = open_store(folder / "strict").days()["dt"].to_list() if _sealed(folder) else []
-    assert all(dt < message.partition(":")[0] for dt in sealed)
-    try:
+    assert all(dt < caught.value.message.partition(":")[0] for dt in sealed)
+    with pytest.raises(StrictError, match=f"gap.* and id {following.first}"):
         import_recordings(files, folder / "golden", strict=True)
-    except StrictError as error:
-        assert f"and id {following.first}" in error.message
-    else:
-        raise AssertionError("import --strict said nothing")
 
 
 def _sealed(folder: Path) -> bool:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from lobproof.replay import (
     quality_rows,
     stamped,
 )
+from lobproof.replay import replayer as replayer_module
 from lobproof.schema import EventBatch, Finding, Flag, Int64, Kind, Side, StateBatch
 from lobproof.schema.tables import MINUTES
 from support.stream_reference import Message, Row, to_batch
@@ -105,11 +107,9 @@ class Replayed:
         """Name, first and last event and count of each finding, by first event."""
         rows = quality_rows(self.episodes)
         names = [Finding(int(str(code))).name for code in rows["code"]]
-        numbers = [rows[name] for name in ("first_event_id", "last_event_id", "count")]
-        return [
-            (name, *(int(str(n)) for n in found))  # type-checked: three numbers
-            for name, *found in zip(names, *numbers, strict=True)
-        ]
+        columns = ("first_event_id", "last_event_id", "count")
+        first, last, count = ([int(str(n)) for n in rows[name]] for name in columns)
+        return list(zip(names, first, last, count, strict=True))
 
     def flags(self) -> list[Flag]:
         return [Flag(flag) for flag in self.events.flags.tolist()]
@@ -150,7 +150,8 @@ def replay(
     trade_cuts: Iterable[int] = (),
 ) -> Replayed:
     """Audit, order and replay a feed that lies within one day."""
-    replayer = Replayer(instrument or make_instrument(), state_every=state_every)
+    with patch.object(replayer_module, "WINDOW_TICKS", 1 << 9):  # plain Python walks all of it
+        replayer = Replayer(instrument or make_instrument(), state_every=state_every)
     parts = ordered(book, trades, book_cuts=book_cuts, trade_cuts=trade_cuts)
     replayer.begin_day(int(parts[0].ts_order[0]))
     steps, count = [], 0

@@ -1,0 +1,391 @@
+"""``reconstruct``: a golden sample into sealed days, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from lobproof.errors import InputError, StrictError, UsageError
+from lobproof.pipeline import ReconstructOptions, reconstruct
+from lobproof.pipeline.task import ReconstructResult
+from lobproof.schema.tables import TABLES
+from lobproof.store import open_store, sealed
+from support.recorded import (
+    HOUR,
+    MIDNIGHT,
+    Line,
+    imported,
+    is_depth,
+    is_snapshot,
+    is_trade,
+    made,
+    without,
+)
+from support.wire import depth, ticker
+
+DAYS = ["2024-08-08", "2024-08-09", "2024-08-10"]
+SMALL = ReconstructOptions(part_rows=7, keyframe_seconds=7200)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three days: two hours, a whole one, four hours."""
+    return imported(tmp_path_factory.mktemp("golden"), made())
+
+
+@pytest.fixture(scope="module")
+def hashes(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Content hashes of an undisturbed run."""
+    return told(reconstruct(golden, tmp_path_factory.mktemp("plain") / "store", SMALL))
+
+
+def told(result: ReconstructResult) -> list[str]:
+    return [day.content_hash for day in result.days]
+
+
+def versions(store: Path) -> dict[str, int]:
+    """Commits of each table."""
+    return {t.name: len(list((store / t.name / "_delta_log").glob("*.json"))) for t in TABLES}
+
+
+def seals(store: Path) -> pl.DataFrame:
+    return sealed(store, "BINANCE", "BTC-USDT")
+
+
+# content -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 5, 64])
+def test_batches_leave_no_trace(
+    golden: Path, hashes: list[str], tmp_path: Path, batch_rows: int
+) -> None:
+    result = reconstruct(golden, tmp_path / "store", SMALL, batch_rows=batch_rows)
+    assert told(result) == hashes
+    assert open_store(tmp_path / "store").audit().clean
+
+
+def test_days_are_split_at_midnight_and_go_on(golden: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    result = reconstruct(golden, store, SMALL)
+    assert [day.dt for day in result.days] == DAYS
+    assert all(day.committed for day in result.days)
+    assert (result.symbol, result.provenance, result.reused) == ("BTC-USDT", "synthetic", False)
+    rows = seals(store)
+    assert rows["task_part"].to_list() == [0, 1, 2]
+    assert rows["task_last"].to_list() == [False, False, True]
+    assert rows["carried_from"].to_list() == ["", *rows["keyframes_hash"].to_list()[:2]]
+    assert rows["task_id"].unique().to_list() == [result.task_id]
+    assert not rows["certified"].any()
+    opened = open_store(store)
+    closing = pl.DataFrame()
+    for dt, after in zip(DAYS, [*DAYS[1:], ""], strict=True):
+        events = opened.events(start=dt, end=after or None).sort("event_id").collect()
+        assert events["event_id"].to_list() == list(range(len(events)))
+        assert events["dt"].unique().to_list() == [dt]
+        frames = opened.keyframes(start=dt, end=after or None, raw=True).collect()
+        frames = frames.filter(pl.col("dt") == dt).sort("event_id", maintain_order=True)
+        levels = ["side", "price", "size", "trust", "trusted_to", "sequence"]
+        opening = frames.filter(pl.col("event_id") == -1).select(levels)
+        if dt != DAYS[0]:
+            assert opening.equals(closing)
+        closing = frames.filter(pl.col("event_id") == len(events) - 1).select(levels)
+        assert len(opening) >= 2
+        assert len(closing) >= 2
+    assert frames["event_id"].n_unique() > 2, "keyframes at intervals"
+
+
+def test_the_seal_counts_what_the_tables_hold(golden: Path, tmp_path: Path) -> None:
+    """A GAP mark and one of the trade stream are no messages of the book."""
+    lines = without(made(), lambda m: m.get("u") == 1050 or m.get("t") in (705, 706))
+    lines.insert(40, lines[39])  # something twice
+    sample = imported(tmp_path, lines)
+    reconstruct(sample, tmp_path / "store", SMALL)
+    store = open_store(tmp_path / "store")
+    minutes = store.minutes().collect().group_by("dt").agg(pl.col("book_messages", "trades").sum())
+    for row in seals(tmp_path / "store").iter_rows(named=True):
+        counted = minutes.filter(pl.col("dt") == row["dt"])
+        assert row["book_messages"] == counted["book_messages"][0] == row["states"]
+        assert row["trades"] == counted["trades"][0]
+        findings = store.quality(raw=True).filter(pl.col("dt") == row["dt"]).collect()
+        by_name = json.loads(row["verdicts"])["findings"]
+        assert sum(by_name.values()) == findings["count"].sum()
+    assert seals(tmp_path / "store")["gaps"].to_list() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(("states", "kept"), [("all", 32), ("100ms", 30), ("1s", 30), ("none", 0)])
+def test_states_are_thinned(golden: Path, tmp_path: Path, states: str, kept: int) -> None:
+    """The two snapshots come at the time of a message each: only ``all`` keeps both states."""
+    reconstruct(golden, tmp_path / "store", ReconstructOptions(states=states))
+    rows = seals(tmp_path / "store")
+    assert rows["states"].sum() == kept
+    assert rows["events_hash"].n_unique() == 3
+
+
+def test_a_store_tells_when_the_book_was_not_known(golden: Path, tmp_path: Path) -> None:
+    result = reconstruct(golden, tmp_path / "store", SMALL)
+    assert [day.counts.doubtful_ns for day in result.days] == [0, 0, 0]
+    late = imported(tmp_path, made(seeds=(3, 15)))
+    result = reconstruct(late, tmp_path / "late", SMALL)
+    assert [day.counts.findings.get("UNSEEDED") for day in result.days] == [1, 1, None]
+    assert [day.counts.doubtful_ns // 10**6 for day in result.days] == [HOUR + 5, HOUR, 0]
+    with pytest.raises(StrictError, match="2024-08-08: UNSEEDED at event 0"):
+        reconstruct(late, tmp_path / "strict", SMALL, strict=True)
+
+
+# again -------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_does_and_commits_nothing(
+    golden: Path, hashes: list[str], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    first = reconstruct(golden, store, SMALL)
+    before, files = versions(store), sorted(store.rglob("*"))
+    again = reconstruct(golden, store, SMALL, batch_rows=3)
+    assert again.reused
+    assert told(again) == told(first) == hashes
+    assert [day.counts for day in again.days] == [day.counts for day in first.days]
+    assert not any(day.committed for day in again.days)
+    assert (versions(store), sorted(store.rglob("*"))) == (before, files)
+    whole = reconstruct(golden, store, SMALL, overwrite=True)
+    assert not whole.reused
+    assert not any(day.committed for day in whole.days)
+    assert (told(whole), versions(store)) == (hashes, before)
+
+
+@pytest.mark.parametrize("lost", range(3))
+def test_a_day_that_was_unsealed_is_made_again(
+    golden: Path, hashes: list[str], tmp_path: Path, lost: int
+) -> None:
+    """Deleting a seal is how a damaged day is given up (the audit's own advice)."""
+    store = tmp_path / "store"
+    reconstruct(golden, store, SMALL)
+    (seal,) = (store / "days").rglob(f"dt={DAYS[lost]}/*.parquet")
+    seal.unlink()
+    again = reconstruct(golden, store, SMALL)
+    assert [day.committed for day in again.days] == [number == lost for number in range(3)]
+    assert told(again) == hashes
+    assert seals(store)["content_hash"].to_list() == hashes
+    assert reconstruct(golden, store, SMALL).reused
+
+
+def test_a_day_sealed_from_something_else_is_refused(golden: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    first = reconstruct(golden, store, SMALL)
+    other = ReconstructOptions(states="1s", part_rows=7, keyframe_seconds=7200)
+    before = versions(store)
+    with pytest.raises(UsageError, match="2024-08-08 of BTC-USDT is sealed in"):
+        reconstruct(golden, store, other)
+    shorter = imported(tmp_path, made(20))
+    with pytest.raises(UsageError, match="from other inputs or with other options"):
+        reconstruct(shorter, store, SMALL)
+    assert (versions(store), told(reconstruct(golden, store, SMALL))) == (before, told(first))
+    replaced = reconstruct(golden, store, other, overwrite=True)
+    assert [day.committed for day in replaced.days] == [True] * 3
+    assert seals(store)["task_id"].unique().to_list() == [replaced.task_id]
+    assert seals(store)["events_hash"].n_unique() == 3
+    assert open_store(store).audit().clean
+
+
+def test_a_day_beside_those_of_another_task(tmp_path: Path) -> None:
+    """Two recordings of different days fill one store."""
+    store = tmp_path / "store"
+    early = imported(tmp_path, made(20, start=2), "early")
+    late = imported(tmp_path, made(20, start=26), "late")
+    assert len(reconstruct(early, store, SMALL).days) == 1
+    assert len(reconstruct(late, store, SMALL).days) == 1
+    assert reconstruct(early, store, SMALL).reused
+    assert seals(store)["task_id"].n_unique() == 2
+
+
+def crossing(time: int) -> Line:
+    """A bid above the asks, in the chain's next message."""
+    return time, depth(1146, 1150, [("103.00", "1.0")], time=time)
+
+
+# strict ------------------------------------------------------------------------------------------
+
+
+def test_strict_passes_what_is_whole(golden: Path, hashes: list[str], tmp_path: Path) -> None:
+    assert told(reconstruct(golden, tmp_path / "store", SMALL, strict=True)) == hashes
+
+
+def test_strict_names_the_message_and_keeps_the_days_before(tmp_path: Path) -> None:
+    sample = imported(tmp_path, without(made(), lambda m: m.get("u") == 1050))
+    with pytest.raises(StrictError, match=r"2024-08-09: GAP at event \d+: .* 1046-1050 are"):
+        reconstruct(sample, tmp_path / "store", SMALL, strict=True)
+    assert seals(tmp_path / "store")["dt"].to_list() == DAYS[:1]
+    assert not list((tmp_path / "store").rglob(f"events/**/dt={DAYS[1]}/*.parquet"))
+    assert len(reconstruct(sample, tmp_path / "store", SMALL).days) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        (lambda lines: without(lines, lambda m: m.get("t") == 710), "TRADE_GAP .* 710-710"),
+        (lambda lines: [*lines[:20], lines[18], *lines[20:]], "ids .* came again"),
+        (
+            lambda lines: [*lines, crossing(lines[-1][0] + 9)],
+            "CROSSED at event",
+        ),
+        (lambda lines: without(lines, is_snapshot), "UNSEEDED at event 0: no snapshot yet"),
+    ],
+)  # fmt: skip
+def test_strict_refuses(tmp_path: Path, changed: object, match: str) -> None:
+    assert callable(changed)
+    sample = imported(tmp_path, changed(made()))
+    with pytest.raises(StrictError, match=match):
+        reconstruct(sample, tmp_path / "store", SMALL, strict=True)
+    assert reconstruct(sample, tmp_path / "store", SMALL).days
+
+
+# odd samples -------------------------------------------------------------------------------------
+
+
+def test_without_a_snapshot_nothing_is_trusted(tmp_path: Path) -> None:
+    sample = imported(tmp_path, without(made(), is_snapshot))
+    result = reconstruct(sample, tmp_path / "store", SMALL)
+    assert [day.counts.findings["UNSEEDED"] for day in result.days] == [1, 1, 1]
+    store = open_store(tmp_path / "store")
+    states = store.states().collect()
+    assert states["bid_trusted"].max() == 0
+    assert store.trusted().collect().is_empty()
+    assert result.days[1].counts.doubtful_ns == 23 * HOUR * 10**6 + 5 * 10**6
+
+
+def test_only_trades(tmp_path: Path) -> None:
+    sample = imported(tmp_path, [line for line in made() if is_trade(line[1])])
+    result = reconstruct(sample, tmp_path / "store", SMALL)
+    assert [(day.counts.events, day.counts.book_messages) for day in result.days] == [
+        (2, 0),
+        (24, 0),
+        (4, 0),
+    ]
+    assert open_store(tmp_path / "store").states().collect().is_empty()
+
+
+def test_only_depth_messages(tmp_path: Path) -> None:
+    sample = imported(tmp_path, [line for line in made() if is_depth(line[1])])
+    result = reconstruct(sample, tmp_path / "store", SMALL)
+    assert [(day.counts.trades, day.counts.book_messages) for day in result.days] == [
+        (0, 2),
+        (0, 24),
+        (0, 4),
+    ]
+
+
+def test_neither(tmp_path: Path) -> None:
+    line = (MIDNIGHT, ticker(5, ("100.00", "1.0"), ("100.50", "1.0")))
+    sample = imported(tmp_path, [line])
+    with pytest.raises(InputError, match="holds neither depth messages nor trades"):
+        reconstruct(sample, tmp_path / "store")
+    assert seals(tmp_path / "store").is_empty()
+
+
+def test_a_snapshot_and_trades_share_the_day(tmp_path: Path) -> None:
+    """Where no message gives the book a time, the recorder's clock does."""
+    lines = [line for line in made(3, seeds=(0,)) if not is_depth(line[1])]
+    result = reconstruct(imported(tmp_path, lines), tmp_path / "store", SMALL)
+    assert [day.dt for day in result.days] == DAYS[:2]
+    events = open_store(tmp_path / "store").events(raw=True).sort("ts_order").collect()
+    assert events["ts_order"][0] > MIDNIGHT * 10**6
+
+
+@pytest.mark.parametrize(
+    "options", [{"states": "often"}, {"keyframe_seconds": 0}, {"part_rows": 0}]
+)
+def test_options_that_mean_nothing(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        ReconstructOptions(**options)
+
+
+def test_progress(golden: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    reconstruct(
+        golden, tmp_path / "store", SMALL, batch_rows=4, progress=lambda *at: seen.append(at)
+    )
+    assert seen == sorted(seen)
+    assert seen[-1][0] == seals(tmp_path / "store")["events"].sum()
+
+
+# several processes -------------------------------------------------------------------------------
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from lobproof.pipeline import ReconstructOptions, reconstruct
+
+options = ReconstructOptions(part_rows=7, keyframe_seconds=7200)
+print("ready", flush=True)
+sys.stdin.readline()
+result = reconstruct(
+    Path(sys.argv[1]), Path(sys.argv[2]), options, batch_rows=3,
+    progress=lambda *at: time.sleep(float(sys.argv[3])),
+    waiting=lambda text: print("waiting", flush=True),
+)
+print(*[day.content_hash for day in result.days], flush=True)
+"""
+
+
+def worker(golden: Path, store: Path, pause: float) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(golden), str(store), str(pause)],
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def begin(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def test_kills_leave_whole_days_only(golden: Path, hashes: list[str], tmp_path: Path) -> None:
+    store, rng, seen = tmp_path / "store", random.Random(11), set()
+    for _ in range(5):
+        process = worker(golden, store, 0.01)
+        begin(process)
+        time.sleep(rng.uniform(0.1, 1.0))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        done = seals(store)["content_hash"].to_list()
+        seen.add(len(done))
+        assert done == hashes[: len(done)]
+        if done:
+            opened = open_store(store)
+            assert opened.audit().clean
+            assert opened.events().collect()["dt"].unique().sort().to_list() == DAYS[: len(done)]
+            assert opened.states().collect()["dt"].unique().sort().to_list() == DAYS[: len(done)]
+    assert told(reconstruct(golden, store, SMALL)) == hashes
+    assert open_store(store).audit().clean
+    assert reconstruct(golden, store, SMALL).reused
+
+
+def test_two_processes_at_once(golden: Path, hashes: list[str], tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    pair = [worker(golden, store, 0.005) for _ in range(2)]
+    for process in pair:
+        begin(process)
+    lines = [process.communicate(timeout=120)[0].split("\n") for process in pair]
+    assert [process.returncode for process in pair] == [0, 0]
+    assert all(said[-2].split() == hashes for said in lines)
+    assert sum("waiting" in said for said in lines) <= 1
+    assert max(versions(store).values()) == 4, "one creates the table and commits three days"
+    assert open_store(store).audit().clean
