@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 PACKAGES = ("numpy", "numba", "pyarrow", "polars", "isal", "deltalake")
 HEAD = """# Results
@@ -58,10 +58,17 @@ def number(value: float) -> str:
 
 
 def timed(run: Callable[[], object]) -> float:
-    """Seconds of one run."""
+    """Seconds of one run on the clock."""
     start = perf_counter()
     run()
     return perf_counter() - start
+
+
+def clocked(run: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of one run on the clock, and of the processor in all threads."""
+    start, used = perf_counter(), process_time()
+    run()
+    return perf_counter() - start, process_time() - used
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,14 @@ def test_a_bridged_gap_leaves_what_the_snapshot_lists() -> None:
     assert got.states.levels[-1, 0] == 998
 
 
+def test_after_a_loss_only_the_opposite_touch_widens_a_range() -> None:
+    bridge = snapshot(110, BIDS[:2], ASKS[:2])
+    fallen = [(BID, price, 0) for price, _ in BIDS] + [(ASK, 997, 1), (BID, 996, 2)]
+    got = replay([SEED, depth(105, 100, SAME), bridge, depth(115, 110), depth(116, 115, fallen)])
+    assert got.levels.bid_trusted_to == 997
+    assert got.trusted()[-1] == (0, 3)
+
+
 def test_a_doubt_that_is_open_at_the_end_is_a_finding() -> None:
     got = replay([SEED, depth(115, 110, SAME), depth(116, 115)])
     assert got.findings()[1:] == [("GAP", 11, 13, 10)]
