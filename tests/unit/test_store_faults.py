@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deltalake import DeltaTable
@@ -192,10 +193,10 @@ def test_conflicts_are_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     original = DeltaTable.create_write_transaction
     failures = [CommitFailedError("conflict")] * 2
 
-    def conflicting(self: DeltaTable, *arguments: object, **options: object) -> None:
+    def conflicting(self: DeltaTable, *arguments: Any, **options: Any) -> None:
         if failures:
             raise failures.pop()
-        original(self, *arguments, **options)  # type: ignore[arg-type]
+        original(self, *arguments, **options)
 
     monkeypatch.setattr(DeltaTable, "create_write_transaction", conflicting)
     store_day(tmp_path, make_day(messages=10))

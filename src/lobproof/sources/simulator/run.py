@@ -259,7 +259,7 @@ def _run(
             tickers=recording,
             tops=lake,
             snapshot_limit=5000,
-            first_snapshot_s=0.15 if recording else None,
+            first_snapshot_s=0.5 if recording else None,
             snapshot_every_s=request["snapshot_every"],
             burst_lag_ms=wrong.burst_lag_ms,
             burst_lag_share=wrong.burst_lag_share,
