@@ -25,7 +25,7 @@ from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, EventBatch, Flag, Kind
 from lobproof.schema.tables import CONTENT_TABLES
 from lobproof.store import hashing, open_store
 from lobproof.store.playback import whole_messages
-from lobproof.store.rebuild_kernels import apply_events
+from lobproof.store.rebuild_kernels import COVERAGE, apply_events
 from support.batches import make_day, store_day
 
 
@@ -97,6 +97,7 @@ class Plain:
         self.levels: dict[int, dict[int, int]] = {Side.BID: {}, Side.ASK: {}}
         self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
         self.covered = {Side.BID: NOTHING, Side.ASK: NOTHING}
+        self.stale = {Side.BID: False, Side.ASK: False}
 
     def message(self, rows: list[tuple[int, ...]]) -> None:
         """Apply one message of (kind, side, price, size, flags)."""
@@ -104,12 +105,14 @@ class Plain:
         if kind == Kind.TRADE:
             return
         if kind == Kind.MARK and flags:
-            if flags & Flag.GAP and not flags & (Flag.RESYNC | Flag.TRADES):
-                self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
+            if flags & Flag.GAP and not flags & Flag.TRADES:
+                self.trust_snapshot_alone() if flags & Flag.RESYNC else self.lose()
             return
         if kind in (Kind.SNAPSHOT, Kind.CLEAR):
             if kind == Kind.CLEAR or flags & Flag.DRIFT:
-                self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
+                self.lose()
+            if kind == Kind.CLEAR and not flags & Flag.DRIFT:
+                self.stale = {Side.BID: False, Side.ASK: False}
             for side in (Side.BID, Side.ASK):
                 if kind == Kind.CLEAR:
                     self.levels[side] = {}
@@ -120,8 +123,16 @@ class Plain:
                 if size:
                     self.levels[side_code][price] = size
         if kind in (Kind.DELTA, Kind.MARK) and flags & Flag.DRIFT:
-            self.trust = dict(self.covered)
+            self.trust_snapshot_alone()
         self.settle()
+
+    def lose(self) -> None:
+        self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
+        self.stale = {Side.BID: True, Side.ASK: True}
+
+    def trust_snapshot_alone(self) -> None:
+        self.trust = dict(self.covered)
+        self.stale = {side: self.covered[side][0] != EVERYTHING for side in self.covered}
 
     def listed(self, side: Side, rows: list[tuple[int, ...]]) -> None:
         """What a snapshot's rows of a side replace, and what they make known."""
@@ -138,6 +149,7 @@ class Plain:
         }
         self.covered[side] = (EVERYTHING, 0) if whole else (RANGE, sign * worst)
         kind, end = self.trust[side]
+        self.stale[side] = self.stale[side] and not whole
         if whole or kind == EVERYTHING:
             self.trust[side] = (EVERYTHING, 0)
         elif kind == UNTRUSTED or worst > sign * end:
@@ -147,7 +159,7 @@ class Plain:
         """A crossed book is not trusted; a range grows as far as the book itself proves."""
         bids, asks = self.levels[Side.BID], self.levels[Side.ASK]
         if bids and asks and max(bids) >= min(asks):
-            self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
+            self.lose()
             return
         for side, touch in ((Side.BID, min(asks, default=0)), (Side.ASK, max(bids, default=0))):
             kind, end = self.trust[side]
@@ -155,8 +167,8 @@ class Plain:
             if kind == RANGE:
                 if touch and sign * touch > sign * end:
                     end = touch
-                while end + sign * TICK in self.levels[side]:
-                    end += sign * TICK
+                while not self.stale[side] and end + sign in self.levels[side]:
+                    end += sign
                 self.trust[side] = (RANGE, end)
 
 
@@ -223,13 +235,13 @@ def test_stored_events_rebuild_the_book_of_plain_dicts(
     edges = sorted({0, len(batch), *(cut for cut in cuts if cut < len(batch))})
     groups = [(a, batch.slice(a, b)) for a, b in pairwise(edges)]
     book = new_book(64, TICK, 1)
-    covered = np.zeros(4, np.int64)
+    covered = np.zeros(COVERAGE, np.int64)
     rows = 0
     for start, part in whole_messages(iter(groups)):
         assert start == rows
         book = ensure_far_capacity(book, len(part))
         columns = (part.kind, part.side, part.price, part.size, part.flags)
-        apply_events(book, covered, TICK, *columns)
+        apply_events(book, covered, *columns)
         rows += len(part)
     assert rows == len(batch)
     for side in (Side.BID, Side.ASK):

@@ -35,7 +35,7 @@ from lobproof.report.sweep_kernels import (
 )
 from lobproof.schema import LEVELS, EventBatch, Int64, Side
 from lobproof.store import Store
-from lobproof.store.rebuild_kernels import apply_events
+from lobproof.store.rebuild_kernels import COVERAGE, apply_events
 
 _WINDOW_TICKS = 1 << 16
 _BATCH_ROWS = 1 << 16
@@ -78,7 +78,7 @@ def sweep(
     exponents = tuple(max(day[name] for day in days) for name in _EXPONENTS)
     canvas = _canvas(time, prices, tick, doubts)
     rows = _rows_by_day(store, exchange, symbol, days, span)
-    book, covered = new_book(_WINDOW_TICKS, tick), np.zeros(4, np.int64)
+    book, covered = new_book(_WINDOW_TICKS, tick), np.zeros(COVERAGE, np.int64)
     feed = _Feed(
         store.replay(
             symbol, exchange=exchange, start=span[0], end=span[1] + 1, batch_rows=_BATCH_ROWS
@@ -214,16 +214,14 @@ def _book_before(
     for side in (Side.BID, Side.ASK):
         head = int(np.argmax(sides == int(side)))
         set_trust(book, int(side), int(rows["trust"][head]), int(far_end[head]))
-    covered = np.zeros(4, np.int64)
+    covered = np.zeros(COVERAGE, np.int64)
     if start <= day["first_ts"]:
         return book, covered
     # levels are absolute: events of the keyframe's own instant may come twice
     since = int(rows["ts_order"][0])
     for batch in store.replay(symbol, exchange=exchange, start=since, end=start):
         book = ensure_far_capacity(book, len(batch))
-        apply_events(
-            book, covered, tick, batch.kind, batch.side, batch.price, batch.size, batch.flags
-        )
+        apply_events(book, covered, batch.kind, batch.side, batch.price, batch.size, batch.flags)
     return book, covered
 
 

@@ -284,7 +284,6 @@ def sweep_rows(
             apply_events(
                 book,
                 covered,
-                canvas.grid[6],
                 kind[start:stop],
                 side[start:stop],
                 price[start:stop],

@@ -29,7 +29,7 @@ from lobproof.schema import EVERYTHING, RANGE, EventBatch, Flag, Int8, Int64, Ki
 from lobproof.store.catalog import SealedDay
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import events_from, whole_messages
-from lobproof.store.rebuild_kernels import OF_THE_FEED, apply_events
+from lobproof.store.rebuild_kernels import COVERAGE, OF_THE_FEED, apply_events
 
 _WINDOW_TICKS = 1 << 16
 
@@ -101,14 +101,14 @@ def view_book(
         Take off what trades consumed that no depth message shows yet.
     """
     tick = math.gcd(*(rule.tick for rule in day.instrument.rules))
-    covered = np.zeros(4, np.int64)
+    covered = np.zeros(COVERAGE, np.int64)
     book = _book_of(frame, tick)
     event_id, ts_order, sequence = frame.event_id, frame.ts_order, frame.sequence
     since = events_from(paths, day.grid, frame.event_id + 1, time)
     for start, rows in whole_messages(since):
         book = ensure_far_capacity(book, len(rows))
         columns = (rows.kind, rows.side, rows.price, rows.size, rows.flags)
-        apply_events(book, covered, tick, *columns)
+        apply_events(book, covered, *columns)
         event_id, ts_order = start + len(rows) - 1, int(rows.ts_order[-1])
         ours = np.flatnonzero(_of_book(rows))
         sequence = int(rows.sequence[ours[-1]]) if len(ours) else sequence
@@ -198,8 +198,7 @@ def _book_of(frame: Keyframe, tick: int) -> Book:
     book = ensure_far_capacity(new_book(_WINDOW_TICKS, tick), bids + asks)
     apply_events(
         book,
-        np.zeros(4, np.int64),
-        tick,
+        np.zeros(COVERAGE, np.int64),
         np.full(bids + asks, Kind.DELTA, np.int8),
         np.repeat(np.array([Side.BID, Side.ASK], np.int8), [bids, asks]),
         np.concatenate([frame.bid_prices, frame.ask_prices]),

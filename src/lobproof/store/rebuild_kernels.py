@@ -10,22 +10,24 @@ from lobproof.book.kernels import (
     MAX_PRICE,
     Book,
     apply_level,
+    best_price,
     clear_book,
     clear_side_range,
     crossed,
     extend_trust,
     grow_range,
     set_trust,
+    trust,
 )
 from lobproof.jit import kernel
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Int8, Int32, Int64, Kind, Side
 
 LAST = int(Flag.LAST)
 GAP = int(Flag.GAP)
+RESYNC = int(Flag.RESYNC)
+TRADES = int(Flag.TRADES)
 DRIFT = int(Flag.DRIFT)
 COMPLETE = int(Flag.COMPLETE)
-HARMLESS_GAP = int(Flag.RESYNC | Flag.TRADES)
-"""A gap that a snapshot bridged, or one of the trade stream, takes no trust away."""
 OF_THE_FEED = int(
     Flag.GAP | Flag.TRADES | Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.RECONNECT
 )
@@ -39,11 +41,33 @@ BID = int(Side.BID)
 ASK = int(Side.ASK)
 
 
+STALE = 4  # in `covered`, per side, 1: beyond the range may be levels from before a loss
+COVERAGE = 6
+
+
 @kernel
-def distrust(book: Book) -> None:
+def distrust(book: Book, covered: Int64) -> None:
     """Nothing of the book is known to be right any more."""
-    set_trust(book, BID, UNTRUSTED, 0)
-    set_trust(book, ASK, UNTRUSTED, 0)
+    for half in (BID, ASK):
+        set_trust(book, half, UNTRUSTED, 0)
+        covered[STALE + half - 1] = 1
+
+
+@kernel
+def trust_snapshot_alone(book: Book, covered: Int64) -> None:
+    """Of what was known before the last snapshot nothing holds: only what it lists is trusted."""
+    for half in (BID, ASK):
+        set_trust(book, half, covered[2 * half - 2], covered[2 * half - 1])
+        covered[STALE + half - 1] = 0 if covered[2 * half - 2] == EVERYTHING else 1
+
+
+@kernel
+def grow(book: Book, covered: Int64, half: int) -> None:
+    """Extend a trusted range as the replay did."""
+    if covered[STALE + half - 1] == 0:
+        grow_range(book, half, 1)
+    elif trust(book, half) == RANGE and best_price(book, 3 - half) != 0:
+        extend_trust(book, half, best_price(book, 3 - half), False)
 
 
 @kernel
@@ -74,6 +98,8 @@ def replace_side(
     if worst != 0:
         covered[2 * half - 2] = EVERYTHING if complete else RANGE
         covered[2 * half - 1] = worst
+        if complete:
+            covered[STALE + half - 1] = 0
         clear_side_range(book, half, sign * MAX_PRICE if complete else worst)
         extend_trust(book, half, worst, complete)
 
@@ -82,7 +108,6 @@ def replace_side(
 def apply_events(
     book: Book,
     covered: Int64,
-    tick: int,
     kind: Int8,
     side: Int8,
     price: Int64,
@@ -96,10 +121,8 @@ def apply_events(
     book
         With room for as many levels as there are rows (`ensure_far_capacity`).
     covered
-        (4,), kept from call to call: what the last snapshot listed, as trust and far end of the
-        bids, then of the asks; zeros before the first.
-    tick
-        A divisor of every price rule of the day.
+        (COVERAGE,), kept from call to call: what the last snapshot listed, as trust and far end of
+        the bids, then of the asks, then `STALE` of each; zeros before the first.
     kind, side, price, size, flags
         Columns of equal length.
     """
@@ -111,28 +134,32 @@ def apply_events(
         stop += 1
         what = kind[row]
         if what == TRADE or (what == MARK and flags[row] & OF_THE_FEED):
-            if flags[row] & GAP and not flags[row] & HARMLESS_GAP:
-                distrust(book)
+            if flags[row] & GAP and not flags[row] & TRADES:
+                if flags[row] & RESYNC:
+                    trust_snapshot_alone(book, covered)
+                else:
+                    distrust(book, covered)
             row = stop
             continue
         drift = (flags[row] & DRIFT) != 0
         listed = what in (SNAPSHOT, CLEAR)
         if what == CLEAR:
             clear_book(book)
+            covered[STALE] = 0
+            covered[STALE + 1] = 0
         if listed:
             if drift:
-                distrust(book)
+                distrust(book, covered)
             replace_side(book, covered, BID, side, price, flags, row, stop)
             replace_side(book, covered, ASK, side, price, flags, row, stop)
         if what != MARK:
             for level in range(row + (what == CLEAR), stop):
                 apply_level(book, side[level], price[level], size[level])
         if drift and not listed:
-            set_trust(book, BID, covered[0], covered[1])
-            set_trust(book, ASK, covered[2], covered[3])
+            trust_snapshot_alone(book, covered)
         if crossed(book):
-            distrust(book)
+            distrust(book, covered)
         else:
-            grow_range(book, BID, tick)
-            grow_range(book, ASK, tick)
+            grow(book, covered, BID)
+            grow(book, covered, ASK)
         row = stop
