@@ -47,7 +47,7 @@ test: setup ## all tests but the slow ones, kernels as plain Python too, and the
 	@$(BIN)/python -m coverage report --data-file=$(COVERAGE)/all --fail-under=90
 	@echo 'make test: all tests passed, and enough of src is covered.'
 
-test-faults: setup ## slow tests: kills, drops, load (minutes)
+test-faults: setup ## slow tests: kills, drops, load (about an hour)
 	@$(PYTEST) -n $(WORKERS) --dist load -m slow
 
 lint: setup ## ruff, mypy, import-linter, and no addresses or machine paths in any file
