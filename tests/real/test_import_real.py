@@ -82,7 +82,7 @@ def test_the_document(samples: dict[str, GoldenSample], symbol: str) -> None:
     assert document["streams"][f"{low}@depth@100ms"] == columns[:, 1].sum()
     for audit, messages in (("chain", columns[:, 1].sum()), ("trade_ids", columns[:, 2].sum())):
         assert document[audit]["messages"] == messages
-        for fault in ("gaps", "duplicates", "late", "overlaps"):
+        for fault in ("gaps", "duplicates", "late", "overlaps", "resets"):
             assert document[audit][fault] == 0
     (listed,) = document["snapshots"]
     seen = (listed["last_update_id"], listed["bids"], listed["asks"], listed["limit"])

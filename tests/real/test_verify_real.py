@@ -5,13 +5,24 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import subprocess
+import sys
+import time
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
+from lobproof.errors import LobproofError
 from lobproof.fidelity.exact import Verdict, VerifyReport, verify
 from lobproof.pipeline.task import reconstruct
+from lobproof.schema import Kind
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import open_store
 
@@ -32,6 +43,12 @@ FIGURES = {
     "nexousdt": Figures(68182, 12458, 12198, 68180, 68180),
 }
 DROPS = 300
+ACCOUNTS = {  # explained, refilled, transient, grown (% of the traded volume); never-named trades
+    "btcusdt": ((77.1, 5.4, 7.4, 9.5), 1),
+    "ethusdt": ((81.9, 5.7, 4.5, 7.9), 0),
+    "nexousdt": ((84.1, 5.7, 3.6, 6.5), 8),
+}
+"""As shared/data/README.md and shared/TABLES.md give them, in more digits."""
 
 
 class Chain(NamedTuple):
@@ -80,6 +97,100 @@ def test_the_figures_of_the_recordings(chains: dict[str, Chain], symbol: str) ->
     assert report.check("uncrossed").details["crossed_in_doubt"] == 0
     listings = report.check("snapshots").details["listings"]
     assert listings["recorded"] == listings["stored"] == listings["equal"] == 1
+
+
+@pytest.mark.parametrize("symbol", FIGURES)
+def test_what_became_of_the_traded_volume(chains: dict[str, Chain], symbol: str) -> None:
+    shares, never_named = ACCOUNTS[symbol]
+    minutes = open_store(chains[symbol].store).minutes(raw=True).collect()
+    total = float(minutes["buy_volume"].sum()) + float(minutes["sell_volume"].sum())
+    kinds = ("explained", "refilled", "transient", "grown")
+    found = [100 * float(minutes[f"{kind}_volume"].sum()) / total for kind in kinds]
+    assert found == pytest.approx(shares, abs=0.06)
+    assert minutes["unnamed_trades"].sum() == never_named
+
+
+@pytest.mark.parametrize("symbol", FIGURES)
+def test_decimals_are_the_recorded_text(
+    chains: dict[str, Chain], real_data: Path, symbol: str
+) -> None:
+    """Price and size of each trade, and of each level change, read by three readers."""
+    trades, levels = [], []
+    for path in recordings(real_data, symbol):
+        for line in gzip.decompress(path.read_bytes()).splitlines():
+            if b"@trade" in line[:80]:
+                data = json.loads(line.split(b" ", 1)[1])["data"]
+                trades.append((Decimal(data["p"]), Decimal(data["q"])))
+            elif b"@depth" in line[:80]:
+                data = json.loads(line.split(b" ", 1)[1])["data"]
+                levels += [(Decimal(p), Decimal(q)) for p, q in (*data["b"], *data["a"])]
+    expected = {int(Kind.TRADE): trades, int(Kind.DELTA): levels}
+    store = open_store(chains[symbol].store)
+    files = [str(path) for path in store.files("events")]
+    by_arrow = pa.concat_tables(
+        [pq.ParquetFile(f).read(columns=["kind", "price", "size"]) for f in files]
+    )
+    for kind, pairs in expected.items():
+        by_polars = store.events(raw=True).filter(pl.col("kind") == kind).collect()
+        assert by_polars.select("price", "size").rows() == pairs
+        by_duckdb = duckdb.execute(
+            "select price, size from read_parquet($files, hive_partitioning=false, filename=true) "
+            "where kind = $kind order by list_position($files, filename), event_id",
+            {"files": files, "kind": kind},
+        ).fetchall()
+        assert by_duckdb == pairs
+        rows = by_arrow.filter(pc.equal(by_arrow["kind"], kind))
+        assert list(zip(rows["price"].to_pylist(), rows["size"].to_pylist(), strict=True)) == pairs
+
+
+@pytest.mark.parametrize("symbol", FIGURES)
+def test_content_does_not_depend_on_the_batch_size(
+    chains: dict[str, Chain], tmp_path: Path, symbol: str
+) -> None:
+    first = reconstruct(chains[symbol].golden, chains[symbol].store)
+    assert first.reused
+    again = reconstruct(chains[symbol].golden, tmp_path / "store", batch_rows=997)
+    assert [day.content_hash for day in again.days] == [day.content_hash for day in first.days]
+
+
+def _sealed(store: Path) -> int:
+    try:
+        return open_store(store).days().height
+    except LobproofError:
+        return 0
+
+
+def test_a_killed_run_leaves_whole_days(chains: dict[str, Chain], tmp_path: Path) -> None:
+    """Killed before and after the first seal: what is sealed reads, the half day does not show."""
+    chain = chains["nexousdt"]
+    command = Path(sys.executable).with_name("lobproof")
+    whole = open_store(chain.store).days()["content_hash"].to_list()
+    seen = []
+    for number in range(6):
+        store = tmp_path / f"store{number}"
+        process = subprocess.Popen(
+            [command, "reconstruct", chain.golden, "--out", store],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        if number % 2:
+            while process.poll() is None and not _sealed(store):
+                time.sleep(0.001)
+        else:
+            while process.poll() is None and not list(store.glob("events/**/*.parquet*")):
+                time.sleep(0.001)
+        process.kill()
+        process.wait()
+        seen.append(_sealed(store))
+        if seen[-1]:
+            left = open_store(store)
+            days = left.days()
+            assert days["content_hash"].to_list() == whole[: days.height]
+            assert left.events(raw=True).collect().height == days["events"].sum()
+        done = reconstruct(chain.golden, store)
+        assert [day.content_hash for day in done.days] == whole
+    assert 0 in seen
+    assert 1 in seen
 
 
 @pytest.mark.parametrize("symbol", FIGURES)

@@ -264,6 +264,19 @@ def _came_again(scene: Scene) -> Told:
     )
 
 
+def _reset(scene: Scene, wrong: int) -> Told:
+    """The chosen message's last id is ``wrong``, and those after it go back."""
+    back = f"ids went back from {wrong} to {scene.next.first - 1} while time went on"
+    return Told(
+        findings=[Finding("SEQUENCE_RESET", 1, f"update {back}")],
+        verdict=FAIL,
+        failing=frozenset({"chain", "untrusted_share"}),
+        first=f"the message says that it follows on {scene.next.first - 1}, after {wrong}",
+        strict_import="depth: 1 time.s. that the ids went back",
+        strict=f"SEQUENCE_RESET at event .*{back}",
+    )
+
+
 def _trade_again(scene: Scene) -> Told:
     number = payload(scene.line(scene.trade))["t"]
     return Told(
@@ -450,13 +463,7 @@ FAULTS = [
     Fault(
         "a byte order mark",
         lambda s: b"\xef\xbb\xbf" + _whole(s),
-        lambda s: Told(
-            invalid={"stamp": 1},
-            findings=[INVALID],
-            strict_import=f", line 1: stamp: {_NO_STAMP}",
-            strict="INVALID_INPUT at event 0",
-            **_UNTRUSTED,
-        ),
+        _said(),
     ),
     Fault(
         "no UTF-8",
@@ -552,6 +559,12 @@ FAULTS = [
         "an id beyond all ids",
         lambda s: s.changed(u=10**30),
         lambda s: s.unreadable("shape", "Expected `int`"),
+    ),
+    Fault(
+        "an id far beyond the others",
+        lambda s: s.changed(u=s.depth.final + 10**12),
+        lambda s: _reset(s, s.depth.final + 10**12),
+        urgent=True,
     ),
     Fault(
         "a futures message among spot's",

@@ -191,7 +191,7 @@ class RandomFeed:
 
     def run(self, steps: int) -> RandomFeed:
         for _ in range(steps):
-            action = self.rng.choice("dddddddtttsnexlom")
+            action = self.rng.choice("dddddddtttsnexlomr")
             getattr(self, f"_{action}")()
             self.time += self.rng.choice([0, 0, 1, 100, 100, 7_000, 40_000]) * MS
         return self
@@ -249,6 +249,11 @@ class RandomFeed:
             for row in message:
                 row.prev_sequence -= 2
             self.book.append(message)
+
+    def _r(self) -> None:
+        """The venue's ids begin anew, or a message's last id is absurd."""
+        if self.rng.random() < 0.2:
+            self.seq = 50 if self.rng.random() < 0.5 else self.seq + 10**9
 
     def _s(self) -> None:
         """A snapshot of the truth, garbled now and then; ``_n`` puts it inside a message."""

@@ -252,7 +252,7 @@ class Market:
             "market": "futures" if self.futures else "spot",
             "provenance": "synthetic",
             "inputs": [],
-            "clock": {"offset_ns": OFFSET_NS},
+            "clock": {"offset_ns": OFFSET_NS, "days": {}},
             "trade_stream": "trade",
             "span": {
                 "first_recv_ns": self.lines[0][0],

@@ -130,7 +130,7 @@ class ReferenceReplay:
             if row.flags & Flag.DUPLICATE:
                 self._one(Q.DUPLICATE, ts, 1, seq, seq)
             if row.flags & Flag.INVALID:
-                self._one(Q.INVALID_INPUT, ts, 1, prev, seq)
+                self.minutes[-1].tallies[Q.INVALID_INPUT].append((self.event_id, ts, 1))
             return
         if row.flags & Flag.GAP:
             self.minutes[-1].counts["gaps"] += 1
@@ -140,18 +140,20 @@ class ReferenceReplay:
                 if self.suspects:
                     self.suspects, self.agreed = set(), self.suspect
             else:
-                ends = int(Q.GAP) if Q.GAP in self.doubts else self.lost
-                if ends:
-                    self._close(ends, self.event_id - 1, ts)
-                self._lose(Q.GAP)
-                self.gap = (prev + 1, seq)
-                self.doubts[Q.GAP] = (self.event_id, ts)
+                if self.lost:
+                    self._close(self.lost, self.event_id - 1, ts)
+                reset = row.flags & Flag.OUT_OF_ORDER
+                code = Q.SEQUENCE_RESET if reset else Q.GAP
+                self._lose(code)
+                self.gap = (prev, seq) if reset else (prev + 1, seq)
+                self.doubts[code] = (self.event_id, ts)
+            return
         if row.flags & Flag.DUPLICATE:
             self._one(Q.DUPLICATE, ts, 1, prev + 1, seq)
         if row.flags & Flag.OUT_OF_ORDER:
             self._one(Q.OUT_OF_ORDER, ts, 1, prev + 1, seq)
         if row.flags & Flag.INVALID:
-            self._one(Q.INVALID_INPUT, ts, 1, prev, seq)
+            self.minutes[-1].tallies[Q.INVALID_INPUT].append((self.event_id, ts, 1))
         if row.flags & Flag.RECONNECT:
             self._one(Q.TRUNCATED_INPUT, ts, 1, 0, 0)
 
@@ -349,8 +351,9 @@ class ReferenceReplay:
 
     def _doubt(self, code: int, last: int, ts: int) -> Episode:
         first, first_ts = self.doubts[code]
-        low, high = self.gap if code == Q.GAP else (0, 0)
-        return (code, first, max(first, last), first_ts, ts, high - low + 1, low, high)
+        low, high = self.gap if code in (Q.GAP, Q.SEQUENCE_RESET) else (0, 0)
+        count = high - low + 1 if code == Q.GAP else 1
+        return (code, first, max(first, last), first_ts, ts, count, low, high)
 
     def _close(self, code: int, last: int, ts: int) -> None:
         self.episodes.append(self._doubt(code, last, ts))

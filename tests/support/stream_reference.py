@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
 
@@ -11,6 +11,7 @@ import numpy as np
 from lobproof.schema import EventBatch, Flag, Kind, Side
 
 TOLERANCE_NS = 60 * 10**9
+DAY_NS = 86_400 * 10**9
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ def valid_snapshot(message: Message) -> bool:
 def audit_book(messages: Iterable[Message]) -> list[Message]:
     out: list[Message] = []
     last = snapshot = -1
+    time = 0
     anchored = seeded = False
     for message in messages:
         head = message[0]
@@ -98,6 +100,12 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
             out.append(message)
         elif head.kind == Kind.MARK and head.sequence == head.prev_sequence:
             out.append([_mark(head, Flag.INVALID)])
+        elif head.sequence < last and head.ts_event > time > 0:
+            onward = head.prev_sequence if head.prev_sequence >= 0 else head.sequence - 1
+            ids = {"sequence": onward, "prev_sequence": last}
+            out.append([_mark(head, Flag.GAP | Flag.OUT_OF_ORDER, **ids)])
+            out.append(message)
+            last, snapshot, time, anchored = head.sequence, -1, head.ts_event, False
         elif head.sequence <= last:
             late = Flag.DUPLICATE if head.sequence == last else Flag.OUT_OF_ORDER
             out.append([_mark(head, late)])
@@ -114,23 +122,29 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
                 out.append([replace(r, flags=r.flags | Flag.OUT_OF_ORDER) for r in message])
             else:
                 out.append(message)
-            last, snapshot = head.sequence, -1
+            last, snapshot, time = head.sequence, -1, head.ts_event
     return out
 
 
 def audit_trades(messages: Iterable[Message]) -> list[Message]:
     """Without the ring's limit: every hole is remembered."""
     out: list[Message] = []
-    last = -1
+    last = lowest = -1
     missing: set[int] = set()
     for (row,) in messages:
         if row.sequence < 0 or row.sequence > last:
+            if row.sequence >= 0 and last < 0:
+                lowest = row.prev_sequence
             if last >= 0 and row.prev_sequence > last:
                 ids = {"sequence": row.prev_sequence, "prev_sequence": last}
                 out.append([_mark(row, Flag.GAP | Flag.TRADES, **ids)])
                 missing |= set(range(last + 1, row.prev_sequence + 1))
             out.append([row])
             last = max(last, row.sequence)
+        elif row.sequence <= lowest:
+            missing |= set(range(row.sequence + 1, lowest + 1))
+            lowest = row.prev_sequence
+            out.append([replace(row, flags=row.flags | Flag.OUT_OF_ORDER)])
         elif row.sequence in missing:
             missing -= set(range(row.prev_sequence + 1, row.sequence + 1))
             out.append([replace(row, flags=row.flags | Flag.OUT_OF_ORDER)])
@@ -142,7 +156,9 @@ def audit_trades(messages: Iterable[Message]) -> list[Message]:
 # the order ---------------------------------------------------------------------------------------
 
 
-def stamp(messages: Iterable[Message], offset: int, *, by_receive: bool = False) -> list[Message]:
+def stamp(
+    messages: Iterable[Message], offset: int, *, receive_days: Sequence[int] = ()
+) -> list[Message]:
     copies = [[replace(row) for row in message] for message in messages]
     clock = 0
     leading: list[Row] = []
@@ -162,7 +178,7 @@ def stamp(messages: Iterable[Message], offset: int, *, by_receive: bool = False)
             fits = near and abs(corrected - clock) > TOLERANCE_NS
             bad = row.ts_event <= 0 or (far and not fits)
             row.flags |= Flag.BAD_TS if bad else 0
-            use_receive = bad or (by_receive and corrected > 0)
+            use_receive = bad or (corrected > 0 and corrected // DAY_NS in receive_days)
             clock = max(clock, corrected if use_receive else row.ts_event)
         row.ts_order = clock
         if clock == 0:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from lobproof.replay import StreamClock, stamped
+from lobproof.replay.clock_kernels import DAY_NS
 from lobproof.replay.merge import TOLERANCE_NS
 from lobproof.schema import EventBatch, Flag
 from support.feeds import BID, MS, OFFSET, START, batches, depth, mark, snapshot, trade
@@ -18,7 +19,7 @@ BAD = int(Flag.BAD_TS)
 SHORT = [(BID, 1000, 3)]
 
 
-def clocked(messages: Sequence[Message], **options: bool) -> list[tuple[int, bool]]:
+def clocked(messages: Sequence[Message], **options: Sequence[int]) -> list[tuple[int, bool]]:
     """Time since the start and whether it is flagged, of each message."""
     batch = StreamClock(OFFSET, **options).stamp(to_batch(messages))
     return [told(row) for row in to_rows(batch) if row.flags & Flag.LAST]
@@ -82,7 +83,10 @@ def test_without_a_receive_time_any_positive_time_is_believed() -> None:
 
 def test_by_receive_time() -> None:
     messages = [at(10, START + OFFSET + 15), at(20, 0), at(30, START + OFFSET + 31)]
-    assert clocked(messages, by_receive=True) == [(15, False), (20, False), (31, False)]
+    today = START // DAY_NS
+    assert clocked(messages, receive_days=[today]) == [(15, False), (20, False), (31, False)]
+    other = [today - 1, today + 1]
+    assert clocked(messages, receive_days=other) == [(10, False), (20, False), (30, False)]
 
 
 def test_what_has_no_time_by_nature_takes_the_clock_where_it_stands() -> None:

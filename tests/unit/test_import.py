@@ -313,7 +313,20 @@ def test_gaps_duplicates_and_late_messages_are_listed(tmp_path: Path) -> None:
     )
 
 
-def test_the_audit_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_receive_time_in_the_future_does_not_make_files_overlap(tmp_path: Path) -> None:
+    texts = [wrapped(depth(n, n, [("1", "1")])) for n in range(1, 7)]
+    first = stamped(texts[:1]) + stamped(texts[1:2], start_ns=T0 * NS + 10**15)
+    (tmp_path / "a.txt").write_bytes(first + stamped(texts[2:3], start_ns=T0 * NS + SECOND))
+    (tmp_path / "b.txt").write_bytes(stamped(texts[3:], start_ns=T0 * NS + 2 * SECOND))
+    files = [tmp_path / "b.txt", tmp_path / "a.txt"]
+    sample = import_recordings(files, tmp_path / "golden")
+    assert (sample.document["chain"]["messages"], sample.document["chain"]["gaps"]) == (6, 0)
+
+
+@pytest.mark.parametrize("may_reset", [False, True])
+def test_the_audit_does_not_depend_on_blocks(
+    monkeypatch: pytest.MonkeyPatch, may_reset: bool
+) -> None:
     choose = random.Random(5)
     final = np.cumsum([choose.choice([1, 2, 3, 9]) for _ in range(400)])
     first = np.concatenate([[1], final[:-1] + 1])
@@ -323,18 +336,22 @@ def test_the_audit_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) ->
         order[[at, at + 1]] = order[[at + 1, at]]
     first, final = first[order], final[order]
     monkeypatch.setattr(audit_module, "MAX_LISTED", 5)
-    whole = IdAudit()
-    whole.add(first, final, first - 1)
+    whole = IdAudit(may_reset=may_reset)
+    event = np.arange(1, len(final) + 1)
+    whole.add(first, final, first - 1, event)
     for size in (1, 3, 50):
-        parts = IdAudit()
+        parts = IdAudit(may_reset=may_reset)
         for start in range(0, len(final), size):
             stop = start + size
-            parts.add(first[start:stop], final[start:stop], first[start:stop] - 1)
+            piece = slice(start, stop)
+            parts.add(first[piece], final[piece], first[piece] - 1, event[piece])
         assert parts.to_dict() == whole.to_dict()
-    assert whole.gaps > 5
+    counts = whole.to_dict()
+    assert counts["gaps"] > 5
     assert len(whole.listed) == 5
-    assert whole.duplicates > 0
-    assert whole.late > 0
+    assert counts["duplicates"] > 0
+    assert (counts["late"] > 0) is not may_reset
+    assert (counts["resets"] > 0) is may_reset
 
 
 def test_the_clock_is_the_median() -> None:
@@ -697,9 +714,13 @@ def test_other_things_are_never_overwritten(tmp_path: Path) -> None:
     [
         ([depth(1, 2), depth(5, 6), trade(1, "1", "1")], r"depth: 1 gap\(s\).* id 2 and id 5"),
         ([depth(1, 2, [("1", "1")]), trade(1, "1", "1"), trade(3, "1", "1")], "trades: 1 gap"),
-        ([depth(1, 2, [("1", "1")]), depth(1, 2)], "1 duplicates .* id is 2"),
+        ([depth(1, 2, [("1", "1")]), depth(1, 2)], "1 repeated .* id is 2"),
         ([depth(1, 2, [("1", "1")]), depth(3, 4), depth(1, 2)], "1 late .* id is 2"),
-        ([depth(1, 2, [("1", "1")]), depth(2, 4)], "1 overlaps .* id is 4"),
+        (
+            [depth(1, 2, [("1", "1")]), depth(3, 900), depth(5, 6, time=T0 + 9)],
+            "1 time.s. .* id is 6",
+        ),
+        ([depth(1, 2, [("1", "1")]), depth(2, 4)], "1 message.s. that overlap .* id is 4"),
     ],
 )
 def test_strict_mode(tmp_path: Path, messages: list[dict[str, Any]], words: str) -> None:

@@ -71,6 +71,38 @@ def test_repeated_and_late_messages_become_marks() -> None:
     assert [(r.side, r.price, r.size) for r in rows[3:5]] == [(0, 0, 0)] * 2
 
 
+def test_ids_that_go_back_while_time_goes_on_break_the_chain() -> None:
+    rows = audited(
+        [
+            snapshot(4, BIDS, ASKS),
+            depth(9, 4, SHORT, at=10),
+            depth(900, 9, SHORT, at=20),
+            depth(7, 6, SHORT, at=20),  # no later than what was applied: late
+            depth(12, 11, SHORT, at=30),
+            depth(15, 12, SHORT, at=40),
+            snapshot(15, BIDS, ASKS),
+        ]
+    )
+    broken = int(Flag.GAP) | LATE
+    assert told(rows)[2:] == [
+        (Kind.DELTA, 9, 900, 0),
+        (Kind.MARK, 6, 7, LATE),
+        (Kind.MARK, 900, 11, broken),
+        (Kind.DELTA, 11, 12, 0),
+        (Kind.DELTA, 12, 15, 0),
+        (Kind.SNAPSHOT, 15, 15, int(Flag.RESYNC)),
+    ]
+    assert rows[-len(BIDS) - len(ASKS) - 1].kind == Kind.CLEAR
+
+
+def test_without_a_chain_the_mark_names_the_id_before() -> None:
+    rows = audited([depth(9, -1, SHORT, at=10), depth(5, -1, SHORT, at=20)])
+    assert told(rows)[1:] == [
+        (Kind.MARK, 9, 4, int(Flag.GAP) | LATE),
+        (Kind.DELTA, -1, 5, 0),
+    ]
+
+
 def test_a_message_that_overlaps_what_was_applied_stays_and_is_flagged() -> None:
     rows = audited([depth(5, 2, SHORT), depth(9, 3, [*SHORT, (ASK, 1001, 1)]), depth(10, 9)])
     assert [row.flags & LATE for row in rows] == [0, LATE, LATE, 0]
@@ -259,10 +291,17 @@ def test_late_aggregates_fill_as_many_ids_as_they_span() -> None:
 
 
 def test_the_ring_forgets_the_oldest_hole() -> None:
-    """A late trade of a hole that 256 holes have followed is taken for a repeated one."""
+    """A late trade of a hole that 1,024 holes have followed is taken for a repeated one."""
     numbers = list(range(1, 2 * RING_RANGES + 5, 2))  # one id missing between each two
     rows = audited([trade(n, BID, 1000) for n in [*numbers, 2, numbers[-1] - 1]], trades=True)
     assert [row.flags & (LATE | DUPLICATE) for row in rows[-2:]] == [DUPLICATE, LATE]
+
+
+def test_a_late_trade_below_the_first_is_late() -> None:
+    numbers = [10, 6, 6, 8, 8, 5, 9]
+    rows = audited([trade(n, BID, 1000) for n in numbers], trades=True)
+    flags = [row.flags & (LATE | DUPLICATE) for row in rows]
+    assert flags == [0, LATE, DUPLICATE, LATE, DUPLICATE, LATE, LATE]
 
 
 def test_trades_without_ids_pass() -> None:

@@ -18,7 +18,9 @@ import pytest
 from lobproof.errors import InputError, StrictError, UsageError
 from lobproof.pipeline import ReconstructOptions, reconstruct
 from lobproof.pipeline.task import ReconstructResult
+from lobproof.schema import Kind
 from lobproof.schema.tables import TABLES
+from lobproof.sources.golden import GoldenSample
 from lobproof.store import open_store, sealed
 from support.recorded import (
     HOUR,
@@ -262,6 +264,22 @@ def test_without_a_snapshot_nothing_is_trusted(tmp_path: Path) -> None:
     assert states["bid_trusted"].max() == 0
     assert store.trusted().collect().is_empty()
     assert result.days[1].counts.doubtful_ns == 23 * HOUR * 10**6 + 5 * 10**6
+
+
+def test_a_day_with_many_missing_times_is_ordered_by_receive_time(tmp_path: Path) -> None:
+    lost = {1020, 1025, 1030}  # of 48 messages of the second day
+    lines = [(time, {**m, "E": 0} if m.get("u") in lost else m) for time, m in made()]
+    sample = GoldenSample.load(imported(tmp_path, lines))
+    assert sample.receive_days == (DAYS[1],)
+    reconstruct(sample.path, tmp_path / "store", SMALL)
+    configs = [json.loads(text)["ordered_by"] for text in seals(tmp_path / "store")["config"]]
+    assert configs == ["event", "receive", "event"]
+    events = open_store(tmp_path / "store").events(raw=True).collect()
+    exact = pl.col("ts_order") - (pl.col("ts_recv") - sample.clock_offset_ns)
+    by_day = events.filter(kind=int(Kind.DELTA)).group_by("dt", maintain_order=True)
+    assert by_day.agg((exact == 0).all())["ts_order"].to_list() == [False, True, False]
+    fewer = [(time, {**m, "E": 0} if m.get("u") in (1020, 1025) else m) for time, m in made()]
+    assert not GoldenSample.load(imported(tmp_path, fewer, "fewer")).receive_days
 
 
 def test_only_trades(tmp_path: Path) -> None:

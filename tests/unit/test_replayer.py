@@ -223,8 +223,7 @@ def test_marks_are_findings_and_no_messages_of_the_book() -> None:
     assert got.findings()[1:] == [
         ("DUPLICATE", 12, 12, 1),
         ("OUT_OF_ORDER", 13, 13, 1),
-        ("INVALID_INPUT", 14, 14, 1),
-        ("INVALID_INPUT", 15, 15, 1),
+        ("INVALID_INPUT", 14, 15, 2),
         ("TRUNCATED_INPUT", 15, 15, 1),
         ("OUT_OF_ORDER", 16, 16, 1),  # the last overlaps what was applied
     ]

@@ -775,7 +775,8 @@ def test_repeats_and_unreadable_lines_are_counted(tmp_path: Path) -> None:
     market.lines.insert(60, next(line for line in market.lines if line[1].endswith("@trade")))
     golden = market.write_golden(tmp_path / "golden", [b'{"stream":"invalid","reason":"cut"}'])
     report = verify(open_store(market.write_store(tmp_path / "store")), golden)
-    assert report.verdict is Verdict.PASS
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "1 of the sample's" in report.check("trades").reason
     covered = report.coverage["golden"]
     assert covered["repeated_depth_messages"] == covered["repeated_trades"] == 1
     assert covered["unreadable"] == 1

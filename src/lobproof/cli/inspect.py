@@ -93,7 +93,7 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
 
 def _audit_text(audit: dict[str, Any]) -> str:
     gaps = int(audit["gaps"])
-    broken = {name: int(audit[name]) for name in ("duplicates", "late", "overlaps")}
+    broken = {name: int(audit[name]) for name in ("duplicates", "late", "overlaps", "resets")}
     text = "no gap" if gaps == 0 else f"[red]{gaps:,} gaps[/red]"
     return text + "".join(
         f", [yellow]{count:,} {name}[/yellow]" for name, count in broken.items() if count

@@ -39,6 +39,15 @@ def render_report(report: VerifyReport) -> RenderableType:
     parts.extend(
         Text(f"{check.name}: {check.reason}", "dim") for check in report.checks if check.reason
     )
+    golden = report.coverage.get("golden", {})
+    if golden.get("unreadable"):
+        parts.append(
+            Text(
+                f"{golden['unreadable']:,} of the sample's {golden['lines']:,} lines cannot be "
+                f"read; the first is {golden['first_unreadable']}",
+                "yellow",
+            )
+        )
     if report.first_divergence:
         parts.append(_panel(report.first_divergence))
     return Group(*parts)

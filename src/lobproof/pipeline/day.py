@@ -69,6 +69,7 @@ class DayTask:
         self._last_keyframe = -2
         self._trades = 0
         self._book_messages = 0
+        self._gaps = 0
         self._episodes: list[Int64] = []
 
     def append(self, batch: EventBatch) -> None:
@@ -102,7 +103,7 @@ class DayTask:
             self._rows,
             self._trades,
             self._book_messages,
-            int(np.count_nonzero(episodes[:, E_CODE] == int(Finding.GAP))),
+            self._gaps,
             doubtful_time(episodes),
             dict(sorted(findings.items())),
         )
@@ -128,15 +129,16 @@ class DayTask:
         self._episodes.append(step.episodes)
         self._trades += int(step.minutes["trades"].sum())
         self._book_messages += int(step.minutes["book_messages"].sum())
+        self._gaps += int(step.minutes["gaps"].sum())
         if self._strict:
             self._refuse_doubt(step)
         if self._writer is not None and len(step.minutes["minute"]):
             self._writer.minutes({name: column.tolist() for name, column in step.minutes.items()})
 
     def _refuse_doubt(self, step: Step) -> None:
-        # a doubt is an episode only once it ends: the one that began first may still be open
-        doubts = self._replayer.open_doubts(self._rows - 1, self._last_ts)
-        still = doubts[doubts[:, E_CODE] != int(Finding.UNSEEDED)]
+        # a doubt is an episode only once it ends, a tally once its minute does
+        found = self._replayer.open_findings(self._rows - 1, self._last_ts)
+        still = found[found[:, E_CODE] != int(Finding.UNSEEDED)]
         episodes = np.concatenate([step.episodes, still])
         for row in episodes[np.lexsort((episodes[:, E_CODE], episodes[:, E_FIRST]))]:
             code = Finding(int(row[E_CODE]))

@@ -144,11 +144,15 @@ def reconstruct(
 
 def ordered_events(golden: GoldenSource, batch_rows: int) -> Iterator[EventBatch]:
     """The sample's events, judged and in the order of the ``events`` table."""
-    offset = golden.clock_offset_ns
+    offset, days = golden.clock_offset_ns, golden.sample.receive_days
+    received = [int(np.datetime64(day, "D").astype(np.int64)) for day in days]
     book_audit, trade_audit = BookAudit(), TradeAudit()
     book = (book_audit.process(batch) for batch in golden.book(batch_rows))
     trades = (trade_audit.process(batch) for batch in golden.trades(batch_rows))
-    return merge(stamped(book, StreamClock(offset)), stamped(trades, StreamClock(offset)))
+    return merge(
+        stamped(book, StreamClock(offset, receive_days=received)),
+        stamped(trades, StreamClock(offset, receive_days=received)),
+    )
 
 
 class _Run:
@@ -256,7 +260,10 @@ class _Run:
                     {key: entry[key] for key in ("name", "bytes", "sha256")}
                     for entry in self._golden.inputs
                 ],
-                "config": asdict(self._options),
+                "config": {
+                    **asdict(self._options),
+                    "ordered_by": "receive" if dt in self._golden.sample.receive_days else "event",
+                },
                 "carried_from": self._carried_from,
                 "task_id": self._task_id,
                 "task_part": len(self._done),

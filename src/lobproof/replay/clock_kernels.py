@@ -13,6 +13,16 @@ MARK = int(Kind.MARK)
 
 CLOCK = 0  # running maximum of the stream
 CLOCK_STATE = 1
+DAY_NS = 86_400_000_000_000
+
+
+@kernel
+def on_day(time: int, days: Int64) -> bool:
+    """Whether a time in ns is on one of ``days``."""
+    found = False
+    for k in range(days.shape[0]):
+        found |= time // DAY_NS == days[k]
+    return found
 
 
 @kernel
@@ -25,7 +35,7 @@ def order_times(
     flags: Int32,
     offset: int,
     tolerance: int,
-    by_receive: bool,
+    receive_days: Int64,
     ts_order: Int64,
 ) -> None:
     """Fill ``ts_order`` with the running maximum of the stream's time; flag substitutes.
@@ -35,7 +45,8 @@ def order_times(
     time and flagged ``BAD_TS``; unless it fits the clock and the receive time does not, for then
     the recorder's stamp is the wrong one. Rows that have no exchange time by nature (snapshots,
     marks that stand in for one, and marks with sequence -1) take the clock where they stand;
-    before the first message they take its time, flagged.
+    before the first message they take its time, flagged. On ``receive_days`` (days since 1970 by
+    the corrected receive time) that time orders what has one.
     """
     rows = ts_event.shape[0]
     clock = state[CLOCK]
@@ -55,7 +66,7 @@ def order_times(
                 bad = abs(time - corrected) > tolerance and not fits
             if bad:
                 flags[i] |= BAD_TS
-            if bad or (by_receive and corrected > 0):
+            if bad or (corrected > 0 and on_day(corrected, receive_days)):
                 time = corrected
             clock = max(clock, time)
         ts_order[i] = clock

@@ -31,6 +31,7 @@ QUALITY_SEVERITY = {
     Finding.INVALID_INPUT: Severity.WARNING,
     Finding.TRUNCATED_INPUT: Severity.WARNING,
     Finding.TRADE_UNCONFIRMED: Severity.INFO,
+    Finding.SEQUENCE_RESET: Severity.DOUBT,
 }
 """How each finding bears on the rows that it covers."""
 
@@ -49,6 +50,7 @@ _DETAIL = {
     Finding.INVALID_INPUT: "input that is no message of the stream",
     Finding.TRUNCATED_INPUT: "the input breaks off here",
     Finding.TRADE_UNCONFIRMED: "trades whose level the next two depth messages do not name",
+    Finding.SEQUENCE_RESET: "update ids went back from {first} to {last} while time went on",
 }
 
 

@@ -3,8 +3,9 @@
 Nothing is dropped: a gap becomes a MARK row with ``GAP`` right before the message that reveals
 it, its ``prev_sequence`` the last id before the gap and its ``sequence`` the last missing id; a
 repeated or late message becomes a MARK row that says so, since applying it would move the book
-back; a snapshot that cannot be one (crossed, unsorted, sizes that are not positive, empty) becomes
-a MARK with ``INVALID``. A snapshot that restores trust opens with a CLEAR row.
+back; ids that go back while time goes on are a break of the chain, and its mark has ``GAP`` and
+``OUT_OF_ORDER``; a snapshot that cannot be one (crossed, unsorted, sizes that are not positive,
+empty) becomes a MARK with ``INVALID``. A snapshot that restores trust opens with a CLEAR row.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ class BookAudit(_Audit):
                 batch.size,
                 batch.sequence,
                 batch.prev_sequence,
+                batch.ts_event,
                 verdicts,
             ),
         )

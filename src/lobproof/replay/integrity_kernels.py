@@ -25,13 +25,15 @@ LAST_SEQUENCE = 0  # of the last applied depth message; -1 before the first
 SNAPSHOT_SEQUENCE = 1  # of the last snapshot since then; -1 with none
 ANCHORED = 2  # 1 from a valid snapshot until a gap
 SEEDED = 3  # 1 once a snapshot was valid
-BOOK_STATE = 4
+LAST_EVENT = 4  # exchange time of the last applied depth message
+BOOK_STATE = 5
 
-# trade state: last id, then a ring of missing id ranges (exclusive start, inclusive end)
+# trade state: last and lowest id, a ring of missing id ranges (exclusive start, inclusive end)
 LAST_TRADE = 0
-RING_NEXT = 1
-RING = 2
-RING_RANGES = 256
+LOWEST_TRADE = 1  # id before the lowest one seen
+RING_NEXT = 2
+RING = 3
+RING_RANGES = 1024
 TRADE_STATE = RING + 2 * RING_RANGES
 
 # verdicts of one message
@@ -91,6 +93,7 @@ def judge_book(
     size: Int64,
     sequence: Int64,
     prev_sequence: Int64,
+    ts_event: Int64,
     verdicts: Int64,
 ) -> int:
     """Judge each book message by the chain rule; returns how many verdicts are not empty.
@@ -99,7 +102,8 @@ def judge_book(
     after a snapshot, when the snapshot's id lies in ``[prev_sequence, sequence)``. A feed without
     a chain has ``prev_sequence`` -1: there, only going backwards is seen. A snapshot older than
     what was applied would move the book back, and one that lists nothing (a MARK whose two ids
-    are the same) says nothing: both are left out.
+    are the same) says nothing: both are left out. Ids that go back while the exchange's time goes
+    on are no late message but a new beginning: the chain breaks there, and goes on with them.
     """
     judged = 0
     start = 0
@@ -130,14 +134,21 @@ def judge_book(
         elif kind[start] == MARK and ids_until >= 0 and ids_until == ids_from:
             verdict[V_COLLAPSE] = INVALID
         elif ids_until >= 0:
-            if last >= 0 and ids_until <= last:
+            began_anew = ids_until < last and ts_event[start] > state[LAST_EVENT] > 0
+            if last >= 0 and ids_until <= last and not began_anew:
                 if ids_until == last:
                     verdict[V_COLLAPSE] = DUPLICATE
                 else:
                     verdict[V_COLLAPSE] = OUT_OF_ORDER
             else:
                 known = last if last >= 0 else snapshot
-                if ids_from >= 0 and known >= 0:
+                if began_anew:
+                    verdict[V_GAP] = 1
+                    verdict[V_GAP_FROM] = last
+                    verdict[V_GAP_TO] = ids_from if ids_from >= 0 else ids_until - 1
+                    verdict[V_GAP_FLAGS] = OUT_OF_ORDER
+                    state[ANCHORED] = 0
+                elif ids_from >= 0 and known >= 0:
                     if ids_from > known:
                         verdict[V_GAP] = 1
                         verdict[V_GAP_FROM] = known
@@ -150,6 +161,7 @@ def judge_book(
                         verdict[V_FLAGS] = OUT_OF_ORDER
                 state[LAST_SEQUENCE] = ids_until
                 state[SNAPSHOT_SEQUENCE] = -1
+                state[LAST_EVENT] = ts_event[start]
         if (
             verdict[V_COLLAPSE] != 0
             or verdict[V_GAP] != 0
@@ -162,10 +174,21 @@ def judge_book(
 
 
 @kernel
+def add_range(state: Int64, low: int, high: int) -> None:
+    """Remember the ids above ``low`` up to ``high`` as missing, if there are any."""
+    if high > low:
+        slot = state[RING_NEXT]
+        state[RING + 2 * slot] = low
+        state[RING + 2 * slot + 1] = high
+        state[RING_NEXT] = (slot + 1) % RING_RANGES
+
+
+@kernel
 def judge_trades(state: Int64, sequence: Int64, prev_sequence: Int64, verdicts: Int64) -> int:
     """Judge each trade (one row each) by its id; returns how many verdicts are not empty.
 
-    A late id that fills a known hole is a trade out of order; any other is a duplicate.
+    A late id that fills a known hole, or lies below all seen, is a trade out of order; any other
+    is a duplicate.
     """
     judged = 0
     for i in range(sequence.shape[0]):
@@ -177,8 +200,12 @@ def judge_trades(state: Int64, sequence: Int64, prev_sequence: Int64, verdicts: 
         if trade_id < 0:
             continue
         if last >= 0 and trade_id <= last:
-            late = False
-            for r in range(RING_RANGES):
+            late = trade_id <= state[LOWEST_TRADE]
+            if late:
+                # what lies between it and the lowest before may come still
+                add_range(state, trade_id, state[LOWEST_TRADE])
+                state[LOWEST_TRADE] = before
+            for r in range(0 if late else RING_RANGES):
                 low = state[RING + 2 * r]
                 high = state[RING + 2 * r + 1]
                 if low < trade_id <= high:
@@ -186,10 +213,7 @@ def judge_trades(state: Int64, sequence: Int64, prev_sequence: Int64, verdicts: 
                     # ids are filled from the front; a hole in the middle is cut in two
                     state[RING + 2 * r] = trade_id
                     if before > low:
-                        slot = state[RING_NEXT]
-                        state[RING + 2 * slot] = low
-                        state[RING + 2 * slot + 1] = before
-                        state[RING_NEXT] = (slot + 1) % RING_RANGES
+                        add_range(state, low, before)
                     break
             if late:
                 verdict[V_FLAGS] = OUT_OF_ORDER
@@ -200,10 +224,9 @@ def judge_trades(state: Int64, sequence: Int64, prev_sequence: Int64, verdicts: 
                 verdict[V_GAP] = 1
                 verdict[V_GAP_FROM] = last
                 verdict[V_GAP_TO] = before
-                slot = state[RING_NEXT]
-                state[RING + 2 * slot] = last
-                state[RING + 2 * slot + 1] = before
-                state[RING_NEXT] = (slot + 1) % RING_RANGES
+                add_range(state, last, before)
+            if last < 0:
+                state[LOWEST_TRADE] = before
             state[LAST_TRADE] = trade_id
         if verdict[V_COLLAPSE] != 0 or verdict[V_GAP] != 0 or verdict[V_FLAGS] != 0:
             judged += 1
@@ -254,7 +277,7 @@ def assemble(
 
 def new_book_state() -> Int64:
     """State of :func:`judge_book` before the first message."""
-    return np.array([-1, -1, 0, 0], np.int64)
+    return np.array([-1, -1, 0, 0, 0], np.int64)
 
 
 def new_trade_state() -> Int64:

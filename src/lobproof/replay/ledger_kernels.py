@@ -86,9 +86,11 @@ MINUTE_NS = 60_000_000_000
 
 # --- codes that are tallied per minute instead of located one by one -------------------------
 GAP = int(Finding.GAP)
+RESET = int(Finding.SEQUENCE_RESET)
 BAD_TS = int(Finding.BAD_TS)
 OFF_TICK = int(Finding.OFF_TICK)
 OFF_LOT = int(Finding.OFF_LOT)
+INVALID = int(Finding.INVALID_INPUT)
 UNCONFIRMED = int(Finding.TRADE_UNCONFIRMED)
 T_FIRST, T_LAST, T_FIRST_TS, T_LAST_TS, T_COUNT = range(5)
 TALLY = 5
@@ -154,6 +156,9 @@ def close_doubt(run: Int64, found: Int64, code: int, last: int, ts: int) -> None
         ids_from = run[GAP_FROM] + 1
         ids_to = run[GAP_TO]
         count = ids_to - ids_from + 1
+    elif code == RESET:
+        ids_from = run[GAP_FROM]
+        ids_to = run[GAP_TO]
     first = run[OPEN + 2 * code]
     add_episode(
         run,

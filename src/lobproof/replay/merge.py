@@ -6,7 +6,7 @@ E = T almost never reflects that trade: the next one does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -24,14 +24,14 @@ class StreamClock:
     ----------
     offset_ns
         Recorder's clock minus the exchange's, as measured over the input.
-    by_receive
-        Order by the corrected receive time throughout (inputs with too many bad times).
+    receive_days
+        Days since 1970 that are ordered by the corrected receive time: too many times are missing.
     """
 
-    def __init__(self, offset_ns: int, *, by_receive: bool = False) -> None:
+    def __init__(self, offset_ns: int, *, receive_days: Sequence[int] = ()) -> None:
         self._state = np.zeros(CLOCK_STATE, np.int64)
         self._offset = offset_ns
-        self._by_receive = by_receive
+        self._receive_days = np.array(receive_days, np.int64)
 
     def stamp(self, batch: EventBatch) -> EventBatch:
         """Set ``batch.ts_order`` and ``BAD_TS`` in place; returns the batch."""
@@ -44,7 +44,7 @@ class StreamClock:
             batch.flags,
             self._offset,
             TOLERANCE_NS,
-            self._by_receive,
+            self._receive_days,
             batch.ts_order,
         )
         return batch

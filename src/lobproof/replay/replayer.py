@@ -23,7 +23,6 @@ from lobproof.replay.integrity import message_bounds
 from lobproof.replay.ledger_kernels import (
     CLOSED,
     CODES,
-    DOUBT,
     EPISODE,
     FOUND,
     M_DRIFT_COMPARED,
@@ -40,7 +39,6 @@ from lobproof.replay.ledger_kernels import (
     SIZE_SQUARES,
     STATES,
     begin_day,
-    close_doubt,
     end_day,
     new_run,
 )
@@ -174,15 +172,12 @@ class Replayer:
         end_day(self._run, out.found, out.closed, out.squares, last_id, ts)
         return self._taken(out)
 
-    def open_doubts(self, last_id: int, ts: int) -> Int64:
-        """The doubts that hold after event ``last_id``, as the episodes that they are so far."""
-        run = self._run.copy()
-        found = np.empty((CODES, EPISODE), np.int64)
-        run[FOUND] = 0
-        for code in range(CODES):
-            if run[DOUBT] & (1 << code):
-                close_doubt(run, found, code, last_id, ts)
-        return found[: int(run[FOUND])]
+    def open_findings(self, last_id: int, ts: int) -> Int64:
+        """What holds after event ``last_id``, and the open minute's tallies, as they are so far."""
+        run, out = self._run.copy(), self._output(0)
+        run[[FOUND, CLOSED]] = 0
+        end_day(run, out.found, out.closed, out.squares, last_id, ts)
+        return out.found[: int(run[FOUND])]
 
     def levels(self) -> BookLevels:
         """The whole book as it stands."""

@@ -18,6 +18,7 @@ from lobproof.jit import kernel
 from lobproof.replay.ledger_kernels import (
     AGREED_ID,
     AGREED_TS,
+    CODES,
     DOUBT,
     LOST,
     M_BOOK_MESSAGES,
@@ -140,7 +141,7 @@ def settle(
         wanted |= 1 << Q_CROSSED
     doubt = run[DOUBT]
     if wanted != doubt:
-        for code in range(1, Q_BEYOND + 1):
+        for code in range(1, CODES):
             bit = 1 << code
             if doubt & bit and not wanted & bit:
                 close_doubt(run, found, code, last_id - 1, ts)

@@ -15,9 +15,9 @@ from lobproof.replay.drift_kernels import compare_side
 from lobproof.replay.ledger_kernels import (
     AGREED_ID,
     AGREED_TS,
-    DOUBT,
     GAP_FROM,
     GAP_TO,
+    INVALID,
     LOST,
     M_GAPS,
     SEQUENCE,
@@ -30,6 +30,7 @@ from lobproof.replay.ledger_kernels import (
     Float64,
     add_episode,
     close_doubt,
+    count_finding,
     open_doubt,
 )
 from lobproof.schema import (
@@ -61,11 +62,11 @@ F_INVALID = int(Flag.INVALID)
 F_RECONNECT = int(Flag.RECONNECT)
 
 Q_GAP = int(Finding.GAP)
+Q_RESET = int(Finding.SEQUENCE_RESET)
 Q_TRADE_GAP = int(Finding.TRADE_GAP)
 Q_DRIFT = int(Finding.DRIFT)
 Q_DUPLICATE = int(Finding.DUPLICATE)
 Q_OUT_OF_ORDER = int(Finding.OUT_OF_ORDER)
-Q_INVALID = int(Finding.INVALID_INPUT)
 Q_TRUNCATED = int(Finding.TRUNCATED_INPUT)
 
 FAR_AWAY = 2**62 - 1
@@ -128,7 +129,7 @@ def note_mark(
         if flags & F_DUPLICATE:
             add_episode(run, found, Q_DUPLICATE, event_id, event_id, ts, ts, 1, ids_to, ids_to)
         if flags & F_INVALID:
-            add_episode(run, found, Q_INVALID, event_id, event_id, ts, ts, 1, ids_from, ids_to)
+            count_finding(run, INVALID, event_id, ts, 1)
         return
     if flags & F_GAP:
         run[THIS_MINUTE + M_GAPS] += 1
@@ -151,21 +152,20 @@ def note_mark(
             if run[SUSPECTS] > 0:
                 judged(run)
         else:
-            doubt = run[DOUBT]
-            if doubt & (1 << Q_GAP):
-                close_doubt(run, found, Q_GAP, event_id - 1, ts)
-            elif run[LOST] != 0:
+            if run[LOST] != 0:
                 close_doubt(run, found, run[LOST], event_id - 1, ts)
-            lose_trust(book, run, Q_GAP)
+            code = Q_RESET if flags & F_OUT_OF_ORDER else Q_GAP
+            lose_trust(book, run, code)
             run[GAP_FROM] = ids_from
             run[GAP_TO] = ids_to
-            open_doubt(run, Q_GAP, event_id, ts)
+            open_doubt(run, code, event_id, ts)
+        return
     if flags & F_DUPLICATE:
         add_episode(run, found, Q_DUPLICATE, event_id, event_id, ts, ts, 1, ids_from + 1, ids_to)
     if flags & F_OUT_OF_ORDER:
         add_episode(run, found, Q_OUT_OF_ORDER, event_id, event_id, ts, ts, 1, ids_from + 1, ids_to)
     if flags & F_INVALID:
-        add_episode(run, found, Q_INVALID, event_id, event_id, ts, ts, 1, ids_from, ids_to)
+        count_finding(run, INVALID, event_id, ts, 1)
     if flags & F_RECONNECT:
         add_episode(run, found, Q_TRUNCATED, event_id, event_id, ts, ts, 1, 0, 0)
 

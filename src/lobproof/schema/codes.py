@@ -64,6 +64,7 @@ class Finding(IntEnum):
     INVALID_INPUT = 12
     TRUNCATED_INPUT = 13
     TRADE_UNCONFIRMED = 14  # a trade whose level the next two depth messages do not name
+    SEQUENCE_RESET = 15  # ids of book messages went back while time went on; until the next anchor
 
 
 class Severity(IntEnum):

@@ -18,6 +18,8 @@ GOLDEN_VERSION = 1
 DOCUMENT = "golden.json"
 JOURNAL_FOLDER = "journal"
 PROVENANCES = ("real", "derived", "synthetic")
+MISSING_SHARE = 0.05
+"""Share of a day's messages without exchange time from which on receive times order it."""
 _CHUNK = 1 << 20
 _HINT = "the folder is not a whole golden sample; import the recordings again"
 
@@ -83,7 +85,12 @@ class GoldenSample:
             )
             sizes = {str(entry["name"]): int(entry["bytes"]) for entry in document["journals"]}
             sample.findings()
-            _ = (sample.clock_offset_ns, sample.inputs, document["trade_stream"])
+            _ = (
+                sample.clock_offset_ns,
+                sample.receive_days,
+                sample.inputs,
+                document["trade_stream"],
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{file} is damaged: {type(error).__name__} {error}", hint=_HINT
@@ -116,6 +123,14 @@ class GoldenSample:
     def clock_offset_ns(self) -> int:
         """Recorder's clock minus the exchange's, median."""
         return int(self.document["clock"]["offset_ns"])
+
+    @property
+    def receive_days(self) -> tuple[str, ...]:
+        """Days on which so many exchange times are missing that receive times give the order."""
+        days = self.document["clock"]["days"].items()
+        return tuple(
+            day for day, n in days if n["without_time"] >= MISSING_SHARE * n["messages"] > 0
+        )
 
     def findings(self) -> list[InputFinding]:
         """What was wrong with the input: single lines, more of them by reason, broken files."""

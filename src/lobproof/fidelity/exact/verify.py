@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,7 @@ import polars as pl
 
 from lobproof.errors import UsageError
 from lobproof.fidelity.exact.chain import ChainCheck
-from lobproof.fidelity.exact.decoder import Chunk, PlainDecoder
+from lobproof.fidelity.exact.decoder import Chunk, PlainDecoder, Tally
 from lobproof.fidelity.exact.integrity import GridCheck, OrderCheck, TradeIdCheck
 from lobproof.fidelity.exact.pairing import (
     LevelPairing,
@@ -24,6 +25,7 @@ from lobproof.fidelity.exact.report import (
     GATE_A,
     GATE_B,
     Check,
+    Verdict,
     VerifyReport,
     not_applicable,
     show_time,
@@ -37,6 +39,9 @@ from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store
 
 UNTRUSTED_LIMIT = 0.001
+UNREADABLE_LIMIT = 0.001
+"""Share of the sample's lines beyond which equality with the rest decides nothing."""
+
 _BEGIN, _END = pl.col("first_ts").min(), pl.col("last_ts").max()
 
 
@@ -149,11 +154,19 @@ def _run(
         order.result(),
         trade_ids.result(),
         states.untrusted_share(untrusted_limit),
-        levels.outcome.check(
-            "the golden sample has no depth messages of these days", repeated=tally.repeated
+        _as_far_as_readable(
+            levels.outcome.check(
+                "the golden sample has no depth messages of these days",
+                repeated=tally.repeated,
+                resets=tally.resets,
+            ),
+            tally,
         ),
-        trades.outcome.check(
-            "the golden sample has no trades of these days", repeated=tally.repeated_trades
+        _as_far_as_readable(
+            trades.outcome.check(
+                "the golden sample has no trades of these days", repeated=tally.repeated_trades
+            ),
+            tally,
         ),
         *judge_touch(window, tape, depth, levels.recorded.high),
         snapshots.result(depth),
@@ -168,6 +181,7 @@ def _run(
             "depth_messages": tally.depth,
             "empty_depth_messages": tally.empty,
             "repeated_depth_messages": tally.repeated,
+            "id_resets": tally.resets,
             "repeated_trades": tally.repeated_trades,
             "unreadable": tally.unreadable,
             "first_unreadable": tally.first_unreadable,
@@ -183,6 +197,18 @@ def _run(
         },
     }
     return checks, coverage
+
+
+def _as_far_as_readable(check: Check, tally: Tally) -> Check:
+    """What is equal proves little where much of the sample could not be read."""
+    if check.verdict is not Verdict.EXACT or tally.unreadable <= UNREADABLE_LIMIT * tally.lines:
+        return check
+    return replace(
+        check,
+        verdict=Verdict.INCONCLUSIVE,
+        reason=f"{tally.unreadable:,} of the sample's {tally.lines:,} lines cannot be read, the "
+        f"first is {tally.first_unreadable}",
+    )
 
 
 def _window(store: Store, sample: GoldenSample, symbol: str | None) -> Window:

@@ -22,9 +22,23 @@ from lobproof.sources.binance.row_kernels import (
     measure,
 )
 from lobproof.sources.binance.scanner import Block
+from lobproof.sources.recordings.audit_kernels import (
+    AUDIT_STATE,
+    BEFORE_FINAL,
+    BEFORE_PREVIOUS,
+    DUPLICATES,
+    FIRST_IRREGULAR,
+    GAPS,
+    LAST,
+    LATE,
+    OVERLAPS,
+    RESETS,
+    audit_ids,
+)
 
 MAX_LISTED = 1000
 BIN_NS = 100_000
+DAY_NS = 86_400_000_000_000
 _SPAN_BINS = 600_000
 _SHARE_SAMPLE = 1_000_000
 _UNITS = (1, 2, 5, 25)
@@ -34,48 +48,36 @@ class IdAudit:
     """Chain of ids: each message names the id that must come before it.
 
     Counted are gaps (that id is beyond all seen), duplicates (the ids of the message before),
-    late messages (nothing new in them) and overlaps (partly new).
+    late messages (nothing new in them), overlaps (partly new) and, for streams with
+    ``may_reset``, resets (ids that go back while the exchange's time goes on).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_reset: bool = False) -> None:
         self.messages = 0
         self.first = -1
-        self.last = -1
-        self.gaps = 0
         self.listed: list[dict[str, int]] = []
-        self.duplicates = 0
-        self.late = 0
-        self.overlaps = 0
-        self.first_irregular = -1
-        self._previous = -1
+        self._may_reset = may_reset
+        self._state = np.zeros(AUDIT_STATE, np.int64)
+        self._state[[LAST, BEFORE_FINAL, BEFORE_PREVIOUS, FIRST_IRREGULAR]] = -1
 
-    def add(self, first: Int64, final: Int64, previous: Int64) -> None:
-        """The next messages' first and last ids and the ids that must come before."""
+    @property
+    def last(self) -> int:
+        """Highest id since the last reset; -1 before the first message."""
+        return int(self._state[LAST])
+
+    def add(self, first: Int64, final: Int64, previous: Int64, event: Int64) -> None:
+        """The next messages' first and last ids, the ids that must come before, and times."""
         if not len(final):
             return
         if self.messages == 0:
             self.first = int(first[0])
-            self.last = int(previous[0])
-            self._previous = -1
-        seen = np.maximum.accumulate(np.concatenate([[self.last], final]))[:-1]
-        before = np.concatenate([[self._previous], previous[:-1]])
-        last_final = np.concatenate([[self.last], final[:-1]])
-        gaps = np.flatnonzero(previous > seen)
-        late = final <= seen
-        duplicates = late & (previous == before) & (final == last_final)
-        self.gaps += len(gaps)
-        for row in gaps[: MAX_LISTED - len(self.listed)].tolist():
-            self.listed.append({"after": int(seen[row]), "next": int(first[row])})
-        self.duplicates += int(np.count_nonzero(duplicates))
-        self.late += int(np.count_nonzero(late & ~duplicates))
-        overlaps = ~late & (previous < seen)
-        self.overlaps += int(np.count_nonzero(overlaps))
-        irregular = np.flatnonzero(late | overlaps)
-        if len(irregular) and self.first_irregular < 0:
-            self.first_irregular = int(final[irregular[0]])
+            self._state[LAST] = previous[0]
+        listed = np.empty((MAX_LISTED - len(self.listed), 2), np.int64)
+        times = event if self._may_reset else np.zeros_like(event)
+        rows = audit_ids(self._state, first, final, previous, times, listed)
+        for after, onward in listed[:rows].tolist():
+            self.listed.append({"after": after, "next": onward})
         self.messages += len(final)
-        self.last = max(int(seen[-1]), int(final[-1]))
-        self._previous = int(previous[-1])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the sample's document."""
@@ -83,25 +85,36 @@ class IdAudit:
             "messages": self.messages,
             "first_id": self.first,
             "last_id": self.last,
-            "gaps": self.gaps,
+            "gaps": int(self._state[GAPS]),
             "gaps_listed": self.listed,
-            "duplicates": self.duplicates,
-            "late": self.late,
-            "overlaps": self.overlaps,
-            "first_irregular": self.first_irregular,
+            "duplicates": int(self._state[DUPLICATES]),
+            "late": int(self._state[LATE]),
+            "overlaps": int(self._state[OVERLAPS]),
+            "resets": int(self._state[RESETS]),
+            "first_irregular": int(self._state[FIRST_IRREGULAR]),
         }
 
 
 class ClockAudit:
-    """Receive minus event time: its median by a histogram of 0.1 ms within 60 s of the first."""
+    """Receive minus event time: its median by a histogram of 0.1 ms within 60 s of the first.
+
+    Also, by day of receipt, how many messages there are and how many have no event time.
+    """
 
     def __init__(self) -> None:
         self._bins: Counter[int] = Counter()
         self._base: int | None = None
+        self._days: dict[int, list[int]] = {}
 
     def add(self, recv: Int64, event: Int64) -> None:
         """Times of the next messages, ns; those without an event time are left out."""
         known = event > 0
+        days, at = np.unique(recv // DAY_NS, return_inverse=True)
+        missing = np.bincount(at[~known], minlength=len(days)).tolist()
+        for day, of_all, lost in zip(days.tolist(), np.bincount(at).tolist(), missing, strict=True):
+            counts = self._days.setdefault(day, [0, 0])
+            counts[0] += of_all
+            counts[1] += lost
         bins = (recv[known] - event[known]) // BIN_NS
         if not len(bins):
             return
@@ -124,6 +137,10 @@ class ClockAudit:
         return {
             "offset_ns": offset,
             "messages": total,
+            "days": {
+                f"{np.datetime64(day, 'D')}": {"messages": messages, "without_time": missing}
+                for day, (messages, missing) in sorted(self._days.items())
+            },
             "method": "median of receive minus event time, from a histogram of 0.1 ms",
         }
 

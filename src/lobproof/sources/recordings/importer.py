@@ -29,6 +29,14 @@ from lobproof.sources.simulator.provenance import simulation_of
 Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes read so far of all files, and their sum."""
 
+IRREGULAR = {
+    "duplicates": "repeated message(s)",
+    "late": "late message(s)",
+    "overlaps": "message(s) that overlap what came before",
+    "resets": "time(s) that the ids went back while time went on",
+}
+"""Counts of an audit of ids beside its gaps, in words."""
+
 EXCHANGES = ("BINANCE", "BINANCE_FUTURES", "BINANCE_DELIVERY")
 
 
@@ -230,11 +238,11 @@ def _refuse_findings(document: dict[str, Any]) -> None:
                 f"id {gap['next']}",
                 hint="without --strict the gap is flagged, and trust ends there",
             )
-        for what in ("duplicates", "late", "overlaps"):
+        for what, text in IRREGULAR.items():
             if audit[what]:
                 first = audit["first_irregular"]
                 raise StrictError(
-                    f"{stream}: {audit[what]} {what} message(s); the first irregular id is {first}",
+                    f"{stream}: {audit[what]:,} {text}; the first irregular id is {first}",
                     hint="without --strict such messages are kept and flagged",
                 )
     findings = document["findings"]

@@ -68,7 +68,7 @@ class Intake:
         self._strict = strict
         self.journal = JournalWriter(folder)
         self._lines = LineWriter(symbol)
-        self.chain = IdAudit()
+        self.chain = IdAudit(may_reset=True)
         self.trades = {TRADE: IdAudit(), AGGREGATE: IdAudit()}
         self.clock = ClockAudit()
         self.numbers = NumberAudit()
@@ -86,7 +86,8 @@ class Intake:
         self._lines_before = 0
         self._depth_stream = -1
         self._last_file = ""
-        self._latest = 0
+        self._latest = 0  # highest receive time so far
+        self._ended = 0  # receive time of the last line that has one
         self.level_changes = 0
 
     @property
@@ -106,7 +107,7 @@ class Intake:
             In strict mode, at the first line or file that is not whole.
         """
         stamps, name = source.stamps, source.path.name
-        if self._bases and stamps.first_ns < self._latest:
+        if self._bases and stamps.first_ns < self._ended:
             raise InputError(
                 f"{source.path} begins before {self._last_file} ends: they overlap in time",
                 hint="files of one sample follow each other; import parallel recordings one by one",
@@ -175,7 +176,8 @@ class Intake:
         kinds = messages[:, KIND]
         for kind, audit in ((DEPTH, self.chain), *self.trades.items()):
             of_kind = messages[kinds == kind]
-            audit.add(of_kind[:, FIRST], of_kind[:, FINAL], of_kind[:, PREVIOUS])
+            ids = (of_kind[:, column] for column in (FIRST, FINAL, PREVIOUS, EVENT))
+            audit.add(*ids)
             self.clock.add(of_kind[:, RECV], of_kind[:, EVENT])
             _widen(self.event_span, of_kind[:, EVENT])
         _widen(self.recv_span, messages[(kinds >= DEPTH) & (kinds <= OTHER), RECV])
@@ -285,6 +287,8 @@ class Intake:
             for row in snapshots[(snapshots >= start) & (snapshots < stop)].tolist():
                 self._list_snapshot(block, row)
         self._latest = int(latest[-1])
+        known = np.flatnonzero(messages[:, RECV])
+        self._ended = int(messages[known[-1], RECV]) if len(known) else self._ended
 
     def _list_snapshot(self, block: Block, row: int) -> None:
         message = block.messages[row]

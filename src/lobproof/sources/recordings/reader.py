@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -44,9 +46,8 @@ def stamps_of(head: bytes, path: Path) -> Stamps:
             unit, scale = _UNITS[len(match[1])]
             return Stamps(len(match[1]), unit, scale, int(match[1]) * scale)
     shown = head.split(b"\n", 1)[0][:60].decode("utf-8", "backslashreplace")
-    raise InputError(
-        f"{path}, line 1: not a recording; it begins with {shown!r}", hint=_NO_RECORDING
-    )
+    begins = f"it begins with {shown!r}" if shown.strip() else "its first line is blank"
+    raise InputError(f"{path}, line 1: not a recording; {begins}", hint=_NO_RECORDING)
 
 
 class RecordingFile:
@@ -108,10 +109,12 @@ class RecordingFile:
                         f"{self.path} is empty", hint="leave it out, or fetch the recording again"
                     )
                 if first.startswith(_GZIP_MAGIC):
-                    yield from self._inflate(first, pieces)
+                    plain = self._inflate(first, pieces)
                 else:
-                    yield first
-                    yield from pieces
+                    plain = chain((first,), pieces)
+                # a byte order mark is no part of the first line
+                yield next(plain, b"").removeprefix(codecs.BOM_UTF8)
+                yield from plain
         except FileNotFoundError as error:
             raise InputError(f"{self.path} does not exist", hint="check the file's name") from error
         except OSError as error:
