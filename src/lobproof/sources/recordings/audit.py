@@ -104,17 +104,16 @@ class ClockAudit:
     def __init__(self) -> None:
         self._bins: Counter[int] = Counter()
         self._base: int | None = None
-        self._days: dict[int, list[int]] = {}
+        self._days: dict[int, tuple[int, int]] = {}
 
     def add(self, recv: Int64, event: Int64) -> None:
         """Times of the next messages, ns; those without an event time are left out."""
         known = event > 0
         days, at = np.unique(recv // DAY_NS, return_inverse=True)
-        missing = np.bincount(at[~known], minlength=len(days)).tolist()
-        for day, of_all, lost in zip(days.tolist(), np.bincount(at).tolist(), missing, strict=True):
-            counts = self._days.setdefault(day, [0, 0])
-            counts[0] += of_all
-            counts[1] += lost
+        lost = np.bincount(at[~known], minlength=len(days))
+        for day, *more in zip(days.tolist(), np.bincount(at).tolist(), lost.tolist(), strict=True):
+            so_far = self._days.get(day, (0, 0))
+            self._days[day] = (so_far[0] + more[0], so_far[1] + more[1])
         bins = (recv[known] - event[known]) // BIN_NS
         if not len(bins):
             return
