@@ -24,7 +24,7 @@ from lobproof.sources.simulator import PRESETS, simulate
 LIMIT_GIB = 1.5
 DAY_MINUTES = 24 * 60.0
 DAY_CHANGES = 50e6
-PERP_DAY_CHANGES = 195e6
+PERP_DAY_CHANGES = 160e6
 """Level changes of a day of the preset `perp`, about."""
 
 

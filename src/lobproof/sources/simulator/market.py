@@ -265,8 +265,8 @@ def _parameters(config: MarketConfig) -> Float64:
     p[at.EXCITE_FAST] = e.fast_share / e.fast_seconds
     p[at.EXCITE_MID] = e.mid_share / e.mid_seconds
     p[at.EXCITE_SLOW] = e.slow_share / e.slow_seconds
-    p[at.DECAY_MID] = np.exp(-beat / e.mid_seconds)
-    p[at.DECAY_SLOW] = np.exp(-beat / e.slow_seconds)
+    p[at.DECAY_MID] = math.exp(-beat / e.mid_seconds)
+    p[at.DECAY_SLOW] = math.exp(-beat / e.slow_seconds)
     p[at.FAST_SECONDS] = e.fast_seconds
     p[at.RATE_LIMIT] = 60 * config.rate + 1000
     adds = (1 - config.take_share) / 2
