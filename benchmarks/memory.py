@@ -25,7 +25,7 @@ LIMIT_GIB = 1.5
 DAY_MINUTES = 24 * 60.0
 DAY_CHANGES = 50e6
 PERP_DAY_CHANGES = 160e6
-"""Level changes of a day of the preset `perp`, about."""
+"""Fewer level changes than a day of the preset `perp` has, whatever the run of its market."""
 
 
 def child(*arguments: object) -> dict[str, Any]:
