@@ -268,9 +268,19 @@ def test_thousands_of_findings_are_counted_and_the_gravest_listed(tmp_path: Path
     listed = page.split("The gravest 25")[1].split("</table>")[0]
     assert listed.count("<tr") == 26
     assert listed.index("GAP") < listed.index("DUPLICATE")
-    assert "lost book messages" in said
+    assert "gaps 1 breaks of the chain of messages" in said
     assert "update ids 6-9 are missing" in said
     assert len(page) < 1_000_000
+
+
+def test_ids_that_began_anew_are_a_break_of_the_chain(tmp_path: Path) -> None:
+    messages = [anchor(0, 5, BIDS, ASKS)]
+    messages.append(mark(30, 2, int(Flag.GAP | Flag.OUT_OF_ORDER), before=5))
+    messages.append(depth(30, 3, (Side.BID, 1_000_000, 5)))
+    said = words(page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html"))
+    assert "gaps 1 breaks of the chain of messages" in said
+    assert "SEQUENCE_RESET" in said
+    assert "update ids went back from 5 to 2 while time went on" in said
 
 
 def test_findings_are_explained_where_there_are_none(tmp_path: Path) -> None:

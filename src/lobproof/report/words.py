@@ -114,7 +114,7 @@ def _about(survey: Survey) -> str:
 def _tiles(survey: Survey) -> list[dict[str, str]]:
     sums, quality = survey.sums, survey.quality
     length = survey.span[1] - survey.span[0]
-    gaps = quality.findings(Finding.GAP)
+    gaps = int(survey.minutes["gaps"].sum())
     grave = int(quality.codes.filter(pl.col("severity") >= int(Severity.WARNING))["findings"].sum())
     doubtful = quality.doubtful
     traded = (
@@ -134,7 +134,7 @@ def _tiles(survey: Survey) -> list[dict[str, str]]:
         (
             "gaps",
             count(gaps),
-            "lost book messages" if gaps else "the chain is whole",
+            "breaks of the chain of messages" if gaps else "the chain is whole",
             "bad" if gaps else "ok",
         ),
         (

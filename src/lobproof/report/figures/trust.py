@@ -155,6 +155,6 @@ def _doubt_words(doubtful: int, length: int) -> str:
 
 
 def _events(survey: Survey) -> str:
-    gaps = survey.quality.findings(Finding.GAP)
+    gaps = int(survey.minutes["gaps"].sum())
     crossed = int(survey.minutes["crossed_messages"].sum())
     return f"Gaps: {count(gaps)}; messages that left the book crossed: {count(crossed)}."
