@@ -16,12 +16,14 @@ PLACE := $(firstword $(shell pwd -P | cksum))
 READY := .venv/.ready-$(PLACE)
 LINKED := .venv/.linked-$(PLACE)
 PEERS := .venv-peers/.ready-$(PLACE)
+LAKEAPI := .venv-lakeapi/.ready-$(PLACE)
 
 COVERAGE := $(CURDIR)/build/coverage
 PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
 
-.PHONY: help demo test test-faults lint format bench bench-memory lock setup clean
+.PHONY: help demo test test-faults test-lake test-lakeapi lake lint format bench bench-memory \
+	lock setup clean
 
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -49,6 +51,16 @@ test: setup ## all tests but the slow ones, kernels as plain Python too, and the
 
 test-faults: setup ## slow tests: kills, drops, load (about an hour)
 	@$(PYTEST) -n $(WORKERS) --dist load -m slow
+
+test-lake: setup ## one day of Crypto Lake's free sample through acquire and doctor (needs the network)
+	@$(BIN)/python tools/test_lake.py
+
+test-lakeapi: setup $(LAKEAPI) ## our frames of Crypto Lake's tables beside those of the vendor's own package
+	@LOBPROOF_LAKEAPI_PYTHON=$(CURDIR)/.venv-lakeapi/bin/python \
+		$(PYTEST) -m 'not slow' tests/integration/test_lakeapi_frames.py
+
+lake: setup ## a fake Crypto Lake of simulated days behind a local S3 server, to try acquire on
+	@PYTHONPATH=tests $(BIN)/python tools/serve_lake.py
 
 lint: setup ## ruff, mypy, import-linter, and no addresses or machine paths in any file
 	@echo '== ruff' && $(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -85,7 +97,11 @@ $(PEERS): benchmarks/peers.txt tools/setup.sh
 	@sh tools/setup.sh .venv-peers benchmarks/peers.txt
 	@touch $@
 
+$(LAKEAPI): benchmarks/lakeapi.txt tools/setup.sh
+	@sh tools/setup.sh .venv-lakeapi benchmarks/lakeapi.txt
+	@touch $@
+
 clean: ## remove what make has made: environments, caches, builds
-	rm -rf .venv .venv-peers build dist .coverage .hypothesis .pytest_cache .mypy_cache \
+	rm -rf .venv .venv-peers .venv-lakeapi build dist .coverage .hypothesis .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache
 	find src tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ rm -rf "$resolver"
 .venv/bin/python -m venv "$resolver"
 "$resolver/bin/python" -m pip --disable-pip-version-check install -qq uv
 mkdir -p "$(dirname "$lock")"
-"$resolver/bin/uv" pip compile pyproject.toml --extra test --extra lint --group build \
+"$resolver/bin/uv" pip compile pyproject.toml --extra acquire --extra test --extra lint --group build \
     --universal --python-version 3.11 --upgrade --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
     --output-file "$lock"

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lobproof.acquire.lake import lake as lake
     from lobproof.errors import LobproofError as LobproofError
     from lobproof.fidelity.exact.verify import verify as verify
     from lobproof.instruments import Instrument as Instrument
@@ -31,6 +32,7 @@ _HOME = {
     "LobproofError": ("lobproof.errors", "LobproofError"),
     "ReconstructOptions": ("lobproof.pipeline", "ReconstructOptions"),
     "Store": ("lobproof.store", "Store"),
+    "lake": ("lobproof.acquire.lake", "lake"),
     "import_recordings": ("lobproof.sources.recordings.importer", "import_recordings"),
     "open": ("lobproof.store", "open_store"),
     "reconstruct": ("lobproof.pipeline", "reconstruct"),
@@ -47,6 +49,7 @@ __all__ = [
     "Store",
     "__version__",
     "import_recordings",
+    "lake",
     "open",
     "reconstruct",
     "simulate",

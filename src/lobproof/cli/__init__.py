@@ -16,6 +16,8 @@ from lobproof import __version__
 
 ERROR = 3
 INTERRUPTED = 130
+_EXTRAS = {"obstore": "acquire", "stamina": "acquire", "dotenv": "acquire"}
+"""Module that may be missing → the extra that brings it."""
 
 
 class _Command(NamedTuple):
@@ -25,6 +27,54 @@ class _Command(NamedTuple):
     help: str
     examples: tuple[str, ...]
 
+
+_ACQUIRE = {
+    "test-connection": _Command(
+        "acquire.connection:test_connection",
+        "Try bucket, listing and one small read, and say what works.",
+        (
+            "lobproof acquire test-connection --sample",
+            "lobproof acquire test-connection --profile lake",
+        ),
+    ),
+    "list-inventory": _Command(
+        "acquire.inventory:list_inventory",
+        "Show what the bucket has, per table, exchange and symbol.",
+        (
+            "lobproof acquire list-inventory --sample",
+            "lobproof acquire list-inventory --exchange BINANCE --symbols BTC-USDT --json",
+        ),
+    ),
+    "download": _Command(
+        "acquire.download:download",
+        "Download days, resumed where a run was killed, each file checked.",
+        (
+            "lobproof acquire download --sample --symbols BTC-USDT --start 2022-10-01 "
+            "--end 2022-10-02 --out lake",
+            "lobproof acquire download --symbols BTC-USDT,ETH-USDT --start 2026-03-01 "
+            "--end 2026-04-01 --out lake --dry-run",
+        ),
+    ),
+    "validate": _Command(
+        "acquire.validate:validate",
+        "Judge downloaded files: bytes, schema, values, times, completeness.",
+        ("lobproof acquire validate lake", "lobproof acquire validate lake --json"),
+    ),
+    "status": _Command(
+        "acquire.status:status",
+        "What is there, missing, partial, quarantined and certified, on one screen.",
+        ("lobproof acquire status lake", "lobproof acquire status lake --check"),
+    ),
+    "certify": _Command(
+        "acquire.certify:certify",
+        "Issue the certificate of validated days, or re-check one from the files.",
+        (
+            "lobproof acquire certify lake --symbols BTC-USDT",
+            "lobproof acquire certify lake --allow-synthetic",
+            "lobproof acquire certify --verify lake/certificates/ID.json",
+        ),
+    ),
+}
 
 _COMMANDS = {
     "import": _Command(
@@ -75,6 +125,14 @@ _COMMANDS = {
             "lobproof simulate --out sim-lake --lake --no-recording --minutes 1440 --seed 3",
         ),
     ),
+    "doctor": _Command(
+        "doctor:doctor",
+        "Check the vendor's reported facts on one day of its data.",
+        (
+            "lobproof doctor --sample",
+            "lobproof doctor lake --symbol BTC-USDT --date 2022-10-01",
+        ),
+    ),
     "demo": _Command(
         "demo:demo",
         "The whole chain on a simulated exchange, with a report to open.",
@@ -96,13 +154,25 @@ app = App(
         "\n\nStart with `lobproof demo`."
     ),
 )
-for _name, _command in _COMMANDS.items():
-    app.command(
-        f"lobproof.cli.{_command.place}",
-        name=_name,
-        help=_command.help,
-        help_epilogue="Examples:\n\n" + "\n\n".join(_command.examples),
-    )
+acquire = App(
+    "acquire",
+    help="Crypto Lake history: from the bucket to a certificate.",
+    help_format="markdown",
+    result_action="return_value",
+    help_epilogue=(
+        "Exit codes: 0 done, 1 something failed or was refused, 2 undecided, 3 error."
+        "\n\nWithout access, start with `--sample`, the vendor's free bucket."
+    ),
+)
+for _group, _commands in ((app, _COMMANDS), (acquire, _ACQUIRE)):
+    for _name, _command in _commands.items():
+        _group.command(
+            f"lobproof.cli.{_command.place}",
+            name=_name,
+            help=_command.help,
+            help_epilogue="Examples:\n\n" + "\n\n".join(_command.examples),
+        )
+app.command(acquire)
 
 
 def main() -> None:
@@ -120,6 +190,16 @@ def run(arguments: list[str]) -> int:
         return ERROR  # cyclopts has said what is wrong
     except LobproofError as error:
         print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(str(error.name))
+        if extra is None:
+            raise
+        print(
+            f"error: this command needs {error.name}, which is not installed\n"
+            f"Hint: pip install 'lobproof[{extra}]'",
+            file=sys.stderr,
+        )
         return ERROR
     except KeyboardInterrupt:
         print(

@@ -1,0 +1,1 @@
+"""Crypto Lake history: zones, manifest, download, validation, certificate."""

@@ -1,0 +1,194 @@
+"""Audits: what validation found in a file, as a JSON document, and the bad rows beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lobproof.acquire.checks.findings import FIRST_ROWS, Findings
+from lobproof.acquire.checks.flag_kernels import BITS
+from lobproof.acquire.checks.reasons import POLICY, REFUSED, TOGETHER, verdict
+from lobproof.acquire.checks.scan import Scan
+from lobproof.acquire.checks.together import Reasons
+from lobproof.acquire.zones import FILE_MODE, LakeFolder, make_private, sync_folder, write_whole
+from lobproof.errors import InputError
+from lobproof.sources.cryptolake.layout import LakeKey
+
+AUDITS = "audits"
+FORMAT = "lobproof-lake-audit"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was found in one file.
+
+    ``document`` follows from the bytes of the file and of those it was judged together with, and
+    the instrument: made anew it is the same. ``findings`` has the rows where the file was read.
+    """
+
+    key: LakeKey
+    document: dict[str, Any]
+    findings: Findings | None = None
+
+    @classmethod
+    def of(cls, key: LakeKey, scanned: Scan) -> Self:
+        """The audit of a file by itself."""
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "format_version": VERSION,
+            "key": key.path,
+            "size": scanned.size,
+            "sha256": scanned.sha256,
+            "rows": scanned.rows,
+            "verdict": "",
+            "reasons": {},
+            **scanned.facts,
+            "beside": {},
+        }
+        findings = scanned.findings
+        for name in sorted(findings.counts):
+            rows = findings.rows(name)[:FIRST_ROWS].tolist()
+            detail = findings.details.get(name) or POLICY[name].meaning
+            document["reasons"][name] = _reason(
+                name, findings.counts[name], scanned.rows, detail, rows
+            )
+        return cls(key, _judged(document), findings)
+
+    @property
+    def verdict(self) -> str:
+        """``good``, ``doubtful`` or ``refused``."""
+        return str(self.document["verdict"])
+
+    @property
+    def refused(self) -> bool:
+        """Whether the file belongs into quarantine."""
+        return self.verdict == REFUSED
+
+    @property
+    def reasons(self) -> dict[str, dict[str, Any]]:
+        """Reason → count, share, severity, first rows, detail."""
+        return dict(self.document["reasons"])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Reason → count."""
+        return {name: int(reason["count"]) for name, reason in self.reasons.items()}
+
+    @property
+    def coverage(self) -> dict[str, Any] | None:
+        """What it covers of the day; None where the file could not be read."""
+        return self.document.get("coverage")
+
+    @property
+    def data(self) -> bytes:
+        """The document as it is written."""
+        return f"{json.dumps(self.document, indent=1, ensure_ascii=False)}\n".encode()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of :attr:`data`."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def together(self, reasons: Reasons, beside: Mapping[str, str | None]) -> Audit:
+        """The same audit with what the other files of its symbol-day say.
+
+        ``beside`` names those files: key → SHA-256, None where not judged yet.
+        """
+        document = dict(self.document)
+        own = {n: r for n, r in document["reasons"].items() if n not in TOGETHER}
+        for name, (count, detail) in reasons.items():
+            own[name] = _reason(name, count, int(document["rows"]), detail, [])
+        document["reasons"] = dict(sorted(own.items()))
+        document["beside"] = dict(sorted(beside.items()))
+        return replace(self, document=_judged(document))
+
+
+def audit_path(folder: LakeFolder, key: LakeKey) -> Path:
+    """Where the audit of a file lies."""
+    return folder.root / AUDITS / f"{key.path}.json"
+
+
+def rows_path(folder: LakeFolder, key: LakeKey) -> Path:
+    """Where the numbers of its bad rows lie: columns ``reason`` and ``row``."""
+    return folder.root / AUDITS / f"{key.path}.rows.parquet"
+
+
+def read_audit(path: Path) -> dict[str, Any]:
+    """The document of an audit.
+
+    Raises
+    ------
+    InputError
+        When the file is none.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        if document["format"] != FORMAT or document["format_version"] != VERSION:
+            raise ValueError("another format")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path.name} is no audit: {type(error).__name__} {error}",
+            hint="`lobproof acquire validate FOLDER --again` makes it anew",
+        ) from error
+    return dict(document)
+
+
+def write_audit(folder: LakeFolder, audit: Audit, *, provenance: str) -> None:
+    """Write an audit, and the bad rows where the file was read for it."""
+    path = audit_path(folder, audit.key)
+    make_private(folder.root, path.parent)
+    if audit.findings is not None:
+        _write_rows(rows_path(folder, audit.key), audit.findings, provenance)
+    write_whole(path, audit.data)
+
+
+def _write_rows(path: Path, findings: Findings, provenance: str) -> None:
+    """One row per bad row and reason; no file where there is none."""
+    schema = pa.schema(
+        [("reason", pa.dictionary(pa.int8(), pa.string())), ("row", pa.int64())],
+        metadata={"provenance": provenance},
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    written = 0
+    try:
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for name, rows in findings.all_rows():
+                reason = pa.DictionaryArray.from_arrays(
+                    pa.repeat(pa.scalar(0, pa.int8()), len(rows)), [name]
+                )
+                writer.write_table(pa.table([reason, pa.array(rows)], schema=schema))
+                written += len(rows)
+        if written:
+            temporary.chmod(FILE_MODE)
+            temporary.rename(path)
+        else:
+            path.unlink(missing_ok=True)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _reason(name: str, count: int, rows: int, detail: str, first: list[int]) -> dict[str, Any]:
+    """A reason's entry; only one of rows has a share of them."""
+    share = count / rows if name in BITS and rows else None
+    return {
+        "count": count,
+        "share": share,
+        "severity": POLICY[name].judged(share or 0.0),
+        "first_rows": first,
+        "detail": detail,
+    }
+
+
+def _judged(document: dict[str, Any]) -> dict[str, Any]:
+    severities = [str(reason["severity"]) for reason in document["reasons"].values()]
+    return {**document, "verdict": verdict(severities)}

@@ -1,0 +1,364 @@
+"""The certificate: which files, judged how, covering what.
+
+Its ``id`` is the SHA-256 of its content. Only data that is wholly ``real`` can be CERTIFIED; with
+anything else in it a certificate says DEMO, and is issued only where that was asked for. What
+stands against it is listed, every reason: then its verdict is REFUSED and no file moves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+import lobproof
+from lobproof.acquire.audits import audit_path, read_audit
+from lobproof.acquire.checks.reasons import NOTE
+from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
+from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone, write_whole
+from lobproof.errors import InputError, UsageError
+from lobproof.sources.cryptolake.layout import TABLES, LakeKey
+
+FORMAT = "lobproof-lake-certificate"
+VERSION = 1
+REFUSED, DEMO, REAL = "REFUSED", "DEMO", "CERTIFIED"
+TABLE_MISSING = "table-missing"
+"""A reason of audits that counts only for the tables that a certificate is to cover."""
+_PINNED = ("size", "etag", "sha256", "last_modified", "rows", "row_groups", "provenance")
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being read, the bytes done and their sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a certificate is to cover.
+
+    Empty ``symbols`` and None elsewhere: whatever the folder has. ``end`` is the first day that
+    is not covered any more. Of each symbol, every table on every day from start to end must be
+    there.
+    """
+
+    exchange: str | None = None
+    symbols: tuple[str, ...] = ()
+    tables: tuple[str, ...] = TABLES
+    start: str | None = None
+    end: str | None = None
+
+    def covers(self, key: LakeKey) -> bool:
+        """Whether the object of ``key`` is asked for."""
+        return (
+            key.table in self.tables
+            and self.exchange in (None, key.exchange)
+            and (not self.symbols or key.symbol in self.symbols)
+            and (self.start is None or key.dt >= self.start)
+            and (self.end is None or key.dt < self.end)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason against a certificate."""
+
+    reason: str
+    detail: str
+    key: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Plain values for JSON."""
+        return {"reason": self.reason, "key": self.key, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate's document, and where it was written (None: nowhere)."""
+
+    document: dict[str, Any]
+    path: Path | None = None
+
+    @property
+    def verdict(self) -> str:
+        """``CERTIFIED``, ``DEMO`` or ``REFUSED``."""
+        return str(self.document["verdict"])
+
+    @property
+    def refusals(self) -> list[dict[str, str]]:
+        """What stands against it."""
+        return list(self.document["refusals"])
+
+
+def certify(
+    folder: LakeFolder,
+    request: Request | None = None,
+    *,
+    allow_synthetic: bool = False,
+    progress: Progress | None = None,
+) -> Certificate:
+    """Issue the certificate of what ``request`` covers, and move its files to ``ready``.
+
+    Every file is hashed anew. Where anything stands against it the result says REFUSED with all
+    reasons, and nothing is written or moved.
+
+    Raises
+    ------
+    UsageError
+        When the folder has nothing of what is asked for.
+    StoreError
+        When the manifest was changed.
+    """
+    request = request or Request()
+    manifest = Manifest(folder)
+    reconcile(manifest)
+    entries = {key: entry for key, entry in manifest.entries().items() if request.covers(key)}
+    if not entries:
+        raise UsageError(
+            f"{folder.root} has nothing of what is asked for",
+            hint="`lobproof acquire status` shows what is there",
+        )
+    refusals = [*_missing(entries, request), *_strays(folder, entries, request)]
+    objects = []
+    for key, entry in entries.items():
+        described, against = _examine(folder, key, entry, progress)
+        objects.append(described)
+        refusals += against
+    others = sorted({str(o["provenance"]) for o in objects} - {"real"})
+    if others and not allow_synthetic:
+        refusals.append(
+            Refusal(
+                "provenance",
+                f"{', '.join(others)} data is never certified; --allow-synthetic "
+                "issues a document that says DEMO",
+            )
+        )
+    content = {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "lobproof_version": lobproof.__version__,
+        "verdict": REFUSED if refusals else DEMO if others else REAL,
+        "request": {
+            "exchange": request.exchange,
+            "symbols": list(request.symbols),
+            "tables": list(request.tables),
+            "start": request.start,
+            "end": request.end,
+        },
+        "manifest": _pinned_manifest(manifest),
+        "objects": objects,
+        "coverage": sums(objects),
+        "refusals": [refusal.to_dict() for refusal in refusals],
+    }
+    existing = None if refusals else _same(folder, entries, content)
+    if existing is not None:
+        return existing
+    document = {
+        "id": content_digest(content),
+        "issued_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        **content,
+    }
+    if refusals:
+        return Certificate(document)
+    path = folder.root / CERTIFICATES / f"{document['id']}.json"
+    write_whole(path, f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode())
+    for key, entry in entries.items():
+        with folder.lock(key):
+            if (entry.zone, entry.certificate) == (Zone.READY, document["id"]):
+                continue
+            manifest.append(CERTIFIED, key, certificate=document["id"], verdict=document["verdict"])
+            if entry.zone is not Zone.READY:
+                folder.move(folder.path(entry.zone, key), Zone.READY, key)
+    return Certificate(document, path)
+
+
+def _examine(
+    folder: LakeFolder, key: LakeKey, entry: Entry, progress: Progress | None
+) -> tuple[dict[str, Any], list[Refusal]]:
+    """What the certificate says of an object, and what stands against it."""
+    against: list[Refusal] = []
+    described: dict[str, Any] = {
+        "key": key.path,
+        **{name: entry.fetched.get(name) for name in _PINNED},
+    }
+    path = folder.path(entry.zone, key)
+    problem = file_refusal(folder, key, described, progress, zone=entry.zone)
+    if problem is not None:
+        return described, [problem]
+    if entry.zone is Zone.QUARANTINE:
+        reasons = ", ".join((entry.judged or {}).get("reasons", {})) or "see beside the file"
+        return described, [Refusal("quarantined", reasons, key.path)]
+    if entry.judged is None or entry.judged["event"] != VALIDATED:
+        return described, [Refusal("not-validated", "`acquire validate` has not seen it", key.path)]
+    audit_file = audit_path(folder, key)
+    data = audit_file.read_bytes() if audit_file.is_file() else b""
+    if hashlib.sha256(data).hexdigest() != entry.judged["audit_sha256"]:
+        return described, [
+            Refusal("audit-changed", f"{audit_file.name} is not what was written", key.path)
+        ]
+    audit = read_audit(audit_file)
+    against += [
+        Refusal(name, str(reason["detail"]), key.path)
+        for name, reason in audit["reasons"].items()
+        if reason["severity"] != NOTE and name != TABLE_MISSING
+    ]
+    provenance = provenance_of(path)
+    if provenance and provenance != described["provenance"]:
+        against.append(
+            Refusal(
+                "provenance",
+                f"the file says {provenance}, the manifest {described['provenance']}",
+                key.path,
+            )
+        )
+        described["provenance"] = provenance
+    described |= {
+        "audit_sha256": entry.judged["audit_sha256"],
+        "audit_verdict": audit["verdict"],
+        "reasons": {name: reason["count"] for name, reason in audit["reasons"].items()},
+        "coverage": audit["coverage"],
+    }
+    return described, against
+
+
+def file_refusal(
+    folder: LakeFolder,
+    key: LakeKey,
+    told: dict[str, Any],
+    progress: Progress | None,
+    *,
+    zone: Zone = Zone.READY,
+) -> Refusal | None:
+    """What is wrong with a file's size or hash; None where they are as ``told``."""
+    path = folder.path(zone, key)
+    if not path.is_file():
+        return Refusal("file-missing", f"not in {zone}", key.path)
+    size = path.stat().st_size
+    if size != told["size"]:
+        return Refusal("file-changed", f"{size:,} bytes, {told['size']:,} were fetched", key.path)
+    if progress is not None:
+        progress(key.path, 0, size)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != told["sha256"]:
+        return Refusal("file-changed", f"SHA-256 {digest}, {told['sha256']} was fetched", key.path)
+    return None
+
+
+def _same(
+    folder: LakeFolder, entries: dict[LakeKey, Entry], content: dict[str, Any]
+) -> Certificate | None:
+    """The certificate that says the same of the same files already, if there is one."""
+    ids = {entry.certificate for entry in entries.values()}
+    if len(ids) != 1 or "" in ids:
+        return None
+    path = folder.root / CERTIFICATES / f"{ids.pop()}.json"
+    if not path.is_file():
+        return None
+    document = read_certificate(path)
+    own = ("id", "issued_at", "manifest")
+    told = {name: value for name, value in document.items() if name not in own}
+    asked = {name: value for name, value in content.items() if name not in own}
+    return Certificate(document, path) if told == asked else None
+
+
+def _pinned_manifest(manifest: Manifest) -> dict[str, Any]:
+    return {"records": sum(1 for _ in manifest.records()), "head": manifest.head()}
+
+
+def _missing(entries: dict[LakeKey, Entry], request: Request) -> Iterator[Refusal]:
+    """Tables that are missing on a day, and days between the first and the last."""
+    by_symbol: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for key in entries:
+        days = by_symbol.setdefault((key.exchange, key.symbol), {})
+        days.setdefault(key.dt, set()).add(key.table)
+    for symbol in sorted(set(request.symbols) - {symbol for _, symbol in by_symbol}):
+        yield Refusal("missing-symbol", f"nothing of {symbol} is there")
+    for (exchange, symbol), days in sorted(by_symbol.items()):
+        first = request.start or min(days)
+        stop = request.end or _next(max(days))
+        for day in _days(first, stop):
+            lacking = sorted(set(request.tables) - days.get(day, set()))
+            if lacking:
+                yield Refusal("missing-day", f"{exchange} {symbol} {day}: no {', '.join(lacking)}")
+
+
+def _strays(
+    folder: LakeFolder, entries: dict[LakeKey, Entry], request: Request
+) -> Iterator[Refusal]:
+    """Files in a zone that the manifest does not know."""
+    for zone in Zone:
+        for key in folder.keys(zone):
+            if request.covers(key) and (key not in entries or entries[key].zone is not zone):
+                yield Refusal("stray-file", f"in {zone}, which the manifest does not say", key.path)
+
+
+def sums(objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Rows and bytes by table, days by symbol."""
+    tables: dict[str, dict[str, int]] = {}
+    symbols: dict[str, set[str]] = {}
+    for entry in objects:
+        key = LakeKey.parse(str(entry["key"]))
+        if key is None:
+            continue
+        counts = tables.setdefault(key.table, {"files": 0, "rows": 0, "bytes": 0})
+        counts["files"] += 1
+        counts["rows"] += int(entry["rows"] or 0)
+        counts["bytes"] += int(entry["size"])
+        symbols.setdefault(f"{key.exchange} {key.symbol}", set()).add(key.dt)
+    return {
+        "tables": dict(sorted(tables.items())),
+        "days": {symbol: sorted(days) for symbol, days in sorted(symbols.items())},
+    }
+
+
+def provenance_of(path: Path) -> str:
+    """What the Parquet file says of itself; empty where nothing."""
+    metadata = pq.read_schema(path).metadata or {}
+    return bytes(metadata.get(b"provenance", b"")).decode("utf-8", "replace")
+
+
+def read_certificate(path: Path) -> dict[str, Any]:
+    """The document of a certificate.
+
+    Raises
+    ------
+    InputError
+        When ``path`` is none.
+    """
+    try:
+        document = json.loads(Path(path).read_bytes())
+        if document["format"] != FORMAT or document["format_version"] != VERSION:
+            raise ValueError("another format")
+        _ = (document["id"], document["verdict"], document["coverage"], document["manifest"])
+        _ = [(o["key"], o["size"], o["sha256"], o["audit_sha256"]) for o in document["objects"]]
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}", hint="check the file's name"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no certificate: {type(error).__name__} {error}",
+            hint="`lobproof acquire certify` writes them to FOLDER/certificates",
+        ) from error
+    return dict(document)
+
+
+def content_digest(content: dict[str, Any]) -> str:
+    """The id of a certificate with that content."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _days(first: str, stop: str) -> Iterator[str]:
+    day = first
+    while day < stop:
+        yield day
+        day = _next(day)
+
+
+def _next(day: str) -> str:
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()

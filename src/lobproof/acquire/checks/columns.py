@@ -1,0 +1,184 @@
+"""Batches of a Parquet file as NumPy columns, whichever names and time types it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lobproof.acquire.checks.flag_kernels import MISSING
+from lobproof.errors import InputError
+from lobproof.schema import Int64
+from lobproof.sources.cryptolake.layout import ALIASES, actual_names, type_problem
+
+BATCH_ROWS = 1 << 16
+
+
+_RENAMED = frozenset(raw for aliases in ALIASES.values() for raw in aliases)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the footer says.
+
+    ``names``: raw column name → the name in the file; ``problems``: what is wrong with columns.
+    """
+
+    rows: int
+    row_groups: int
+    names: Mapping[str, str]
+    types: Mapping[str, str]
+    provenance: str
+    problems: tuple[str, ...]
+
+    @property
+    def naming(self) -> str:
+        """``raw``, ``lakeapi`` or ``mixed``: which of the vendor's naming sets."""
+        used = {raw == name for raw, name in self.names.items() if raw in _RENAMED}
+        return "mixed" if len(used) > 1 else "raw" if used == {True} else "lakeapi"
+
+
+def open_file(path: Path) -> pq.ParquetFile:
+    """The Parquet file at ``path``; page checksums are verified where there are any.
+
+    Raises
+    ------
+    InputError
+        When it is none.
+    """
+    try:
+        return pq.ParquetFile(
+            path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 16
+        )
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"{path.name} is no Parquet file that can be read: {_line(error)}",
+            hint="download it again",
+        ) from error
+
+
+def shape_of(file: pq.ParquetFile, table: str) -> Shape:
+    """Columns, types and sizes of an open file, held against what ``table`` has."""
+    schema, footer = file.schema_arrow, file.metadata
+    problems = []
+    names: dict[str, str] = {}
+    try:
+        names = actual_names(table, schema.names)
+    except InputError as error:
+        problems.append(error.message)
+    if len(set(schema.names)) != len(schema.names):
+        problems.append("two columns have one name")
+    else:
+        problems += [
+            problem
+            for raw, name in names.items()
+            if (problem := type_problem(raw, schema.field(name).type))
+        ]
+    provenance = (schema.metadata or {}).get(b"provenance", b"").decode("utf-8", "replace")
+    return Shape(
+        footer.num_rows,
+        footer.num_row_groups,
+        names,
+        {raw: str(schema.field(name).type) for raw, name in names.items()} if not problems else {},
+        provenance,
+        tuple(problems),
+    )
+
+
+def group_starts(file: pq.ParquetFile) -> list[int]:
+    """First row of each row group, and the sum of rows."""
+    footer = file.metadata
+    rows = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+    return [0, *np.cumsum(rows).tolist()]
+
+
+def batches(
+    file: pq.ParquetFile, shape: Shape, columns: Sequence[str], group: int
+) -> Iterator[pa.RecordBatch]:
+    """Batches of a row group with the columns (raw names) in that order.
+
+    Raises
+    ------
+    InputError
+        When the row group cannot be read; the batches before were given out.
+    """
+    wanted = [shape.names[raw] for raw in columns]
+    told, rows = file.metadata.row_group(group).num_rows, 0
+    try:
+        for batch in file.iter_batches(
+            BATCH_ROWS, row_groups=[group], columns=wanted, use_threads=False
+        ):
+            rows += len(batch)
+            yield batch.select(wanted)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"row group {group} cannot be read: {_line(error)}", hint="download the file again"
+        ) from error
+    if rows != told:
+        raise InputError(
+            f"row group {group} holds {rows:,} rows, and not the {told:,} of the footer",
+            hint="download the file again",
+        )
+
+
+def integers(column: pa.Array) -> Int64:
+    """An integer or timestamp column as int64; null is ``MISSING``."""
+    if not pa.types.is_int64(column.type):
+        column = column.cast(pa.int64(), safe=False)
+    if column.null_count:
+        column = column.fill_null(MISSING)
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.int64)
+
+
+def floats(column: pa.Array) -> NDArray[np.float64]:
+    """A float64 column; null is NaN."""
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+
+
+def booleans(column: pa.Array) -> NDArray[np.uint8]:
+    """A bool column as 0 and 1; null is 0."""
+    if column.null_count:
+        column = column.fill_null(False)
+    return np.asarray(column.to_numpy(zero_copy_only=False)).view(np.uint8)
+
+
+def nulls(columns: Sequence[pa.Array]) -> NDArray[np.bool_] | None:
+    """Rows with a null in any of the columns; None where there is none."""
+    found: NDArray[np.bool_] | None = None
+    for column in columns:
+        if column.null_count:
+            here = np.asarray(column.is_null().to_numpy(zero_copy_only=False))
+            found = here if found is None else found | here
+    return found
+
+
+def sides_known(column: pa.Array) -> NDArray[np.bool_]:
+    """Rows whose side is ``buy`` or ``sell``."""
+    if pa.types.is_dictionary(column.type):
+        known = np.array([value in ("buy", "sell") for value in column.dictionary.to_pylist()])
+        if not len(known):
+            return np.zeros(len(column), np.bool_)
+        indices = column.indices.fill_null(0) if column.null_count else column.indices
+        return np.asarray(known[indices.to_numpy(zero_copy_only=False)], np.bool_)
+    known = pc.is_in(column, value_set=pa.array(["buy", "sell"], column.type))
+    return np.asarray(known.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def text_hashes(column: pa.Array) -> NDArray[np.uint64]:
+    """A 64-bit hash of each text; the same text has the same hash in every batch."""
+    series: Any = pl.from_arrow(column)
+    return np.asarray(series.hash(seed=0).to_numpy(), np.uint64)
+
+
+def _line(error: BaseException) -> str:
+    """An error's text on one line, without folders."""
+    text = " ".join(str(error).split())
+    return text.split(" Detail: ")[0]

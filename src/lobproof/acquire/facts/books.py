@@ -1,0 +1,126 @@
+"""Facts about rows of ``book`` by themselves, and about trades beside the touch that they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lobproof.acquire.facts import touch_kernels as at
+from lobproof.acquire.facts.model import SLACK, Fact, share, verdict
+from lobproof.acquire.facts.rows import LEVELS_NAME, Rows, read_rows
+from lobproof.schema import Int64
+
+_MOST_CROSSED = 0.01
+_NEAR = 0.95
+_AGREE = 0.7
+_BOOK = ("timestamp", "bid_0_price", "ask_0_price")
+_TRADES = ("timestamp", "price", "side")
+
+
+class BookSurvey:
+    """Rows of ``book``: sorted, whole, uncrossed."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(at.BOOK_SLOTS, np.int64)
+
+    def feed(self, rows: Rows) -> None:
+        """Look at the next rows."""
+        at.count_books(self._counts, rows[LEVELS_NAME], rows["sequence_number"])
+
+    def facts(self) -> list[Fact]:
+        """What the rows say."""
+        counts = [int(count) for count in self._counts]
+        rows = counts[at.BOOKS]
+        wrong = counts[at.UNSORTED] + counts[at.EMPTY]
+        return [
+            Fact(
+                "book-levels",
+                "A row of book lists up to twenty levels a side, best first.",
+                verdict(share(wrong, rows) <= SLACK, rows=rows),
+                {
+                    "rows with levels out of order": counts[at.UNSORTED],
+                    "rows with an empty side": counts[at.EMPTY],
+                    "rows with fewer than twenty levels": counts[at.SHORT],
+                },
+                rows,
+            ),
+            Fact(
+                "book-crossed",
+                "Hardly any row of book is crossed on a good day (a third on one bad day).",
+                verdict(share(counts[at.CROSSED], rows) <= _MOST_CROSSED, rows=rows),
+                {"rows crossed": counts[at.CROSSED]},
+                rows,
+            ),
+            Fact(
+                "book-sequence-order",
+                "The sequence number of book never goes backwards.",
+                verdict(counts[at.BACKWARD] == 0, rows=rows),
+                {"steps back": counts[at.BACKWARD]},
+                rows,
+            ),
+        ]
+
+
+def touch_facts(trades: Sequence[Path], book: Sequence[Path]) -> list[Fact]:
+    """Hold each trade against the touch of the last row of ``book`` at or before its time."""
+    counts = np.zeros(at.TRADE_SLOTS, np.int64)
+    if trades and book:
+        _walk(counts, trades, book)
+    seen, sided = int(counts[at.SEEN]), int(counts[at.SIDED])
+    agree = share(int(counts[at.AGREE]), sided)
+    return [
+        Fact(
+            "trades-near-touch",
+            f"A trade prints at the touch of the last row of book or near it (95 % within "
+            f"{at.NEAR_BPS:.0f} basis points).",
+            verdict(share(int(counts[at.NEAR]), seen) >= _NEAR, rows=seen),
+            {
+                "at the touch": share(int(counts[at.AT_TOUCH]), seen),
+                "through it": share(int(counts[at.THROUGH]), seen),
+                "inside the spread": share(int(counts[at.INSIDE]), seen),
+                f"within {at.NEAR_BPS:.0f} basis points": share(int(counts[at.NEAR]), seen),
+            },
+            seen,
+        ),
+        Fact(
+            "side-is-taker",
+            "The side of a trade is the taker's: buys print above the middle of the book.",
+            verdict(agree >= _AGREE, rows=sided),
+            {"trades on the taker's half": agree},
+            sided,
+        ),
+    ]
+
+
+def _walk(counts: Int64, trades: Sequence[Path], book: Sequence[Path]) -> None:
+    touch = np.zeros(2, np.float64)
+    source = _touches(book)
+    times, touches, last = next(source)
+    row = 0
+    for rows in read_rows("trades", trades, _TRADES):
+        trade = 0
+        while trade < len(rows["timestamp"]):
+            trade, row = at.count_prints(
+                counts,
+                touch,
+                rows["timestamp"],
+                rows["price"],
+                rows["side"],
+                trade,
+                times,
+                touches,
+                row,
+                last,
+            )
+            if row == len(times) and not last:
+                times, touches, last = next(source)
+                row = 0
+
+
+def _touches(book: Sequence[Path]) -> Iterator[tuple[Int64, at.Float64, bool]]:
+    """Times and best prices of rows of ``book``; the last are no rows."""
+    for rows in read_rows("book", book, _BOOK):
+        yield rows["timestamp"], np.column_stack([rows["bid_0_price"], rows["ask_0_price"]]), False
+    yield np.empty(0, np.int64), np.empty((0, 2), np.float64), True

@@ -1,0 +1,117 @@
+"""Re-check of a certificate from the files alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lobproof.acquire.audits import audit_path, read_audit
+from lobproof.acquire.certificate import (
+    DEMO,
+    REAL,
+    Progress,
+    Refusal,
+    content_digest,
+    file_refusal,
+    provenance_of,
+    read_certificate,
+    sums,
+)
+from lobproof.acquire.checks.reasons import TOGETHER
+from lobproof.acquire.manifest import Manifest
+from lobproof.acquire.validate import audit_files
+from lobproof.acquire.zones import LakeFolder, Zone
+from lobproof.errors import StoreError
+from lobproof.sources.cryptolake.layout import LakeKey
+
+
+def verify_certificate(
+    path: Path,
+    *,
+    folder: Path | None = None,
+    quick: bool = False,
+    progress: Progress | None = None,
+) -> list[Refusal]:
+    """Re-check a certificate from the files; what is wrong, empty where all holds.
+
+    Its own hash, every file's size and SHA-256, the manifest's chain up to where it was issued,
+    and (unless ``quick``) the audits, made anew from the files.
+
+    Parameters
+    ----------
+    path
+        The certificate.
+    folder
+        The folder of acquired data; by default the one that the certificate lies in.
+
+    Raises
+    ------
+    InputError
+        When ``path`` is no certificate.
+    """
+    document = read_certificate(path)
+    root = folder if folder is not None else path.absolute().parent.parent
+    lake = LakeFolder(root)
+    found: list[Refusal] = []
+    content = {k: v for k, v in document.items() if k not in ("id", "issued_at")}
+    if document["verdict"] not in (REAL, DEMO):
+        found.append(Refusal("verdict", f"the document says {document['verdict']}"))
+    if content_digest(content) != document["id"]:
+        found.append(Refusal("certificate-changed", "its id is not the hash of its content"))
+    found += _manifest_holds(Manifest(lake), document["manifest"])
+    keys = []
+    for entry in document["objects"]:
+        key = LakeKey.parse(str(entry["key"]))
+        if key is None:
+            found.append(Refusal("certificate-changed", f"{entry['key']} is no object's key"))
+            continue
+        problem = file_refusal(lake, key, entry, progress)
+        if problem is not None:
+            found.append(problem)
+        else:
+            keys.append((key, entry))
+    if document["coverage"] != sums(document["objects"]):
+        found.append(Refusal("certificate-changed", "its coverage is not that of its objects"))
+    if not quick:
+        found += _audits_hold(lake, keys, progress)
+    return found
+
+
+def _audits_hold(
+    folder: LakeFolder, keys: Sequence[tuple[LakeKey, dict[str, Any]]], progress: Progress | None
+) -> Iterator[Refusal]:
+    """Judge the files anew: the audits must come out the same."""
+    paths = {key: folder.path(Zone.READY, key) for key, _ in keys}
+    anew = audit_files(paths, folder=folder, progress=progress)
+    for key, entry in keys:
+        provenance = provenance_of(paths[key])
+        if provenance and provenance != entry["provenance"]:
+            yield Refusal("provenance", f"the file says {provenance}", key.path)
+        file = audit_path(folder, key)
+        data = file.read_bytes() if file.is_file() else b""
+        if hashlib.sha256(data).hexdigest() != entry["audit_sha256"]:
+            yield Refusal("audit-changed", f"{file.name} is not what the certificate saw", key.path)
+        elif _alone(read_audit(file)) != _alone(anew[key].document):
+            yield Refusal("audit-differs", "judged anew, the file gives another audit", key.path)
+
+
+def _alone(audit: dict[str, Any]) -> dict[str, Any]:
+    """What an audit says of its file by itself: others of its day may have come since."""
+    own = {name: reason for name, reason in audit["reasons"].items() if name not in TOGETHER}
+    return {**audit, "reasons": own, "beside": {}, "verdict": ""}
+
+
+def _manifest_holds(manifest: Manifest, told: dict[str, Any]) -> list[Refusal]:
+    """Whether the manifest still begins with what the certificate was issued on."""
+    try:
+        hashes = [record["prev"] for record in manifest.records()]
+    except StoreError as error:
+        return [Refusal("manifest-changed", error.message)]
+    hashes.append(manifest.head())
+    if len(hashes) <= told["records"] or hashes[told["records"]] != told["head"]:
+        return [
+            Refusal("manifest-changed", "its first lines are not those that the certificate saw")
+        ]
+    return []

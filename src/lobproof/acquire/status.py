@@ -1,0 +1,140 @@
+"""What a folder of acquired data holds: per symbol, table and month, a mark for each day."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from lobproof.acquire.certificate import DEMO
+from lobproof.acquire.manifest import CERTIFIED, Entry, Manifest, missing
+from lobproof.acquire.zones import LakeFolder, Zone
+from lobproof.sources.cryptolake.layout import LakeKey
+
+MARKS = {
+    "certified": "C",
+    "demo": "D",
+    "validated": "v",
+    "doubtful": "~",
+    "raw": "r",
+    "quarantined": "x",
+    "lost": "!",
+    "missing": ".",
+}
+"""State of a file → its mark on the screen. ``missing`` lies between days that are there; ``lost``
+is in the manifest, and its file is not where it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A table of a symbol in one month: the state of each day, and sums.
+
+    ``days`` has a state of :data:`MARKS` for each day of the month, "" outside the span.
+    """
+
+    exchange: str
+    symbol: str
+    table: str
+    month: str
+    days: tuple[str, ...]
+    files: int
+    rows: int
+    size: int
+
+    def count(self, state: str) -> int:
+        """Days in that state."""
+        return self.days.count(state)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        states = {state: self.count(state) for state in MARKS if self.count(state)}
+        return {
+            "exchange": self.exchange,
+            "symbol": self.symbol,
+            "table": self.table,
+            "month": self.month,
+            "states": states,
+            "days": {
+                f"{self.month}-{number:02d}": state
+                for number, state in enumerate(self.days, 1)
+                if state
+            },
+            "files": self.files,
+            "rows": self.rows,
+            "bytes": self.size,
+        }
+
+
+def status(folder: LakeFolder) -> list[Month]:
+    """The months of a folder, in order of exchange, symbol, month and table.
+
+    Every table of a symbol is held against the same span: the first to the last day that any of
+    its tables has.
+    """
+    manifest = Manifest(folder)
+    entries = manifest.entries()
+    lost = set(missing(manifest))
+    demo = {
+        str(record["certificate"])
+        for record in manifest.records()
+        if record["event"] == CERTIFIED and record["verdict"] == DEMO
+    }
+    symbols: dict[tuple[str, str], list[Entry]] = {}
+    for key, entry in entries.items():
+        symbols.setdefault((key.exchange, key.symbol), []).append(entry)
+    months = []
+    for held in symbols.values():
+        first = min(entry.key.dt for entry in held)
+        last = max(entry.key.dt for entry in held)
+        for month in _months(first, last):
+            for table in sorted({entry.key.table for entry in held}):
+                mine = [e for e in held if e.key.table == table and e.key.dt[:7] == month]
+                months.append(_month(held[0].key, table, month, mine, (first, last), lost, demo))
+    return months
+
+
+def _month(
+    like: LakeKey,
+    table: str,
+    month: str,
+    entries: Iterable[Entry],
+    span: tuple[str, str],
+    lost: set[LakeKey],
+    demo: set[str],
+) -> Month:
+    year, number = int(month[:4]), int(month[5:])
+    days = [
+        "missing" if span[0] <= f"{month}-{day:02d}" <= span[1] else ""
+        for day in range(1, monthrange(year, number)[1] + 1)
+    ]
+    files = rows = size = 0
+    worst = list(MARKS)
+    for entry in entries:
+        at = int(entry.key.dt[8:]) - 1
+        state = "lost" if entry.key in lost else _state(entry, demo)
+        # of several files of one day the one that is furthest from certified shows
+        if days[at] in ("missing", "") or worst.index(state) > worst.index(days[at]):
+            days[at] = state
+        files += 1
+        rows += int(entry.fetched.get("rows") or 0)
+        size += int(entry.fetched["size"])
+    return Month(like.exchange, like.symbol, table, month, tuple(days), files, rows, size)
+
+
+def _state(entry: Entry, demo: set[str]) -> str:
+    if entry.zone is Zone.READY:
+        return "demo" if entry.certificate in demo else "certified"
+    if entry.zone is Zone.QUARANTINE:
+        return "quarantined"
+    if entry.zone is Zone.RAW or entry.judged is None:
+        return "raw"
+    return "doubtful" if entry.judged["verdict"] == "doubtful" else "validated"
+
+
+def _months(first: str, last: str) -> Iterable[str]:
+    day, stop = date.fromisoformat(first).replace(day=1), date.fromisoformat(last)
+    while day <= stop:
+        yield f"{day:%Y-%m}"
+        day = day.replace(year=day.year + day.month // 12, month=day.month % 12 + 1)

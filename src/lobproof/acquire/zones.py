@@ -1,0 +1,178 @@
+"""The folder of acquired files: zones, and moves between them that are renames.
+
+``raw`` holds what was downloaded and matches its object, ``validated`` what was judged fit,
+``ready`` what a certificate covers, ``quarantine`` what was refused, its reasons beside it. Half
+files lie in ``partial`` and nowhere else. Nobody but the owner may look in.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from lobproof.errors import StoreError, UsageError
+from lobproof.sources.cryptolake.layout import LakeKey
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+MARK = "lobproof-lake"
+"""Name of the file that says that a folder is one of ours."""
+PARTIAL = "partial"
+CERTIFICATES = "certificates"
+_REASONS = ".reasons.json"
+
+
+class Zone(StrEnum):
+    """Where a file stands."""
+
+    RAW = "raw"
+    VALIDATED = "validated"
+    READY = "ready"
+    QUARANTINE = "quarantine"
+
+
+class LakeFolder:
+    """A folder with the four zones.
+
+    Parameters
+    ----------
+    root
+        Made if missing (with ``create``), its modes such that only its owner may look in.
+
+    Raises
+    ------
+    UsageError
+        When ``root`` is no such folder, or holds something else.
+    """
+
+    def __init__(self, root: Path, *, create: bool = False) -> None:
+        self.root = Path(root).absolute()
+        mark = self.root / MARK
+        if mark.is_file():
+            return
+        if not create:
+            raise UsageError(
+                f"{root} is no folder of acquired data",
+                hint="`lobproof acquire download --out FOLDER` makes one",
+            )
+        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            raise UsageError(
+                f"{root} is there and holds something else",
+                hint="choose another folder, or an empty one",
+            )
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(FOLDER_MODE)
+        for name in (*Zone, PARTIAL, CERTIFICATES):
+            (self.root / name).mkdir(mode=FOLDER_MODE, exist_ok=True)
+        write_whole(mark, b"lobproof acquired data, version 1\n")
+
+    def path(self, zone: Zone, key: LakeKey) -> Path:
+        """Where the file of ``key`` lies in ``zone``."""
+        return self.root / zone / key.path
+
+    def reasons_path(self, key: LakeKey) -> Path:
+        """Where the reasons of a quarantined file lie, beside it."""
+        path = self.path(Zone.QUARANTINE, key)
+        return path.with_name(path.name + _REASONS)
+
+    def partial(self, key: LakeKey, suffix: str = ".part") -> Path:
+        """Where a half file lies, or what belongs to it."""
+        return self.root / PARTIAL / (key.path.replace("/", "__") + suffix)
+
+    def where(self, key: LakeKey) -> Zone | None:
+        """The zone in which the file of ``key`` lies now; None if in none."""
+        return next((zone for zone in Zone if self.path(zone, key).is_file()), None)
+
+    def keys(self, zone: Zone) -> list[LakeKey]:
+        """All files of a zone, in order."""
+        top = self.root / zone
+        found = (LakeKey.parse(p.relative_to(top).as_posix()) for p in top.rglob("*.parquet"))
+        return sorted(key for key in found if key is not None)
+
+    def move(self, source: Path, zone: Zone, key: LakeKey) -> Path:
+        """Rename ``source`` (below this folder) to its place in ``zone``, durably."""
+        target = self.path(zone, key)
+        make_private(self.root, target.parent)
+        source.chmod(FILE_MODE)
+        source.rename(target)
+        sync_folder(target.parent)
+        if source.parent != target.parent:
+            sync_folder(source.parent)
+        return target
+
+    def write_reasons(self, key: LakeKey, document: Mapping[str, Any]) -> None:
+        """Put the reasons beside a file in quarantine."""
+        path = self.reasons_path(key)
+        make_private(self.root, path.parent)
+        text = json.dumps(document, indent=1, ensure_ascii=False)
+        write_whole(path, f"{text}\n".encode())
+
+    def drop_reasons(self, key: LakeKey) -> None:
+        """Remove the reasons of a file that is in quarantine no more."""
+        self.reasons_path(key).unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, key: LakeKey, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Hold the file of ``key`` for oneself; freed even by ``kill -9``."""
+        path = self.partial(key, ".lock")
+        with locked(path, waiting=waiting and (lambda: waiting(f"Another process has {key}."))):
+            yield
+
+
+@contextmanager
+def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """An exclusive advisory lock on a file that stays there; ``waiting`` is told once."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def make_private(root: Path, folder: Path) -> None:
+    """Make ``folder`` below ``root``, every new one for its owner alone."""
+    missing = [p for p in (folder, *folder.parents) if root in p.parents and not p.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file so that it appears whole or not at all, for its owner alone."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in ``folder`` durable."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be opened: {error.strerror}", hint="check the folder and its rights"
+        ) from error
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

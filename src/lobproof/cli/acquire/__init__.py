@@ -1,0 +1,1 @@
+"""The ``lobproof acquire`` commands, one module each."""

@@ -1,0 +1,156 @@
+"""``lobproof acquire certify``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.table import Table
+from rich.text import Text
+
+from lobproof.acquire.certificate import (
+    DEMO,
+    REAL,
+    Certificate,
+    Refusal,
+    Request,
+)
+from lobproof.acquire.certificate import certify as issue
+from lobproof.acquire.recheck import verify_certificate
+from lobproof.acquire.zones import LakeFolder, write_whole
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress
+from lobproof.errors import UsageError
+from lobproof.sources.cryptolake.layout import TABLES
+
+_STYLES = {REAL: "bold green", DEMO: "bold cyan"}
+_SHOWN = 40
+
+
+def certify(
+    folder: Path | None = None,
+    /,
+    *,
+    exchange: str | None = None,
+    symbols: str = "",
+    tables: str = ",".join(TABLES),
+    start: str | None = None,
+    end: str | None = None,
+    allow_synthetic: Switch = False,
+    out_: Annotated[Path | None, Parameter(name="--out")] = None,
+    verify: Path | None = None,
+    quick: Switch = False,
+    json_: Json = False,
+) -> int:
+    """Issue the certificate of validated days, or re-check one from the files alone.
+
+    Every file is hashed anew; every table must be there on every day of the request. Where
+    anything stands against the certificate, all reasons are named, and nothing moves. With it,
+    the files move to `ready`. Exit code 0 issued or holds, 1 refused or does not hold.
+
+    Parameters
+    ----------
+    folder
+        A folder that `lobproof acquire download` made.
+    exchange
+        By default all that are there.
+    symbols
+        Canonical symbols, with commas between; by default all that are there.
+    tables
+        Tables that every day must have.
+    start
+        First day; by default the first that is there.
+    end
+        Day after the last; by default after the last that is there.
+    allow_synthetic
+        Issue a document that says DEMO for data that is not real.
+    out_
+        Also write the document here, a refused one too.
+    verify
+        Re-check this certificate instead.
+    quick
+        With `--verify`: hashes only, the files are not judged anew.
+    json_
+        Print the document, or what was found, as JSON.
+    """
+    with progress("certifying") as (bar, task):
+
+        def told(name: str, done: int, total: int) -> None:
+            bar.update(task, detail=name, completed=done, total=total)
+
+        if verify is not None:
+            found = verify_certificate(verify, folder=folder, quick=quick, progress=told)
+        elif folder is None:
+            raise UsageError(
+                "neither a folder nor a certificate is named",
+                hint="`lobproof acquire certify FOLDER`, or `--verify CERTIFICATE`",
+            )
+        else:
+            request = Request(exchange, _split(symbols), _split(tables), start, end)
+            certificate = issue(
+                LakeFolder(folder), request, allow_synthetic=allow_synthetic, progress=told
+            )
+    if verify is not None:
+        return _show_check(verify, found, as_json=json_)
+    if out_ is not None:
+        text = json.dumps(certificate.document, indent=1, ensure_ascii=False)
+        write_whole(out_, f"{text}\n".encode())
+    if json_:
+        print_json(certificate.document)
+    else:
+        _show(certificate)
+    return 0 if certificate.verdict in (REAL, DEMO) else 1
+
+
+def _show(certificate: Certificate) -> None:
+    document, console = certificate.document, out()
+    verdict = certificate.verdict
+    coverage = document["coverage"]
+    days = sum(len(days) for days in coverage["days"].values())
+    console.print(
+        Text.assemble(
+            (verdict, f"{_STYLES.get(verdict, 'bold red')} reverse"),
+            f"  {', '.join(coverage['days'])}  {days} symbol-day(s)  {document['id'][:12]}",
+        )
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("table", "files", "rows", "size"):
+        table.add_column(name, justify="left" if name == "table" else "right", no_wrap=True)
+    for name, counts in coverage["tables"].items():
+        size = f"{counts['bytes'] / 1e6:,.1f} MB"
+        table.add_row(name, f"{counts['files']:,}", f"{counts['rows']:,}", size)
+    console.print(table)
+    _list(certificate.refusals)
+    if certificate.path is not None:
+        err().print(f"Wrote {certificate.path}", style="dim", soft_wrap=True)
+    elif certificate.refusals:
+        err().print("Nothing was written or moved.", style="dim")
+
+
+def _show_check(path: Path, found: list[Refusal], *, as_json: bool) -> int:
+    if as_json:
+        print_json({"certificate": str(path), "holds": not found, "found": _plain(found)})
+    elif found:
+        out().print(Text.assemble(("DOES NOT HOLD", "bold red reverse"), f"  {path}"))
+        _list(_plain(found))
+    else:
+        out().print(Text.assemble(("HOLDS", "bold green reverse"), f"  {path}"))
+    return 1 if found else 0
+
+
+def _list(refusals: list[dict[str, str]]) -> None:
+    console = out()
+    for refusal in refusals[:_SHOWN]:
+        where = f"{refusal['key']}: " if refusal["key"] else ""
+        console.print(Text(f"{refusal['reason']}: {where}{refusal['detail']}", "red"))
+    if len(refusals) > _SHOWN:
+        console.print(f"… and {len(refusals) - _SHOWN:,} more; --json lists all")
+
+
+def _plain(found: list[Refusal]) -> list[dict[str, str]]:
+    return [refusal.to_dict() for refusal in found]
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,123 @@
+"""``lobproof acquire test-connection``."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from lobproof.cli.acquire.options import ANYWHERE, Place
+from lobproof.cli.console import Json, out, print_json
+from lobproof.sources.cryptolake.catalogue import INDEX, read_index
+from lobproof.sources.cryptolake.connection import Connection
+from lobproof.sources.cryptolake.layout import TABLES, LakeKey
+from lobproof.sources.cryptolake.remote import NotFoundError, Policy, Remote, RemoteError, run
+
+_POLICY = Policy(attempts=3, total_seconds=60.0, longest_wait=5.0, read_seconds=15.0)
+
+Step = tuple[str, bool, str]
+"""What was tried, whether it works, and what was found or why not."""
+
+
+def test_connection(*, place: Place = ANYWHERE, json_: Json = False) -> int:  # noqa: PT028
+    """Try bucket, prefix, index, listing and a small read, and say what works.
+
+    Exit code 0 when all that downloads need works, 1 when something does not.
+
+    Parameters
+    ----------
+    place
+        Where to ask.
+    json_
+        Print one JSON document.
+    """
+    connection = place.connect()
+    steps, works = run(_steps(connection))
+    who = "nobody (unsigned)" if connection.credentials is None else connection.credentials.source
+    if json_:
+        print_json(
+            {
+                "place": connection.place,
+                "endpoint": connection.endpoint,
+                "credentials": who,
+                "works": works,
+                "steps": [{"step": s, "ok": ok, "detail": detail} for s, ok, detail in steps],
+            }
+        )
+        return 0 if works else 1
+    console = out()
+    console.print(
+        f"{connection.place} at {connection.endpoint}, as {who}", markup=False, soft_wrap=True
+    )
+    for step, ok, detail in steps:
+        line = Text("✓ " if ok else "✗ ", "green" if ok else "bold red")
+        line.append(f"{step:9}", "default")
+        line.append(detail, "dim" if ok else "default")
+        console.print(line, soft_wrap=True)
+    return 0 if works else 1
+
+
+async def _steps(connection: Connection) -> tuple[list[Step], bool]:
+    remote = Remote(connection, _POLICY)
+    steps: list[Step] = []
+    try:
+        names = await remote.folders("")
+    except RemoteError as error:
+        steps.append(("bucket", not isinstance(error, NotFoundError), error.message))
+        names = []
+    else:
+        steps.append(("bucket", True, "listing is allowed"))
+        known = [name for name in TABLES if name in names]
+        steps.append(
+            (
+                "prefix",
+                bool(known),
+                f"has {', '.join(known)}" if known else "has none of our tables",
+            )
+        )
+    index = await _index(remote, steps)
+    key = await _listing(remote, steps, index)
+    readable = key is not None and await _read(remote, steps, key)
+    return steps, readable
+
+
+async def _index(remote: Remote, steps: list[Step]) -> LakeKey | None:
+    """A key of the first table's index; the index may be missing, and downloads still work."""
+    path = f"{TABLES[0]}/{INDEX}"
+    try:
+        keys = read_index(await remote.read(path), remote.connection.prefix)
+    except RemoteError as error:
+        steps.append(("index", False, f"{error.message}; listing does instead"))
+        return None
+    if keys is None:
+        steps.append(("index", False, f"{path} is damaged; listing does instead"))
+        return None
+    steps.append(("index", True, f"{path} names {len(keys):,} objects"))
+    return next((key for text in sorted(keys) if (key := LakeKey.parse(text))), None)
+
+
+async def _listing(remote: Remote, steps: list[Step], known: LakeKey | None) -> LakeKey | None:
+    """List one symbol of the first table; a key to read."""
+    try:
+        top = TABLES[0]
+        while "symbol=" not in top:
+            names = [name for name in await remote.folders(top) if "=" in name]
+            if not names:
+                steps.append(("listing", False, f"{top} has nothing"))
+                return known
+            top = f"{top}/{names[0]}"
+        found = [key for meta in await remote.objects(top) if (key := LakeKey.parse(meta["path"]))]
+    except RemoteError as error:
+        steps.append(("listing", False, error.message))
+        return known
+    steps.append(("listing", bool(found), f"{top} has {len(found):,} days"))
+    return found[0] if found else known
+
+
+async def _read(remote: Remote, steps: list[Step], key: LakeKey) -> bool:
+    try:
+        first = await remote.read(key.path, start=0, end=4)
+    except RemoteError as error:
+        steps.append(("read", False, error.message))
+        return False
+    good = first == b"PAR1"
+    steps.append(("read", good, f"{key} {'can be read' if good else 'is no Parquet file'}"))
+    return good

@@ -1,0 +1,248 @@
+"""``lobproof acquire download``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from lobproof.acquire.download import WORKERS, DownloadResult
+from lobproof.acquire.download import Progress as Told
+from lobproof.acquire.download import download as run_download
+from lobproof.acquire.plan import Plan
+from lobproof.acquire.plan import plan as make_plan
+from lobproof.acquire.zones import LakeFolder
+from lobproof.cli.acquire.options import (
+    ANYTHING,
+    ANYWHERE,
+    GB,
+    Place,
+    Wanted,
+    gigabytes,
+    show_notes,
+)
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress
+from lobproof.errors import UsageError
+from lobproof.sources.cryptolake.catalogue import Inventory, catalogue
+from lobproof.sources.cryptolake.layout import LakeKey
+from lobproof.sources.cryptolake.remote import DEFAULT_POLICY, Policy
+
+_SHOWN = 10
+
+
+def download(
+    *,
+    place: Place = ANYWHERE,
+    wanted: Wanted = ANYTHING,
+    out_: Annotated[Path, Parameter(name="--out")],
+    dry_run: Switch = False,
+    yes: Switch = False,
+    ask_above_gb: float = 10.0,
+    price_per_gb: float = 0.0,
+    workers: int = WORKERS,
+    rate: float = DEFAULT_POLICY.rate,
+    attempts: int = DEFAULT_POLICY.attempts,
+    total_seconds: float = DEFAULT_POLICY.total_seconds,
+    check_md5: bool = True,
+    json_: Json = False,
+) -> int:
+    """Download days, resumed where a run was killed, each file checked.
+
+    The same command goes on where it was stopped, and fetches what has changed since. Exit code 0
+    when everything is there, 1 when an object failed or the bucket has nothing of the request.
+
+    Parameters
+    ----------
+    place
+        Where to ask.
+    wanted
+        What to ask for.
+    out_
+        Folder to download to; made if missing.
+    dry_run
+        Only show objects, bytes, rows, cost and disk need.
+    yes
+        Do not ask, however much it is.
+    ask_above_gb
+        Ask before more than so many GB.
+    price_per_gb
+        Price of the transfer, for the cost shown.
+    workers
+        Objects at a time.
+    rate
+        Most requests per second.
+    attempts
+        Attempts in a row without progress, for one object.
+    total_seconds
+        Longest time for one object.
+    check_md5
+        Hold ETags that look like an MD5 against the bytes; not so where a store encrypts with keys
+        of its own.
+    json_
+        Print one JSON document; implies that nothing can be asked.
+    """
+    if workers < 1 or attempts < 1 or rate <= 0 or total_seconds <= 0:
+        raise UsageError(
+            "workers, attempts, rate and total-seconds must be above 0",
+            hint="leave them out for values that suit most lines",
+        )
+    tables, symbols = wanted.names()
+    policy = Policy(attempts=attempts, total_seconds=total_seconds, rate=rate)
+    connection = place.connect()
+    with progress("asking the bucket"):
+        found = catalogue(
+            connection,
+            tables=tables,
+            exchange=wanted.exchange,
+            symbols=symbols,
+            start=wanted.start,
+            end=wanted.end,
+            policy=policy,
+        )
+        planned = make_plan(
+            connection,
+            found,
+            folder=out_,
+            exchange=wanted.exchange,
+            tables=tables,
+            symbols=symbols,
+            start=wanted.start,
+            end=wanted.end,
+            price_per_gb=price_per_gb,
+            policy=policy,
+        )
+    if not json_:
+        show_notes(found.notes)
+        _show_plan(planned)
+    document = {"source": found.source, "notes": list(found.notes), "plan": planned.to_dict()}
+    nothing = not found.objects
+    if nothing or dry_run:
+        if json_:
+            print_json(document)
+        if not nothing:
+            planned.require_room()
+        return 1 if nothing else 0
+    planned.require_room()
+    _ask(planned, ask_above_gb, yes, json_)
+    folder = LakeFolder(out_, create=True)
+    with _bars(planned) as told:
+        result = run_download(
+            connection,
+            folder,
+            found.objects,
+            workers=workers,
+            policy=policy,
+            check_md5=check_md5,
+            progress=told,
+        )
+    if json_:
+        print_json({**document, **result.to_dict()})
+    else:
+        _show_result(result, found, out_)
+    return 0 if result.ok else 1
+
+
+def _show_plan(planned: Plan) -> None:
+    console = out()
+    rows = "unknown" if planned.rows is None else f"{planned.rows:,}"
+    about = "" if planned.rows_exact or planned.rows is None else " (estimated)"
+    console.print(
+        f"to fetch   {len(planned.fetch):,} objects, {gigabytes(planned.size)}, rows {rows}{about}"
+    )
+    if planned.present:
+        console.print(f"present    {len(planned.present):,} objects")
+    if planned.price_per_gb:
+        console.print(f"cost       {planned.cost:,.2f} at {planned.price_per_gb:g} per GB")
+    if planned.disk_free is not None:
+        console.print(
+            f"disk       {gigabytes(planned.disk_need)} needed, {gigabytes(planned.disk_free)} free"
+        )
+    if planned.absent:
+        console.print(f"absent     {len(planned.absent):,} days asked for are not in the bucket:")
+        for line in planned.absent[:_SHOWN]:
+            console.print(f"           {line}", markup=False)
+        if len(planned.absent) > _SHOWN:
+            console.print(f"           ... and {len(planned.absent) - _SHOWN:,} more")
+
+
+def _ask(planned: Plan, limit_gb: float, yes: bool, silent: bool) -> None:
+    if yes or planned.size <= limit_gb * GB:
+        return
+    question = f"Download {gigabytes(planned.size)}, more than {limit_gb:g} GB? [y/N] "
+    if not silent and sys.stdin.isatty():
+        err().print(question, end="", markup=False)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return
+    raise UsageError(
+        f"{gigabytes(planned.size)} are more than the {limit_gb:g} GB that need a yes",
+        hint="add --yes, or raise --ask-above-gb",
+    )
+
+
+def _show_result(result: DownloadResult, found: Inventory, folder: Path) -> None:
+    console = out()
+    speed = result.bytes_received / max(result.seconds, 1e-9) / 1e6
+    console.print(
+        f"fetched    {len(result.fetched):,} of {len(found.objects):,} objects, "
+        f"{gigabytes(result.bytes_received)} in {result.seconds:,.1f} s ({speed:,.1f} MB/s)"
+    )
+    if result.present:
+        console.print(f"present    {len(result.present):,} objects, not fetched again")
+    for failure in result.failed:
+        console.print(f"failed     {failure.key}", style="bold red", markup=False, soft_wrap=True)
+        console.print(f"           {failure.reason}", markup=False, soft_wrap=True)
+        console.print(f"           {failure.hint}", style="dim", markup=False, soft_wrap=True)
+    following = f"lobproof acquire validate {folder}" if result.ok else "the same command again"
+    err().print(f"Next: {following}", style="dim", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _bars(planned: Plan) -> Iterator[Told]:
+    """A bar for the whole, and one for each object under way; silent where that is no terminal."""
+    console = err()
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    whole = bars.add_task("all", total=sum(found.size for found in planned.fetch))
+    shown: dict[LakeKey, TaskID] = {}
+    lengths: dict[LakeKey, int] = dict.fromkeys((found.key for found in planned.fetch), 0)
+    done = 0
+
+    def told(key: LakeKey, length: int, size: int) -> None:
+        nonlocal done
+        if key not in lengths:
+            return
+        done += length - lengths[key]
+        lengths[key] = length
+        bars.update(whole, completed=done)
+        if length >= size:
+            task: Any = shown.pop(key, None)
+            if task is not None:
+                bars.remove_task(task)
+            return
+        if key not in shown:
+            shown[key] = bars.add_task(f"{key.table} {key.symbol} {key.dt}", total=size)
+        bars.update(shown[key], completed=length)
+
+    with bars:
+        yield told

@@ -1,0 +1,149 @@
+"""What the commands that ask the bucket share: options, dates, and how retries are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated
+
+import stamina.instrumentation
+from cyclopts import Parameter
+
+from lobproof.cli.console import Switch, err
+from lobproof.errors import UsageError
+from lobproof.sources.cryptolake.connection import Connection, connect
+from lobproof.sources.cryptolake.layout import TABLES
+
+GB = 10**9
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where to ask.
+
+    Parameters
+    ----------
+    sample
+        The vendor's free bucket, without credentials.
+    endpoint
+        Another S3-compatible store; by default AWS_ENDPOINT_URL, else AWS.
+    profile
+        AWS profile to take credentials from; by default the environment, .env, then `default`.
+    bucket
+        Instead of the vendor's.
+    prefix
+        Of all keys in the bucket, instead of the vendor's.
+    region
+        Instead of the vendor's.
+    """
+
+    sample: Switch = False
+    endpoint: str | None = None
+    profile: str | None = None
+    bucket: str | None = None
+    prefix: str | None = None
+    region: str | None = None
+
+    def connect(self) -> Connection:
+        """The connection that the options and the environment mean; retries are told from now."""
+        stamina.instrumentation.set_on_retry_hooks([_tell])
+        return connect(
+            sample=self.sample,
+            endpoint=self.endpoint,
+            profile=self.profile,
+            bucket=self.bucket,
+            prefix=self.prefix,
+            region=self.region,
+        )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to ask for.
+
+    Parameters
+    ----------
+    tables
+        Comma-separated; by default trades, book and book_delta_v2.
+    exchange
+        Such as BINANCE or BINANCE_FUTURES; by default all.
+    symbols
+        Comma-separated, such as BTC-USDT,ETH-USDT; by default all.
+    start
+        First day, YYYY-MM-DD.
+    end
+        The first day that is not wanted any more, YYYY-MM-DD.
+    """
+
+    tables: Annotated[str, Parameter()] = ",".join(TABLES)
+    exchange: str | None = None
+    symbols: str | None = None
+    start: str | None = None
+    end: str | None = None
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """Tables and symbols, checked, the dates too.
+
+        Raises
+        ------
+        UsageError
+            On a table that lobproof does not know, a date that is none, or no day at all.
+        """
+        tables, symbols = _split(self.tables), _split(self.symbols or "")
+        unknown = [table for table in tables if table not in TABLES]
+        if unknown or not tables:
+            raise UsageError(
+                f"there is no table {unknown[0] if unknown else ''}".rstrip(),
+                hint=f"tables are {', '.join(TABLES)}",
+            )
+        for name, text in (("--start", self.start), ("--end", self.end)):
+            if text is not None and not _is_date(text):
+                raise UsageError(
+                    f"{name} {text} is no date", hint="write it as YYYY-MM-DD, such as 2026-03-01"
+                )
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise UsageError(
+                f"no day lies from {self.start} to before {self.end}",
+                hint="--end is the first day that is not wanted any more",
+            )
+        return tables, symbols
+
+
+ANYWHERE = Place()
+ANYTHING = Wanted()
+
+
+def gigabytes(size: float) -> str:
+    """A size as people read it."""
+    return f"{size / GB:,.2f} GB" if size >= GB / 10 else f"{size / 1e6:,.2f} MB"
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Notes of a catalogue, on standard error."""
+    for note in notes:
+        err().print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _split(text: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _tell(details: stamina.instrumentation.RetryDetails) -> None:
+    """Say that something is tried again: its error holds no secret."""
+    reason = getattr(details.caused_by, "message", type(details.caused_by).__name__)
+    err().print(
+        f"{reason}; trying again in {details.wait_for:.1f} s",
+        style="dim",
+        markup=False,
+        soft_wrap=True,
+    )

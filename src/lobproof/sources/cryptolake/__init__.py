@@ -1,0 +1,1 @@
+"""Crypto Lake: names, connection, catalogue and transfer of its objects."""

@@ -1,0 +1,342 @@
+"""One object, streamed to a file: hashed on the way, resumed where it stopped.
+
+The part file grows as bytes come; a note beside it, written before the first byte, says of which
+version of the object it is. What a killed run left is hashed again and gone on from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Self
+
+from obstore.exceptions import BaseError
+
+from lobproof.sources.cryptolake.catalogue import RemoteObject
+from lobproof.sources.cryptolake.remote import (
+    ChangedError,
+    NotWholeError,
+    Remote,
+    TransientError,
+    UnavailableError,
+    bare,
+    in_pool,
+)
+
+if TYPE_CHECKING:
+    from obstore import BytesStream
+
+_BLOCK = 1 << 20
+_AS_IT_COMES = 1
+"""Least bytes of a piece: each is in the part file before the next is waited for."""
+_LEAST = 1 << 14
+"""Bytes that come at least in twice the read time-out; less is a line that drips."""
+_FILE_MODE = 0o600
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole part file, durable, checked against size and ETag.
+
+    ``attempts`` counts requests, ``resumed_from`` the bytes that were there before the first.
+    """
+
+    size: int
+    etag: str
+    sha256: str
+    last_modified: str
+    attempts: int
+    resumed_from: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """Of which version of the object a part file is, and since which start of the machine."""
+
+    size: int
+    etag: str
+    last_modified: str
+    boot: str
+
+    @classmethod
+    def of(cls, found: RemoteObject) -> Self:
+        return cls(found.size, found.etag, found.last_modified, _boot())
+
+
+class _Part:
+    """The part file of one version of an object, and its hashes so far."""
+
+    def __init__(self, path: Path, note_path: Path, found: RemoteObject) -> None:
+        self.length = 0
+        self._path = path
+        self._note_path = note_path
+        self._found = found
+        self._start()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)
+
+    def resume(self) -> None:
+        """Take what a former run left of this version, or start anew."""
+        if _read_note(self._note_path) == _Note.of(self._found):
+            block = bytearray(_BLOCK)
+            while count := self._file.readinto(block):
+                self._take(memoryview(block)[:count])
+            if self.length <= self._found.size:
+                return
+        self.restart()
+
+    def restart(self) -> None:
+        """Drop all bytes; the note is durable before the first new one."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._start()
+        self.length = 0
+        _write_note(self._note_path, _Note.of(self._found))
+
+    def write(self, piece: bytes) -> None:
+        """Append and hash."""
+        if self.length + len(piece) > self._found.size:
+            raise NotWholeError(
+                f"{self._found.key}: more bytes came than the object has",
+                hint="run the same command again",
+            )
+        view = memoryview(piece)
+        while view:
+            view = view[self._file.write(view) :]
+        self._take(memoryview(piece))
+
+    def finish(self, check_md5: bool) -> str:
+        """Make it durable; its SHA-256, when size and MD5 are right."""
+        os.fsync(self._file.fileno())
+        found = self._found
+        if self.length != found.size:
+            raise NotWholeError(
+                f"{found.key}: {self.length} bytes came, and the object has {found.size}",
+                hint="run the same command again",
+            )
+        if check_md5 and self._md5 is not None and self._md5.hexdigest() != found.etag:
+            raise NotWholeError(
+                f"{found.key}: its MD5 is {self._md5.hexdigest()}, and its ETag is {found.etag}",
+                hint="run the same command again; where a store encrypts with keys of its own, "
+                "ETags are no MD5: --no-check-md5",
+            )
+        return self._sha256.hexdigest()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _start(self) -> None:
+        self._sha256 = hashlib.sha256()
+        is_md5 = _MD5.fullmatch(self._found.etag) is not None
+        self._md5 = hashlib.md5(usedforsecurity=False) if is_md5 else None
+
+    def _take(self, data: memoryview) -> None:
+        self._sha256.update(data)
+        if self._md5 is not None:
+            self._md5.update(data)
+        self.length += len(data)
+
+
+async def fetch(
+    remote: Remote,
+    found: RemoteObject,
+    part_path: Path,
+    note_path: Path,
+    pool: Executor,
+    *,
+    check_md5: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Fetched:
+    """Stream ``found`` to ``part_path``, from where an earlier run stopped.
+
+    Parameters
+    ----------
+    remote, found
+        The bucket, and the version of the object that is wanted.
+    part_path, note_path
+        The part file and the note beside it; the caller holds their lock.
+    pool
+        Where hashing and writing run, beside receiving.
+    check_md5
+        Hold an ETag that looks like an MD5 against the bytes.
+    progress
+        Called with the bytes that are there.
+
+    Raises
+    ------
+    ChangedError
+        When the bucket has another version by now.
+    RemoteError
+        When attempts or time are used up, or asking again is no use.
+    """
+    began = monotonic()
+    part = _Part(part_path, note_path, found)
+    try:
+        await in_pool(pool, part.resume)
+        if progress is not None:
+            progress(part.length)
+        transfer = _Transfer(remote, found, part, pool, progress)
+        resumed = part.length
+        sha256 = await transfer.run(check_md5, began)
+    finally:
+        part.close()
+    return Fetched(
+        found.size,
+        found.etag,
+        sha256,
+        found.last_modified,
+        transfer.requests,
+        resumed,
+        monotonic() - began,
+    )
+
+
+class _Transfer:
+    """Receiving, retried from where it stopped, until all is there and right."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        found: RemoteObject,
+        part: _Part,
+        pool: Executor,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self.requests = 0
+        self._remote = remote
+        self._found = found
+        self._part = part
+        self._pool = pool
+        self._progress = progress
+        self._stopped = False
+
+    async def run(self, check_md5: bool, began: float) -> str:
+        for wrong_before in (False, True):
+            while self._part.length < self._found.size:
+                left = self._remote.policy.total_seconds - (monotonic() - began)
+                if left <= 0:
+                    raise UnavailableError(
+                        f"{self._found.key}: not whole within "
+                        f"{self._remote.policy.total_seconds:g} s",
+                        hint="the same command goes on from here",
+                    )
+                await self._remote.retrying(self._receive, total_seconds=left)
+            try:
+                return await in_pool(self._pool, self._part.finish, check_md5)
+            except NotWholeError:
+                await in_pool(self._pool, self._part.restart)
+                if wrong_before:
+                    raise
+        raise AssertionError("unreachable: the second round returns or raises")
+
+    async def _receive(self) -> None:
+        """One request; ends without an error if it brought anything at all."""
+        before = self._part.length
+        self.requests += 1
+        result = await self._remote.open(self._found.key.path, start=before, etag=self._found.etag)
+        meta = result.meta
+        if meta["size"] != self._found.size or bare(meta["e_tag"]) != self._found.etag:
+            raise ChangedError(
+                f"{self._found.key}: the object has changed", hint="run the same command again"
+            )
+        if result.range[0] != before:
+            raise NotWholeError(
+                f"{self._found.key}: the store answered with other bytes than asked for",
+                hint="check that the endpoint serves ranges",
+            )
+        try:
+            await self._stream(result.stream(_AS_IT_COMES))
+        except TransientError:
+            if self._part.length == before:
+                raise
+        if self._part.length == before:
+            raise NotWholeError(
+                f"{self._found.key}: nothing came from byte {before} on",
+                hint="run the same command again",
+            )
+
+    async def _stream(self, stream: BytesStream) -> None:
+        """Receive in a thread, which is told to stop when we are."""
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, self._drain, stream, loop)
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            self._stopped = True
+            await asyncio.wait([future])
+            raise
+        finally:
+            self._tell()
+
+    def _drain(self, stream: BytesStream, loop: asyncio.AbstractEventLoop) -> None:
+        """Write and hash pieces as they come; other objects' threads receive meanwhile."""
+        # a line that drips never lets the client's own timer run out
+        patience = self._remote.policy.read_seconds * 2
+        until, received, told = monotonic() + patience, 0, 0
+        try:
+            for piece in stream:
+                if self._stopped:
+                    return
+                self._part.write(piece)
+                received += len(piece)
+                if monotonic() > until:
+                    if received < _LEAST:
+                        raise UnavailableError(
+                            f"{self._found.key}: only {received} bytes came in {patience:g} s",
+                            hint="try a better line",
+                        )
+                    until, received = monotonic() + patience, 0
+                if self._part.length - told >= _BLOCK:
+                    told = self._part.length
+                    loop.call_soon_threadsafe(self._tell)
+        except (BaseError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk, not of the line
+            raise self._remote.translate(error, f"read {self._found.key}") from None
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._part.length)
+
+
+def part_length(part_path: Path, note_path: Path, found: RemoteObject) -> int:
+    """Bytes of ``found`` that an earlier run left."""
+    if not part_path.is_file() or _read_note(note_path) != _Note.of(found):
+        return 0
+    return min(part_path.stat().st_size, found.size)
+
+
+def _read_note(path: Path) -> _Note | None:
+    try:
+        return _Note(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write_note(path: Path, note: _Note) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(json.dumps(asdict(note)).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def _boot() -> str:
+    """What changes when the machine starts; bytes not yet durable then may be gone."""
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,264 @@
+"""Zones and the manifest: an append-only log that survives kills and shows every change."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lobproof.acquire import manifest as manifest_module
+from lobproof.acquire.check_files import check_files
+from lobproof.acquire.manifest import (
+    CERTIFIED,
+    FETCHED,
+    QUARANTINED,
+    VALIDATED,
+    Manifest,
+    missing,
+    reconcile,
+)
+from lobproof.acquire.zones import LakeFolder, Zone
+from lobproof.errors import StoreError, UsageError
+from lobproof.sources.cryptolake.layout import LakeKey
+from support.lakes import fetched, key, put
+
+APPEND = """
+import sys
+from pathlib import Path
+from lobproof.acquire.manifest import Manifest
+from lobproof.acquire.zones import LakeFolder
+from lobproof.sources.cryptolake.layout import LakeKey
+manifest = Manifest(LakeFolder(Path(sys.argv[1])))
+for number in range(int(sys.argv[2])):
+    manifest.append("validated", LakeKey("trades", "X", sys.argv[3], "2026-01-05", "1.parquet"))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> LakeFolder:
+    return LakeFolder(tmp_path / "lake", create=True)
+
+
+# keys --------------------------------------------------------------------------------------------
+
+
+def test_keys_come_back_from_their_paths() -> None:
+    of = key("book_delta_v2", symbol="BTC-USDT-PERP", exchange="BINANCE_FUTURES")
+    assert LakeKey.parse(of.path) == of
+    assert str(of) == of.path
+    assert of.day == ("BINANCE_FUTURES", "BTC-USDT-PERP", "2026-01-05")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "trades/contents.json.gz",
+        "trades/exchange=X/symbol=../dt=2026-01-05/1.parquet",
+        "trades/exchange=X/symbol=A/dt=2026-1-5/1.parquet",
+        "trades/exchange=X/symbol=A/dt=2026-01-05/.1.parquet",
+        "trades/exchange=X/symbol=A/dt=2026-01-05/a/1.parquet",
+        "../trades/exchange=X/symbol=A/dt=2026-01-05/1.parquet",
+    ],
+)
+def test_what_is_no_key_is_none(text: str) -> None:
+    assert LakeKey.parse(text) is None
+
+
+# the folder --------------------------------------------------------------------------------------
+
+
+def test_nobody_else_may_look_in(folder: LakeFolder) -> None:
+    put(folder, key(), b"data")
+    for path in (folder.root, *folder.root.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no folder of acquired data"):
+        LakeFolder(tmp_path / "none")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match="holds something else"):
+        LakeFolder(tmp_path, create=True)
+    with pytest.raises(UsageError, match="holds something else"):
+        LakeFolder(tmp_path / "file", create=True)
+
+
+def test_a_folder_opens_again(folder: LakeFolder) -> None:
+    put(folder, key(), b"data")
+    again = LakeFolder(folder.root, create=True)
+    assert again.keys(Zone.RAW) == [key()]
+    assert again.where(key()) is Zone.RAW
+    assert again.where(key("book")) is None
+
+
+# the manifest ------------------------------------------------------------------------------------
+
+
+def test_records_follow_on_one_another(folder: LakeFolder) -> None:
+    manifest = Manifest(folder)
+    assert manifest.head() == manifest_module.START
+    for number in range(5):
+        assert manifest.append(FETCHED, key(), **fetched(b"%d" % number))["n"] == number
+    assert [record["n"] for record in manifest.records()] == list(range(5))
+    assert manifest.entries()[key()].fetched["size"] == 1
+
+
+def test_long_records_are_followed_on_too(folder: LakeFolder) -> None:
+    manifest = Manifest(folder)
+    manifest.append(FETCHED, key(), **fetched(b""))
+    manifest.append(VALIDATED, key(), rows=["x" * 100_000] * 3)
+    manifest.append(VALIDATED, key(), rows=[])
+    assert len(list(manifest.records())) == 3
+
+
+@pytest.mark.parametrize("left", [1, 40, -1])
+def test_what_a_kill_leaves_of_a_line_is_cut_off_and_told(folder: LakeFolder, left: int) -> None:
+    manifest = Manifest(folder)
+    manifest.append(FETCHED, key(), **fetched(b"a"))
+    manifest.append(FETCHED, key("book"), **fetched(b"b"))
+    data = manifest.path.read_bytes()
+    first = data.index(b"\n") + 1
+    torn = data[: first + left] if left > 0 else data[:-1]
+    manifest.path.write_bytes(torn)
+    assert [record["n"] for record in manifest.records()] == [0]
+    record = manifest.append(FETCHED, key("book"), **fetched(b"b"))
+    assert (record["n"], record["recovered_bytes"]) == (1, len(torn) - first)
+    assert [record["n"] for record in manifest.records()] == [0, 1]
+
+
+def test_a_first_line_that_is_torn(folder: LakeFolder) -> None:
+    manifest = Manifest(folder)
+    manifest.path.write_bytes(b'{"n":0,"pre')
+    assert list(manifest.records()) == []
+    assert manifest.append(FETCHED, key(), **fetched(b"a"))["n"] == 0
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_changed_line_is_named(folder: LakeFolder, number: int) -> None:
+    manifest = Manifest(folder)
+    for data in (b"a", b"b", b"c", b"d"):
+        manifest.append(FETCHED, key(), **fetched(data))
+    lines = manifest.path.read_bytes().splitlines(keepends=True)
+    record = json.loads(lines[number])
+    lines[number] = json.dumps({**record, "provenance": "real"}).encode() + b"\n"
+    manifest.path.write_bytes(b"".join(lines))
+    with pytest.raises(StoreError, match=f"line {number + 2}: the manifest was changed"):
+        list(manifest.records())
+
+
+def test_a_line_taken_out_is_named(folder: LakeFolder) -> None:
+    manifest = Manifest(folder)
+    for data in (b"a", b"b", b"c"):
+        manifest.append(FETCHED, key(), **fetched(data))
+    lines = manifest.path.read_bytes().splitlines(keepends=True)
+    manifest.path.write_bytes(lines[0] + lines[2])
+    with pytest.raises(StoreError, match="line 2: the manifest was changed"):
+        list(manifest.records())
+    manifest.path.write_bytes(lines[0] + b"5\n")
+    with pytest.raises(StoreError, match="its last line is no record"):
+        manifest.append(FETCHED, key(), **fetched(b"d"))
+
+
+def test_several_processes_append_at_once(folder: LakeFolder) -> None:
+    writers = [
+        subprocess.Popen([sys.executable, "-c", APPEND, str(folder.root), "25", name])
+        for name in ("A", "B", "C")
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    records = list(Manifest(folder).records())
+    assert len(records) == 75
+    assert sorted({record["key"].split("symbol=")[1][0] for record in records}) == ["A", "B", "C"]
+
+
+def test_where_a_file_stands(folder: LakeFolder) -> None:
+    manifest = Manifest(folder)
+    steps = [
+        (FETCHED, fetched(b"a"), Zone.RAW),
+        (VALIDATED, {"verdict": "good"}, Zone.VALIDATED),
+        (CERTIFIED, {"certificate": "id", "verdict": "DEMO"}, Zone.READY),
+        (QUARANTINED, {"reasons": {}}, Zone.QUARANTINE),
+        (FETCHED, fetched(b"new"), Zone.RAW),
+    ]
+    for event, fields, zone in steps:
+        manifest.append(event, key(), **fields)
+        entry = manifest.entries()[key()]
+        assert entry.zone is zone
+        assert entry.certificate == ("id" if event == CERTIFIED else "")
+    assert entry.judged is None
+    assert entry.fetched["size"] == 3
+
+
+# kills between a record and its rename -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("old", [None, b"whole", b"another size"])
+def test_a_whole_part_takes_its_place(folder: LakeFolder, old: bytes | None) -> None:
+    """Killed after the record of a download, before its rename; maybe over an older version."""
+    manifest = Manifest(folder)
+    if old is not None:
+        put(folder, key(), old)
+    folder.partial(key()).write_bytes(b"fresh")
+    manifest.append(FETCHED, key(), **fetched(b"fresh"))
+    assert reconcile(manifest) == [key()]
+    assert folder.path(Zone.RAW, key()).read_bytes() == b"fresh"
+    assert not folder.partial(key()).exists()
+    assert reconcile(manifest) == []
+    assert check_files(folder) == []
+
+
+def test_a_half_part_stays_where_it_is(folder: LakeFolder) -> None:
+    manifest = Manifest(folder)
+    manifest.append(FETCHED, key(), **fetched(b"whole"))
+    folder.partial(key()).write_bytes(b"who")
+    assert reconcile(manifest) == []
+    assert missing(manifest) == [key()]
+    assert check_files(folder) == [f"{key()}: not in raw; download it again"]
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "zone"),
+    [
+        (VALIDATED, {"verdict": "good"}, Zone.VALIDATED),
+        (QUARANTINED, {"reasons": {"x": 1}}, Zone.QUARANTINE),
+    ],
+)
+def test_a_move_is_finished(
+    folder: LakeFolder, event: str, fields: dict[str, object], zone: Zone
+) -> None:
+    manifest = Manifest(folder)
+    put(folder, key(), b"data")
+    manifest.append(event, key(), **fields)
+    assert reconcile(manifest) == [key()]
+    assert folder.where(key()) is zone
+    assert not folder.path(Zone.RAW, key()).exists()
+    assert check_files(folder) == []
+
+
+def test_reasons_go_with_the_quarantine(folder: LakeFolder) -> None:
+    manifest = Manifest(folder)
+    put(folder, key(), b"data")
+    manifest.append(QUARANTINED, key(), reasons={"schema": 1})
+    folder.write_reasons(key(), {"reasons": {"schema": 1}})
+    reconcile(manifest)
+    assert json.loads(folder.reasons_path(key()).read_bytes()) == {"reasons": {"schema": 1}}
+    manifest.append(VALIDATED, key(), verdict="good")
+    reconcile(manifest)
+    assert not folder.reasons_path(key()).exists()
+
+
+def test_files_that_the_manifest_does_not_say(folder: LakeFolder) -> None:
+    put(folder, key(), b"data")
+    for zone, of in ((Zone.READY, key("book")), (Zone.VALIDATED, key())):
+        path = folder.partial(of, ".stray")
+        path.write_bytes(b"data")
+        folder.move(path, zone, of)
+    folder.path(Zone.RAW, key()).write_bytes(b"atad")
+    assert check_files(folder) == [
+        f"{key()}: in raw, but changed since it was fetched",
+        f"{key()}: in validated as well as in raw",
+        f"{key('book')}: in ready, and the manifest does not know it",
+    ]
