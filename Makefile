@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
 
 .PHONY: help demo test test-faults test-lake test-lakeapi lake lint format bench bench-memory \
-	lock setup clean
+	bench-acquire lock setup clean
 
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -77,6 +77,9 @@ bench: setup $(PEERS) ## kernels and the whole path beside peers; writes benchma
 
 bench-memory: setup ## peak memory of a simulated day of 50 million level changes (minutes, 4 GB of disk)
 	@$(BIN)/python -m benchmarks --memory
+
+bench-acquire: setup ## downloads beside a plain copy, validation of 100 M rows (minutes, 2 GB of disk)
+	@$(BIN)/python -m benchmarks --acquire
 
 lock: setup ## resolve the dependencies anew and pin them with hashes
 	@sh tools/lock.sh $(LOCK)

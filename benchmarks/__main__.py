@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import book, chain, memory, parts
+from benchmarks import acquire, book, chain, memory, parts
 from benchmarks.data import RECORDED, SIMULATED, Sample, samples
 from benchmarks.report import Section, write
 
@@ -38,6 +38,8 @@ def main() -> int:
         "--quick", action="store_true", help="see that it works; figures mean little"
     )
     parser.add_argument("--memory", action="store_true", help="only the large simulated day")
+    parser.add_argument("--acquire", action="store_true", help="only download and validation")
+    parser.add_argument("--rows", type=int, default=100_000_000, help="to validate")
     parser.add_argument("--changes", type=float, default=memory.DAY_CHANGES, help="of that day")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lobproof-bench-") as folder:
@@ -45,6 +47,9 @@ def main() -> int:
         if options.memory:
             say(f"a simulated day of {options.changes / 1e6:g} M level changes: minutes")
             section = memory.simulated_day(scratch, options.changes)
+        elif options.acquire:
+            say("downloads and validation")
+            section = acquire.measure(scratch, quick=options.quick, rows=options.rows)
         else:
             section = _everything(options, scratch)
     write(options.out, section)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import lobproof
 from lobproof.acquire.audits import Audit
 from lobproof.acquire.checks import columns as columns_module
 from lobproof.acquire.checks.coverage import Clock, from_runs, runs
@@ -543,3 +544,10 @@ def test_columns_of_floats_name_the_first_bad_row() -> None:
 
 def test_every_bit_is_named_once() -> None:
     assert len(BITS) == len(ROW_REASONS) == len(set(ROW_REASONS)) < 62
+
+
+def test_every_reason_is_documented() -> None:
+    page = Path(lobproof.__file__).parents[2] / "docs" / "acquire.md"
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in POLICY if f"| `{name}` |" not in text] == []
+    assert [policy.meaning for policy in POLICY.values() if policy.meaning not in text] == []

@@ -30,7 +30,7 @@ class _Command(NamedTuple):
 
 _ACQUIRE = {
     "test-connection": _Command(
-        "acquire.connection:test_connection",
+        "acquire.connection:try_connection",
         "Try bucket, listing and one small read, and say what works.",
         (
             "lobproof acquire test-connection --sample",

@@ -17,7 +17,7 @@ Step = tuple[str, bool, str]
 """What was tried, whether it works, and what was found or why not."""
 
 
-def test_connection(*, place: Place = ANYWHERE, json_: Json = False) -> int:  # noqa: PT028
+def try_connection(*, place: Place = ANYWHERE, json_: Json = False) -> int:
     """Try bucket, prefix, index, listing and a small read, and say what works.
 
     Exit code 0 when all that downloads need works, 1 when something does not.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 from obstore.exceptions import BaseError
 
 from lobproof.sources.cryptolake.catalogue import RemoteObject
+from lobproof.sources.cryptolake.digest import Digest
 from lobproof.sources.cryptolake.remote import (
     ChangedError,
     NotWholeError,
@@ -89,9 +90,8 @@ class _Part:
     def resume(self) -> None:
         """Take what a former run left of this version, or start anew."""
         if _read_note(self._note_path) == _Note.of(self._found):
-            block = bytearray(_BLOCK)
-            while count := self._file.readinto(block):
-                self._take(memoryview(block)[:count])
+            while block := self._file.read(_BLOCK):
+                self._take(block)
             if self.length <= self._found.size:
                 return
         self.restart()
@@ -100,6 +100,7 @@ class _Part:
         """Drop all bytes; the note is durable before the first new one."""
         self._file.seek(0)
         self._file.truncate()
+        self._stop()
         self._start()
         self.length = 0
         _write_note(self._note_path, _Note.of(self._found))
@@ -114,7 +115,7 @@ class _Part:
         view = memoryview(piece)
         while view:
             view = view[self._file.write(view) :]
-        self._take(memoryview(piece))
+        self._take(piece)
 
     def finish(self, check_md5: bool) -> str:
         """Make it durable; its SHA-256, when size and MD5 are right."""
@@ -134,18 +135,24 @@ class _Part:
         return self._sha256.hexdigest()
 
     def close(self) -> None:
+        self._stop()
         self._file.close()
 
     def _start(self) -> None:
-        self._sha256 = hashlib.sha256()
+        self._sha256 = Digest(hashlib.sha256())
         is_md5 = _MD5.fullmatch(self._found.etag) is not None
-        self._md5 = hashlib.md5(usedforsecurity=False) if is_md5 else None
+        self._md5 = Digest(hashlib.md5(usedforsecurity=False)) if is_md5 else None
 
-    def _take(self, data: memoryview) -> None:
-        self._sha256.update(data)
+    def _take(self, data: bytes) -> None:
+        self._sha256.add(data)
         if self._md5 is not None:
-            self._md5.update(data)
+            self._md5.add(data)
         self.length += len(data)
+
+    def _stop(self) -> None:
+        self._sha256.close()
+        if self._md5 is not None:
+            self._md5.close()
 
 
 async def fetch(

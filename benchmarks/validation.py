@@ -1,19 +1,16 @@
 """Speed and memory of validation on one core, beside reading the same file and nothing else.
 
-Run: ``python benchmarks/bench_validate.py [--rows 20000000]``. The file is **synthetic**: deltas
-of a random walk in messages of about eleven rows, row groups of 10,000, snappy. The time is that
-of the whole judgement: hash, decoding, every check; each step runs in a process of its own, which
-says how much memory it ever held.
+The file is **synthetic**: deltas of a random walk in messages of about eleven rows, row groups of
+10,000, snappy. The time is that of the whole judgement: hash, decoding, every check; each step
+runs in a process of its own, which says how much memory it ever held.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -80,39 +77,28 @@ def peak_mib() -> float:
     return int(held[1]) / 1024 if held else float("nan")
 
 
-def main() -> None:
-    """Generate, then measure each step in a process of its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000_000)
-    parser.add_argument("--group", type=int, default=GROUP, help="rows of a row group")
-    parser.add_argument("--step", choices=("read", "judge"), help=argparse.SUPPRESS)
-    parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.step:
-        small = options.path.with_name("small.parquet")
-        run = read_only if options.step == "read" else judge
-        run(small)  # imports and compilation
-        before, start = peak_mib(), time.process_time()
-        run(options.path)
-        seconds = time.process_time() - start
-        print(json.dumps({"seconds": seconds, "before": before, "peak": peak_mib()}))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "large.parquet"
-        generate(path.with_name("small.parquet"), SMALL)
-        generate(path, options.rows, options.group)
-        size = path.stat().st_size
-        groups = f"groups of {options.group:,}"
-        print(f"synthetic deltas: {options.rows:,} rows, {size / 1e6:,.0f} MB, {groups}")
-        for step in ("read", "judge"):
-            command = [sys.executable, __file__, "--step", step, "--path", str(path)]
-            answer = json.loads(subprocess.check_output(command))
-            print(
-                f"  {step:6} {answer['seconds']:7.2f} s processor time "
-                f"{options.rows / answer['seconds'] / 1e6:7.2f} M rows/s, "
-                f"peak {answer['peak']:,.0f} MiB ({answer['before']:,.0f} after a small file)"
-            )
+def measure(folder: Path, rows: int) -> dict[str, dict[str, float]]:
+    """Processor time and peak MiB of reading a file of ``rows`` deltas, and of judging it."""
+    path = folder / "large.parquet"
+    generate(path.with_name("small.parquet"), SMALL)
+    generate(path, rows)
+    found = {}
+    for step in ("read", "judge"):
+        command = [sys.executable, "-m", "benchmarks.validation", step, str(path)]
+        found[step] = json.loads(subprocess.check_output(command))
+    path.unlink()
+    return found
+
+
+def run_child(step: str, path: Path) -> None:
+    """One step, for :func:`measure`."""
+    run = read_only if step == "read" else judge
+    run(path.with_name("small.parquet"))  # imports and compilation
+    before, start = peak_mib(), time.process_time()
+    run(path)
+    seconds = time.process_time() - start
+    print(json.dumps({"seconds": seconds, "before": before, "peak": peak_mib()}))
 
 
 if __name__ == "__main__":
-    main()
+    run_child(sys.argv[1], Path(sys.argv[2]))

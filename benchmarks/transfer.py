@@ -1,28 +1,30 @@
 """Downloads beside a plain streaming copy by the same client, and their peak memory.
 
-Run: ``python benchmarks/bench_transfer.py [--objects N] [--mib SIZE] [--rounds N]``. One local
-server (moto's, a process of its own) serves both in turns; each run is a process of its own.
-Prints; asserts nothing. Objects above the store's part size have an ETag that is no MD5, smaller
-ones have one, which costs hashing: both are measured.
+One local server (moto's, a process of its own) serves both in turns; each run is a process of its
+own. Objects above the store's part size have an ETag that is no MD5, smaller ones have one, which
+costs hashing: both are measured.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import http.client
+import importlib
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 import obstore
+from benchmarks.report import Spread
 
 from lobproof.acquire.download import download
 from lobproof.acquire.zones import LakeFolder
@@ -30,8 +32,6 @@ from lobproof.sources.cryptolake.catalogue import catalogue
 from lobproof.sources.cryptolake.connection import Connection, connect
 
 BUCKET = "transfers"
-SHARE = 0.8
-MEMORY_MIB = 150
 _CHUNK = 1 << 20
 _SERVER = """
 import logging, sys
@@ -106,7 +106,7 @@ def peak_mib() -> float:
 def child(url: str, what: str, table: str, workers: int) -> dict[str, float]:
     """One run in a process of its own: MB/s, and MiB above what the imports take."""
     done = subprocess.run(
-        [sys.executable, __file__, "--child", url, what, table, str(workers)],
+        [sys.executable, "-m", "benchmarks.transfer", url, what, table, str(workers)],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -116,7 +116,7 @@ def child(url: str, what: str, table: str, workers: int) -> dict[str, float]:
 
 
 def run_child(url: str, what: str, table: str, workers: str) -> None:
-    import pyarrow.parquet  # noqa: F401 - counted among the imports
+    importlib.import_module("pyarrow.parquet")  # counted among the imports
 
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder:
@@ -128,54 +128,60 @@ def run_child(url: str, what: str, table: str, workers: str) -> None:
     print(json.dumps({"speed": size / seconds / 1e6, "memory": peak_mib() - before}))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--objects", type=int, default=4)
-    parser.add_argument("--mib", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--child", nargs=4)
-    options = parser.parse_args()
-    if options.child:
-        run_child(*options.child)
-        return
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """MB/s of each way, run by run, and MiB above what the imports take."""
+
+    parts: bool
+    workers: int
+    copy: Spread
+    hashed: Spread
+    ours: Spread
+    memory: float
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The URL of a server with an empty bucket."""
     server = subprocess.Popen(
-        [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         assert server.stdout is not None
-        port = int(server.stdout.readline())
-        url = f"http://127.0.0.1:{port}"
+        port = next(int(line) for line in server.stdout if line.strip().isdigit())
         request = http.client.HTTPConnection("127.0.0.1", port)
         request.request("PUT", f"/{BUCKET}")
         request.getresponse().read()
-        for table, parts in (("trades", True), ("book", False)):
-            fill(url, table, options.objects, options.mib << 20, parts=parts)
-            compare(url, table, parts, options)
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait()
 
 
-def compare(url: str, table: str, parts: bool, options: argparse.Namespace) -> None:
-    runs: dict[str, list[dict[str, float]]] = {"copy": [], "hashed": [], "ours": []}
-    for number in range(options.rounds):
-        order = sorted(runs, reverse=bool(number % 2))
-        for what in order:
-            runs[what].append(child(url, what, table, options.workers))
-    speed = {what: statistics.median(run["speed"] for run in each) for what, each in runs.items()}
-    plain, mine = speed["copy"], speed["ours"]
-    memory = max(run["memory"] for run in runs["ours"])
-    print(
-        f"{options.objects} objects of {options.mib} MiB, ETags "
-        f"{'of parts' if parts else 'that are MD5s'}, {options.workers} workers:\n"
-        f"  plain copy {plain:.0f} MB/s, download {mine:.0f} MB/s: {mine / plain:.0%} "
-        f"(at least {SHARE:.0%})\n"
-        f"  copy with SHA-256 {speed['hashed']:.0f} MB/s: {mine / speed['hashed']:.0%} of it\n"
-        f"  peak memory above the imports {memory:.0f} MiB (at most {MEMORY_MIB})",
-        flush=True,
-    )
+def compare(objects: int, mib: int, rounds: int, workers: Sequence[int]) -> list[Compared]:
+    """All ways in turns, for both kinds of ETag and each number of workers."""
+    found = []
+    with served() as url:
+        for table, parts in (("trades", True), ("book", False)):
+            fill(url, table, objects, mib << 20, parts=parts)
+            for count in workers:
+                runs: dict[str, list[dict[str, float]]] = {"copy": [], "hashed": [], "ours": []}
+                for number in range(rounds):
+                    for what in sorted(runs, reverse=bool(number % 2)):
+                        runs[what].append(child(url, what, table, count))
+                speed = {
+                    what: Spread(tuple(run["speed"] for run in each)) for what, each in runs.items()
+                }
+                memory = max(run["memory"] for run in runs["ours"])
+                found.append(
+                    Compared(parts, count, speed["copy"], speed["hashed"], speed["ours"], memory)
+                )
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    run_child(*sys.argv[1:])
