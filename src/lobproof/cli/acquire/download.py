@@ -152,7 +152,9 @@ def download(
         print_json({**document, **result.to_dict()})
     else:
         _show_result(result, found, out_)
-    return 0 if result.ok else 1
+    if not result.ok:
+        return 1
+    return 2 if planned.absent else 0
 
 
 def _show_plan(planned: Plan) -> None:
@@ -194,11 +196,12 @@ def _ask(planned: Plan, limit_gb: float, yes: bool, silent: bool) -> None:
 
 def _show_result(result: DownloadResult, found: Inventory, folder: Path) -> None:
     console = out()
-    speed = result.bytes_received / max(result.seconds, 1e-9) / 1e6
-    console.print(
-        f"fetched    {len(result.fetched):,} of {len(found.objects):,} objects, "
-        f"{gigabytes(result.bytes_received)} in {result.seconds:,.1f} s ({speed:,.1f} MB/s)"
-    )
+    if result.fetched or result.failed:
+        speed = result.bytes_received / max(result.seconds, 1e-9) / 1e6
+        console.print(
+            f"fetched    {len(result.fetched):,} of {len(found.objects):,} objects, "
+            f"{gigabytes(result.bytes_received)} in {result.seconds:,.1f} s ({speed:,.1f} MB/s)"
+        )
     if result.present:
         console.print(f"present    {len(result.present):,} objects, not fetched again")
     for failure in result.failed:
