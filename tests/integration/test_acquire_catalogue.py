@@ -6,7 +6,9 @@ import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pyarrow.parquet as pq
 import pytest
@@ -254,3 +256,30 @@ def test_a_plan_counts_rows_cost_disk_and_absent_days(tmp_path: Path) -> None:
         guessed = plan(connection, many, symbols=["BTC-USDT"], end="2026-01-23", policy=QUICK)
         assert (guessed.rows, guessed.rows_exact) == (11 * rows[trades], False)
         assert [line[-10:] for line in guessed.absent] == ["2026-01-21", "2026-01-22"]
+
+
+def test_what_answers_everything_is_no_store() -> None:
+    """A log-in page before the network answers a listing too."""
+
+    class Portal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"<html><body>Please log in</body></html>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Portal) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        there = connect(
+            sample=True,
+            endpoint=f"http://127.0.0.1:{server.server_address[1]}",
+            environ={},
+            dotenv=Path("none"),
+        )
+        with pytest.raises(UnavailableError, match="that is no S3 store"):
+            catalogue(there, tables=TABLES, policy=QUICK)
+        server.shutdown()

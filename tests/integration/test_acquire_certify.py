@@ -11,18 +11,19 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from lobproof.acquire import certificate as certificate_module
 from lobproof.acquire.audits import audit_path
 from lobproof.acquire.certificate import (
     DEMO,
     REAL,
     REFUSED,
     Certificate,
-    Request,
     certify,
 )
 from lobproof.acquire.check_files import check_files
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.recheck import verify_certificate
+from lobproof.acquire.request import Request
 from lobproof.acquire.status import status
 from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
@@ -30,7 +31,7 @@ from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.sources.cryptolake.layout import TABLES
 from support import lake_tables
 from support.fault_runs import command
-from support.lakes import key, put_lake
+from support.lakes import key, put, put_lake
 
 Spoil = Callable[[lake_tables.Columns], lake_tables.Columns]
 
@@ -235,6 +236,68 @@ def test_a_stray_file(tmp_path: Path) -> None:
     stray.write_bytes(b"x")
     folder.move(stray, Zone.READY, key(name="2.snappy.parquet"))
     assert reasons(certify(folder)) == {"stray-file"}
+
+
+def test_two_files_of_one_time(tmp_path: Path) -> None:
+    folder = made(tmp_path, provenance="real", metadata=False)
+    twin = key(name="2.snappy.parquet")
+    data = folder.path(Zone.VALIDATED, key()).read_bytes()
+    put(folder, twin, data, provenance="real", rows=lake_tables.ROWS)
+    validate(folder)
+    refused = certify(folder)
+    assert {(r["reason"], r["key"]) for r in refused.refusals} == {
+        ("files-overlap", key().path),
+        ("files-overlap", twin.path),
+    }
+
+
+def test_what_changes_meanwhile_is_not_certified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command fetches a new version between examining and moving."""
+    folder = made(tmp_path, provenance="real", metadata=False)
+    examine = certificate_module._examine
+
+    def republished(*arguments: Any) -> Any:
+        found = examine(*arguments)
+        if arguments[1] == key("trades"):
+            put(folder, key(), b"no parquet", provenance="real")
+        return found
+
+    monkeypatch.setattr(certificate_module, "_examine", republished)
+    with pytest.raises(StoreError, match="was fetched or judged by another command"):
+        certify(folder)
+    assert not list((folder.root / "certificates").iterdir())
+    assert all(month.count("certified") == 0 for month in status(folder))
+    entry = Manifest(folder).entry(key())
+    assert entry is not None
+    assert entry.zone is Zone.RAW
+
+
+def test_a_record_certifies_no_file_that_was_fetched_since(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    manifest = Manifest(folder)
+    put(folder, key(), b"another version")
+    manifest.append("certified", key(), certificate="x", verdict=REAL)
+    entry = manifest.entry(key())
+    assert entry is not None
+    assert (entry.zone, entry.certificate) == (Zone.RAW, "")
+
+
+def test_a_manifest_that_is_gone(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    Manifest(folder).path.unlink()
+    with pytest.raises(StoreError, match="is missing, and there are files in the zones"):
+        status(folder)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"start": "2026"}, {"end": "z"}, {"start": "2026-1-5"}, {"tables": ("foo",)}, {"tables": ()}],
+)
+def test_requests_that_mean_nothing(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Request(**wrong)
 
 
 # re-checking -------------------------------------------------------------------------------------

@@ -138,3 +138,19 @@ def test_no_secret_in_any_text_of_a_connection() -> None:
     shown = f"{made!r} {made} {made.credentials!r} {made.redact('env-secret t/k+n= t%2Fk%2Bn%3D')}"
     for secret in ("AKIAENV", "env-secret", "t/k+n=", "t%2Fk%2Bn%3D"):
         assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("host", "vendors"),
+    [
+        ("s3.eu-west-1.amazonaws.com", True),
+        ("s3-eu-west-1.amazonaws.com", True),
+        ("s3.amazonaws.com", True),
+        ("s3.notamazonaws.com", False),
+        ("s3.eu-west-1.amazonaws.com.example.org", False),
+        ("example.org", False),
+    ],
+)
+def test_only_the_vendors_own_place_is_the_vendors(host: str, vendors: bool) -> None:
+    there = connect(sample=True, endpoint=f"https://{host}", environ={}, dotenv=Path("none"))
+    assert there.is_vendor is vendors

@@ -59,6 +59,7 @@ def test_keys_come_back_from_their_paths() -> None:
         "trades/contents.json.gz",
         "trades/exchange=X/symbol=../dt=2026-01-05/1.parquet",
         "trades/exchange=X/symbol=A/dt=2026-1-5/1.parquet",
+        "trades/exchange=X/symbol=A/dt=2026-02-31/1.parquet",
         "trades/exchange=X/symbol=A/dt=2026-01-05/.1.parquet",
         "trades/exchange=X/symbol=A/dt=2026-01-05/a/1.parquet",
         "../trades/exchange=X/symbol=A/dt=2026-01-05/1.parquet",
@@ -100,7 +101,7 @@ def test_a_folder_opens_again(folder: LakeFolder) -> None:
 
 def test_records_follow_on_one_another(folder: LakeFolder) -> None:
     manifest = Manifest(folder)
-    assert manifest.head() == manifest_module.START
+    assert manifest.hashes()[-1] == manifest_module.START
     for number in range(5):
         assert manifest.append(FETCHED, key(), **fetched(b"%d" % number))["n"] == number
     assert [record["n"] for record in manifest.records()] == list(range(5))

@@ -21,9 +21,10 @@ import lobproof
 from lobproof.acquire.audits import audit_path, read_audit
 from lobproof.acquire.checks.reasons import NOTE
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
-from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone, write_whole
-from lobproof.errors import InputError, UsageError
-from lobproof.sources.cryptolake.layout import TABLES, LakeKey
+from lobproof.acquire.request import Request
+from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone, locked, write_whole
+from lobproof.errors import InputError, StoreError, UsageError
+from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 
 FORMAT = "lobproof-lake-certificate"
 VERSION = 1
@@ -34,32 +35,6 @@ _PINNED = ("size", "etag", "sha256", "last_modified", "rows", "row_groups", "pro
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being read, the bytes done and their sum."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a certificate is to cover.
-
-    Empty ``symbols`` and None elsewhere: whatever the folder has. ``end`` is the first day that
-    is not covered any more. Of each symbol, every table on every day from start to end must be
-    there.
-    """
-
-    exchange: str | None = None
-    symbols: tuple[str, ...] = ()
-    tables: tuple[str, ...] = TABLES
-    start: str | None = None
-    end: str | None = None
-
-    def covers(self, key: LakeKey) -> bool:
-        """Whether the object of ``key`` is asked for."""
-        return (
-            key.table in self.tables
-            and self.exchange in (None, key.exchange)
-            and (not self.symbols or key.symbol in self.symbols)
-            and (self.start is None or key.dt >= self.start)
-            and (self.end is None or key.dt < self.end)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +88,16 @@ def certify(
         When the manifest was changed.
     """
     request = request or Request()
+    with locked(folder.root / f"{CERTIFICATES}.lock"):
+        return _certify(folder, request, allow_synthetic=allow_synthetic, progress=progress)
+
+
+def _certify(
+    folder: LakeFolder, request: Request, *, allow_synthetic: bool, progress: Progress | None
+) -> Certificate:
+    """What :func:`certify` does; no other process does it at the same time."""
     manifest = Manifest(folder)
+    pinned = _pinned_manifest(manifest)
     reconcile(manifest)
     entries = {key: entry for key, entry in manifest.entries().items() if request.covers(key)}
     if not entries:
@@ -148,7 +132,7 @@ def certify(
             "start": request.start,
             "end": request.end,
         },
-        "manifest": _pinned_manifest(manifest),
+        "manifest": pinned,
         "objects": objects,
         "coverage": sums(objects),
         "refusals": [refusal.to_dict() for refusal in refusals],
@@ -163,15 +147,29 @@ def certify(
     }
     if refusals:
         return Certificate(document)
-    path = folder.root / CERTIFICATES / f"{document['id']}.json"
-    write_whole(path, f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode())
+    return _issue(manifest, entries, document)
+
+
+def _issue(
+    manifest: Manifest, entries: dict[LakeKey, Entry], document: dict[str, Any]
+) -> Certificate:
+    """Move the files, each only as it was examined; then write the document down.
+
+    Until it is there, its id in the manifest certifies nothing.
+    """
+    folder = manifest.folder
     for key, entry in entries.items():
         with folder.lock(key):
-            if (entry.zone, entry.certificate) == (Zone.READY, document["id"]):
-                continue
+            if manifest.entry(key) != entry:
+                raise StoreError(
+                    f"{key} was fetched or judged by another command in the meantime",
+                    hint="certify again when the other command is done",
+                )
             manifest.append(CERTIFIED, key, certificate=document["id"], verdict=document["verdict"])
             if entry.zone is not Zone.READY:
                 folder.move(folder.path(entry.zone, key), Zone.READY, key)
+    path = folder.root / CERTIFICATES / f"{document['id']}.json"
+    write_whole(path, f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode())
     return Certificate(document, path)
 
 
@@ -206,7 +204,7 @@ def _examine(
         if reason["severity"] != NOTE and name != TABLE_MISSING
     ]
     provenance = provenance_of(path)
-    if provenance and provenance != described["provenance"]:
+    if provenance in NEVER_REAL and provenance != described["provenance"]:
         against.append(
             Refusal(
                 "provenance",
@@ -241,8 +239,11 @@ def file_refusal(
         return Refusal("file-changed", f"{size:,} bytes, {told['size']:,} were fetched", key.path)
     if progress is not None:
         progress(key.path, 0, size)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return Refusal("file-missing", f"cannot be read: {error.strerror}", key.path)
     if digest != told["sha256"]:
         return Refusal("file-changed", f"SHA-256 {digest}, {told['sha256']} was fetched", key.path)
     return None
@@ -266,7 +267,8 @@ def _same(
 
 
 def _pinned_manifest(manifest: Manifest) -> dict[str, Any]:
-    return {"records": sum(1 for _ in manifest.records()), "head": manifest.head()}
+    hashes = manifest.hashes()
+    return {"records": len(hashes) - 1, "head": hashes[-1]}
 
 
 def _missing(entries: dict[LakeKey, Entry], request: Request) -> Iterator[Refusal]:

@@ -18,7 +18,7 @@ from lobproof.errors import LobproofError
 from lobproof.sources.cryptolake.catalogue import RemoteObject, look_up
 from lobproof.sources.cryptolake.connection import Connection
 from lobproof.sources.cryptolake.footer import read_footer
-from lobproof.sources.cryptolake.layout import LakeKey
+from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 from lobproof.sources.cryptolake.remote import (
     DEFAULT_POLICY,
     ChangedError,
@@ -178,7 +178,7 @@ class _Job:
             for found in waiting:
                 try:
                     new = await self._one(remote, pool, found)
-                except (LobproofError, OSError) as error:
+                except (LobproofError, OSError, ValueError) as error:
                     failed.append(self._failure(found.key, error))
                 else:
                     (fetched if new else present).append(found.key)
@@ -289,8 +289,11 @@ class _Job:
                 "provenance": "",
             }
         )
-        said = facts["provenance"]
-        facts["provenance"] = said or ("real" if self._connection.is_vendor else "unknown")
+        said = str(facts["provenance"])
+        if said not in NEVER_REAL:
+            # no file makes itself real: only where it came from does
+            vendors = self._connection.is_vendor and said in ("", "real")
+            facts["provenance"] = "real" if vendors else "unknown"
         self._manifest.append(
             FETCHED,
             key,
@@ -325,10 +328,13 @@ class _Job:
         self._folder.partial(key).unlink(missing_ok=True)
         self._folder.partial(key, ".part.json").unlink(missing_ok=True)
 
-    def _failure(self, key: LakeKey, error: LobproofError | OSError) -> Failure:
+    def _failure(self, key: LakeKey, error: LobproofError | OSError | ValueError) -> Failure:
         if isinstance(error, LobproofError):
             kind = error.kind if isinstance(error, RemoteError) else "folder"
             return Failure(key, kind, error.message, error.hint)
+        if isinstance(error, ValueError):
+            reason = self._connection.redact(f"{key}: {type(error).__name__} {error}")
+            return Failure(key, "file", reason, "its footer cannot be read; tell the vendor")
         reason = self._connection.redact(f"{key}: {error.strerror or error}")
         return Failure(key, "disk", reason, "check the disk, its free space and its rights")
 

@@ -139,12 +139,14 @@ class Manifest:
         for line in self._lines(0):
             yield chain.follow(line)
 
-    def head(self) -> str:
-        """Hash of the last line: what a certificate pins."""
+    def hashes(self) -> list[str]:
+        """Hash before the first line, then of each line; checked as by :meth:`records`."""
         chain = _Chain(self.path)
+        found = [chain.before]
         for line in self._lines(0):
-            chain.before = hashlib.sha256(line).hexdigest()
-        return chain.before
+            chain.follow(line)
+            found.append(chain.before)
+        return found
 
     def entries(self) -> dict[LakeKey, Entry]:
         """Every object as it stands, by key. Errors as for :meth:`records`."""
@@ -161,6 +163,11 @@ class Manifest:
     def _catch_up(self) -> None:
         """Take in what was appended since the last look."""
         size = self.path.stat().st_size if self.path.exists() else 0
+        if not size and any(self.folder.keys(zone) for zone in Zone):
+            raise StoreError(
+                f"{self.path} is missing, and there are files in the zones",
+                hint="restore it from a backup, or acquire into a new folder",
+            )
         if size < self._offset:
             self._offset, self._chain, self._entries = 0, _Chain(self.path), {}
         for line in self._lines(self._offset):
@@ -174,6 +181,8 @@ class Manifest:
             if event == FETCHED:
                 self._entries[key] = Entry(key, zone, record)
             elif known is not None and event == CERTIFIED:
+                if known.judged is None or known.zone is Zone.QUARANTINE:
+                    continue  # fetched or refused since: this speaks of a file that is no more
                 certificate = str(record["certificate"])
                 self._entries[key] = replace(known, zone=zone, certificate=certificate)
             elif known is not None:
@@ -186,8 +195,9 @@ class Manifest:
         with self.path.open("rb") as file:
             file.seek(offset)
             for line in file:
-                if line.endswith(b"\n"):
-                    yield line
+                if not line.endswith(b"\n"):
+                    return  # its rest may come while we read
+                yield line
 
     def _tail(self) -> tuple[int, str, int]:
         """Number of the next record, hash of the last line, bytes of a torn one behind it."""

@@ -169,6 +169,10 @@ def plan(
     )
 
 
+CHANGED_HERE = {"hash-differs", "size-differs"}
+"""Reasons of a file that is no more what was fetched: it is to be fetched anew."""
+
+
 def is_present(lake: LakeFolder, entry: Entry | None, found: RemoteObject) -> bool:
     """Whether this very version was fetched, and its file is where it belongs."""
     if entry is None:
@@ -177,6 +181,8 @@ def is_present(lake: LakeFolder, entry: Entry | None, found: RemoteObject) -> bo
     if (fetched["etag"], fetched["size"]) != (found.etag, found.size):
         return False
     if not found.etag and fetched["last_modified"] != found.last_modified:
+        return False
+    if entry.judged is not None and CHANGED_HERE & set(entry.judged.get("reasons", ())):
         return False
     path = lake.path(entry.zone, found.key)
     return path.is_file() and path.stat().st_size == found.size

@@ -24,7 +24,7 @@ from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.validate import audit_files
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import StoreError
-from lobproof.sources.cryptolake.layout import LakeKey
+from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 
 
 def verify_certificate(
@@ -87,7 +87,7 @@ def _audits_hold(
     anew = audit_files(paths, folder=folder, progress=progress)
     for key, entry in keys:
         provenance = provenance_of(paths[key])
-        if provenance and provenance != entry["provenance"]:
+        if provenance in NEVER_REAL and provenance != entry["provenance"]:
             yield Refusal("provenance", f"the file says {provenance}", key.path)
         file = audit_path(folder, key)
         data = file.read_bytes() if file.is_file() else b""
@@ -106,10 +106,9 @@ def _alone(audit: dict[str, Any]) -> dict[str, Any]:
 def _manifest_holds(manifest: Manifest, told: dict[str, Any]) -> list[Refusal]:
     """Whether the manifest still begins with what the certificate was issued on."""
     try:
-        hashes = [record["prev"] for record in manifest.records()]
+        hashes = manifest.hashes()
     except StoreError as error:
         return [Refusal("manifest-changed", error.message)]
-    hashes.append(manifest.head())
     if len(hashes) <= told["records"] or hashes[told["records"]] != told["head"]:
         return [
             Refusal("manifest-changed", "its first lines are not those that the certificate saw")

@@ -6,11 +6,12 @@ from calendar import monthrange
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from lobproof.acquire.certificate import DEMO
 from lobproof.acquire.manifest import CERTIFIED, Entry, Manifest, missing
-from lobproof.acquire.zones import LakeFolder, Zone
+from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone
 from lobproof.sources.cryptolake.layout import LakeKey
 
 MARKS = {
@@ -81,6 +82,7 @@ def status(folder: LakeFolder) -> list[Month]:
         for record in manifest.records()
         if record["event"] == CERTIFIED and record["verdict"] == DEMO
     }
+    certificates = folder.root / CERTIFICATES
     symbols: dict[tuple[str, str], list[Entry]] = {}
     for key, entry in entries.items():
         symbols.setdefault((key.exchange, key.symbol), []).append(entry)
@@ -91,7 +93,10 @@ def status(folder: LakeFolder) -> list[Month]:
         for month in _months(first, last):
             for table in sorted({entry.key.table for entry in held}):
                 mine = [e for e in held if e.key.table == table and e.key.dt[:7] == month]
-                months.append(_month(held[0].key, table, month, mine, (first, last), lost, demo))
+                states = {
+                    e.key: "lost" if e.key in lost else _state(e, demo, certificates) for e in mine
+                }
+                months.append(_month(held[0].key, table, month, mine, (first, last), states))
     return months
 
 
@@ -101,8 +106,7 @@ def _month(
     month: str,
     entries: Iterable[Entry],
     span: tuple[str, str],
-    lost: set[LakeKey],
-    demo: set[str],
+    states: dict[LakeKey, str],
 ) -> Month:
     year, number = int(month[:4]), int(month[5:])
     days = [
@@ -113,7 +117,7 @@ def _month(
     worst = list(MARKS)
     for entry in entries:
         at = int(entry.key.dt[8:]) - 1
-        state = "lost" if entry.key in lost else _state(entry, demo)
+        state = states[entry.key]
         # of several files of one day the one that is furthest from certified shows
         if days[at] in ("missing", "") or worst.index(state) > worst.index(days[at]):
             days[at] = state
@@ -123,8 +127,10 @@ def _month(
     return Month(like.exchange, like.symbol, table, month, tuple(days), files, rows, size)
 
 
-def _state(entry: Entry, demo: set[str]) -> str:
+def _state(entry: Entry, demo: set[str], certificates: Path) -> str:
     if entry.zone is Zone.READY:
+        if not (certificates / f"{entry.certificate}.json").is_file():
+            return "validated"
         return "demo" if entry.certificate in demo else "certified"
     if entry.zone is Zone.QUARANTINE:
         return "quarantined"

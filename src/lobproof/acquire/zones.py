@@ -55,6 +55,7 @@ class LakeFolder:
         self.root = Path(root).absolute()
         mark = self.root / MARK
         if mark.is_file():
+            self._make_zones()
             return
         if not create:
             raise UsageError(
@@ -68,9 +69,13 @@ class LakeFolder:
             )
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(FOLDER_MODE)
+        # the mark first: what a kill leaves is then one of ours
+        write_whole(mark, b"lobproof acquired data, version 1\n")
+        self._make_zones()
+
+    def _make_zones(self) -> None:
         for name in (*Zone, PARTIAL, CERTIFICATES):
             (self.root / name).mkdir(mode=FOLDER_MODE, exist_ok=True)
-        write_whole(mark, b"lobproof acquired data, version 1\n")
 
     def path(self, zone: Zone, key: LakeKey) -> Path:
         """Where the file of ``key`` lies in ``zone``."""

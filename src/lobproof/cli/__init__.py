@@ -177,7 +177,13 @@ app.command(acquire)
 
 def main() -> None:
     """Entry point of the ``lobproof`` command."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if "obstore" in sys.modules:
+        # its runtime's threads may call into an interpreter that shuts down, and abort the process
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

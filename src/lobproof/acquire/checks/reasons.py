@@ -80,6 +80,7 @@ POLICY: dict[str, Policy] = {
     "silence": Policy(DOUBT, "silent for longer than its cadence explains"),
     "missing-minutes": Policy(NOTE, "minutes of the day without a row"),
     "missing-hours": Policy(DOUBT, "hours of the day without a row"),
+    "files-overlap": Policy(DOUBT, "another file of the table has rows of the same time"),
     "table-missing": Policy(DOUBT, "another table of the day is missing"),
     "not-covered": Policy(DOUBT, "minutes that another table of the day has, and this one not"),
 }
@@ -89,7 +90,7 @@ POLICY: dict[str, Policy] = {
 read and worked with, but no certificate covers it. ``note``: usual for the vendor.
 """
 
-TOGETHER = ("missing-minutes", "missing-hours", "table-missing", "not-covered")
+TOGETHER = ("missing-minutes", "missing-hours", "table-missing", "not-covered", "files-overlap")
 """Reasons that follow from the coverage of all files of a symbol-day."""
 
 

@@ -54,6 +54,13 @@ def judge_together(
         if hours.any():
             named = ", ".join(f"{hour:02d}" for hour in np.flatnonzero(hours))
             reasons["missing-hours"] = (int(np.count_nonzero(hours)), f"hours {named} UTC")
+        twins = [
+            other.name
+            for other, theirs in coverages.items()
+            if other.table == key.table and other != key and _overlap(coverage, theirs)
+        ]
+        if twins:
+            reasons["files-overlap"] = (len(twins), f"with {', '.join(sorted(twins))}")
         if absent:
             reasons["table-missing"] = (len(absent), f"no {', '.join(absent)} of that day")
         allowed = max(int(c["silence_above_ns"]) for c in tables[key.table])
@@ -72,6 +79,14 @@ def judge_together(
             )
         found[key] = reasons
     return found
+
+
+def _overlap(mine: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> bool:
+    """Whether two files of a table share a span of time."""
+    if theirs is None or mine["first_ns"] is None or theirs["first_ns"] is None:
+        return False
+    begin = max(int(mine["first_ns"]), int(theirs["first_ns"]))
+    return begin < min(int(mine["last_ns"]), int(theirs["last_ns"]))
 
 
 def _minutes(coverages: list[Mapping[str, Any]]) -> NDArray[np.bool_]:

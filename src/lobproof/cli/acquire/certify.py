@@ -15,10 +15,10 @@ from lobproof.acquire.certificate import (
     REAL,
     Certificate,
     Refusal,
-    Request,
 )
 from lobproof.acquire.certificate import certify as issue
 from lobproof.acquire.recheck import verify_certificate
+from lobproof.acquire.request import Request
 from lobproof.acquire.zones import LakeFolder, write_whole
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.errors import UsageError

@@ -154,7 +154,7 @@ def download(
         _show_result(result, found, out_)
     if not result.ok:
         return 1
-    return 2 if planned.absent else 0
+    return 2 if planned.absent or found.only_in_contents else 0
 
 
 def _show_plan(planned: Plan) -> None:

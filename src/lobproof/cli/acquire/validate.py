@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from lobproof.acquire.certificate import Request
 from lobproof.acquire.checks.reasons import DOUBTFUL, GOOD, NOTE, REFUSED
 from lobproof.acquire.manifest import Manifest
+from lobproof.acquire.request import Request
 from lobproof.acquire.validate import LOST, Judged, ValidationResult
 from lobproof.acquire.validate import validate as judge
 from lobproof.acquire.zones import LakeFolder

@@ -7,6 +7,7 @@ where the two differ the listing is right and the difference is told. Names are 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import zlib
 from collections.abc import Awaitable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from lobproof.sources.cryptolake.remote import (
     Policy,
     Remote,
     RemoteError,
+    UnavailableError,
     bare,
     run,
     when,
@@ -198,6 +200,8 @@ async def _catalogue(remote: Remote, request: Request) -> Inventory:
         notes.append(f"{len(new)} objects are not in {INDEX} yet, such as {new[0]}")
     if other:
         notes.append(f"{other} keys are no data files")
+    if not any(answer.found for answer in asked):
+        await _is_a_store(remote)
     whole = all(answer.indexed is not None for answer in asked)
     return Inventory(
         tuple(sorted(found for answer in asked for found in answer.found.values())),
@@ -206,6 +210,19 @@ async def _catalogue(remote: Remote, request: Request) -> Inventory:
         tuple(gone),
         tuple(new),
         other,
+    )
+
+
+async def _is_a_store(remote: Remote) -> None:
+    """What answers a listing with nothing must not have an object of a random name."""
+    name = f"lobproof-{secrets.token_hex(8)}"
+    try:
+        await remote.read(name)
+    except (NotFoundError, AccessDeniedError):
+        return
+    raise UnavailableError(
+        f"{remote.connection.place} answers whatever is asked: that is no S3 store",
+        hint="check the endpoint; a log-in page of the network may stand before it",
     )
 
 

@@ -27,7 +27,7 @@ CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
 """A connection on which nothing arrives for so long is given up."""
 _REQUEST_SECONDS = 3600.0
-_AWS_HOST = re.compile(r"s3[.-][a-z0-9.-]*amazonaws\.com")
+_AWS_HOST = re.compile(r"s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def read_footer(file: Path, table: str) -> Footer | None:
         # a footer of 11,000 row groups takes megabytes: it is dropped with this frame
         with pa.OSFile(str(file), "rb") as source:
             return _facts(pq.read_metadata(source), table)
-    except (pa.ArrowInvalid, pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return None
 
 
@@ -58,7 +58,7 @@ def rows_of(tail: bytes) -> int | None:
     try:
         # the reader asks for the magic number at the start of a file too
         return int(pq.read_metadata(pa.BufferReader(_MAGIC + tail)).num_rows)
-    except (pa.ArrowInvalid, pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Self
 
 import pyarrow as pa
@@ -14,6 +15,9 @@ from lobproof.schema import LEVELS
 
 TABLES = ("trades", "book", "book_delta_v2")
 """What lobproof acquires; the vendor has more."""
+
+NEVER_REAL = ("synthetic", "derived")
+"""Provenances that a file tells of itself, and that no bucket can take back."""
 
 LEVEL_COLUMNS = tuple(
     f"{side}_{level}_{field}"
@@ -57,8 +61,16 @@ _EXPECTED = {
 
 _KEY = re.compile(
     r"(?P<table>[A-Za-z0-9_]+)/exchange=(?P<exchange>[A-Za-z0-9_.-]+)/symbol=(?P<symbol>[^/=]+)"
-    r"/dt=(?P<dt>\d{4}-\d{2}-\d{2})/(?P<name>[^/]+\.parquet)"
+    r"/dt=(?P<dt>[0-9]{4}-[0-9]{2}-[0-9]{2})/(?P<name>[^/]+\.parquet)"
 )
+
+
+def is_date(text: str) -> bool:
+    """Whether ``text`` is a date as keys have it, YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,7 +89,7 @@ class LakeKey:
         match = _KEY.fullmatch(text)
         if match is None or match["symbol"] in (".", "..") or match["name"].startswith("."):
             return None
-        return cls(**match.groupdict())
+        return cls(**match.groupdict()) if is_date(match["dt"]) else None
 
     @property
     def path(self) -> str:

@@ -1,0 +1,47 @@
+"""``Request``: which symbols, tables and days a certificate, or a validation, is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lobproof.errors import UsageError
+from lobproof.sources.cryptolake.layout import TABLES, LakeKey, is_date
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a certificate is to cover.
+
+    Empty ``symbols`` and None elsewhere: whatever the folder has. ``end`` is the first day that
+    is not covered any more. Of each symbol, every table on every day from start to end must be
+    there.
+    """
+
+    exchange: str | None = None
+    symbols: tuple[str, ...] = ()
+    tables: tuple[str, ...] = TABLES
+    start: str | None = None
+    end: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse dates and tables that are none."""
+        for name in ("start", "end"):
+            day = getattr(self, name)
+            if day is not None and not is_date(day):
+                raise UsageError(f"{name} {day!r} is no date", hint="write it like 2026-01-05")
+        unknown = sorted(set(self.tables) - set(TABLES))
+        if unknown or not self.tables:
+            raise UsageError(
+                f"there is no table {', '.join(unknown) or 'named'}",
+                hint=f"choose from {', '.join(TABLES)}",
+            )
+
+    def covers(self, key: LakeKey) -> bool:
+        """Whether the object of ``key`` is asked for."""
+        return (
+            key.table in self.tables
+            and self.exchange in (None, key.exchange)
+            and (not self.symbols or key.symbol in self.symbols)
+            and (self.start is None or key.dt >= self.start)
+            and (self.end is None or key.dt < self.end)
+        )
