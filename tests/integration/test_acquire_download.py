@@ -32,6 +32,7 @@ from fakes.lake import (
 from fakes.s3 import BUCKET, FakeBucket, Fault, Proxy, fake_lake
 from lobproof.acquire.download import DownloadResult, download
 from lobproof.acquire.manifest import VALIDATED, Manifest
+from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.cli import ERROR, run
 from lobproof.sources.cryptolake.catalogue import RemoteObject, catalogue
@@ -152,6 +153,23 @@ def test_a_second_time_nothing_is_asked_for(bucket: FakeBucket, folder: LakeFold
     assert (len(result.present), result.fetched) == (3, ())
     assert bucket.proxy.sent == []
     assert Manifest(folder).hashes()[-1] == before
+
+
+def test_a_file_that_was_damaged_here_is_fetched_again(
+    bucket: FakeBucket, folder: LakeFolder, lake: Path
+) -> None:
+    get(bucket, folder)
+    key = next(iter(Manifest(folder).entries()))
+    path = folder.path(Zone.RAW, key)
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 1
+    path.write_bytes(data)
+    judged = validate(folder, [key]).files[0]
+    assert (judged.verdict, folder.where(key)) == ("refused", Zone.QUARANTINE)
+    assert "hash-differs" in judged.reasons
+    again = get(bucket, folder)
+    assert (again.fetched, len(again.present)) == ((key,), 2)
+    assert_same(folder, lake)
 
 
 def test_a_lost_file_is_fetched_again(bucket: FakeBucket, folder: LakeFolder, lake: Path) -> None:
