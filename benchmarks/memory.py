@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import re
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks.report import Budget, Section, number
+from benchmarks.report import Budget, Section, number, peak_mib
 
 from lobproof.pipeline import reconstruct
 from lobproof.sources.golden import GoldenSample
@@ -97,20 +95,8 @@ def main() -> None:
         options.rest
     )
     answer["seconds"] = perf_counter() - start
-    answer["peak_mib"] = _peak_mib()
+    answer["peak_mib"] = peak_mib()
     print(json.dumps(answer))
-
-
-def _peak_mib() -> float:
-    """The most memory that this process held."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # ru_maxrss would count what the parent held before this program began
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
-        if found:
-            return int(found[1]) / 2**10
-    # Linux counts in KiB, macOS in bytes
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _simulate(rest: list[str]) -> dict[str, Any]:

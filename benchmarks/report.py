@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import platform
 import re
+import resource
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -127,6 +129,18 @@ class Section:
         stamp = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {machine()}; {versions()}."
         parts = [f"## {self.title}", "", self.data, "", stamp, *opening.lines, *self.lines]
         return "\n".join(parts)
+
+
+def peak_mib() -> float:
+    """The most memory that this process held."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # ru_maxrss would count what the parent held before this program began
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+        if found:
+            return int(found[1]) / 2**10
+    # Linux counts in KiB, macOS in bytes
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def machine() -> str:

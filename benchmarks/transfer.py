@@ -12,7 +12,6 @@ import http.client
 import importlib
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from pathlib import Path
 from time import perf_counter
 
 import obstore
-from benchmarks.report import Spread
+from benchmarks.report import Spread, peak_mib
 
 from lobproof.acquire.download import download
 from lobproof.acquire.zones import LakeFolder
@@ -95,12 +94,6 @@ def ours(url: str, table: str, folder: Path, workers: int) -> int:
     if not result.ok:
         raise SystemExit(result.failed[0].reason)
     return result.bytes_received
-
-
-def peak_mib() -> float:
-    """The most memory that this process ever held."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1024 if found else float("nan")
 
 
 def child(url: str, what: str, table: str, workers: int) -> dict[str, float]:

@@ -8,7 +8,6 @@ runs in a process of its own, which says how much memory it ever held.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from benchmarks.report import peak_mib
 
 from lobproof.acquire.checks.scan import scan
 from lobproof.sources.cryptolake.layout import COLUMNS, LakeKey
@@ -69,12 +69,6 @@ def judge(path: Path) -> None:
     grave = set(found.findings.counts) - {"float-seconds"}
     if grave:
         raise SystemExit(f"the generated file is not what it should be: {sorted(grave)}")
-
-
-def peak_mib() -> float:
-    """The most memory that this process held."""
-    held = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return int(held[1]) / 1024 if held else float("nan")
 
 
 def measure(folder: Path, rows: int) -> dict[str, dict[str, float]]:

@@ -394,6 +394,10 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "REFUSED" in refused.out
     assert "provenance: synthetic data is never certified" in refused.out
     assert json.loads((tmp_path / "no.json").read_bytes())["verdict"] == REFUSED
+    nowhere = tmp_path / "none" / "x.json"
+    early = command("acquire", "certify", folder.root, "--allow-synthetic", "--out", nowhere)
+    assert (early.code, folder.keys(Zone.READY)) == (3, [])
+    assert "does not exist" in early.err
     issued = command("acquire", "certify", folder.root, "--allow-synthetic", "--json")
     assert (issued.code, issued.document["verdict"]) == (0, DEMO)
     path = folder.root / "certificates" / f"{issued.document['id']}.json"

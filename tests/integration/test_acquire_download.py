@@ -436,7 +436,7 @@ def sent(proxy: Proxy) -> int:
     return sum(one.body for one in proxy.gets() if one.status in (200, 206))
 
 
-def killed_and_started_again(
+def assert_kills_do_no_harm(
     bucket: FakeBucket, folder: LakeFolder, lake: Path, expected: dict[str, Any], seed: int
 ) -> None:
     size = sum(path.stat().st_size for path in lake.rglob("*.parquet"))
@@ -462,7 +462,7 @@ def killed_and_started_again(
 def test_killed_and_started_again(
     bucket: FakeBucket, folder: LakeFolder, lake: Path, undisturbed: dict[str, Any], seed: int
 ) -> None:
-    killed_and_started_again(bucket, folder, lake, undisturbed, seed)
+    assert_kills_do_no_harm(bucket, folder, lake, undisturbed, seed)
 
 
 @pytest.mark.slow
@@ -470,7 +470,7 @@ def test_killed_and_started_again(
 def test_killed_and_started_again_many_times(
     bucket: FakeBucket, folder: LakeFolder, lake: Path, undisturbed: dict[str, Any], seed: int
 ) -> None:
-    killed_and_started_again(bucket, folder, lake, undisturbed, seed)
+    assert_kills_do_no_harm(bucket, folder, lake, undisturbed, seed)
 
 
 def test_inside_a_running_event_loop(bucket: FakeBucket, folder: LakeFolder, lake: Path) -> None:
@@ -529,6 +529,7 @@ def test_the_commands(
         ["--start", "yesterday"],
         ["--start", "2026-01-05", "--end", "2026-01-05"],
         ["--workers", "0"],
+        ["--symbols", ","],
     ],
 )
 def test_requests_that_make_no_sense(

@@ -97,9 +97,10 @@ def _certify(
 ) -> Certificate:
     """What :func:`certify` does; no other process does it at the same time."""
     manifest = Manifest(folder)
-    pinned = _pinned_manifest(manifest)
     reconcile(manifest)
     entries = {key: entry for key, entry in manifest.entries().items() if request.covers(key)}
+    # after the entries: what they follow from lies within the pin
+    pinned = _pinned_manifest(manifest)
     if not entries:
         raise UsageError(
             f"{folder.root} has nothing of what is asked for",

@@ -45,3 +45,8 @@ class Request:
             and (self.start is None or key.dt >= self.start)
             and (self.end is None or key.dt < self.end)
         )
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas between, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

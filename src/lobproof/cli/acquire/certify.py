@@ -18,7 +18,7 @@ from lobproof.acquire.certificate import (
 )
 from lobproof.acquire.certificate import certify as issue
 from lobproof.acquire.recheck import verify_certificate
-from lobproof.acquire.request import Request
+from lobproof.acquire.request import Request, split_names
 from lobproof.acquire.zones import LakeFolder, write_whole
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.errors import UsageError
@@ -87,7 +87,11 @@ def certify(
                 hint="`lobproof acquire certify FOLDER`, or `--verify CERTIFICATE`",
             )
         else:
-            request = Request(exchange, _split(symbols), _split(tables), start, end)
+            if out_ is not None and not out_.absolute().parent.is_dir():
+                raise UsageError(
+                    f"the folder of {out_} does not exist", hint="make it, or choose another place"
+                )
+            request = Request(exchange, split_names(symbols), split_names(tables), start, end)
             certificate = issue(
                 LakeFolder(folder), request, allow_synthetic=allow_synthetic, progress=told
             )
@@ -150,7 +154,3 @@ def _list(refusals: list[dict[str, str]]) -> None:
 
 def _plain(found: list[Refusal]) -> list[dict[str, str]]:
     return [refusal.to_dict() for refusal in found]
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from typing import Annotated
 
 import stamina.instrumentation
 from cyclopts import Parameter
 
+from lobproof.acquire.request import split_names
 from lobproof.cli.console import Switch, err
 from lobproof.errors import UsageError
 from lobproof.sources.cryptolake.connection import Connection, connect
-from lobproof.sources.cryptolake.layout import TABLES
+from lobproof.sources.cryptolake.layout import TABLES, is_date
 
 GB = 10**9
 
@@ -92,7 +92,12 @@ class Wanted:
         UsageError
             On a table that lobproof does not know, a date that is none, or no day at all.
         """
-        tables, symbols = _split(self.tables), _split(self.symbols or "")
+        tables, symbols = list(split_names(self.tables)), list(split_names(self.symbols or ""))
+        if self.symbols is not None and not symbols:
+            raise UsageError(
+                "--symbols names none",
+                hint="leave it out for all, or name them with commas between",
+            )
         unknown = [table for table in tables if table not in TABLES]
         if unknown or not tables:
             raise UsageError(
@@ -100,7 +105,7 @@ class Wanted:
                 hint=f"tables are {', '.join(TABLES)}",
             )
         for name, text in (("--start", self.start), ("--end", self.end)):
-            if text is not None and not _is_date(text):
+            if text is not None and not is_date(text):
                 raise UsageError(
                     f"{name} {text} is no date", hint="write it as YYYY-MM-DD, such as 2026-03-01"
                 )
@@ -125,17 +130,6 @@ def show_notes(notes: Iterable[str]) -> None:
     """Notes of a catalogue, on standard error."""
     for note in notes:
         err().print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
-
-
-def _split(text: str) -> list[str]:
-    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
 
 
 def _tell(details: stamina.instrumentation.RetryDetails) -> None:

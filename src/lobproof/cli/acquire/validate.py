@@ -9,7 +9,7 @@ from rich.text import Text
 
 from lobproof.acquire.checks.reasons import DOUBTFUL, GOOD, NOTE, REFUSED
 from lobproof.acquire.manifest import Manifest
-from lobproof.acquire.request import Request
+from lobproof.acquire.request import Request, split_names
 from lobproof.acquire.validate import LOST, Judged, ValidationResult
 from lobproof.acquire.validate import validate as judge
 from lobproof.acquire.zones import LakeFolder
@@ -72,7 +72,7 @@ def validate(
     json_
         Print one JSON document.
     """
-    request = Request(exchange, _split(symbols), _split(tables), start, end)
+    request = Request(exchange, split_names(symbols), split_names(tables), start, end)
     lake = LakeFolder(folder)
     keys = [key for key in Manifest(lake).entries() if request.covers(key)]
     if not keys:
@@ -145,7 +145,3 @@ def _reasons(judged: Judged) -> Text:
         style = "dim" if reason["severity"] == NOTE else _STYLES[judged.verdict]
         text.append(f"{', ' if text else ''}{name} {reason['count']:,}", style)
     return text
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -282,6 +282,7 @@ class _Transfer:
         except asyncio.CancelledError:
             self._stopped = True
             await asyncio.wait([future])
+            future.exception()  # seen: the line may have failed while we were told to stop
             raise
         finally:
             self._tell()
