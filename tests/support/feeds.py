@@ -15,10 +15,11 @@ from lobproof.instruments import Instrument, Rule
 from lobproof.replay import (
     BookAudit,
     BookLevels,
+    Merge,
     Replayer,
     StreamClock,
+    Stretch,
     TradeAudit,
-    merge,
     quality_rows,
     stamped,
 )
@@ -135,9 +136,10 @@ def ordered(
 ) -> list[EventBatch]:
     """The feed judged and in order, in the batches that come of it."""
     book_audit, trade_audit = BookAudit(), TradeAudit()
-    left = (book_audit.process(batch) for batch in batches(book, book_cuts))
-    right = (trade_audit.process(batch) for batch in batches(trades, trade_cuts))
-    return list(merge(stamped(left, StreamClock(OFFSET)), stamped(right, StreamClock(OFFSET))))
+    left = (Stretch.of(book_audit.process(batch)) for batch in batches(book, book_cuts))
+    right = (Stretch.of(trade_audit.process(batch)) for batch in batches(trades, trade_cuts))
+    merged = Merge(stamped(left, StreamClock(OFFSET)), stamped(right, StreamClock(OFFSET)))
+    return [stretch.events for stretch in merged]
 
 
 def replay(

@@ -57,7 +57,7 @@ class ReferenceReplay:
         self.lost = int(Q.UNSEEDED)
         self.gap = (0, 0)
         self.agreed = (0, 0)
-        self.book_ts = 0
+        self.book_ts = self.print_ts = 0
         self.next_state = 0
         self.suspects: set[tuple[int, int]] = set()
         self.suspect = (0, 0)
@@ -117,6 +117,13 @@ class ReferenceReplay:
         if row.flags & Flag.OUT_OF_ORDER:
             self._one(Q.OUT_OF_ORDER, row.ts_order, 1, row.sequence, row.sequence)
             return
+        bid, ask = self.book.best_bid[0], self.book.best_ask[0]
+        outside = max(bid - row.price, row.price - ask)
+        seeded = self.lost != Q.UNSEEDED and bid and ask
+        first = row.ts_order != self.print_ts
+        self.print_ts = row.ts_order
+        now["prints"] += first
+        now["far_prints"] += bool(first and seeded and outside > bid // 10_000 * 30)
         maker = Side.ASK if row.side == Side.BUY else Side.BID
         entry = self.pending[0].setdefault((maker, row.price), Pending())
         entry.volume += row.size
@@ -145,8 +152,9 @@ class ReferenceReplay:
                 reset = row.flags & Flag.OUT_OF_ORDER
                 code = Q.SEQUENCE_RESET if reset else Q.GAP
                 self._lose(code)
-                self.gap = (prev, seq) if reset else (prev + 1, seq)
-                self.doubts[code] = (self.event_id, ts)
+                before = prev if prev >= 0 else self.sequence
+                self.gap = (before, seq) if reset else (prev + 1, seq)
+                self.doubts[code] = (self.event_id, ts) if prev >= 0 else self.agreed
             return
         if row.flags & Flag.DUPLICATE:
             self._one(Q.DUPLICATE, ts, 1, prev + 1, seq)
@@ -366,6 +374,12 @@ class ReferenceReplay:
             self.minutes.append(Minute(minute, event_id))
 
     def _close_minute(self) -> None:
+        if self.minutes:
+            now = self.minutes[-1]
+            far = now.counts["far_prints"]
+            if far >= 3 and 2 * far >= now.counts["prints"]:
+                span = (now.first, now.last, now.minute, now.minute + MINUTE_NS - 1)
+                self.episodes.append((int(Q.FROZEN), *span, far, 0, 0))
         for code, found in self.minutes[-1].tallies.items() if self.minutes else ():
             (first, first_ts, _), (last, last_ts, _) = found[0], found[-1]
             count = sum(n for _, _, n in found)

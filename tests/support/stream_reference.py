@@ -79,18 +79,22 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
     out: list[Message] = []
     last = snapshot = -1
     time = 0
+    seen: list[int] = []
     anchored = seeded = False
     for message in messages:
         head = message[0]
-        if head.kind == Kind.SNAPSHOT:
-            if not valid_snapshot(message):
+        if head.kind in (Kind.SNAPSHOT, Kind.CLEAR):
+            opens = head.kind == Kind.CLEAR
+            if not valid_snapshot(message[opens:]):
                 out.append([_mark(head, Flag.INVALID)])
             elif head.sequence < max(last, snapshot):
                 out.append([_mark(head, Flag.OUT_OF_ORDER)])
             else:
-                flags = 0 if anchored or not seeded else int(Flag.RESYNC)
+                flags = 0 if anchored or not seeded or opens else int(Flag.RESYNC)
                 rows = [replace(row, flags=row.flags | flags) for row in message]
-                if not anchored or (last < 0 and head.sequence > snapshot):
+                if opens:
+                    pass
+                elif not anchored or (last < 0 and head.sequence > snapshot):
                     clear = _mark(head, 0, kind=Kind.CLEAR)
                     rows.insert(0, replace(clear, flags=flags))
                 out.append(rows)
@@ -106,9 +110,13 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
             out.append([_mark(head, Flag.GAP | Flag.OUT_OF_ORDER, **ids)])
             out.append(message)
             last, snapshot, time, anchored = head.sequence, -1, head.ts_event, False
+            seen += [head.sequence] * (head.prev_sequence < 0)
         elif head.sequence <= last:
-            late = Flag.DUPLICATE if head.sequence == last else Flag.OUT_OF_ORDER
-            out.append([_mark(head, late)])
+            unchained = head.prev_sequence < 0
+            again = head.sequence == last or (unchained and head.sequence in seen[-1024:])
+            anchored = anchored and (again or not unchained)
+            late = Flag.OUT_OF_ORDER | (Flag.GAP if unchained else 0)
+            out.append([_mark(head, Flag.DUPLICATE if again else late)])
         else:
             known = last if last >= 0 else snapshot
             if head.prev_sequence >= 0 and known >= 0 and head.prev_sequence > known:
@@ -123,6 +131,7 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
             else:
                 out.append(message)
             last, snapshot, time = head.sequence, -1, head.ts_event
+            seen += [head.sequence] * (head.prev_sequence < 0)
     return out
 
 
@@ -166,7 +175,7 @@ def stamp(
         corrected = row.ts_recv - offset if row.ts_recv > 0 else 0
         stands_in = Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER
         timeless = (
-            row.kind in (Kind.SNAPSHOT, Kind.CLEAR)
+            (row.kind in (Kind.SNAPSHOT, Kind.CLEAR) and row.ts_event <= 0)
             or row.sequence < 0
             or (row.kind == Kind.MARK and row.flags & stands_in and row.ts_event <= 0)
         )

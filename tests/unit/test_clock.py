@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from lobproof.replay import StreamClock, stamped
+from lobproof.replay import StreamClock, Stretch, stamped
 from lobproof.replay.clock_kernels import DAY_NS
 from lobproof.replay.merge import TOLERANCE_NS
 from lobproof.schema import EventBatch, Flag
@@ -21,7 +21,7 @@ SHORT = [(BID, 1000, 3)]
 
 def clocked(messages: Sequence[Message], **options: Sequence[int]) -> list[tuple[int, bool]]:
     """Time since the start and whether it is flagged, of each message."""
-    batch = StreamClock(OFFSET, **options).stamp(to_batch(messages))
+    batch = StreamClock(OFFSET, **options).stamp(Stretch.of(to_batch(messages))).events
     return [told(row) for row in to_rows(batch) if row.flags & Flag.LAST]
 
 
@@ -121,7 +121,8 @@ def test_leading_rows_wait_for_the_first_time_whatever_the_batches(cuts: Sequenc
     listed = snapshot(9, [(1000, 1)], [(1001, 1)])
     messages = [listed, mark(Flag.INVALID), at(10), at(20)]
     parts = [EventBatch.empty(), *batches(messages, cuts)]
-    out = to_rows(EventBatch.concat(list(stamped(iter(parts), StreamClock(OFFSET)))))
+    whole = Stretch.concat(list(stamped(map(Stretch.of, parts), StreamClock(OFFSET))))
+    out = to_rows(whole.events)
     assert [told(row) for row in out] == [(10, True)] * 3 + [(10, False), (20, False)]
     assert all(row.ts_order == 0 and not row.flags & BAD for row in to_rows(parts[1])[:2])
 
@@ -133,11 +134,11 @@ def test_a_stream_without_any_time_is_ordered_by_receive_time() -> None:
         snapshot(9, [(1000, 1)], [], at=10),
         mark(Flag.INVALID, at=-START - OFFSET),
     ]
-    (out,) = stamped(batches(messages), StreamClock(OFFSET))
-    assert [told(row) for row in to_rows(out)] == [(20, True)] * 4
+    (out,) = stamped(map(Stretch.of, batches(messages)), StreamClock(OFFSET))
+    assert [told(row) for row in to_rows(out.events)] == [(20, True)] * 4
     unknown = [mark(Flag.INVALID, at=-START - OFFSET)]
-    (out,) = stamped(batches(unknown), StreamClock(OFFSET))
-    assert out.ts_order.tolist() == [0]
+    (out,) = stamped(map(Stretch.of, batches(unknown)), StreamClock(OFFSET))
+    assert out.events.ts_order.tolist() == [0]
     assert list(stamped(iter([]), StreamClock(OFFSET))) == []
 
 
@@ -151,9 +152,10 @@ def test_trades_have_a_clock_too() -> None:
 def test_a_saved_clock_goes_on() -> None:
     first, second = StreamClock(OFFSET), StreamClock(OFFSET)
     assert not first.started()
-    first.stamp(to_batch([at(30)]))
+    first.stamp(Stretch.of(to_batch([at(30)])))
     saved = first.save()
-    first.stamp(to_batch([at(90)]))
+    first.stamp(Stretch.of(to_batch([at(90)])))
     second.load(saved)
     assert second.started()
-    assert [told(row) for row in to_rows(second.stamp(to_batch([at(20)])))] == [(30, False)]
+    late = second.stamp(Stretch.of(to_batch([at(20)])))
+    assert [told(row) for row in to_rows(late.events)] == [(30, False)]

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from lobproof.replay import merge
+from lobproof.replay import Merge, Stretch
 from lobproof.schema import EventBatch, Flag, Kind
 from support.feeds import BID, batches, depth, trade
-from support.stream_reference import Message, merge_messages, messages_of, to_rows
+from support.stream_reference import Message, merge_messages, messages_of
 
 
 def books(times: Sequence[int]) -> list[Message]:
@@ -28,10 +28,16 @@ def stamp(messages: list[Message], times: Sequence[int]) -> list[Message]:
     return messages
 
 
+def merged_events(book: Iterator[EventBatch], other: Iterator[EventBatch]) -> list[EventBatch]:
+    """What merging gives, batch by batch."""
+    merge = Merge(map(Stretch.of, book), map(Stretch.of, other))
+    return [stretch.events for stretch in merge]
+
+
 def merged(
     book: list[Message], other: list[Message], cuts: Sequence[Sequence[int]] = ((), ())
 ) -> list[Message]:
-    parts = list(merge(batches(book, cuts[0]), batches(other, cuts[1])))
+    parts = merged_events(batches(book, cuts[0]), batches(other, cuts[1]))
     assert all(len(part) for part in parts)
     assert all(part.flags[-1] & Flag.LAST for part in parts), "a batch ends inside a message"
     return messages_of(EventBatch.concat(parts)) if parts else []
@@ -83,7 +89,7 @@ def test_no_more_than_a_batch_of_each_is_held() -> None:
             yield part
 
     left, right = counted(books(range(50))), counted(trades(range(50)))
-    out = merge(stream(left), stream(right))
+    out = iter(Merge(map(Stretch.of, stream(left)), map(Stretch.of, stream(right))))
     next(out)
     assert read <= 4
-    assert len(to_rows(EventBatch.concat(list(out)))) > 100
+    assert sum(len(stretch) for stretch in out) > 100

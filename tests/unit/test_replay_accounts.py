@@ -174,6 +174,7 @@ def test_minutes() -> None:
         "explained_volume": [5, 0, 0],
         "unnamed_volume": [0, 1, 0],
         "unnamed_trades": [0, 1, 0],
+        "prints": [2, 0, 0],
         "spread_ticks_mean": [4 / 3, 1, math.nan],
         "spread_ticks_max": [2, 1, 0],
         "trusted_levels_min": [4, 5, 0],

@@ -18,7 +18,15 @@ import polars as pl
 
 from lobproof.errors import InputError, UsageError
 from lobproof.pipeline.day import DayCounts, DayTask
-from lobproof.replay import BookAudit, Replayer, StreamClock, TradeAudit, merge, stamped
+from lobproof.replay import (
+    BookAudit,
+    Merge,
+    Replayer,
+    StreamClock,
+    Stretch,
+    TradeAudit,
+    stamped,
+)
 from lobproof.schema import EventBatch
 from lobproof.schema.tables import FORMAT_VERSION, PART_ROWS
 from lobproof.sources.binance.source import GoldenSource
@@ -147,12 +155,13 @@ def ordered_events(golden: GoldenSource, batch_rows: int) -> Iterator[EventBatch
     offset, days = golden.clock_offset_ns, golden.sample.receive_days
     received = [int(np.datetime64(day, "D").astype(np.int64)) for day in days]
     book_audit, trade_audit = BookAudit(), TradeAudit()
-    book = (book_audit.process(batch) for batch in golden.book(batch_rows))
-    trades = (trade_audit.process(batch) for batch in golden.trades(batch_rows))
-    return merge(
+    book = (Stretch.of(book_audit.process(batch)) for batch in golden.book(batch_rows))
+    trades = (Stretch.of(trade_audit.process(batch)) for batch in golden.trades(batch_rows))
+    merged = Merge(
         stamped(book, StreamClock(offset, receive_days=received)),
         stamped(trades, StreamClock(offset, receive_days=received)),
     )
+    return (stretch.events for stretch in merged)
 
 
 class _Run:

@@ -1,20 +1,25 @@
-"""From two source-ordered streams to one judged, ordered stream, its book and its accounts."""
+"""From source-ordered streams to one judged, ordered stream, its book and its accounts."""
 
 from lobproof.replay.findings import QUALITY_SEVERITY, doubtful_time, quality_rows
 from lobproof.replay.integrity import BookAudit, TradeAudit
-from lobproof.replay.merge import StreamClock, merge, stamped
-from lobproof.replay.replayer import BookLevels, Replayer, Step
+from lobproof.replay.merge import Merge, StreamClock, Stretch, Weave, stamped
+from lobproof.replay.replayer import Policy, Replayer
+from lobproof.replay.step import BookLevels, Piece, Step
 
 __all__ = [
     "QUALITY_SEVERITY",
     "BookAudit",
     "BookLevels",
+    "Merge",
+    "Piece",
+    "Policy",
     "Replayer",
     "Step",
     "StreamClock",
+    "Stretch",
     "TradeAudit",
+    "Weave",
     "doubtful_time",
-    "merge",
     "quality_rows",
     "stamped",
 ]

@@ -26,6 +26,22 @@ def on_day(time: int, days: Int64) -> bool:
 
 
 @kernel
+def time_of(
+    clock: int, ts_event: int, ts_recv: int, offset: int, tolerance: int, receive_days: Int64
+) -> tuple[int, bool]:
+    """The time that orders a message, and whether it stands in for an unusable exchange time."""
+    time = ts_event
+    corrected = ts_recv - offset if ts_recv > 0 else 0
+    bad = time <= 0
+    if corrected > 0 and not bad:
+        fits = clock > 0 and abs(time - clock) <= tolerance < abs(corrected - clock)
+        bad = abs(time - corrected) > tolerance and not fits
+    if bad or (corrected > 0 and on_day(corrected, receive_days)):
+        time = corrected
+    return time, bad
+
+
+@kernel
 def order_times(
     state: Int64,
     kind: Int8,
@@ -33,6 +49,11 @@ def order_times(
     ts_recv: Int64,
     sequence: Int64,
     flags: Int32,
+    places: Int64,
+    reference_event: Int64,
+    reference_recv: Int64,
+    reference_flags: Int32,
+    reference_order: Int64,
     offset: int,
     tolerance: int,
     receive_days: Int64,
@@ -43,39 +64,59 @@ def order_times(
     ``offset`` is the recorder's clock minus the exchange's, ns. An exchange time that is not
     positive, or further than ``tolerance`` from the corrected receive time, is replaced by that
     time and flagged ``BAD_TS``; unless it fits the clock and the receive time does not, for then
-    the recorder's stamp is the wrong one. Rows that have no exchange time by nature (snapshots,
-    marks that stand in for one, and marks with sequence -1) take the clock where they stand;
-    before the first message they take its time, flagged. On ``receive_days`` (days since 1970 by
-    the corrected receive time) that time orders what has one.
+    the recorder's stamp is the wrong one. Rows that have no exchange time by nature (snapshots
+    without one, marks that stand in for one, and marks with sequence -1) take the clock where they
+    stand; before the first message they take its time, flagged. On ``receive_days`` (days since
+    1970 by the corrected receive time) that time orders what has one. Reference ``k`` stands
+    before row ``places[k]``, and moves the clock like a message.
     """
     rows = ts_event.shape[0]
+    references = places.shape[0]
     clock = state[CLOCK]
-    for i in range(rows):
-        timeless = kind[i] == SNAPSHOT or kind[i] == CLEAR or sequence[i] < 0
+    reference = 0
+    for i in range(rows + 1):
+        while reference < references and places[reference] <= i:
+            time, bad = time_of(
+                clock,
+                reference_event[reference],
+                reference_recv[reference],
+                offset,
+                tolerance,
+                receive_days,
+            )
+            if bad:
+                reference_flags[reference] |= BAD_TS
+            clock = max(clock, time)
+            reference_order[reference] = clock
+            reference += 1
+        if i == rows:
+            break
+        listed = kind[i] == SNAPSHOT or kind[i] == CLEAR
+        timeless = (listed and ts_event[i] <= 0) or sequence[i] < 0
         if kind[i] == MARK and flags[i] & STANDS_IN and ts_event[i] <= 0:
             timeless = True
         if timeless:
             if clock == 0:
                 flags[i] |= BAD_TS
         else:
-            time = ts_event[i]
-            corrected = ts_recv[i] - offset if ts_recv[i] > 0 else 0
-            bad = time <= 0
-            if corrected > 0 and not bad:
-                fits = clock > 0 and abs(time - clock) <= tolerance < abs(corrected - clock)
-                bad = abs(time - corrected) > tolerance and not fits
+            time, bad = time_of(clock, ts_event[i], ts_recv[i], offset, tolerance, receive_days)
             if bad:
                 flags[i] |= BAD_TS
-            if bad or (corrected > 0 and on_day(corrected, receive_days)):
-                time = corrected
             clock = max(clock, time)
         ts_order[i] = clock
-    # what stands before the first timed row takes that row's time
+    # what stands before the first timed message takes that message's time
     if state[CLOCK] == 0 and clock > 0:
-        i = 0
-        while ts_order[i] == 0:
-            i += 1
-        first = ts_order[i]
-        for j in range(i):
-            ts_order[j] = first
+        first = clock
+        for i in range(rows):
+            if ts_order[i] > 0:
+                first = min(first, ts_order[i])
+        for k in range(references):
+            if reference_order[k] > 0:
+                first = min(first, reference_order[k])
+        for i in range(rows):
+            if ts_order[i] == 0:
+                ts_order[i] = first
+        for k in range(references):
+            if reference_order[k] == 0:
+                reference_order[k] = first
     state[CLOCK] = clock

@@ -32,6 +32,10 @@ QUALITY_SEVERITY = {
     Finding.TRUNCATED_INPUT: Severity.WARNING,
     Finding.TRADE_UNCONFIRMED: Severity.INFO,
     Finding.SEQUENCE_RESET: Severity.DOUBT,
+    Finding.SILENCE: Severity.DOUBT,
+    Finding.STRANDED: Severity.DOUBT,
+    Finding.FROZEN: Severity.DOUBT,
+    Finding.REFERENCE_UNUSED: Severity.WARNING,
 }
 """How each finding bears on the rows that it covers."""
 
@@ -50,7 +54,11 @@ _DETAIL = {
     Finding.INVALID_INPUT: "input that is no message of the stream",
     Finding.TRUNCATED_INPUT: "the input breaks off here",
     Finding.TRADE_UNCONFIRMED: "trades whose level the next two depth messages do not name",
-    Finding.SEQUENCE_RESET: "update ids went back from {first} to {last} while time went on",
+    Finding.SEQUENCE_RESET: "update ids went back from {first} to {last}",
+    Finding.SILENCE: "no book message for longer than the feed's cadence explains",
+    Finding.STRANDED: "a wider snapshot denies {count} levels held beyond the trusted range",
+    Finding.FROZEN: "{count} prints far from the touch, half of the minute's or more",
+    Finding.REFERENCE_UNUSED: "rows of `book` that cannot be a book, or are older than its deltas",
 }
 
 

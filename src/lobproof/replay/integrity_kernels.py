@@ -12,10 +12,12 @@ from lobproof.schema import Flag, Int8, Int32, Int64, Kind, Side
 
 LAST = int(Flag.LAST)
 SNAPSHOT = int(Kind.SNAPSHOT)
+CLEAR = int(Kind.CLEAR)
 MARK = int(Kind.MARK)
 BID = int(Side.BID)
 ASK = int(Side.ASK)
 INVALID = int(Flag.INVALID)
+GAP = int(Flag.GAP)
 RESYNC = int(Flag.RESYNC)
 DUPLICATE = int(Flag.DUPLICATE)
 OUT_OF_ORDER = int(Flag.OUT_OF_ORDER)
@@ -26,7 +28,10 @@ SNAPSHOT_SEQUENCE = 1  # of the last snapshot since then; -1 with none
 ANCHORED = 2  # 1 from a valid snapshot until a gap
 SEEDED = 3  # 1 once a snapshot was valid
 LAST_EVENT = 4  # exchange time of the last applied depth message
-BOOK_STATE = 5
+RECENT_NEXT = 5
+RECENT = 6  # ids of the last applied depth messages: what comes again, and what comes late
+RECENT_IDS = 1024
+BOOK_STATE = RECENT + RECENT_IDS
 
 # trade state: last and lowest id, a ring of missing id ranges (exclusive start, inclusive end)
 LAST_TRADE = 0
@@ -84,6 +89,15 @@ def snapshot_is_valid(start: int, stop: int, side: Int8, price: Int64, size: Int
 
 
 @kernel
+def is_recent(state: Int64, sequence: int) -> bool:
+    """Whether a depth message of this id was applied lately."""
+    found = False
+    for k in range(RECENT_IDS):
+        found |= state[RECENT + k] == sequence
+    return found
+
+
+@kernel
 def judge_book(
     state: Int64,
     ends: Int64,
@@ -100,10 +114,12 @@ def judge_book(
 
     A depth message is next when its ``prev_sequence`` is the last applied ``sequence``, or, right
     after a snapshot, when the snapshot's id lies in ``[prev_sequence, sequence)``. A feed without
-    a chain has ``prev_sequence`` -1: there, only going backwards is seen. A snapshot older than
-    what was applied would move the book back, and one that lists nothing (a MARK whose two ids
-    are the same) says nothing: both are left out. Ids that go back while the exchange's time goes
-    on are no late message but a new beginning: the chain breaks there, and goes on with them.
+    a chain has ``prev_sequence`` -1: there, only going backwards is seen, and a message that does
+    so, unless it came before, breaks the chain: what it changed is not in the book. A snapshot
+    older than what was applied would move the book back, and one that lists nothing (a MARK whose
+    two ids are the same) says nothing: both are left out. Ids that go back while the exchange's
+    time goes on are no late message but a new beginning: the chain breaks there, and goes on with
+    them. A snapshot that opens with CLEAR needs no anchor.
     """
     judged = 0
     start = 0
@@ -115,13 +131,16 @@ def judge_book(
         ids_from = prev_sequence[start]
         last = state[LAST_SEQUENCE]
         snapshot = state[SNAPSHOT_SEQUENCE]
-        if kind[start] == SNAPSHOT:
-            if not snapshot_is_valid(start, stop, side, price, size):
+        if kind[start] in (SNAPSHOT, CLEAR):
+            opens = 1 if kind[start] == CLEAR else 0
+            if not snapshot_is_valid(start + opens, stop, side, price, size):
                 verdict[V_COLLAPSE] = INVALID
             elif ids_until < max(last, snapshot):
                 verdict[V_COLLAPSE] = OUT_OF_ORDER
             else:
-                if state[ANCHORED] == 0:
+                if opens:
+                    pass
+                elif state[ANCHORED] == 0:
                     verdict[V_CLEAR] = 1
                     if state[SEEDED] == 1:
                         verdict[V_FLAGS] = RESYNC
@@ -136,8 +155,11 @@ def judge_book(
         elif ids_until >= 0:
             began_anew = ids_until < last and ts_event[start] > state[LAST_EVENT] > 0
             if last >= 0 and ids_until <= last and not began_anew:
-                if ids_until == last:
+                if ids_until == last or (ids_from < 0 and is_recent(state, ids_until)):
                     verdict[V_COLLAPSE] = DUPLICATE
+                elif ids_from < 0:
+                    verdict[V_COLLAPSE] = OUT_OF_ORDER | GAP
+                    state[ANCHORED] = 0
                 else:
                     verdict[V_COLLAPSE] = OUT_OF_ORDER
             else:
@@ -160,6 +182,9 @@ def judge_book(
                     elif last >= 0 and ids_from < last:
                         verdict[V_FLAGS] = OUT_OF_ORDER
                 state[LAST_SEQUENCE] = ids_until
+                if ids_from < 0:
+                    state[RECENT + state[RECENT_NEXT]] = ids_until
+                    state[RECENT_NEXT] = (state[RECENT_NEXT] + 1) % RECENT_IDS
                 state[SNAPSHOT_SEQUENCE] = -1
                 state[LAST_EVENT] = ts_event[start]
         if (
@@ -277,7 +302,9 @@ def assemble(
 
 def new_book_state() -> Int64:
     """State of :func:`judge_book` before the first message."""
-    return np.array([-1, -1, 0, 0, 0], np.int64)
+    state = np.full(BOOK_STATE, -1, np.int64)
+    state[[ANCHORED, SEEDED, LAST_EVENT, RECENT_NEXT]] = 0
+    return state
 
 
 def new_trade_state() -> Int64:

@@ -38,8 +38,19 @@ FOUND = 19  # rows written by this step to each of its outputs
 CLOSED = 20
 STATES = 21
 STALE = 22  # per side, 1: beyond the trusted range the book may hold levels from before a loss
-OPEN = 24  # per code: first event id, first ts
-CODES = 16
+LIFE_TS = 24  # last depth message, or reference that agreed; 0 before the first
+CADENCE = 25  # running mean of the time between depth messages, ns
+UNCHAINED = 26  # 1: the feed's ids show no loss; only silence and references do
+RESYNC = 27  # whether a reference that contradicts corrects the book: 0 never, 1 on drift
+REFERENCES = 28  # references of this step that were met
+ACTION = 29  # what the replay stopped for, see `reference_kernels`
+COMPARED = 30  # 1: the snapshot that comes was held against the book already
+AWAITED = 31  # 1: the suspects are those of a reference, which was not applied
+DIFFERING = 32  # levels that the doubt DRIFT, or a stranded snapshot, speaks of
+ACTION_TS = 33  # and when
+PRINT_TS = 34  # of the last trade
+OPEN = 35  # per code: first event id, first ts
+CODES = 20
 
 # columns of `squares`
 SIZE_SQUARES, PRICE_SQUARES = range(2)
@@ -69,6 +80,10 @@ EPISODE = 8
     M_GROWN,
     M_UNNAMED_VOLUME,
     M_UNNAMED_TRADES,
+    M_PRINTS,
+    M_FAR_PRINTS,
+    M_REFERENCES,
+    M_CONTRADICTIONS,
     M_SPREAD_SUM,
     M_SPREAD_COUNT,
     M_SPREAD_MAX,
@@ -79,12 +94,13 @@ EPISODE = 8
     M_DRIFT_MISSING,
     M_RANKS,
     M_SIZES,
-) = range(29)
-MINUTE = 29
+) = range(33)
+MINUTE = 33
 THIS_MINUTE = OPEN + 2 * CODES  # where the open minute's counts begin in `run`
 MINUTE_NS = 60_000_000_000
 
 # --- codes that are tallied per minute instead of located one by one -------------------------
+UNSEEDED = int(Finding.UNSEEDED)
 GAP = int(Finding.GAP)
 RESET = int(Finding.SEQUENCE_RESET)
 BAD_TS = int(Finding.BAD_TS)
@@ -92,9 +108,19 @@ OFF_TICK = int(Finding.OFF_TICK)
 OFF_LOT = int(Finding.OFF_LOT)
 INVALID = int(Finding.INVALID_INPUT)
 UNCONFIRMED = int(Finding.TRADE_UNCONFIRMED)
+UNUSED = int(Finding.REFERENCE_UNUSED)
+DRIFT = int(Finding.DRIFT)
+SILENCE = int(Finding.SILENCE)
+FROZEN = int(Finding.FROZEN)
 T_FIRST, T_LAST, T_FIRST_TS, T_LAST_TS, T_COUNT = range(5)
 TALLY = 5
 TALLIES = THIS_MINUTE + MINUTE
+
+LEAST_SILENCE_NS = 5_000_000_000
+SILENT_CADENCES = 50
+"""A book is silent after so many times the mean spacing of its messages, and at least 5 s."""
+LEAST_FAR_PRINTS = 3
+"""A minute is frozen where so many of its prints, and at least half, are far from the touch."""
 
 MAX_SUSPECTS = 16384
 SUSPECT_LEVELS = TALLIES + CODES * TALLY  # side and price of each
@@ -104,8 +130,8 @@ RUN = SUSPECT_LEVELS + 2 * MAX_SUSPECTS
 def new_run() -> Int64:
     """State before the first event: unseeded."""
     run = np.zeros(RUN, np.int64)
-    run[LOST] = int(Finding.UNSEEDED)
-    run[DOUBT] = 1 << int(Finding.UNSEEDED)
+    run[LOST] = UNSEEDED
+    run[DOUBT] = 1 << UNSEEDED
     run[SEQUENCE] = -1
     run[THIS_MINUTE + M_MINUTE] = -1
     return run
@@ -156,6 +182,8 @@ def close_doubt(run: Int64, found: Int64, code: int, last: int, ts: int) -> None
         ids_from = run[GAP_FROM] + 1
         ids_to = run[GAP_TO]
         count = ids_to - ids_from + 1
+    elif code == DRIFT:
+        count = run[DIFFERING]
     elif code == RESET:
         ids_from = run[GAP_FROM]
         ids_to = run[GAP_TO]
@@ -187,10 +215,54 @@ def count_finding(run: Int64, code: int, event_id: int, ts: int, count: int) -> 
 
 
 @kernel
+def silent(run: Int64, ts: int) -> bool:
+    """Whether a feed whose ids show no loss has been quiet for longer than is its way."""
+    if run[UNCHAINED] == 0 or run[LOST] != 0 or run[LIFE_TS] == 0:
+        return False
+    return bool(ts - run[LIFE_TS] > max(LEAST_SILENCE_NS, SILENT_CADENCES * run[CADENCE]))
+
+
+@kernel
+def flowing(run: Int64, ts: int) -> bool:
+    """Whether depth messages come in: only then can a reference anchor what they change."""
+    since = ts - run[BOOK_TS]
+    return bool(run[BOOK_TS] == 0 or since <= max(LEAST_SILENCE_NS, SILENT_CADENCES * run[CADENCE]))
+
+
+@kernel
+def note_message(run: Int64, ts: int) -> None:
+    """A depth message has come: the feed lives, at this cadence."""
+    if run[BOOK_TS] > 0:
+        since = ts - run[BOOK_TS]
+        run[THIS_MINUTE + M_SILENCE] = max(run[THIS_MINUTE + M_SILENCE], since)
+        if since > 0:
+            # a silence is no cadence: it counts as the longest gap that is none
+            usual = min(since, max(LEAST_SILENCE_NS, SILENT_CADENCES * run[CADENCE]))
+            run[CADENCE] += (usual - run[CADENCE]) // 64 if run[CADENCE] > 0 else usual
+    run[BOOK_TS] = ts
+    run[LIFE_TS] = ts
+
+
+@kernel
 def close_minute(run: Int64, found: Int64, closed: Int64, squares: Float64) -> None:
     """Write the current minute and its tallies, if there is one, and empty both."""
     if run[THIS_MINUTE + M_MINUTE] < 0:
         return
+    far = run[THIS_MINUTE + M_FAR_PRINTS]
+    if far >= LEAST_FAR_PRINTS and 2 * far >= run[THIS_MINUTE + M_PRINTS]:
+        minute = run[THIS_MINUTE + M_MINUTE]
+        add_episode(
+            run,
+            found,
+            FROZEN,
+            run[THIS_MINUTE + M_FIRST],
+            run[THIS_MINUTE + M_LAST],
+            minute,
+            minute + MINUTE_NS - 1,
+            far,
+            0,
+            0,
+        )
     row = run[CLOSED]
     for k in range(MINUTE):
         closed[row, k] = run[THIS_MINUTE + k]
@@ -228,6 +300,7 @@ def enter_minute(
         close_minute(run, found, closed, squares)
         run[THIS_MINUTE + M_MINUTE] = minute
         run[THIS_MINUTE + M_FIRST] = event_id
+        run[THIS_MINUTE + M_LAST] = event_id - 1
         run[THIS_MINUTE + M_TRUSTED_MIN] = -1
 
 
@@ -248,6 +321,8 @@ def begin_day(run: Int64, ts: int) -> None:
 @kernel
 def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int, ts: int) -> None:
     """Close the minute, and write a finding for each doubt that is still open (it stays open)."""
+    if silent(run, ts):
+        open_doubt(run, SILENCE, run[AGREED_ID], run[AGREED_TS])
     close_minute(run, found, closed, squares)
     doubt = run[DOUBT]
     for code in range(CODES):

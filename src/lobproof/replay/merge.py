@@ -1,20 +1,84 @@
-"""Two streams into one order: by ``ts_order``, the book first on a tie, then source order.
+"""Streams into one order: by ``ts_order``, the book first on a tie, then source order.
 
 The book comes first on a tie because, as measured on recordings (TABLES), a depth message with
-E = T almost never reflects that trade: the next one does.
+E = T almost never reflects that trade. What a vendor lists of the book beside its deltas goes with
+the stream as references, which are no rows: each stands behind the last message that it shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lobproof.replay.clock_kernels import CLOCK, CLOCK_STATE, order_times
-from lobproof.schema import EventBatch, Int64
+from lobproof.replay.merge_kernels import interleave, place_references, plan_merge
+from lobproof.schema import EventBatch, Int64, ReferenceBatch
+from lobproof.schema.batch import Columns
+
+Array = NDArray[Any]
+C = TypeVar("C", bound=Columns)
 
 TOLERANCE_NS = 60_000_000_000
 """An exchange time further than this from the corrected receive time is not believed."""
+PLACE_TOLERANCE_NS = 10_000_000_000
+"""Ids that would place a reference further than this from its time are not believed."""
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Whole messages, and the references among them: ``k`` stands before row ``places[k]``."""
+
+    events: EventBatch
+    references: ReferenceBatch
+    places: Int64
+
+    @classmethod
+    def of(cls, events: EventBatch) -> Self:
+        """Messages without references."""
+        return cls(events, ReferenceBatch.empty(), np.empty(0, np.int64))
+
+    @classmethod
+    def concat(cls, stretches: Sequence[Self]) -> Self:
+        """One after the other."""
+        if len(stretches) == 1:
+            return stretches[0]
+        starts = np.cumsum([0, *(len(stretch.events) for stretch in stretches[:-1])])
+        return cls(
+            EventBatch.concat([stretch.events for stretch in stretches]),
+            ReferenceBatch.concat([stretch.references for stretch in stretches]),
+            np.concatenate(
+                [one.places + start for one, start in zip(stretches, starts, strict=True)]
+            ),
+        )
+
+    def __len__(self) -> int:
+        return len(self.events) + len(self.references)
+
+    @property
+    def last_ts(self) -> int:
+        """``ts_order`` of the last message or reference; at least one is needed."""
+        ends = [part.ts_order[-1] for part in (self.events, self.references) if len(part)]
+        return int(max(ends))
+
+    def slice(self, row: int, reference: int, stop: int, until: int) -> Self:
+        """Rows ``row:stop`` with references ``reference:until``."""
+        return type(self)(
+            self.events.slice(row, stop),
+            self.references.slice(reference, until),
+            self.places[reference:until] - row,
+        )
+
+    def after(self, rows: int, references: int) -> Self:
+        """What is left behind the first rows and references."""
+        return self.slice(rows, references, len(self.events), len(self.references))
+
+    def copy(self) -> Self:
+        """A deep copy."""
+        return type(self)(self.events.copy(), self.references.copy(), self.places.copy())
 
 
 class StreamClock:
@@ -33,8 +97,9 @@ class StreamClock:
         self._offset = offset_ns
         self._receive_days = np.array(receive_days, np.int64)
 
-    def stamp(self, batch: EventBatch) -> EventBatch:
-        """Set ``batch.ts_order`` and ``BAD_TS`` in place; returns the batch."""
+    def stamp(self, stretch: Stretch) -> Stretch:
+        """Set ``ts_order`` and ``BAD_TS`` in place; returns the stretch."""
+        batch, references = stretch.events, stretch.references
         order_times(
             self._state,
             batch.kind,
@@ -42,23 +107,29 @@ class StreamClock:
             batch.ts_recv,
             batch.sequence,
             batch.flags,
+            stretch.places,
+            references.ts_event,
+            references.ts_recv,
+            references.flags,
+            references.ts_order,
             self._offset,
             TOLERANCE_NS,
             self._receive_days,
             batch.ts_order,
         )
-        return batch
+        return stretch
 
-    def stamp_by_receive(self, batch: EventBatch) -> EventBatch:
+    def stamp_by_receive(self, stretch: Stretch) -> Stretch:
         """Set ``ts_order`` of a stream in which no row has a time: by the corrected receive time.
 
-        In place, and flagged by :meth:`stamp` before; returns the batch.
+        In place, and flagged by :meth:`stamp` before; returns the stretch.
         """
+        batch = stretch.events
         known = np.where(batch.ts_recv > 0, batch.ts_recv - self._offset, 0)
         times = np.maximum.accumulate(known)
         times[times == 0] = times[times > 0][0] if times[-1] > 0 else 0
         batch.ts_order[:] = times
-        return batch
+        return stretch
 
     def started(self) -> bool:
         """Whether a row with a time has been seen."""
@@ -73,60 +144,180 @@ class StreamClock:
         self._state[:] = saved["state"]
 
 
-def stamped(batches: Iterator[EventBatch], clock: StreamClock) -> Iterator[EventBatch]:
-    """Batches with ``ts_order`` set; leading rows without a time wait for the first with one.
+def stamped(stretches: Iterator[Stretch], clock: StreamClock) -> Iterator[Stretch]:
+    """Stretches with ``ts_order`` set; leading rows without a time wait for the first with one.
 
     Where none comes they take the corrected receive time.
     """
-    waiting: list[EventBatch] = []
-    for batch in batches:
-        if len(batch) == 0:
+    waiting: list[Stretch] = []
+    for stretch in stretches:
+        if len(stretch) == 0:
             continue
         if clock.started():
-            yield clock.stamp(batch)
+            yield clock.stamp(stretch)
             continue
-        waiting.append(batch)
-        joined = EventBatch.concat(waiting).copy()
+        waiting.append(stretch)
+        joined = Stretch.concat(waiting).copy()
         probe = clock.stamp(joined)
         if clock.started():
             waiting = []
             yield probe
     if waiting:
-        yield clock.stamp_by_receive(clock.stamp(EventBatch.concat(waiting).copy()))
+        yield clock.stamp_by_receive(clock.stamp(Stretch.concat(waiting).copy()))
 
 
-def merge(book: Iterator[EventBatch], trades: Iterator[EventBatch]) -> Iterator[EventBatch]:
-    """Merge two stamped streams; holds one batch of each at a time."""
-    left = next(book, None)
-    right = next(trades, None)
-    while left is not None and right is not None:
-        # a later book batch may still hold this time, and goes before trades of it
-        left_ready = int(np.searchsorted(left.ts_order, right.ts_order[-1], side="right"))
-        right_ready = int(np.searchsorted(right.ts_order, left.ts_order[-1], side="left"))
-        yield _interleave(left.slice(0, left_ready), right.slice(0, right_ready))
-        left = left.slice(left_ready, len(left))
-        right = right.slice(right_ready, len(right))
-        if len(left) == 0:
-            left = next(book, None)
-        if len(right) == 0:
-            right = next(trades, None)
-    rest, more = (left, book) if left is not None else (right, trades)
-    if rest is not None:
-        yield rest
-        yield from more
+class Weave:
+    """Depth messages with the references between them, each behind the last that it shows.
+
+    Iterating gives the stretches; holds a batch of each side at a time.
+    """
+
+    def __init__(self, deltas: Iterator[EventBatch], references: Iterator[ReferenceBatch]) -> None:
+        self._deltas = deltas
+        self._references = references
+        self._held = Stretch.of(EventBatch.empty())
+        self._more = [True, True]
+
+    def __iter__(self) -> Iterator[Stretch]:
+        while True:
+            rows, references = self._refilled()
+            if not len(rows) and not len(references):
+                return
+            places = np.empty(len(references), np.int64)
+            row, used = place_references(
+                rows.flags,
+                rows.sequence,
+                rows.ts_event,
+                references.sequence,
+                references.ts_event,
+                self._more[0],
+                self._more[1],
+                PLACE_TOLERANCE_NS,
+                places,
+            )
+            whole = Stretch(rows, references, places)
+            self._held = whole.after(row, used)
+            yield whole.slice(0, 0, row, used)
+
+    def save(self) -> dict[str, Array]:
+        """What is held, as arrays; :meth:`load` of it continues exactly here."""
+        return arrays_of(self._held)
+
+    def load(self, saved: Mapping[str, Array]) -> None:
+        """Continue from what :meth:`save` returned."""
+        self._held = stretch_of(saved)
+
+    def _refilled(self) -> tuple[EventBatch, ReferenceBatch]:
+        rows, references = self._held.events, self._held.references
+        while not len(rows) and self._more[0]:
+            batch = next(self._deltas, None)
+            self._more[0] = batch is not None
+            rows = rows if batch is None else batch
+        while not len(references) and self._more[1]:
+            listed = next(self._references, None)
+            self._more[1] = listed is not None
+            references = references if listed is None else listed
+        return rows, references
 
 
-def _interleave(left: EventBatch, right: EventBatch) -> EventBatch:
-    if len(right) == 0:
-        return left
-    if len(left) == 0:
-        return right
-    joined = EventBatch.concat([left, right])
-    before = np.searchsorted(left.ts_order, right.ts_order, side="right")
-    index = np.empty(len(joined), np.intp)
-    slots = before + np.arange(len(right))
-    taken = np.zeros(len(joined), np.bool_)
-    taken[slots] = True
-    index[taken] = len(left) + np.arange(len(right))
-    index[~taken] = np.arange(len(left))
-    return joined.take(index)
+class Merge:
+    """Two stamped streams, the book's and the trades', in the order of ``events``.
+
+    Iterating gives the stretches; holds one of each side at a time.
+    """
+
+    def __init__(self, book: Iterator[Stretch], trades: Iterator[Stretch]) -> None:
+        self._sides = (book, trades)
+        self._held = [Stretch.of(EventBatch.empty()), Stretch.of(EventBatch.empty())]
+        self._more = [True, True]
+
+    def __iter__(self) -> Iterator[Stretch]:
+        while True:
+            for side in range(2):
+                while self._more[side] and not len(self._held[side]):
+                    stretch = next(self._sides[side], None)
+                    self._more[side] = stretch is not None
+                    self._held[side] = self._held[side] if stretch is None else stretch
+            book, trades = self._held
+            if not len(book) and not len(trades):
+                return
+            merged, row, reference, trade = self._merged(book, trades.events)
+            self._held = [book.after(row, reference), trades.after(trade, 0)]
+            if len(merged):
+                yield merged
+
+    def save(self) -> dict[str, Array]:
+        """What is held, as arrays; :meth:`load` of it continues exactly here."""
+        return {
+            f"{name}.{key}": array
+            for name, held in zip(("book", "trades"), self._held, strict=True)
+            for key, array in arrays_of(held).items()
+        }
+
+    def load(self, saved: Mapping[str, Array]) -> None:
+        """Continue from what :meth:`save` returned."""
+        self._held = [
+            stretch_of(
+                {key.removeprefix(name): saved[key] for key in saved if key.startswith(name)}
+            )
+            for name in ("book.", "trades.")
+        ]
+
+    def _merged(self, book: Stretch, trades: EventBatch) -> tuple[Stretch, int, int, int]:
+        """What is certain of both, and how many rows, references and trades that uses."""
+        if not len(trades):
+            return book, len(book.events), len(book.references), 0
+        from_right = np.empty(len(book.events) + len(trades), np.int8)
+        places = np.empty(len(book.references), np.int64)
+        row, reference, trade = plan_merge(
+            book.events.ts_order,
+            book.places,
+            book.references.ts_order,
+            trades.ts_order,
+            self._more[0],
+            self._more[1],
+            from_right,
+            places,
+        )
+        references = book.references.slice(0, reference)
+        left, right = book.events.slice(0, row), trades.slice(0, trade)
+        if not row or not trade:
+            alone = right if trade else left
+            return Stretch(alone, references, places[:reference]), row, reference, trade
+        out = EventBatch.empty(row + trade)
+        for field in fields(EventBatch):
+            interleave(
+                from_right[: row + trade],
+                getattr(left, field.name),
+                getattr(right, field.name),
+                getattr(out, field.name),
+            )
+        return Stretch(out, references, places[:reference]), row, reference, trade
+
+
+def columns_of(batch: Columns, prefix: str) -> dict[str, Array]:
+    """A batch's columns by name; :func:`batch_of` makes it again."""
+    return {f"{prefix}{field.name}": getattr(batch, field.name) for field in fields(batch)}
+
+
+def batch_of(kind: type[C], saved: Mapping[str, Array], prefix: str) -> C:
+    """The batch that :func:`columns_of` wrote down."""
+    return kind(*(saved[f"{prefix}{field.name}"] for field in fields(kind)))
+
+
+def arrays_of(stretch: Stretch) -> dict[str, Array]:
+    """A stretch as arrays by name; :func:`stretch_of` makes it again."""
+    return {
+        "places": stretch.places,
+        **columns_of(stretch.events, "events."),
+        **columns_of(stretch.references, "references."),
+    }
+
+
+def stretch_of(saved: Mapping[str, Array]) -> Stretch:
+    """The stretch that :func:`arrays_of` wrote down."""
+    return Stretch(
+        batch_of(EventBatch, saved, "events."),
+        batch_of(ReferenceBatch, saved, "references."),
+        saved["places"].astype(np.int64),
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from lobproof.book.kernels import Book, apply_level, trust, trusted_to
+from lobproof.book.kernels import Book, apply_level, best_price, trust, trusted_to
 from lobproof.jit import kernel
 from lobproof.replay.drift_kernels import clear_suspect
 from lobproof.replay.ledger_kernels import (
+    ACTION,
+    ACTION_TS,
+    AWAITED,
     BAD_TS,
-    BOOK_TS,
     DOUBT,
     EXPIRED_TRADES,
     EXPIRED_VOLUME,
@@ -15,11 +17,12 @@ from lobproof.replay.ledger_kernels import (
     M_BUY_VOLUME,
     M_DELTA_ROWS,
     M_EXPLAINED,
+    M_FAR_PRINTS,
     M_GROWN,
     M_LAST,
+    M_PRINTS,
     M_REFILLED,
     M_SELL_VOLUME,
-    M_SILENCE,
     M_SNAPSHOTS,
     M_TRADES,
     M_TRANSIENT,
@@ -28,18 +31,30 @@ from lobproof.replay.ledger_kernels import (
     OFF_LOT,
     OFF_TICK,
     PENDING,
+    PRINT_TS,
+    REFERENCES,
     SEQUENCE,
     SUSPECT_ID,
     SUSPECT_TS,
     SUSPECTS,
     THIS_MINUTE,
     UNCONFIRMED,
+    UNSEEDED,
     Float64,
     add_episode,
     count_finding,
     enter_minute,
+    note_message,
+    silent,
 )
 from lobproof.replay.pending_kernels import add_trade, age, take_named
+from lobproof.replay.reference_kernels import (
+    DISTRUST,
+    NOTHING,
+    QUIET,
+    awaited_contradicts,
+    meet_reference,
+)
 from lobproof.replay.settle_kernels import settle
 from lobproof.replay.snapshot_kernels import (
     apply_snapshot,
@@ -79,6 +94,12 @@ F_OUT_OF_ORDER = int(Flag.OUT_OF_ORDER)
 F_DRIFT = int(Flag.DRIFT)
 F_INVALID = int(Flag.INVALID)
 F_RECONNECT = int(Flag.RECONNECT)
+F_SILENCE = int(Flag.SILENCE)
+F_SPEAKS = F_GAP | F_DUPLICATE | F_OUT_OF_ORDER | F_INVALID | F_RECONNECT | F_DRIFT | F_SILENCE
+"""Marks with one of these speak of the feed; one without is an empty depth message."""
+
+FAR_BASIS_POINTS = 30
+"""On recordings the 95th percentile of the distance from the touch is 2 to 24 basis points."""
 
 Q_OUT_OF_ORDER = int(Finding.OUT_OF_ORDER)
 
@@ -107,6 +128,16 @@ def reconcile(run: Int64, volume: int, before: int, after: int) -> None:
 
 
 @kernel
+def is_far(book: Book, price: int) -> bool:
+    """Whether a trade prints further outside the touch than a living book explains."""
+    bid = best_price(book, BID)
+    ask = best_price(book, ASK)
+    if bid == 0 or ask == 0:
+        return False
+    return bool(max(bid - price, price - ask) > bid // 10_000 * FAR_BASIS_POINTS)
+
+
+@kernel
 def replay_rows(
     book: Book,
     pending: Int64,
@@ -119,6 +150,11 @@ def replay_rows(
     tick: int,
     lot: int,
     state_every: int,
+    size_limit: float,
+    places: Int64,
+    reference_ts: Int64,
+    reference_sequence: Int64,
+    reference_levels: Int64,
     ts_order: Int64,
     ts_event: Int64,
     sequence: Int64,
@@ -128,16 +164,51 @@ def replay_rows(
     price: Int64,
     size: Int64,
     flags: Int32,
-) -> None:
-    """Replay whole messages; ``flags`` are completed in place.
+) -> int:
+    """Replay whole messages; ``flags`` are completed in place. Returns the rows replayed.
+
+    Reference ``k`` stands before row ``places[k]``. Where it asks for an event the replay stops in
+    front of that row, with ``run[ACTION]`` and the number of references met in ``run[REFERENCES]``.
 
     Results go to ``found`` (findings), ``closed`` and ``squares`` (minutes) and ``states``, whose
     filled lengths ``run`` keeps. ``first_id`` is the event id of row 0, ``tick`` and ``lot`` the
-    rule in force, ``state_every`` the spacing of states in ns (0: each message end, -1: none).
+    rule in force, ``state_every`` the spacing of states in ns (0: each message end, -1: none),
+    ``size_limit`` what :func:`meet_reference` takes.
     """
     rows = kind.shape[0]
+    references = places.shape[0]
+    run[ACTION] = NOTHING
     start = 0
-    while start < rows:
+    while True:
+        while run[REFERENCES] < references and places[run[REFERENCES]] <= start:
+            k = run[REFERENCES]
+            ts = reference_ts[k]
+            run[ACTION_TS] = ts
+            enter_minute(run, found, closed, squares, ts, first_id + start)
+            if silent(run, ts):
+                run[ACTION] = QUIET
+                return int(start)
+            run[REFERENCES] += 1
+            run[ACTION] = meet_reference(
+                book,
+                run,
+                found,
+                squares,
+                reference_levels[k],
+                reference_sequence[k],
+                first_id + start - 1,
+                ts,
+                tick,
+                size_limit,
+            )
+            if run[ACTION] != NOTHING:
+                return int(start)
+        if start == rows:
+            return int(rows)
+        if silent(run, ts_order[start]):
+            run[ACTION] = QUIET
+            run[ACTION_TS] = ts_order[start]
+            return start
         stop = start
         while not flags[stop] & LAST:
             stop += 1
@@ -169,10 +240,14 @@ def replay_rows(
                     sequence[start],
                 )
             else:
+                # of a sweep through the book only the first trade prints at the touch
+                if ts != run[PRINT_TS]:
+                    run[PRINT_TS] = ts
+                    run[THIS_MINUTE + M_PRINTS] += 1
+                    if run[LOST] != UNSEEDED and is_far(book, price[start]):
+                        run[THIS_MINUTE + M_FAR_PRINTS] += 1
                 add_trade(pending, run, BID + ASK - side[start], price[start], size[start])
-        elif what == MARK and flags[start] & (
-            F_GAP | F_DUPLICATE | F_OUT_OF_ORDER | F_INVALID | F_RECONNECT
-        ):
+        elif what == MARK and flags[start] & F_SPEAKS:
             note_mark(
                 book, run, found, flags[start], event_id, ts, prev_sequence[start], sequence[start]
             )
@@ -210,12 +285,17 @@ def replay_rows(
                                 reconcile(run, volume, before, size[i])
                         if run[SUSPECTS] > 0:
                             clear_suspect(run, side[i], price[i])
-                if run[SUSPECTS] > 0:
-                    add |= F_DRIFT
-                    report_drift(run, found, run[SUSPECT_ID] - 1, run[SUSPECT_TS])
-                    trust_snapshot_alone(book, run)
-                if suspected:
-                    judged(run)
+                if run[AWAITED] != 0:
+                    if awaited_contradicts(run):
+                        run[ACTION] = DISTRUST
+                        run[ACTION_TS] = ts
+                else:
+                    if run[SUSPECTS] > 0:
+                        add |= F_DRIFT
+                        report_drift(run, found, run[SUSPECT_ID] - 1, run[SUSPECT_TS])
+                        trust_snapshot_alone(book, run)
+                    if suspected:
+                        judged(run)
                 if flags[start] & F_OUT_OF_ORDER:
                     add_episode(
                         run,
@@ -235,11 +315,7 @@ def replay_rows(
                     run[THIS_MINUTE + M_UNNAMED_TRADES] += run[EXPIRED_TRADES]
                     count_finding(run, UNCONFIRMED, last_id, ts, run[EXPIRED_TRADES])
                 run[SEQUENCE] = sequence[start]
-                if run[BOOK_TS] > 0:
-                    run[THIS_MINUTE + M_SILENCE] = max(
-                        run[THIS_MINUTE + M_SILENCE], ts - run[BOOK_TS]
-                    )
-                run[BOOK_TS] = ts
+                note_message(run, ts)
             add |= settle(
                 book,
                 run,
@@ -270,3 +346,5 @@ def replay_rows(
         if flags[start] & F_BAD_TS and not timeless:
             count_finding(run, BAD_TS, last_id, ts, 1)
         start = stop
+        if run[ACTION] != NOTHING:
+            return start

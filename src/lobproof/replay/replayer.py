@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.book import load_book, save_book
 from lobproof.book.kernels import (
     MAX_PRICE,
     dump_side,
@@ -19,30 +21,30 @@ from lobproof.book.kernels import (
 )
 from lobproof.errors import GridError
 from lobproof.instruments import Instrument
+from lobproof.replay.inserts import doubt_mark, snapshot_of
 from lobproof.replay.integrity import message_bounds
 from lobproof.replay.ledger_kernels import (
+    ACTION,
+    ACTION_TS,
     CLOSED,
     CODES,
+    COMPARED,
     EPISODE,
     FOUND,
-    M_DRIFT_COMPARED,
-    M_MINUTE,
-    M_RANKS,
-    M_SIZES,
-    M_SPREAD_COUNT,
-    M_SPREAD_MAX,
-    M_SPREAD_SUM,
-    M_TRUSTED_MIN,
+    LOST,
     MINUTE,
-    PRICE_SQUARES,
+    REFERENCES,
+    RESYNC,
     SEQUENCE,
-    SIZE_SQUARES,
     STATES,
+    UNCHAINED,
     begin_day,
     end_day,
     new_run,
 )
+from lobproof.replay.merge import Array, Stretch, batch_of, columns_of
 from lobproof.replay.pending_kernels import new_pending, reserve
+from lobproof.replay.reference_kernels import ANCHOR, DISTRUST, NOTHING, QUIET
 from lobproof.replay.replay_kernels import replay_rows
 from lobproof.replay.settle_kernels import (
     FINDINGS_A_MESSAGE,
@@ -56,55 +58,13 @@ from lobproof.replay.settle_kernels import (
     S_TS_EVENT,
     STATE_COLUMNS,
 )
-from lobproof.schema import EventBatch, Int64, Kind, Side, StateBatch
-from lobproof.schema.tables import MINUTES
+from lobproof.replay.step import BookLevels, Piece, Step, joined, minute_columns
+from lobproof.schema import EventBatch, Finding, Int64, Kind, Side, StateBatch
 
 STEP_ROWS = 1 << 16
 """Rows replayed at a time: bounds the memory of the outputs, and has no effect on the result."""
 WINDOW_TICKS = 1 << 18
 """Ticks a side near the touch that the book keeps in an array."""
-
-# the int64 columns of `minutes`, in the order in which the kernel counts them
-_COUNTED = [
-    name
-    for name in MINUTES.schema.names
-    if name
-    not in (
-        "spread_ticks_mean",
-        "price_rmse_ticks",
-        "size_rmse_rel",
-        "spread_ticks_max",
-        "trusted_levels_min",
-        "drift_compared",
-        "drift_equal",
-        "drift_ghosts",
-        "drift_missing",
-    )
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a stretch of events gave: states, findings as episodes, closed minutes."""
-
-    states: StateBatch
-    episodes: Int64
-    minutes: dict[str, NDArray[np.generic]]
-
-
-@dataclass(frozen=True, slots=True)
-class BookLevels:
-    """The whole book, best first, counts on the grid, with the trusted range of each side."""
-
-    sequence: int
-    bid_prices: Int64
-    bid_sizes: Int64
-    ask_prices: Int64
-    ask_sizes: Int64
-    bid_trust: int
-    bid_trusted_to: int
-    ask_trust: int
-    ask_trusted_to: int
 
 
 class _Output(NamedTuple):
@@ -114,6 +74,22 @@ class _Output(NamedTuple):
     closed: Int64
     squares: NDArray[np.float64]
     states: Int64
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a feed is judged beside its ids; the defaults are for one whose ids form a chain.
+
+    ``unchained``: its ids show no loss (Crypto Lake), silence does. ``correct``: whether a
+    reference that contradicts corrects the book, or only takes trust away. ``size_limit``: root
+    mean square of relative size errors up to which one that differs in sizes alone corrects
+    nothing. ``snapshots_consume``: its book messages are snapshots, which confirm trades.
+    """
+
+    unchained: bool = False
+    correct: bool = True
+    size_limit: float = 0.001
+    snapshots_consume: bool = False
 
 
 class Replayer:
@@ -126,20 +102,49 @@ class Replayer:
     state_every
         Spacing of states in ns: 0 for each book message end, -1 for none; otherwise the first
         message end in each interval.
+    policy
+        How the feed is judged beside its ids.
     """
 
-    def __init__(self, instrument: Instrument, *, state_every: int = 0) -> None:
+    def __init__(
+        self, instrument: Instrument, *, state_every: int = 0, policy: Policy | None = None
+    ) -> None:
         self._instrument = instrument
         self._state_every = state_every
+        self._policy = policy or Policy()
         self._tick = int(np.gcd.reduce([rule.tick for rule in instrument.rules]))
         self._book = new_book(WINDOW_TICKS, self._tick)
         self._pending = new_pending()
         self._run = new_run()
+        self._run[UNCHAINED] = int(self._policy.unchained)
+        self._run[RESYNC] = int(self._policy.correct)
         self._open_squares = np.zeros(2)
+        self._due: EventBatch | None = None
 
     def begin_day(self, ts: int) -> None:
         """Event ids start again at 0; ``ts`` is the ``ts_order`` of the day's first event."""
         begin_day(self._run, ts)
+
+    def save(self) -> dict[str, Array]:
+        """State as arrays; :meth:`load` of it continues exactly here."""
+        book = {f"book.{name}": array for name, array in save_book(self._book).items()}
+        return {
+            **book,
+            "pending": self._pending.copy(),
+            "run": self._run.copy(),
+            "squares": self._open_squares.copy(),
+            **({} if self._due is None else columns_of(self._due, "due.")),
+        }
+
+    def load(self, saved: Mapping[str, Array]) -> None:
+        """Continue from what :meth:`save` returned."""
+        self._book = load_book(
+            {name[5:]: array for name, array in saved.items() if name.startswith("book.")}
+        )
+        self._pending = saved["pending"].copy()
+        self._run = saved["run"].copy()
+        self._open_squares = saved["squares"].astype(np.float64)
+        self._due = batch_of(EventBatch, saved, "due.") if "due.kind" in saved else None
 
     def process(self, batch: EventBatch, first_id: int) -> Step:
         """Replay ``batch`` (whole messages, at least one); completes its flags in place.
@@ -149,22 +154,76 @@ class Replayer:
         first_id
             Event id of the first row.
         """
-        ends = message_bounds(batch)
-        # a change of tick or lot cuts the batch
-        since = [rule.since_ns for rule in self._instrument.rules[1:]]
-        rule_cuts = [*np.searchsorted(batch.ts_order, since).tolist(), len(batch)]
-        steps = []
-        start = 0
-        while start < len(batch):
-            limit = min(start + STEP_ROWS, next(cut for cut in rule_cuts if cut > start))
-            at = max(
-                int(np.searchsorted(ends, limit, side="right")) - 1,
-                int(np.searchsorted(ends, start, side="right")),
-            )
-            stop = int(ends[at])
-            steps.append(self._step(batch.slice(start, stop), first_id + start))
-            start = stop
-        return _joined(steps)
+        return joined([piece.step for piece in self.pieces(Stretch.of(batch), first_id)])
+
+    def pieces(
+        self, stretch: Stretch, first_id: int, room: Callable[[], int] = lambda: STEP_ROWS
+    ) -> Iterator[Piece]:
+        """Replay ``stretch`` piece by piece; what references ask for is inserted as events.
+
+        Flags are completed in place. Between two pieces the replayer can be saved; what is left
+        then is the piece's ``rest``.
+
+        Parameters
+        ----------
+        first_id
+            Event id of the next event.
+        room
+            Asked before each piece, which ends at the first message end at or after so many rows.
+        """
+        events, references = stretch.events, stretch.references
+        ends = message_bounds(events)
+        row, reference = 0, 0
+        while self._due is not None or row < len(events) or reference < len(references):
+            if self._due is not None:
+                due, self._due = self._due, None
+                step = self._step(Stretch.of(due), first_id)[0]
+                first_id += len(due)
+                yield Piece(due, step, stretch.after(row, reference))
+                continue
+            stop, until = self._limits(stretch, ends, row, reference, room())
+            part = stretch.slice(row, reference, stop, until)
+            step, rows, used = self._step(part, first_id)
+            row, reference, first_id = row + rows, reference + used, first_id + rows
+            self._due = self._asked_for(part, used)
+            yield Piece(part.events.slice(0, rows), step, stretch.after(row, reference))
+
+    def _limits(
+        self, stretch: Stretch, ends: Int64, row: int, reference: int, room: int
+    ) -> tuple[int, int]:
+        """Row and reference before which a piece from ``row`` and ``reference`` on stops."""
+        events, references = stretch.events, stretch.references
+        stop = len(events)
+        if row < stop:
+            # the last end within a step, at least one message; the first one that fills the room
+            at = int(np.searchsorted(ends, row + STEP_ROWS, side="right")) - 1
+            at = max(at, int(np.searchsorted(ends, row, side="right")))
+            full = int(np.searchsorted(ends, row + max(room, 1)))
+            stop = int(ends[min(at, full, len(ends) - 1)])
+        until = int(np.searchsorted(stretch.places, stop, side="right"))
+        # a change of tick or lot cuts, whatever the batches
+        first = min(
+            int(part.ts_order[at])
+            for part, at in ((events, row), (references, reference))
+            if at < len(part)
+        )
+        for rule in self._instrument.rules[1:]:
+            if rule.since_ns > first:
+                stop = min(stop, int(np.searchsorted(events.ts_order, rule.since_ns)))
+                until = min(until, int(np.searchsorted(references.ts_order, rule.since_ns)))
+                break
+        return stop, until
+
+    def _asked_for(self, part: Stretch, used: int) -> EventBatch | None:
+        """The events that the replay stopped for."""
+        action = int(self._run[ACTION])
+        if action == NOTHING:
+            return None
+        if action in (DISTRUST, QUIET):
+            return doubt_mark(action, int(self._run[ACTION_TS]), int(self._run[SEQUENCE]))
+        self._run[COMPARED] = int(action != ANCHOR)
+        restores = int(self._run[LOST]) not in (0, int(Finding.UNSEEDED))
+        return snapshot_of(part.references.slice(used - 1, used), action, restores=restores)
 
     def end_day(self, last_id: int, ts: int) -> Step:
         """Close the minute; doubts still open become findings, and go on into the next day."""
@@ -200,8 +259,10 @@ class Replayer:
             int(ask_to),
         )
 
-    def _step(self, batch: EventBatch, first_id: int) -> Step:
-        if int(batch.price.max()) > MAX_PRICE:
+    def _step(self, part: Stretch, first_id: int) -> tuple[Step, int, int]:
+        """Replay up to where something is to be inserted; rows and references used."""
+        batch, references = part.events, part.references
+        if len(batch) and int(batch.price.max()) > MAX_PRICE:
             raise GridError(
                 f"{self._instrument.symbol}: event {first_id + int(batch.price.argmax())} has a "
                 "price beyond what a book can index",
@@ -211,9 +272,10 @@ class Replayer:
         messages = len(message_bounds(batch))
         self._book = ensure_far_capacity(self._book, len(batch))
         self._pending = reserve(self._pending, self._run, trades)
-        out = self._output(messages)
-        rule = self._instrument.rule_at(int(batch.ts_order[0]))
-        replay_rows(
+        out = self._output(messages, len(references))
+        first = min(int(each.ts_order[0]) for each in (batch, references) if len(each))
+        rule = self._instrument.rule_at(first)
+        rows = replay_rows(
             self._book,
             self._pending,
             self._run,
@@ -225,6 +287,11 @@ class Replayer:
             rule.tick,
             rule.lot,
             self._state_every,
+            self._policy.size_limit,
+            part.places,
+            references.ts_order,
+            references.sequence,
+            references.levels,
             batch.ts_order,
             batch.ts_event,
             batch.sequence,
@@ -235,18 +302,19 @@ class Replayer:
             batch.size,
             batch.flags,
         )
-        return self._taken(out)
+        return self._taken(out), int(rows), int(self._run[REFERENCES])
 
-    def _output(self, messages: int) -> _Output:
-        """Room for what ``messages`` messages can give."""
+    def _output(self, messages: int, references: int = 0) -> _Output:
+        """Room for what so many messages and references can give."""
+        met = messages + references
         out = _Output(
-            np.empty((messages * FINDINGS_A_MESSAGE + CODES, EPISODE), np.int64),
-            np.empty((messages + 1, MINUTE), np.int64),
-            np.empty((messages + 2, 2), np.float64),
+            np.empty((met * FINDINGS_A_MESSAGE + CODES, EPISODE), np.int64),
+            np.empty((met + 1, MINUTE), np.int64),
+            np.empty((met + 2, 2), np.float64),
             np.empty((messages, STATE_COLUMNS), np.int64),
         )
         out.squares[0] = self._open_squares
-        self._run[[FOUND, CLOSED, STATES]] = 0
+        self._run[[FOUND, CLOSED, STATES, REFERENCES]] = 0
         return out
 
     def _taken(self, out: _Output) -> Step:
@@ -265,39 +333,5 @@ class Replayer:
                 rows[:, S_FLAGS].astype(np.int32),
             ),
             out.found[:found].copy(),
-            _minute_columns(out.closed[:closed], out.squares[:closed], self._instrument),
+            minute_columns(out.closed[:closed], out.squares[:closed], self._instrument),
         )
-
-
-def _minute_columns(
-    counts: Int64, squares: NDArray[np.float64], instrument: Instrument
-) -> dict[str, NDArray[np.generic]]:
-    tick = np.array([instrument.rule_at(ts).tick for ts in counts[:, M_MINUTE].tolist()], np.int64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean_spread = counts[:, M_SPREAD_SUM] / counts[:, M_SPREAD_COUNT] / tick
-        price_rmse = np.sqrt(squares[:, PRICE_SQUARES] / counts[:, M_RANKS])
-        size_rmse = np.sqrt(squares[:, SIZE_SQUARES] / counts[:, M_SIZES])
-    drift = ("drift_compared", "drift_equal", "drift_ghosts", "drift_missing")
-    columns: dict[str, NDArray[np.generic]] = {
-        **{name: counts[:, at].copy() for at, name in enumerate(_COUNTED)},
-        "spread_ticks_mean": mean_spread,
-        "spread_ticks_max": counts[:, M_SPREAD_MAX] // tick,
-        "trusted_levels_min": np.maximum(counts[:, M_TRUSTED_MIN], 0),
-        **{name: counts[:, M_DRIFT_COMPARED + at].copy() for at, name in enumerate(drift)},
-        "price_rmse_ticks": price_rmse,
-        "size_rmse_rel": size_rmse,
-    }
-    return {name: columns[name] for name in MINUTES.schema.names}
-
-
-def _joined(steps: list[Step]) -> Step:
-    if len(steps) == 1:
-        return steps[0]
-    return Step(
-        StateBatch.concat([step.states for step in steps]),
-        np.concatenate([step.episodes for step in steps]),
-        {
-            name: np.concatenate([step.minutes[name] for step in steps])
-            for name in MINUTES.schema.names
-        },
-    )

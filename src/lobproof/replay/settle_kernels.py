@@ -60,7 +60,7 @@ Q_BEYOND = int(Finding.TOUCH_BEYOND_RANGE)
 # columns of the states that a step gives
 S_ID, S_TS, S_TS_EVENT, S_SEQUENCE, S_BID_TRUSTED, S_ASK_TRUSTED, S_FLAGS, S_LEVELS = range(8)
 STATE_COLUMNS = S_LEVELS + 4 * LEVELS
-FINDINGS_A_MESSAGE = 24
+FINDINGS_A_MESSAGE = 32
 """More findings than one message can give: each code closed once, each tally once, and its own."""
 
 

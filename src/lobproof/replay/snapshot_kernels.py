@@ -15,9 +15,13 @@ from lobproof.replay.drift_kernels import compare_side
 from lobproof.replay.ledger_kernels import (
     AGREED_ID,
     AGREED_TS,
+    AWAITED,
+    COMPARED,
+    DIFFERING,
     GAP_FROM,
     GAP_TO,
     INVALID,
+    LIFE_TS,
     LOST,
     M_GAPS,
     SEQUENCE,
@@ -60,6 +64,9 @@ F_COMPLETE = int(Flag.COMPLETE)
 F_TRADES = int(Flag.TRADES)
 F_INVALID = int(Flag.INVALID)
 F_RECONNECT = int(Flag.RECONNECT)
+F_DRIFT = int(Flag.DRIFT)
+F_SILENCE = int(Flag.SILENCE)
+F_STRANDED = int(Flag.STRANDED)
 
 Q_GAP = int(Finding.GAP)
 Q_RESET = int(Finding.SEQUENCE_RESET)
@@ -68,6 +75,8 @@ Q_DRIFT = int(Finding.DRIFT)
 Q_DUPLICATE = int(Finding.DUPLICATE)
 Q_OUT_OF_ORDER = int(Finding.OUT_OF_ORDER)
 Q_TRUNCATED = int(Finding.TRUNCATED_INPUT)
+Q_SILENCE = int(Finding.SILENCE)
+Q_STRANDED = int(Finding.STRANDED)
 
 FAR_AWAY = 2**62 - 1
 
@@ -79,6 +88,7 @@ def lose_trust(book: Book, run: Int64, code: int) -> None:
     set_trust(book, ASK, UNTRUSTED, 0)
     run[LOST] = code
     run[SUSPECTS] = 0
+    run[AWAITED] = 0
     run[STALE] = 1
     run[STALE + 1] = 1
 
@@ -156,9 +166,17 @@ def note_mark(
                 close_doubt(run, found, run[LOST], event_id - 1, ts)
             code = Q_RESET if flags & F_OUT_OF_ORDER else Q_GAP
             lose_trust(book, run, code)
-            run[GAP_FROM] = ids_from
+            run[GAP_FROM] = ids_from if ids_from >= 0 else run[SEQUENCE]
             run[GAP_TO] = ids_to
-            open_doubt(run, code, event_id, ts)
+            if ids_from >= 0:
+                open_doubt(run, code, event_id, ts)
+            else:  # ids that tell no gap: what went before may have lacked this message
+                open_doubt(run, code, run[AGREED_ID], run[AGREED_TS])
+        return
+    if flags & (F_DRIFT | F_SILENCE):
+        code = Q_DRIFT if flags & F_DRIFT else Q_SILENCE
+        lose_trust(book, run, code)
+        open_doubt(run, code, run[AGREED_ID], run[AGREED_TS])
         return
     if flags & F_DUPLICATE:
         add_episode(run, found, Q_DUPLICATE, event_id, event_id, ts, ts, 1, ids_from + 1, ids_to)
@@ -203,15 +221,32 @@ def apply_snapshot(
         middle += 1
     bids_complete = middle > begin and (flags[begin] & F_COMPLETE) != 0
     asks_complete = stop > middle and (flags[middle] & F_COMPLETE) != 0
+    if flags[start] & F_STRANDED:
+        add_episode(
+            run,
+            found,
+            Q_STRANDED,
+            run[AGREED_ID],
+            max(last_id - 1, run[AGREED_ID]),
+            run[AGREED_TS],
+            ts,
+            run[DIFFERING],
+            0,
+            0,
+        )
+        for half in (BID, ASK):
+            set_trust(book, half, UNTRUSTED, 0)
+            run[STALE + half - 1] = 1
     if kind[start] == SNAPSHOT:
         # of two snapshots before one depth message, the first may be the one that contradicts
         earlier = run[SUSPECTS]
-        compare_side(
-            book, run, squares, BID, price, size, begin, middle, bids_complete, tick, earlier
-        )
-        compare_side(
-            book, run, squares, ASK, price, size, middle, stop, asks_complete, tick, earlier
-        )
+        if run[COMPARED] == 0:
+            compare_side(
+                book, run, squares, BID, price, size, begin, middle, bids_complete, tick, earlier
+            )
+            compare_side(
+                book, run, squares, ASK, price, size, middle, stop, asks_complete, tick, earlier
+            )
         if run[SUSPECTS] > 0 and sequence[start] == run[SEQUENCE]:
             drift = True
             report_drift(run, found, last_id - 1, ts)
@@ -219,6 +254,8 @@ def apply_snapshot(
             set_trust(book, ASK, UNTRUSTED, 0)
             run[STALE] = 1
             run[STALE + 1] = 1
+    run[COMPARED] = 0
+    run[LIFE_TS] = ts
     run[LOST] = 0
     if run[SUSPECTS] == 0:
         run[AGREED_ID] = last_id

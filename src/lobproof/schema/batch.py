@@ -81,6 +81,34 @@ class EventBatch(Columns):
 
 
 @dataclass(slots=True)
+class ReferenceBatch(Columns):
+    """One row per book that a vendor lists beside its deltas: ground truth that is no event.
+
+    ``levels`` is laid out as in :class:`StateBatch`; times and ids are those of an event.
+    ``ts_order`` is 0 until the merge sets it; ``flags`` are ``BAD_TS`` or nothing.
+    """
+
+    ts_order: Int64
+    ts_event: Int64
+    ts_recv: Int64
+    sequence: Int64
+    levels: Int64
+    flags: Int32
+
+    @classmethod
+    def empty(cls, rows: int = 0) -> ReferenceBatch:
+        """A batch of ``rows`` zeroed rows."""
+        return cls(
+            ts_order=np.zeros(rows, np.int64),
+            ts_event=np.zeros(rows, np.int64),
+            ts_recv=np.zeros(rows, np.int64),
+            sequence=np.zeros(rows, np.int64),
+            levels=np.zeros((rows, 4 * LEVELS), np.int64),
+            flags=np.zeros(rows, np.int32),
+        )
+
+
+@dataclass(slots=True)
 class StateBatch(Columns):
     """One row per book message end.
 

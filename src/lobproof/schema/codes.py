@@ -45,6 +45,8 @@ class Flag(IntFlag):
     TRADES = 1 << 12  # this mark speaks of the trade stream, not of the book
     INVALID = 1 << 13  # stands for input that could not be read
     RECONNECT = 1 << 14  # the recorder's connection or file ended here
+    SILENCE = 1 << 15  # this mark: no depth message for longer than the feed's cadence explains
+    STRANDED = 1 << 16  # a snapshot that lacks levels which the book held beyond its trusted range
 
 
 class Finding(IntEnum):
@@ -64,7 +66,11 @@ class Finding(IntEnum):
     INVALID_INPUT = 12
     TRUNCATED_INPUT = 13
     TRADE_UNCONFIRMED = 14  # a trade whose level the next two depth messages do not name
-    SEQUENCE_RESET = 15  # ids of book messages went back while time went on; until the next anchor
+    SEQUENCE_RESET = 15  # ids of book messages went back; until the next anchor
+    SILENCE = 16  # no book message for longer than the feed's cadence; until the next anchor
+    STRANDED = 17  # levels beyond the trusted range that a wider snapshot does not list
+    FROZEN = 18  # a minute in which most trades print far from the touch
+    REFERENCE_UNUSED = 19  # rows of the vendor's `book` that cannot be a book, or come too late
 
 
 class Severity(IntEnum):

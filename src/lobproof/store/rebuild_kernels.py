@@ -1,7 +1,8 @@
 """Stored events applied to a book: what `Store.book_at` runs between a keyframe and an instant.
 
-The rows say all that the replay knew: a snapshot that contradicted the book carries ``DRIFT``, and
-so does the depth message that proved one wrong; a ``GAP`` mark and a crossed book take trust away.
+The rows say all that the replay knew: a snapshot that contradicted the book carries ``DRIFT`` or
+``STRANDED``, and so does the depth message that proved one wrong; a mark of a gap, of drift or of
+silence, and a crossed book, take trust away.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ RESYNC = int(Flag.RESYNC)
 TRADES = int(Flag.TRADES)
 DRIFT = int(Flag.DRIFT)
 COMPLETE = int(Flag.COMPLETE)
-OF_THE_FEED = int(
+STRANDED = int(Flag.STRANDED)
+DISTRUSTS = int(Flag.DRIFT | Flag.SILENCE)
+OF_THE_FEED = DISTRUSTS | int(
     Flag.GAP | Flag.TRADES | Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.RECONNECT
 )
 """Marks with one of these speak of the feed; one without is an empty depth message."""
@@ -139,6 +142,8 @@ def apply_events(
                     trust_snapshot_alone(book, covered)
                 else:
                     distrust(book, covered)
+            elif flags[row] & DISTRUSTS:
+                distrust(book, covered)
             row = stop
             continue
         drift = (flags[row] & DRIFT) != 0
@@ -148,7 +153,7 @@ def apply_events(
             covered[STALE] = 0
             covered[STALE + 1] = 0
         if listed:
-            if drift:
+            if flags[row] & (DRIFT | STRANDED):
                 distrust(book, covered)
             replace_side(book, covered, BID, side, price, flags, row, stop)
             replace_side(book, covered, ASK, side, price, flags, row, stop)

@@ -1,0 +1,45 @@
+"""Events that follow from a reference: a snapshot that it becomes, or a mark of doubt."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lobproof.replay.reference_kernels import DISTRUST, QUIET, STRAND
+from lobproof.schema import LEVELS, EventBatch, Flag, Kind, ReferenceBatch, Side
+
+
+def doubt_mark(action: int, ts: int, sequence: int) -> EventBatch:
+    """The mark of :data:`DISTRUST` or :data:`QUIET`, at ``ts``, behind the message ``sequence``."""
+    flags = {DISTRUST: Flag.DRIFT, QUIET: Flag.SILENCE}[action]
+    batch = EventBatch.empty(1)
+    batch.ts_order[:] = ts
+    batch.sequence[:] = sequence
+    batch.prev_sequence[:] = -1
+    batch.kind[:] = Kind.MARK
+    batch.flags[:] = flags | Flag.LAST
+    return batch
+
+
+def snapshot_of(reference: ReferenceBatch, action: int, *, restores: bool) -> EventBatch:
+    """The one row of ``reference`` as a snapshot: bids, then asks, best first.
+
+    ``restores``: the book was in doubt until here.
+    """
+    levels = reference.levels[0].reshape(2, LEVELS, 2)
+    sides, places = np.nonzero(levels[:, :, 0])
+    batch = EventBatch.empty(len(sides))
+    for name in ("ts_order", "ts_event", "ts_recv", "sequence"):
+        getattr(batch, name)[:] = getattr(reference, name)[0]
+    batch.prev_sequence[:] = -1
+    batch.kind[:] = Kind.SNAPSHOT
+    batch.side[:] = sides + int(Side.BID)
+    batch.price[:] = levels[sides, places, 0]
+    batch.size[:] = levels[sides, places, 1]
+    whole = np.count_nonzero(levels[:, :, 0], axis=1) < LEVELS
+    batch.flags[:] = np.where(whole[sides], int(Flag.COMPLETE), 0) | reference.flags[0]
+    if restores:
+        batch.flags |= int(Flag.RESYNC)
+    if action == STRAND:
+        batch.flags |= int(Flag.STRANDED)
+    batch.flags[-1] |= int(Flag.LAST)
+    return batch

@@ -1,0 +1,113 @@
+"""What a stretch of the replay gives: states, findings, minutes, and the book as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobproof.instruments import Instrument
+from lobproof.replay.ledger_kernels import (
+    M_DRIFT_COMPARED,
+    M_MINUTE,
+    M_RANKS,
+    M_SIZES,
+    M_SPREAD_COUNT,
+    M_SPREAD_MAX,
+    M_SPREAD_SUM,
+    M_TRUSTED_MIN,
+    PRICE_SQUARES,
+    SIZE_SQUARES,
+)
+from lobproof.replay.merge import Stretch
+from lobproof.schema import EventBatch, Int64, StateBatch
+from lobproof.schema.tables import MINUTES
+
+# the int64 columns of `minutes`, in the order in which the kernel counts them
+_COUNTED = [
+    name
+    for name in MINUTES.schema.names
+    if name
+    not in (
+        "spread_ticks_mean",
+        "price_rmse_ticks",
+        "size_rmse_rel",
+        "spread_ticks_max",
+        "trusted_levels_min",
+        "drift_compared",
+        "drift_equal",
+        "drift_ghosts",
+        "drift_missing",
+    )
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a stretch of events gave: states, findings as episodes, closed minutes."""
+
+    states: StateBatch
+    episodes: Int64
+    minutes: dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Events of a day, inserted ones among them, what they gave, and what is left to replay."""
+
+    events: EventBatch
+    step: Step
+    rest: Stretch
+
+
+@dataclass(frozen=True, slots=True)
+class BookLevels:
+    """The whole book, best first, counts on the grid, with the trusted range of each side."""
+
+    sequence: int
+    bid_prices: Int64
+    bid_sizes: Int64
+    ask_prices: Int64
+    ask_sizes: Int64
+    bid_trust: int
+    bid_trusted_to: int
+    ask_trust: int
+    ask_trusted_to: int
+
+
+def minute_columns(
+    counts: Int64, squares: NDArray[np.float64], instrument: Instrument
+) -> dict[str, NDArray[np.generic]]:
+    """Closed minutes as columns of ``minutes``, volumes as grid counts."""
+    tick = np.array([instrument.rule_at(ts).tick for ts in counts[:, M_MINUTE].tolist()], np.int64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_spread = counts[:, M_SPREAD_SUM] / counts[:, M_SPREAD_COUNT] / tick
+        price_rmse = np.sqrt(squares[:, PRICE_SQUARES] / counts[:, M_RANKS])
+        size_rmse = np.sqrt(squares[:, SIZE_SQUARES] / counts[:, M_SIZES])
+    drift = ("drift_compared", "drift_equal", "drift_ghosts", "drift_missing")
+    columns: dict[str, NDArray[np.generic]] = {
+        **{name: counts[:, at].copy() for at, name in enumerate(_COUNTED)},
+        "spread_ticks_mean": mean_spread,
+        "spread_ticks_max": counts[:, M_SPREAD_MAX] // tick,
+        "trusted_levels_min": np.maximum(counts[:, M_TRUSTED_MIN], 0),
+        **{name: counts[:, M_DRIFT_COMPARED + at].copy() for at, name in enumerate(drift)},
+        "price_rmse_ticks": price_rmse,
+        "size_rmse_rel": size_rmse,
+    }
+    return {name: columns[name] for name in MINUTES.schema.names}
+
+
+def joined(steps: Sequence[Step]) -> Step:
+    """Steps one after the other as one."""
+    if len(steps) == 1:
+        return steps[0]
+    return Step(
+        StateBatch.concat([step.states for step in steps]),
+        np.concatenate([step.episodes for step in steps]),
+        {
+            name: np.concatenate([step.minutes[name] for step in steps])
+            for name in MINUTES.schema.names
+        },
+    )
