@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from lobproof.acquire import certificate as certificate_module
@@ -31,36 +29,8 @@ from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.sources.cryptolake.layout import TABLES
 from support import lake_tables
 from support.fault_runs import command
-from support.lakes import key, put, put_lake
-
-Spoil = Callable[[lake_tables.Columns], lake_tables.Columns]
-
-
-def made(
-    folder: Path,
-    *,
-    provenance: str = "synthetic",
-    metadata: bool = True,
-    spoilt: dict[str, Spoil] | None = None,
-    tables: tuple[str, ...] = TABLES,
-) -> LakeFolder:
-    """A folder with one validated day; real only because a test says so."""
-    lake = folder / "objects"
-    for table in tables:
-        of = key(table)
-        columns = lake_tables.MAKERS[table]()
-        spoil = (spoilt or {}).get(table)
-        columns = spoil(columns) if spoil is not None else columns
-        path = lake / of.path
-        path.parent.mkdir(parents=True)
-        rows = lake_tables.arrow(table, columns)
-        pq.write_table(
-            rows if metadata else rows.replace_schema_metadata(None), path, row_group_size=1000
-        )
-    acquired = LakeFolder(folder / "lake", create=True)
-    put_lake(acquired, lake, provenance=provenance)
-    validate(acquired)
-    return acquired
+from support.judged_lakes import made
+from support.lakes import key, put
 
 
 def reasons(found: Certificate) -> set[str]:

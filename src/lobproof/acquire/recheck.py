@@ -13,12 +13,11 @@ from lobproof.acquire.certificate import (
     REAL,
     Progress,
     Refusal,
-    content_digest,
     file_refusal,
     provenance_of,
-    read_certificate,
     sums,
 )
+from lobproof.acquire.certificate_file import content_digest, read_certificate
 from lobproof.acquire.checks.reasons import TOGETHER
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.validate import audit_files

@@ -18,6 +18,7 @@ from lobproof.acquire.checks.reasons import DOUBTFUL, GOOD, REFUSED
 from lobproof.acquire.checks.scan import scan
 from lobproof.acquire.checks.together import judge_together
 from lobproof.acquire.manifest import QUARANTINED, VALIDATED, Entry, Manifest, reconcile
+from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError
 from lobproof.instruments import Instrument
@@ -106,8 +107,9 @@ def validate(
     Raises
     ------
     StoreError
-        When the manifest was changed.
+        When the manifest was changed, or lost lines.
     """
+    require_whole(folder)
     manifest = Manifest(folder)
     known = manifest.entries()
     wanted = set(known) if keys is None else set(keys) & set(known)
