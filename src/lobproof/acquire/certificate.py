@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 import lobproof
-from lobproof.acquire.audits import audit_path, read_audit
+from lobproof.acquire.audits import audit_path, changed_audit, read_audit
 from lobproof.acquire.certificate_file import FORMAT, VERSION, content_digest, read_certificate
 from lobproof.acquire.checks.reasons import NOTE
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
@@ -193,13 +193,10 @@ def _examine(
         return described, [Refusal("quarantined", reasons, key.path)]
     if entry.judged is None or entry.judged["event"] != VALIDATED:
         return described, [Refusal("not-validated", "`acquire validate` has not seen it", key.path)]
-    audit_file = audit_path(folder, key)
-    data = audit_file.read_bytes() if audit_file.is_file() else b""
-    if hashlib.sha256(data).hexdigest() != entry.judged["audit_sha256"]:
-        return described, [
-            Refusal("audit-changed", f"{audit_file.name} is not what was written", key.path)
-        ]
-    audit = read_audit(audit_file)
+    changed = changed_audit(folder, key, str(entry.judged["audit_sha256"]))
+    if changed:
+        return described, [Refusal("audit-changed", f"{changed} is not what was written", key.path)]
+    audit = read_audit(audit_path(folder, key))
     against += [
         Refusal(name, str(reason["detail"]), key.path)
         for name, reason in audit["reasons"].items()

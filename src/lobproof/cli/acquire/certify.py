@@ -70,7 +70,7 @@ def certify(
     verify
         Re-check this certificate instead.
     quick
-        With `--verify`: hashes only, the files are not judged anew.
+        With `--verify`: hashes of files and audits only, the files are not judged anew.
     json_
         Print the document, or what was found, as JSON.
     """
