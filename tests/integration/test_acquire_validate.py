@@ -16,6 +16,7 @@ from lobproof.acquire.audits import audit_path, read_audit, rows_path
 from lobproof.acquire.manifest import Manifest, reconcile
 from lobproof.acquire.validate import ValidationResult, audit_files, validate
 from lobproof.acquire.zones import LakeFolder, Zone
+from lobproof.cli.acquire.held import Held
 from lobproof.cli.acquire.validate import validate as command
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
@@ -325,18 +326,18 @@ def test_the_command_says_what_was_refused(
     told = json.loads(capsys.readouterr().out)
     assert told["counts"] == {"good": 0, "doubtful": 2, "refused": 1, "lost": 0}
     assert [f["key"].split("/")[0] for f in told["files"]] == sorted(tables.MAKERS)
-    assert command(folder.root, tables="book") == 0
+    assert command(folder.root, held=Held(tables="book")) == 0
 
 
 def test_the_command_takes_tick_and_lot_of_one_symbol(
     folder: LakeFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_day(folder, tmp_path)
-    options: dict[str, Any] = {"exchange": "BINANCE", "symbols": "SIM-USDT"}
-    assert command(folder.root, tick="0.1", lot="0.00001", json_=True, **options) == 0
+    one = Held(exchange="BINANCE", symbols="SIM-USDT")
+    assert command(folder.root, tick="0.1", lot="0.00001", json_=True, held=one) == 0
     told = json.loads(capsys.readouterr().out)
     assert all("off-tick" in judged["reasons"] for judged in told["files"])
     with pytest.raises(UsageError, match="belong to one symbol"):
-        command(folder.root, tick="0.1", **options)
+        command(folder.root, tick="0.1", held=one)
     with pytest.raises(UsageError, match="nothing of what is asked for"):
-        command(folder.root, symbols="ETH-USDT")
+        command(folder.root, held=Held(symbols="ETH-USDT"))

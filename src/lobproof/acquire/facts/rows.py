@@ -20,8 +20,8 @@ BOOK_ROWS = 1 << 11
 
 Rows = Mapping[str, NDArray[Any]]
 """Raw column name → values. Integers and times are int64 (``MISSING``: none), ``side`` is int8
-(1 buy, 2 sell, 0 neither) and so is ``side_is_bid`` (1 bid, 2 ask, 0 null), other numbers are float64
-(NaN: null). ``levels`` has the eighty columns of ``book`` as one (n, 80) array."""
+(1 buy, 2 sell, 0 neither) and so is ``side_is_bid`` (1 bid, 2 ask, 0 null), other numbers are
+float64 (NaN: null). ``levels`` has the eighty columns of ``book`` as one (n, 80) array."""
 
 LEVELS_NAME = "levels"
 _INTEGERS = ("timestamp", "receipt_timestamp", "sequence_number", "id")

@@ -37,7 +37,7 @@ from lobproof.cli.acquire.options import (
 )
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.errors import UsageError
-from lobproof.sources.cryptolake.catalogue import Inventory, catalogue
+from lobproof.sources.cryptolake.catalogue import Inventory
 from lobproof.sources.cryptolake.layout import LakeKey
 from lobproof.sources.cryptolake.remote import DEFAULT_POLICY, Policy
 
@@ -104,15 +104,7 @@ def download(
     policy = Policy(attempts=attempts, total_seconds=total_seconds, rate=rate)
     connection = place.connect()
     with progress("asking the bucket"):
-        found = catalogue(
-            connection,
-            tables=tables,
-            exchange=wanted.exchange,
-            symbols=symbols,
-            start=wanted.start,
-            end=wanted.end,
-            policy=policy,
-        )
+        found = wanted.ask(connection, policy)
         planned = make_plan(
             connection,
             found,
