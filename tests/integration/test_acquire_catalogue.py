@@ -125,12 +125,44 @@ def test_the_listing_wins_over_the_index_and_the_difference_is_told(bucket: Fake
     assert sum("such as" in note for note in found.notes) == 2
 
 
-def test_a_listing_that_lags_is_told(bucket: FakeBucket) -> None:
-    put_index(bucket, KEYS, tables=("trades",))
-    bucket.proxy.faults.append(Fault("lag", where="list-type", hides="dt=2026-01-03"))
+def test_what_a_lagging_listing_lacks_is_asked_for_key_by_key(bucket: FakeBucket) -> None:
+    gone = f"trades/{BTC}/dt=2025-12-31/1.snappy.parquet"
+    put_index(bucket, [*KEYS, gone], tables=("trades",))
+    whole = ask(bucket, "trades").objects
+    bucket.proxy.faults += [
+        Fault("lag", where="list-type", hides="dt=2026-01-03"),
+        Fault("status", where="dt=2026-01-03", times=2),
+    ]
     found = ask(bucket, "trades")
-    assert found.only_in_contents == (KEYS[2],)
-    assert any(KEYS[2] in note for note in found.notes)
+    assert found.objects == whole
+    assert found.only_in_contents == (gone,)
+    assert [note for note in found.notes if "such as" in note] == [
+        f"1 keys of contents.json.gz are not listed, but there when asked for each, "
+        f"such as {KEYS[2]}",
+        f"1 keys of contents.json.gz are not in the bucket, such as {gone}",
+    ]
+    assert bucket.proxy.faults[1].seen == 2
+
+
+def test_a_key_that_is_not_listed_and_denied_is_told(bucket: FakeBucket) -> None:
+    put_index(bucket, KEYS, tables=("trades",))
+    bucket.proxy.faults += [
+        Fault("lag", where="list-type", hides="dt=2026-01-03"),
+        Fault("status", where="dt=2026-01-03", status=403),
+    ]
+    found = ask(bucket, "trades")
+    assert (len(found.objects), found.only_in_contents) == (4, (KEYS[2],))
+    assert any("asking for them is denied" in note and KEYS[2] in note for note in found.notes)
+
+
+def test_an_index_of_what_may_not_be_read_is_no_empty_bucket(bucket: FakeBucket) -> None:
+    put_index(bucket, KEYS, tables=("trades",))
+    bucket.proxy.faults += [
+        Fault("status", where="list-type", status=403),
+        Fault("status", where="dt=", status=403),
+    ]
+    with pytest.raises(AccessDeniedError):
+        ask(bucket, "trades")
 
 
 def test_nothing_there_is_said_to_be_nothing(bucket: FakeBucket) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import numpy as np
 import pytest
 
 from lobproof.acquire import certificate as certificate_module
-from lobproof.acquire.audits import audit_path
+from lobproof.acquire.audits import audit_path, read_audit, rows_path
 from lobproof.acquire.certificate import (
     DEMO,
     REAL,
@@ -28,39 +28,11 @@ from lobproof.acquire.status import status
 from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError, StoreError, UsageError
-from lobproof.sources.cryptolake.layout import TABLES
+from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 from support import lake_tables
-from support.fault_runs import command
-from support.lakes import key, put, put_lake
-
-Spoil = Callable[[lake_tables.Columns], lake_tables.Columns]
-
-
-def made(
-    folder: Path,
-    *,
-    provenance: str = "synthetic",
-    metadata: bool = True,
-    spoilt: dict[str, Spoil] | None = None,
-    tables: tuple[str, ...] = TABLES,
-) -> LakeFolder:
-    """A folder with one validated day; real only because a test says so."""
-    lake = folder / "objects"
-    for table in tables:
-        of = key(table)
-        columns = lake_tables.MAKERS[table]()
-        spoil = (spoilt or {}).get(table)
-        columns = spoil(columns) if spoil is not None else columns
-        path = lake / of.path
-        path.parent.mkdir(parents=True)
-        rows = lake_tables.arrow(table, columns)
-        pq.write_table(
-            rows if metadata else rows.replace_schema_metadata(None), path, row_group_size=1000
-        )
-    acquired = LakeFolder(folder / "lake", create=True)
-    put_lake(acquired, lake, provenance=provenance)
-    validate(acquired)
-    return acquired
+from support.fault_runs import command, refused
+from support.judged_lakes import made
+from support.lakes import key, put
 
 
 def reasons(found: Certificate) -> set[str]:
@@ -336,6 +308,65 @@ def test_a_changed_file_is_found_later(tmp_path: Path, quick: bool) -> None:
     assert found(path, folder, quick=quick) == {"file-changed"}
     folder.path(Zone.READY, key("book")).unlink()
     assert found(path, folder, quick=quick) == {"file-missing"}
+
+
+def _two_without_time(columns: lake_tables.Columns) -> lake_tables.Columns:
+    times = np.array(columns["timestamp"])
+    times[5:7] = 0
+    return {**columns, "timestamp": times}
+
+
+def _more(data: bytes) -> bytes:
+    return data + b"x"
+
+
+@pytest.mark.parametrize("quick", [True, False], ids=["quick", "whole"])
+@pytest.mark.parametrize("place", [audit_path, rows_path], ids=["audit", "rows"])
+@pytest.mark.parametrize("change", [_more, None], ids=["changed", "gone"])
+def test_a_changed_audit_or_list_of_rows_is_found(
+    tmp_path: Path,
+    quick: bool,
+    place: Callable[[LakeFolder, LakeKey], Path],
+    change: Callable[[bytes], bytes] | None,
+) -> None:
+    folder = made(tmp_path, provenance="real", metadata=False, spoilt={"trades": _two_without_time})
+    document = read_audit(audit_path(folder, key()))
+    assert document["reasons"]["timestamp-missing"]["first_rows"] == [5, 6]
+    path = certify(folder).path
+    assert path is not None
+    assert found(path, folder, quick=quick) == set()
+    file = place(folder, key())
+    if change is None:
+        file.unlink()
+    else:
+        file.write_bytes(change(file.read_bytes()))
+    assert [(r.reason, r.detail) for r in verify_certificate(path, quick=quick)] == [
+        ("audit-changed", f"{file.name} is not what the certificate saw")
+    ]
+    assert reasons(certify(folder)) == {"audit-changed"}
+
+
+def test_a_list_of_rows_where_there_was_none_is_found(issued: tuple[LakeFolder, Path]) -> None:
+    folder, path = issued
+    stray = rows_path(folder, key())
+    stray.write_bytes(b"x")
+    try:
+        assert found(path, folder, quick=True) == {"audit-changed"}
+    finally:
+        stray.unlink()
+
+
+def test_a_certificate_outside_of_its_folder(
+    issued: tuple[LakeFolder, Path], tmp_path: Path
+) -> None:
+    folder, path = issued
+    moved = tmp_path / "moved.json"
+    moved.write_bytes(path.read_bytes())
+    said = refused(
+        "does not lie in a folder of acquired data", "acquire", "certify", "--verify", moved
+    )
+    assert f"certify FOLDER --verify {moved}" in said
+    assert command("acquire", "certify", folder.root, "--verify", moved).code == 0
 
 
 def test_a_changed_manifest_is_found_later(issued: tuple[LakeFolder, Path]) -> None:

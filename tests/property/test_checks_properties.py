@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lobproof.acquire.checks import message_kernels as mk
 from lobproof.acquire.checks.coverage import Clock
-from lobproof.acquire.checks.flag_kernels import BITS, CANDIDATE, MISSING, count_flags
+from lobproof.acquire.checks.flag_kernels import BITS, CANDIDATE, count_flags
 from lobproof.acquire.checks.time_kernels import (
     FLOAT_GRID,
     KINDS,
@@ -22,6 +22,7 @@ from lobproof.acquire.checks.time_kernels import (
 )
 from lobproof.acquire.checks.trades import SecondLook
 from lobproof.acquire.checks.value_kernels import FITS, OFF, OFF_STEP, grid_status, step_at
+from lobproof.acquire.columns import MISSING
 from lobproof.fixedpoint import OK, decimal_to_count
 from lobproof.fixedpoint.float_kernels import (
     float_decimals,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lobproof.acquire.columns import MISSING
 from lobproof.acquire.facts import grid_kernels, relation_kernels, sequence_kernels, time_kernels
 from lobproof.book.layout_kernels import new_book
 from lobproof.fixedpoint import decimals_in
@@ -91,7 +92,7 @@ def test_messages_are_the_runs_of_a_number_whatever_the_batches(
 
 
 times = st.one_of(
-    st.sampled_from([0, -1, time_kernels.NULL, -5, DAY - 2 * DAY_NS, DAY + 3 * DAY_NS]),
+    st.sampled_from([0, -1, MISSING, -5, DAY - 2 * DAY_NS, DAY + 3 * DAY_NS]),
     st.integers(0, DAY_NS // 1000).map(lambda micro: DAY + 1000 * micro),
     st.integers(0, DAY_NS // 1000).map(lambda micro: int((DAY // 1000 + micro) / 1e6 * 1e9)),
     st.integers(DAY, DAY + DAY_NS),
@@ -109,7 +110,7 @@ def test_stamps_are_sorted_into_their_kinds(stamps: list[int], cuts: list[int]) 
         missing = {
             0: time_kernels.ZERO,
             -1: time_kernels.MINUS_ONE,
-            time_kernels.NULL: time_kernels.NULLS,
+            MISSING: time_kernels.NULLS,
         }
         if stamp in missing:
             kinds[missing[stamp]] += 1

@@ -32,7 +32,8 @@ class Audit:
     """What was found in one file.
 
     ``document`` follows from the bytes of the file and of those it was judged together with, and
-    the instrument: made anew it is the same. ``findings`` has the rows where the file was read.
+    the instrument: made anew it is the same, but for ``rows_sha256``, the hash of the file of bad
+    rows as it was written (None: there is none). ``findings`` has the rows where the file was read.
     """
 
     key: LakeKey
@@ -51,6 +52,7 @@ class Audit:
             "rows": scanned.rows,
             "verdict": "",
             "reasons": {},
+            "rows_sha256": None,
             **scanned.facts,
             "beside": {},
         }
@@ -142,23 +144,44 @@ def read_audit(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def write_audit(folder: LakeFolder, audit: Audit, *, provenance: str) -> None:
-    """Write an audit, and the bad rows where the file was read for it."""
+def write_audit(folder: LakeFolder, audit: Audit, *, provenance: str) -> Audit:
+    """Write an audit, and the bad rows where the file was read for it; the audit as written."""
     path = audit_path(folder, audit.key)
     make_private(folder.root, path.parent)
     if audit.findings is not None:
-        _write_rows(rows_path(folder, audit.key), audit.findings, provenance)
+        digest = _write_rows(rows_path(folder, audit.key), audit.findings, provenance)
+        audit = replace(audit, document={**audit.document, "rows_sha256": digest})
     write_whole(path, audit.data)
+    return audit
 
 
-def _write_rows(path: Path, findings: Findings, provenance: str) -> None:
-    """One row per bad row and reason; no file where there is none."""
+def changed_audit(folder: LakeFolder, key: LakeKey, sha256: str) -> str:
+    """Which of the files of an audit is not as it was written; empty where all are.
+
+    ``sha256`` is that of the document, which has that of the bad rows.
+    """
+    path, rows = audit_path(folder, key), rows_path(folder, key)
+    if _digest(path) != sha256:
+        return path.name
+    return rows.name if _digest(rows) != read_audit(path).get("rows_sha256") else ""
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 of a file; None where there is none."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_rows(path: Path, findings: Findings, provenance: str) -> str | None:
+    """One row per bad row and reason, and the file's hash; no file where there is none."""
     schema = pa.schema(
         [("reason", pa.dictionary(pa.int8(), pa.string())), ("row", pa.int64())],
         metadata={"provenance": provenance},
     )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    written = 0
+    written, digest = 0, None
     try:
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for name, rows in findings.all_rows():
@@ -168,6 +191,7 @@ def _write_rows(path: Path, findings: Findings, provenance: str) -> None:
                 writer.write_table(pa.table([reason, pa.array(rows)], schema=schema))
                 written += len(rows)
         if written:
+            digest = _digest(temporary)
             temporary.chmod(FILE_MODE)
             temporary.rename(path)
         else:
@@ -175,6 +199,7 @@ def _write_rows(path: Path, findings: Findings, provenance: str) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+    return digest
 
 
 def _reason(name: str, count: int, rows: int, detail: str, first: list[int]) -> dict[str, Any]:

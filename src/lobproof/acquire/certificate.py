@@ -18,16 +18,16 @@ from typing import Any
 import pyarrow.parquet as pq
 
 import lobproof
-from lobproof.acquire.audits import audit_path, read_audit
+from lobproof.acquire.audits import audit_path, changed_audit, read_audit
+from lobproof.acquire.certificate_file import FORMAT, VERSION, content_digest, read_certificate
 from lobproof.acquire.checks.reasons import NOTE
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
 from lobproof.acquire.request import Request
+from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone, locked, write_whole
-from lobproof.errors import InputError, StoreError, UsageError
+from lobproof.errors import StoreError, UsageError
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 
-FORMAT = "lobproof-lake-certificate"
-VERSION = 1
 REFUSED, DEMO, REAL = "REFUSED", "DEMO", "CERTIFIED"
 TABLE_MISSING = "table-missing"
 """A reason of audits that counts only for the tables that a certificate is to cover."""
@@ -85,7 +85,7 @@ def certify(
     UsageError
         When the folder has nothing of what is asked for.
     StoreError
-        When the manifest was changed.
+        When the manifest was changed, or lost lines.
     """
     request = request or Request()
     with locked(folder.root / f"{CERTIFICATES}.lock"):
@@ -96,6 +96,7 @@ def _certify(
     folder: LakeFolder, request: Request, *, allow_synthetic: bool, progress: Progress | None
 ) -> Certificate:
     """What :func:`certify` does; no other process does it at the same time."""
+    require_whole(folder)
     manifest = Manifest(folder)
     reconcile(manifest)
     entries = {key: entry for key, entry in manifest.entries().items() if request.covers(key)}
@@ -192,13 +193,10 @@ def _examine(
         return described, [Refusal("quarantined", reasons, key.path)]
     if entry.judged is None or entry.judged["event"] != VALIDATED:
         return described, [Refusal("not-validated", "`acquire validate` has not seen it", key.path)]
-    audit_file = audit_path(folder, key)
-    data = audit_file.read_bytes() if audit_file.is_file() else b""
-    if hashlib.sha256(data).hexdigest() != entry.judged["audit_sha256"]:
-        return described, [
-            Refusal("audit-changed", f"{audit_file.name} is not what was written", key.path)
-        ]
-    audit = read_audit(audit_file)
+    changed = changed_audit(folder, key, str(entry.judged["audit_sha256"]))
+    if changed:
+        return described, [Refusal("audit-changed", f"{changed} is not what was written", key.path)]
+    audit = read_audit(audit_path(folder, key))
     against += [
         Refusal(name, str(reason["detail"]), key.path)
         for name, reason in audit["reasons"].items()
@@ -322,38 +320,6 @@ def provenance_of(path: Path) -> str:
     """What the Parquet file says of itself; empty where nothing."""
     metadata = pq.read_schema(path).metadata or {}
     return bytes(metadata.get(b"provenance", b"")).decode("utf-8", "replace")
-
-
-def read_certificate(path: Path) -> dict[str, Any]:
-    """The document of a certificate.
-
-    Raises
-    ------
-    InputError
-        When ``path`` is none.
-    """
-    try:
-        document = json.loads(Path(path).read_bytes())
-        if document["format"] != FORMAT or document["format_version"] != VERSION:
-            raise ValueError("another format")
-        _ = (document["id"], document["verdict"], document["coverage"], document["manifest"])
-        _ = [(o["key"], o["size"], o["sha256"], o["audit_sha256"]) for o in document["objects"]]
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read: {error.strerror}", hint="check the file's name"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is no certificate: {type(error).__name__} {error}",
-            hint="`lobproof acquire certify` writes them to FOLDER/certificates",
-        ) from error
-    return dict(document)
-
-
-def content_digest(content: dict[str, Any]) -> str:
-    """The id of a certificate with that content."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _days(first: str, stop: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 
 from lobproof.acquire.manifest import Manifest, reconcile
+from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import LakeFolder, Zone
 
 
@@ -16,7 +17,13 @@ def check_files(
 
     First puts the files that a kill left in the wrong zone where they belong: after that a zone
     is as the manifest says, or a line here says how not.
+
+    Raises
+    ------
+    StoreError
+        When the manifest was changed, or lost lines; then no file is moved.
     """
+    require_whole(folder)
     manifest = Manifest(folder)
     reconcile(manifest)
     entries = manifest.entries()

@@ -27,12 +27,13 @@ from lobproof.sources.cryptolake.layout import LakeKey
 
 NAME = "manifest.jsonl"
 FETCHED, VALIDATED, QUARANTINED, CERTIFIED = "fetched", "validated", "quarantined", "certified"
-_ZONES = {
+ZONES = {
     FETCHED: Zone.RAW,
     VALIDATED: Zone.VALIDATED,
     QUARANTINED: Zone.QUARANTINE,
     CERTIFIED: Zone.READY,
 }
+"""Event → the zone that it puts a file into."""
 _BLOCK = 1 << 16
 START = "0" * 64
 """``prev`` of the first line."""
@@ -175,9 +176,9 @@ class Manifest:
             self._offset += len(line)
             key = LakeKey.parse(str(record["key"]))
             event = record["event"]
-            if key is None or event not in _ZONES:
+            if key is None or event not in ZONES:
                 continue
-            zone, known = _ZONES[event], self._entries.get(key)
+            zone, known = ZONES[event], self._entries.get(key)
             if event == FETCHED:
                 self._entries[key] = Entry(key, zone, record)
             elif known is not None and event == CERTIFIED:

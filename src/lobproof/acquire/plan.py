@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lobproof.acquire.manifest import Entry, Manifest
+from lobproof.acquire.standing import Breach, breaches, require_whole
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
 from lobproof.sources.cryptolake.catalogue import Inventory, RemoteObject
@@ -52,6 +53,8 @@ class Plan:
         Bytes, the reserve included; None without a folder.
     absent
         Days asked for of which the bucket has no object, as ``table exchange symbol date``.
+    breaches
+        Certificates of the folder that stop holding when the objects to fetch replace their files.
     """
 
     fetch: tuple[RemoteObject, ...]
@@ -63,6 +66,7 @@ class Plan:
     disk_need: int
     disk_free: int | None
     absent: tuple[str, ...]
+    breaches: tuple[Breach, ...] = ()
 
     @property
     def cost(self) -> float:
@@ -102,6 +106,7 @@ class Plan:
             "disk_need": self.disk_need,
             "disk_free": self.disk_free,
             "absent": list(self.absent),
+            "breaks_certificates": [breach.to_dict() for breach in self.breaches],
         }
 
 
@@ -140,10 +145,14 @@ def plan(
     ------
     RemoteError
         When the bucket could not be asked.
+    StoreError
+        When the folder's manifest was changed, or lost lines.
     """
     fetch, present, size = list(inventory.objects), [], inventory.size
+    breached: tuple[Breach, ...] = ()
     if folder is not None and folder.exists() and any(folder.iterdir()):
         lake = LakeFolder(folder)
+        require_whole(lake)
         entries = Manifest(lake).entries()
         present = [found for found in fetch if is_present(lake, entries.get(found.key), found)]
         there = set(present)
@@ -153,6 +162,7 @@ def plan(
             - part_length(lake.partial(found.key), lake.partial(found.key, ".part.json"), found)
             for found in fetch
         )
+        breached = breaches(lake, [found.key for found in fetch])
     counted, exact = run(_rows(connection, policy, fetch)) if rows else (None, False)
     return Plan(
         tuple(fetch),
@@ -166,6 +176,7 @@ def plan(
         absent_days(
             inventory, exchange=exchange, tables=tables, symbols=symbols, start=start, end=end
         ),
+        breached,
     )
 
 

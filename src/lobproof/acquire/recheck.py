@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lobproof.acquire.audits import audit_path, read_audit
+from lobproof.acquire.audits import audit_path, changed_audit, read_audit
 from lobproof.acquire.certificate import (
     DEMO,
     REAL,
     Progress,
     Refusal,
-    content_digest,
     file_refusal,
     provenance_of,
-    read_certificate,
     sums,
 )
+from lobproof.acquire.certificate_file import content_digest, read_certificate
 from lobproof.acquire.checks.reasons import TOGETHER
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.validate import audit_files
-from lobproof.acquire.zones import LakeFolder, Zone
-from lobproof.errors import StoreError
+from lobproof.acquire.zones import MARK, LakeFolder, Zone
+from lobproof.errors import StoreError, UsageError
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 
 
@@ -36,8 +34,8 @@ def verify_certificate(
 ) -> list[Refusal]:
     """Re-check a certificate from the files; what is wrong, empty where all holds.
 
-    Its own hash, every file's size and SHA-256, the manifest's chain up to where it was issued,
-    and (unless ``quick``) the audits, made anew from the files.
+    Its own hash, every file's size and SHA-256, the manifest's chain up to where it was issued, the
+    hashes of the audits, and (unless ``quick``) the audits made anew from the files.
 
     Parameters
     ----------
@@ -50,9 +48,17 @@ def verify_certificate(
     ------
     InputError
         When ``path`` is no certificate.
+    UsageError
+        When no ``folder`` is named and the certificate lies in none.
     """
     document = read_certificate(path)
     root = folder if folder is not None else path.absolute().parent.parent
+    if folder is None and not (root / MARK).is_file():
+        raise UsageError(
+            f"{path} does not lie in a folder of acquired data: there are no files to hold it "
+            "against",
+            hint=f"name the folder: `lobproof acquire certify FOLDER --verify {path}`",
+        )
     lake = LakeFolder(root)
     found: list[Refusal] = []
     content = {k: v for k, v in document.items() if k not in ("id", "issued_at")}
@@ -74,8 +80,16 @@ def verify_certificate(
             keys.append((key, entry))
     if document["coverage"] != sums(document["objects"]):
         found.append(Refusal("certificate-changed", "its coverage is not that of its objects"))
+    intact = []
+    for key, entry in keys:
+        changed = changed_audit(lake, key, str(entry["audit_sha256"]))
+        if changed:
+            detail = f"{changed} is not what the certificate saw"
+            found.append(Refusal("audit-changed", detail, key.path))
+        else:
+            intact.append((key, entry))
     if not quick:
-        found += _audits_hold(lake, keys, progress)
+        found += _audits_hold(lake, intact, progress)
     return found
 
 
@@ -89,18 +103,17 @@ def _audits_hold(
         provenance = provenance_of(paths[key])
         if provenance in NEVER_REAL and provenance != entry["provenance"]:
             yield Refusal("provenance", f"the file says {provenance}", key.path)
-        file = audit_path(folder, key)
-        data = file.read_bytes() if file.is_file() else b""
-        if hashlib.sha256(data).hexdigest() != entry["audit_sha256"]:
-            yield Refusal("audit-changed", f"{file.name} is not what the certificate saw", key.path)
-        elif _alone(read_audit(file)) != _alone(anew[key].document):
+        if _alone(read_audit(audit_path(folder, key))) != _alone(anew[key].document):
             yield Refusal("audit-differs", "judged anew, the file gives another audit", key.path)
 
 
 def _alone(audit: dict[str, Any]) -> dict[str, Any]:
-    """What an audit says of its file by itself: others of its day may have come since."""
+    """What an audit says of its file by itself: others of its day may have come since.
+
+    The hash of the bad rows is that of a file, which has been held against it.
+    """
     own = {name: reason for name, reason in audit["reasons"].items() if name not in TOGETHER}
-    return {**audit, "reasons": own, "beside": {}, "verdict": ""}
+    return {**audit, "reasons": own, "beside": {}, "verdict": "", "rows_sha256": None}
 
 
 def _manifest_holds(manifest: Manifest, told: dict[str, Any]) -> list[Refusal]:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import lobproof
-from lobproof.acquire.audits import Audit, audit_path, read_audit, write_audit
+from lobproof.acquire.audits import Audit, audit_path, changed_audit, read_audit, write_audit
 from lobproof.acquire.checks.reasons import DOUBTFUL, GOOD, REFUSED
 from lobproof.acquire.checks.scan import scan
 from lobproof.acquire.checks.together import judge_together
 from lobproof.acquire.manifest import QUARANTINED, VALIDATED, Entry, Manifest, reconcile
+from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError
 from lobproof.instruments import Instrument
@@ -106,8 +107,9 @@ def validate(
     Raises
     ------
     StoreError
-        When the manifest was changed.
+        When the manifest was changed, or lost lines.
     """
+    require_whole(folder)
     manifest = Manifest(folder)
     known = manifest.entries()
     wanted = set(known) if keys is None else set(keys) & set(known)
@@ -203,7 +205,7 @@ def _validate_day(
 def _settle(manifest: Manifest, entry: Entry, audit: Audit) -> None:
     """Write an audit down and move its file; a kill at any point leaves what a next run ends."""
     folder, key = manifest.folder, entry.key
-    write_audit(folder, audit, provenance=str(entry.fetched.get("provenance", "unknown")))
+    audit = write_audit(folder, audit, provenance=str(entry.fetched.get("provenance", "unknown")))
     if audit.refused:
         folder.write_reasons(key, audit.document)
     zone = Zone.QUARANTINE if audit.refused else Zone.VALIDATED
@@ -280,10 +282,11 @@ def _stored(folder: LakeFolder, entry: Entry) -> Audit | None:
     if entry.judged is None:
         return None
     try:
-        audit = Audit(entry.key, read_audit(audit_path(folder, entry.key)))
+        if changed_audit(folder, entry.key, str(entry.judged["audit_sha256"])):
+            return None
+        return Audit(entry.key, read_audit(audit_path(folder, entry.key)))
     except InputError:
-        return None
-    return audit if audit.sha256 == entry.judged["audit_sha256"] else None
+        return None  # of a version that had another format
 
 
 def _stands(entry: Entry, stored: Audit, instrument: Instrument | None) -> bool:

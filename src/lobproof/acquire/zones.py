@@ -7,6 +7,7 @@ files lie in ``partial`` and nowhere else. Nobody but the owner may look in.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -101,11 +102,28 @@ class LakeFolder:
         return sorted(key for key in found if key is not None)
 
     def move(self, source: Path, zone: Zone, key: LakeKey) -> Path:
-        """Rename ``source`` (below this folder) to its place in ``zone``, durably."""
+        """Rename ``source`` (below this folder) to its place in ``zone``, durably.
+
+        Raises
+        ------
+        StoreError
+            When the two lie on different filesystems; the file stays where it is.
+        """
         target = self.path(zone, key)
         make_private(self.root, target.parent)
         source.chmod(FILE_MODE)
-        source.rename(target)
+        try:
+            source.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            here = self.root / source.relative_to(self.root).parts[0]
+            raise StoreError(
+                f"{key} cannot be moved from {here} to {self.root / zone}: they lie on different "
+                "filesystems, and moves must be renames",
+                hint=f"put all folders of {self.root} on one filesystem, then run the same command "
+                "again: nothing is lost",
+            ) from error
         sync_folder(target.parent)
         if source.parent != target.parent:
             sync_folder(source.parent)

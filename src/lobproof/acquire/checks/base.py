@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lobproof.acquire.checks.columns import integers, nulls
+from lobproof.acquire.checks.columns import nulls
 from lobproof.acquire.checks.coverage import Clock
 from lobproof.acquire.checks.findings import Findings
 from lobproof.acquire.checks.flag_kernels import BITS, NULL
 from lobproof.acquire.checks.grid import Grid
 from lobproof.acquire.checks.value_kernels import judge_values
+from lobproof.acquire.columns import integers
 from lobproof.fixedpoint.float_kernels import FINEST
 from lobproof.schema import Int64
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 from lobproof.acquire.checks import message_kernels as mk
 from lobproof.acquire.checks.base import TableCheck
 from lobproof.acquire.checks.book_kernels import judge_books
-from lobproof.acquire.checks.columns import floats, integers
 from lobproof.acquire.checks.grid import Grid
+from lobproof.acquire.columns import floats, integers
 from lobproof.schema import LEVELS, Int64
 from lobproof.sources.cryptolake.layout import COLUMNS, LEVEL_COLUMNS
 

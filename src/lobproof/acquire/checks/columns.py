@@ -1,4 +1,4 @@
-"""Batches of a Parquet file as NumPy columns, whichever names and time types it has."""
+"""A Parquet file to be judged: what its footer says, and its rows, batch by batch."""
 
 from __future__ import annotations
 
@@ -10,17 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lobproof.acquire.checks.flag_kernels import MISSING
+from lobproof.acquire.columns import BATCH_ROWS, group_rows
 from lobproof.errors import InputError
-from lobproof.schema import Int64
 from lobproof.sources.cryptolake.layout import ALIASES, actual_names, type_problem
-
-BATCH_ROWS = 1 << 16
-
 
 _RENAMED = frozenset(raw for aliases in ALIASES.values() for raw in aliases)
 
@@ -95,9 +90,7 @@ def shape_of(file: pq.ParquetFile, table: str) -> Shape:
 
 def group_starts(file: pq.ParquetFile) -> list[int]:
     """First row of each row group, and the sum of rows."""
-    footer = file.metadata
-    rows = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
-    return [0, *np.cumsum(rows).tolist()]
+    return [0, *np.cumsum(group_rows(file.metadata)).tolist()]
 
 
 def batches(
@@ -129,27 +122,6 @@ def batches(
         )
 
 
-def integers(column: pa.Array) -> Int64:
-    """An integer or timestamp column as int64; null is ``MISSING``."""
-    if not pa.types.is_int64(column.type):
-        column = column.cast(pa.int64(), safe=False)
-    if column.null_count:
-        column = column.fill_null(MISSING)
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.int64)
-
-
-def floats(column: pa.Array) -> NDArray[np.float64]:
-    """A float64 column; null is NaN."""
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
-
-
-def booleans(column: pa.Array) -> NDArray[np.uint8]:
-    """A bool column as 0 and 1; null is 0."""
-    if column.null_count:
-        column = column.fill_null(False)
-    return np.asarray(column.to_numpy(zero_copy_only=False)).view(np.uint8)
-
-
 def nulls(columns: Sequence[pa.Array]) -> NDArray[np.bool_] | None:
     """Rows with a null in any of the columns; None where there is none."""
     found: NDArray[np.bool_] | None = None
@@ -158,18 +130,6 @@ def nulls(columns: Sequence[pa.Array]) -> NDArray[np.bool_] | None:
             here = np.asarray(column.is_null().to_numpy(zero_copy_only=False))
             found = here if found is None else found | here
     return found
-
-
-def sides_known(column: pa.Array) -> NDArray[np.bool_]:
-    """Rows whose side is ``buy`` or ``sell``."""
-    if pa.types.is_dictionary(column.type):
-        known = np.array([value in ("buy", "sell") for value in column.dictionary.to_pylist()])
-        if not len(known):
-            return np.zeros(len(column), np.bool_)
-        indices = column.indices.fill_null(0) if column.null_count else column.indices
-        return np.asarray(known[indices.to_numpy(zero_copy_only=False)], np.bool_)
-    known = pc.is_in(column, value_set=pa.array(["buy", "sell"], column.type))
-    return np.asarray(known.to_numpy(zero_copy_only=False), np.bool_)
 
 
 def text_hashes(column: pa.Array) -> NDArray[np.uint64]:

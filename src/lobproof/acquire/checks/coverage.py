@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lobproof.acquire.checks.flag_kernels import BITS, MISSING
+from lobproof.acquire.checks.flag_kernels import BITS
 from lobproof.acquire.checks.time_kernels import (
     DAY_NS,
     FINER,
@@ -31,6 +31,7 @@ from lobproof.acquire.checks.time_kernels import (
     cover,
     judge_times,
 )
+from lobproof.acquire.columns import MISSING
 from lobproof.schema import Int64
 
 MINUTES = 1440

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from lobproof.acquire.checks import message_kernels as mk
 from lobproof.acquire.checks.base import TableCheck
-from lobproof.acquire.checks.columns import booleans, floats, integers
 from lobproof.acquire.checks.grid import Grid
+from lobproof.acquire.columns import booleans, floats, integers
 from lobproof.schema import Int64
 from lobproof.sources.cryptolake.layout import COLUMNS
 

@@ -47,9 +47,6 @@ LEVEL_HOLE = BITS["level-hole"]
 CANDIDATE = 1 << 62
 """A trade id that is not above all before it: it may be there twice."""
 
-MISSING = -(2**63)
-"""Stands for null in int64 columns."""
-
 
 @kernel
 def count_flags(flags: NDArray[np.int64], counts: NDArray[np.int64]) -> None:

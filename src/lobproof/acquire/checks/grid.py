@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lobproof.acquire.checks.columns import Shape, batches, floats
+from lobproof.acquire.checks.columns import Shape, batches
 from lobproof.acquire.checks.value_kernels import counts_on_grid
+from lobproof.acquire.columns import floats
 from lobproof.errors import InputError
 from lobproof.fixedpoint import count_to_text
 from lobproof.fixedpoint.float_kernels import FINEST, count_decimals

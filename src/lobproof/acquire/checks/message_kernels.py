@@ -14,10 +14,10 @@ from lobproof.acquire.checks.flag_kernels import (
     MESSAGE_APART,
     MESSAGE_SIZE,
     MESSAGE_TIMES,
-    MISSING,
     SEQUENCE_BACKWARD,
     SEQUENCE_MISSING,
 )
+from lobproof.acquire.columns import MISSING
 from lobproof.jit import kernel
 
 RING = 1024

@@ -16,7 +16,6 @@ from lobproof.acquire.checks.columns import (
     Shape,
     batches,
     group_starts,
-    integers,
     open_file,
     shape_of,
 )
@@ -24,6 +23,7 @@ from lobproof.acquire.checks.deltas import DeltaCheck
 from lobproof.acquire.checks.findings import Findings
 from lobproof.acquire.checks.grid import fits_int64, given_grid, inferred_grid
 from lobproof.acquire.checks.trades import SecondLook, TradeCheck
+from lobproof.acquire.columns import integers
 from lobproof.errors import InputError
 from lobproof.instruments import Instrument
 from lobproof.schema import Int64

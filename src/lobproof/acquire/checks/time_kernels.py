@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.acquire.checks.flag_kernels import MISSING, NO_TIME, OVER_MIDNIGHT
+from lobproof.acquire.checks.flag_kernels import NO_TIME, OVER_MIDNIGHT
+from lobproof.acquire.columns import MISSING
 from lobproof.jit import kernel
 
 DAY_NS = 86_400_000_000_000

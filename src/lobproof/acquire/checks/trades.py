@@ -9,10 +9,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lobproof.acquire.checks.base import TableCheck
-from lobproof.acquire.checks.columns import floats, integers, sides_known, text_hashes
-from lobproof.acquire.checks.flag_kernels import BITS, CANDIDATE, MISSING, NULL
+from lobproof.acquire.checks.columns import text_hashes
+from lobproof.acquire.checks.flag_kernels import BITS, CANDIDATE, NULL
 from lobproof.acquire.checks.grid import Grid
 from lobproof.acquire.checks.message_kernels import judge_ids
+from lobproof.acquire.columns import MISSING, floats, integers, sides
 from lobproof.schema import Int64
 from lobproof.sources.cryptolake.layout import COLUMNS
 
@@ -47,7 +48,7 @@ class TradeCheck(TableCheck):
         first_row: int,
     ) -> None:
         """Judge sides, values and ids."""
-        known = sides_known(columns["side"])
+        known = sides(columns["side"]) > 0
         flags[~known & (flags & NULL == 0)] |= BITS["bad-side"]
         self.judge_prices(floats(columns["price"]), times, flags)
         self.judge_sizes(floats(columns["amount"]), times, flags, zero_allowed=False)

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.acquire.columns import MISSING
 from lobproof.acquire.facts import relation_kernels as at
 from lobproof.acquire.facts.grid import Grid
 from lobproof.acquire.facts.grid_kernels import to_counts
 from lobproof.acquire.facts.model import SLACK, Fact, share, verdict
 from lobproof.acquire.facts.rows import LEVELS_NAME, Rows, read_rows
 from lobproof.acquire.facts.sequence_kernels import message_starts
-from lobproof.acquire.facts.time_kernels import NULL
 from lobproof.book.kernels import ensure_far_capacity, set_trust
 from lobproof.book.layout_kernels import new_book
 from lobproof.book.state import WINDOW_TICKS
@@ -214,7 +214,7 @@ def _joined(first: _Deltas, second: _Deltas) -> _Deltas:
 
 def _deltas(rows: Rows, grid: Grid, numbering: _Numbering) -> _Deltas:
     """The rows that have a sequence number."""
-    numbered = rows["sequence_number"] != NULL
+    numbered = rows["sequence_number"] != MISSING
     price, size = (np.empty(len(numbered), np.int64) for _ in range(2))
     to_counts(rows["price"], grid.price_exponent, price)
     to_counts(rows["size"], grid.size_exponent, size)
@@ -247,7 +247,7 @@ def _book_rows(paths: Sequence[Path], grid: Grid) -> Iterator[_BookRows]:
     """Rows of ``book`` in counts; the last are no rows."""
     numbering = _Numbering()
     for rows in read_rows("book", paths, _BOOK):
-        numbered = rows["sequence_number"] != NULL
+        numbered = rows["sequence_number"] != MISSING
         levels = rows[LEVELS_NAME][numbered]
         counts = np.empty((len(levels), 2, 2 * LEVELS), np.int64)
         flat = np.empty(levels.size // 2, np.int64)

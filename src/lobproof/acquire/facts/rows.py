@@ -12,17 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lobproof.acquire.facts.time_kernels import NULL
+from lobproof.acquire.columns import BATCH_ROWS, booleans, floats, group_rows, integers, sides
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS, actual_names
 
-BATCH_ROWS = 1 << 16
 BOOK_ROWS = 1 << 11
 """Rows at a time; a row of ``book`` is eighty numbers wide."""
 
 Rows = Mapping[str, NDArray[Any]]
-"""Raw column name → values. Integers and times are int64 (``NULL``: none), ``side`` is int8 (1 buy,
-2 sell, 0 neither) and so is ``side_is_bid`` (1 bid, 2 ask, 0 null), other numbers are float64
-(NaN: null). ``levels`` has the eighty columns of ``book`` as one (n, 80) array."""
+"""Raw column name → values. Integers and times are int64 (``MISSING``: none), ``side`` is int8
+(1 buy, 2 sell, 0 neither) and so is ``side_is_bid`` (1 bid, 2 ask, 0 null), other numbers are
+float64 (NaN: null). ``levels`` has the eighty columns of ``book`` as one (n, 80) array."""
 
 LEVELS_NAME = "levels"
 _INTEGERS = ("timestamp", "receipt_timestamp", "sequence_number", "id")
@@ -49,47 +48,22 @@ def read_rows(table: str, paths: Sequence[Path], columns: Sequence[str]) -> Iter
 
 def row_groups(paths: Sequence[Path]) -> list[int]:
     """Rows of each row group of the files."""
-    sizes = []
-    for path in paths:
-        footer = pq.read_metadata(path)
-        sizes += [footer.row_group(k).num_rows for k in range(footer.num_row_groups)]
-    return sizes
+    return [rows for path in paths for rows in group_rows(pq.read_metadata(path))]
 
 
 def _column(raw: str, values: pa.Array) -> NDArray[Any]:
     if raw in _INTEGERS:
-        return _integers(values)
+        return integers(values)
     if raw == "side":
-        buys, sells = (_equal(values, name) for name in ("buy", "sell"))
-        return (buys + 2 * sells).astype(np.int8)
+        return sides(values)
     if raw == "side_is_bid":
-        bids = _booleans(values)
-        asks = _booleans(pc.invert(values))
+        bids, asks = booleans(values), booleans(pc.invert(values))
         return (bids + 2 * asks).astype(np.int8)
-    return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
-
-
-def _integers(values: pa.Array) -> NDArray[np.int64]:
-    """Int64 of integers, times or text; ``NULL`` for none, and for text that is no number."""
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        number = pc.match_substring_regex(values, r"^[0-9]{1,18}$")
-        values = pc.if_else(number, values, pa.scalar(None, values.type))
-    whole = values.cast(pa.int64()).fill_null(NULL)
-    return np.asarray(whole.to_numpy(zero_copy_only=False), np.int64)
-
-
-def _equal(values: pa.Array, name: str) -> NDArray[np.bool_]:
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    return _booleans(pc.equal(values, name))
-
-
-def _booleans(values: pa.Array) -> NDArray[np.bool_]:
-    return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+    return floats(values)
 
 
 def _levels(batch: pa.RecordBatch, names: Mapping[str, str]) -> NDArray[np.float64]:
     levels = np.empty((batch.num_rows, len(LEVEL_COLUMNS)), np.float64)
     for k, raw in enumerate(LEVEL_COLUMNS):
-        levels[:, k] = batch.column(names[raw]).to_numpy(zero_copy_only=False)
+        levels[:, k] = floats(batch.column(names[raw]))
     return levels

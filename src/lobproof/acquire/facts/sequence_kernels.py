@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.acquire.facts.time_kernels import NULL
+from lobproof.acquire.columns import MISSING
 from lobproof.jit import kernel
 from lobproof.schema import Int8, Int64
 
@@ -32,8 +32,8 @@ had more than 17."""
 def start_messages(counts: Int64, seen: Int64) -> None:
     """Set everything to nothing seen."""
     counts[:] = 0
-    counts[_BEFORE] = NULL
-    seen[:] = NULL
+    counts[_BEFORE] = MISSING
+    seen[:] = MISSING
 
 
 @kernel
@@ -56,7 +56,7 @@ def close_message(counts: Int64, seen: Int64) -> None:
     if seen[slot] == now:
         counts[SPLIT] += 1
     seen[slot] = now
-    if before != NULL:
+    if before != MISSING:
         step = now - before
         if step < 0:
             counts[BACKWARD] += 1
@@ -83,7 +83,7 @@ def count_messages(
     """Add rows of ``book_delta_v2``; a message may go on in the next rows."""
     for k in range(len(sequence)):
         counts[ROWS] += 1
-        if sequence[k] == NULL:
+        if sequence[k] == MISSING:
             counts[NULLS] += 1
             continue
         if counts[_OPEN] == 1 and sequence[k] == counts[_NOW]:
@@ -126,7 +126,7 @@ def count_trades(counts: Int64, ids: Int64, times: Int64, side: Int8, price_bits
     """Add rows of ``trades``."""
     for k in range(len(ids)):
         counts[TRADES] += 1
-        if ids[k] == NULL:
+        if ids[k] == MISSING:
             counts[NO_ID] += 1
             continue
         milli = -1 if times[k] <= 0 else (times[k] + 500) // 1_000_000

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from lobproof.acquire.columns import MISSING
 from lobproof.jit import kernel
 from lobproof.schema import Int64
-
-NULL = -(2**63)
-"""Stands for a null among int64."""
 
 ZERO, MINUS_ONE, NULLS, STRANGE = 0, 1, 2, 3
 MILLI, MICRO, FLOAT, OTHER = 4, 5, 6, 7
@@ -31,7 +29,7 @@ def count_stamps(counts: Int64, times: Int64, start: int) -> None:
     last = counts[LAST]
     for k in range(len(times)):
         time = times[k]
-        if time == NULL:
+        if time == MISSING:
             counts[NULLS] += 1
         elif time == 0:
             counts[ZERO] += 1

@@ -18,11 +18,10 @@ from lobproof.acquire.certificate import (
 )
 from lobproof.acquire.certificate import certify as issue
 from lobproof.acquire.recheck import verify_certificate
-from lobproof.acquire.request import Request, split_names
 from lobproof.acquire.zones import LakeFolder, write_whole
+from lobproof.cli.acquire.held import EVERYTHING, Held
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.errors import UsageError
-from lobproof.sources.cryptolake.layout import TABLES
 
 _STYLES = {REAL: "bold green", DEMO: "bold cyan"}
 _SHOWN = 40
@@ -32,11 +31,7 @@ def certify(
     folder: Path | None = None,
     /,
     *,
-    exchange: str | None = None,
-    symbols: str = "",
-    tables: str = ",".join(TABLES),
-    start: str | None = None,
-    end: str | None = None,
+    held: Held = EVERYTHING,
     allow_synthetic: Switch = False,
     out_: Annotated[Path | None, Parameter(name="--out")] = None,
     verify: Path | None = None,
@@ -53,16 +48,8 @@ def certify(
     ----------
     folder
         A folder that `lobproof acquire download` made.
-    exchange
-        By default all that are there.
-    symbols
-        Canonical symbols, with commas between; by default all that are there.
-    tables
-        Tables that every day must have.
-    start
-        First day; by default the first that is there.
-    end
-        Day after the last; by default after the last that is there.
+    held
+        What to cover.
     allow_synthetic
         Issue a document that says DEMO for data that is not real.
     out_
@@ -70,7 +57,7 @@ def certify(
     verify
         Re-check this certificate instead.
     quick
-        With `--verify`: hashes only, the files are not judged anew.
+        With `--verify`: hashes of files and audits only, the files are not judged anew.
     json_
         Print the document, or what was found, as JSON.
     """
@@ -91,9 +78,8 @@ def certify(
                 raise UsageError(
                     f"the folder of {out_} does not exist", hint="make it, or choose another place"
                 )
-            request = Request(exchange, split_names(symbols), split_names(tables), start, end)
             certificate = issue(
-                LakeFolder(folder), request, allow_synthetic=allow_synthetic, progress=told
+                LakeFolder(folder), held.request(), allow_synthetic=allow_synthetic, progress=told
             )
     if verify is not None:
         return _show_check(verify, found, as_json=json_)

@@ -24,6 +24,7 @@ from lobproof.acquire.download import Progress as Told
 from lobproof.acquire.download import download as run_download
 from lobproof.acquire.plan import Plan
 from lobproof.acquire.plan import plan as make_plan
+from lobproof.acquire.standing import Standing, standings
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli.acquire.options import (
     ANYTHING,
@@ -36,7 +37,7 @@ from lobproof.cli.acquire.options import (
 )
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.errors import UsageError
-from lobproof.sources.cryptolake.catalogue import Inventory, catalogue
+from lobproof.sources.cryptolake.catalogue import Inventory
 from lobproof.sources.cryptolake.layout import LakeKey
 from lobproof.sources.cryptolake.remote import DEFAULT_POLICY, Policy
 
@@ -103,15 +104,7 @@ def download(
     policy = Policy(attempts=attempts, total_seconds=total_seconds, rate=rate)
     connection = place.connect()
     with progress("asking the bucket"):
-        found = catalogue(
-            connection,
-            tables=tables,
-            exchange=wanted.exchange,
-            symbols=symbols,
-            start=wanted.start,
-            end=wanted.end,
-            policy=policy,
-        )
+        found = wanted.ask(connection, policy)
         planned = make_plan(
             connection,
             found,
@@ -138,6 +131,7 @@ def download(
     planned.require_room()
     _ask(planned, ask_above_gb, yes, json_)
     folder = LakeFolder(out_, create=True)
+    held = {standing.name for standing in standings(folder) if standing.holds}
     with _bars(planned) as told:
         result = run_download(
             connection,
@@ -148,10 +142,13 @@ def download(
             check_md5=check_md5,
             progress=told,
         )
+    # seen afterwards: an object may change while it is fetched
+    broken = [s for s in standings(folder) if s.name in held and not s.holds]
     if json_:
-        print_json({**document, **result.to_dict()})
+        told_broken = [standing.to_dict() for standing in broken]
+        print_json({**document, **result.to_dict(), "certificates_broken": told_broken})
     else:
-        _show_result(result, found, out_)
+        _show_result(result, found, out_, broken)
     if not result.ok:
         return 1
     return 2 if planned.absent or found.only_in_contents else 0
@@ -178,6 +175,15 @@ def _show_plan(planned: Plan) -> None:
             console.print(f"           {line}", markup=False)
         if len(planned.absent) > _SHOWN:
             console.print(f"           ... and {len(planned.absent) - _SHOWN:,} more")
+    for breach in planned.breaches:
+        console.print(
+            f"breaks     certificate {breach.name} ({breach.verdict}): new versions of "
+            f"{len(breach.keys):,} of its files replace the certified ones, such as "
+            f"{breach.keys[0]}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _ask(planned: Plan, limit_gb: float, yes: bool, silent: bool) -> None:
@@ -194,7 +200,9 @@ def _ask(planned: Plan, limit_gb: float, yes: bool, silent: bool) -> None:
     )
 
 
-def _show_result(result: DownloadResult, found: Inventory, folder: Path) -> None:
+def _show_result(
+    result: DownloadResult, found: Inventory, folder: Path, broken: list[Standing]
+) -> None:
     console = out()
     if result.fetched or result.failed:
         speed = result.bytes_received / max(result.seconds, 1e-9) / 1e6
@@ -204,6 +212,13 @@ def _show_result(result: DownloadResult, found: Inventory, folder: Path) -> None
         )
     if result.present:
         console.print(f"present    {len(result.present):,} objects, not fetched again")
+    for standing in broken:
+        console.print(
+            f"broken     certificate {standing.name} no longer holds",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     for failure in result.failed:
         console.print(f"failed     {failure.key}", style="bold red", markup=False, soft_wrap=True)
         console.print(f"           {failure.reason}", markup=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lobproof.cli.acquire.options import ANYTHING, ANYWHERE, Place, Wanted, gigabytes, show_notes
 from lobproof.cli.console import Json, out, print_json, progress
-from lobproof.sources.cryptolake.catalogue import RemoteObject, catalogue
+from lobproof.sources.cryptolake.catalogue import RemoteObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,10 @@ def list_inventory(
     json_
         Print one JSON document.
     """
-    tables, symbols = wanted.names()
+    wanted.names()  # wrong ones before any request
     connection = place.connect()
     with progress("asking the bucket"):
-        found = catalogue(
-            connection,
-            tables=tables,
-            exchange=wanted.exchange,
-            symbols=symbols,
-            start=wanted.start,
-            end=wanted.end,
-        )
+        found = wanted.ask(connection)
     lines = _lines(found.objects)
     if json_:
         print_json(

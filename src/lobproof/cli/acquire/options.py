@@ -12,8 +12,10 @@ from cyclopts import Parameter
 from lobproof.acquire.request import split_names
 from lobproof.cli.console import Switch, err
 from lobproof.errors import UsageError
+from lobproof.sources.cryptolake.catalogue import Inventory, catalogue
 from lobproof.sources.cryptolake.connection import Connection, connect
 from lobproof.sources.cryptolake.layout import TABLES, is_date
+from lobproof.sources.cryptolake.remote import Policy
 
 GB = 10**9
 
@@ -115,6 +117,19 @@ class Wanted:
                 hint="--end is the first day that is not wanted any more",
             )
         return tables, symbols
+
+    def ask(self, connection: Connection, policy: Policy | None = None) -> Inventory:
+        """What the bucket has of it. Errors as for :meth:`names`, and ``RemoteError``."""
+        tables, symbols = self.names()
+        return catalogue(
+            connection,
+            tables=tables,
+            exchange=self.exchange,
+            symbols=symbols,
+            start=self.start,
+            end=self.end,
+            policy=policy,
+        )
 
 
 ANYWHERE = Place()

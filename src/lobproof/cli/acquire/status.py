@@ -9,10 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lobproof.acquire.check_files import check_files
+from lobproof.acquire.standing import Standing, standings
 from lobproof.acquire.status import MARKS, Month
 from lobproof.acquire.status import status as status_of
 from lobproof.acquire.zones import LakeFolder
-from lobproof.cli.console import Json, Switch, out, print_json, progress
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 
 _STYLES = {
     "certified": "bold green",
@@ -28,6 +29,9 @@ _STYLES = {
 
 def status(folder: Path, /, *, check: Switch = False, json_: Json = False) -> int:
     """Show what is there, missing, partial, quarantined and certified, a mark for each day.
+
+    Certificates that hold no longer are named, by the manifest alone; `certify --verify` reads the
+    files. Exit code 1 when a file is lost or wrong, or the manifest lacks lines.
 
     Parameters
     ----------
@@ -47,12 +51,36 @@ def status(folder: Path, /, *, check: Switch = False, json_: Json = False) -> in
                 lake, lambda done, total: bar.update(task, completed=done, total=total)
             )
     months = status_of(lake)
+    certificates = standings(lake)
     if json_:
-        document = {"folder": str(folder), "months": [month.to_dict() for month in months]}
+        document = {
+            "folder": str(folder),
+            "months": [month.to_dict() for month in months],
+            "certificates": [standing.to_dict() for standing in certificates],
+        }
         print_json({**document, "wrong": wrong} if check else document)
     else:
         _show(months, wrong)
-    return 1 if wrong or any(month.count("lost") for month in months) else 0
+        _show_broken(certificates)
+    lost = any(month.count("lost") for month in months)
+    return 1 if wrong or lost or any(standing.cut for standing in certificates) else 0
+
+
+def _show_broken(certificates: list[Standing]) -> None:
+    """Certificates that hold no longer, and why."""
+    for standing in certificates:
+        if standing.holds:
+            continue
+        why = standing.problem
+        if standing.broken:
+            key, change = standing.broken[0]
+            more = f", and {len(standing.broken) - 1:,} more" if len(standing.broken) > 1 else ""
+            why = f"{key}: {change}{more}"
+        line = Text(f"certificate {standing.name} no longer holds: {why}", "yellow")
+        out().print(line, soft_wrap=True)
+    if any(standing.cut for standing in certificates):
+        hint = "Hint: restore the manifest from a backup; until then nothing is moved"
+        err().print(hint, style="dim", soft_wrap=True)
 
 
 def _show(months: list[Month], wrong: list[str]) -> None:

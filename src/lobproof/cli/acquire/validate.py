@@ -9,14 +9,14 @@ from rich.text import Text
 
 from lobproof.acquire.checks.reasons import DOUBTFUL, GOOD, NOTE, REFUSED
 from lobproof.acquire.manifest import Manifest
-from lobproof.acquire.request import Request, split_names
+from lobproof.acquire.request import Request
 from lobproof.acquire.validate import LOST, Judged, ValidationResult
 from lobproof.acquire.validate import validate as judge
 from lobproof.acquire.zones import LakeFolder
+from lobproof.cli.acquire.held import EVERYTHING, Held
 from lobproof.cli.console import Json, Switch, first_use_note, out, print_json, progress
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
-from lobproof.sources.cryptolake.layout import TABLES
 
 _STYLES = {GOOD: "green", DOUBTFUL: "yellow", REFUSED: "bold red", LOST: "bold red"}
 _DECIMALS = 8
@@ -26,11 +26,7 @@ def validate(
     folder: Path,
     /,
     *,
-    exchange: str | None = None,
-    symbols: str = "",
-    tables: str = ",".join(TABLES),
-    start: str | None = None,
-    end: str | None = None,
+    held: Held = EVERYTHING,
     tick: str | None = None,
     lot: str | None = None,
     again: Switch = False,
@@ -52,16 +48,8 @@ def validate(
     ----------
     folder
         A folder that `lobproof acquire download` made.
-    exchange
-        By default all that are there.
-    symbols
-        Canonical symbols, with commas between; by default all that are there.
-    tables
-        Tables to judge.
-    start
-        First day.
-    end
-        Day after the last.
+    held
+        What to judge.
     tick
         Price step of the one symbol, such as 0.01; by default inferred from each file. Needs
         `--exchange` and `--lot`.
@@ -72,7 +60,7 @@ def validate(
     json_
         Print one JSON document.
     """
-    request = Request(exchange, split_names(symbols), split_names(tables), start, end)
+    request = held.request()
     lake = LakeFolder(folder)
     keys = [key for key in Manifest(lake).entries() if request.covers(key)]
     if not keys:

@@ -1,7 +1,8 @@
 """What the bucket has of a request: by the vendor's index where there is one, else by listing.
 
-The index (``contents.json.gz``) knows keys only, and lags: sizes and ETags come from listing, and
-where the two differ the listing is right and the difference is told. Names are never guessed.
+The index (``contents.json.gz``) knows keys only, and lags: sizes and ETags come from listing. What
+the index names and the listing lacks is asked for key by key. Differences are told. Names are never
+guessed.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class Inventory:
     notes
         What a user should know: which index was missing, where it differs, that nothing is there.
     only_in_contents, only_in_listing
-        Keys on which index and listing differ; the former are not among ``objects``.
+        Keys that the index names and the bucket lacks, also when asked for each; and keys that the
+        index does not name yet.
     other_keys
         Keys in the listing that are no data.
     """
@@ -116,6 +118,7 @@ class _Table:
 
     found: dict[LakeKey, RemoteObject] = field(default_factory=dict)
     indexed: frozenset[LakeKey] | None = None
+    unlisted: list[LakeKey] = field(default_factory=list)
     other: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -186,6 +189,7 @@ async def _catalogue(remote: Remote, request: Request) -> Inventory:
     notes: list[str] = []
     gone: list[str] = []
     new: list[str] = []
+    unlisted = [key.path for answer in asked for key in answer.unlisted]
     for table, answer in zip(request.tables, asked, strict=True):
         notes += answer.notes
         if answer.indexed is not None:
@@ -194,6 +198,11 @@ async def _catalogue(remote: Remote, request: Request) -> Inventory:
         if not answer.found:
             notes.append(f"{table}: the bucket was asked and has nothing of this request")
     other = sum(answer.other for answer in asked)
+    if unlisted:
+        notes.append(
+            f"{len(unlisted)} keys of {INDEX} are not listed, but there when asked for each, "
+            f"such as {unlisted[0]}"
+        )
     if gone:
         notes.append(f"{len(gone)} keys of {INDEX} are not in the bucket, such as {gone[0]}")
     if new:
@@ -229,14 +238,16 @@ async def _is_a_store(remote: Remote) -> None:
 async def _table(remote: Remote, request: Request, table: str, gate: asyncio.Semaphore) -> _Table:
     answer = _Table()
     await _read_index(remote, request, table, answer)
+    denied: AccessDeniedError | None = None
+    listed: list[list[ObjectMeta]] = []
     try:
         prefixes = await _prefixes(remote, request, table, gate)
         listed = await _all(_list(remote, request, prefix, gate) for prefix in prefixes)
-    except AccessDeniedError:
+    except AccessDeniedError as error:
         if answer.indexed is None:
             raise
+        denied = error
         answer.notes.append(f"{table}: listing is denied; sizes were asked one by one")
-        listed = [await _heads(remote, sorted(answer.indexed), gate)]
     for metas in listed:
         for meta in metas:
             key = LakeKey.parse(meta["path"])
@@ -244,6 +255,18 @@ async def _table(remote: Remote, request: Request, table: str, gate: asyncio.Sem
                 answer.other += not meta["path"].endswith("/") and not meta["path"].endswith(INDEX)
             elif request.has(key):
                 answer.found[key] = _object(key, meta)
+    if answer.indexed is not None:
+        found, refused = await _heads(remote, sorted(answer.indexed - answer.found.keys()), gate)
+        if refused and denied is not None and not found:
+            raise denied  # nothing may be read: that is not "no data"
+        if refused:
+            answer.notes.append(
+                f"{table}: {len(refused)} keys of {INDEX} are not listed, and asking for them is "
+                f"denied, such as {refused[0]}"
+            )
+        if denied is None:
+            answer.unlisted = list(found)
+        answer.found |= found
     return answer
 
 
@@ -299,15 +322,26 @@ async def _list(
 
 async def _heads(
     remote: Remote, keys: Iterable[LakeKey], gate: asyncio.Semaphore
-) -> list[ObjectMeta]:
-    async def one(key: LakeKey) -> ObjectMeta | None:
+) -> tuple[dict[LakeKey, RemoteObject], list[LakeKey]]:
+    """Those of ``keys`` that are there, and those that may not be asked for.
+
+    Where listing is denied too, a store says so of what is not there as well.
+    """
+    refused: list[LakeKey] = []
+
+    async def one(key: LakeKey) -> RemoteObject | None:
         async with gate:
             try:
-                return await remote.head(key.path)
+                return await look_up(remote, key)
             except NotFoundError:
                 return None
+            except AccessDeniedError:
+                refused.append(key)
+                return None
 
-    return [meta for meta in await _all(map(one, keys)) if meta is not None]
+    answers = await _all(map(one, keys))
+    found = {answer.key: answer for answer in answers if answer is not None}
+    return found, sorted(refused)
 
 
 def _object(key: LakeKey, meta: ObjectMeta) -> RemoteObject:

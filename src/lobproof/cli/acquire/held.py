@@ -1,0 +1,49 @@
+"""What the commands on a folder's days share: which of them are meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cyclopts import Parameter
+
+from lobproof.acquire.request import Request, split_names
+from lobproof.sources.cryptolake.layout import TABLES
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Which days of a folder.
+
+    Parameters
+    ----------
+    exchange
+        By default all that are there.
+    symbols
+        Canonical symbols, with commas between; by default all that are there.
+    tables
+        With commas between; a certificate covers days that have all of them.
+    start
+        First day; by default the first that is there.
+    end
+        Day after the last; by default after the last that is there.
+    """
+
+    exchange: str | None = None
+    symbols: str = ""
+    tables: str = ",".join(TABLES)
+    start: str | None = None
+    end: str | None = None
+
+    def request(self) -> Request:
+        """The days that are meant; wrong dates and tables are refused."""
+        return Request(
+            self.exchange,
+            split_names(self.symbols),
+            split_names(self.tables),
+            self.start,
+            self.end,
+        )
+
+
+EVERYTHING = Held()

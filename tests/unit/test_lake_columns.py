@@ -1,0 +1,48 @@
+"""Columns of the vendor's tables as NumPy, whatever types they have."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lobproof.acquire.columns import MISSING, booleans, floats, integers, sides
+
+TEXT = pa.string()
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([1, None, -1]), [1, MISSING, -1]),
+        (pa.array([7, 8], pa.uint32()), [7, 8]),
+        (pa.array([5, None], pa.timestamp("ns", "UTC")), [5, MISSING]),
+        (pa.array(["12", "x", None, "-3", "9" * 19]), [12, MISSING, MISSING, MISSING, MISSING]),
+        (pa.array(["12", "x"], pa.large_string()), [12, MISSING]),
+        (pa.array(["12", None, "12"]).dictionary_encode(), [12, MISSING, 12]),
+        (pa.array([], pa.int64()), []),
+    ],
+    ids=["int64", "uint32", "timestamp", "text", "large text", "dictionary", "empty"],
+)
+def test_integers(column: pa.Array, expected: list[int]) -> None:
+    found = integers(column)
+    assert found.tolist() == expected
+    assert found.dtype == np.dtype(np.int64)
+
+
+@pytest.mark.parametrize("encoded", [False, True], ids=["text", "dictionary"])
+@pytest.mark.parametrize("nulls", [False, True], ids=["whole", "nulls"])
+def test_sides(encoded: bool, nulls: bool) -> None:
+    names = ["sell", "buy", "", "Buy", *([None] if nulls else ["x"])]
+    column = pa.array(names, TEXT)
+    found = sides(column.dictionary_encode() if encoded else column)
+    assert found.tolist() == [2, 1, 0, 0, 0]
+    assert found.dtype == np.dtype(np.int8)
+    assert sides(column.slice(1, 2)).tolist() == [1, 0]
+    assert sides(pa.array([], TEXT)).tolist() == []
+
+
+def test_booleans_and_floats() -> None:
+    assert booleans(pa.array([True, None, False])).tolist() == [1, 0, 0]
+    assert booleans(pa.array([True, False])).tolist() == [1, 0]
+    assert np.array_equal(floats(pa.array([1.5, None])), [1.5, np.nan], equal_nan=True)
