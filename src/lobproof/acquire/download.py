@@ -173,7 +173,7 @@ class _Job:
                 self._tell(found, found.size)
             else:
                 queue.append(found)
-        # with a core free for each object, hashes get threads of their own
+        # with a core free beside those of the objects, MD5s get threads of their own
         self._aside = min(self._workers, len(queue)) < (os.cpu_count() or 1)
         waiting = iter(queue)
         remote = Remote(self._connection, self._policy)

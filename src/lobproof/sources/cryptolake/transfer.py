@@ -151,18 +151,17 @@ class _Part:
         self._file.close()
 
     def _start(self) -> None:
-        self._sha256 = Digest(hashlib.sha256(), aside=self._aside)
+        self._sha256 = hashlib.sha256()
         md5 = hashlib.md5(usedforsecurity=False)
         self._md5 = Digest(md5, aside=self._aside) if self._check_md5 else None
 
     def _take(self, data: bytes) -> None:
-        self._sha256.add(data)
+        self._sha256.update(data)
         if self._md5 is not None:
             self._md5.add(data)
         self.length += len(data)
 
     def _stop(self) -> None:
-        self._sha256.close()
         if self._md5 is not None:
             self._md5.close()
 
@@ -191,7 +190,7 @@ async def fetch(
     check_md5
         Hold an ETag that looks like an MD5 against the bytes.
     aside
-        Hash in threads of their own, which pays where cores are free.
+        Take the MD5 in a thread of its own, which pays where a core is free.
     progress
         Called with the bytes that are there.
 
