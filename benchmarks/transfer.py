@@ -1,8 +1,8 @@
 """Downloads beside a plain streaming copy by the same client, and their peak memory.
 
-One local server (moto's, a process of its own) serves both in turns; each run is a process of its
+One local server (moto's, a process of its own) serves all in turns; each run is a process of its
 own. Objects above the store's part size have an ETag that is no MD5, smaller ones have one, which
-costs hashing: both are measured.
+costs hashing: both are measured, over loopback and over a line of a given speed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import obstore
-from benchmarks.report import Spread, peak_mib
+from benchmarks.line import held
+from benchmarks.report import Spread, clocked, peak_mib
 
 from lobproof.acquire.download import download
 from lobproof.acquire.zones import LakeFolder
@@ -31,7 +32,12 @@ from lobproof.sources.cryptolake.catalogue import catalogue
 from lobproof.sources.cryptolake.connection import Connection, connect
 
 BUCKET = "transfers"
+PARTS, MD5 = "trades", "book"
+"""Tables of objects by what their ETag is."""
+WAYS = ("copy", "hashed", "ours")
 _CHUNK = 1 << 20
+_HASHED = 512
+"""MiB to tell the speed of a hash by."""
 _SERVER = """
 import logging, sys
 from moto.server import ThreadedMotoServer
@@ -63,21 +69,38 @@ def fill(url: str, table: str, objects: int, size: int, *, parts: bool) -> None:
 
 
 def hashed(url: str, table: str, folder: Path, workers: int) -> int:
-    """The plain copy with SHA-256 on the way."""
-    return copy(url, table, folder, workers, hashing=True)
+    """The plain copy, and the hashes that a download must have of such objects."""
+    return copy(url, table, folder, workers, names=hashes(table))
 
 
-def copy(url: str, table: str, folder: Path, workers: int, *, hashing: bool = False) -> int:
+def hashes(table: str) -> tuple[str, ...]:
+    return ("sha256", "md5") if table == MD5 else ("sha256",)
+
+
+def hash_seconds(table: str) -> float:
+    """Processor seconds that one GB takes in these hashes and nothing else."""
+    data = os.urandom(_CHUNK)
+    digests = [hashlib.new(name, usedforsecurity=False) for name in hashes(table)]
+
+    def run() -> None:
+        for _ in range(_HASHED):
+            for digest in digests:
+                digest.update(data)
+
+    return clocked(run)[1] / (_HASHED * _CHUNK / 1e9)
+
+
+def copy(url: str, table: str, folder: Path, workers: int, *, names: Sequence[str] = ()) -> int:
     """The plain copy: each object's stream into a file, nothing else."""
     store = connection(url).store()
     found = obstore.list(store, table).collect()
 
     def one(path: str) -> None:
-        digest = hashlib.sha256()
+        digests = [hashlib.new(name, usedforsecurity=False) for name in names]
         with (folder / path.replace("/", "_")).open("wb", buffering=0) as file:
             for piece in obstore.get(store, path).stream(_CHUNK):
                 file.write(piece)
-                if hashing:
+                for digest in digests:
                     digest.update(piece)
 
     with ThreadPoolExecutor(workers) as pool:
@@ -97,7 +120,7 @@ def ours(url: str, table: str, folder: Path, workers: int) -> int:
 
 
 def child(url: str, what: str, table: str, workers: int) -> dict[str, float]:
-    """One run in a process of its own: MB/s, and MiB above what the imports take."""
+    """One run in a process of its own: MB/s, processor seconds a GB, MiB above the imports'."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.transfer", url, what, table, str(workers)],
         check=True,
@@ -113,24 +136,40 @@ def run_child(url: str, what: str, table: str, workers: str) -> None:
 
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder:
-        began = perf_counter()
+        began, used = perf_counter(), process_time()
         size = {"copy": copy, "hashed": hashed, "ours": ours}[what](
             url, table, Path(folder), int(workers)
         )
-        seconds = perf_counter() - began
-    print(json.dumps({"speed": size / seconds / 1e6, "memory": peak_mib() - before}))
+        seconds, used = perf_counter() - began, process_time() - used
+    figures = {
+        "speed": size / seconds / 1e6,
+        "processor": used / (size / 1e9),
+        "memory": peak_mib() - before,
+    }
+    print(json.dumps(figures))
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """MB/s of each way, run by run, and MiB above what the imports take."""
+    """Figures by way, run by run: MB/s, processor seconds of the client a GB, MiB of memory."""
 
-    parts: bool
+    table: str
     workers: int
-    copy: Spread
-    hashed: Spread
-    ours: Spread
-    memory: float
+    limit: float
+    """MB a second of the line, 0 for loopback."""
+    speed: dict[str, Spread]
+    processor: dict[str, Spread]
+    memory: dict[str, Spread]
+
+    @property
+    def share(self) -> float:
+        """Percent of the plain copy's speed that lobproof reaches."""
+        return 100 * self.speed["ours"].over(self.speed["copy"]).median
+
+    def ceiling(self, seconds: float) -> float:
+        """Percent that hashes of so many seconds a GB leave, all cores busy in the plain copy."""
+        copy_seconds = (os.cpu_count() or 1) * 1e3 / self.speed["copy"].median
+        return 100 * copy_seconds / (copy_seconds + seconds)
 
 
 @contextmanager
@@ -155,25 +194,29 @@ def served() -> Iterator[str]:
         server.wait()
 
 
-def compare(objects: int, mib: int, rounds: int, workers: Sequence[int]) -> list[Compared]:
-    """All ways in turns, for both kinds of ETag and each number of workers."""
+def compare(
+    objects: int, mib: int, rounds: int, workers: Sequence[int], usual: int, limit: float
+) -> list[Compared]:
+    """All ways in turns, for both kinds of ETag: each number of workers, the usual on the line."""
     found = []
-    with served() as url:
-        for table, parts in (("trades", True), ("book", False)):
-            fill(url, table, objects, mib << 20, parts=parts)
-            for count in workers:
-                runs: dict[str, list[dict[str, float]]] = {"copy": [], "hashed": [], "ours": []}
-                for number in range(rounds):
-                    for what in sorted(runs, reverse=bool(number % 2)):
-                        runs[what].append(child(url, what, table, count))
-                speed = {
-                    what: Spread(tuple(run["speed"] for run in each)) for what, each in runs.items()
-                }
-                memory = max(run["memory"] for run in runs["ours"])
-                found.append(
-                    Compared(parts, count, speed["copy"], speed["hashed"], speed["ours"], memory)
-                )
+    with served() as url, held(url, limit) as line:
+        for table in (PARTS, MD5):
+            fill(url, table, objects, mib << 20, parts=table == PARTS)
+            found += [_in_turns(url, table, count, rounds, 0.0) for count in workers]
+            found.append(_in_turns(line, table, usual, rounds, limit))
     return found
+
+
+def _in_turns(url: str, table: str, workers: int, rounds: int, limit: float) -> Compared:
+    runs: dict[str, list[dict[str, float]]] = {what: [] for what in WAYS}
+    for number in range(rounds):
+        for what in sorted(WAYS, reverse=bool(number % 2)):
+            runs[what].append(child(url, what, table, workers))
+
+    def spread(figure: str) -> dict[str, Spread]:
+        return {what: Spread(tuple(run[figure] for run in each)) for what, each in runs.items()}
+
+    return Compared(table, workers, limit, spread("speed"), spread("processor"), spread("memory"))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ _ERRORS = {
     412: "PreconditionFailed",
 }
 
-Kind = Literal["status", "truncate", "reset", "drip", "stall", "lag", "corrupt"]
+Kind = Literal["status", "truncate", "reset", "drip", "stall", "pause", "lag", "corrupt"]
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class Fault:
 
     ``status`` answers with that code; ``truncate`` ends the body after ``after`` bytes, ``reset``
     resets the connection there, ``stall`` sends nothing more, ``drip`` sends a byte every tenth
-    of a second from there on, ``corrupt`` flips a bit there; ``lag`` takes the keys that match
-    ``hides`` out of a listing.
+    of a second from there on, ``corrupt`` flips a bit there, ``pause`` goes on when ``over`` is
+    set; ``lag`` takes the keys that match ``hides`` out of a listing.
     """
 
     kind: Kind
@@ -52,6 +52,7 @@ class Fault:
     hides: str = ""
     then: Callable[[], None] | None = None
     """Done before the fault."""
+    over: threading.Event = field(default_factory=threading.Event)
     seen: int = 0
 
 
@@ -69,9 +70,13 @@ class Request:
 
 @dataclass(slots=True)
 class Sent:
-    """What came of it: status, and bytes of the body that were sent on."""
+    """What came of it: status, and bytes of the body that were sent on.
+
+    ``at`` is when it came, in seconds of the monotonic clock.
+    """
 
     request: Request
+    at: float
     status: int = 0
     body: int = 0
 
@@ -158,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
             int(asked[1]) if asked else 0,
             "If-Match" in self.headers,
         )
-        sent = Sent(request)
+        sent = Sent(request, time.monotonic())
         self.owner.sent.append(sent)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.owner.fault(f"{self.command} {unquote(self.path)}")
@@ -239,6 +244,11 @@ class _Handler(BaseHTTPRequestHandler):
             fault.then()
         if fault.kind == "corrupt":
             self.wfile.write(bytes([rest[0] ^ 1]) + rest[1:])
+            sent.body += len(rest)
+            return False
+        if fault.kind == "pause":
+            fault.over.wait(60)
+            self.wfile.write(rest)
             sent.body += len(rest)
             return False
         self.close_connection = True

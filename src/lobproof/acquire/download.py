@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -152,6 +153,7 @@ class _Job:
         self._workers = workers
         self._check_md5 = check_md5
         self._progress = progress
+        self._aside = False
         self._received = 0
         self._refused: CredentialsError | None = None
         # footers of large days take much memory to read: one at a time
@@ -171,6 +173,8 @@ class _Job:
                 self._tell(found, found.size)
             else:
                 queue.append(found)
+        # with a core free beside those of the objects, MD5s get threads of their own
+        self._aside = min(self._workers, len(queue)) < (os.cpu_count() or 1)
         waiting = iter(queue)
         remote = Remote(self._connection, self._policy)
 
@@ -237,6 +241,7 @@ class _Job:
             self._folder.partial(found.key, ".part.json"),
             pool,
             check_md5=self._check_md5,
+            aside=self._aside,
             progress=tell,
         )
 

@@ -1,4 +1,4 @@
-"""``Digest``: a hash that is computed in a thread of its own, while more bytes come in."""
+"""``Digest``: a hash of bytes that come piece by piece, if wanted in a thread of its own."""
 
 from __future__ import annotations
 
@@ -22,17 +22,25 @@ class Hash(Protocol):
 
 
 class Digest:
-    """Feeds ``hashed``, piece by piece, in order. Ends by :meth:`hexdigest` or :meth:`close`."""
+    """Feeds ``hashed``, piece by piece, in order. Ends by :meth:`hexdigest` or :meth:`close`.
 
-    def __init__(self, hashed: Hash) -> None:
+    ``aside`` hashes in a thread, while more bytes come in: faster where a core is free for it,
+    slower where none is.
+    """
+
+    def __init__(self, hashed: Hash, *, aside: bool) -> None:
         self._hashed = hashed
+        self._aside = aside
         self._pieces: list[bytes] = []
         self._size = 0
         self._queue: Queue[list[bytes] | None] = Queue(_AHEAD)
         self._thread: threading.Thread | None = None
 
     def add(self, piece: bytes) -> None:
-        """Take in a piece; it is hashed with those after it, a block at a time."""
+        """Take in a piece; aside it is hashed with those after it, a block at a time."""
+        if not self._aside:
+            self._hashed.update(piece)
+            return
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size >= _BLOCK:

@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import re
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
@@ -40,6 +42,8 @@ _AS_IT_COMES = 1
 """Least bytes of a piece: each is in the part file before the next is waited for."""
 _LEAST = 1 << 14
 """Bytes that come at least in twice the read time-out; less is a line that drips."""
+_WRITE_BACK = 8 << 20
+"""Bytes after which the kernel is told to begin writing them to disk."""
 _FILE_MODE = 0o600
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -78,8 +82,13 @@ class _Note:
 class _Part:
     """The part file of one version of an object, and its hashes so far."""
 
-    def __init__(self, path: Path, note_path: Path, found: RemoteObject) -> None:
+    def __init__(
+        self, path: Path, note_path: Path, found: RemoteObject, *, check_md5: bool, aside: bool
+    ) -> None:
         self.length = 0
+        self._begun = 0
+        self._aside = aside
+        self._check_md5 = check_md5 and _MD5.fullmatch(found.etag) is not None
         self._path = path
         self._note_path = note_path
         self._found = found
@@ -102,7 +111,7 @@ class _Part:
         self._file.truncate()
         self._stop()
         self._start()
-        self.length = 0
+        self.length = self._begun = 0
         _write_note(self._note_path, _Note.of(self._found))
 
     def write(self, piece: bytes) -> None:
@@ -116,8 +125,11 @@ class _Part:
         while view:
             view = view[self._file.write(view) :]
         self._take(piece)
+        if self.length - self._begun >= _WRITE_BACK:
+            _begin_write_back(self._file.fileno(), self._begun, self.length - self._begun)
+            self._begun = self.length
 
-    def finish(self, check_md5: bool) -> str:
+    def finish(self) -> str:
         """Make it durable; its SHA-256, when size and MD5 are right."""
         os.fsync(self._file.fileno())
         found = self._found
@@ -126,7 +138,7 @@ class _Part:
                 f"{found.key}: {self.length} bytes came, and the object has {found.size}",
                 hint="run the same command again",
             )
-        if check_md5 and self._md5 is not None and self._md5.hexdigest() != found.etag:
+        if self._md5 is not None and self._md5.hexdigest() != found.etag:
             raise NotWholeError(
                 f"{found.key}: its MD5 is {self._md5.hexdigest()}, and its ETag is {found.etag}",
                 hint="run the same command again; where a store encrypts with keys of its own, "
@@ -139,18 +151,17 @@ class _Part:
         self._file.close()
 
     def _start(self) -> None:
-        self._sha256 = Digest(hashlib.sha256())
-        is_md5 = _MD5.fullmatch(self._found.etag) is not None
-        self._md5 = Digest(hashlib.md5(usedforsecurity=False)) if is_md5 else None
+        self._sha256 = hashlib.sha256()
+        md5 = hashlib.md5(usedforsecurity=False)
+        self._md5 = Digest(md5, aside=self._aside) if self._check_md5 else None
 
     def _take(self, data: bytes) -> None:
-        self._sha256.add(data)
+        self._sha256.update(data)
         if self._md5 is not None:
             self._md5.add(data)
         self.length += len(data)
 
     def _stop(self) -> None:
-        self._sha256.close()
         if self._md5 is not None:
             self._md5.close()
 
@@ -163,6 +174,7 @@ async def fetch(
     pool: Executor,
     *,
     check_md5: bool = True,
+    aside: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Fetched:
     """Stream ``found`` to ``part_path``, from where an earlier run stopped.
@@ -174,9 +186,11 @@ async def fetch(
     part_path, note_path
         The part file and the note beside it; the caller holds their lock.
     pool
-        Where hashing and writing run, beside receiving.
+        Where files are read again and made durable.
     check_md5
         Hold an ETag that looks like an MD5 against the bytes.
+    aside
+        Take the MD5 in a thread of its own, which pays where a core is free.
     progress
         Called with the bytes that are there.
 
@@ -188,14 +202,14 @@ async def fetch(
         When attempts or time are used up, or asking again is no use.
     """
     began = monotonic()
-    part = _Part(part_path, note_path, found)
+    part = _Part(part_path, note_path, found, check_md5=check_md5, aside=aside)
     try:
         await in_pool(pool, part.resume)
         if progress is not None:
             progress(part.length)
         transfer = _Transfer(remote, found, part, pool, progress)
         resumed = part.length
-        sha256 = await transfer.run(check_md5, began)
+        sha256 = await transfer.run(began)
     finally:
         part.close()
     return Fetched(
@@ -227,8 +241,9 @@ class _Transfer:
         self._pool = pool
         self._progress = progress
         self._stopped = False
+        self._gate = threading.Lock()
 
-    async def run(self, check_md5: bool, began: float) -> str:
+    async def run(self, began: float) -> str:
         for wrong_before in (False, True):
             while self._part.length < self._found.size:
                 left = self._remote.policy.total_seconds - (monotonic() - began)
@@ -240,7 +255,7 @@ class _Transfer:
                     )
                 await self._remote.retrying(self._receive, total_seconds=left)
             try:
-                return await in_pool(self._pool, self._part.finish, check_md5)
+                return await in_pool(self._pool, self._part.finish)
             except NotWholeError:
                 await in_pool(self._pool, self._part.restart)
                 if wrong_before:
@@ -274,15 +289,37 @@ class _Transfer:
             )
 
     async def _stream(self, stream: BytesStream) -> None:
-        """Receive in a thread, which is told to stop when we are."""
+        """Receive in a thread, which is left behind when we are told to stop.
+
+        It may wait for a silent line a long time yet; nothing waits for it, and it writes no more.
+        """
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, self._drain, stream, loop)
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def end(error: BaseException | None) -> None:
+            if ended.done():
+                return
+            if error is None:
+                ended.set_result(None)
+            else:
+                ended.set_exception(error)
+
+        def drain() -> None:
+            error: BaseException | None = None
+            try:
+                self._drain(stream, loop)
+            except BaseException as caught:
+                error = caught
+            with self._gate:
+                if not self._stopped:
+                    loop.call_soon_threadsafe(end, error)
+
+        threading.Thread(target=drain, name="lobproof-receive", daemon=True).start()
         try:
-            await asyncio.shield(future)
+            await ended
         except asyncio.CancelledError:
-            self._stopped = True
-            await asyncio.wait([future])
-            future.exception()  # seen: the line may have failed while we were told to stop
+            with self._gate:  # from here on the thread touches neither file nor loop
+                self._stopped = True
             raise
         finally:
             self._tell()
@@ -294,9 +331,13 @@ class _Transfer:
         until, received, told = monotonic() + patience, 0, 0
         try:
             for piece in stream:
-                if self._stopped:
-                    return
-                self._part.write(piece)
+                with self._gate:
+                    if self._stopped:
+                        return
+                    self._part.write(piece)
+                    if self._part.length - told >= _BLOCK:
+                        told = self._part.length
+                        loop.call_soon_threadsafe(self._tell)
                 received += len(piece)
                 if monotonic() > until:
                     if received < _LEAST:
@@ -305,9 +346,6 @@ class _Transfer:
                             hint="try a better line",
                         )
                     until, received = monotonic() + patience, 0
-                if self._part.length - told >= _BLOCK:
-                    told = self._part.length
-                    loop.call_soon_threadsafe(self._tell)
         except (BaseError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # of the disk, not of the line
@@ -340,6 +378,13 @@ def _write_note(path: Path, note: _Note) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
+
+
+def _begin_write_back(descriptor: int, start: int, length: int) -> None:
+    """Let the disk write while more comes, so that the sync at the end is short."""
+    if sys.platform == "linux":
+        # pages that are yet to be written stay in memory: this only begins their writing
+        os.posix_fadvise(descriptor, start, length, os.POSIX_FADV_DONTNEED)
 
 
 def _boot() -> str:
