@@ -118,7 +118,7 @@ def derive_lake(
         When ``out`` holds something else.
     """
     golden = GoldenSource(GoldenSample.load(Path(source)))
-    out = Path(out)
+    out = Path(out).absolute()
     request = _request(golden)
     there = _existing(out, request)
     if there is not None:
