@@ -30,12 +30,22 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("import", "reconstruct", "verify", "inspect", "report", "simulate", "demo"):
+    for command in (
+        "import",
+        "reconstruct",
+        "verify",
+        "inspect",
+        "report",
+        "simulate",
+        "demo",
+        "derive-lake",
+    ):
         assert command in text
 
 
 @pytest.mark.parametrize(
-    "command", ["import", "reconstruct", "verify", "inspect", "report", "simulate", "demo"]
+    "command",
+    ["import", "reconstruct", "verify", "inspect", "report", "simulate", "demo", "derive-lake"],
 )
 def test_each_command_explains_itself_with_examples(
     command: str, capsys: pytest.CaptureFixture[str]
@@ -138,6 +148,23 @@ def test_import_and_simulate_json(
     assert json.loads(capsys.readouterr().out)["provenance"] == "synthetic"
 
 
+def test_derive_lake_shows_rows_by_table_and_day(
+    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["derive-lake", str(chain / "golden"), "--out", str(tmp_path / "lake")]
+    assert run([*arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result["rows"]) == ["trades", "book", "book_delta_v2"]
+    assert set(result["rows"]["book"]) == {"2026-01-04", "2026-01-05"}
+    assert run(arguments) == 0
+    said = capsys.readouterr()
+    assert "nothing to do" in said.err
+    assert f"{result['rows']['book_delta_v2']['2026-01-05']:,}" in said.out
+    assert "derived from a synthetic golden sample" in said.out
+    assert run(["derive-lake", str(chain / "golden"), "--out", str(chain / "store")]) == ERROR
+    assert "Hint: choose another folder" in capsys.readouterr().err
+
+
 def test_demo_ends_with_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["demo", "--out", str(tmp_path), "--minutes", "0.5"])
     text = capsys.readouterr().out
@@ -153,6 +180,7 @@ def test_demo_ends_with_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["inspect", "missing"], "does not exist"),
         (["reconstruct", "missing", "--out", "s"], "no golden sample"),
         (["verify", "missing", "--against", "golden"], "no store"),
+        (["derive-lake", "missing", "--out", "l"], "no golden sample"),
         (["import", "missing.gz", "--out", "g"], "missing.gz"),
         (["demo", "--minutes", "-1"], "above 0"),
         (["report", "missing"], "no store"),

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lobproof.errors import InputError, UsageError
+from lobproof.sources.cryptolake.write import GROUP_ROWS, SCHEMAS
 from lobproof.sources.simulator import (
     PRESETS,
     Feed,
@@ -29,7 +30,6 @@ from lobproof.sources.simulator import (
     simulate,
     simulation_of,
 )
-from lobproof.sources.simulator.lake import GROUP_ROWS, SCHEMAS
 from lobproof.sources.simulator.text_kernels import put_decimal, put_integer
 
 SMALL = dataclasses.replace(

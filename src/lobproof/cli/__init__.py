@@ -125,6 +125,14 @@ _COMMANDS = {
             "lobproof simulate --out sim-lake --lake --no-recording --minutes 1440 --seed 3",
         ),
     ),
+    "derive-lake": _Command(
+        "derive:derive",
+        "Write a golden sample as Crypto Lake's tables, marked derived.",
+        (
+            "lobproof derive-lake golden/btc --out derived/btc",
+            "lobproof derive-lake golden/btc --out derived/btc --json",
+        ),
+    ),
     "doctor": _Command(
         "doctor:doctor",
         "Check the vendor's reported facts on one day of its data.",

@@ -1,0 +1,81 @@
+"""``lobproof derive-lake``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from lobproof.cli.console import Json, clock, err, first_use_note, out, print_json, progress
+from lobproof.pipeline import DeriveResult, derive_lake
+
+
+def derive(
+    source: Path,
+    /,
+    *,
+    out_: Annotated[Path, Parameter(name="--out")],
+    json_: Json = False,
+) -> int:
+    """Write a golden sample as Crypto Lake's tables trades, book and book_delta_v2.
+
+    A bridge for tests on real data: prices, sizes and order are the sample's, in the vendor's
+    shape, with its float64 values, float-second times and shared sequence numbers, and without
+    REST snapshots. Every file says that it is derived, so no certificate takes it for the vendor's.
+
+    Parameters
+    ----------
+    source
+        Golden sample, as `lobproof import` makes it.
+    out_
+        Folder to make; the same sample gives the same bytes.
+    json_
+        Print the summary as JSON.
+    """
+    first_use_note()
+    began = time.perf_counter()
+    with progress("deriving") as (bar, task):
+
+        def advance(rows: int, ts: int) -> None:
+            bar.update(task, detail=f"{rows:,} rows, at {clock(ts)}")
+
+        result = derive_lake(source, out_, progress=advance)
+    if json_:
+        print_json(asdict(result))
+        return 0
+    _show(result, time.perf_counter() - began)
+    err().print(f"Next: lobproof.lake({str(out_)!r}) in Python", style="dim", soft_wrap=True)
+    return 0
+
+
+def _show(result: DeriveResult, seconds: float) -> None:
+    console = out()
+    if result.reused:
+        err().print("[dim]The folder holds these tables already: nothing to do.[/dim]")
+    console.print(
+        f"[bold]{result.exchange} {result.symbol}[/bold] (derived from a "
+        f"{result.source_provenance} golden sample), {seconds:.1f} s"
+    )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("day")
+    for name in result.rows:
+        table.add_column(name, justify="right", no_wrap=True)
+    for day in sorted({day for days in result.rows.values() for day in days}):
+        table.add_row(day, *(f"{days.get(day, 0):,}" for days in result.rows.values()))
+    console.print(table)
+    notes = {
+        "gaps in the depth messages": result.gaps,
+        "gaps in the trades": result.trade_gaps,
+        "lines or parts of the sample that could not be read": result.unreadable,
+        "intervals without a row in book, not all levels being trusted": result.book_left_out,
+    }
+    for note, count in notes.items():
+        if count:
+            console.print(f"{count:,} {note}")
+    if result.aggregated:
+        console.print("the trades are aggregates: the sample has no raw ones")
