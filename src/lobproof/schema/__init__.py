@@ -1,6 +1,6 @@
 """Names, types and codes of everything that is stored. Imports nothing above it but ``errors``."""
 
-from lobproof.schema.batch import EventBatch, Int8, Int32, Int64, StateBatch
+from lobproof.schema.batch import EventBatch, Int8, Int32, Int64, ReferenceBatch, StateBatch
 from lobproof.schema.codes import (
     EVERYTHING,
     LEVELS,
@@ -27,6 +27,7 @@ __all__ = [
     "Int32",
     "Int64",
     "Kind",
+    "ReferenceBatch",
     "Severity",
     "Side",
     "StateBatch",
