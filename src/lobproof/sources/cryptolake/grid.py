@@ -41,7 +41,8 @@ _COLUMNS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "book": (LEVEL_COLUMNS[0::2], LEVEL_COLUMNS[1::2]),
 }
 """Prices and sizes of each table; ticks and lots follow from the first table that is there."""
-_ROUND = (3_600 * 10**9, 60 * 10**9, 10**9)
+_SLACK = 8  # values by which chance may move a change: round ones before it, older ones after
+_ROUND = (3_600 * 10**9, 60 * 10**9)
 
 Floats = NDArray[np.float64]
 
@@ -101,8 +102,8 @@ def infer_grid(
     Every value is looked at, in two threads. Ticks are steps of the prices of levels that
     ``book_delta_v2`` sets (else of ``trades``, else of ``book``), lots of the sizes there and of
     the amounts of ``trades``: what 99.9 % of a sample over the day are multiples of. Where the
-    step changes once, for good, and clearly, rules are dated; the change lies at the roundest time
-    (hour, minute, second) between the last value of before and the first of after.
+    step changes once, for good, and clearly, rules are dated: by the whole hour or minute that lies
+    within a few values of the change, else by the first value after it.
 
     Parameters
     ----------
@@ -250,9 +251,10 @@ def _dated(
     change = find_change(counts)
     if change is not None:
         at, before, after = change
-        last, first = (_time(sample.table, files, int(sample.rows[k])) for k in (at - 1, at))
-        if first > 0:
-            return {0: before, roundest(last, first): after}
+        places = (at - _SLACK, at, at + _SLACK)
+        early, time, late = (_time(sample.table, files, int(sample.rows[k])) for k in places)
+        if time > 0:
+            return {0: before, roundest(early, time, late): after}
     return {0: infer_step(all_counts)}
 
 
@@ -280,16 +282,16 @@ def find_change(counts: Int64) -> tuple[int, int, int] | None:
     return at, before, after
 
 
-def roundest(last: int, first: int) -> int:
-    """The latest whole hour above ``last`` and up to ``first``, else minute, second, or ``first``.
+def roundest(early: int, time: int, late: int) -> int:
+    """The latest whole hour above ``early`` and up to ``late``, else minute, else ``time``.
 
     Venues change their rules at round times.
     """
     for unit in _ROUND:
-        time = first // unit * unit
-        if time > last:
-            return time
-    return first
+        found = late // unit * unit
+        if found > early:
+            return found
+    return time
 
 
 def _time(table: str, files: Sequence[Path], row: int) -> int:
