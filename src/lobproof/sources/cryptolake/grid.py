@@ -149,32 +149,30 @@ def infer_grid(
     )
 
 
-_Part = tuple[str, Path, int, int, int, int]
+_Part = tuple[LakeFile, int, int, int, int]
 
 
-def _parts(table: str, files: Sequence[Path]) -> list[_Part]:
-    """A part of each file for each thread: table, path, first, stop, rows ahead, every how many."""
-    rows = [_rows(table, path) for path in files]
+def _parts(table: str, paths: Sequence[Path]) -> list[_Part]:
+    """A part of each file for each thread: file, first, stop, rows ahead, every how many."""
+    files = []
+    for path in paths:
+        files.append(LakeFile(table, path))
+        files[-1].close()
+    rows = [file.rows for file in files]
     every = max(-(-sum(rows) // SAMPLED_ROWS), 1)
     ahead = np.cumsum([0, *rows])
     return [
-        (table, path, count * k // _THREADS, count * (k + 1) // _THREADS, int(before), every)
-        for path, count, before in zip(files, rows, ahead[:-1], strict=True)
+        (file, file.rows * k // _THREADS, file.rows * (k + 1) // _THREADS, int(before), every)
+        for file, before in zip(files, ahead[:-1], strict=True)
         for k in range(_THREADS)
     ]
 
 
-def _rows(table: str, path: Path) -> int:
-    file = LakeFile(table, path)
-    file.close()
-    return file.rows
-
-
-def _survey(table: str, path: Path, first: int, stop: int, ahead: int, every: int) -> _Survey:
+def _survey(closed: LakeFile, first: int, stop: int, ahead: int, every: int) -> _Survey:
     survey = _Survey.new()
-    prices, sizes = _COLUMNS[table]
-    chunk_rows = BOOK_CHUNK_ROWS if table == "book" else CHUNK_ROWS
-    file = LakeFile(table, path)
+    prices, sizes = _COLUMNS[closed.table]
+    chunk_rows = BOOK_CHUNK_ROWS if closed.table == "book" else CHUNK_ROWS
+    file = LakeFile(closed.table, closed.path, closed)
     try:
         for chunk in file.chunks([*prices, *sizes], chunk_rows, first, stop):
             for at, columns in enumerate((prices, sizes)):
