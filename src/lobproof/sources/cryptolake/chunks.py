@@ -21,7 +21,7 @@ AGAIN = "download the file again"
 TAKERS = ("buy", "sell")
 CHUNK_ROWS = 1 << 15
 """Rows at a time: more do not fit into a core's caches."""
-BOOK_CHUNK_ROWS = 1 << 11
+BOOK_CHUNK_ROWS = 1 << 12
 """The same for ``book``, whose rows are eighty numbers wide."""
 
 V = TypeVar("V", bound=np.generic)
