@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 
 from lobproof.errors import GridError, InputError, LobproofError, UsageError
 from lobproof.instruments import Instrument
+from lobproof.replay.integrity_kernels import (
+    V_COLLAPSE,
+    VERDICT,
+    judge_book,
+    message_ends,
+    new_book_state,
+)
 from lobproof.schema import EventBatch, Flag, Kind, Side
+from lobproof.sources.cryptolake import decode
 from lobproof.sources.cryptolake.decode import Decoded, books, deltas, trades
 from lobproof.sources.cryptolake.decode_kernels import to_microsecond
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
@@ -143,6 +151,30 @@ def test_a_message_longer_than_any_batch_stays_whole(tmp_path: Path) -> None:
     found = list(deltas([path], GRID, 10))
     assert [len(one.batch) for one in found] == [20_000, 1]
     assert np.flatnonzero(found[0].batch.flags).tolist() == [19_999]
+
+
+def test_a_message_that_does_not_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "MESSAGE_ROWS", 20)
+    path = write(tmp_path / "1.parquet", [delta(5, 1.0 + row) for row in range(20)] + [delta(6)])
+    assert [len(one.batch) for one in deltas([path], GRID, 3)] == [20, 1]
+    path = write(tmp_path / "2.parquet", [delta(5, 1.0 + row) for row in range(21)])
+    for batch_rows in (3, 100_000):
+        with pytest.raises(InputError, match=r"2\.parquet, row 20: more than 20 rows of one"):
+            list(deltas([path], GRID, batch_rows))
+
+
+def test_the_audit_knows_a_message_that_is_there_twice(tmp_path: Path) -> None:
+    once = [delta(5, 1.0), delta(5, 2.0, bid=False)]
+    batch = joined(deltas([write(tmp_path / "1.parquet", [delta(4), *once, *once])], GRID))
+    ends, verdicts = np.zeros(5, np.int64), np.zeros((5, VERDICT), np.int64)
+    count = message_ends(batch.flags, ends)
+    columns = (batch.kind, batch.side, batch.price, batch.size, batch.sequence)
+    judge_book(
+        new_book_state(), ends[:count], *columns, batch.prev_sequence, batch.ts_event, verdicts
+    )
+    assert verdicts[:count, V_COLLAPSE].tolist() == [0, 0, Flag.DUPLICATE]
 
 
 def test_a_message_that_is_there_twice_is_two(tmp_path: Path) -> None:
@@ -364,6 +396,9 @@ def test_other_tables_are_refused(tmp_path: Path) -> None:
     typed = table.set_column(2, "price", table.column("price").cast(pa.float32()))
     pq.write_table(typed, path)
     with pytest.raises(InputError, match=r"1\.parquet: price is float, and not float64"):
+        list(trades([path], GRID))
+    pq.write_table(table.rename_columns(["side", "amount", "price", "id", "id", "x"]), path)
+    with pytest.raises(InputError, match=r"1\.parquet: two columns have one name"):
         list(trades([path], GRID))
     ids = pa.array([1, 2, 2**63], pa.uint64())
     pq.write_table(table.set_column(3, "id", ids), path)

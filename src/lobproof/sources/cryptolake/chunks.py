@@ -76,6 +76,10 @@ class LakeFile:
             ) from error
         self.footer: pq.FileMetaData = self._file.metadata
         schema = self._file.schema_arrow
+        if len(set(schema.names)) != len(schema.names):
+            raise InputError(
+                f"{table}: {path.name}: two columns have one name", hint="which is meant is unknown"
+            )
         try:
             self._names = actual_names(table, schema.names)
         except InputError as error:

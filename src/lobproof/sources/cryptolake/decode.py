@@ -34,6 +34,7 @@ from lobproof.sources.cryptolake.decode_kernels import (
     NOT_FINITE,
     NOT_POSITIVE,
     OPEN,
+    TOO_LONG,
     append_deltas,
     end_deltas,
     write_slot,
@@ -44,6 +45,8 @@ from lobproof.sources.cryptolake.layout import COLUMNS, LEVEL_COLUMNS
 
 BATCH_ROWS = 1 << 16
 BOOK_ROWS = 1 << 12
+MESSAGE_ROWS = 1 << 20
+"""Rows of one sequence number that are a message; more are a feed without such numbers."""
 _ROOM = 1 << 12  # for the last message of a batch; more is made where it is longer
 _FAULTS = {
     NOT_FINITE: "is no number",
@@ -95,7 +98,8 @@ def deltas(
         For a price, size or side that is null, not finite, of the wrong sign or beyond the grid,
         naming file and row.
     InputError
-        When a file cannot be read, is not this table, or has no sequence number in a row.
+        When a file cannot be read, is not this table, or has no sequence number in a row, or one
+        in more than ``MESSAGE_ROWS``.
     UsageError
         For less than one row a batch, or a start before the first.
     """
@@ -179,6 +183,7 @@ def _deltas(
             instrument.price_exponent,
             instrument.size_exponent,
             batch_rows,
+            MESSAGE_ROWS,
         )
         row = 0
         while row < good:
@@ -195,6 +200,11 @@ def _deltas(
                 batch.size,
                 batch.flags,
             )
+            if status == TOO_LONG:
+                raise InputError(
+                    f"{chunk.where(row)}: more than {MESSAGE_ROWS:,} rows of one sequence_number",
+                    hint="a message cannot be as long: this feed has no ids of messages",
+                )
             if status != OK:
                 _fail(chunk, row, status, instrument, "price", "size")
             if row < good:

@@ -17,6 +17,7 @@ NOT_FINITE = 10
 NOT_POSITIVE = 11  # a price, or the size of a trade, at or below 0
 NEGATIVE = 12  # a size below 0
 NO_SIDE = 13
+TOO_LONG = 14  # a message that does not end
 IN_SIZE = 32
 """Added to a status that is of the row's size, and not of its price."""
 
@@ -89,6 +90,7 @@ def append_deltas(
     price_exponent: int,
     size_exponent: int,
     wanted: int,
+    longest: int,
     ts_event: Int64,
     ts_recv: Int64,
     sequence: Int64,
@@ -101,7 +103,8 @@ def append_deltas(
 
     Stops before ``end`` at a row that begins a message when the batch holds at least ``wanted``
     rows of whole ones (``state[OPEN] == state[FILLED]`` then), at one for which there is no room,
-    and at one that is bad (a status other than ``OK``). The message that the rows end in stays
+    and at one that is bad (a status other than ``OK``) or one more than the ``longest`` message
+    may have. The message that the rows end in stays
     open: whether its last row is the last shows only in the next row.
 
     Parameters
@@ -123,6 +126,10 @@ def append_deltas(
         if at > first and number != sequence[at - 1]:
             close_message(first, at, side, price, size, flags)
             first = at
+        if at - first == longest:
+            state[FILLED] = at
+            state[OPEN] = first
+            return row, TOO_LONG
         if at == room or (at == first and at >= wanted):
             break
         value = prices[row]
