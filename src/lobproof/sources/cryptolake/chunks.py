@@ -67,6 +67,7 @@ class LakeFile:
                 path,
                 metadata=None if like is None else like.footer,
                 pre_buffer=False,
+                buffer_size=1 << 16,  # else a large row group is held whole
                 page_checksum_verification=True,
             )
         except (OSError, pa.ArrowException) as error:
