@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
 
 .PHONY: help demo test test-faults test-lake test-lakeapi lake lint format bench bench-memory \
-	bench-acquire lock setup clean
+	bench-acquire bench-lake lock setup clean
 
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -80,6 +80,9 @@ bench-memory: setup ## peak memory of a simulated day of 50 million level change
 
 bench-acquire: setup ## downloads beside a plain copy, validation of 100 M rows (minutes, 2 GB of disk)
 	@$(BIN)/python -m benchmarks --acquire
+
+bench-lake: setup ## Crypto Lake's files to batches, a day of 100 M rows (minutes, 1 GB of disk)
+	@$(BIN)/python -m benchmarks --lake
 
 lock: setup ## resolve the dependencies anew and pin them with hashes
 	@sh tools/lock.sh $(LOCK)

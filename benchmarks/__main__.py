@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import acquire, book, chain, memory, parts
+from benchmarks import acquire, book, chain, lake_decode, memory, parts
 from benchmarks.data import RECORDED, SIMULATED, Sample, samples
 from benchmarks.report import Section, write
 
@@ -39,7 +39,8 @@ def main() -> int:
     )
     parser.add_argument("--memory", action="store_true", help="only the large simulated day")
     parser.add_argument("--acquire", action="store_true", help="only download and validation")
-    parser.add_argument("--rows", type=int, default=100_000_000, help="to validate")
+    parser.add_argument("--lake", action="store_true", help="only Crypto Lake's files to batches")
+    parser.add_argument("--rows", type=int, default=100_000_000, help="to validate or decode")
     parser.add_argument("--changes", type=float, default=memory.DAY_CHANGES, help="of that day")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lobproof-bench-") as folder:
@@ -50,6 +51,9 @@ def main() -> int:
         elif options.acquire:
             say("downloads and validation")
             section = acquire.measure(scratch, quick=options.quick, rows=options.rows)
+        elif options.lake:
+            say(f"a day of {options.rows / 1e6:g} M deltas to batches")
+            section = lake_decode.measure(scratch, options.rows, 1 if options.quick else 3)
         else:
             section = _everything(options, scratch)
     write(options.out, section)

@@ -1,0 +1,253 @@
+"""Rows of a table's files as chunks of Arrow columns, from any row on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lobproof.errors import InputError
+from lobproof.schema import Int8, Int64
+from lobproof.sources.cryptolake.layout import actual_names, type_problem
+
+AGAIN = "download the file again"
+TAKERS = ("buy", "sell")
+CHUNK_ROWS = 1 << 15
+"""Rows at a time: more do not fit into a core's caches."""
+BOOK_CHUNK_ROWS = 1 << 12
+"""The same for ``book``, whose rows are eighty numbers wide."""
+
+V = TypeVar("V", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of one file: raw column name → values; ``first_row`` counts from the file's."""
+
+    table: str
+    path: Path
+    first_row: int
+    columns: Mapping[str, pa.Array]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def where(self, row: int) -> str:
+        """A row of the chunk in words: table, file name, and the row as the file counts, from 0."""
+        return f"{self.table}: {self.path.name}, row {self.first_row + row}"
+
+
+class LakeFile:
+    """An open Parquet file of a table, its columns checked.
+
+    Parameters
+    ----------
+    like
+        The same file, opened before: its footer is taken over. One of 10,000 row groups takes
+        time and 50 MB.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or a column is missing or of another type.
+    """
+
+    def __init__(self, table: str, path: Path, like: LakeFile | None = None) -> None:
+        self.table = table
+        self.path = path
+        try:
+            self._file = pq.ParquetFile(
+                path,
+                metadata=None if like is None else like.footer,
+                pre_buffer=False,
+                buffer_size=1 << 16,  # else a large row group is held whole
+                page_checksum_verification=True,
+            )
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(
+                f"{table}: {path.name} is no Parquet file that can be read: {_line(error)}",
+                hint=AGAIN,
+            ) from error
+        self.footer: pq.FileMetaData = self._file.metadata
+        schema = self._file.schema_arrow
+        if len(set(schema.names)) != len(schema.names):
+            raise InputError(
+                f"{table}: {path.name}: two columns have one name", hint="which is meant is unknown"
+            )
+        try:
+            self._names = actual_names(table, schema.names)
+        except InputError as error:
+            raise InputError(f"{path.name}: {error.message}", hint=error.hint) from error
+        for raw, name in self._names.items():
+            problem = type_problem(raw, schema.field(name).type)
+            if problem:
+                raise InputError(
+                    f"{table}: {path.name}: {problem}", hint="this is not the vendor's table"
+                )
+        self.rows = int(self.footer.num_rows)
+        groups = range(self.footer.num_row_groups)
+        self.starts: Int64 = np.cumsum([0, *(self.footer.row_group(g).num_rows for g in groups)])
+        """First row of each row group, and the sum of rows."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def chunks(
+        self, columns: Sequence[str], chunk_rows: int, first: int = 0, stop: int | None = None
+    ) -> Iterator[Chunk]:
+        """The columns (raw names) of rows ``first`` to ``stop`` (by default the last).
+
+        Row groups before ``first`` are not read. A chunk has up to ``chunk_rows`` rows, of one row
+        group or of more.
+
+        Raises
+        ------
+        InputError
+            When rows cannot be read, or are not as many as the footer says.
+        """
+        stop = self.rows if stop is None else stop
+        if first >= stop:
+            return
+        begin = int(np.searchsorted(self.starts, first, side="right")) - 1
+        end = int(np.searchsorted(self.starts, stop, side="left"))
+        wanted = [self._names[raw] for raw in columns]
+        row = int(self.starts[begin])
+        try:
+            for batch in self._file.iter_batches(
+                chunk_rows, row_groups=range(begin, end), columns=wanted, use_threads=False
+            ):
+                skipped = min(max(first - row, 0), len(batch))
+                kept = min(stop - row, len(batch)) - skipped
+                if kept > 0:
+                    part = batch.slice(skipped, kept)
+                    values = {raw: part.column(self._names[raw]) for raw in columns}
+                    yield Chunk(self.table, self.path, row + skipped, values)
+                row += len(batch)
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(
+                f"{self.table}: {self.path.name} cannot be read from row {row} on: {_line(error)}",
+                hint=AGAIN,
+            ) from error
+        if row != self.starts[end]:
+            raise InputError(
+                f"{self.table}: {self.path.name} ends at row {row:,}, and not at the "
+                f"{self.starts[end]:,} of its footer",
+                hint=AGAIN,
+            )
+
+
+def chunks(
+    table: str,
+    paths: Sequence[Path],
+    columns: Sequence[str],
+    chunk_rows: int,
+    start_row: int = 0,
+) -> Iterator[Chunk]:
+    """The columns of all files, one after the other, from ``start_row`` of all their rows on.
+
+    Raises
+    ------
+    InputError
+        As :class:`LakeFile` and its chunks, and when there are fewer rows than ``start_row``.
+    """
+    before = 0
+    for path in paths:
+        file = LakeFile(table, path)
+        try:
+            yield from file.chunks(columns, chunk_rows, max(start_row - before, 0))
+        finally:
+            file.close()
+        before += file.rows
+    if before < start_row:
+        raise InputError(
+            f"{table} has {before:,} rows, and not the {start_row:,} that were read before",
+            hint="the files are others than those; start from the beginning",
+        )
+
+
+def integers(chunk: Chunk, raw: str, missing: int) -> Int64:
+    """An integer or timestamp column as int64, read-only; null is ``missing``.
+
+    Raises
+    ------
+    InputError
+        For a number beyond int64.
+    """
+    return _integers(chunk, chunk.columns[raw], missing)
+
+
+def ids(chunk: Chunk) -> Int64:
+    """Trade ids, integers or text, as int64; -1 for null and for text that is no such number."""
+    column = _plain(chunk.columns["id"])
+    if not pa.types.is_integer(column.type):
+        number = pc.match_substring_regex(column, r"^[0-9]{1,18}$")
+        column = pc.if_else(number, column, pa.scalar(None, column.type))
+    return _integers(chunk, column, -1)
+
+
+def floats(chunk: Chunk, raw: str) -> NDArray[np.float64]:
+    """A float64 column, read-only; null is NaN."""
+    values = chunk.columns[raw].to_numpy(zero_copy_only=False)
+    return _sealed(np.asarray(values, np.float64))
+
+
+def takers(chunk: Chunk) -> Int8:
+    """The taker's side of each trade: 1 buy, 2 sell, 0 for null and other text."""
+    column = _plain(chunk.columns["side"])
+    found = pc.index_in(column, pa.array(TAKERS, column.type)).fill_null(-1)
+    return _sealed((found.to_numpy(zero_copy_only=False) + 1).astype(np.int8))
+
+
+def bitmap(chunk: Chunk, raw: str) -> tuple[NDArray[np.uint8], int]:
+    """The bits of a bool column, read-only, and the bit of row 0; null is either."""
+    column = chunk.columns[raw]
+    return np.frombuffer(column.buffers()[1], np.uint8), column.offset
+
+
+def first_null(chunk: Chunk, columns: Sequence[str]) -> tuple[int, str]:
+    """First row with a null in any of the columns, and that column; its length without one."""
+    found, name = len(chunk), ""
+    for raw in columns:
+        column = chunk.columns[raw]
+        if column.null_count:
+            row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+            if row < found:
+                found, name = row, raw
+    return found, name
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    kind = column.type
+    return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
+
+
+def _integers(chunk: Chunk, column: pa.Array, missing: int) -> Int64:
+    if not pa.types.is_int64(column.type):
+        try:
+            column = column.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise InputError(
+                f"{chunk.where(0)} or a later one: {_line(error)}", hint="ids must fit into int64"
+            ) from error
+    if column.null_count:
+        column = column.fill_null(missing)
+    return _sealed(np.asarray(column.to_numpy(zero_copy_only=False), np.int64))
+
+
+def _sealed(values: NDArray[V]) -> NDArray[V]:
+    # Arrow's own memory is read-only: kernels are compiled once, for that
+    values.flags.writeable = False
+    return values
+
+
+def _line(error: BaseException) -> str:
+    """An error's text on one line, without folders."""
+    return " ".join(str(error).split()).split(" Detail: ")[0]

@@ -1,0 +1,246 @@
+"""Kernels from Crypto Lake's columns to the columns of batches, one pass over the rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobproof.fixedpoint.float_kernels import float_to_count
+from lobproof.fixedpoint.kernels import MAX_COUNT, OK
+from lobproof.jit import kernel
+from lobproof.schema import Flag, Int8, Int32, Int64, Kind, Side
+
+# further statuses of a value, beside those of fixedpoint
+NOT_FINITE = 10
+NOT_POSITIVE = 11  # a price, or the size of a trade, at or below 0
+NEGATIVE = 12  # a size below 0
+NO_SIDE = 13
+TOO_LONG = 14  # a message that does not end
+IN_SIZE = 32
+"""Added to a status that is of the row's size, and not of its price."""
+
+# state of a batch of deltas that is being filled
+FILLED = 0  # rows so far
+OPEN = 1  # first row of the message that has not ended
+FILL_STATE = 2
+
+BID = int(Side.BID)
+ASK = int(Side.ASK)
+DELTA = int(Kind.DELTA)
+TRADE = int(Kind.TRADE)
+LAST = int(Flag.LAST)
+
+
+@kernel
+def to_microsecond(time: int) -> int:
+    """The nearest microsecond, in ns; 0 for what is no time (0 and below).
+
+    The vendor's times were once float seconds, cut off at a grid of 256 ns: never more than that
+    from the microsecond that was meant.
+    """
+    if time <= 0:
+        return 0
+    rest = time % 1000
+    time -= rest
+    if rest >= 500 and time <= MAX_COUNT - 1000:
+        time += 1000
+    return time
+
+
+@kernel
+def positive_count(value: float, exponent: int) -> tuple[int, int]:
+    """Count of a value that must be above 0, and a status."""
+    count, status = float_to_count(value, exponent)
+    if not math.isfinite(value):
+        return 0, NOT_FINITE
+    if value <= 0.0:
+        return 0, NOT_POSITIVE
+    return count, status
+
+
+@kernel
+def close_message(
+    start: int, stop: int, side: Int8, price: Int64, size: Int64, flags: Int32
+) -> None:
+    """Set LAST on a message's last row, and at its half where it is there twice in a row."""
+    flags[stop - 1] = LAST
+    half = (stop - start) // 2
+    if half == 0 or (stop - start) % 2 == 1:
+        return
+    for i in range(start, start + half):
+        if price[i] != price[i + half] or size[i] != size[i + half] or side[i] != side[i + half]:
+            return
+    flags[start + half - 1] = LAST
+
+
+@kernel
+def append_deltas(
+    state: Int64,
+    begin: int,
+    end: int,
+    times: Int64,
+    receipts: Int64,
+    sequences: Int64,
+    bids: NDArray[np.uint8],
+    bit: int,
+    prices: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    price_exponent: int,
+    size_exponent: int,
+    wanted: int,
+    longest: int,
+    ts_event: Int64,
+    ts_recv: Int64,
+    sequence: Int64,
+    side: Int8,
+    price: Int64,
+    size: Int64,
+    flags: Int32,
+) -> tuple[int, int]:
+    """Append rows ``begin:end`` of the input to a batch; the row to go on at, and a status.
+
+    Stops before ``end`` at a row that begins a message when the batch holds at least ``wanted``
+    rows of whole ones (``state[OPEN] == state[FILLED]`` then), at one for which there is no room,
+    and at one that is bad (a status other than ``OK``) or one more than the ``longest`` message
+    may have. The message that the rows end in stays
+    open: whether its last row is the last shows only in the next row.
+
+    Parameters
+    ----------
+    state
+        int64 (FILL_STATE,); all 0 for an empty batch.
+    bids, bit
+        Bitmap of ``side_is_bid``, row 0 at that bit.
+    ts_event ... flags
+        Columns of the batch, of one length; rows from ``state[FILLED]`` on are written, and
+        ``flags`` are 0 there.
+    """
+    at = state[FILLED]
+    first = state[OPEN]
+    room = len(flags)
+    row = begin
+    while row < end:
+        number = sequences[row]
+        if at > first and number != sequence[at - 1]:
+            close_message(first, at, side, price, size, flags)
+            first = at
+        if at - first == longest:
+            state[FILLED] = at
+            state[OPEN] = first
+            return row, TOO_LONG
+        if at == room or (at == first and at >= wanted):
+            break
+        value = prices[row]
+        count, status = float_to_count(value, price_exponent)
+        if status != OK or count <= 0:
+            state[FILLED] = at
+            state[OPEN] = first
+            return row, positive_count(value, price_exponent)[1]
+        price[at] = count
+        value = sizes[row]
+        count, status = float_to_count(value, size_exponent)
+        if status != OK or count < 0:
+            state[FILLED] = at
+            state[OPEN] = first
+            if not math.isfinite(value):
+                status = NOT_FINITE
+            elif value < 0.0:
+                status = NEGATIVE
+            return row, IN_SIZE + status
+        size[at] = count
+        place = bit + row
+        side[at] = BID if (bids[place >> 3] >> (place & 7)) & 1 else ASK
+        sequence[at] = number
+        ts_event[at] = to_microsecond(times[row])
+        ts_recv[at] = to_microsecond(receipts[row])
+        at += 1
+        row += 1
+    state[FILLED] = at
+    state[OPEN] = first
+    return row, OK
+
+
+@kernel
+def end_deltas(state: Int64, side: Int8, price: Int64, size: Int64, flags: Int32) -> None:
+    """End the open message: no row follows."""
+    if state[FILLED] > state[OPEN]:
+        close_message(state[OPEN], state[FILLED], side, price, size, flags)
+        state[OPEN] = state[FILLED]
+
+
+@kernel
+def write_trades(
+    times: Int64,
+    receipts: Int64,
+    takers: Int8,
+    prices: NDArray[np.float64],
+    amounts: NDArray[np.float64],
+    price_exponent: int,
+    size_exponent: int,
+    ts_event: Int64,
+    ts_recv: Int64,
+    side: Int8,
+    price: Int64,
+    size: Int64,
+) -> tuple[int, int]:
+    """Write the trades to columns of their length; the first bad row and its status.
+
+    Returns the number of rows and ``OK`` when all are good. ``takers`` are 1 (buy), 2 (sell) or
+    else bad.
+    """
+    for row in range(len(prices)):
+        count, status = positive_count(prices[row], price_exponent)
+        if status != OK:
+            return row, status
+        price[row] = count
+        count, status = positive_count(amounts[row], size_exponent)
+        if status != OK:
+            return row, IN_SIZE + status
+        size[row] = count
+        if takers[row] != BID and takers[row] != ASK:
+            return row, NO_SIDE
+        side[row] = takers[row]
+        ts_event[row] = to_microsecond(times[row])
+        ts_recv[row] = to_microsecond(receipts[row])
+    return len(prices), OK
+
+
+@kernel
+def write_times(times: Int64, out: Int64) -> None:
+    """Write the times, to the microsecond."""
+    for row in range(len(times)):
+        out[row] = to_microsecond(times[row])
+
+
+@kernel
+def write_slot(
+    prices: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    price_exponent: int,
+    size_exponent: int,
+    slot: int,
+    levels: Int64,
+) -> tuple[int, int]:
+    """Write price and size of one slot of a book to ``levels[:, slot:slot + 2]``.
+
+    Returns the first bad row and its status, or the number of rows and ``OK``. Where price or
+    size is 0 or NaN the slot is empty: 0, 0.
+    """
+    for row in range(len(prices)):
+        price = prices[row]
+        size = sizes[row]
+        if price == 0.0 or size == 0.0 or math.isnan(price) or math.isnan(size):
+            levels[row, slot] = 0
+            levels[row, slot + 1] = 0
+            continue
+        count, status = positive_count(price, price_exponent)
+        if status != OK:
+            return row, status
+        levels[row, slot] = count
+        count, status = positive_count(size, size_exponent)
+        if status != OK:
+            return row, IN_SIZE + status
+        levels[row, slot + 1] = count
+    return len(prices), OK

@@ -1,0 +1,476 @@
+"""Crypto Lake's files to batches: rows, messages, times, faults, any cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lobproof.errors import GridError, InputError, LobproofError, UsageError
+from lobproof.instruments import Instrument
+from lobproof.replay.integrity_kernels import (
+    V_COLLAPSE,
+    VERDICT,
+    judge_book,
+    message_ends,
+    new_book_state,
+)
+from lobproof.schema import EventBatch, Flag, Kind, Side
+from lobproof.sources.cryptolake import decode
+from lobproof.sources.cryptolake.decode import Decoded, books, deltas, trades
+from lobproof.sources.cryptolake.decode_kernels import to_microsecond
+from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
+from lobproof.sources.simulator import Imperfections, LakeConfig, simulate
+from lobproof.sources.simulator.lake import SCHEMAS
+from support import lake_tables
+
+pytestmark = pytest.mark.kernels
+
+GRID = Instrument.given("BINANCE", "SIM-USDT", "SIM-USDT", [(0, "0.01", "0.00001")])
+NS = 1_767_571_200_033_000_000
+Row = tuple[int, int, int, bool, float, float]
+Decoder = Callable[..., Generator[Decoded[Any]]]
+
+
+def delta(sequence: int, price: float = 60_000.0, size: float = 1.0, bid: bool = True) -> Row:
+    return NS, NS + 4_000_000, sequence, bid, price, size
+
+
+def write(path: Path, rows: list[Any], table: str = "book_delta_v2", group: int = 3) -> Path:
+    schema = SCHEMAS[table]
+    columns: list[Any] = list(zip(*rows, strict=True)) if rows else [[] for _ in schema]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, row_group_size=group)
+    return path
+
+
+def joined(decoded: Iterator[Decoded[Any]]) -> Any:
+    return type(batches[0]).concat(batches) if (batches := [d.batch for d in decoded]) else None
+
+
+def plain(rows: list[Row]) -> list[tuple[int, ...]]:
+    """What deltas are to give, row by row in plain Python."""
+    out: list[tuple[int, ...]] = []
+    for sequence, group in groupby(rows, key=lambda row: row[2]):
+        message = list(group)
+        ends = {len(message) - 1}
+        half, odd = divmod(len(message), 2)
+        if not odd and [m[3:] for m in message[:half]] == [m[3:] for m in message[half:]]:
+            ends.add(half - 1)
+        for at, (event, recv, _, bid, price, size) in enumerate(message):
+            times = [0 if t is None or t <= 0 else (t + 500) // 1000 * 1000 for t in (event, recv)]
+            counts = round(price * 100), round(size * 100_000)
+            side = Side.BID if bid else Side.ASK
+            flags = Flag.LAST if at in ends else 0
+            out.append((0, *times, sequence, -1, Kind.DELTA, side, *counts, flags))
+    return out
+
+
+def listed(batch: EventBatch | None) -> list[tuple[int, ...]]:
+    if batch is None:
+        return []
+    columns = [getattr(batch, name) for name in EventBatch.__slots__]
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+levels = st.tuples(
+    st.sampled_from([NS, NS + 1_499, NS - 64, 0, -1, None]),
+    st.sampled_from([NS + 4_000_000, None]),
+    st.booleans(),
+    st.integers(1, 9_999_999).map(lambda count: count / 100),
+    st.integers(0, 9_999_999).map(lambda count: count / 100_000),
+)
+messages = st.lists(st.tuples(st.lists(levels, min_size=1, max_size=5), st.integers(0, 2)))
+
+
+def rows_of(made: list[tuple[list[Any], int]]) -> list[Row]:
+    """Messages with rising sequences; 1: there twice, 2: the sequence of the one before."""
+    rows: list[Row] = []
+    sequence = 7
+    for message, kind in made:
+        sequence += 0 if kind == 2 else 13
+        for event, recv, *level in message * (2 if kind == 1 else 1):
+            rows.append((event, recv, sequence, *level))
+    return rows
+
+
+@given(messages, st.integers(1, 9), st.integers(1, 9), st.integers(0, 40), st.data())
+def test_rows_are_the_same_however_they_are_cut(
+    tmp_path_factory: pytest.TempPathFactory,
+    made: list[tuple[list[Any], int]],
+    group: int,
+    batch_rows: int,
+    split: int,
+    data: st.DataObject,
+) -> None:
+    rows = rows_of(made)
+    folder = tmp_path_factory.mktemp("cut")
+    paths = [
+        write(folder / f"{name}.parquet", part, group=group)
+        for name, part in enumerate((rows[:split], rows[split:]))
+    ]
+    found = list(deltas(paths, GRID, batch_rows))
+    assert listed(joined(iter(found))) == plain(rows)
+    assert [d.next_row for d in found] == np.cumsum([len(d.batch) for d in found]).tolist()
+    for one in found[:-1]:
+        assert len(one.batch) >= batch_rows
+        assert one.batch.flags[-1] == Flag.LAST
+    if found:
+        start = data.draw(st.sampled_from(found)).next_row
+        rest = deltas(paths, GRID, data.draw(st.integers(1, 9)), start_row=start)
+        assert listed(joined(rest)) == plain(rows)[start:]
+
+
+@given(st.integers(1, 4_102_444_800_000_000))
+def test_float_seconds_give_the_microsecond_again(microseconds: int) -> None:
+    assert to_microsecond(int(microseconds / 1e6 * 1e9)) == microseconds * 1000
+
+
+@pytest.mark.parametrize("time", [0, -1, -1500, -(2**63)])
+def test_what_is_no_time_is_missing(time: int) -> None:
+    assert to_microsecond(time) == 0
+
+
+def test_the_latest_time_stays_an_int64() -> None:
+    assert to_microsecond(2**63 - 1) == (2**63 - 1) // 1000 * 1000
+
+
+def test_a_message_longer_than_any_batch_stays_whole(tmp_path: Path) -> None:
+    rows = [delta(5, (100 + row) / 100) for row in range(20_000)] + [delta(6)]
+    path = write(tmp_path / "1.parquet", rows, group=700)
+    found = list(deltas([path], GRID, 10))
+    assert [len(one.batch) for one in found] == [20_000, 1]
+    assert np.flatnonzero(found[0].batch.flags).tolist() == [19_999]
+
+
+def test_a_message_that_does_not_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "MESSAGE_ROWS", 20)
+    path = write(tmp_path / "1.parquet", [delta(5, 1.0 + row) for row in range(20)] + [delta(6)])
+    assert [len(one.batch) for one in deltas([path], GRID, 3)] == [20, 1]
+    path = write(tmp_path / "2.parquet", [delta(5, 1.0 + row) for row in range(21)])
+    for batch_rows in (3, 100_000):
+        with pytest.raises(InputError, match=r"2\.parquet, row 20: more than 20 rows of one"):
+            list(deltas([path], GRID, batch_rows))
+
+
+def test_the_audit_knows_a_message_that_is_there_twice(tmp_path: Path) -> None:
+    once = [delta(5, 1.0), delta(5, 2.0, bid=False)]
+    batch = joined(deltas([write(tmp_path / "1.parquet", [delta(4), *once, *once])], GRID))
+    ends, verdicts = np.zeros(5, np.int64), np.zeros((5, VERDICT), np.int64)
+    count = message_ends(batch.flags, ends)
+    columns = (batch.kind, batch.side, batch.price, batch.size, batch.sequence)
+    judge_book(
+        new_book_state(), ends[:count], *columns, batch.prev_sequence, batch.ts_event, verdicts
+    )
+    assert verdicts[:count, V_COLLAPSE].tolist() == [0, 0, Flag.DUPLICATE]
+
+
+def test_a_message_that_is_there_twice_is_two(tmp_path: Path) -> None:
+    once = [delta(5, 1.0), delta(5, 2.0, bid=False)]
+    almost = [delta(6, 1.0), delta(6, 2.0), delta(6, 1.0), delta(6, 2.01)]
+    path = write(tmp_path / "1.parquet", [*once, *once, *almost, delta(7), delta(7)])
+    batch = joined(deltas([path], GRID))
+    assert np.flatnonzero(batch.flags).tolist() == [1, 3, 7, 8, 9]
+
+
+@pytest.mark.parametrize("typed", [False, True])
+@pytest.mark.parametrize("lakeapi", [False, True])
+@pytest.mark.parametrize("decoder", [deltas, trades, books])
+def test_every_name_and_type_gives_the_same(
+    tmp_path: Path, decoder: Decoder, lakeapi: bool, typed: bool
+) -> None:
+    table = {deltas: "book_delta_v2", trades: "trades", books: "book"}[decoder]
+    columns = lake_tables.cut(lake_tables.MAKERS[table](), 200, lake_tables.ROWS)
+    usual = lake_tables.write(tmp_path / "usual.parquet", table, columns, group_rows=64)
+    other = lake_tables.write(
+        tmp_path / "other.parquet", table, columns, lakeapi=lakeapi, typed=typed
+    )
+    assert_equal(joined(decoder([other], GRID)), joined(decoder([usual], GRID)))
+
+
+def assert_equal(one: Any, other: Any) -> None:
+    for name in type(one).__slots__:
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
+
+
+TRADES = [
+    ("buy", 0.5, 60_000.01, 11, NS, NS + 1),
+    ("sell", 1e-5, 60_000.0, 12, 0, NS),
+    ("buy", 2.0, 60_000.02, 14, -1, NS),
+]
+
+
+@pytest.mark.parametrize(
+    "side",
+    [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())],
+    ids=["text", "large", "dictionary"],
+)
+@pytest.mark.parametrize(
+    ("ids", "sequences"),
+    [
+        (pa.array([11, 12, 14]), [11, 12, 14]),
+        (pa.array([11, None, 14], pa.int32()), [11, -1, 14]),
+        (pa.array(["11", "x", None]), [11, -1, -1]),
+        (pa.array(["11", "", "14"]).dictionary_encode(), [11, -1, 14]),
+    ],
+    ids=["integers", "null", "text", "dictionary"],
+)
+def test_trades(tmp_path: Path, side: pa.DataType, ids: pa.Array, sequences: list[int]) -> None:
+    table = pa.Table.from_pylist(
+        [dict(zip(SCHEMAS["trades"].names, row, strict=True)) for row in TRADES]
+    )
+    table = table.set_column(0, "side", table.column("side").cast(side))
+    path = tmp_path / "1.parquet"
+    pq.write_table(table.set_column(3, "id", ids), path)
+    batch = joined(trades([path], GRID, 2))
+    assert batch.side.tolist() == [Side.BUY, Side.SELL, Side.BUY]
+    assert batch.sequence.tolist() == sequences
+    assert batch.price.tolist() == [6_000_001, 6_000_000, 6_000_002]
+    assert batch.size.tolist() == [50_000, 1, 200_000]
+    assert batch.ts_event.tolist() == [NS, 0, 0]
+    assert batch.ts_recv.tolist() == [NS, NS, NS]
+    assert set(batch.prev_sequence.tolist()) == {-1}
+    assert set(batch.kind.tolist()) == {Kind.TRADE}
+    assert set(batch.flags.tolist()) == {Flag.LAST}
+
+
+def book_row(**slots: float | None) -> tuple[Any, ...]:
+    values: list[float | None] = [1.0 + k for k in range(len(LEVEL_COLUMNS))]
+    for name, value in slots.items():
+        values[LEVEL_COLUMNS.index(name)] = value
+    return NS, NS, 5, *values
+
+
+def test_slots_without_price_or_size_are_empty(tmp_path: Path) -> None:
+    row = book_row(bid_3_price=None, bid_4_size=math.nan, ask_0_size=0.0, ask_19_price=0.0)
+    batch = joined(books([write(tmp_path / "1.parquet", [row], "book")], GRID))
+    expected = [(k + 1) * (100_000 if k % 2 else 100) for k in range(len(LEVEL_COLUMNS))]
+    for slot in (3, 4, 20, 39):
+        expected[2 * slot] = expected[2 * slot + 1] = 0
+    assert batch.levels.tolist() == [expected]
+    assert (batch.ts_order[0], batch.flags[0], batch.sequence[0]) == (0, 0, 5)
+
+
+@pytest.mark.parametrize("decoder", [trades, books])
+@pytest.mark.parametrize("batch_rows", [1, 7, 64, 100, 5_000])
+def test_single_rows_may_be_cut_anywhere(tmp_path: Path, decoder: Decoder, batch_rows: int) -> None:
+    table = {trades: "trades", books: "book"}[decoder]
+    columns = lake_tables.cut(lake_tables.MAKERS[table](), 200, lake_tables.ROWS)
+    path = lake_tables.write(tmp_path / "1.parquet", table, columns, group_rows=30)
+    found = list(decoder([path, path], GRID, batch_rows))
+    assert [len(one.batch) for one in found[:-1]] == [batch_rows] * (len(found) - 1)
+    whole = joined(decoder([path, path], GRID))
+    assert len(whole) == 400
+    assert_equal(joined(iter(found)), whole)
+    for one in found[:: max(len(found) // 9, 1)]:
+        rest = joined(decoder([path, path], GRID, start_row=one.next_row))
+        if rest is None:
+            assert one.next_row == 400
+        else:
+            assert_equal(rest, whole.slice(one.next_row, 400))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("side_is_bid", None, "side_is_bid is null"),
+        ("price", None, "price is null"),
+        ("size", None, "size is null"),
+        ("price", math.nan, "price nan is no number"),
+        ("price", math.inf, "price inf is no number"),
+        ("price", 0.0, "price 0.0 is not above 0"),
+        ("price", -1.0, "price -1.0 is not above 0"),
+        ("price", 1.001, "price '1.001' is finer than the grid of 10^-2"),
+        ("price", 1e18, "price '1e+18' is too large"),
+        ("size", -math.inf, "size -inf is no number"),
+        ("size", -1.0, "size -1.0 is below 0"),
+        ("size", 1.000001, "size '1.000001' is finer than the grid of 10^-5"),
+    ],
+)
+def test_bad_deltas_are_named(tmp_path: Path, column: str, value: Any, words: str) -> None:
+    place = SCHEMAS["book_delta_v2"].names.index(column)
+    good = [delta(row, 1 + row) for row in range(11)]
+    bad = list(good[7])
+    bad[place] = value
+    paths = [
+        write(tmp_path / "1.parquet", good),
+        write(tmp_path / "2.parquet", [*good[:7], tuple(bad), *good[8:]]),
+    ]
+    with pytest.raises(GridError) as error:
+        list(deltas(paths, GRID))
+    assert error.value.message.startswith(f"book_delta_v2: 2.parquet, row 7: {words}")
+    with pytest.raises(GridError) as error:
+        list(deltas(paths, GRID, 4, start_row=14))
+    assert error.value.message.startswith(f"book_delta_v2: 2.parquet, row 7: {words}")
+
+
+def test_a_delta_without_a_sequence_is_named(tmp_path: Path) -> None:
+    row = (NS, NS, None, True, 1.0, 1.0)
+    with pytest.raises(InputError, match="row 1: sequence_number is null"):
+        list(deltas([write(tmp_path / "1.parquet", [delta(1), row])], GRID))
+    rows = [book_row(), (NS, NS, None, *book_row()[3:])]
+    with pytest.raises(InputError, match="row 1: sequence_number is null"):
+        list(books([write(tmp_path / "2.parquet", rows, "book")], GRID))
+
+
+def test_the_first_fault_of_a_file_is_named(tmp_path: Path) -> None:
+    rows = [delta(1), delta(2, -1.0), (NS, NS, 3, None, 1.0, 1.0), delta(4, 2.0, -1.0)]
+    with pytest.raises(GridError, match=r"row 1: price -1\.0"):
+        list(deltas([write(tmp_path / "1.parquet", rows)], GRID))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (0, None, "side is None"),
+        (0, "BUY", "side is 'BUY'"),
+        (1, 0.0, "amount 0.0 is not above 0"),
+        (1, None, "amount is null"),
+        (1, 1.000001, "amount '1.000001' is finer"),
+        (2, -1.0, "price -1.0 is not above 0"),
+        (2, math.nan, "price nan is no number"),
+        (2, None, "price is null"),
+    ],
+)
+def test_bad_trades_are_named(tmp_path: Path, place: int, value: Any, words: str) -> None:
+    bad = list(TRADES[1])
+    bad[place] = value
+    path = write(tmp_path / "1.parquet", [*TRADES, tuple(bad)], "trades")
+    with pytest.raises(LobproofError) as error:
+        list(trades([path], GRID))
+    assert "trades: 1.parquet, row 3: " in error.value.message
+    assert words in error.value.message
+    assert isinstance(error.value, InputError if place == 0 else GridError)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("bid_2_price", -1.0, "bid_2_price -1.0 is not above 0"),
+        ("ask_1_price", 1.001, "ask_1_price '1.001' is finer"),
+        ("ask_19_size", -1.0, "ask_19_size -1.0 is not above 0"),
+        ("ask_19_size", math.inf, "ask_19_size inf is no number"),
+    ],
+)
+def test_bad_books_are_named(tmp_path: Path, name: str, value: float, words: str) -> None:
+    rows = [book_row(), book_row(**{name: value}), book_row(bid_0_price=-2.0)]
+    with pytest.raises(GridError) as error:
+        list(books([write(tmp_path / "1.parquet", rows, "book")], GRID))
+    assert error.value.message.startswith(f"book: 1.parquet, row 1: {words}")
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    whole = write(tmp_path / "1.parquet", [delta(row, 1 + row) for row in range(5_000)], group=500)
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.parquet"
+    cut.write_bytes(data[:-100])
+    with pytest.raises(InputError, match=r"cut\.parquet is no Parquet file"):
+        list(deltas([cut], GRID))
+    hole = tmp_path / "hole.parquet"
+    start = pq.read_metadata(whole).row_group(6).column(4).data_page_offset
+    hole.write_bytes(data[:start] + b"\xff" * 200 + data[start + 200 :])
+    found = deltas([hole], GRID, 100)
+    with pytest.raises(InputError, match=r"hole\.parquet cannot be read from row \d+ on"):
+        list(found)
+    with pytest.raises(InputError, match=r"gone\.parquet"):
+        list(deltas([tmp_path / "gone.parquet"], GRID))
+
+
+def test_other_tables_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "1.parquet", TRADES, "trades")
+    with pytest.raises(InputError, match=r"1\.parquet: book_delta_v2 has no column"):
+        list(deltas([path], GRID))
+    table = pq.read_table(path)
+    typed = table.set_column(2, "price", table.column("price").cast(pa.float32()))
+    pq.write_table(typed, path)
+    with pytest.raises(InputError, match=r"1\.parquet: price is float, and not float64"):
+        list(trades([path], GRID))
+    pq.write_table(table.rename_columns(["side", "amount", "price", "id", "id", "x"]), path)
+    with pytest.raises(InputError, match=r"1\.parquet: two columns have one name"):
+        list(trades([path], GRID))
+    ids = pa.array([1, 2, 2**63], pa.uint64())
+    pq.write_table(table.set_column(3, "id", ids), path)
+    with pytest.raises(InputError, match=r"1\.parquet, row 0 or a later one: .*not in range"):
+        list(trades([path], GRID))
+
+
+@pytest.mark.parametrize("decoder", [deltas, trades, books])
+def test_an_empty_table_has_no_batches(tmp_path: Path, decoder: Decoder) -> None:
+    table = {deltas: "book_delta_v2", trades: "trades", books: "book"}[decoder]
+    path = write(tmp_path / "1.parquet", [], table)
+    assert list(decoder([path], GRID)) == []
+    assert list(decoder([], GRID)) == []
+    with pytest.raises(InputError, match="has 0 rows, and not the 5"):
+        list(decoder([path], GRID, start_row=5))
+
+
+@pytest.mark.parametrize("decoder", [deltas, trades, books])
+def test_what_cannot_be_asked_for(decoder: Decoder) -> None:
+    with pytest.raises(UsageError, match="batches of 0 rows"):
+        decoder([], GRID, 0)
+    with pytest.raises(UsageError, match="a start at row -1"):
+        decoder([], GRID, start_row=-1)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """A minute of a simulated market with missing stamps, by table."""
+    wrong = Imperfections(lake=LakeConfig(missing_share=0.05))
+    folder = tmp_path_factory.mktemp("simulated") / "day"
+    made = simulate(
+        folder, preset="btc", minutes=1.0, recording=False, lake=True, imperfections=wrong
+    )
+    assert made.lake is not None
+    return {table: sorted((made.lake / table).rglob("*.parquet")) for table in SCHEMAS}
+
+
+def test_a_simulated_day_is_what_its_tables_say(simulated: dict[str, list[Path]]) -> None:
+    def times(name: str) -> pl.Expr:
+        repaired = (pl.col(name) + 500) // 1000 * 1000
+        return pl.when(pl.col(name) > 0).then(repaired).otherwise(0)
+
+    def check(batch: Any, rows: pl.DataFrame, **columns: pl.Expr) -> None:
+        assert len(batch) == len(rows) > 100
+        shared = {"ts_event": times("timestamp"), "ts_recv": times("receipt_timestamp")}
+        for name, column in (shared | columns).items():
+            told = rows.select(column.cast(pl.Int64)).to_series()
+            assert np.array_equal(getattr(batch, name), told.to_numpy()), name
+
+    changed = pl.col("sequence_number") != pl.col("sequence_number").shift(-1)
+    rows = pl.read_parquet(simulated["book_delta_v2"])
+    check(
+        joined(deltas(simulated["book_delta_v2"], GRID, 1_000)),
+        rows,
+        sequence=pl.col("sequence_number"),
+        side=pl.when("side_is_bid").then(1).otherwise(2),
+        price=(pl.col("price") * 100).round(),
+        size=(pl.col("size") * 100_000).round(),
+        flags=changed.fill_null(True),
+    )
+    assert (rows["timestamp"] <= 0).any()
+    check(
+        joined(trades(simulated["trades"], GRID, 1_000)),
+        pl.read_parquet(simulated["trades"]),
+        sequence=pl.col("id"),
+        side=pl.when(pl.col("side") == "buy").then(1).otherwise(2),
+        price=(pl.col("price") * 100).round(),
+        size=(pl.col("amount") * 100_000).round(),
+    )
+    rows = pl.read_parquet(simulated["book"])
+    batch = joined(books(simulated["book"], GRID))
+    check(batch, rows, sequence=pl.col("sequence_number"))
+    scales = np.tile([100, 100_000], len(LEVEL_COLUMNS) // 2)
+    told = np.rint(rows.select(LEVEL_COLUMNS).to_numpy() * scales)
+    assert np.array_equal(batch.levels, told.astype(np.int64))

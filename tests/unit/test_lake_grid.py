@@ -1,0 +1,187 @@
+"""The grid, ticks and lots of a day; iterators that are read ahead."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lobproof.errors import GridError, InputError
+from lobproof.instruments import Rule
+from lobproof.schema import Int64
+from lobproof.sources.cryptolake.decode import books, deltas, trades
+from lobproof.sources.cryptolake.grid import ENOUGH, find_change, infer_grid, roundest
+from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
+from lobproof.sources.simulator.lake import SCHEMAS
+
+pytestmark = pytest.mark.kernels
+
+DAY = 1_767_571_200_000_000_000
+HOUR = 3_600_000_000_000
+
+
+def write(path: Path, table: str, group: int = 1_000, **columns: Any) -> Path:
+    """A file of a table; what is not given is 1, stamps an hour apart by row over a day."""
+    rows = len(next(iter(columns.values())))
+    stamps = DAY + 24 * HOUR // max(rows, 1) * np.arange(rows)
+    usual: dict[str, Any] = {
+        "timestamp": stamps,
+        "receipt_timestamp": stamps + 4_000_000,
+        "sequence_number": np.arange(rows),
+        "id": np.arange(rows),
+        "side": ["buy"] * rows,
+        "side_is_bid": [True] * rows,
+    }
+    schema = SCHEMAS[table]
+    filled = usual | {name: np.ones(rows) for name in schema.names if name not in usual} | columns
+    arrays = [pa.array(filled[field.name], field.type) for field in schema]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, row_group_size=group)
+    return path
+
+
+def ticks(rows: int, step: int = 1, seed: int = 3) -> Int64:
+    return np.random.default_rng(seed).integers(1_000, 9_000, rows) * step
+
+
+def test_the_grid_holds_every_value_of_every_table(tmp_path: Path) -> None:
+    rows = 3_000
+    prices, sizes, amounts, slots = ticks(rows) / 1e2, ticks(rows) / 1e3, ticks(9) / 1e3, ticks(9)
+    prices[2_999], sizes[17], amounts[8] = 60.1234, 0.0, 1.23456
+    paths = {
+        "book_delta_v2": [
+            write(tmp_path / "1.parquet", "book_delta_v2", price=prices[:999], size=sizes[:999]),
+            write(tmp_path / "2.parquet", "book_delta_v2", price=prices[999:], size=sizes[999:]),
+        ],
+        "trades": [write(tmp_path / "3.parquet", "trades", price=prices[:9], amount=amounts)],
+        "book": [
+            write(tmp_path / "4.parquet", "book", ask_19_size=[*slots[:7] / 1e6, math.nan, None])
+        ],
+    }
+    found = infer_grid(paths, "BINANCE", "SIM-USDT", venue_symbol="SIMUSDT")
+    assert (found.exchange, found.symbol, found.venue_symbol) == ("BINANCE", "SIM-USDT", "SIMUSDT")
+    assert (found.price_exponent, found.size_exponent) == (4, 6)
+    assert found.rules == (Rule(0, 100, 1_000),)
+    for decoder, table in ((deltas, "book_delta_v2"), (trades, "trades"), (books, "book")):
+        assert list(decoder(paths[table], found))
+
+
+@pytest.mark.parametrize("table", ["trades", "book"])
+def test_one_table_is_enough(tmp_path: Path, table: str) -> None:
+    prices, sizes = ("price", "amount") if table == "trades" else LEVEL_COLUMNS[:2]
+    columns: dict[str, Any] = {prices: ticks(500) / 1e2, sizes: ticks(500, 5) / 1e3}
+    found = infer_grid({table: [write(tmp_path / "1.parquet", table, **columns)]}, "X", "Y-Z")
+    assert (found.venue_symbol, found.price_exponent, found.size_exponent) == ("Y-Z", 2, 3)
+    assert found.rules == (Rule(0, 1, 5),)
+
+
+@pytest.mark.parametrize("paths", [{}, {"book": []}])
+def test_a_day_without_files_has_the_coarsest_grid(paths: dict[str, list[Path]]) -> None:
+    found = infer_grid(paths, "X", "Y-Z")
+    assert (found.price_exponent, found.size_exponent, found.rules) == (0, 0, (Rule(0, 1, 1),))
+
+
+def test_files_without_rows_have_the_coarsest_grid(tmp_path: Path) -> None:
+    found = infer_grid({"trades": [write(tmp_path / "1.parquet", "trades", price=[])]}, "X", "Y")
+    assert (found.price_exponent, found.size_exponent, found.rules) == (0, 0, (Rule(0, 1, 1),))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1 / 3])
+def test_a_value_that_no_grid_holds_is_named(tmp_path: Path, value: float) -> None:
+    sizes = ticks(5_000) / 1e3
+    sizes[4_321] = value
+    path = write(tmp_path / "1.parquet", "book_delta_v2", size=sizes)
+    with pytest.raises(GridError, match=r"1\.parquet, row 4321: no decimal grid holds size"):
+        infer_grid({"book_delta_v2": [path]}, "X", "Y")
+    path = write(tmp_path / "2.parquet", "book", bid_0_size=[1.0, 1 / 3])
+    with pytest.raises(GridError, match=r"2\.parquet, row 1: no decimal grid holds bid_0_size"):
+        infer_grid({"book": [path]}, "X", "Y")
+
+
+def test_a_value_too_large_for_the_others_is_named(tmp_path: Path) -> None:
+    sizes = np.ones(5_000)
+    sizes[[12, 3_000]] = 1e-12, 1e8
+    path = write(tmp_path / "1.parquet", "book_delta_v2", size=sizes)
+    with pytest.raises(GridError, match=r"row 3000, size: 100000000\.0 is too large for .*10\^-12"):
+        infer_grid({"book_delta_v2": [path]}, "X", "Y")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "1.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"1\.parquet is no Parquet file"):
+        infer_grid({"trades": [tmp_path / "1.parquet"]}, "X", "Y")
+
+
+@pytest.mark.parametrize("hour", [6, 12, 21])
+@pytest.mark.parametrize("finer", [False, True])
+def test_a_tick_that_changes_is_dated(tmp_path: Path, hour: int, finer: bool) -> None:
+    rows = 48_000
+    at = rows * hour // 24
+    first, second = ticks(at, 1 if not finer else 10), ticks(rows - at, 10 if not finer else 1)
+    if not finer:
+        second[::400] += 1  # orders from before
+    removed = np.ones(rows)
+    removed[1::3] = 0.0  # removals of old levels, with their old prices
+    prices = np.where(removed == 0.0, 1_234_567, np.concatenate([first, second])) / 1e4
+    path = write(tmp_path / "1.parquet", "book_delta_v2", price=prices, size=removed)
+    found = infer_grid({"book_delta_v2": [path]}, "X", "Y")
+    steps = (10, 1) if finer else (1, 10)
+    assert [rule.tick for rule in found.rules] == list(steps)
+    assert [rule.lot for rule in found.rules] == [1, 1]
+    assert found.rules[0].since_ns == 0
+    assert found.rules[1].since_ns == DAY + hour * HOUR
+
+
+def test_ticks_and_lots_may_change_at_different_times(tmp_path: Path) -> None:
+    rows = 48_000
+    prices = np.concatenate([ticks(12_000, 10), ticks(36_000, 1)]) / 1e3
+    sizes = np.concatenate([ticks(36_000, 1), ticks(12_000, 100)]) / 1e5
+    stamps = np.full(rows, -1)
+    path = write(
+        tmp_path / "1.parquet", "book_delta_v2", price=prices, size=sizes, timestamp=stamps
+    )
+    found = infer_grid({"book_delta_v2": [path]}, "X", "Y")
+    assert [(rule.tick, rule.lot) for rule in found.rules] == [(10, 1), (1, 1), (1, 100)]
+    assert [rule.since_ns for rule in found.rules] == [0, DAY + 6 * HOUR, DAY + 18 * HOUR]
+
+
+def test_without_any_time_the_finer_step_holds_all_day(tmp_path: Path) -> None:
+    prices = np.concatenate([ticks(9_000, 10), ticks(9_000, 1)]) / 1e3
+    none = np.zeros(len(prices))
+    path = write(
+        tmp_path / "1.parquet",
+        "book_delta_v2",
+        price=prices,
+        timestamp=none,
+        receipt_timestamp=none,
+    )
+    assert infer_grid({"book_delta_v2": [path]}, "X", "Y").rules == (Rule(0, 1, 1),)
+
+
+def test_what_is_no_clear_change() -> None:
+    same = ticks(3 * ENOUGH)
+    assert find_change(same[: 2 * ENOUGH - 1]) is None
+    assert find_change(same) is None
+    # for a while only
+    assert find_change(np.concatenate([same, same * 10, same])) is None
+    # too near to the end
+    assert find_change(np.concatenate([same, same[: ENOUGH // 2] * 10])) is None
+    # rarely off the coarser step before, never after
+    rare = same * 10
+    rare[:ENOUGH:20] += 1
+    assert find_change(rare) is None
+    # steps of which neither divides the other are told too
+    assert find_change(np.concatenate([same * 2, same * 5])) == (len(same), 2, 5)
+
+
+def test_the_roundest_time_between() -> None:
+    noon, second = DAY + 12 * HOUR, 10**9
+    assert roundest(noon - 1, noon + 5, noon + 90 * second) == noon
+    assert roundest(noon, noon + 5, noon + 90 * second) == noon + 60 * second
+    assert roundest(noon, noon + 5, noon + 59 * second) == noon + 5
+    # times out of order
+    assert roundest(noon + 9, noon + 7, noon + 5) == noon + 7
