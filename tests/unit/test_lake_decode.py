@@ -30,8 +30,8 @@ from lobproof.sources.cryptolake import decode
 from lobproof.sources.cryptolake.decode import Decoded, books, deltas, trades
 from lobproof.sources.cryptolake.decode_kernels import to_microsecond
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
+from lobproof.sources.cryptolake.write import SCHEMAS
 from lobproof.sources.simulator import Imperfections, LakeConfig, simulate
-from lobproof.sources.simulator.lake import SCHEMAS
 from support import lake_tables
 
 pytestmark = pytest.mark.kernels

@@ -17,7 +17,7 @@ from lobproof.schema import Int64
 from lobproof.sources.cryptolake.decode import books, deltas, trades
 from lobproof.sources.cryptolake.grid import ENOUGH, find_change, infer_grid, roundest
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
-from lobproof.sources.simulator.lake import SCHEMAS
+from lobproof.sources.cryptolake.write import SCHEMAS
 
 pytestmark = pytest.mark.kernels
 

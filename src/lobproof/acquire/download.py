@@ -14,6 +14,7 @@ from typing import Any
 
 from lobproof.acquire.manifest import FETCHED, Entry, Manifest, reconcile
 from lobproof.acquire.plan import is_present
+from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import LobproofError
 from lobproof.sources.cryptolake.catalogue import RemoteObject, look_up
@@ -126,8 +127,9 @@ def download(
     Raises
     ------
     StoreError
-        When the folder's manifest is damaged.
+        When the folder's manifest is damaged or has lost lines.
     """
+    require_whole(folder)
     given = policy or Policy(attempts=attempts, total_seconds=total_seconds, rate=rate)
     wanted = sorted({found.key: found for found in objects}.values())
     job = _Job(connection, folder, given, workers, check_md5, progress)

@@ -24,7 +24,7 @@ from lobproof import __version__
 from lobproof.errors import GridError, InputError, UsageError
 from lobproof.fixedpoint import count_to_text
 from lobproof.fixedpoint.float_kernels import MAX_FLOAT_COUNT
-from lobproof.replay import BookAudit, Replayer, StreamClock, TradeAudit, stamped
+from lobproof.replay import BookAudit, Replayer, StreamClock, Stretch, TradeAudit, stamped
 from lobproof.schema import LEVELS, EventBatch, Flag, Int64, Kind, Side, StateBatch
 from lobproof.sources.binance.source import BATCH_ROWS, GoldenSource
 from lobproof.sources.cryptolake.write import SCHEMAS, TableWriter, float_seconds
@@ -229,7 +229,8 @@ class _Bridge:
         clock = StreamClock(self._golden.clock_offset_ns, receive_days=days)
         replayer = Replayer(self._instrument)
         first_id = 0
-        for batch in stamped(self._judged(), clock):
+        for stretch in stamped(map(Stretch.of, self._judged()), clock):
+            batch = stretch.events
             if not first_id:
                 replayer.begin_day(int(batch.ts_order[0]))
             step = replayer.process(batch, first_id)

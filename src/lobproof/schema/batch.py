@@ -139,31 +139,3 @@ class StateBatch(Columns):
             ask_trusted=np.zeros(rows, np.int8),
             flags=np.zeros(rows, np.int32),
         )
-
-
-@dataclass(slots=True)
-class ReferenceBatch(Columns):
-    """One row per book state that a vendor recorded: a reference stream, keyed by ``sequence``.
-
-    ``levels`` is laid out as in :class:`StateBatch`. Times are int64 nanoseconds since the epoch;
-    0 is missing. ``ts_order`` is 0 until the merge sets it.
-    """
-
-    ts_order: Int64
-    ts_event: Int64
-    ts_recv: Int64
-    sequence: Int64
-    levels: Int64
-    flags: Int32
-
-    @classmethod
-    def empty(cls, rows: int = 0) -> ReferenceBatch:
-        """A batch of ``rows`` zeroed rows."""
-        return cls(
-            ts_order=np.zeros(rows, np.int64),
-            ts_event=np.zeros(rows, np.int64),
-            ts_recv=np.zeros(rows, np.int64),
-            sequence=np.zeros(rows, np.int64),
-            levels=np.zeros((rows, 4 * LEVELS), np.int64),
-            flags=np.zeros(rows, np.int32),
-        )
