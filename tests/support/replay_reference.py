@@ -353,6 +353,7 @@ class ReferenceReplay:
 
     def _drift(self, last: int, ts: int) -> None:
         first, first_ts = self.agreed
+        self.minutes[-1].counts["contradictions"] += 1
         found = len(self.suspects)
         self.episodes.append((int(Q.DRIFT), first, max(last, first), first_ts, ts, found, 0, 0))
         self.suspects = set()

@@ -49,8 +49,10 @@ AWAITED = 31  # 1: the suspects are those of a reference, which was not applied
 DIFFERING = 32  # levels that the doubt DRIFT, or a stranded snapshot, speaks of
 ACTION_TS = 33  # and when
 PRINT_TS = 34  # of the last trade
-OPEN = 35  # per code: first event id, first ts
+PENDS = 35  # what trades wait for: PENDS_…
+OPEN = 36  # per code: first event id, first ts
 CODES = 20
+PENDS_FOR_NOTHING, PENDS_FOR_DELTAS, PENDS_FOR_SNAPSHOTS = range(3)
 
 # columns of `squares`
 SIZE_SQUARES, PRICE_SQUARES = range(2)
@@ -130,6 +132,7 @@ RUN = SUSPECT_LEVELS + 2 * MAX_SUSPECTS
 def new_run() -> Int64:
     """State before the first event: unseeded."""
     run = np.zeros(RUN, np.int64)
+    run[PENDS] = PENDS_FOR_DELTAS
     run[LOST] = UNSEEDED
     run[DOUBT] = 1 << UNSEEDED
     run[SEQUENCE] = -1

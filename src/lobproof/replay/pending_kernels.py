@@ -93,6 +93,16 @@ def take_named(pending: Int64, side: int, price: int) -> int:
 
 
 @kernel
+def forget(pending: Int64, run: Int64) -> None:
+    """Nothing is pending any more."""
+    for k in range(run[PENDING]):
+        slot = pending[k, P_ACTIVE]
+        for column in range(P_ACTIVE):
+            pending[slot, column] = 0
+    run[PENDING] = 0
+
+
+@kernel
 def age(pending: Int64, run: Int64) -> None:
     """End of a depth message: what two messages did not name expires.
 

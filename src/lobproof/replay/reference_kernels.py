@@ -276,7 +276,6 @@ def differs(
         run[SUSPECT_TS] = ts
         run[AWAITED] = 1 if run[SUSPECTS] > 0 else 0
         return NOTHING
-    run[THIS_MINUTE + M_CONTRADICTIONS] += 1
     equal = run[THIS_MINUTE + M_DRIFT_EQUAL] - equal_before
     matched = run[THIS_MINUTE + M_SIZES] - sizes_before
     error = squares[run[CLOSED], SIZE_SQUARES] - squares_before
@@ -284,6 +283,7 @@ def differs(
     minor = run[SUSPECTS] == matched - equal and error <= size_limit * size_limit * matched
     if run[RESYNC] != 0 and lives and equal > 0 and not minor:
         return CORRECT
+    run[THIS_MINUTE + M_CONTRADICTIONS] += 1
     run[DIFFERING] = run[SUSPECTS]
     run[SUSPECTS] = 0
     return DISTRUST

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lobproof.book.kernels import Book, apply_level, best_price, trust, trusted_to
+from lobproof.book.kernels import Book, apply_level
 from lobproof.jit import kernel
 from lobproof.replay.drift_kernels import clear_suspect
 from lobproof.replay.ledger_kernels import (
@@ -16,21 +16,20 @@ from lobproof.replay.ledger_kernels import (
     LOST,
     M_BUY_VOLUME,
     M_DELTA_ROWS,
-    M_EXPLAINED,
     M_FAR_PRINTS,
-    M_GROWN,
     M_LAST,
     M_PRINTS,
-    M_REFILLED,
     M_SELL_VOLUME,
     M_SNAPSHOTS,
     M_TRADES,
-    M_TRANSIENT,
     M_UNNAMED_TRADES,
     M_UNNAMED_VOLUME,
     OFF_LOT,
     OFF_TICK,
     PENDING,
+    PENDS,
+    PENDS_FOR_NOTHING,
+    PENDS_FOR_SNAPSHOTS,
     PRINT_TS,
     REFERENCES,
     SEQUENCE,
@@ -47,7 +46,11 @@ from lobproof.replay.ledger_kernels import (
     note_message,
     silent,
 )
-from lobproof.replay.pending_kernels import add_trade, age, take_named
+from lobproof.replay.pending_kernels import (
+    add_trade,
+    age,
+    take_named,
+)
 from lobproof.replay.reference_kernels import (
     DISTRUST,
     NOTHING,
@@ -63,9 +66,8 @@ from lobproof.replay.snapshot_kernels import (
     report_drift,
     trust_snapshot_alone,
 )
+from lobproof.replay.trade_kernels import confirm, in_trusted_range, is_far, reconcile
 from lobproof.schema import (
-    EVERYTHING,
-    RANGE,
     Finding,
     Flag,
     Int8,
@@ -98,43 +100,7 @@ F_SILENCE = int(Flag.SILENCE)
 F_SPEAKS = F_GAP | F_DUPLICATE | F_OUT_OF_ORDER | F_INVALID | F_RECONNECT | F_DRIFT | F_SILENCE
 """Marks with one of these speak of the feed; one without is an empty depth message."""
 
-FAR_BASIS_POINTS = 30
-"""On recordings the 95th percentile of the distance from the touch is 2 to 24 basis points."""
-
 Q_OUT_OF_ORDER = int(Finding.OUT_OF_ORDER)
-
-
-@kernel
-def in_trusted_range(book: Book, side: int, price: int) -> bool:
-    """Whether the book is complete at this price."""
-    kind = trust(book, side)
-    sign = 2 * int(side) - 3  # a row's side is an int8, too narrow for prices
-    return kind == EVERYTHING or (kind == RANGE and sign * price <= sign * trusted_to(book, side))
-
-
-@kernel
-def reconcile(run: Int64, volume: int, before: int, after: int) -> None:
-    """Account for the traded ``volume`` of a level that a depth message took to ``after``."""
-    fall = before - after
-    if before == 0 and after == 0:
-        run[THIS_MINUTE + M_TRANSIENT] += volume
-    elif fall >= volume:
-        run[THIS_MINUTE + M_EXPLAINED] += volume
-    elif fall > 0:
-        run[THIS_MINUTE + M_EXPLAINED] += fall
-        run[THIS_MINUTE + M_REFILLED] += volume - fall
-    else:
-        run[THIS_MINUTE + M_GROWN] += volume
-
-
-@kernel
-def is_far(book: Book, price: int) -> bool:
-    """Whether a trade prints further outside the touch than a living book explains."""
-    bid = best_price(book, BID)
-    ask = best_price(book, ASK)
-    if bid == 0 or ask == 0:
-        return False
-    return bool(max(bid - price, price - ask) > bid // 10_000 * FAR_BASIS_POINTS)
 
 
 @kernel
@@ -246,7 +212,8 @@ def replay_rows(
                     run[THIS_MINUTE + M_PRINTS] += 1
                     if run[LOST] != UNSEEDED and is_far(book, price[start]):
                         run[THIS_MINUTE + M_FAR_PRINTS] += 1
-                add_trade(pending, run, BID + ASK - side[start], price[start], size[start])
+                if run[PENDS] != PENDS_FOR_NOTHING:
+                    add_trade(pending, run, BID + ASK - side[start], price[start], size[start])
         elif what == MARK and flags[start] & F_SPEAKS:
             note_mark(
                 book, run, found, flags[start], event_id, ts, prev_sequence[start], sequence[start]
@@ -254,6 +221,8 @@ def replay_rows(
         else:
             if what in (SNAPSHOT, CLEAR):
                 run[THIS_MINUTE + M_SNAPSHOTS] += 1
+                if run[PENDS] == PENDS_FOR_SNAPSHOTS:
+                    confirm(book, pending, run, start, stop, kind, side, price, size)
                 if apply_snapshot(
                     book,
                     run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ from lobproof.replay.ledger_kernels import (
     FOUND,
     LOST,
     MINUTE,
+    PENDS,
+    PENDS_FOR_DELTAS,
+    PENDS_FOR_NOTHING,
+    PENDS_FOR_SNAPSHOTS,
     REFERENCES,
     RESYNC,
     SEQUENCE,
@@ -76,6 +80,13 @@ class _Output(NamedTuple):
     states: Int64
 
 
+_PENDS = {
+    "deltas": PENDS_FOR_DELTAS,
+    "snapshots": PENDS_FOR_SNAPSHOTS,
+    "nothing": PENDS_FOR_NOTHING,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How a feed is judged beside its ids; the defaults are for one whose ids form a chain.
@@ -83,13 +94,13 @@ class Policy:
     ``unchained``: its ids show no loss (Crypto Lake), silence does. ``correct``: whether a
     reference that contradicts corrects the book, or only takes trust away. ``size_limit``: root
     mean square of relative size errors up to which one that differs in sizes alone corrects
-    nothing. ``snapshots_consume``: its book messages are snapshots, which confirm trades.
+    nothing. ``trades_wait_for``: what confirms that the book has lost what a trade took.
     """
 
     unchained: bool = False
     correct: bool = True
     size_limit: float = 0.001
-    snapshots_consume: bool = False
+    trades_wait_for: Literal["deltas", "snapshots", "nothing"] = "deltas"
 
 
 class Replayer:
@@ -118,6 +129,7 @@ class Replayer:
         self._run = new_run()
         self._run[UNCHAINED] = int(self._policy.unchained)
         self._run[RESYNC] = int(self._policy.correct)
+        self._run[PENDS] = _PENDS[self._policy.trades_wait_for]
         self._open_squares = np.zeros(2)
         self._due: EventBatch | None = None
 

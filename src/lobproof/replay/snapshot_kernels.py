@@ -23,6 +23,7 @@ from lobproof.replay.ledger_kernels import (
     INVALID,
     LIFE_TS,
     LOST,
+    M_CONTRADICTIONS,
     M_GAPS,
     SEQUENCE,
     SNAPSHOT_TRUST,
@@ -287,6 +288,7 @@ def apply_snapshot(
 @kernel
 def report_drift(run: Int64, found: Int64, last: int, ts: int) -> None:
     """A snapshot proves the book wrong since it last agreed."""
+    run[THIS_MINUTE + M_CONTRADICTIONS] += 1
     add_episode(
         run,
         found,

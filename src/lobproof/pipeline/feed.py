@@ -1,0 +1,140 @@
+"""``Feed``: a source's streams, judged and in order, from wherever an earlier run was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from lobproof.replay import (
+    BookAudit,
+    Merge,
+    StreamClock,
+    Stretch,
+    TradeAudit,
+    Weave,
+    stamped,
+)
+from lobproof.replay.merge import Array
+from lobproof.schema import EventBatch, ReferenceBatch
+
+B = TypeVar("B", EventBatch, ReferenceBatch)
+Open = Callable[[int], Iterator[B]]
+"""Opens a stream behind its first rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Where a feed comes from. Each stream is opened at a number of rows that are not wanted.
+
+    ``offset_ns`` is the recorder's clock minus the exchange's; on ``receive_days`` (days since
+    1970) receive times give the order. A snapshot of ``book`` counts as a row of ``references``,
+    or as messages of ``book``.
+    """
+
+    book: Open[EventBatch]
+    trades: Open[EventBatch]
+    references: Open[ReferenceBatch] | None
+    offset_ns: int
+    receive_days: Sequence[int] = ()
+
+
+class _Counted(Iterator[B], Generic[B]):
+    """A stream, and how many of its rows have been taken."""
+
+    def __init__(self, stream: Open[B], start: int) -> None:
+        self.rows = start
+        self._batches: Iterator[B] = stream(start)
+
+    def __next__(self) -> B:
+        batch = next(self._batches)
+        self.rows += len(batch)
+        return batch
+
+    def close(self) -> None:
+        close = getattr(self._batches, "close", None)
+        if close is not None:
+            close()
+
+
+class Feed:
+    """Iterating gives the stretches of a task, in the order of ``events``.
+
+    Parameters
+    ----------
+    streams
+        The source.
+    saved
+        What :meth:`save` of a former feed of the same source gave; it is gone on from there.
+    """
+
+    def __init__(self, streams: Streams, saved: Mapping[str, Array] | None = None) -> None:
+        rows = dict.fromkeys(("book", "trades", "references"), 0)
+        if saved is not None:
+            rows = {name: int(saved[f"rows.{name}"][0]) for name in rows}
+        self._book = _Counted(streams.book, rows["book"])
+        self._trades = _Counted(streams.trades, rows["trades"])
+        self._references = _Counted(streams.references or _none, rows["references"])
+        book_audit, trade_audit = BookAudit(), TradeAudit()
+        clocks = [
+            StreamClock(streams.offset_ns, receive_days=streams.receive_days) for _ in range(2)
+        ]
+        judged = (book_audit.process(batch) for batch in self._book)
+        trades = (Stretch.of(trade_audit.process(batch)) for batch in self._trades)
+        weave = Weave(judged, self._references)
+        self._merge = Merge(stamped(iter(weave), clocks[0]), stamped(trades, clocks[1]))
+        self._parts: dict[str, Any] = {
+            "book_audit": book_audit,
+            "trade_audit": trade_audit,
+            "book_clock": clocks[0],
+            "trade_clock": clocks[1],
+            "weave": weave,
+            "merge": self._merge,
+        }
+        for name, part in self._parts.items() if saved is not None else ():
+            start = f"{name}/"
+            part.load({k[len(start) :]: v for k, v in (saved or {}).items() if k.startswith(start)})
+
+    def __iter__(self) -> Iterator[Stretch]:
+        return iter(self._merge)
+
+    def save(self) -> dict[str, Array]:
+        """The state behind the last stretch that was given, as arrays."""
+        saved = {
+            f"{name}/{key}": array
+            for name, part in self._parts.items()
+            for key, array in part.save().items()
+        }
+        for name, stream in (
+            ("book", self._book),
+            ("trades", self._trades),
+            ("references", self._references),
+        ):
+            saved[f"rows.{name}"] = np.array([stream.rows], np.int64)
+        return saved
+
+    def close(self) -> None:
+        """End the threads that read ahead."""
+        for stream in (self._book, self._trades, self._references):
+            stream.close()
+
+
+def skipping(batches: Callable[[], Iterator[EventBatch]]) -> Open[EventBatch]:
+    """A stream that can only be read from its start: rows that are not wanted are dropped."""
+
+    def opened(start: int) -> Iterator[EventBatch]:
+        left = start
+        for batch in batches():
+            if left >= len(batch):
+                left -= len(batch)
+                continue
+            yield batch.slice(left, len(batch)) if left else batch
+            left = 0
+
+    return opened
+
+
+def _none(_: int) -> Iterator[ReferenceBatch]:
+    return iter(())
