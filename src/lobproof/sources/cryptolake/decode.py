@@ -36,7 +36,7 @@ from lobproof.sources.cryptolake.decode_kernels import (
     OPEN,
     TOO_LONG,
     append_deltas,
-    end_deltas,
+    close_message,
     write_slot,
     write_times,
     write_trades,
@@ -209,8 +209,9 @@ def _deltas(
                 _fail(chunk, row, status, instrument, "price", "size")
             if row < good:
                 if state[OPEN] == state[FILLED]:
-                    used += int(state[FILLED])
-                    yield Decoded(batch.slice(0, int(state[FILLED])), used)
+                    rows = int(state[FILLED])
+                    used += rows
+                    yield Decoded(batch.slice(0, rows), used)
                     batch = _empty(batch_rows + _ROOM)
                     state[:] = 0
                 else:
@@ -218,9 +219,9 @@ def _deltas(
         if good < len(chunk):
             raise _null(chunk, good, null)
     if state[FILLED]:
-        end_deltas(state, batch.side, batch.price, batch.size, batch.flags)
-        used += int(state[FILLED])
-        yield Decoded(batch.slice(0, int(state[FILLED])), used)
+        first, rows = (int(place) for place in state[[OPEN, FILLED]])
+        close_message(first, rows, batch.side, batch.price, batch.size, batch.flags)
+        yield Decoded(batch.slice(0, rows), used + rows)
 
 
 def _empty(rows: int) -> EventBatch:

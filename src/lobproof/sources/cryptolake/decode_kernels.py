@@ -163,14 +163,6 @@ def append_deltas(
 
 
 @kernel
-def end_deltas(state: Int64, side: Int8, price: Int64, size: Int64, flags: Int32) -> None:
-    """End the open message: no row follows."""
-    if state[FILLED] > state[OPEN]:
-        close_message(state[OPEN], state[FILLED], side, price, size, flags)
-        state[OPEN] = state[FILLED]
-
-
-@kernel
 def write_trades(
     times: Int64,
     receipts: Int64,
