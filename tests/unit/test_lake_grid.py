@@ -18,6 +18,7 @@ from lobproof.sources.cryptolake.decode import books, deltas, trades
 from lobproof.sources.cryptolake.grid import ENOUGH, find_change, infer_grid, roundest
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
 from lobproof.sources.cryptolake.write import SCHEMAS
+from lobproof.sources.simulator import Imperfections, simulate
 
 pytestmark = pytest.mark.kernels
 
@@ -123,7 +124,7 @@ def test_a_tick_that_changes_is_dated(tmp_path: Path, hour: int, finer: bool) ->
     at = rows * hour // 24
     first, second = ticks(at, 1 if not finer else 10), ticks(rows - at, 10 if not finer else 1)
     if not finer:
-        second[::400] += 1  # orders from before
+        second[::40] += 1  # orders from before
     removed = np.ones(rows)
     removed[1::3] = 0.0  # removals of old levels, with their old prices
     prices = np.where(removed == 0.0, 1_234_567, np.concatenate([first, second])) / 1e4
@@ -134,6 +135,22 @@ def test_a_tick_that_changes_is_dated(tmp_path: Path, hour: int, finer: bool) ->
     assert [rule.lot for rule in found.rules] == [1, 1]
     assert found.rules[0].since_ns == 0
     assert found.rules[1].since_ns == DAY + hour * HOUR
+
+
+def test_a_simulated_change_of_the_tick_is_dated(tmp_path: Path) -> None:
+    """Orders that are older than the change keep the finer tick for a while."""
+    made = simulate(
+        tmp_path / "day",
+        preset="btc",
+        minutes=2.0,
+        recording=False,
+        lake=True,
+        imperfections=Imperfections(new_tick=10, new_tick_after_s=60.0),
+    )
+    assert made.lake is not None
+    paths = {table: sorted((made.lake / table).rglob("*.parquet")) for table in SCHEMAS}
+    found = infer_grid(paths, "BINANCE", "SIM-USDT")
+    assert [(rule.since_ns, rule.tick) for rule in found.rules] == [(0, 1), (DAY + 60 * 10**9, 10)]
 
 
 def test_ticks_and_lots_may_change_at_different_times(tmp_path: Path) -> None:

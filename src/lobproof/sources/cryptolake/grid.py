@@ -31,9 +31,9 @@ SAMPLED_ROWS = 1 << 18
 """Rows of a table, evenly over the day, that ticks and lots are inferred from."""
 ENOUGH = 2_000
 """Values on either side of a change of the rules: fewer may be round by chance."""
-CLEARLY_OFF = 0.1
+CLEARLY_OFF = 0.25
 """Least share of the values off the coarser step while the finer one is in force."""
-_NEARLY = 0.99  # some orders are older than the change
+_NEARLY = 0.95  # after a change to a coarser step, older orders keep the finer
 _THREADS = 2
 _COLUMNS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "book_delta_v2": (("price",), ("size",)),
@@ -42,6 +42,7 @@ _COLUMNS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
 }
 """Prices and sizes of each table; ticks and lots follow from the first table that is there."""
 _SLACK = 8  # values by which chance may move a change: round ones before it, older ones after
+_LATE = 10**9  # ns by which a change may show later than it was made
 _ROUND = (3_600 * 10**9, 60 * 10**9)
 
 Floats = NDArray[np.float64]
@@ -103,7 +104,7 @@ def infer_grid(
     ``book_delta_v2`` sets (else of ``trades``, else of ``book``), lots of the sizes there and of
     the amounts of ``trades``: what 99.9 % of a sample over the day are multiples of. Where the
     step changes once, for good, and clearly, rules are dated: by the whole hour or minute that lies
-    within a few values of the change, else by the first value after it.
+    within a few values or a second of the change, else by the first value after it.
 
     Parameters
     ----------
@@ -251,8 +252,10 @@ def _dated(
         at, before, after = change
         places = (at - _SLACK, at, at + _SLACK)
         early, time, late = (_time(sample.table, files, int(sample.rows[k])) for k in places)
+        if not 0 < early <= time <= late:
+            early = late = time
         if time > 0:
-            return {0: before, roundest(early, time, late): after}
+            return {0: before, roundest(min(early, time - _LATE), time, late): after}
     return {0: infer_step(all_counts)}
 
 
@@ -273,11 +276,11 @@ def find_change(counts: Int64) -> tuple[int, int, int] | None:
     at = int(np.argmax(lean) if head < tail else np.argmin(lean)) + 1
     if not ENOUGH <= at <= len(counts) - ENOUGH:
         return None
-    before, after = infer_step(counts[:at], _NEARLY), infer_step(counts[at:], _NEARLY)
-    finer = off[:at] if head < tail else off[at:]
-    if (before < after) != (head < tail) or before == after or finer.mean() < CLEARLY_OFF:
+    finer, coarser = (counts[:at], counts[at:]) if head < tail else (counts[at:], counts[:at])
+    fine, coarse = infer_step(finer), infer_step(coarser, _NEARLY)
+    if fine >= coarse or np.count_nonzero(finer % coarse) < CLEARLY_OFF * len(finer):
         return None
-    return at, before, after
+    return (at, fine, coarse) if head < tail else (at, coarse, fine)
 
 
 def roundest(early: int, time: int, late: int) -> int:
