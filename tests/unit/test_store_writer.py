@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
 from lobproof.errors import StoreError
 from lobproof.schema import EventBatch, Flag, StateBatch
-from lobproof.schema.tables import CONTENT_TABLES, EVENTS, MINUTES, STATES, TABLES, Table
+from lobproof.schema.tables import CONTENT_TABLES, EVENTS, MINUTES, STATES, TABLES
 from lobproof.store import (
     DayWriter,
     Keyframe,
@@ -27,7 +28,7 @@ from lobproof.store import (
     sealed,
     symbol_lock,
 )
-from lobproof.store import writer as writer_module
+from lobproof.store import small as small_module
 from lobproof.store.hashing import Column
 from lobproof.store.layout import MARKER, ensure_store
 from support.batches import (
@@ -453,14 +454,14 @@ def test_a_damaged_seal_is_named_and_can_be_made_anew(tmp_path: Path, day: Day) 
 def test_a_failure_in_the_small_tables_leaves_nothing(
     tmp_path: Path, day: Day, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = writer_module._columns
+    original = small_module.in_memory
 
-    def broken(table: Table, rows: Sequence[Sequence[object]]) -> list[Column]:
-        if table is MINUTES:
+    def broken(field: pa.Field, values: Sequence[object]) -> Column:
+        if field.name == MINUTES.schema.names[-1]:
             raise OSError(28, "No space left on device")
-        return original(table, rows)
+        return original(field, values)
 
-    monkeypatch.setattr(writer_module, "_columns", broken)
+    monkeypatch.setattr(small_module, "in_memory", broken)
     root = tmp_path / "s"
     with pytest.raises(OSError, match="No space left"):
         store_day(root, day)

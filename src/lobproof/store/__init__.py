@@ -2,6 +2,15 @@
 
 from lobproof.store.audit import AuditReport, Damage
 from lobproof.store.bookview import BookView
+from lobproof.store.checkpoint import (
+    CheckpointError,
+    Saved,
+    checkpoint_path,
+    drop_checkpoints,
+    list_checkpoints,
+    read_checkpoint,
+    write_checkpoint,
+)
 from lobproof.store.commit import clean_partition, commit_day, sealed
 from lobproof.store.content import DayContent, TableContent
 from lobproof.store.keyframe import Keyframe
@@ -16,17 +25,24 @@ __all__ = [
     "CALLER_COLUMNS",
     "AuditReport",
     "BookView",
+    "CheckpointError",
     "Damage",
     "DayContent",
     "DayWriter",
     "Keyframe",
     "Part",
     "Partition",
+    "Saved",
     "Store",
     "TableContent",
+    "checkpoint_path",
     "clean_partition",
     "commit_day",
+    "drop_checkpoints",
+    "list_checkpoints",
     "open_store",
+    "read_checkpoint",
     "sealed",
     "symbol_lock",
+    "write_checkpoint",
 ]

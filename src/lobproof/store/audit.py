@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ from lobproof.store.hashing import (
     leaf,
     table_hash,
 )
-from lobproof.store.parts import METADATA_KEY
+from lobproof.store.parts import stored_document
 
 _UNREAD = b"\0" * LEAF_BYTES
 
@@ -149,9 +147,8 @@ class _FileAudit:
     def _sealed_leaves(self, parquet: pq.ParquetFile) -> bytes | None:
         """The leaves in the file's metadata, None unless they are those of the seal."""
         try:
-            document = json.loads((parquet.metadata.metadata or {})[METADATA_KEY])
-            leaves = base64.b64decode(document["leaves"], validate=True)
-        except (ValueError, KeyError, TypeError):
+            _, leaves = stored_document(parquet.metadata)
+        except ValueError:
             return None
         sealed = table_hash(self._head, [(self._file.rows, leaves)]) == self._file.hash
         return leaves if sealed else None

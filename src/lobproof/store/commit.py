@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -131,10 +131,11 @@ def _readable(path: str) -> bool:
         return False
 
 
-def clean_partition(root: Path, partition: Partition) -> list[Path]:
+def clean_partition(root: Path, partition: Partition, keep: Collection[Path] = ()) -> list[Path]:
     """Delete what lies in a partition and no commit lists: left by kills, or replaced.
 
-    The symbol's lock must be held, for another writer's unfinished files look the same.
+    The symbol's lock must be held, for another writer's unfinished files look the same. Files to
+    ``keep`` are those that a checkpoint lists.
 
     Returns
     -------
@@ -148,7 +149,7 @@ def clean_partition(root: Path, partition: Partition) -> list[Path]:
         if files:
             listed = listed_files(open_delta(root, table), partition)
             for path in files:
-                if f"{partition.folder}/{path.name}" not in listed:
+                if path not in keep and f"{partition.folder}/{path.name}" not in listed:
                     path.unlink()
                     deleted.append(path)
     return deleted

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from lobproof.store.hashing import table_hash
 from lobproof.store.parts import Part, PartTarget, PartWriter
 
 Buffer = list[NDArray[np.generic]]
+Result = TypeVar("Result")
 
 
 def memory_type(kind: pa.DataType) -> type[np.generic]:
@@ -30,10 +32,20 @@ class GroupWriter:
     """Fills preallocated row groups; a background thread hashes, encodes and closes parts.
 
     At most ``buffers`` row groups exist at a time: the caller waits when all are in flight. An
-    error of the thread is raised by the next call that waits for it.
+    error of the thread is raised by the next call that waits for it, and nothing is encoded after
+    it.
+
+    Parameters
+    ----------
+    target
+        Where the parts go.
+    buffers
+        Row groups in memory.
+    parts
+        Parts that an earlier writer closed: the next one follows them.
     """
 
-    def __init__(self, target: PartTarget, buffers: int) -> None:
+    def __init__(self, target: PartTarget, buffers: int, parts: Iterable[Part] = ()) -> None:
         self._target = target
         self._limit = buffers
         self._types = [memory_type(field.type) for field in target.table.schema]
@@ -42,11 +54,13 @@ class GroupWriter:
         self._buffer: Buffer | None = None
         self._filled = 0
         self._open = False  # the current part holds rows
-        self._flying: deque[tuple[Future[None], Buffer | None]] = deque()
+        self._flying: deque[tuple[Future[None] | Future[Part], Buffer | None]] = deque()
+        self._closed = [_finished(part) for part in parts]
         self._thread = ThreadPoolExecutor(1, f"lobproof-{target.table.name}")
         # the encoding thread's own, until it is shut down
         self._part: PartWriter | None = None
-        self._parts: list[Part] = []
+        self._number = len(self._closed)
+        self._broken: BaseException | None = None
         self._new_files: list[Path] = []
 
     def append(self, columns: Sequence[NDArray[np.generic]]) -> None:
@@ -70,8 +84,14 @@ class GroupWriter:
         """Close the part, if it holds rows."""
         if self._open:
             self._submit()
-            self._flying.append((self._thread.submit(self._finish), None))
+            closed = self._thread.submit(self._unbroken, self._finish)
+            self._flying.append((closed, None))
+            self._closed.append(closed)
             self._open = False
+
+    def closed(self) -> tuple[Future[Part], ...]:
+        """The closed parts; a future is done when its file is on the disk under its own name."""
+        return tuple(self._closed)
 
     def close(self) -> TableContent:
         """Close the last part and wait for the thread."""
@@ -80,16 +100,17 @@ class GroupWriter:
             self._land()
         self._thread.shutdown()
         head = self._target.head
-        digest = table_hash(head, ((part.rows, part.leaves) for part in self._parts))
-        return TableContent(tuple(self._parts), digest)
+        parts = tuple(future.result() for future in self._closed)
+        return TableContent(parts, table_hash(head, ((part.rows, part.leaves) for part in parts)))
 
-    def abort(self) -> None:
-        """Stop the thread and remove the files that this writer added."""
+    def abort(self, keep: Collection[Path] = ()) -> None:
+        """Stop the thread and remove the files that this writer added, but those to ``keep``."""
         self._thread.shutdown(cancel_futures=True)
         if self._part is not None:
             self._part.abort()
         for path in self._new_files:
-            path.unlink(missing_ok=True)
+            if path not in keep:
+                path.unlink(missing_ok=True)
 
     def _take(self) -> Buffer:
         while not self._free:
@@ -108,18 +129,35 @@ class GroupWriter:
     def _submit(self) -> None:
         if self._filled and self._buffer is not None:
             rows = [column[: self._filled] for column in self._buffer]
-            self._flying.append((self._thread.submit(self._encode, rows), self._buffer))
+            encoded = self._thread.submit(self._unbroken, lambda: self._encode(rows))
+            self._flying.append((encoded, self._buffer))
             self._buffer, self._filled = None, 0
 
+    def _unbroken(self, work: Callable[[], Result]) -> Result:
+        """Do ``work`` unless some failed before: a part that lacks rows must not be closed."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            return work()
+        except BaseException as error:
+            self._broken = error
+            raise
+
     def _encode(self, columns: Buffer) -> None:
-        if self._part is None:
-            self._part = PartWriter(self._target, len(self._parts))
+        self._part = self._part or PartWriter(self._target, self._number)
         self._part.write(columns)
 
-    def _finish(self) -> None:
-        if self._part is not None:
-            part, new_file = self._part.finish()
-            self._parts.append(part)
-            if new_file is not None:
-                self._new_files.append(new_file)
-            self._part = None
+    def _finish(self) -> Part:
+        assert self._part is not None  # only a part that holds rows is cut
+        part, new_file = self._part.finish()
+        self._part = None
+        self._number += 1
+        if new_file is not None:
+            self._new_files.append(new_file)
+        return part
+
+
+def _finished(part: Part) -> Future[Part]:
+    future: Future[Part] = Future()
+    future.set_result(part)
+    return future

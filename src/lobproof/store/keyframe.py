@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,3 +51,52 @@ class Keyframe:
             sides(self.bid_trust, self.ask_trust, np.int8),
             sides(self.bid_trusted_to, self.ask_trusted_to, np.int64),
         ]
+
+    def copy(self) -> Keyframe:
+        """A keyframe whose levels are its own."""
+        return replace(
+            self,
+            bid_prices=self.bid_prices.copy(),
+            bid_sizes=self.bid_sizes.copy(),
+            ask_prices=self.ask_prices.copy(),
+            ask_sizes=self.ask_sizes.copy(),
+        )
+
+
+def pack(frames: Sequence[Keyframe]) -> dict[str, Int64]:
+    """Keyframes as three arrays: a row of nine numbers each, and 16 bytes a level."""
+    heads = [
+        [
+            frame.event_id,
+            frame.ts_order,
+            frame.sequence,
+            frame.bid_trust,
+            frame.bid_trusted_to,
+            frame.ask_trust,
+            frame.ask_trusted_to,
+            len(frame.bid_prices),
+            len(frame.ask_prices),
+        ]
+        for frame in frames
+    ]
+    none = np.zeros(0, np.int64)
+    prices = [side for frame in frames for side in (frame.bid_prices, frame.ask_prices)]
+    sizes = [side for frame in frames for side in (frame.bid_sizes, frame.ask_sizes)]
+    return {
+        "heads": np.array(heads, np.int64).reshape(-1, 9),
+        "prices": np.concatenate([none, *prices]),
+        "sizes": np.concatenate([none, *sizes]),
+    }
+
+
+def unpack(arrays: Mapping[str, NDArray[np.generic]]) -> list[Keyframe]:
+    """The keyframes that `pack` packed."""
+    prices = np.asarray(arrays["prices"], np.int64)
+    sizes = np.asarray(arrays["sizes"], np.int64)
+    frames, at = [], 0
+    for event_id, ts, sequence, *trust, bids, asks in arrays["heads"].tolist():
+        bid, ask = slice(at, at + bids), slice(at + bids, at + bids + asks)
+        levels = prices[bid], sizes[bid], prices[ask], sizes[ask]
+        frames.append(Keyframe(event_id, ts, sequence, *levels, *trust))
+        at += bids + asks
+    return frames

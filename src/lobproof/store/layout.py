@@ -16,6 +16,7 @@ from lobproof.schema.tables import FORMAT_VERSION
 MARKER = "lobproof-store.json"
 """The file that makes a folder a store; it names the format version of its creator."""
 LOCKS = ".locks"
+CHECKPOINTS = ".checkpoints"
 TEMPORARY = ".tmp-"
 """Start of the name of a file that is being written. Readers of folders skip dot files."""
 

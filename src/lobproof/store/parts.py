@@ -165,6 +165,21 @@ class PartWriter:
         self._temporary.unlink(missing_ok=True)
 
 
+def stored_document(metadata: pq.FileMetaData) -> tuple[dict[str, object], bytes]:
+    """What lobproof wrote into a part's metadata, and the leaves in it.
+
+    Raises
+    ------
+    ValueError
+        If that is missing or damaged.
+    """
+    try:
+        document = json.loads((metadata.metadata or {})[METADATA_KEY])
+        return document, base64.b64decode(document["leaves"], validate=True)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no leaves in the file's metadata: {error}") from error
+
+
 def _same_bytes(one: Path, other: Path) -> bool:
     if one.stat().st_size != other.stat().st_size:
         return False

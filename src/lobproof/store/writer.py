@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,21 +22,26 @@ from lobproof.schema.tables import (
     PART_ROWS,
     QUALITY,
     STATES,
-    Table,
+)
+from lobproof.store.checkpoint import (
+    CheckpointThread,
+    Saved,
+    drop_checkpoints,
+    write_checkpoint,
 )
 from lobproof.store.commit import clean_partition
-from lobproof.store.content import DayContent, TableContent, grid_of
-from lobproof.store.groups import GroupWriter, memory_type
-from lobproof.store.hashing import Column, table_hash
+from lobproof.store.content import DayContent, grid_of
+from lobproof.store.groups import GroupWriter
+from lobproof.store.incoming import check_events, check_states, event_columns, state_columns
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.layout import Partition, make_folder, sync_folder
 from lobproof.store.lock import require_lock
-from lobproof.store.parts import PartTarget, PartWriter
+from lobproof.store.parts import Part, PartTarget
+from lobproof.store.progress import KEY, SMALL, Progress, Restored, restore
+from lobproof.store.small import SmallRows
 
 _BUFFERS = {EVENTS.name: 3, STATES.name: 2, KEYFRAMES.name: 2}
 """Row groups of a table in memory: 16 MiB each of events, 45 MiB of states."""
-_STATE_ROWS = 1024
-"""States are copied so many at a time: their levels come by row and leave by column."""
 
 
 class DayWriter:
@@ -42,7 +49,8 @@ class DayWriter:
 
     Files appear under temporary names, are synced and renamed; nothing is visible to readers
     before `lobproof.store.commit_day`. What an earlier writer left in the partition without
-    committing it is deleted first. As a context manager it aborts unless it was closed.
+    committing it is deleted first, its checkpoints too; `resume` goes on from a checkpoint instead.
+    As a context manager it aborts unless it was closed.
 
     Parameters
     ----------
@@ -67,37 +75,113 @@ class DayWriter:
         states: bool = True,
         part_rows: int = PART_ROWS,
     ) -> None:
+        self._begin(root, instrument, dt, states, part_rows, None)
+
+    @classmethod
+    def resume(
+        cls,
+        root: Path,
+        instrument: Instrument,
+        dt: str,
+        saved: Saved,
+        *,
+        states: bool = True,
+        part_rows: int = PART_ROWS,
+    ) -> Self:
+        """A writer that goes on where another one was saved; the other one must be gone.
+
+        The finished day is the same as without the break: hashes, names and bytes of its files.
+        What lies in the partition and neither a commit nor ``saved`` lists is deleted. The other
+        parameters are those of the constructor.
+
+        Parameters
+        ----------
+        saved
+            From `lobproof.store.read_checkpoint`, or from `save`.
+
+        Raises
+        ------
+        CheckpointError
+            If it is another day's or of another shape, or a part that it lists is missing or not
+            what it was. Nothing has been deleted then.
+        StoreError
+            If the symbol's lock is not held.
+        """
+        writer = cls.__new__(cls)
+        writer._begin(root, instrument, dt, states, part_rows, saved)
+        return writer
+
+    def _begin(
+        self,
+        root: Path,
+        instrument: Instrument,
+        dt: str,
+        states: bool,
+        part_rows: int,
+        saved: Saved | None,
+    ) -> None:
         self._root = root
         self._instrument = instrument
         self._partition = Partition(instrument.exchange, instrument.symbol, dt)
         require_lock(root, instrument.exchange, instrument.symbol)
-        clean_partition(root, self._partition)
         self._take_states = states
         self._part_rows = part_rows
-        self._writers = {name: GroupWriter(self._target(name), n) for name, n in _BUFFERS.items()}
-        self._small: dict[str, dict[str, list[object]]] = {
-            table.name: {name: [] for name in table.schema.names} for table in (QUALITY, MINUTES)
+        targets = {name: self._target(name) for name in _BUFFERS}
+        start = Restored()
+        if saved is None:
+            drop_checkpoints(root, self._partition)
+        else:
+            start = restore(saved, self._identity(), targets)
+        self._at = start.position
+        self._listed = self._files(start.parts)
+        clean_partition(root, self._partition, self._listed)
+        self._writers = {
+            name: GroupWriter(targets[name], n, start.parts.get(name, ()))
+            for name, n in _BUFFERS.items()
         }
+        self._small = {table.name: SmallRows(table) for table in SMALL}
+        for name, columns in start.small.items():
+            self._small[name].append(columns)
+        self._frames: list[Keyframe] = []
+        for frame in start.frames:
+            self._append_frame(frame)
         self._new_files: list[Path] = []
+        self._checkpoints = CheckpointThread()
         self._open = True
-        self._rows = 0
-        self._part_start = 0
-        self._part_ends: list[int] = []  # last event id of each closed part of events
-        self._frame_part = 0  # closed parts that the keyframes' current part is past
-        self._last_frame = -2
-        self._last_state = -1
-        self._first_ts = 0
-        self._last_ts = 0
 
     def _target(self, name: str) -> PartTarget:
         table = next(table for table in CONTENT_TABLES if table.name == name)
         make_folder(self._root, f"{name}/{self._partition.folder}")
         return PartTarget(self._root, table, self._partition, grid_of(self._instrument))
 
+    def _identity(self) -> dict[str, object]:
+        return {
+            **asdict(self._partition),
+            "price_exponent": self._instrument.price_exponent,
+            "size_exponent": self._instrument.size_exponent,
+            "states": self._take_states,
+            "part_rows": self._part_rows,
+        }
+
+    def _files(self, parts: Mapping[str, Sequence[Part]]) -> frozenset[Path]:
+        return frozenset(
+            self._root / name / part.path for name, closed in parts.items() for part in closed
+        )
+
     @property
     def rows(self) -> int:
         """Events so far: the id of the next one."""
-        return self._rows
+        return self._at.rows
+
+    @property
+    def room(self) -> int:
+        """Events that the open part still takes: it closes at the first message end at or after."""
+        return self._part_rows - self._at.part_rows
+
+    @property
+    def at_part_end(self) -> bool:
+        """Whether the last append closed a part of events, and none has been appended since."""
+        return self._at.rows > 0 and self._at.part_rows == 0
 
     def append(self, events: EventBatch, states: StateBatch) -> None:
         """Append whole messages and the states at ends of messages among them.
@@ -112,21 +196,29 @@ class DayWriter:
             of the batch.
         LobproofError
             If encoding an earlier row group failed (`GridError`: the grid overflows).
+        OSError
+            If the disk refused it, or an earlier checkpoint.
         """
+        self._checkpoints.check()
         count = len(events)
         if count:
-            self._check(events)
-        self._check_states(states, count)
+            check_events(events, self._at.last_ts)
+        if len(states) and not self._take_states:
+            raise ValueError("this writer was made without states")
+        check_states(states, self._at.rows, count)
         if count:
-            if self._rows == 0:
-                self._first_ts = int(events.ts_order[0])
-            self._last_ts = int(events.ts_order[-1])
+            if self._at.rows == 0:
+                self._at.first_ts = int(events.ts_order[0])
+            self._at.last_ts = int(events.ts_order[-1])
         start, state = 0, 0
         while start < count:
             stop, closes = self._part_end(events.flags, start)
-            self._append_events(events.slice(start, stop))
-            upto = int(np.searchsorted(states.event_id, self._rows))
-            self._append_states(states.slice(state, upto))
+            rows = event_columns(events.slice(start, stop), self._at.rows)
+            self._writers[EVENTS.name].append(rows)
+            self._at.rows += stop - start
+            upto = int(np.searchsorted(states.event_id, self._at.rows))
+            for columns in state_columns(states.slice(state, upto)):
+                self._writers[STATES.name].append(columns)
             if closes:
                 self._close_part()
             start, state = stop, upto
@@ -139,30 +231,88 @@ class DayWriter:
         ValueError
             If keyframes are not in order of their events, or ahead of them.
         """
-        if not self._last_frame < frame.event_id < max(self._rows, 1) or frame.event_id < -1:
+        if not self._at.last_frame < frame.event_id < max(self._at.rows, 1) or frame.event_id < -1:
             raise ValueError(
-                f"keyframe of event {frame.event_id} after that of {self._last_frame}, "
-                f"with {self._rows} events written"
+                f"keyframe of event {frame.event_id} after that of {self._at.last_frame}, "
+                f"with {self._at.rows} events written"
             )
-        self._last_frame = frame.event_id
+        self._at.last_frame = int(frame.event_id)
         while (
-            self._frame_part < len(self._part_ends)
-            and frame.event_id > self._part_ends[self._frame_part]
+            self._at.frame_part < len(self._at.part_ends)
+            and frame.event_id > self._at.part_ends[self._at.frame_part]
         ):
             self._writers[KEYFRAMES.name].cut()
-            self._frame_part += 1
-        self._writers[KEYFRAMES.name].append(frame.columns())
+            self._frames.clear()
+            self._at.frame_part += 1
+        self._append_frame(frame.copy())
 
     def quality(self, columns: Mapping[str, Sequence[object]]) -> None:
         """Append findings: equally long sequences by column name, in any order of rows."""
-        self._append_small(QUALITY, columns)
+        self._small[QUALITY.name].append(columns)
 
     def minutes(self, columns: Mapping[str, Sequence[object]]) -> None:
         """Append minutes: equally long sequences by column name; volumes are grid counts."""
-        self._append_small(MINUTES, columns)
+        self._small[MINUTES.name].append(columns)
+
+    def save(self) -> Saved:
+        """All that `resume` needs; waits until the closed parts are on the disk.
+
+        Only at the end of a part (`at_part_end`), or before the first event. Keyframes and rows of
+        the small tables are saved as far as they were appended.
+
+        Raises
+        ------
+        ValueError
+            If a part is open.
+        LobproofError, OSError
+            If a part could not be written.
+        """
+        return self._durable(self._progress())
+
+    def checkpoint(
+        self,
+        path: Path,
+        document: Mapping[str, object],
+        arrays: Mapping[str, NDArray[np.generic]],
+    ) -> None:
+        """Write a checkpoint of what is so far: what `save` gives, and the caller's own state.
+
+        The state is copied before this returns; a thread writes the file as soon as all parts that
+        it lists are on the disk. Of checkpoints that wait for that only the newest is written. An
+        error of the thread is raised by the next `append`, `checkpoint` or `close`.
+
+        Parameters
+        ----------
+        path
+            From `lobproof.store.checkpoint_path`.
+        document, arrays
+            As `lobproof.store.write_checkpoint` takes them, without the key ``"day writer"`` and
+            names below it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a part is open, or the document cannot be JSON.
+        LobproofError, OSError
+            If an earlier checkpoint could not be written.
+        """
+        if any(name.split("/")[0] == KEY for name in (*document, *arrays)):
+            raise ValueError(f"{KEY!r} in a checkpoint is the writer's own")
+        progress = self._progress()
+        document = json.loads(json.dumps(document))
+        arrays = {name: array.copy() for name, array in arrays.items()}
+
+        def write() -> None:
+            saved = self._durable(progress)
+            write_checkpoint(path, {**document, **saved.document}, {**arrays, **saved.arrays})
+            self._listed = self._files(
+                {name: [part.result() for part in parts] for name, parts in progress.parts.items()}
+            )
+
+        self._checkpoints.submit(write)
 
     def close(self) -> DayContent:
-        """Write what is buffered and wait for the disk; nothing is committed yet.
+        """Write what is buffered and wait for the disk, checkpoints too; nothing is committed yet.
 
         Raises
         ------
@@ -170,28 +320,33 @@ class DayWriter:
             If encoding or writing failed, now or earlier.
         """
         tables = {name: writer.close() for name, writer in self._writers.items()}
-        tables |= {table.name: self._write_small(table) for table in (QUALITY, MINUTES)}
-        for name in tables:
-            sync_folder(self._root / name / self._partition.folder)
+        self._checkpoints.close()
+        for name, rows in self._small.items():
+            tables[name], new_file = rows.write(self._target(name))
+            if new_file is not None:
+                self._new_files.append(new_file)
+        self._sync_folders(tables)
         self._open = False
         return DayContent(
             root=self._root,
             instrument=self._instrument,
             partition=self._partition,
             tables={table.name: tables[table.name] for table in CONTENT_TABLES},
-            first_ts=self._first_ts,
-            last_ts=self._last_ts,
+            first_ts=self._at.first_ts,
+            last_ts=self._at.last_ts,
         )
 
     def abort(self) -> None:
-        """Stop, and remove the files that this writer added. Nothing happens after `close`.
+        """Stop, and remove the files that this writer added, but those of the last checkpoint.
 
-        A closed day that is never committed is deleted by the partition's next writer.
+        Nothing happens after `close`. What is left without a commit – by a close, or for a
+        checkpoint – is deleted by the partition's next writer, unless it resumes.
         """
         if self._open:
             self._open = False
+            self._checkpoints.abort()
             for writer in self._writers.values():
-                writer.abort()
+                writer.abort(self._listed)
             for path in self._new_files:
                 path.unlink(missing_ok=True)
 
@@ -208,91 +363,38 @@ class DayWriter:
         """Abort, unless the day was closed."""
         self.abort()
 
-    def _check(self, events: EventBatch) -> None:
-        if not events.flags[-1] & Flag.LAST:
-            raise ValueError("a batch of events ends inside a message")
-        if events.ts_order[0] < self._last_ts or (np.diff(events.ts_order) < 0).any():
-            raise ValueError("ts_order of the events decreases")
-
-    def _check_states(self, states: StateBatch, count: int) -> None:
-        ids = states.event_id
-        if not len(ids):
-            return
-        if not self._take_states:
-            raise ValueError("this writer was made without states")
-        inside = ids[0] >= self._rows and ids[-1] < self._rows + count
-        if not inside or (np.diff(ids) <= 0).any():
-            raise ValueError("states do not belong to the events of their batch, in order")
-
     def _part_end(self, flags: NDArray[np.int32], start: int) -> tuple[int, bool]:
         """Where the rows from ``start`` that go to this part stop, and whether that closes it."""
-        first = start + max(self._part_rows - (self._rows - self._part_start) - 1, 0)
+        first = start + self.room - 1
         ends = np.flatnonzero(flags[first:] & Flag.LAST)
         return (first + int(ends[0]) + 1, True) if len(ends) else (len(flags), False)
-
-    def _append_events(self, events: EventBatch) -> None:
-        ids = np.arange(self._rows, self._rows + len(events), dtype=np.int64)
-        columns = [getattr(events, name) for name in EVENTS.schema.names[1:]]
-        self._writers[EVENTS.name].append([ids, *columns])
-        self._rows += len(events)
-
-    def _append_states(self, states: StateBatch) -> None:
-        for start in range(0, len(states), _STATE_ROWS):
-            rows = states.slice(start, start + _STATE_ROWS)
-            self._writers[STATES.name].append(
-                [
-                    rows.event_id,
-                    rows.ts_order,
-                    rows.ts_event,
-                    rows.sequence,
-                    *rows.levels.T,
-                    rows.bid_trusted,
-                    rows.ask_trusted,
-                    rows.flags,
-                ]
-            )
 
     def _close_part(self) -> None:
         self._writers[EVENTS.name].cut()
         self._writers[STATES.name].cut()
-        self._part_ends.append(self._rows - 1)
-        self._part_start = self._rows
+        self._at.part_ends.append(self._at.rows - 1)
 
-    def _append_small(self, table: Table, columns: Mapping[str, Sequence[object]]) -> None:
-        lengths = {len(values) for values in columns.values()}
-        if set(columns) != set(table.schema.names) or len(lengths) > 1:
-            raise ValueError(
-                f"{table.name} takes equally long columns named {table.schema.names}, "
-                f"not { ({name: len(values) for name, values in columns.items()}) }"
-            )
-        for name, values in columns.items():
-            self._small[table.name][name].extend(values)
+    def _append_frame(self, frame: Keyframe) -> None:
+        # their part closes later than that of the events: a checkpoint carries them until then
+        self._frames.append(frame)
+        self._writers[KEYFRAMES.name].append(frame.columns())
 
-    def _write_small(self, table: Table) -> TableContent:
-        """Write a small table as one part, its rows sorted, so that the calls leave no trace."""
-        target = self._target(table.name)
-        rows = sorted(zip(*self._small[table.name].values(), strict=True))
-        if not rows:
-            return TableContent((), table_hash(target.head, []))
-        writer = PartWriter(target, 0)
-        try:
-            for start in range(0, len(rows), table.group_rows):
-                writer.write(_columns(table, rows[start : start + table.group_rows]))
-            part, new_file = writer.finish()
-        except BaseException:
-            writer.abort()
-            raise
-        if new_file is not None:
-            self._new_files.append(new_file)
-        return TableContent((part,), table_hash(target.head, [(part.rows, part.leaves)]))
+    def _progress(self) -> Progress:
+        if self._at.part_rows:
+            raise ValueError(f"a day is saved at ends of parts, not {self._at.part_rows} events on")
+        return Progress(
+            identity=self._identity(),
+            position=self._at.copy(),
+            parts={name: writer.closed() for name, writer in self._writers.items()},
+            frames=tuple(self._frames),
+            small={name: rows.columns() for name, rows in self._small.items()},
+        )
 
+    def _durable(self, progress: Progress) -> Saved:
+        saved = progress.saved()
+        self._sync_folders(progress.parts)
+        return saved
 
-def _columns(table: Table, rows: Sequence[Sequence[object]]) -> list[Column]:
-    """Rows as the columns of a table in memory."""
-    columns: list[Column] = []
-    for field, values in zip(table.schema, zip(*rows, strict=True), strict=True):
-        if str(field.type) == "string":
-            columns.append([str(value) for value in values])
-        else:
-            columns.append(np.array(values, memory_type(field.type)))
-    return columns
+    def _sync_folders(self, tables: Iterable[str]) -> None:
+        for name in tables:
+            sync_folder(self._root / name / self._partition.folder)

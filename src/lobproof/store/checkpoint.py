@@ -1,0 +1,222 @@
+"""Checkpoint files: what a killed task needs to go on, in one file that is whole or refused.
+
+A file is a magic line, the length of a JSON header (64 bits), the header, the arrays' values one
+after the other (little-endian, by row), and the xxh3_128 of all that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from lobproof import __version__
+from lobproof.errors import StoreError
+from lobproof.schema.tables import FORMAT_VERSION
+from lobproof.store.layout import CHECKPOINTS, TEMPORARY, Partition, make_folder, sync_folder
+from lobproof.store.lock import require_lock
+
+_MAGIC = b"lobproof checkpoint 1\n"
+_SUFFIX = ".ckpt"
+_DIGEST_BYTES = 16
+_TASK_DIGITS = 16
+
+
+class CheckpointError(StoreError):
+    """A checkpoint that cannot be gone on from. The message says why; the day must start anew."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="Delete the checkpoint and run again: the day starts anew.")
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds: a document that can be JSON, and arrays by name."""
+
+    document: dict[str, Any]
+    arrays: dict[str, NDArray[np.generic]]
+
+
+def checkpoint_path(root: Path, partition: Partition, task_id: str) -> Path:
+    """Where a task keeps its checkpoint of a symbol-day.
+
+    Parameters
+    ----------
+    root
+        The store.
+    task_id
+        At least 16 lower-case hexadecimal digits; the first 16 are part of the name.
+    """
+    if not re.fullmatch(rf"[0-9a-f]{{{_TASK_DIGITS},}}", task_id):
+        raise ValueError(f"a task's id has at least {_TASK_DIGITS} hexadecimal digits: {task_id!r}")
+    return root / CHECKPOINTS / f"{_stem(partition)}{task_id[:_TASK_DIGITS]}{_SUFFIX}"
+
+
+def list_checkpoints(root: Path, partition: Partition) -> list[Path]:
+    """The checkpoints of a symbol-day, of whatever task, by name."""
+    return [path for path in _files(root, partition) if not path.name.startswith(TEMPORARY)]
+
+
+def drop_checkpoints(root: Path, partition: Partition, *, keep: Path | None = None) -> list[Path]:
+    """Delete the checkpoints of a symbol-day but ``keep``, half-written ones too.
+
+    The symbol's lock must be held.
+
+    Returns
+    -------
+    list[Path]
+        The deleted files.
+    """
+    require_lock(root, partition.exchange, partition.symbol)
+    dropped = [path for path in _files(root, partition) if path != keep]
+    for path in dropped:
+        path.unlink(missing_ok=True)
+    return dropped
+
+
+def write_checkpoint(
+    path: Path, document: Mapping[str, object], arrays: Mapping[str, NDArray[np.generic]]
+) -> None:
+    """Write a checkpoint and wait for the disk; an older one stays whole until it is replaced.
+
+    Parameters
+    ----------
+    path
+        From `checkpoint_path`; its folder is made, but not the one above.
+    document
+        What JSON can hold; tuples come back as lists.
+    arrays
+        Arrays of integers, floats or truth values, of any shape.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the document cannot be JSON, or an array holds something else.
+    OSError
+        If the disk refuses.
+    """
+    plain = {name: _little_endian(name, array) for name, array in arrays.items()}
+    header = json.dumps(
+        {
+            "format_version": FORMAT_VERSION,
+            "lobproof_version": __version__,
+            "name": path.name,
+            "document": document,
+            "arrays": [[name, a.dtype.str, arrays[name].shape] for name, a in plain.items()],
+        },
+        ensure_ascii=False,
+    ).encode()
+    make_folder(path.parent.parent, path.parent.name)
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    digest = xxhash.xxh3_128()
+    try:
+        with temporary.open("wb") as file:
+            for piece in (_MAGIC, struct.pack("<Q", len(header)), header):
+                digest.update(piece)
+                file.write(piece)
+            for array in plain.values():
+                digest.update(array.data)
+                file.write(array.data)
+            file.write(digest.digest())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def read_checkpoint(path: Path) -> Saved | None:
+    """What `write_checkpoint` wrote, None if there is no such file; the arrays are the caller's.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, of another version of lobproof, or another checkpoint renamed.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    body = memoryview(data)[:-_DIGEST_BYTES]
+    if not data.startswith(_MAGIC) or xxhash.xxh3_128_digest(body) != data[-_DIGEST_BYTES:]:
+        raise CheckpointError(f"The checkpoint {path} is damaged: it is not what was written.")
+    at = len(_MAGIC) + 8
+    (length,) = struct.unpack_from("<Q", data, len(_MAGIC))
+    header = json.loads(data[at : at + length])
+    if (header["format_version"], header["lobproof_version"]) != (FORMAT_VERSION, __version__):
+        raise CheckpointError(
+            f"The checkpoint {path} was written by lobproof {header['lobproof_version']} "
+            f"(format {header['format_version']}); this is {__version__} ({FORMAT_VERSION})."
+        )
+    if header["name"] != path.name:
+        raise CheckpointError(f"The checkpoint {path} is that of {header['name']}, renamed.")
+    at += length
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for name, kind, shape in header["arrays"]:
+        size = np.dtype(kind).itemsize * math.prod(shape)
+        flat = np.frombuffer(body[at : at + size], kind)
+        arrays[name] = flat.astype(flat.dtype.newbyteorder("=")).reshape(shape)
+        at += size
+    return Saved(header["document"], arrays)
+
+
+class CheckpointThread:
+    """Writes checkpoints in the background, in order and one at a time.
+
+    One more may wait; a newer one takes its place. An error is raised by the next call.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "lobproof-checkpoint")
+        self._flying: deque[Future[None]] = deque()
+
+    def submit(self, write: Callable[[], None]) -> None:
+        """Have ``write`` called soon."""
+        self.check()
+        if self._flying and self._flying[-1].cancel():
+            self._flying.pop()
+        self._flying.append(self._thread.submit(write))
+
+    def check(self) -> None:
+        """Raise what went wrong since the last call."""
+        while self._flying and self._flying[0].done():
+            self._flying.popleft().result()
+
+    def close(self) -> None:
+        """Wait until all is written."""
+        self._thread.shutdown()
+        self.check()
+
+    def abort(self) -> None:
+        """Wait too, but let no error out."""
+        self._thread.shutdown()
+
+
+def _stem(partition: Partition) -> str:
+    return f"{partition.exchange}.{partition.symbol}.{partition.dt}."
+
+
+def _files(root: Path, partition: Partition) -> Iterator[Path]:
+    folder = root / CHECKPOINTS
+    starts = (_stem(partition), f"{TEMPORARY}{_stem(partition)}")
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(starts) and path.name.endswith(_SUFFIX):
+            yield path
+
+
+def _little_endian(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"array {name!r} of a checkpoint has values of type {array.dtype}")
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
