@@ -220,7 +220,9 @@ class DayWriter:
             for columns in state_columns(states.slice(state, upto)):
                 self._writers[STATES.name].append(columns)
             if closes:
-                self._close_part()
+                self._writers[EVENTS.name].cut()
+                self._writers[STATES.name].cut()
+                self._at.part_ends.append(self._at.rows - 1)
             start, state = stop, upto
 
     def keyframe(self, frame: Keyframe) -> None:
@@ -368,11 +370,6 @@ class DayWriter:
         first = start + self.room - 1
         ends = np.flatnonzero(flags[first:] & Flag.LAST)
         return (first + int(ends[0]) + 1, True) if len(ends) else (len(flags), False)
-
-    def _close_part(self) -> None:
-        self._writers[EVENTS.name].cut()
-        self._writers[STATES.name].cut()
-        self._at.part_ends.append(self._at.rows - 1)
 
     def _append_frame(self, frame: Keyframe) -> None:
         # their part closes later than that of the events: a checkpoint carries them until then
