@@ -21,7 +21,7 @@ import pytest
 
 from lobproof.errors import LobproofError
 from lobproof.fidelity.exact import Verdict, VerifyReport, verify
-from lobproof.pipeline.task import reconstruct
+from lobproof.pipeline import reconstruct
 from lobproof.schema import Kind
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import open_store

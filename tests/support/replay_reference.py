@@ -57,7 +57,7 @@ class ReferenceReplay:
         self.lost = int(Q.UNSEEDED)
         self.gap = (0, 0)
         self.agreed = (0, 0)
-        self.book_ts = self.print_ts = 0
+        self.book_ts = self.print_ts = self.life_ts = 0
         self.next_state = 0
         self.suspects: set[tuple[int, int]] = set()
         self.suspect = (0, 0)
@@ -120,10 +120,10 @@ class ReferenceReplay:
         bid, ask = self.book.best_bid[0], self.book.best_ask[0]
         outside = max(bid - row.price, row.price - ask)
         seeded = self.lost != Q.UNSEEDED and bid and ask
-        first = row.ts_order != self.print_ts
-        self.print_ts = row.ts_order
+        first = self.life_ts > self.print_ts or row.ts_order - self.print_ts >= 10**9
+        self.print_ts = row.ts_order if first else self.print_ts
         now["prints"] += first
-        now["far_prints"] += bool(first and seeded and outside > bid // 10_000 * 30)
+        now["far_prints"] += bool(first and seeded and outside > bid // 10_000 * 30 + ask - bid)
         maker = Side.ASK if row.side == Side.BUY else Side.BID
         entry = self.pending[0].setdefault((maker, row.price), Pending())
         entry.volume += row.size
@@ -188,6 +188,7 @@ class ReferenceReplay:
                     self.book.set_trust(side, UNTRUSTED)
                     self.stale[side] = True
         self.lost = 0
+        self.life_ts = head.ts_order
         if self.suspects:
             self.suspect = (last, head.ts_order)
         else:
@@ -234,7 +235,7 @@ class ReferenceReplay:
         if self.book_ts:
             silence = head.ts_order - self.book_ts
             now["longest_silence"] = max(now["longest_silence"], silence)
-        self.book_ts = head.ts_order
+        self.book_ts = self.life_ts = head.ts_order
         return drift
 
     def _settle(self, head: Row, last: int, ahead: bool) -> int:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from lobproof.errors import StrictError
-from lobproof.replay import QUALITY_SEVERITY, Replayer, Step, doubtful_time, quality_rows
-from lobproof.replay.ledger_kernels import E_CODE, E_COUNT, E_FIRST
-from lobproof.schema import EventBatch, Finding, Int64, Severity
+from lobproof.pipeline.counts import DayCounts
+from lobproof.replay import (
+    QUALITY_SEVERITY,
+    Piece,
+    Replayer,
+    Step,
+    Stretch,
+    quality_rows,
+)
+from lobproof.replay.ledger_kernels import E_CODE, E_FIRST, E_LAST, EPISODE
+from lobproof.replay.merge import Array
+from lobproof.replay.replayer import STEP_ROWS
+from lobproof.schema import Finding, Int64, Severity
 from lobproof.store import DayContent, DayWriter, Keyframe
 
 _TOLERATED = (
@@ -23,17 +33,8 @@ _TOLERATED = (
 """Findings that strict mode lets pass: normal for a venue, before the first snapshot, or beyond the
 levels that it lists. None of them says that something is wrong with the input."""
 
-
-@dataclass(frozen=True, slots=True)
-class DayCounts:
-    """What a day holds, for its seal and the summary."""
-
-    events: int
-    trades: int
-    book_messages: int
-    gaps: int
-    doubtful_ns: int
-    findings: dict[str, int]
+Checkpoint = Callable[[Stretch], None]
+"""Called where a part of events has closed, with what is left of the stretch."""
 
 
 class DayTask:
@@ -59,81 +60,100 @@ class DayTask:
         strict: bool,
     ) -> None:
         self.dt = dt
+        self.counts = DayCounts()
+        self.writer = writer
         self._replayer = replayer
-        self._writer = writer
         self._keyframe_ns = keyframe_ns
         self._strict = strict
+        self.begun = False
         self._rows = 0
         self._last_ts = 0
         self._next_keyframe = 0
         self._last_keyframe = -2
-        self._trades = 0
-        self._book_messages = 0
-        self._gaps = 0
-        self._episodes: list[Int64] = []
+        self._episodes: list[Int64] = [np.empty((0, EPISODE), np.int64)]
 
-    def append(self, batch: EventBatch) -> None:
-        """Replay and write whole messages of this day, at least one."""
-        first_ts = int(batch.ts_order[0])
-        if self._rows == 0:
+    def append(self, stretch: Stretch, checkpoint: Checkpoint | None = None) -> None:
+        """Replay and write whole messages of this day, and the references among them."""
+        if not self.begun:
+            self.begun = True
+            first_ts = _first_ts(stretch)
             self._replayer.begin_day(first_ts)
             self._keyframe(first_ts)
             self._next_keyframe = first_ts - first_ts % self._keyframe_ns + self._keyframe_ns
-        start = 0
-        while start < len(batch):
-            stop = int(np.searchsorted(batch.ts_order, self._next_keyframe))
-            if stop <= start:
+        # what a run that was gone on from here had still to insert comes first
+        while len(stretch) or self._replayer.is_due:
+            ts = _first_ts(stretch) if len(stretch) else 0
+            if ts >= self._next_keyframe and not self._replayer.is_due:
                 self._keyframe(self._last_ts)
-                ts = int(batch.ts_order[start])
                 self._next_keyframe = ts - ts % self._keyframe_ns + self._keyframe_ns
                 continue
-            self._replay(batch.slice(start, stop))
-            start = stop
+            rows, references = (
+                int(np.searchsorted(part.ts_order, self._next_keyframe))
+                for part in (stretch.events, stretch.references)
+            )
+            part = stretch.slice(0, 0, rows, references)
+            stretch = stretch.after(rows, references)
+            for piece in self._replayer.pieces(part, self._rows, self._room):
+                self._write(piece)
+                closed = self.writer is not None and self.writer.at_part_end
+                if checkpoint is not None and closed and len(piece.events):
+                    checkpoint(Stretch.concat([piece.rest, stretch]))
 
-    def finish(self) -> tuple[DayContent | None, DayCounts]:
+    def finish(self) -> DayContent | None:
         """Close the day: last minute, open doubts, closing keyframe, files."""
-        step = self._replayer.end_day(self._rows - 1, self._last_ts)
-        self._take(step)
+        self._take(self._replayer.end_day(self._rows - 1, self._last_ts))
         self._keyframe(self._last_ts)
         episodes = np.concatenate(self._episodes)
-        findings: Counter[str] = Counter()
-        for row in episodes.tolist():
-            findings[Finding(row[E_CODE]).name] += row[E_COUNT]
-        counts = DayCounts(
-            self._rows,
-            self._trades,
-            self._book_messages,
-            self._gaps,
-            doubtful_time(episodes),
-            dict(sorted(findings.items())),
-        )
-        if self._writer is None:
-            return None, counts
-        self._writer.quality(quality_rows(episodes))
-        return self._writer.close(), counts
+        self.counts.close(self._rows, episodes)
+        if self.writer is None:
+            return None
+        self.writer.quality(quality_rows(episodes))
+        return self.writer.close()
 
     def abort(self) -> None:
-        """Remove what was written."""
-        if self._writer is not None:
-            self._writer.abort()
+        """Remove what was written, but for what a checkpoint lists."""
+        if self.writer is not None:
+            self.writer.abort()
 
-    def _replay(self, batch: EventBatch) -> None:
-        step = self._replayer.process(batch, self._rows)
-        self._rows += len(batch)
-        self._last_ts = int(batch.ts_order[-1])
-        if self._writer is not None:
-            self._writer.append(batch, step.states)
-        self._take(step)
+    def save(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """State at the end of a part, as a document and arrays."""
+        document = {
+            "rows": self._rows,
+            "last_ts": self._last_ts,
+            "next_keyframe": self._next_keyframe,
+            "last_keyframe": self._last_keyframe,
+            "counts": self.counts.to_dict(),
+        }
+        return document, {"episodes": np.concatenate(self._episodes)}
+
+    def load(self, document: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        """Continue from what :meth:`save` returned; the writer must have been resumed there."""
+        self.begun = True
+        self._rows = int(document["rows"])
+        self._last_ts = int(document["last_ts"])
+        self._next_keyframe = int(document["next_keyframe"])
+        self._last_keyframe = int(document["last_keyframe"])
+        self.counts = DayCounts.of(document["counts"])
+        self._episodes = [arrays["episodes"].astype(np.int64)]
+
+    def _room(self) -> int:
+        return STEP_ROWS if self.writer is None else self.writer.room
+
+    def _write(self, piece: Piece) -> None:
+        if len(piece.events):
+            if self.writer is not None:
+                self.writer.append(piece.events, piece.step.states)
+            self._rows += len(piece.events)
+            self._last_ts = int(piece.events.ts_order[-1])
+        self._take(piece.step)
 
     def _take(self, step: Step) -> None:
         self._episodes.append(step.episodes)
-        self._trades += int(step.minutes["trades"].sum())
-        self._book_messages += int(step.minutes["book_messages"].sum())
-        self._gaps += int(step.minutes["gaps"].sum())
+        self.counts.add(step)
         if self._strict:
             self._refuse_doubt(step)
-        if self._writer is not None and len(step.minutes["minute"]):
-            self._writer.minutes({name: column.tolist() for name, column in step.minutes.items()})
+        if self.writer is not None and len(step.minutes["minute"]):
+            self.writer.minutes({name: column.tolist() for name, column in step.minutes.items()})
 
     def _refuse_doubt(self, step: Step) -> None:
         # a doubt is an episode only once it ends, a tally once its minute does
@@ -154,16 +174,16 @@ class DayTask:
     def _is_end(self, row: Int64) -> bool:
         return (
             QUALITY_SEVERITY[Finding(int(row[E_CODE]))] == Severity.DOUBT
-            and int(row[2]) == self._rows - 1
+            and int(row[E_LAST]) == self._rows - 1
         )
 
     def _keyframe(self, ts: int) -> None:
         event_id = self._rows - 1
-        if self._writer is None or event_id == self._last_keyframe:
+        if self.writer is None or event_id == self._last_keyframe:
             return
         self._last_keyframe = event_id
         book = self._replayer.levels()
-        self._writer.keyframe(
+        self.writer.keyframe(
             Keyframe(
                 event_id,
                 ts,
@@ -178,3 +198,7 @@ class DayTask:
                 book.ask_trusted_to,
             )
         )
+
+
+def _first_ts(stretch: Stretch) -> int:
+    return min(int(part.ts_order[0]) for part in (stretch.events, stretch.references) if len(part))

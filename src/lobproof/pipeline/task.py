@@ -1,64 +1,43 @@
-"""``reconstruct``: a golden sample into sealed days of a store.
+"""``reconstruct_unit``: one unit into sealed days of a store.
 
 A task is a pure function of its inputs and its options; its id is their hash. Days are sealed one
-after the other: a killed task leaves the days that it sealed, and a second run goes on from there.
+after the other, and inside a day a checkpoint is written at each end of a part of events: a killed
+task goes on from there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from lobproof.errors import InputError, UsageError
-from lobproof.pipeline.day import DayCounts, DayTask
-from lobproof.replay import (
-    BookAudit,
-    Merge,
-    Replayer,
-    StreamClock,
-    Stretch,
-    TradeAudit,
-    stamped,
+from lobproof.pipeline.counts import DayCounts
+from lobproof.pipeline.day import DayTask
+from lobproof.pipeline.feed import Feed
+from lobproof.pipeline.unit import GAP_LIMIT, STATE_SPACING, ReconstructOptions, Unit
+from lobproof.replay import Replayer, Stretch
+from lobproof.replay.merge import Array, arrays_of, stretch_of
+from lobproof.store import (
+    CheckpointError,
+    DayWriter,
+    Partition,
+    Saved,
+    checkpoint_path,
+    commit_day,
+    drop_checkpoints,
+    read_checkpoint,
+    sealed,
 )
-from lobproof.schema import EventBatch
-from lobproof.schema.tables import FORMAT_VERSION, PART_ROWS
-from lobproof.sources.binance.source import GoldenSource
-from lobproof.sources.golden import GoldenSample
-from lobproof.store import DayWriter, commit_day, sealed, symbol_lock
 
 DAY_NS = 86_400_000_000_000
-STATE_SPACING = {"all": 0, "100ms": 100_000_000, "1s": 1_000_000_000, "none": -1}
-"""``states`` option → ns between states (0: each message end, -1: none)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReconstructOptions:
-    """What shapes the content of a reconstructed day; recorded in its seal.
-
-    ``part_rows`` is a constant of the format; tests make it small.
-    """
-
-    states: str = "all"
-    keyframe_seconds: int = 600
-    part_rows: int = PART_ROWS
-
-    def __post_init__(self) -> None:
-        """Refuse values that mean nothing."""
-        if self.states not in STATE_SPACING:
-            raise UsageError(
-                f"states={self.states!r} is unknown", hint=f"choose from {', '.join(STATE_SPACING)}"
-            )
-        if self.keyframe_seconds < 1 or self.part_rows < 1:
-            raise UsageError(
-                "keyframe_seconds and part_rows must be at least 1", hint="leave them at defaults"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +48,8 @@ class DayResult:
     counts: DayCounts
     content_hash: str
     committed: bool
+    strategy: str = "full"
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,87 +62,64 @@ class ReconstructResult:
     task_id: str
     days: tuple[DayResult, ...]
     reused: bool = False
+    certified: bool = False
+    resumed_at: int = 0
+    """Events that a killed run had left."""
 
 
 Progress = Callable[[int, int], None]
 """Called with (events so far, ``ts_order`` reached)."""
+Note = Callable[[str], None]
+"""Called with a sentence for the user: a lock that is waited for, a checkpoint that is no good."""
 
 
-def reconstruct(
-    source: Path,
+class NoGoError(Exception):
+    """The feed is too lossy for the strategy; the message says by what measure."""
+
+
+def reconstruct_unit(
+    unit: Unit,
     out: Path,
-    options: ReconstructOptions | None = None,
+    options: ReconstructOptions,
     *,
     strict: bool = False,
     overwrite: bool = False,
-    batch_rows: int = 1 << 16,
     progress: Progress | None = None,
-    waiting: Callable[[str], None] | None = None,
+    note: Note | None = None,
 ) -> ReconstructResult:
-    """Replay the golden sample ``source`` into the store ``out``.
-
-    Parameters
-    ----------
-    source, out
-        Folder of the golden sample; folder of the store, made if missing.
-    options
-        What shapes the content.
-    strict
-        Raise instead of flagging the first gap or doubt.
-    overwrite
-        Write every day anew, also days that were sealed from other inputs or options: repairs a
-        store whose files are damaged.
-    batch_rows
-        Rows decoded at a time; no effect on the result.
-    progress, waiting
-        Called now and then with the position, and when another process holds the symbol's lock.
+    """Replay ``unit`` into the store ``out``, whose lock for its days must be held.
 
     Raises
     ------
     InputError
-        If the sample is damaged, or holds neither book messages nor trades.
+        If the input is damaged, or holds neither book messages nor trades.
     UsageError
         If a day is sealed from something else and ``overwrite`` is not set.
     StrictError
         In strict mode.
+    NoGoError
+        With a gate, when the feed is too lossy.
     """
-    options = options or ReconstructOptions()
-    golden = GoldenSource(GoldenSample.load(source))
-    instrument = golden.instrument
-    task_id = _task_id(golden, options)
-    with symbol_lock(out, instrument.exchange, instrument.symbol, waiting=waiting):
-        seals = sealed(out, instrument.exchange, instrument.symbol)
-        ours = seals.filter(pl.col("task_id") == task_id).sort("task_part")
-        # a seal that somebody deleted, as the audit advises for a damaged day, is to be made anew
-        parts = ours["task_part"].to_list()
-        if parts == list(range(len(parts))) and ours["task_last"].any() and not overwrite:
-            return ReconstructResult(
-                instrument.exchange,
-                instrument.symbol,
-                golden.provenance,
-                task_id,
-                tuple(_sealed_day(row) for row in ours.iter_rows(named=True)),
-                reused=True,
-            )
-        run = _Run(golden, out, options, task_id, seals, strict=strict, overwrite=overwrite)
-        days = run.replay(batch_rows, progress)
-    return ReconstructResult(
-        instrument.exchange, instrument.symbol, golden.provenance, task_id, days
-    )
+    instrument = unit.instrument
+    task_id = unit.task_id(options)
+    seals = sealed(out, instrument.exchange, instrument.symbol)
+    ours = sealed_days(seals, task_id)
+    about = (instrument.exchange, instrument.symbol, unit.provenance, task_id)
+    if ours and not overwrite:
+        return ReconstructResult(*about, ours, reused=True, certified=unit.certified)
+    run = _Run(unit, out, options, task_id, seals, strict, overwrite, note or (lambda _: None))
+    days = run.replay(progress)
+    return ReconstructResult(*about, days, certified=unit.certified, resumed_at=run.resumed_at)
 
 
-def ordered_events(golden: GoldenSource, batch_rows: int) -> Iterator[EventBatch]:
-    """The sample's events, judged and in the order of the ``events`` table."""
-    offset, days = golden.clock_offset_ns, golden.sample.receive_days
-    received = [int(np.datetime64(day, "D").astype(np.int64)) for day in days]
-    book_audit, trade_audit = BookAudit(), TradeAudit()
-    book = (Stretch.of(book_audit.process(batch)) for batch in golden.book(batch_rows))
-    trades = (Stretch.of(trade_audit.process(batch)) for batch in golden.trades(batch_rows))
-    merged = Merge(
-        stamped(book, StreamClock(offset, receive_days=received)),
-        stamped(trades, StreamClock(offset, receive_days=received)),
-    )
-    return (stretch.events for stretch in merged)
+def sealed_days(seals: pl.DataFrame, task_id: str) -> tuple[DayResult, ...]:
+    """The days of a task, when all of them are sealed; none otherwise."""
+    ours = seals.filter(pl.col("task_id") == task_id).sort("task_part")
+    # a seal that somebody deleted, as the audit advises for a damaged day, is to be made anew
+    parts = ours["task_part"].to_list()
+    if parts != list(range(len(parts))) or not ours["task_last"].any():
+        return ()
+    return tuple(_sealed_day(row) for row in ours.iter_rows(named=True))
 
 
 class _Run:
@@ -169,56 +127,79 @@ class _Run:
 
     def __init__(
         self,
-        golden: GoldenSource,
+        unit: Unit,
         out: Path,
         options: ReconstructOptions,
         task_id: str,
         seals: pl.DataFrame,
-        *,
         strict: bool,
         overwrite: bool,
+        note: Note,
     ) -> None:
-        self._golden = golden
+        self._unit = unit
         self._out = out
         self._options = options
         self._task_id = task_id
         self._seals = seals
         self._strict = strict
         self._overwrite = overwrite
-        self._replayer = Replayer(golden.instrument, state_every=STATE_SPACING[options.states])
+        self._note = note
+        self._replayer = Replayer(
+            unit.instrument, state_every=STATE_SPACING[options.states], policy=unit.policy
+        )
+        if unit.carried is not None:
+            self._replayer.carry(unit.carried[0])
+        self._day: DayTask | None = None
+        self._rest: Stretch | None = None
         self._done: list[DayResult] = []
-        self._carried_from = ""
+        self._carried_from = unit.carried[1] if unit.carried else ""
+        self.resumed_at = 0
 
-    def replay(self, batch_rows: int, progress: Progress | None) -> tuple[DayResult, ...]:
-        day: DayTask | None = None
-        events = 0
+    def replay(self, progress: Progress | None) -> tuple[DayResult, ...]:
+        feed = self._opened()
+        events = self.resumed_at
         try:
-            for batch in ordered_events(self._golden, batch_rows):
-                start = 0
-                while start < len(batch):
-                    number = int(batch.ts_order[start]) // DAY_NS
-                    stop = int(np.searchsorted(batch.ts_order, (number + 1) * DAY_NS))
-                    dt = datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()
-                    if day is None or day.dt != dt:
-                        if day is not None:
-                            self._finish(day, last=False)
-                        day = self._open(dt)
-                    day.append(batch.slice(start, stop))
-                    start = stop
-                events += len(batch)
-                if progress is not None and len(batch):
-                    progress(events, int(batch.ts_order[-1]))
-            if day is None:
+            if self._rest is not None:
+                self._take(self._rest, feed)
+            for stretch in feed:
+                self._take(stretch, feed)
+                events += len(stretch.events)
+                if progress is not None:
+                    progress(events, stretch.last_ts)
+            if self._day is None or not self._day.begun:
                 raise InputError(
-                    f"{self._golden.sample.path} holds neither depth messages nor trades",
-                    hint="import a recording that has a depth stream",
+                    f"{self._unit.where} holds neither depth messages nor trades",
+                    hint="import a recording that has a depth stream, or name other files",
                 )
-            self._finish(day, last=True)
+            self._finish(self._day, last=True)
         except BaseException:
-            if day is not None:
-                day.abort()
+            if self._day is not None:
+                self._day.abort()
             raise
+        finally:
+            feed.close()
         return tuple(self._done)
+
+    def _take(self, stretch: Stretch, feed: Feed) -> None:
+        """Replay a stretch, day by day."""
+        while len(stretch) or self._replayer.is_due:
+            dt, part, stretch = self._first_day(stretch)
+            if self._day is None or self._day.dt != dt:
+                if self._day is not None:
+                    self._finish(self._day, last=False)
+                self._day = self._open(dt)
+            self._day.append(part, partial(self._checkpoint, self._day, feed, stretch))
+            self._look_at(self._day)
+
+    def _first_day(self, stretch: Stretch) -> tuple[str, Stretch, Stretch]:
+        """The first day of a stretch, what it has of it, and what it has of later ones."""
+        if self._unit.one_day or not len(stretch):
+            dt = self._unit.days[0] if self._day is None else self._day.dt
+            return dt, stretch, stretch.after(len(stretch.events), len(stretch.references))
+        number = int(stretch.events.ts_order[0]) // DAY_NS
+        row = int(np.searchsorted(stretch.events.ts_order, (number + 1) * DAY_NS))
+        dt = datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()
+        return dt, stretch.slice(0, 0, row, 0), stretch.after(row, 0)
 
     def _open(self, dt: str) -> DayTask:
         before = self._seals.filter(pl.col("dt") == dt)
@@ -227,17 +208,20 @@ class _Run:
         if self._overwrite or not ours:
             if not before.is_empty() and not self._overwrite:
                 raise UsageError(
-                    f"{dt} of {self._golden.instrument.symbol} is sealed in {self._out} already, "
+                    f"{dt} of {self._unit.instrument.symbol} is sealed in {self._out} already, "
                     "from other inputs or with other options",
                     hint="--overwrite replaces it; another --out keeps both",
                 )
             writer = DayWriter(
                 self._out,
-                self._golden.instrument,
+                self._unit.instrument,
                 dt,
                 states=self._options.states != "none",
                 part_rows=self._options.part_rows,
             )
+        return self._task(dt, writer)
+
+    def _task(self, dt: str, writer: DayWriter | None) -> DayTask:
         return DayTask(
             dt,
             self._replayer,
@@ -246,62 +230,168 @@ class _Run:
             strict=self._strict,
         )
 
+    def _look_at(self, day: DayTask) -> None:
+        """End the task where more is lost than the strategy bears, whatever comes."""
+        lost = day.counts.lost
+        if self._unit.gate and lost >= max(GAP_LIMIT * self._unit.most_messages, 1):
+            raise NoGoError(
+                f"{lost:,} messages lost, backward or contradicted, of {self._unit.most_messages:,}"
+                f" at most: {GAP_LIMIT:.1%} or more"
+            )
+
     def _finish(self, day: DayTask, *, last: bool) -> None:
-        content, counts = day.finish()
         dt = day.dt
+        content = day.finish()
         if content is None:
             row = self._seals.filter(pl.col("dt") == dt).row(0, named=True)
             self._carried_from = row["keyframes_hash"]
-            self._done.append(replace(_sealed_day(row), counts=counts))
+            self._done.append(replace(_sealed_day(row), counts=day.counts))
             return
+        counts = day.counts
+        if self._unit.gate and counts.gap_ratio >= GAP_LIMIT:
+            raise NoGoError(
+                f"the gap ratio is {counts.gap_ratio:.3%} ({counts.gaps:,} backward, "
+                f"{counts.silences:,} silences, {counts.contradictions:,} contradicted)"
+            )
         committed = commit_day(
             self._out,
             content,
             {
-                "provenance": self._golden.provenance,
-                "certified": False,
-                "strategy": "full",
+                "provenance": self._unit.provenance,
+                "certified": self._unit.certified,
+                "strategy": self._unit.strategy,
                 "trades": counts.trades,
                 "book_messages": counts.book_messages,
                 "gaps": counts.gaps,
                 "doubtful_ns": counts.doubtful_ns,
                 "inputs": [
                     {key: entry[key] for key in ("name", "bytes", "sha256")}
-                    for entry in self._golden.inputs
+                    for entry in self._unit.inputs
                 ],
                 "config": {
                     **asdict(self._options),
-                    "ordered_by": "receive" if dt in self._golden.sample.receive_days else "event",
+                    "ordered_by": "receive" if dt in self._unit.receive_days else "event",
                 },
                 "carried_from": self._carried_from,
                 "task_id": self._task_id,
                 "task_part": len(self._done),
                 "task_last": last,
-                "verdicts": {"findings": counts.findings},
+                "verdicts": {
+                    "findings": counts.findings,
+                    "counts": counts.to_dict(),
+                    "gap_ratio": counts.gap_ratio,
+                    "reasons": list(self._unit.reasons),
+                },
             },
         )
+        drop_checkpoints(self._out, self._partition(dt))
         self._carried_from = content.hashes["keyframes"]
-        self._done.append(DayResult(dt, counts, content.content_hash, committed))
+        self._done.append(
+            DayResult(
+                dt,
+                counts,
+                content.content_hash,
+                committed,
+                self._unit.strategy,
+                self._unit.reasons,
+            )
+        )
+
+    # --- checkpoints ---------------------------------------------------------------------------
+
+    def _partition(self, dt: str) -> Partition:
+        return Partition(self._unit.instrument.exchange, self._unit.instrument.symbol, dt)
+
+    def _checkpoint(self, day: DayTask, feed: Feed, later: Stretch, left: Stretch) -> None:
+        """Write down everything behind the part of events that has just closed."""
+        assert day.writer is not None
+        document, arrays = day.save()
+        state: dict[str, Array] = {
+            **_under("day", arrays),
+            **_under("feed", feed.save()),
+            **_under("replayer", self._replayer.save()),
+            **_under("rest", arrays_of(Stretch.concat([left, later]))),
+        }
+        day.writer.checkpoint(
+            checkpoint_path(self._out, self._partition(day.dt), self._task_id),
+            {
+                "task": self._task_id,
+                "strategy": self._unit.strategy,
+                "reasons": list(self._unit.reasons),
+                "dt": day.dt,
+                "day": document,
+                "carried_from": self._carried_from,
+            },
+            state,
+        )
+
+    def _opened(self) -> Feed:
+        """The feed, from the last checkpoint on where there is one."""
+        for dt in reversed(self._unit.days) if not self._overwrite else ():
+            path = checkpoint_path(self._out, self._partition(dt), self._task_id)
+            try:
+                saved = read_checkpoint(path)
+                if saved is None or saved.document["strategy"] != self._unit.strategy:
+                    continue
+                return self._resumed(dt, saved)
+            except CheckpointError as error:
+                self._note(f"{error.message} The day starts anew.")
+        return Feed(self._unit.streams)
+
+    def _resumed(self, dt: str, saved: Saved) -> Feed:
+        writer = DayWriter.resume(
+            self._out,
+            self._unit.instrument,
+            dt,
+            saved,
+            states=self._options.states != "none",
+            part_rows=self._options.part_rows,
+        )
+        document, arrays = saved
+        self._replayer.load(_below("replayer", arrays))
+        self._day = self._task(dt, writer)
+        self._day.load(document["day"], _below("day", arrays))
+        self._rest = stretch_of(_below("rest", arrays))
+        self._carried_from = document["carried_from"]
+        earlier = self._unit.days[: list(self._unit.days).index(dt)]
+        before = self._seals.filter(
+            (pl.col("task_id") == self._task_id) & pl.col("dt").is_in(list(earlier))
+        ).sort("task_part")
+        self._done = [_sealed_day(row) for row in before.iter_rows(named=True)]
+        self.resumed_at = writer.rows
+        return Feed(self._unit.streams, _below("feed", arrays))
 
 
-def _task_id(golden: GoldenSource, options: ReconstructOptions) -> str:
-    identity = {
-        "inputs": [entry["sha256"] for entry in golden.sample.document["journals"]],
-        "instrument": golden.instrument.to_dict(),
-        "provenance": golden.provenance,
-        "options": asdict(options),
-        "format": FORMAT_VERSION,
-    }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+def saved_strategy(
+    out: Path, unit: Unit, options: ReconstructOptions
+) -> tuple[str, Sequence[str]] | None:
+    """The strategy that a killed run of a one-day unit had come to, and why; None without one."""
+    instrument = unit.instrument
+    where = Partition(instrument.exchange, instrument.symbol, unit.days[0])
+    try:
+        saved = read_checkpoint(checkpoint_path(out, where, unit.task_id(options)))
+    except CheckpointError:
+        return None  # told where the run would go on from it
+    return None if saved is None else (saved.document["strategy"], saved.document["reasons"])
 
 
-def _sealed_day(row: dict[str, object]) -> DayResult:
-    counts = DayCounts(
-        events=int(str(row["events"])),
-        trades=int(str(row["trades"])),
-        book_messages=int(str(row["book_messages"])),
-        gaps=int(str(row["gaps"])),
-        doubtful_ns=int(str(row["doubtful_ns"])),
-        findings=dict(json.loads(str(row["verdicts"]))["findings"]),
+def _under(name: str, arrays: dict[str, Array]) -> dict[str, Array]:
+    return {f"{name}/{key}": array for key, array in arrays.items()}
+
+
+def _below(name: str, arrays: dict[str, Any]) -> dict[str, Array]:
+    start = f"{name}/"
+    return {key[len(start) :]: array for key, array in arrays.items() if key.startswith(start)}
+
+
+def _sealed_day(row: dict[str, Any]) -> DayResult:
+    verdicts = json.loads(str(row["verdicts"]))
+    reasons: Sequence[str] = verdicts["reasons"]
+    return DayResult(
+        str(row["dt"]),
+        DayCounts.of(verdicts["counts"]),
+        str(row["content_hash"]),
+        committed=False,
+        strategy=str(row["strategy"]),
+        reasons=tuple(reasons),
     )
-    return DayResult(str(row["dt"]), counts, str(row["content_hash"]), committed=False)

@@ -41,7 +41,7 @@ STALE = 22  # per side, 1: beyond the trusted range the book may hold levels fro
 LIFE_TS = 24  # last depth message, or reference that agreed; 0 before the first
 CADENCE = 25  # running mean of the time between depth messages, ns
 UNCHAINED = 26  # 1: the feed's ids show no loss; only silence and references do
-RESYNC = 27  # whether a reference that contradicts corrects the book: 0 never, 1 on drift
+RESYNC = 27  # when a reference corrects the book: RESYNC_…
 REFERENCES = 28  # references of this step that were met
 ACTION = 29  # what the replay stopped for, see `reference_kernels`
 COMPARED = 30  # 1: the snapshot that comes was held against the book already
@@ -52,6 +52,7 @@ PRINT_TS = 34  # of the last trade
 PENDS = 35  # what trades wait for: PENDS_…
 OPEN = 36  # per code: first event id, first ts
 CODES = 20
+RESYNC_NEVER, RESYNC_ON_DRIFT, RESYNC_ALWAYS = range(3)
 PENDS_FOR_NOTHING, PENDS_FOR_DELTAS, PENDS_FOR_SNAPSHOTS = range(3)
 
 # columns of `squares`

@@ -27,6 +27,9 @@ from lobproof.replay.ledger_kernels import (
     M_REFERENCES,
     M_SIZES,
     RESYNC,
+    RESYNC_ALWAYS,
+    RESYNC_NEVER,
+    RESYNC_ON_DRIFT,
     SEQUENCE,
     SIZE_SQUARES,
     STALE,
@@ -190,7 +193,7 @@ def meet_reference(
             most = size_limit * size_limit * (bids + asks)
             if bid_error >= 0.0 and ask_error >= 0.0 and bid_error + ask_error <= most:
                 return NOTHING
-        return ANCHOR if same or run[RESYNC] != 0 else NOTHING
+        return ANCHOR if same or run[RESYNC] != RESYNC_NEVER else NOTHING
     further = reaches_further(book, levels, BID, bids) or reaches_further(book, levels, ASK, asks)
     if same:
         run[SUSPECTS] = 0
@@ -203,7 +206,7 @@ def meet_reference(
         run[THIS_MINUTE + M_DRIFT_EQUAL] += compared
         run[THIS_MINUTE + M_RANKS] += compared
         run[THIS_MINUTE + M_SIZES] += compared
-        return EXTEND if further else NOTHING
+        return EXTEND if further or run[RESYNC] == RESYNC_ALWAYS else NOTHING
     return differs(
         book,
         run,
@@ -267,11 +270,13 @@ def differs(
             run[AGREED_ID] = event_id
             run[AGREED_TS] = ts
             run[LIFE_TS] = ts
-            return EXTEND if further else NOTHING
+            return EXTEND if further or run[RESYNC] == RESYNC_ALWAYS else NOTHING
         run[THIS_MINUTE + M_CONTRADICTIONS] += 1
         run[DIFFERING] = strays
-        return STRAND if run[RESYNC] != 0 else DISTRUST
+        return STRAND if run[RESYNC] != RESYNC_NEVER else DISTRUST
     if not aligned and lives:
+        if run[RESYNC] == RESYNC_ALWAYS:
+            return EXTEND
         run[SUSPECT_ID] = event_id
         run[SUSPECT_TS] = ts
         run[AWAITED] = 1 if run[SUSPECTS] > 0 else 0
@@ -281,7 +286,8 @@ def differs(
     error = squares[run[CLOSED], SIZE_SQUARES] - squares_before
     # what shares no level with the book may be of another symbol: the next one tells
     minor = run[SUSPECTS] == matched - equal and error <= size_limit * size_limit * matched
-    if run[RESYNC] != 0 and lives and equal > 0 and not minor:
+    corrects = run[RESYNC] == RESYNC_ON_DRIFT and equal > 0 and not minor
+    if lives and (corrects or run[RESYNC] == RESYNC_ALWAYS):
         return CORRECT
     run[THIS_MINUTE + M_CONTRADICTIONS] += 1
     run[DIFFERING] = run[SUSPECTS]

@@ -13,6 +13,7 @@ from lobproof.replay.ledger_kernels import (
     DOUBT,
     EXPIRED_TRADES,
     EXPIRED_VOLUME,
+    LIFE_TS,
     LOST,
     M_BUY_VOLUME,
     M_DELTA_ROWS,
@@ -66,7 +67,7 @@ from lobproof.replay.snapshot_kernels import (
     report_drift,
     trust_snapshot_alone,
 )
-from lobproof.replay.trade_kernels import confirm, in_trusted_range, is_far, reconcile
+from lobproof.replay.trade_kernels import PRINT_NS, confirm, in_trusted_range, is_far, reconcile
 from lobproof.schema import (
     Finding,
     Flag,
@@ -206,8 +207,8 @@ def replay_rows(
                     sequence[start],
                 )
             else:
-                # of a sweep through the book only the first trade prints at the touch
-                if ts != run[PRINT_TS]:
+                # of a burst between two messages only the first trade prints at the touch
+                if run[LIFE_TS] > run[PRINT_TS] or ts - run[PRINT_TS] >= PRINT_NS:
                     run[PRINT_TS] = ts
                     run[THIS_MINUTE + M_PRINTS] += 1
                     if run[LOST] != UNSEEDED and is_far(book, price[start]):

@@ -29,6 +29,7 @@ from lobproof.replay.ledger_kernels import (
     CLOSED,
     CODES,
     COMPARED,
+    DOUBT,
     EPISODE,
     FOUND,
     LOST,
@@ -39,7 +40,11 @@ from lobproof.replay.ledger_kernels import (
     PENDS_FOR_SNAPSHOTS,
     REFERENCES,
     RESYNC,
+    RESYNC_ALWAYS,
+    RESYNC_NEVER,
+    RESYNC_ON_DRIFT,
     SEQUENCE,
+    STALE,
     STATES,
     UNCHAINED,
     begin_day,
@@ -63,7 +68,16 @@ from lobproof.replay.settle_kernels import (
     STATE_COLUMNS,
 )
 from lobproof.replay.step import BookLevels, Piece, Step, joined, minute_columns
-from lobproof.schema import EventBatch, Finding, Int64, Kind, Side, StateBatch
+from lobproof.schema import (
+    EVERYTHING,
+    UNTRUSTED,
+    EventBatch,
+    Finding,
+    Int64,
+    Kind,
+    Side,
+    StateBatch,
+)
 
 STEP_ROWS = 1 << 16
 """Rows replayed at a time: bounds the memory of the outputs, and has no effect on the result."""
@@ -87,18 +101,22 @@ _PENDS = {
 }
 
 
+_RESYNC = {"never": RESYNC_NEVER, "drift": RESYNC_ON_DRIFT, "always": RESYNC_ALWAYS}
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How a feed is judged beside its ids; the defaults are for one whose ids form a chain.
 
     ``unchained``: its ids show no loss (Crypto Lake), silence does. ``correct``: whether a
-    reference that contradicts corrects the book, or only takes trust away. ``size_limit``: root
+    reference that contradicts corrects the book (``drift``), any does (``always``), or one that
+    contradicts only takes trust away (``never``). ``size_limit``: root
     mean square of relative size errors up to which one that differs in sizes alone corrects
     nothing. ``trades_wait_for``: what confirms that the book has lost what a trade took.
     """
 
     unchained: bool = False
-    correct: bool = True
+    correct: Literal["drift", "always", "never"] = "drift"
     size_limit: float = 0.001
     trades_wait_for: Literal["deltas", "snapshots", "nothing"] = "deltas"
 
@@ -128,10 +146,33 @@ class Replayer:
         self._pending = new_pending()
         self._run = new_run()
         self._run[UNCHAINED] = int(self._policy.unchained)
-        self._run[RESYNC] = int(self._policy.correct)
+        self._run[RESYNC] = _RESYNC[self._policy.correct]
         self._run[PENDS] = _PENDS[self._policy.trades_wait_for]
         self._open_squares = np.zeros(2)
         self._due: EventBatch | None = None
+
+    def carry(self, book: BookLevels) -> None:
+        """Begin with a book that was rebuilt before, trusted as far as it was then."""
+        about = [self._tick, WINDOW_TICKS, book.bid_trust, book.bid_trusted_to]
+        saved = {
+            "bid_prices": book.bid_prices,
+            "bid_sizes": book.bid_sizes,
+            "ask_prices": book.ask_prices,
+            "ask_sizes": book.ask_sizes,
+            "about": np.array([*about, book.ask_trust, book.ask_trusted_to], np.int64),
+        }
+        self._book = load_book(saved)
+        self._run[SEQUENCE] = book.sequence
+        self._run[[STALE, STALE + 1]] = [
+            int(kind != EVERYTHING) for kind in (book.bid_trust, book.ask_trust)
+        ]
+        if UNTRUSTED not in (book.bid_trust, book.ask_trust):
+            self._run[[LOST, DOUBT]] = 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether events that a reference asked for are still to be inserted."""
+        return self._due is not None
 
     def begin_day(self, ts: int) -> None:
         """Event ids start again at 0; ``ts`` is the ``ts_order`` of the day's first event."""

@@ -136,8 +136,8 @@ MINUTES = Table(
         ("grown_volume", DECIMAL),  # the level did not fall
         ("unnamed_volume", DECIMAL),  # neither of the next two messages named the level
         ("unnamed_trades", pa.int64()),
-        ("prints", pa.int64()),  # times at which trades happened
-        ("far_prints", pa.int64()),  # of those, first trade over 30 basis points outside the touch
+        ("prints", pa.int64()),  # first trades after a book message, or a second after the last
+        ("far_prints", pa.int64()),  # of those, 30 basis points and a spread off the touch
         ("references", pa.int64()),  # rows of the vendor's `book` held against this one
         ("contradictions", pa.int64()),  # those that it cannot be reconciled with
         ("spread_ticks_mean", pa.float64()),  # over trusted states; NaN with none

@@ -77,7 +77,7 @@ def drop_checkpoints(root: Path, partition: Partition, *, keep: Path | None = No
     list[Path]
         The deleted files.
     """
-    require_lock(root, partition.exchange, partition.symbol)
+    require_lock(root, partition.exchange, partition.symbol, partition.dt)
     dropped = [path for path in _files(root, partition) if path != keep]
     for path in dropped:
         path.unlink(missing_ok=True)

@@ -51,7 +51,7 @@ def commit_day(root: Path, content: DayContent, seal: Mapping[str, object]) -> b
         If the lock is not held or commits keep failing.
     """
     partition = content.partition
-    require_lock(root, partition.exchange, partition.symbol)
+    require_lock(root, partition.exchange, partition.symbol, partition.dt)
     row = seal_row(content, seal)
     folder = make_folder(root, f"{DAYS.name}/{partition.folder}")
     name = f"part-00000-{seal_hash(row)[:16]}.parquet"
@@ -142,7 +142,7 @@ def clean_partition(root: Path, partition: Partition, keep: Collection[Path] = (
     list[Path]
         The deleted files.
     """
-    require_lock(root, partition.exchange, partition.symbol)
+    require_lock(root, partition.exchange, partition.symbol, partition.dt)
     deleted = []
     for table in TABLES:
         files = list(files_of(root, table.name, partition))

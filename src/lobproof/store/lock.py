@@ -1,4 +1,4 @@
-"""One writer per symbol: an advisory lock on a file, freed even by ``kill -9``."""
+"""One writer per symbol, or per day of it: an advisory file lock, freed even by ``kill -9``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lobproof.errors import StoreError
@@ -17,21 +17,23 @@ _held: dict[Path, int] = {}
 _guard = threading.Lock()
 
 
-def _path(root: Path, exchange: str, symbol: str) -> Path:
-    return root.resolve() / LOCKS / f"{exchange}.{symbol}.lock"
+def _path(root: Path, exchange: str, symbol: str, dt: str | None = None) -> Path:
+    day = "" if dt is None else f".{dt}"
+    return root.resolve() / LOCKS / f"{exchange}.{symbol}{day}.lock"
 
 
-def is_locked_here(root: Path, exchange: str, symbol: str) -> bool:
-    """Whether this process holds the symbol's lock."""
+def is_locked_here(root: Path, exchange: str, symbol: str, dt: str | None = None) -> bool:
+    """Whether this process holds the lock of the symbol, or of that day of it."""
+    paths = {_path(root, exchange, symbol), _path(root, exchange, symbol, dt)}
     with _guard:
-        return _path(root, exchange, symbol) in _held
+        return not paths.isdisjoint(_held)
 
 
-def require_lock(root: Path, exchange: str, symbol: str) -> None:
-    """Raise `StoreError` unless this process holds the symbol's lock."""
-    if not is_locked_here(root, exchange, symbol):
+def require_lock(root: Path, exchange: str, symbol: str, dt: str) -> None:
+    """Raise `StoreError` unless this process holds the lock of the day or of the symbol."""
+    if not is_locked_here(root, exchange, symbol, dt):
         raise StoreError(
-            f"Writing {exchange} {symbol} needs its lock, which this process does not hold.",
+            f"Writing {exchange} {symbol} {dt} needs its lock, which this process does not hold.",
             hint="Write and commit inside `with symbol_lock(root, exchange, symbol):`.",
         )
 
@@ -42,12 +44,14 @@ def symbol_lock(
     exchange: str,
     symbol: str,
     *,
+    dt: str | None = None,
     waiting: Callable[[str], None] | None = None,
 ) -> Iterator[None]:
-    """Hold the write lock of one symbol of a store; a second writer waits.
+    """Hold the write lock of one symbol of a store, or of one day of it; a second writer waits.
 
     The folder becomes a store if it is none. The lock spans writing and committing: what lies in
-    a partition and is in no commit belongs to its holder.
+    a partition and is in no commit belongs to its holder. Days of a symbol can be held by several
+    writers at once, its symbol then by none.
 
     Parameters
     ----------
@@ -55,6 +59,8 @@ def symbol_lock(
         The store.
     exchange, symbol
         The instrument.
+    dt
+        The one day, YYYY-MM-DD; all of them without.
     waiting
         Called once with a sentence if another process or thread holds the lock.
 
@@ -67,27 +73,18 @@ def symbol_lock(
     check_name(symbol)
     ensure_store(root)
     make_folder(root, LOCKS)
-    path = _path(root, exchange, symbol)
+    what = " ".join((exchange, symbol, *([] if dt is None else [dt])))
+    path = _path(root, exchange, symbol, dt)
     with _guard:
         if _held.get(path) == threading.get_ident():
             raise StoreError(
-                f"This thread holds the lock of {exchange} {symbol} already.",
+                f"This thread holds the lock of {what} already.",
                 hint="Take the lock once, around everything that writes the symbol.",
             )
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting is not None:
-                holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-                waiting(
-                    f"Waiting for process {holder or '?'}, which is writing {exchange} {symbol} "
-                    f"to {root}."
-                )
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    with ExitStack() as stack:
+        if dt is not None:
+            stack.enter_context(_flocked(_path(root, exchange, symbol), root, what, True, waiting))
+        stack.enter_context(_flocked(path, root, what, False, waiting))
         with _guard:
             _held[path] = threading.get_ident()
         try:
@@ -95,5 +92,26 @@ def symbol_lock(
         finally:
             with _guard:
                 del _held[path]
+
+
+@contextmanager
+def _flocked(
+    path: Path, root: Path, what: str, shared: bool, waiting: Callable[[str], None] | None
+) -> Iterator[None]:
+    """Hold the lock file, alone or with others; it names the process that holds it alone."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+                waiting(f"Waiting for process {holder or '?'}, which is writing {what} to {root}.")
+            fcntl.flock(descriptor, kind)
+        if not shared:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
     finally:
         os.close(descriptor)

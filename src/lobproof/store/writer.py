@@ -123,7 +123,7 @@ class DayWriter:
         self._root = root
         self._instrument = instrument
         self._partition = Partition(instrument.exchange, instrument.symbol, dt)
-        require_lock(root, instrument.exchange, instrument.symbol)
+        require_lock(root, instrument.exchange, instrument.symbol, dt)
         self._take_states = states
         self._part_rows = part_rows
         targets = {name: self._target(name) for name in _BUFFERS}

@@ -1,0 +1,104 @@
+"""``reconstruct``: a golden sample into sealed days of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lobproof.pipeline.feed import Feed, Streams, skipping
+from lobproof.pipeline.task import Progress, ReconstructResult, reconstruct_unit
+from lobproof.pipeline.unit import ReconstructOptions, Unit
+from lobproof.replay import Policy
+from lobproof.schema import EventBatch
+from lobproof.sources.binance.source import GoldenSource
+from lobproof.sources.golden import GoldenSample
+from lobproof.store import symbol_lock
+
+
+def reconstruct(
+    source: Path,
+    out: Path,
+    options: ReconstructOptions | None = None,
+    *,
+    strict: bool = False,
+    overwrite: bool = False,
+    batch_rows: int = 1 << 16,
+    progress: Progress | None = None,
+    waiting: Callable[[str], None] | None = None,
+) -> ReconstructResult:
+    """Replay the golden sample ``source`` into the store ``out``.
+
+    Parameters
+    ----------
+    source, out
+        Folder of the golden sample; folder of the store, made if missing.
+    options
+        What shapes the content.
+    strict
+        Raise instead of flagging the first gap or doubt.
+    overwrite
+        Write every day anew, also days that were sealed from other inputs or options: repairs a
+        store whose files are damaged.
+    batch_rows
+        Rows decoded at a time; no effect on the result.
+    progress, waiting
+        Called now and then with the position, and when there is something to say: another process
+        holds the symbol's lock, a checkpoint cannot be used.
+
+    Raises
+    ------
+    InputError
+        If the sample is damaged, or holds neither book messages nor trades.
+    UsageError
+        If a day is sealed from something else and ``overwrite`` is not set.
+    StrictError
+        In strict mode.
+    """
+    unit = golden_unit(GoldenSource(GoldenSample.load(source)), batch_rows)
+    instrument = unit.instrument
+    with symbol_lock(out, instrument.exchange, instrument.symbol, waiting=waiting):
+        return reconstruct_unit(
+            unit,
+            out,
+            options or ReconstructOptions(),
+            strict=strict,
+            overwrite=overwrite,
+            progress=progress,
+            note=waiting,
+        )
+
+
+def golden_unit(golden: GoldenSource, batch_rows: int) -> Unit:
+    """The task of a golden sample."""
+    sample = golden.sample
+    return Unit(
+        where=str(sample.path),
+        instrument=golden.instrument,
+        provenance=golden.provenance,
+        certified=False,
+        inputs=golden.inputs,
+        days=sorted(sample.document["clock"]["days"]),
+        receive_days=sample.receive_days,
+        streams=golden_streams(golden, batch_rows),
+        policy=Policy(),
+        content=[entry["sha256"] for entry in sample.document["journals"]],
+    )
+
+
+def golden_streams(golden: GoldenSource, batch_rows: int) -> Streams:
+    """A sample's streams; each is read from its start, whatever is left out."""
+    days = [int(np.datetime64(day, "D").astype(np.int64)) for day in golden.sample.receive_days]
+    return Streams(
+        skipping(lambda: golden.book(batch_rows)),
+        skipping(lambda: golden.trades(batch_rows)),
+        None,
+        golden.clock_offset_ns,
+        days,
+    )
+
+
+def ordered_events(golden: GoldenSource, batch_rows: int) -> Iterator[EventBatch]:
+    """The sample's events, judged and in the order of the ``events`` table."""
+    return (stretch.events for stretch in Feed(golden_streams(golden, batch_rows)))

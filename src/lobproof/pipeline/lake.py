@@ -1,0 +1,347 @@
+"""Crypto Lake days as units: which there are, what they are made of, and how each is replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lobproof.acquire.lake import Lake, LakeFile
+from lobproof.acquire.manifest import Manifest
+from lobproof.acquire.standing import standings
+from lobproof.acquire.zones import MARK, LakeFolder, Zone
+from lobproof.errors import InputError, UsageError
+from lobproof.pipeline.carry import closing_book
+from lobproof.pipeline.feed import Streams
+from lobproof.pipeline.task import (
+    NoGoError,
+    Note,
+    Progress,
+    ReconstructResult,
+    reconstruct_unit,
+    saved_strategy,
+)
+from lobproof.pipeline.unit import ReconstructOptions, Strategy, Unit
+from lobproof.replay import Policy
+from lobproof.schema import EventBatch
+from lobproof.sources.cryptolake.footer import read_footer
+from lobproof.sources.cryptolake.grid import infer_grid
+from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
+from lobproof.sources.cryptolake.times import survey_times
+from lobproof.sources.golden import MISSING_SHARE, file_sha256
+from lobproof.store import symbol_lock
+
+_RANK = ("real", "unknown", "derived", "synthetic")
+"""What a day is made of is the last of these that one of its files is."""
+_STRATEGIES: tuple[Strategy, ...] = ("full", "anchored", "time-sorted")
+
+
+@dataclass(frozen=True, slots=True)
+class LakeDay:
+    """A symbol-day of Crypto Lake files.
+
+    ``files``: table → files; ``names``: file → its key; ``hashes``: what was fetched, where a
+    manifest says so; ``certified``: whether a certificate over real data covers all of it.
+    """
+
+    exchange: str
+    symbol: str
+    dt: str
+    files: Mapping[str, tuple[Path, ...]]
+    names: Mapping[Path, str]
+    hashes: Mapping[Path, str]
+    provenance: str
+    certified: bool
+
+    def __str__(self) -> str:
+        return f"{self.exchange} {self.symbol} {self.dt}"
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(path.stat().st_size for path in self.names)
+
+
+def lake_days(
+    folder: Path,
+    *,
+    symbols: Sequence[str] = (),
+    exchange: str | None = None,
+    start: date | str | None = None,
+    end: date | str | None = None,
+    zone: Zone | str = Zone.READY,
+) -> list[LakeDay]:
+    """The symbol-days of a folder that ``acquire download`` made, or of a plain one.
+
+    Parameters
+    ----------
+    symbols, exchange
+        As in the vendor's paths; none: all.
+    start, end
+        First day, and the first one no more.
+    zone
+        Which files count; ignored in a plain folder, whose days are not certified.
+
+    Raises
+    ------
+    UsageError
+        Where nothing matches.
+    """
+    lake = Lake(folder)
+    chosen = [
+        file
+        for file in lake.files(exchange=exchange, start=start, end=end, zone=zone)
+        if not symbols or file.key.symbol in symbols
+    ]
+    missing = sorted(set(symbols) - {file.key.symbol for file in chosen})
+    if not chosen or missing:
+        raise _nothing(lake, folder, missing, exchange, start, end, zone)
+    entries, covered = {}, frozenset[Any]()
+    if (folder / MARK).is_file():
+        owned = LakeFolder(folder)
+        entries = Manifest(owned).entries()
+        real = [one for one in standings(owned) if one.verdict == "CERTIFIED" and not one.problem]
+        covered = frozenset().union(*(one.covered for one in real))
+    groups: dict[tuple[str, str, str], list[LakeFile]] = {}
+    for file in chosen:
+        groups.setdefault(file.key.day, []).append(file)
+    days = []
+    for day, files in sorted(groups.items()):
+        tables: dict[str, tuple[Path, ...]] = {}
+        for file in sorted(files):
+            tables[file.key.table] = (*tables.get(file.key.table, ()), file.path)
+        facts = {file.path: entries.get(file.key) for file in files}
+        days.append(
+            LakeDay(
+                *day,
+                files=tables,
+                names={file.path: file.key.path for file in sorted(files)},
+                hashes={p: e.fetched["sha256"] for p, e in facts.items() if e is not None},
+                provenance=max(
+                    (_provenance(file, facts[file.path]) for file in files), key=_RANK.index
+                ),
+                certified=all(file.zone == Zone.READY and file.key in covered for file in files),
+            )
+        )
+    return days
+
+
+def reconstruct_day(
+    day: LakeDay,
+    out: Path,
+    options: ReconstructOptions | None = None,
+    *,
+    carry: bool = False,
+    strict: bool = False,
+    overwrite: bool = False,
+    batch_rows: int = 1 << 16,
+    progress: Progress | None = None,
+    note: Note | None = None,
+) -> ReconstructResult:
+    """Replay a symbol-day into the store ``out``; the lock of its day is held meanwhile.
+
+    Parameters
+    ----------
+    options
+        What shapes the content. With the strategy ``auto`` the day is replayed in full, and where
+        its feed turns out too lossy for that (R13), anew from snapshots; the reasons are in the
+        seal.
+    carry
+        Begin with the book that the day before closed with in ``out``.
+    batch_rows
+        Rows decoded at a time; no effect on the result.
+
+    Raises
+    ------
+    InputError, GridError
+        If a file is damaged, or holds what the decimal grid cannot.
+    UsageError
+        If the day is sealed from something else and ``overwrite`` is not set, or there is no day
+        before to carry over from.
+    StrictError
+        In strict mode.
+    """
+    options = options or ReconstructOptions()
+    say = note or (lambda _: None)
+    with symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):
+        base = _base(day, out, carry=carry)
+        attempts = list(_attempts(day, options, base, batch_rows))
+        saved = None if overwrite else saved_strategy(out, base, options)
+        reasons: list[str] = []
+        for at, unit in enumerate(attempts):
+            if saved is not None and unit.strategy != saved[0]:
+                continue
+            if saved is not None:
+                reasons, saved = list(saved[1]), None
+            try:
+                return reconstruct_unit(
+                    replace(
+                        unit,
+                        gate=options.strategy == "auto" and at < len(attempts) - 1,
+                        reasons=(*reasons, *unit.reasons),
+                    ),
+                    out,
+                    options,
+                    strict=strict,
+                    overwrite=overwrite,
+                    progress=progress,
+                    note=note,
+                )
+            except NoGoError as error:
+                reasons.append(f"NO-GO for {unit.strategy}: {error}")
+                say(f"{day}: {reasons[-1]}; trying {attempts[at + 1].strategy}.")
+    raise AssertionError("unreachable: the last attempt has no gate")
+
+
+def _base(day: LakeDay, out: Path, *, carry: bool) -> Unit:
+    """All of a unit but how it is replayed."""
+    with ThreadPoolExecutor(2) as pool:
+        sums = dict(zip(day.names, pool.map(file_sha256, day.names), strict=True))
+    for path, told in day.hashes.items():
+        if sums[path] != told:
+            raise InputError(
+                f"{path}: sha256 {sums[path]}, and {told} was fetched",
+                hint="`lobproof acquire status --check` finds changed files; download it again",
+            )
+    instrument = infer_grid(day.files, day.exchange, day.symbol)
+    carried = None
+    if carry:
+        carried, instrument = closing_book(out, day.exchange, day.symbol, day.dt, instrument)
+    times = survey_times(day.files)
+    number = int(np.datetime64(day.dt, "D").astype(np.int64))
+    late = any(share >= MISSING_SHARE for share in times.missing.values())
+
+    def nothing(_: int) -> Iterator[Any]:
+        return iter(())
+
+    return Unit(
+        where=str(day),
+        instrument=instrument,
+        provenance=day.provenance,
+        certified=day.certified,
+        inputs=[
+            {"name": name, "bytes": path.stat().st_size, "sha256": sums[path]}
+            for path, name in day.names.items()
+        ],
+        days=(day.dt,),
+        receive_days=(day.dt,) if late else (),
+        streams=Streams(
+            nothing,
+            nothing,
+            None,
+            times.offset_ns,
+            range(number - 1, number + 2) if late else (),
+        ),
+        policy=Policy(unchained=True),
+        one_day=True,
+        carried=carried,
+        content=[sums[path] for path in day.names],
+    )
+
+
+def _attempts(
+    day: LakeDay, options: ReconstructOptions, base: Unit, batch_rows: int
+) -> Iterator[Unit]:
+    """The strategies to try, the best first."""
+    lacking = [table for table in ("book_delta_v2", "book") if not day.files.get(table)]
+    wanted = _STRATEGIES if options.strategy == "auto" else (options.strategy,)
+    reasons: list[str] = []
+    for strategy in wanted:
+        if strategy == "full" and lacking and options.strategy == "auto":
+            reasons.append(f"NO-GO for full: there is no {' and no '.join(lacking)}")
+            continue
+        if strategy == "anchored" and "book" in lacking and options.strategy == "auto":
+            reasons.append("NO-GO for anchored: there is no book")
+            continue
+        yield replace(_replayed(base, day, strategy, options, batch_rows), reasons=tuple(reasons))
+        reasons = []
+
+
+def _replayed(
+    base: Unit, day: LakeDay, strategy: Strategy, options: ReconstructOptions, batch_rows: int
+) -> Unit:
+    """The unit under a strategy."""
+    source = LakeSource(day.files, base.instrument, batch_rows=batch_rows)
+
+    def snapshots(start: int) -> Iterator[EventBatch]:
+        for references in source.books(start):
+            yield as_snapshots(references, clear=True)
+
+    if strategy != "full":
+        waits: Any = "snapshots" if strategy == "anchored" else "nothing"
+        return replace(
+            base,
+            strategy=strategy,
+            policy=Policy(unchained=True, trades_wait_for=waits),
+            streams=replace(base.streams, book=snapshots, trades=source.trades),
+        )
+    return replace(
+        base,
+        strategy=strategy,
+        policy=Policy(unchained=True, correct=options.resync, size_limit=options.size_limit),
+        streams=replace(
+            base.streams, book=source.deltas, trades=source.trades, references=source.books
+        ),
+        most_messages=_rows(day, "book_delta_v2"),
+    )
+
+
+def _rows(day: LakeDay, table: str) -> int:
+    footers = (read_footer(path, table) for path in day.files.get(table, ()))
+    return sum(footer.rows for footer in footers if footer is not None)
+
+
+def _provenance(file: LakeFile, entry: Any) -> str:
+    if entry is not None:
+        return str(entry.fetched["provenance"])
+    footer = read_footer(file.path, file.key.table)
+    said = footer.provenance if footer is not None else ""
+    # a file of unknown origin cannot make itself real
+    return said if said in _RANK[2:] else "unknown"
+
+
+def _nothing(
+    lake: Lake,
+    folder: Path,
+    missing: Sequence[str],
+    exchange: str | None,
+    start: date | str | None,
+    end: date | str | None,
+    zone: Zone | str,
+) -> UsageError:
+    """The error for a request that matches nothing, or not all that it names."""
+    what = ", ".join(missing) if missing else "no symbol-day"
+    zoned = (folder / MARK).is_file()
+    elsewhere = lake.files(exchange=exchange, start=start, end=end)
+    where = sorted(
+        {
+            str(file.zone)
+            for file in elsewhere
+            if file.zone is not None and (not missing or file.key.symbol in missing)
+        }
+    )
+    if zoned and where:
+        hint = (
+            f"such files are in zone {', '.join(where)}: certify them, or pass --zone {where[0]} "
+            "(the result is then marked uncertified)"
+        )
+    else:
+        there = sorted({f"{f.key.exchange} {f.key.symbol} {f.key.dt}" for f in elsewhere})
+        hint = (
+            f"there is {', '.join(there[:6])}{' …' if len(there) > 6 else ''}"
+            if there
+            else (
+                "name a folder of `lobproof acquire download`, or one that holds "
+                "trades/exchange=…/symbol=…/dt=…/1.snappy.parquet"
+            )
+        )
+    return UsageError(
+        f"{folder} has {what if not missing else 'nothing of ' + what}"
+        f"{f' in zone {zone}' if zoned else ''} in that range",
+        hint=hint,
+    )

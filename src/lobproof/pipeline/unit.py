@@ -1,0 +1,107 @@
+"""``Unit``: what one task replays, and how it is judged. ``ReconstructOptions``: what a user asks.
+
+A golden sample is one unit, which may fill several days; so is a symbol-day of Crypto Lake files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from lobproof.errors import UsageError
+from lobproof.instruments import Instrument
+from lobproof.pipeline.feed import Streams
+from lobproof.replay import BookLevels, Policy
+from lobproof.schema.tables import FORMAT_VERSION, PART_ROWS
+
+STATE_SPACING = {"all": 0, "100ms": 100_000_000, "1s": 1_000_000_000, "none": -1}
+"""``states`` option → ns between states (0: each message end, -1: none)."""
+GAP_LIMIT = 0.001
+"""Share of a feed's messages from which on it cannot be replayed in full (R13)."""
+
+Strategy = Literal["full", "anchored", "time-sorted"]
+Asked = Literal["auto", "full", "anchored", "time-sorted"]
+Resync = Literal["drift", "always", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReconstructOptions:
+    """What shapes the content of a reconstructed day; recorded in its seal.
+
+    ``strategy``, ``resync`` and ``size_limit`` are for Crypto Lake days: how to replay them, when
+    a row of `book` corrects the rebuilt book, and the root mean square of relative size errors up
+    to which one that differs in sizes alone does not. ``part_rows`` is a constant of the format;
+    tests make it small.
+    """
+
+    states: str = "all"
+    keyframe_seconds: int = 600
+    part_rows: int = PART_ROWS
+    strategy: Asked = "auto"
+    resync: Resync = "drift"
+    size_limit: float = 0.001
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing."""
+        known = (
+            ("states", self.states, tuple(STATE_SPACING)),
+            ("strategy", self.strategy, get_args(Asked)),
+            ("resync", self.resync, get_args(Resync)),
+        )
+        for name, value, values in known:
+            if value not in values:
+                raise UsageError(
+                    f"{name}={value!r} is unknown", hint=f"choose from {', '.join(values)}"
+                )
+        if self.keyframe_seconds < 1 or self.part_rows < 1:
+            raise UsageError(
+                "keyframe_seconds and part_rows must be at least 1", hint="leave them at defaults"
+            )
+        if not 0 <= self.size_limit < 1:
+            raise UsageError(
+                f"size_limit={self.size_limit} is no share", hint="give 0 or more, and less than 1"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a task replays.
+
+    ``days`` are those that it may fill, in order; ``one_day`` puts everything into the first,
+    whatever the clock says. ``inputs`` have name, bytes and sha256. ``gate``: whether a feed that
+    is too lossy for the strategy ends it; ``most_messages`` is more than it can have. ``carried``:
+    the book that the day before closed with, and the hash of its keyframes.
+    """
+
+    where: str
+    instrument: Instrument
+    provenance: str
+    certified: bool
+    inputs: Sequence[Mapping[str, Any]]
+    days: Sequence[str]
+    receive_days: Sequence[str]
+    streams: Streams
+    policy: Policy
+    strategy: Strategy = "full"
+    one_day: bool = False
+    gate: bool = False
+    most_messages: int = 0
+    reasons: tuple[str, ...] = ()
+    carried: tuple[BookLevels, str] | None = None
+    content: Sequence[str] = field(default_factory=list)
+    """Hashes that stand for the input's content in the task's id."""
+
+    def task_id(self, options: ReconstructOptions) -> str:
+        """Hash of everything that the content follows from."""
+        identity = {
+            "inputs": list(self.content),
+            "instrument": self.instrument.to_dict(),
+            "provenance": self.provenance,
+            "options": asdict(options),
+            "carried": self.carried[1] if self.carried else "",
+            "format": FORMAT_VERSION,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
