@@ -71,11 +71,10 @@ def test_files_say_what_they_are_and_validate(derived: DeriveResult) -> None:
     assert [file.key.path for file in files] == sorted(derived.files)
     for file in files:
         schema = pq.read_schema(file.path)
-        assert schema.metadata[b"provenance"] == b"derived"
-        assert schema.metadata[b"derived_from"] == b"synthetic"
+        assert schema.metadata[b"provenance"] == b"synthetic"
         assert schema.remove_metadata().equals(SCHEMAS[file.key.table])
         found = scan(file.path, file.key)
-        assert found.facts["provenance"] == "derived"
+        assert found.facts["provenance"] == "synthetic"
         # a quarter of a minute is no day; the rest is what the simulator is imperfect in
         assert set(found.findings.counts) <= {
             "float-seconds",
@@ -259,7 +258,7 @@ def test_the_side_car_tells_source_and_files(
 ) -> None:
     document = json.loads((derived.out / "derived.json").read_text())
     golden = json.loads((market[0] / "golden.json").read_text())
-    assert document["provenance"] == "derived"
+    assert document["provenance"] == "synthetic"
     assert document["lobproof_version"] == lobproof.__version__
     told = [(entry["name"], entry["sha256"]) for entry in document["source"]["inputs"]]
     assert told == [(entry["name"], entry["sha256"]) for entry in golden["inputs"]]

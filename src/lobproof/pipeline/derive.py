@@ -148,7 +148,7 @@ def _request(golden: GoldenSource) -> dict[str, Any]:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "lobproof_version": __version__,
-        "provenance": "derived",
+        "provenance": derived_provenance(golden.provenance),
         "source": {
             "provenance": golden.provenance,
             "market": sample.market,
@@ -199,6 +199,11 @@ def _result(out: Path, document: dict[str, Any], *, reused: bool = False) -> Der
     )
 
 
+def derived_provenance(source: str) -> str:
+    """What tables made from a golden sample are: simulated data stays synthetic."""
+    return "synthetic" if source == "synthetic" else "derived"
+
+
 class _Bridge:
     """The two passes of one derivation into the folder ``root``."""
 
@@ -206,7 +211,7 @@ class _Bridge:
         self, golden: GoldenSource, root: Path, batch_rows: int, progress: Progress | None
     ) -> None:
         instrument = golden.instrument
-        said = {"provenance": "derived", "derived_from": golden.provenance}
+        said = {"provenance": derived_provenance(golden.provenance)}
         self.tables = {
             table: TableWriter(root, table, instrument.exchange, instrument.symbol, said)
             for table in SCHEMAS

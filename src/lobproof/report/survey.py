@@ -66,9 +66,9 @@ class Survey:
 
     @property
     def provenance(self) -> str:
-        """``real``, ``derived``, ``synthetic``: the least real of the days."""
+        """``real``, ``unknown``, ``derived``, ``synthetic``: the least real of the days."""
         found = {day["provenance"] for day in self.days}
-        return next(name for name in ("synthetic", "derived", "real") if name in found)
+        return next(name for name in ("synthetic", "derived", "unknown", "real") if name in found)
 
     @property
     def price_unit(self) -> float:

@@ -27,6 +27,7 @@ Verification = Mapping[str, Any]
 
 _PROVENANCE = {
     "real": ("Recorded", "recorded from an exchange"),
+    "unknown": ("DEMO · unknown origin", "read from files that do not say where they come from"),
     "derived": ("DEMO · derived data", "real data converted into another source's format"),
     "synthetic": ("DEMO · synthetic data", "simulated; no market was involved"),
 }

@@ -158,7 +158,7 @@ DAYS = Table(
     "days",
     _schema(
         ("venue_symbol", pa.string()),
-        ("provenance", pa.string()),  # real, derived, synthetic
+        ("provenance", pa.string()),  # real, unknown, derived, synthetic
         ("certified", pa.bool_()),
         ("strategy", pa.string()),
         ("lobproof_version", pa.string()),

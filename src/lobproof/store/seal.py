@@ -17,7 +17,7 @@ UNHASHED = "sealed_at"
 """The one column of a seal that differs between two runs of the same task."""
 
 _JSON = ("instrument", "files", "inputs", "config", "verdicts")
-_PROVENANCE = ("real", "derived", "synthetic")
+_PROVENANCE = ("real", "unknown", "derived", "synthetic")
 
 CALLER_COLUMNS = (
     "provenance",
