@@ -33,11 +33,14 @@ _DIGEST_BYTES = 16
 _TASK_DIGITS = 16
 
 
+_START_ANEW = "Delete the checkpoint and run again: the day starts anew."
+
+
 class CheckpointError(StoreError):
     """A checkpoint that cannot be gone on from. The message says why; the day must start anew."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, hint="Delete the checkpoint and run again: the day starts anew.")
+    def __init__(self, message: str, *, hint: str = _START_ANEW) -> None:
+        super().__init__(message, hint=hint)
 
 
 class Saved(NamedTuple):
