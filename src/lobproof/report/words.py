@@ -11,6 +11,7 @@ import polars as pl
 
 from lobproof.report.figures import (
     Figure,
+    drift,
     heatmap,
     profile,
     rates,
@@ -83,6 +84,7 @@ def section(survey: Survey, verification: Verification | None, number: int) -> S
         hero=heatmap(survey),
         figures=[
             trust(survey),
+            drift(survey),
             spread(survey),
             profile(survey),
             reconciliation(survey),
@@ -255,6 +257,8 @@ def _day(day: Mapping[str, Any]) -> dict[str, Any]:
         "bytes": size_of(sum(int(file[2]) for listed in files.values() for file in listed)),
         "provenance": day["provenance"],
         "strategy": day["strategy"],
+        "ratio": _gap_ratio(json.loads(day["verdicts"])),
+        "reasons": json.loads(day["verdicts"]).get("reasons", []),
         "config": ", ".join(f"{key} {value}" for key, value in sorted(config.items())),
         "version": f"{day['lobproof_version']}, format {day['format_version']}",
         "carried": day["carried_from"],
@@ -264,6 +268,11 @@ def _day(day: Mapping[str, Any]) -> dict[str, Any]:
             for entry in json.loads(day["inputs"])
         ],
     }
+
+
+def _gap_ratio(verdicts: Mapping[str, Any]) -> str:
+    ratio = verdicts.get("gap_ratio")
+    return "–" if ratio is None else _rate(float(ratio))
 
 
 def _drift(survey: Survey) -> dict[str, Any] | None:
