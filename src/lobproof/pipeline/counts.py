@@ -13,6 +13,11 @@ from lobproof.replay import Step, doubtful_time
 from lobproof.replay.ledger_kernels import E_CODE, E_COUNT
 from lobproof.schema import Finding, Int64
 
+GAP_LIMIT = 0.001
+"""Share of a feed's messages from which on it cannot be replayed in full (R13)."""
+UNUSABLE_LIMIT = 0.05
+"""Share of the rows of `book` from which on they are no clock."""
+
 
 @dataclass(slots=True)
 class DayCounts:
@@ -57,6 +62,23 @@ class DayCounts:
     def gap_ratio(self) -> float:
         """Messages backward, silent or contradicted by a snapshot ÷ messages (SPEC, R8)."""
         return self.lost / max(self.book_messages - self.snapshots, 1)
+
+    @property
+    def unusable_ratio(self) -> float:
+        """Snapshots that cannot be a book, or come late ÷ snapshots."""
+        unusable = sum(self.findings.get(name, 0) for name in ("INVALID_INPUT", "OUT_OF_ORDER"))
+        return unusable / max(self.snapshots + unusable, 1)
+
+    def no_go(self, strategy: str) -> str:
+        """Why a whole day is not to be replayed like that (R13); empty where it is."""
+        if strategy == "full" and self.gap_ratio >= GAP_LIMIT:
+            return (
+                f"the gap ratio is {self.gap_ratio:.3%} ({self.gaps:,} backward, "
+                f"{self.silences:,} silences, {self.contradictions:,} contradicted)"
+            )
+        if strategy == "anchored" and self.unusable_ratio >= UNUSABLE_LIMIT:
+            return f"{self.unusable_ratio:.1%} of the rows of `book` are no book, or late"
+        return ""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> DayCounts:

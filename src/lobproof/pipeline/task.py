@@ -19,10 +19,10 @@ import numpy as np
 import polars as pl
 
 from lobproof.errors import InputError, UsageError
-from lobproof.pipeline.counts import DayCounts
+from lobproof.pipeline.counts import GAP_LIMIT, DayCounts
 from lobproof.pipeline.day import DayTask
 from lobproof.pipeline.feed import Feed
-from lobproof.pipeline.unit import GAP_LIMIT, STATE_SPACING, ReconstructOptions, Unit
+from lobproof.pipeline.unit import STATE_SPACING, ReconstructOptions, Unit
 from lobproof.replay import Replayer, Stretch
 from lobproof.replay.merge import Array, arrays_of, stretch_of
 from lobproof.store import (
@@ -232,8 +232,8 @@ class _Run:
 
     def _look_at(self, day: DayTask) -> None:
         """End the task where more is lost than the strategy bears, whatever comes."""
-        lost = day.counts.lost
-        if self._unit.gate and lost >= max(GAP_LIMIT * self._unit.most_messages, 1):
+        lost, full = day.counts.lost, self._unit.strategy == "full"
+        if self._unit.gate and full and lost >= max(GAP_LIMIT * self._unit.most_messages, 1):
             raise NoGoError(
                 f"{lost:,} messages lost, backward or contradicted, of {self._unit.most_messages:,}"
                 f" at most: {GAP_LIMIT:.1%} or more"
@@ -248,11 +248,9 @@ class _Run:
             self._done.append(replace(_sealed_day(row), counts=day.counts))
             return
         counts = day.counts
-        if self._unit.gate and counts.gap_ratio >= GAP_LIMIT:
-            raise NoGoError(
-                f"the gap ratio is {counts.gap_ratio:.3%} ({counts.gaps:,} backward, "
-                f"{counts.silences:,} silences, {counts.contradictions:,} contradicted)"
-            )
+        refused = counts.no_go(self._unit.strategy) if self._unit.gate else ""
+        if refused:
+            raise NoGoError(refused)
         committed = commit_day(
             self._out,
             content,

@@ -19,8 +19,6 @@ from lobproof.schema.tables import FORMAT_VERSION, PART_ROWS
 
 STATE_SPACING = {"all": 0, "100ms": 100_000_000, "1s": 1_000_000_000, "none": -1}
 """``states`` option → ns between states (0: each message end, -1: none)."""
-GAP_LIMIT = 0.001
-"""Share of a feed's messages from which on it cannot be replayed in full (R13)."""
 
 Strategy = Literal["full", "anchored", "time-sorted"]
 Asked = Literal["auto", "full", "anchored", "time-sorted"]

@@ -172,7 +172,8 @@ def replay_rows(
                 return int(start)
         if start == rows:
             return int(rows)
-        if silent(run, ts_order[start]):
+        # a mark may be the one that says so
+        if kind[start] != MARK and silent(run, ts_order[start]):
             run[ACTION] = QUIET
             run[ACTION_TS] = ts_order[start]
             return start
