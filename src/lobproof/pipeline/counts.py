@@ -59,9 +59,13 @@ class DayCounts:
         return self.gaps + self.contradictions + self.silences
 
     @property
-    def gap_ratio(self) -> float:
-        """Messages backward, silent or contradicted by a snapshot ÷ messages (SPEC, R8)."""
-        return self.lost / max(self.book_messages - self.snapshots, 1)
+    def gap_ratio(self) -> float | None:
+        """Messages backward, silent or contradicted by a snapshot ÷ messages (SPEC, R8).
+
+        None where no depth message came.
+        """
+        messages = self.book_messages - self.snapshots
+        return self.lost / messages if messages else None
 
     @property
     def unusable_ratio(self) -> float:
@@ -71,9 +75,12 @@ class DayCounts:
 
     def no_go(self, strategy: str) -> str:
         """Why a whole day is not to be replayed like that (R13); empty where it is."""
-        if strategy == "full" and self.gap_ratio >= GAP_LIMIT:
+        ratio = self.gap_ratio
+        if strategy == "full" and ratio is None:
+            return "there is no depth message"
+        if strategy == "full" and ratio is not None and ratio >= GAP_LIMIT:
             return (
-                f"the gap ratio is {self.gap_ratio:.3%} ({self.gaps:,} backward, "
+                f"the gap ratio is {ratio:.3%} ({self.gaps:,} backward, "
                 f"{self.silences:,} silences, {self.contradictions:,} contradicted)"
             )
         if strategy == "anchored" and self.unusable_ratio >= UNUSABLE_LIMIT:
