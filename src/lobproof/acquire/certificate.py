@@ -19,13 +19,19 @@ import pyarrow.parquet as pq
 
 import lobproof
 from lobproof.acquire.audits import audit_path, changed_audit, read_audit
-from lobproof.acquire.certificate_file import FORMAT, VERSION, content_digest, read_certificate
+from lobproof.acquire.certificate_file import (
+    FORMAT,
+    VERSION,
+    content_digest,
+    is_intact,
+    read_certificate,
+)
 from lobproof.acquire.checks.reasons import NOTE
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
 from lobproof.acquire.request import Request
 from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone, locked, write_whole
-from lobproof.errors import StoreError, UsageError
+from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 
 REFUSED, DEMO, REAL = "REFUSED", "DEMO", "CERTIFIED"
@@ -258,7 +264,12 @@ def _same(
     path = folder.root / CERTIFICATES / f"{ids.pop()}.json"
     if not path.is_file():
         return None
-    document = read_certificate(path)
+    try:
+        document = read_certificate(path)
+    except InputError:
+        return None  # damaged: `status` says so, and another is issued
+    if not is_intact(document, path.stem):
+        return None
     own = ("id", "issued_at", "manifest")
     told = {name: value for name, value in document.items() if name not in own}
     asked = {name: value for name, value in content.items() if name not in own}

@@ -16,7 +16,7 @@ from lobproof.acquire.certificate import (
     provenance_of,
     sums,
 )
-from lobproof.acquire.certificate_file import content_digest, read_certificate
+from lobproof.acquire.certificate_file import is_intact, read_certificate
 from lobproof.acquire.checks.reasons import TOGETHER
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.validate import audit_files
@@ -61,10 +61,9 @@ def verify_certificate(
         )
     lake = LakeFolder(root)
     found: list[Refusal] = []
-    content = {k: v for k, v in document.items() if k not in ("id", "issued_at")}
     if document["verdict"] not in (REAL, DEMO):
         found.append(Refusal("verdict", f"the document says {document['verdict']}"))
-    if content_digest(content) != document["id"]:
+    if not is_intact(document, document["id"]):
         found.append(Refusal("certificate-changed", "its id is not the hash of its content"))
     found += _manifest_holds(Manifest(lake), document["manifest"])
     keys = []

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lobproof.acquire.certificate_file import content_digest, read_certificate
+from lobproof.acquire.certificate_file import is_intact, read_certificate
 from lobproof.acquire.manifest import CERTIFIED, NAME, ZONES, Entry, Manifest
 from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone
 from lobproof.errors import InputError, StoreError
@@ -149,8 +149,7 @@ def _standing(
     entries: Mapping[LakeKey, Entry],
 ) -> Standing:
     verdict, pin = str(document["verdict"]), document["manifest"]
-    content = {k: v for k, v in document.items() if k not in ("id", "issued_at")}
-    if not name == document["id"] == content_digest(content):
+    if not is_intact(document, name):
         return Standing(name, verdict, problem="its name and id are not the hash of its content")
     if pin["records"] >= len(hashes) or hashes[pin["records"]] != pin["head"]:
         problem = "the manifest does not begin with the lines that it was issued on"
