@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 import lobproof
-from lobproof.acquire.zones import FILE_MODE, LakeFolder, Zone, locked, sync_folder
+from lobproof.acquire.zones import FILE_MODE, LakeFolder, Zone, locked, naming, sync_folder
 from lobproof.errors import StoreError
 from lobproof.sources.cryptolake.layout import LakeKey
 
@@ -156,9 +156,10 @@ class Manifest:
                 os.ftruncate(descriptor, end)
                 os.lseek(descriptor, end, os.SEEK_SET)
                 view = memoryview(line)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-                os.fsync(descriptor)
+                with naming(self.path):
+                    while view:
+                        view = view[os.write(descriptor, view) :]
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             if new:
