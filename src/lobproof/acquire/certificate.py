@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 import lobproof
-from lobproof.acquire.audits import audit_path, changed_audit, read_audit
+from lobproof.acquire.audits import AUDIT_CHANGED, audit_path, changed_audit, read_audit
 from lobproof.acquire.certificate_file import (
     FORMAT,
     VERSION,
@@ -201,7 +201,7 @@ def _examine(
         return described, [Refusal("not-validated", "`acquire validate` has not seen it", key.path)]
     changed = changed_audit(folder, key, str(entry.judged["audit_sha256"]))
     if changed:
-        return described, [Refusal("audit-changed", f"{changed} is not what was written", key.path)]
+        return described, [Refusal(AUDIT_CHANGED, f"{changed} is not what was written", key.path)]
     audit = read_audit(audit_path(folder, key))
     against += [
         Refusal(name, str(reason["detail"]), key.path)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lobproof.acquire.audits import audit_path, changed_audit, read_audit
+from lobproof.acquire.audits import AUDIT_CHANGED, audit_path, changed_audit, read_audit
 from lobproof.acquire.certificate import (
     DEMO,
     REAL,
@@ -84,7 +84,7 @@ def verify_certificate(
         changed = changed_audit(lake, key, str(entry["audit_sha256"]))
         if changed:
             detail = f"{changed} is not what the certificate saw"
-            found.append(Refusal("audit-changed", detail, key.path))
+            found.append(Refusal(AUDIT_CHANGED, detail, key.path))
         else:
             intact.append((key, entry))
     if not quick:

@@ -112,6 +112,16 @@ def standings(folder: LakeFolder) -> list[Standing]:
     ]
 
 
+def holding(folder: LakeFolder) -> frozenset[str]:
+    """Names of the certificates that hold now, for :func:`broken_since`."""
+    return frozenset(standing.name for standing in standings(folder) if standing.holds)
+
+
+def broken_since(folder: LakeFolder, held: Collection[str]) -> list[Standing]:
+    """Those that held once, and do no more."""
+    return [s for s in standings(folder) if s.name in held and not s.holds]
+
+
 def breaches(folder: LakeFolder, keys: Collection[LakeKey]) -> tuple[Breach, ...]:
     """The certificates that replacing the files of ``keys`` breaks."""
     found = [
