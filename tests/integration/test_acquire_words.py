@@ -64,6 +64,18 @@ def test_a_symbol_that_nothing_has_is_told(bucket: FakeBucket) -> None:
     assert LakeFolder(Path("lake")).keys(Zone.RAW) == [key()]
 
 
+def test_a_symbol_in_brackets_is_shown(bucket: FakeBucket) -> None:
+    odd = key(symbol="[red]").path
+    bucket.put(odd, b"x")
+    try:
+        names = ("--symbols", "[red]")
+        assert "[red]" in acquire("list-inventory", *names).out
+        assert acquire("download", "--out", "lake", *names).code == 0
+        assert "BINANCE [red]" in command("acquire", "status", "lake").out
+    finally:
+        bucket.delete(odd)
+
+
 def test_nothing_at_all_ends_in_a_hint(bucket: FakeBucket) -> None:
     said = acquire("download", "--out", "lake", "--symbols", "TYPO-USDT")
     assert said.code == 1
@@ -169,6 +181,25 @@ def test_a_lost_file_has_a_remedy(folder: LakeFolder) -> None:
         said = command("acquire", *words)
         assert said.code == 1
         assert "Hint: `lobproof acquire download` of the same days" in said.err
+
+
+def test_what_was_changed_is_fetched_anew_as_the_hint_says(
+    bucket: FakeBucket, folder: LakeFolder, tmp_path: Path
+) -> None:
+    bucket.put(key().path, (tmp_path / "objects" / key().path).read_bytes())
+    path = folder.path(Zone.READY, key())
+    data = path.read_bytes()
+    path.write_bytes(data[:500] + bytes([data[500] ^ 1]) + data[501:])
+    said = command("acquire", "certify", folder.root, "--allow-synthetic")
+    assert said.err.splitlines()[-1].startswith("Hint: `lobproof acquire validate FOLDER --again`")
+    told = command("acquire", "status", folder.root, "--check")
+    assert "changed since it was fetched; `validate --again` refuses it" in told.out
+    again = command("acquire", "validate", folder.root, "--again")
+    assert "`lobproof acquire download` of the same days" in again.err
+    assert acquire("download", "--out", folder.root).code == 0
+    assert path.exists() is False
+    assert folder.path(Zone.RAW, key()).read_bytes() == data
+    bucket.put(key().path, b"x" * 100)
 
 
 def test_reasons_are_a_line_each(folder: LakeFolder) -> None:

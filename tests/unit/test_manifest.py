@@ -260,7 +260,7 @@ def test_files_that_the_manifest_does_not_say(folder: LakeFolder) -> None:
         folder.move(path, zone, of)
     folder.path(Zone.RAW, key()).write_bytes(b"atad")
     assert check_files(folder) == [
-        f"{key()}: in raw, but changed since it was fetched",
+        f"{key()}: in raw, but changed since it was fetched; `validate --again` refuses it",
         f"{key()}: in validated as well as in raw",
         f"{key('book')}: in ready, and the manifest does not know it",
     ]

@@ -124,6 +124,7 @@ def _show(certificate: Certificate) -> None:
         err().print(f"Wrote {certificate.path}", style="dim", soft_wrap=True)
     elif certificate.refusals:
         err().print("Nothing was written or moved.", style="dim")
+    show_remedies(refusal["reason"] for refusal in certificate.refusals)
 
 
 def _show_check(path: Path, found: list[Refusal], *, as_json: bool) -> int:
@@ -133,6 +134,7 @@ def _show_check(path: Path, found: list[Refusal], *, as_json: bool) -> int:
         line = Text.assemble(("DOES NOT HOLD", "bold red reverse"), f"  {path}")
         out().print(line, soft_wrap=True)
         _list(_plain(found))
+        show_remedies(refusal.reason for refusal in found)
     else:
         line = Text.assemble(("HOLDS", "bold green reverse"), f"  {path}")
         out().print(line, soft_wrap=True)
@@ -147,7 +149,6 @@ def _list(refusals: list[dict[str, str]]) -> None:
         console.print(line, soft_wrap=True)
     if len(refusals) > _SHOWN:
         console.print(f"… and {len(refusals) - _SHOWN:,} more; --json lists all")
-    show_remedies(refusal["reason"] for refusal in refusals)
 
 
 def _plain(found: list[Refusal]) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from lobproof.cli.acquire.options import ANYTHING, ANYWHERE, Place, Wanted, gigabytes, show_notes
 from lobproof.cli.console import Json, out, print_json, progress
@@ -74,7 +75,7 @@ def list_inventory(
         table.add_row(
             line.table,
             line.exchange,
-            line.symbol,
+            Text(line.symbol),
             f"{line.days:,}",
             line.first,
             line.last,

@@ -8,6 +8,11 @@ from lobproof.acquire.standing import Standing
 from lobproof.cli.console import err, out
 
 _FETCH = "`lobproof acquire download` of the same days fetches anew what is lost or was changed"
+# a download does not hash what is there
+_CHANGED = (
+    "`lobproof acquire validate FOLDER --again` refuses what was changed; then "
+    "`lobproof acquire download` of the same days fetches it anew"
+)
 _JUDGE = "`lobproof acquire validate FOLDER` judges what was not judged yet"
 _AGAIN = "`lobproof acquire validate FOLDER --again` makes audits anew, then certify"
 _LESS = "download what is missing, or ask for less: --symbols, --tables, --start, --end"
@@ -15,7 +20,7 @@ _ANEW = "only the command that wrote a certificate may; certify anew"
 _REMEDIES = {
     "lost": _FETCH,
     "file-missing": _FETCH,
-    "file-changed": _FETCH,
+    "file-changed": _CHANGED,
     "size-differs": _FETCH,
     "hash-differs": _FETCH,
     "not-validated": _JUDGE,

@@ -96,7 +96,7 @@ def _show(months: list[Month], wrong: list[str]) -> None:
     for month in months:
         by_symbol.setdefault(f"{month.exchange} {month.symbol}", []).append(month)
     for symbol, held in by_symbol.items():
-        table = Table(title=symbol, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(title=Text(symbol), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("month", no_wrap=True)
         table.add_column("table", no_wrap=True)
         table.add_column("1        10        20        30", no_wrap=True)
