@@ -32,7 +32,7 @@ from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 from support import lake_tables
 from support.fault_runs import command, refused
 from support.judged_lakes import made
-from support.lakes import key, put
+from support.lakes import fetched, key, put
 
 
 def reasons(found: Certificate) -> set[str]:
@@ -192,12 +192,7 @@ def test_what_was_not_judged_or_was_refused(tmp_path: Path) -> None:
     part = folder.partial(key(dt="2026-01-06"))
     part.write_bytes(b"no parquet")
     Manifest(folder).append(
-        "fetched",
-        key(dt="2026-01-06"),
-        size=10,
-        sha256=hashlib.sha256(b"no parquet").hexdigest(),
-        etag="",
-        provenance="real",
+        "fetched", key(dt="2026-01-06"), **fetched(b"no parquet", provenance="real")
     )
     assert "not-validated" in reasons(certify(folder))
 

@@ -38,6 +38,7 @@ from lobproof.cli import ERROR, run
 from lobproof.sources.cryptolake.catalogue import RemoteObject, catalogue
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 from lobproof.sources.simulator import simulate
+from support.lakes import judged
 
 CHUNK = 1 << 16
 """Most that the client may have in hand, per worker."""
@@ -315,7 +316,7 @@ def test_the_old_version_stays_until_the_new_one_is_whole(
     key = LakeKey.parse(DELTAS)
     assert key is not None
     if zone is Zone.VALIDATED:
-        Manifest(folder).append(VALIDATED, key, verdict="good")
+        Manifest(folder).append(VALIDATED, key, **judged())
         folder.move(folder.path(Zone.RAW, key), Zone.VALIDATED, key)
     old = folder.path(zone, key).read_bytes()
     new = republished(lake / DELTAS, tmp_path)

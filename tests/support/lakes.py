@@ -40,6 +40,11 @@ def fetched(data: bytes, **fields: Any) -> dict[str, Any]:
     }
 
 
+def judged(verdict: str = "good", **fields: Any) -> dict[str, Any]:
+    """What a validation notes of a file."""
+    return {"verdict": verdict, "audit_sha256": "0" * 64, **fields}
+
+
 def put(folder: LakeFolder, of: LakeKey, data: bytes, **fields: Any) -> Path:
     """A downloaded file: its record, and the file in ``raw``."""
     part = folder.partial(of)

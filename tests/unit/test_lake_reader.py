@@ -16,7 +16,7 @@ from lobproof.acquire.manifest import VALIDATED, Manifest, reconcile
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError, UsageError
 from lobproof.sources.cryptolake.layout import ALIASES, COLUMNS, LEVEL_COLUMNS
-from support.lakes import put_lake
+from support.lakes import judged, put_lake
 
 NS = 1_767_571_200_033_000_000  # 2026-01-05 00:00:00.033
 UTC_NS = pl.Datetime("ns", "UTC")
@@ -188,7 +188,7 @@ def test_a_folder_with_zones_gives_ready_days_unless_told_otherwise(tmp_path: Pa
     folder = LakeFolder(tmp_path / "lake", create=True)
     first, second = put_lake(folder, tmp_path / "files")
     manifest = Manifest(folder)
-    manifest.append(VALIDATED, first, verdict="good")
+    manifest.append(VALIDATED, first, **judged())
     reconcile(manifest)
     source = lake(folder.root)
     with pytest.raises(UsageError, match="no trades in zone ready") as error:

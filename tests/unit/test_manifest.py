@@ -24,7 +24,7 @@ from lobproof.acquire.manifest import (
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import StoreError, UsageError
 from lobproof.sources.cryptolake.layout import LakeKey
-from support.lakes import fetched, key, put
+from support.lakes import fetched, judged, key, put
 
 APPEND = """
 import sys
@@ -33,8 +33,9 @@ from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.zones import LakeFolder
 from lobproof.sources.cryptolake.layout import LakeKey
 manifest = Manifest(LakeFolder(Path(sys.argv[1])))
+key = LakeKey("trades", "X", sys.argv[3], "2026-01-05", "1.parquet")
 for number in range(int(sys.argv[2])):
-    manifest.append("validated", LakeKey("trades", "X", sys.argv[3], "2026-01-05", "1.parquet"))
+    manifest.append("validated", key, verdict="good", audit_sha256="")
 """
 
 
@@ -111,8 +112,8 @@ def test_records_follow_on_one_another(folder: LakeFolder) -> None:
 def test_long_records_are_followed_on_too(folder: LakeFolder) -> None:
     manifest = Manifest(folder)
     manifest.append(FETCHED, key(), **fetched(b""))
-    manifest.append(VALIDATED, key(), rows=["x" * 100_000] * 3)
-    manifest.append(VALIDATED, key(), rows=[])
+    manifest.append(VALIDATED, key(), **judged(rows=["x" * 100_000] * 3))
+    manifest.append(VALIDATED, key(), **judged(rows=[]))
     assert len(list(manifest.records())) == 3
 
 
@@ -179,9 +180,9 @@ def test_where_a_file_stands(folder: LakeFolder) -> None:
     manifest = Manifest(folder)
     steps = [
         (FETCHED, fetched(b"a"), Zone.RAW),
-        (VALIDATED, {"verdict": "good"}, Zone.VALIDATED),
+        (VALIDATED, judged(), Zone.VALIDATED),
         (CERTIFIED, {"certificate": "id", "verdict": "DEMO"}, Zone.READY),
-        (QUARANTINED, {"reasons": {}}, Zone.QUARANTINE),
+        (QUARANTINED, judged("refused"), Zone.QUARANTINE),
         (FETCHED, fetched(b"new"), Zone.RAW),
     ]
     for event, fields, zone in steps:
@@ -223,8 +224,8 @@ def test_a_half_part_stays_where_it_is(folder: LakeFolder) -> None:
 @pytest.mark.parametrize(
     ("event", "fields", "zone"),
     [
-        (VALIDATED, {"verdict": "good"}, Zone.VALIDATED),
-        (QUARANTINED, {"reasons": {"x": 1}}, Zone.QUARANTINE),
+        (VALIDATED, judged(), Zone.VALIDATED),
+        (QUARANTINED, judged("refused"), Zone.QUARANTINE),
     ],
 )
 def test_a_move_is_finished(
@@ -242,11 +243,11 @@ def test_a_move_is_finished(
 def test_reasons_go_with_the_quarantine(folder: LakeFolder) -> None:
     manifest = Manifest(folder)
     put(folder, key(), b"data")
-    manifest.append(QUARANTINED, key(), reasons={"schema": 1})
+    manifest.append(QUARANTINED, key(), **judged("refused"))
     folder.write_reasons(key(), {"reasons": {"schema": 1}})
     reconcile(manifest)
     assert json.loads(folder.reasons_path(key()).read_bytes()) == {"reasons": {"schema": 1}}
-    manifest.append(VALIDATED, key(), verdict="good")
+    manifest.append(VALIDATED, key(), **judged())
     reconcile(manifest)
     assert not folder.reasons_path(key()).exists()
 
@@ -259,7 +260,7 @@ def test_files_that_the_manifest_does_not_say(folder: LakeFolder) -> None:
         folder.move(path, zone, of)
     folder.path(Zone.RAW, key()).write_bytes(b"atad")
     assert check_files(folder) == [
-        f"{key()}: in raw, but changed since it was fetched",
+        f"{key()}: in raw, but changed since it was fetched; `validate --again` refuses it",
         f"{key()}: in validated as well as in raw",
         f"{key('book')}: in ready, and the manifest does not know it",
     ]

@@ -18,13 +18,22 @@ from lobproof.acquire.checks.flag_kernels import BITS
 from lobproof.acquire.checks.reasons import POLICY, REFUSED, TOGETHER, verdict
 from lobproof.acquire.checks.scan import Scan
 from lobproof.acquire.checks.together import Reasons
-from lobproof.acquire.zones import FILE_MODE, LakeFolder, make_private, sync_folder, write_whole
+from lobproof.acquire.zones import (
+    FILE_MODE,
+    LakeFolder,
+    make_private,
+    naming,
+    sync_folder,
+    write_whole,
+)
 from lobproof.errors import InputError
 from lobproof.sources.cryptolake.layout import LakeKey
 
 AUDITS = "audits"
 FORMAT = "lobproof-lake-audit"
 VERSION = 1
+AUDIT_CHANGED = "audit-changed"
+"""Reason of a file whose audit is gone, or not as it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +192,7 @@ def _write_rows(path: Path, findings: Findings, provenance: str) -> str | None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     written, digest = 0, None
     try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        with naming(path), pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for name, rows in findings.all_rows():
                 reason = pa.DictionaryArray.from_arrays(
                     pa.repeat(pa.scalar(0, pa.int8()), len(rows)), [name]

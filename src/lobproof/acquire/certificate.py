@@ -18,14 +18,20 @@ from typing import Any
 import pyarrow.parquet as pq
 
 import lobproof
-from lobproof.acquire.audits import audit_path, changed_audit, read_audit
-from lobproof.acquire.certificate_file import FORMAT, VERSION, content_digest, read_certificate
+from lobproof.acquire.audits import AUDIT_CHANGED, audit_path, changed_audit, read_audit
+from lobproof.acquire.certificate_file import (
+    FORMAT,
+    VERSION,
+    content_digest,
+    is_intact,
+    read_certificate,
+)
 from lobproof.acquire.checks.reasons import NOTE
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
 from lobproof.acquire.request import Request
 from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone, locked, write_whole
-from lobproof.errors import StoreError, UsageError
+from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 
 REFUSED, DEMO, REAL = "REFUSED", "DEMO", "CERTIFIED"
@@ -195,7 +201,7 @@ def _examine(
         return described, [Refusal("not-validated", "`acquire validate` has not seen it", key.path)]
     changed = changed_audit(folder, key, str(entry.judged["audit_sha256"]))
     if changed:
-        return described, [Refusal("audit-changed", f"{changed} is not what was written", key.path)]
+        return described, [Refusal(AUDIT_CHANGED, f"{changed} is not what was written", key.path)]
     audit = read_audit(audit_path(folder, key))
     against += [
         Refusal(name, str(reason["detail"]), key.path)
@@ -258,7 +264,12 @@ def _same(
     path = folder.root / CERTIFICATES / f"{ids.pop()}.json"
     if not path.is_file():
         return None
-    document = read_certificate(path)
+    try:
+        document = read_certificate(path)
+    except InputError:
+        return None  # damaged: `status` says so, and another is issued
+    if not is_intact(document, path.stem):
+        return None
     own = ("id", "issued_at", "manifest")
     told = {name: value for name, value in document.items() if name not in own}
     asked = {name: value for name, value in content.items() if name not in own}

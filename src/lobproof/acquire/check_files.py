@@ -40,7 +40,10 @@ def check_files(
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != entry.fetched["sha256"]:
-            wrong.append(f"{key}: in {entry.zone}, but changed since it was fetched")
+            wrong.append(
+                f"{key}: in {entry.zone}, but changed since it was fetched; "
+                "`validate --again` refuses it"
+            )
     for zone in Zone:
         for key in folder.keys(zone):
             if key not in entries:

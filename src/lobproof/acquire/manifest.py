@@ -20,8 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import lobproof
-from lobproof.acquire.zones import FILE_MODE, LakeFolder, Zone, locked, sync_folder
+from lobproof.acquire.zones import FILE_MODE, LakeFolder, Zone, locked, naming, sync_folder
 from lobproof.errors import StoreError
 from lobproof.sources.cryptolake.layout import LakeKey
 
@@ -37,6 +39,41 @@ ZONES = {
 _BLOCK = 1 << 16
 START = "0" * 64
 """``prev`` of the first line."""
+
+
+class _Record(msgspec.Struct):
+    """What every record has; there is more."""
+
+    n: int
+    prev: str
+    event: str
+    key: str
+
+
+class _Fetched(_Record):
+    size: int
+    etag: str
+    sha256: str
+    last_modified: str
+
+
+class _Judged(_Record):
+    verdict: str
+    version: str
+    audit_sha256: str
+
+
+class _Certified(_Record):
+    certificate: str
+    verdict: str
+
+
+_SHAPES: dict[str, type[_Record]] = {
+    FETCHED: _Fetched,
+    VALIDATED: _Judged,
+    QUARANTINED: _Judged,
+    CERTIFIED: _Certified,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +156,10 @@ class Manifest:
                 os.ftruncate(descriptor, end)
                 os.lseek(descriptor, end, os.SEEK_SET)
                 view = memoryview(line)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-                os.fsync(descriptor)
+                with naming(self.path):
+                    while view:
+                        view = view[os.write(descriptor, view) :]
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             if new:
@@ -220,7 +258,7 @@ class Manifest:
         if not last:
             return 0, START, torn
         record = _parsed(last)
-        if record is None or not isinstance(record.get("n"), int):
+        if record is None:
             raise StoreError(
                 f"{self.path}: its last line is no record",
                 hint="restore the manifest from a backup, or acquire into a new folder",
@@ -293,8 +331,10 @@ def _is_file(path: Path, entry: Entry) -> bool:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
+    """The record of a line; None where it is none, or lacks what its event needs."""
     try:
         record = json.loads(line)
-    except ValueError:
+        msgspec.convert(record, _SHAPES.get(record["event"], _Record))
+    except (ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError):
         return None
-    return record if isinstance(record, dict) else None
+    return dict(record)

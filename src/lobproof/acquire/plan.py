@@ -151,7 +151,8 @@ def plan(
     fetch, present, size = list(inventory.objects), [], inventory.size
     breached: tuple[Breach, ...] = ()
     if folder is not None and folder.exists() and any(folder.iterdir()):
-        lake = LakeFolder(folder)
+        # makes nothing: a folder that holds something is one of ours, or refused
+        lake = LakeFolder(folder, create=True)
         require_whole(lake)
         entries = Manifest(lake).entries()
         present = [found for found in fetch if is_present(lake, entries.get(found.key), found)]

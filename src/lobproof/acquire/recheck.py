@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lobproof.acquire.audits import audit_path, changed_audit, read_audit
+from lobproof.acquire.audits import AUDIT_CHANGED, audit_path, changed_audit, read_audit
 from lobproof.acquire.certificate import (
     DEMO,
     REAL,
@@ -16,7 +16,7 @@ from lobproof.acquire.certificate import (
     provenance_of,
     sums,
 )
-from lobproof.acquire.certificate_file import content_digest, read_certificate
+from lobproof.acquire.certificate_file import is_intact, read_certificate
 from lobproof.acquire.checks.reasons import TOGETHER
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.validate import audit_files
@@ -61,10 +61,9 @@ def verify_certificate(
         )
     lake = LakeFolder(root)
     found: list[Refusal] = []
-    content = {k: v for k, v in document.items() if k not in ("id", "issued_at")}
     if document["verdict"] not in (REAL, DEMO):
         found.append(Refusal("verdict", f"the document says {document['verdict']}"))
-    if content_digest(content) != document["id"]:
+    if not is_intact(document, document["id"]):
         found.append(Refusal("certificate-changed", "its id is not the hash of its content"))
     found += _manifest_holds(Manifest(lake), document["manifest"])
     keys = []
@@ -85,7 +84,7 @@ def verify_certificate(
         changed = changed_audit(lake, key, str(entry["audit_sha256"]))
         if changed:
             detail = f"{changed} is not what the certificate saw"
-            found.append(Refusal("audit-changed", detail, key.path))
+            found.append(Refusal(AUDIT_CHANGED, detail, key.path))
         else:
             intact.append((key, entry))
     if not quick:

@@ -24,11 +24,15 @@ class Request:
     end: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse dates and tables that are none."""
-        for name in ("start", "end"):
-            day = getattr(self, name)
+        """Refuse dates and tables that are none, and a span without a day."""
+        for name, day in (("start", self.start), ("end", self.end)):
             if day is not None and not is_date(day):
                 raise UsageError(f"{name} {day!r} is no date", hint="write it like 2026-01-05")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise UsageError(
+                f"no day lies from {self.start} to before {self.end}",
+                hint="the end is the first day that is not wanted any more",
+            )
         unknown = sorted(set(self.tables) - set(TABLES))
         if unknown or not self.tables:
             raise UsageError(
@@ -50,3 +54,19 @@ class Request:
 def split_names(text: str) -> tuple[str, ...]:
     """The names in a list with commas between, each once."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def named_symbols(text: str | None) -> tuple[str, ...]:
+    """The symbols of an option: none, for all, only where it was left out.
+
+    Raises
+    ------
+    UsageError
+        When it was given, and names none.
+    """
+    symbols = split_names(text or "")
+    if text is not None and not symbols:
+        raise UsageError(
+            "--symbols names none", hint="leave it out for all, or name them with commas between"
+        )
+    return symbols

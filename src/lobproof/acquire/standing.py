@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lobproof.acquire.certificate_file import content_digest, read_certificate
+from lobproof.acquire.certificate_file import is_intact, read_certificate
 from lobproof.acquire.manifest import CERTIFIED, NAME, ZONES, Entry, Manifest
 from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone
 from lobproof.errors import InputError, StoreError
@@ -112,6 +112,16 @@ def standings(folder: LakeFolder) -> list[Standing]:
     ]
 
 
+def holding(folder: LakeFolder) -> frozenset[str]:
+    """Names of the certificates that hold now, for :func:`broken_since`."""
+    return frozenset(standing.name for standing in standings(folder) if standing.holds)
+
+
+def broken_since(folder: LakeFolder, held: Collection[str]) -> list[Standing]:
+    """Those that held once, and do no more."""
+    return [s for s in standings(folder) if s.name in held and not s.holds]
+
+
 def breaches(folder: LakeFolder, keys: Collection[LakeKey]) -> tuple[Breach, ...]:
     """The certificates that replacing the files of ``keys`` breaks."""
     found = [
@@ -149,8 +159,7 @@ def _standing(
     entries: Mapping[LakeKey, Entry],
 ) -> Standing:
     verdict, pin = str(document["verdict"]), document["manifest"]
-    content = {k: v for k, v in document.items() if k not in ("id", "issued_at")}
-    if not name == document["id"] == content_digest(content):
+    if not is_intact(document, name):
         return Standing(name, verdict, problem="its name and id are not the hash of its content")
     if pin["records"] >= len(hashes) or hashes[pin["records"]] != pin["head"]:
         problem = "the manifest does not begin with the lines that it was issued on"

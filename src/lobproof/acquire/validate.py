@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import lobproof
-from lobproof.acquire.audits import Audit, audit_path, changed_audit, read_audit, write_audit
-from lobproof.acquire.checks.reasons import DOUBTFUL, GOOD, REFUSED
+from lobproof.acquire.audits import (
+    AUDIT_CHANGED,
+    Audit,
+    audit_path,
+    changed_audit,
+    read_audit,
+    write_audit,
+)
+from lobproof.acquire.checks.reasons import DOUBT, DOUBTFUL, GOOD, REFUSED
 from lobproof.acquire.checks.scan import scan
 from lobproof.acquire.checks.together import judge_together
 from lobproof.acquire.manifest import QUARANTINED, VALIDATED, Entry, Manifest, reconcile
@@ -26,6 +33,13 @@ from lobproof.sources.cryptolake.layout import LakeKey
 
 LOST = "lost"
 """Verdict on a file that the manifest has and no zone."""
+_AUDIT_GONE: dict[str, Any] = {
+    "count": 1,
+    "share": None,
+    "severity": DOUBT,
+    "first_rows": [],
+    "detail": "its audit is not what was written; `--again` makes it anew",
+}
 
 Progress = Callable[[str, int, int], None]
 """Called with the key of the file being read, the bytes done and their sum."""
@@ -197,8 +211,9 @@ def _validate_day(
                 rows = int(audit.document["rows"])
                 results.append(Judged(key, audit.verdict, rows, audit.reasons, key in fresh))
         for key in sorted(asked - audits.keys() - {judged.key for judged in results}):
-            # certified, and its audit is gone: the certificate says what to do
-            results.append(Judged(key, str((entries[key].judged or {})["verdict"]), anew=False))
+            # certified, so that it stays as it is; but what was found in it is not known any more
+            rows = int(entries[key].fetched.get("rows") or 0)
+            results.append(Judged(key, DOUBTFUL, rows, {AUDIT_CHANGED: _AUDIT_GONE}, anew=False))
     return sorted(results, key=lambda judged: judged.key)
 
 

@@ -54,6 +54,11 @@ class LakeFolder:
 
     def __init__(self, root: Path, *, create: bool = False) -> None:
         self.root = Path(root).absolute()
+        if not _is_unicode(self.root):
+            raise UsageError(
+                f"{str(root)!a} is no UTF-8: Parquet files cannot be opened there",
+                hint="rename the folder, or choose another",
+            )
         mark = self.root / MARK
         if mark.is_file():
             self._make_zones()
@@ -164,6 +169,14 @@ def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator
         os.close(descriptor)
 
 
+def _is_unicode(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def make_private(root: Path, folder: Path) -> None:
     """Make ``folder`` below ``root``, every new one for its owner alone."""
     missing = [p for p in (folder, *folder.parents) if root in p.parents and not p.exists()]
@@ -171,12 +184,23 @@ def make_private(root: Path, folder: Path) -> None:
         path.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Make the disk's errors name the file: those of writing to it do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a small file so that it appears whole or not at all, for its owner alone."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

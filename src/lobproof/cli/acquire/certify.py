@@ -20,6 +20,7 @@ from lobproof.acquire.certificate import certify as issue
 from lobproof.acquire.recheck import verify_certificate
 from lobproof.acquire.zones import LakeFolder, write_whole
 from lobproof.cli.acquire.held import EVERYTHING, Held
+from lobproof.cli.acquire.remedies import show_remedies
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.errors import UsageError
 
@@ -61,6 +62,13 @@ def certify(
     json_
         Print the document, or what was found, as JSON.
     """
+    if quick and verify is None:
+        raise UsageError("--quick belongs to --verify", hint="name a certificate by --verify")
+    if verify is not None and (held != EVERYTHING or allow_synthetic or out_ is not None):
+        raise UsageError(
+            "--verify re-checks a certificate as it is: it says itself what it covers",
+            hint="leave out what to cover, --allow-synthetic and --out",
+        )
     with progress("certifying") as (bar, task):
 
         def told(name: str, done: int, total: int) -> None:
@@ -116,16 +124,20 @@ def _show(certificate: Certificate) -> None:
         err().print(f"Wrote {certificate.path}", style="dim", soft_wrap=True)
     elif certificate.refusals:
         err().print("Nothing was written or moved.", style="dim")
+    show_remedies(refusal["reason"] for refusal in certificate.refusals)
 
 
 def _show_check(path: Path, found: list[Refusal], *, as_json: bool) -> int:
     if as_json:
         print_json({"certificate": str(path), "holds": not found, "found": _plain(found)})
     elif found:
-        out().print(Text.assemble(("DOES NOT HOLD", "bold red reverse"), f"  {path}"))
+        line = Text.assemble(("DOES NOT HOLD", "bold red reverse"), f"  {path}")
+        out().print(line, soft_wrap=True)
         _list(_plain(found))
+        show_remedies(refusal.reason for refusal in found)
     else:
-        out().print(Text.assemble(("HOLDS", "bold green reverse"), f"  {path}"))
+        line = Text.assemble(("HOLDS", "bold green reverse"), f"  {path}")
+        out().print(line, soft_wrap=True)
     return 1 if found else 0
 
 
@@ -133,7 +145,8 @@ def _list(refusals: list[dict[str, str]]) -> None:
     console = out()
     for refusal in refusals[:_SHOWN]:
         where = f"{refusal['key']}: " if refusal["key"] else ""
-        console.print(Text(f"{refusal['reason']}: {where}{refusal['detail']}", "red"))
+        line = Text(f"{refusal['reason']}: {where}{refusal['detail']}", "red")
+        console.print(line, soft_wrap=True)
     if len(refusals) > _SHOWN:
         console.print(f"… and {len(refusals) - _SHOWN:,} more; --json lists all")
 

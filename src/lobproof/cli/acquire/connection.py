@@ -9,7 +9,13 @@ from lobproof.cli.console import Json, out, print_json
 from lobproof.sources.cryptolake.catalogue import INDEX, read_index
 from lobproof.sources.cryptolake.connection import Connection
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
-from lobproof.sources.cryptolake.remote import NotFoundError, Policy, Remote, RemoteError, run
+from lobproof.sources.cryptolake.remote import (
+    AccessDeniedError,
+    Policy,
+    Remote,
+    RemoteError,
+    run,
+)
 
 _POLICY = Policy(attempts=3, total_seconds=60.0, longest_wait=5.0, read_seconds=15.0)
 
@@ -61,7 +67,8 @@ async def _steps(connection: Connection) -> tuple[list[Step], bool]:
     try:
         names = await remote.folders("")
     except RemoteError as error:
-        steps.append(("bucket", not isinstance(error, NotFoundError), error.message))
+        # denied: it is there, and downloads can do without the listing
+        steps.append(("bucket", isinstance(error, AccessDeniedError), _words(error)))
         names = []
     else:
         steps.append(("bucket", True, "listing is allowed"))
@@ -106,7 +113,7 @@ async def _listing(remote: Remote, steps: list[Step], known: LakeKey | None) -> 
             top = f"{top}/{names[0]}"
         found = [key for meta in await remote.objects(top) if (key := LakeKey.parse(meta["path"]))]
     except RemoteError as error:
-        steps.append(("listing", False, error.message))
+        steps.append(("listing", False, _words(error)))
         return known
     steps.append(("listing", bool(found), f"{top} has {len(found):,} days"))
     return found[0] if found else known
@@ -116,8 +123,12 @@ async def _read(remote: Remote, steps: list[Step], key: LakeKey) -> bool:
     try:
         first = await remote.read(key.path, start=0, end=4)
     except RemoteError as error:
-        steps.append(("read", False, error.message))
+        steps.append(("read", False, _words(error)))
         return False
     good = first == b"PAR1"
     steps.append(("read", good, f"{key} {'can be read' if good else 'is no Parquet file'}"))
     return good
+
+
+def _words(error: RemoteError) -> str:
+    return f"{error.message}. Hint: {error.hint}"

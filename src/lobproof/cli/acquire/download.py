@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ from lobproof.acquire.download import Progress as Told
 from lobproof.acquire.download import download as run_download
 from lobproof.acquire.plan import Plan
 from lobproof.acquire.plan import plan as make_plan
-from lobproof.acquire.standing import Standing, standings
+from lobproof.acquire.standing import Standing, broken_since, holding
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli.acquire.options import (
     ANYTHING,
@@ -35,6 +37,7 @@ from lobproof.cli.acquire.options import (
     gigabytes,
     show_notes,
 )
+from lobproof.cli.acquire.remedies import show_broken_certificates
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.errors import UsageError
 from lobproof.sources.cryptolake.catalogue import Inventory
@@ -63,7 +66,8 @@ def download(
     """Download days, resumed where a run was killed, each file checked.
 
     The same command goes on where it was stopped, and fetches what has changed since. Exit code 0
-    when everything is there, 1 when an object failed or the bucket has nothing of the request.
+    when everything is there, 1 when an object failed or the bucket has nothing of the request, 2
+    when it lacks some of it.
 
     Parameters
     ----------
@@ -95,10 +99,16 @@ def download(
     json_
         Print one JSON document; implies that nothing can be asked.
     """
-    if workers < 1 or attempts < 1 or rate <= 0 or total_seconds <= 0:
+    # as what must be: "not a number" is no more than anything
+    if not (workers >= 1 and attempts >= 1 and rate > 0 and total_seconds > 0):
         raise UsageError(
             "workers, attempts, rate and total-seconds must be above 0",
             hint="leave them out for values that suit most lines",
+        )
+    if not (0 <= price_per_gb < math.inf and ask_above_gb >= 0):
+        raise UsageError(
+            "price-per-gb and ask-above-gb must be numbers from 0 on",
+            hint="leave them out for no price, and a question above 10 GB",
         )
     tables, symbols = wanted.names()
     policy = Policy(attempts=attempts, total_seconds=total_seconds, rate=rate)
@@ -125,13 +135,16 @@ def download(
     if nothing or dry_run:
         if json_:
             print_json(document)
-        if not nothing:
-            planned.require_room()
-        return 1 if nothing else 0
+        if nothing:
+            hint = "Hint: `lobproof acquire list-inventory` shows what is there"
+            err().print(hint, markup=False, soft_wrap=True)
+            return 1
+        planned.require_room()
+        return 0
     planned.require_room()
     _ask(planned, ask_above_gb, yes, json_)
     folder = LakeFolder(out_, create=True)
-    held = {standing.name for standing in standings(folder) if standing.holds}
+    held = holding(folder)
     with _bars(planned) as told:
         result = run_download(
             connection,
@@ -143,7 +156,7 @@ def download(
             progress=told,
         )
     # seen afterwards: an object may change while it is fetched
-    broken = [s for s in standings(folder) if s.name in held and not s.holds]
+    broken = broken_since(folder, held)
     if json_:
         told_broken = [standing.to_dict() for standing in broken]
         print_json({**document, **result.to_dict(), "certificates_broken": told_broken})
@@ -151,7 +164,7 @@ def download(
         _show_result(result, found, out_, broken)
     if not result.ok:
         return 1
-    return 2 if planned.absent or found.only_in_contents else 0
+    return 2 if planned.absent or found.only_in_contents or found.unknown_symbols else 0
 
 
 def _show_plan(planned: Plan) -> None:
@@ -212,18 +225,13 @@ def _show_result(
         )
     if result.present:
         console.print(f"present    {len(result.present):,} objects, not fetched again")
-    for standing in broken:
-        console.print(
-            f"broken     certificate {standing.name} no longer holds",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
+    show_broken_certificates(broken)
     for failure in result.failed:
         console.print(f"failed     {failure.key}", style="bold red", markup=False, soft_wrap=True)
         console.print(f"           {failure.reason}", markup=False, soft_wrap=True)
         console.print(f"           {failure.hint}", style="dim", markup=False, soft_wrap=True)
-    following = f"lobproof acquire validate {folder}" if result.ok else "the same command again"
+    validate = f"lobproof acquire validate {shlex.quote(str(folder))}"
+    following = validate if result.ok else "the same command again"
     err().print(f"Next: {following}", style="dim", markup=False, soft_wrap=True)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cyclopts import Parameter
 
-from lobproof.acquire.request import Request, split_names
+from lobproof.acquire.request import Request, named_symbols, split_names
 from lobproof.sources.cryptolake.layout import TABLES
 
 
@@ -30,16 +30,16 @@ class Held:
     """
 
     exchange: str | None = None
-    symbols: str = ""
+    symbols: str | None = None
     tables: str = ",".join(TABLES)
     start: str | None = None
     end: str | None = None
 
     def request(self) -> Request:
-        """The days that are meant; wrong dates and tables are refused."""
+        """The days that are meant; wrong dates, tables and symbols are refused."""
         return Request(
             self.exchange,
-            split_names(self.symbols),
+            named_symbols(self.symbols),
             split_names(self.tables),
             self.start,
             self.end,

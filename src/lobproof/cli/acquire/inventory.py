@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from lobproof.cli.acquire.options import ANYTHING, ANYWHERE, Place, Wanted, gigabytes, show_notes
 from lobproof.cli.console import Json, out, print_json, progress
@@ -34,7 +35,8 @@ def list_inventory(
 ) -> int:
     """Show what the bucket has, per table, exchange and symbol: days, first and last, bytes.
 
-    Exit code 0, or 1 when the bucket was asked and has nothing of the request.
+    Exit code 0, 1 when the bucket was asked and has nothing of the request, 2 when it has nothing
+    of one of the symbols.
 
     Parameters
     ----------
@@ -50,6 +52,7 @@ def list_inventory(
     with progress("asking the bucket"):
         found = wanted.ask(connection)
     lines = _lines(found.objects)
+    code = 1 if not lines else 2 if found.unknown_symbols else 0
     if json_:
         print_json(
             {
@@ -61,7 +64,7 @@ def list_inventory(
                 "inventory": [asdict(line) for line in lines],
             }
         )
-        return 0 if lines else 1
+        return code
     show_notes(found.notes)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("table", "exchange", "symbol"):
@@ -72,7 +75,7 @@ def list_inventory(
         table.add_row(
             line.table,
             line.exchange,
-            line.symbol,
+            Text(line.symbol),
             f"{line.days:,}",
             line.first,
             line.last,
@@ -85,7 +88,7 @@ def list_inventory(
         f"{len(found.objects):,} objects, {gigabytes(found.size)}, in {connection.place}",
         markup=False,
     )
-    return 0 if lines else 1
+    return code
 
 
 def _lines(objects: Iterable[RemoteObject]) -> list[_Line]:

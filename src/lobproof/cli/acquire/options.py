@@ -9,12 +9,11 @@ from typing import Annotated
 import stamina.instrumentation
 from cyclopts import Parameter
 
-from lobproof.acquire.request import split_names
+from lobproof.acquire.request import Request, named_symbols, split_names
 from lobproof.cli.console import Switch, err
-from lobproof.errors import UsageError
 from lobproof.sources.cryptolake.catalogue import Inventory, catalogue
 from lobproof.sources.cryptolake.connection import Connection, connect
-from lobproof.sources.cryptolake.layout import TABLES, is_date
+from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.cryptolake.remote import Policy
 
 GB = 10**9
@@ -92,31 +91,16 @@ class Wanted:
         Raises
         ------
         UsageError
-            On a table that lobproof does not know, a date that is none, or no day at all.
+            On a table that lobproof does not know, a date that is none, no symbol, or no day.
         """
-        tables, symbols = list(split_names(self.tables)), list(split_names(self.symbols or ""))
-        if self.symbols is not None and not symbols:
-            raise UsageError(
-                "--symbols names none",
-                hint="leave it out for all, or name them with commas between",
-            )
-        unknown = [table for table in tables if table not in TABLES]
-        if unknown or not tables:
-            raise UsageError(
-                f"there is no table {unknown[0] if unknown else ''}".rstrip(),
-                hint=f"tables are {', '.join(TABLES)}",
-            )
-        for name, text in (("--start", self.start), ("--end", self.end)):
-            if text is not None and not is_date(text):
-                raise UsageError(
-                    f"{name} {text} is no date", hint="write it as YYYY-MM-DD, such as 2026-03-01"
-                )
-        if self.start is not None and self.end is not None and self.start >= self.end:
-            raise UsageError(
-                f"no day lies from {self.start} to before {self.end}",
-                hint="--end is the first day that is not wanted any more",
-            )
-        return tables, symbols
+        request = Request(
+            self.exchange,
+            named_symbols(self.symbols),
+            split_names(self.tables),
+            self.start,
+            self.end,
+        )
+        return list(request.tables), list(request.symbols)
 
     def ask(self, connection: Connection, policy: Policy | None = None) -> Inventory:
         """What the bucket has of it. Errors as for :meth:`names`, and ``RemoteError``."""

@@ -13,6 +13,7 @@ from lobproof.acquire.standing import Standing, standings
 from lobproof.acquire.status import MARKS, Month
 from lobproof.acquire.status import status as status_of
 from lobproof.acquire.zones import LakeFolder
+from lobproof.cli.acquire.remedies import show_remedies
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 
 _STYLES = {
@@ -52,6 +53,7 @@ def status(folder: Path, /, *, check: Switch = False, json_: Json = False) -> in
             )
     months = status_of(lake)
     certificates = standings(lake)
+    lost = any(month.count("lost") for month in months)
     if json_:
         document = {
             "folder": str(folder),
@@ -62,7 +64,10 @@ def status(folder: Path, /, *, check: Switch = False, json_: Json = False) -> in
     else:
         _show(months, wrong)
         _show_broken(certificates)
-    lost = any(month.count("lost") for month in months)
+        if lost and not check:
+            hint = f"Hint: `lobproof acquire status {folder} --check` names the lost files"
+            err().print(hint, style="dim", markup=False, soft_wrap=True)
+        show_remedies(["lost"] * lost)
     return 1 if wrong or lost or any(standing.cut for standing in certificates) else 0
 
 
@@ -91,7 +96,7 @@ def _show(months: list[Month], wrong: list[str]) -> None:
     for month in months:
         by_symbol.setdefault(f"{month.exchange} {month.symbol}", []).append(month)
     for symbol, held in by_symbol.items():
-        table = Table(title=symbol, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(title=Text(symbol), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("month", no_wrap=True)
         table.add_column("table", no_wrap=True)
         table.add_column("1        10        20        30", no_wrap=True)
@@ -117,4 +122,4 @@ def _show(months: list[Month], wrong: list[str]) -> None:
         legend.append(f" {state}  ", "dim")
     console.print(legend)
     for line in wrong:
-        console.print(Text(line, "bold red"))
+        console.print(Text(line, "bold red"), soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.table import Table
@@ -10,11 +11,13 @@ from rich.text import Text
 from lobproof.acquire.checks.reasons import DOUBTFUL, GOOD, NOTE, REFUSED
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.request import Request
+from lobproof.acquire.standing import broken_since, holding
 from lobproof.acquire.validate import LOST, Judged, ValidationResult
 from lobproof.acquire.validate import validate as judge
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli.acquire.held import EVERYTHING, Held
-from lobproof.cli.console import Json, Switch, first_use_note, out, print_json, progress
+from lobproof.cli.acquire.remedies import show_broken_certificates, show_remedies
+from lobproof.cli.console import Json, Switch, err, first_use_note, out, print_json, progress
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 
@@ -56,7 +59,8 @@ def validate(
     lot
         Size step of the one symbol.
     again
-        Read files again that were judged before, those in quarantine too.
+        Read files again that were judged before, those in quarantine too. Certified ones leave
+        `ready`: their certificates, which are named, hold no longer.
     json_
         Print one JSON document.
     """
@@ -68,6 +72,12 @@ def validate(
             f"{folder} has nothing of what is asked for",
             hint="`lobproof acquire status` shows what is there",
         )
+    lacking = sorted(set(request.symbols) - {key.symbol for key in keys})
+    if lacking:
+        raise UsageError(
+            f"{folder} has nothing of {', '.join(lacking)}",
+            hint="`lobproof acquire status` shows what is there; leave out what is not",
+        )
     instrument = _instrument(request, tick, lot)
     first_use_note()
     with progress("validating") as (bar, task):
@@ -75,11 +85,20 @@ def validate(
         def told(name: str, done: int, total: int) -> None:
             bar.update(task, detail=name, completed=done, total=total)
 
+        before = holding(lake)
         result = judge(lake, keys, instrument=instrument, again=again, progress=told)
+    broken = broken_since(lake, before)
     if json_:
-        print_json({"folder": str(folder), **result.to_dict()})
+        told_broken = [standing.to_dict() for standing in broken]
+        print_json({"folder": str(folder), **result.to_dict(), "certificates_broken": told_broken})
     else:
         _show(result)
+        show_broken_certificates(broken)
+        reasons = [reason for judged in result.files for reason in _against(judged)]
+        show_remedies(reasons)
+        if not reasons:
+            following = f"Next: lobproof acquire certify {shlex.quote(str(folder))}"
+            err().print(following, style="dim", markup=False, soft_wrap=True)
     return 1 if result.failed else 0
 
 
@@ -123,6 +142,13 @@ def _show(result: ValidationResult) -> None:
     )
     before = sum(not judged.anew for judged in result.files if judged.verdict != LOST)
     console.print(f"{counts}{f' ({before:,} judged before)' if before else ''}")
+
+
+def _against(judged: Judged) -> list[str]:
+    """What stands against a certificate."""
+    if judged.verdict == LOST:
+        return [LOST]
+    return [name for name, reason in judged.reasons.items() if reason["severity"] != NOTE]
 
 
 def _reasons(judged: Judged) -> Text:

@@ -72,6 +72,8 @@ class Inventory:
         index does not name yet.
     other_keys
         Keys in the listing that are no data.
+    unknown_symbols
+        Symbols asked for of which there is nothing at all.
     """
 
     objects: tuple[RemoteObject, ...]
@@ -80,6 +82,7 @@ class Inventory:
     only_in_contents: tuple[str, ...] = ()
     only_in_listing: tuple[str, ...] = ()
     other_keys: int = 0
+    unknown_symbols: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -209,7 +212,11 @@ async def _catalogue(remote: Remote, request: Request) -> Inventory:
         notes.append(f"{len(new)} objects are not in {INDEX} yet, such as {new[0]}")
     if other:
         notes.append(f"{other} keys are no data files")
-    if not any(answer.found for answer in asked):
+    known = {key.symbol for answer in asked for key in answer.found}
+    unknown = sorted(set(request.symbols) - known)
+    if known:
+        notes += [f"{s}: the bucket was asked and has nothing of this symbol" for s in unknown]
+    else:
         await _is_a_store(remote)
     whole = all(answer.indexed is not None for answer in asked)
     return Inventory(
@@ -219,6 +226,7 @@ async def _catalogue(remote: Remote, request: Request) -> Inventory:
         tuple(gone),
         tuple(new),
         other,
+        tuple(unknown),
     )
 
 

@@ -43,6 +43,8 @@ _INVALID = {
     "InvalidSecurity",
 }
 _BUSY = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "InternalError"}
+_ODD_KEY = "invalid path"
+"""What the client says of a key that it cannot hold, with empty parts or control characters."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]{1,80})</Code>")
 
@@ -276,9 +278,16 @@ class Remote:
                 message,
                 hint="check that the plan covers this data, or use --sample for the free bucket",
             )
+        if code == "NoSuchBucket":
+            return NotFoundError(message, hint="check bucket and endpoint")
         if isinstance(error, FileNotFoundError) or number == 404:
             return NotFoundError(
                 message, hint="`lobproof acquire list-inventory` shows what is there"
+            )
+        if _ODD_KEY in text:
+            return RemoteError(
+                message.encode("unicode_escape").decode(),
+                hint="name --exchange and --symbols, so that this key is not among those listed",
             )
         if number or "redirect" in text:
             return RemoteError(message, hint="check endpoint, region and bucket")
