@@ -16,8 +16,7 @@ import polars as pl
 import pytest
 
 from lobproof.errors import InputError, StrictError, UsageError
-from lobproof.pipeline import ReconstructOptions, reconstruct
-from lobproof.pipeline.task import ReconstructResult
+from lobproof.pipeline import Reached, ReconstructOptions, ReconstructResult, reconstruct
 from lobproof.schema import Kind
 from lobproof.schema.tables import TABLES
 from lobproof.sources.golden import GoldenSample
@@ -330,12 +329,12 @@ def test_options_that_mean_nothing(options: dict[str, Any]) -> None:
 
 
 def test_progress(golden: Path, tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    reconstruct(
-        golden, tmp_path / "store", SMALL, batch_rows=4, progress=lambda *at: seen.append(at)
-    )
-    assert seen == sorted(seen)
-    assert seen[-1][0] == seals(tmp_path / "store")["events"].sum()
+    seen: list[Reached] = []
+    reconstruct(golden, tmp_path / "store", SMALL, batch_rows=4, progress=seen.append)
+    for name in ("events", "ts_order", "rows"):
+        column = [getattr(one, name) for one in seen]
+        assert column == sorted(column)
+    assert seen[-1].events == seals(tmp_path / "store")["events"].sum()
 
 
 # several processes -------------------------------------------------------------------------------

@@ -86,10 +86,13 @@ _COMMANDS = {
         ),
     ),
     "reconstruct": _Command(
-        "reconstruct:reconstruct",
-        "Replay a golden sample into a store: order book, events, findings.",
+        "reconstruct.command:reconstruct",
+        "Replay Crypto Lake days, or a golden sample, into a store: order book, events, findings.",
         (
-            "lobproof reconstruct golden/btc --out store",
+            "lobproof reconstruct lake --out store",
+            "lobproof reconstruct lake --out store --symbols BTC-USDT,ETH-USDT "
+            "--start 2026-03-01 --end 2026-03-08 --carry --workers 2",
+            "lobproof reconstruct lake --out store --zone validated --strategy anchored",
             "lobproof reconstruct golden/btc --out store --states 1s --strict",
         ),
     ),

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from lobproof.cli.console import duration, err, first_use_note, out
-from lobproof.cli.reconstruct import show_result
+from lobproof.cli.reconstruct.show import show_results
 from lobproof.errors import UsageError
 from lobproof.fidelity.exact import Verdict, verify
 from lobproof.fidelity.render import render_report
@@ -62,7 +62,7 @@ def demo(
     step(3, "reconstruct: order book and event stream")
     mark = time.perf_counter()
     result = reconstruct(folder / "golden", folder / "store")
-    show_result(result, time.perf_counter() - mark)
+    show_results([result], time.perf_counter() - mark)
     step(4, "verify: every level change, trade and ticker against the sample")
     store = open_store(folder / "store")
     report = verify(store, sample.path)

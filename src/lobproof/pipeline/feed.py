@@ -18,7 +18,7 @@ from lobproof.replay import (
     stamped,
 )
 from lobproof.replay.merge import Array
-from lobproof.schema import EventBatch, ReferenceBatch
+from lobproof.schema import EventBatch, Flag, ReferenceBatch
 
 B = TypeVar("B", EventBatch, ReferenceBatch)
 Open = Callable[[int], Iterator[B]]
@@ -29,9 +29,9 @@ Open = Callable[[int], Iterator[B]]
 class Streams:
     """Where a feed comes from. Each stream is opened at a number of rows that are not wanted.
 
-    ``offset_ns`` is the recorder's clock minus the exchange's; on ``receive_days`` (days since
-    1970) receive times give the order. A snapshot of ``book`` counts as a row of ``references``,
-    or as messages of ``book``.
+    With ``by_message`` that is a number of messages for ``book``, whose source has one row for
+    each. ``offset_ns`` is the recorder's clock minus the exchange's; on ``receive_days`` (days
+    since 1970) receive times give the order.
     """
 
     book: Open[EventBatch]
@@ -39,18 +39,20 @@ class Streams:
     references: Open[ReferenceBatch] | None
     offset_ns: int
     receive_days: Sequence[int] = ()
+    by_message: bool = False
 
 
 class _Counted(Iterator[B], Generic[B]):
-    """A stream, and how many of its rows have been taken."""
+    """A stream, and how many rows of its source have been taken."""
 
-    def __init__(self, stream: Open[B], start: int) -> None:
+    def __init__(self, stream: Open[B], start: int, count: Callable[[B], int] = len) -> None:
         self.rows = start
+        self._count: Callable[[B], int] = count
         self._batches: Iterator[B] = stream(start)
 
     def __next__(self) -> B:
         batch = next(self._batches)
-        self.rows += len(batch)
+        self.rows += self._count(batch)
         return batch
 
     def close(self) -> None:
@@ -74,7 +76,8 @@ class Feed:
         rows = dict.fromkeys(("book", "trades", "references"), 0)
         if saved is not None:
             rows = {name: int(saved[f"rows.{name}"][0]) for name in rows}
-        self._book = _Counted(streams.book, rows["book"])
+        count = _messages if streams.by_message else len
+        self._book = _Counted(streams.book, rows["book"], count)
         self._trades = _Counted(streams.trades, rows["trades"])
         self._references = _Counted(streams.references or _none, rows["references"])
         book_audit, trade_audit = BookAudit(), TradeAudit()
@@ -99,6 +102,11 @@ class Feed:
 
     def __iter__(self) -> Iterator[Stretch]:
         return iter(self._merge)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the source that have been taken."""
+        return self._book.rows + self._trades.rows + self._references.rows
 
     def save(self) -> dict[str, Array]:
         """The state behind the last stretch that was given, as arrays."""
@@ -134,6 +142,10 @@ def skipping(batches: Callable[[], Iterator[EventBatch]]) -> Open[EventBatch]:
             left = 0
 
     return opened
+
+
+def _messages(batch: EventBatch) -> int:
+    return int(np.count_nonzero(batch.flags & Flag.LAST))
 
 
 def _none(_: int) -> Iterator[ReferenceBatch]:

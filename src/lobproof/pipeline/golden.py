@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from lobproof.pipeline.feed import Feed, Streams, skipping
-from lobproof.pipeline.task import Progress, ReconstructResult, reconstruct_unit
+from lobproof.pipeline.results import Progress, ReconstructResult
+from lobproof.pipeline.task import reconstruct_unit
 from lobproof.pipeline.unit import ReconstructOptions, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch

@@ -18,14 +18,8 @@ from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import InputError, UsageError
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
-from lobproof.pipeline.task import (
-    NoGoError,
-    Note,
-    Progress,
-    ReconstructResult,
-    reconstruct_unit,
-    saved_strategy,
-)
+from lobproof.pipeline.results import Note, Progress, ReconstructResult
+from lobproof.pipeline.task import NoGoError, reconstruct_unit, saved_strategy
 from lobproof.pipeline.unit import ReconstructOptions, Strategy, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
@@ -60,6 +54,11 @@ class LakeDay:
 
     def __str__(self) -> str:
         return f"{self.exchange} {self.symbol} {self.dt}"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Exchange, symbol and day."""
+        return self.exchange, self.symbol, self.dt
 
     @property
     def bytes(self) -> int:
@@ -176,14 +175,14 @@ def reconstruct_day(
         for at, unit in enumerate(attempts):
             if saved is not None and unit.strategy != saved[0]:
                 continue
-            if saved is not None:
-                reasons, saved = list(saved[1]), None
+            reasons = [*reasons, *unit.reasons] if saved is None else list(saved[1])
+            saved = None
             try:
                 return reconstruct_unit(
                     replace(
                         unit,
                         gate=options.strategy == "auto" and at < len(attempts) - 1,
-                        reasons=(*reasons, *unit.reasons),
+                        reasons=tuple(reasons),
                     ),
                     out,
                     options,
@@ -278,7 +277,8 @@ def _replayed(
             base,
             strategy=strategy,
             policy=Policy(unchained=True, trades_wait_for=waits),
-            streams=replace(base.streams, book=snapshots, trades=source.trades),
+            rows=_rows(day, "book", "trades"),
+            streams=replace(base.streams, book=snapshots, trades=source.trades, by_message=True),
         )
     return replace(
         base,
@@ -288,11 +288,12 @@ def _replayed(
             base.streams, book=source.deltas, trades=source.trades, references=source.books
         ),
         most_messages=_rows(day, "book_delta_v2"),
+        rows=_rows(day, *day.files),
     )
 
 
-def _rows(day: LakeDay, table: str) -> int:
-    footers = (read_footer(path, table) for path in day.files.get(table, ()))
+def _rows(day: LakeDay, *tables: str) -> int:
+    footers = (read_footer(path, name) for name in tables for path in day.files.get(name, ()))
     return sum(footer.rows for footer in footers if footer is not None)
 
 

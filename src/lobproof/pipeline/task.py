@@ -7,9 +7,8 @@ task goes on from there.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,9 +18,18 @@ import numpy as np
 import polars as pl
 
 from lobproof.errors import InputError, UsageError
-from lobproof.pipeline.counts import GAP_LIMIT, DayCounts
+from lobproof.pipeline.counts import GAP_LIMIT
 from lobproof.pipeline.day import DayTask
 from lobproof.pipeline.feed import Feed
+from lobproof.pipeline.results import (
+    DayResult,
+    Note,
+    Progress,
+    Reached,
+    ReconstructResult,
+    sealed_day,
+    sealed_days,
+)
 from lobproof.pipeline.unit import STATE_SPACING, ReconstructOptions, Unit
 from lobproof.replay import Replayer, Stretch
 from lobproof.replay.merge import Array, arrays_of, stretch_of
@@ -38,39 +46,6 @@ from lobproof.store import (
 )
 
 DAY_NS = 86_400_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class DayResult:
-    """One sealed day: its counts, its content hash, and whether this run committed it."""
-
-    dt: str
-    counts: DayCounts
-    content_hash: str
-    committed: bool
-    strategy: str = "full"
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ReconstructResult:
-    """What a task made. ``reused``: everything was there already and nothing was done."""
-
-    exchange: str
-    symbol: str
-    provenance: str
-    task_id: str
-    days: tuple[DayResult, ...]
-    reused: bool = False
-    certified: bool = False
-    resumed_at: int = 0
-    """Events that a killed run had left."""
-
-
-Progress = Callable[[int, int], None]
-"""Called with (events so far, ``ts_order`` reached)."""
-Note = Callable[[str], None]
-"""Called with a sentence for the user: a lock that is waited for, a checkpoint that is no good."""
 
 
 class NoGoError(Exception):
@@ -105,21 +80,17 @@ def reconstruct_unit(
     seals = sealed(out, instrument.exchange, instrument.symbol)
     ours = sealed_days(seals, task_id)
     about = (instrument.exchange, instrument.symbol, unit.provenance, task_id)
+    say = note or (lambda _: None)
     if ours and not overwrite:
-        return ReconstructResult(*about, ours, reused=True, certified=unit.certified)
-    run = _Run(unit, out, options, task_id, seals, strict, overwrite, note or (lambda _: None))
+        for day in ours:  # a run that was killed right behind its seal has left its checkpoint
+            drop_checkpoints(out, Partition(instrument.exchange, instrument.symbol, day.dt))
+        certified = bool(seals.filter(pl.col("task_id") == task_id)["certified"].all())
+        if unit.certified and not certified:
+            say(f"{unit.where} is sealed as uncertified; --overwrite seals it anew.")
+        return ReconstructResult(*about, ours, reused=True, certified=certified)
+    run = _Run(unit, out, options, task_id, seals, strict, overwrite, say)
     days = run.replay(progress)
     return ReconstructResult(*about, days, certified=unit.certified, resumed_at=run.resumed_at)
-
-
-def sealed_days(seals: pl.DataFrame, task_id: str) -> tuple[DayResult, ...]:
-    """The days of a task, when all of them are sealed; none otherwise."""
-    ours = seals.filter(pl.col("task_id") == task_id).sort("task_part")
-    # a seal that somebody deleted, as the audit advises for a damaged day, is to be made anew
-    parts = ours["task_part"].to_list()
-    if parts != list(range(len(parts))) or not ours["task_last"].any():
-        return ()
-    return tuple(_sealed_day(row) for row in ours.iter_rows(named=True))
 
 
 class _Run:
@@ -165,7 +136,7 @@ class _Run:
                 self._take(stretch, feed)
                 events += len(stretch.events)
                 if progress is not None:
-                    progress(events, stretch.last_ts)
+                    progress(Reached(events, stretch.last_ts, feed.rows, self._unit.rows))
             if self._day is None or not self._day.begun:
                 raise InputError(
                     f"{self._unit.where} holds neither depth messages nor trades",
@@ -245,7 +216,7 @@ class _Run:
         if content is None:
             row = self._seals.filter(pl.col("dt") == dt).row(0, named=True)
             self._carried_from = row["keyframes_hash"]
-            self._done.append(replace(_sealed_day(row), counts=day.counts))
+            self._done.append(replace(sealed_day(row), counts=day.counts))
             return
         counts = day.counts
         refused = counts.no_go(self._unit.strategy) if self._unit.gate else ""
@@ -355,7 +326,7 @@ class _Run:
         before = self._seals.filter(
             (pl.col("task_id") == self._task_id) & pl.col("dt").is_in(list(earlier))
         ).sort("task_part")
-        self._done = [_sealed_day(row) for row in before.iter_rows(named=True)]
+        self._done = [sealed_day(row) for row in before.iter_rows(named=True)]
         self.resumed_at = writer.rows
         return Feed(self._unit.streams, _below("feed", arrays))
 
@@ -380,16 +351,3 @@ def _under(name: str, arrays: dict[str, Array]) -> dict[str, Array]:
 def _below(name: str, arrays: dict[str, Any]) -> dict[str, Array]:
     start = f"{name}/"
     return {key[len(start) :]: array for key, array in arrays.items() if key.startswith(start)}
-
-
-def _sealed_day(row: dict[str, Any]) -> DayResult:
-    verdicts = json.loads(str(row["verdicts"]))
-    reasons: Sequence[str] = verdicts["reasons"]
-    return DayResult(
-        str(row["dt"]),
-        DayCounts.of(verdicts["counts"]),
-        str(row["content_hash"]),
-        committed=False,
-        strategy=str(row["strategy"]),
-        reasons=tuple(reasons),
-    )

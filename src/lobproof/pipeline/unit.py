@@ -70,8 +70,9 @@ class Unit:
 
     ``days`` are those that it may fill, in order; ``one_day`` puts everything into the first,
     whatever the clock says. ``inputs`` have name, bytes and sha256. ``gate``: whether a feed that
-    is too lossy for the strategy ends it; ``most_messages`` is more than it can have. ``carried``:
-    the book that the day before closed with, and the hash of its keyframes.
+    is too lossy for the strategy ends it; ``most_messages`` is more than it can have. ``rows``: how
+    many the input has, where that is known. ``carried``: the book that the day before closed with,
+    and the hash of its keyframes.
     """
 
     where: str
@@ -87,6 +88,7 @@ class Unit:
     one_day: bool = False
     gate: bool = False
     most_messages: int = 0
+    rows: int = 0
     reasons: tuple[str, ...] = ()
     carried: tuple[BookLevels, str] | None = None
     content: Sequence[str] = field(default_factory=list)

@@ -21,7 +21,7 @@ from lobproof.store.layout import (
     sync_file,
     sync_folder,
 )
-from lobproof.store.lock import require_lock
+from lobproof.store.lock import commit_lock, require_lock
 from lobproof.store.parts import Part, open_writer
 from lobproof.store.seal import seal_hash, seal_row, seal_table
 
@@ -29,7 +29,8 @@ from lobproof.store.seal import seal_hash, seal_row, seal_table
 def commit_day(root: Path, content: DayContent, seal: Mapping[str, object]) -> bool:
     """Make a written day visible, replacing an older version of it.
 
-    The day's lock must be held (`symbol_lock`). Committing what is there already commits nothing.
+    The day's lock must be held (`symbol_lock`); days commit one after the other, whoever writes
+    them. Committing what is there already commits nothing.
 
     Parameters
     ----------
@@ -52,7 +53,12 @@ def commit_day(root: Path, content: DayContent, seal: Mapping[str, object]) -> b
     """
     partition = content.partition
     require_lock(root, partition.exchange, partition.symbol, partition.dt)
-    row = seal_row(content, seal)
+    with commit_lock(root):
+        return _commit(root, content, seal_row(content, seal))
+
+
+def _commit(root: Path, content: DayContent, row: Mapping[str, object]) -> bool:
+    partition = content.partition
     folder = make_folder(root, f"{DAYS.name}/{partition.folder}")
     name = f"part-00000-{seal_hash(row)[:16]}.parquet"
     path = f"{partition.folder}/{name}"

@@ -95,6 +95,13 @@ def symbol_lock(
 
 
 @contextmanager
+def commit_lock(root: Path) -> Iterator[None]:
+    """Hold the lock of a store's commits: one committer at a time, the others wait."""
+    with _flocked(root.resolve() / LOCKS / "commit.lock", root, "a commit", False, None):
+        yield
+
+
+@contextmanager
 def _flocked(
     path: Path, root: Path, what: str, shared: bool, waiting: Callable[[str], None] | None
 ) -> Iterator[None]:

@@ -1,0 +1,225 @@
+"""``lobproof reconstruct``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from lobproof.acquire.request import Request, split_names
+from lobproof.cli import ERROR
+from lobproof.cli.console import (
+    Json,
+    Switch,
+    clock,
+    err,
+    first_use_note,
+    print_json,
+    progress,
+)
+from lobproof.cli.reconstruct.live import live
+from lobproof.cli.reconstruct.show import document, show_failures, show_results
+from lobproof.errors import UsageError
+from lobproof.pipeline import Reached, ReconstructOptions, lake_days, reconstruct_days
+from lobproof.pipeline import reconstruct as replay_sample
+
+
+@Parameter(name="*", group="Crypto Lake days")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LakeOptions:
+    """Which Crypto Lake days, and how they are replayed.
+
+    Parameters
+    ----------
+    symbols
+        Comma-separated, such as BTC-USDT,ETH-USDT; by default all.
+    exchange
+        Such as BINANCE or BINANCE_FUTURES; by default all.
+    start
+        First day, YYYY-MM-DD.
+    end
+        The first day that is not wanted any more, YYYY-MM-DD.
+    zone
+        Take files of another zone than `ready`; the days are then marked uncertified.
+    strategy
+        By default auto: full, unless 0.1 % of the messages or more are lost; then anchored, or
+        time-sorted where there is no `book`. The days' seals say why.
+    resync
+        When a row of `book` corrects the rebuilt book: on drift (the default), always or never.
+    size_limit
+        Drift, where prices agree: root mean square of relative size errors; by default 0.001.
+    carry
+        Begin each day with the book that the day before closed with.
+    workers
+        Processes side by side; by default one for two cores and 1.5 GiB of memory.
+    """
+
+    symbols: str | None = None
+    exchange: str | None = None
+    start: str | None = None
+    end: str | None = None
+    zone: str | None = None
+    strategy: Literal["auto", "full", "anchored", "time-sorted"] | None = None
+    resync: Literal["drift", "always", "never"] | None = None
+    size_limit: float | None = None
+    carry: Switch = False
+    workers: int | None = None
+
+    def given(self) -> list[str]:
+        """The options that were given, as they are written."""
+        return [
+            f"--{one.name.replace('_', '-')}"
+            for one in fields(self)
+            if getattr(self, one.name) != one.default
+        ]
+
+
+ALL_DAYS = LakeOptions()
+
+
+def reconstruct(
+    source: Path,
+    /,
+    *,
+    out_: Annotated[Path, Parameter(name="--out")],
+    lake: LakeOptions = ALL_DAYS,
+    states: Literal["all", "100ms", "1s", "none"] = "all",
+    strict: Switch = False,
+    overwrite: Switch = False,
+    batch_rows: int = 1 << 16,
+    json_: Json = False,
+) -> int:
+    """Replay Crypto Lake days, or a golden sample, into a store of order books and events.
+
+    Gaps, crossed books and contradictions become flags and rows of `quality`. Days are sealed one
+    by one. The same command goes on where it was stopped or killed, and changes nothing where all
+    is there. Of Crypto Lake days several run at once, each in a process: one that fails is named
+    in the end, with exit code 3, and does not take others down.
+
+    Parameters
+    ----------
+    source
+        A folder of Crypto Lake files: what `lobproof acquire download` made, or a plain one. Or a
+        golden sample, as `lobproof import` makes it.
+    out_
+        The store; made if missing. Several symbols may share one.
+    states
+        Spacing of the rows of `states`: every book message, the first in each interval, or none.
+    strict
+        Stop a day with an error at the first gap or doubt instead of flagging it.
+    overwrite
+        Make days anew, also those that were sealed from other inputs or with other options.
+    batch_rows
+        Rows decoded at a time; no effect on the result.
+    json_
+        Print the summary as JSON.
+    """
+    if batch_rows < 1:
+        raise UsageError(f"--batch-rows {batch_rows}", hint="give 1 or more, or leave it out")
+    if (source / "golden.json").is_file():
+        if lake.given():
+            raise UsageError(
+                f"{source} is a golden sample, which {', '.join(lake.given())} cannot be used with",
+                hint="leave that out, or name a folder of Crypto Lake files",
+            )
+        return _sample(
+            source, out_, ReconstructOptions(states), strict, overwrite, batch_rows, json_
+        )
+    return _lake(source, out_, lake, states, strict, overwrite, batch_rows, json_)
+
+
+def _sample(
+    source: Path,
+    store: Path,
+    options: ReconstructOptions,
+    strict: bool,
+    overwrite: bool,
+    batch_rows: int,
+    as_json: bool,
+) -> int:
+    first_use_note()
+    began = time.perf_counter()
+    with progress("reconstructing") as (bar, task):
+
+        def advance(reached: Reached) -> None:
+            rate = reached.events / max(time.perf_counter() - began, 1e-9) / 1e6
+            told = f"{reached.events:,} events, {rate:.2f} M rows/s, at {clock(reached.ts_order)}"
+            bar.update(task, detail=told)
+
+        result = replay_sample(
+            source,
+            store,
+            options,
+            strict=strict,
+            overwrite=overwrite,
+            batch_rows=batch_rows,
+            progress=advance,
+            waiting=lambda sentence: bar.console.print(sentence),
+        )
+    if as_json:
+        print_json(asdict(result))
+        return 0
+    show_results([result], time.perf_counter() - began)
+    _next(f"lobproof verify {store} --against {source}")
+    return 0
+
+
+def _lake(
+    source: Path,
+    store: Path,
+    lake: LakeOptions,
+    states: str,
+    strict: bool,
+    overwrite: bool,
+    batch_rows: int,
+    as_json: bool,
+) -> int:
+    request = Request(
+        lake.exchange, split_names(lake.symbols or ""), start=lake.start, end=lake.end
+    )
+    given = {
+        name: value
+        for name in ("strategy", "resync", "size_limit")
+        if (value := getattr(lake, name)) is not None
+    }
+    options = ReconstructOptions(states, **given)
+    days = lake_days(
+        source,
+        symbols=request.symbols,
+        exchange=request.exchange,
+        start=request.start,
+        end=request.end,
+        zone=lake.zone or "ready",
+    )
+    first_use_note()
+    began = time.perf_counter()
+    with live(days) as watcher:
+        outcomes = reconstruct_days(
+            days,
+            store,
+            options,
+            carry=lake.carry,
+            strict=strict,
+            overwrite=overwrite,
+            batch_rows=batch_rows,
+            workers=lake.workers,
+            watcher=watcher,
+        )
+    made = [outcome.result for outcome in outcomes if outcome.result is not None]
+    if as_json:
+        print_json(document(outcomes))
+    elif made:
+        show_results(made, time.perf_counter() - began)
+    show_failures(outcomes)
+    if len(made) < len(outcomes):
+        return ERROR
+    if not as_json:
+        _next(f"lobproof inspect {store}")
+    return 0
+
+
+def _next(command: str) -> None:
+    err().print(f"Next: {command}", style="dim", markup=False, soft_wrap=True)

@@ -1,0 +1,116 @@
+"""What ``lobproof reconstruct`` made, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from lobproof.cli.console import duration, err, out
+from lobproof.pipeline import Outcome, ReconstructResult
+
+_WIDTH = 100
+
+
+def show_results(results: Sequence[ReconstructResult], seconds: float) -> None:
+    """Days by symbol, as tables, with findings and reasons beneath."""
+    console = out()
+    console.width = max(console.width, _WIDTH)  # rather wrapped by the terminal than cut off
+    if all(result.reused for result in results):
+        err().print("[dim]Sealed already from the same input: nothing to do.[/dim]")
+    symbols = dict.fromkeys((result.exchange, result.symbol) for result in results)
+    for names in symbols:
+        chosen = [result for result in results if (result.exchange, result.symbol) == names]
+        made_of = ", ".join(dict.fromkeys(_made_of(result.provenance) for result in chosen))
+        console.print(f"[bold]{' '.join(names)}[/bold] ({made_of})")
+        console.print(_table(chosen))
+        for result in chosen:
+            for day in result.days:
+                found = ", ".join(f"{name} {n:,}" for name, n in day.counts.findings.items())
+                console.print(f"{day.dt} findings: {found or 'none'}", soft_wrap=True)
+                for reason in day.reasons:
+                    console.print(f"{day.dt} [yellow]{escape(reason)}[/yellow]", soft_wrap=True)
+    console.print(f"{sum(len(result.days) for result in results):,} days, {seconds:.1f} s")
+
+
+def show_failures(outcomes: Sequence[Outcome]) -> None:
+    """Days that failed, and why, on standard error."""
+    for outcome in outcomes:
+        failure = outcome.failure
+        if failure is not None:
+            console = err()
+            if failure.trace:
+                console.print(failure.trace, style="dim", markup=False, soft_wrap=True)
+            console.print(
+                f"failed: {outcome.day}: {failure.message}",
+                style="bold red",
+                markup=False,
+                soft_wrap=True,
+            )
+            console.print(f"Hint: {failure.hint}", markup=False, soft_wrap=True)
+    failed = sum(outcome.failure is not None for outcome in outcomes)
+    if failed:
+        err().print(
+            f"{failed:,} of {len(outcomes):,} days failed; the others are sealed. The same command "
+            "tries those again.",
+            soft_wrap=True,
+        )
+
+
+def document(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The same as plain values."""
+    days, failed = [], []
+    for outcome in outcomes:
+        exchange, symbol, dt = outcome.day.key
+        where = {"exchange": exchange, "symbol": symbol, "dt": dt}
+        if outcome.failure is not None:
+            failed.append({**where, **asdict(outcome.failure), "seconds": outcome.seconds})
+        if outcome.result is not None:
+            result = outcome.result
+            for day in result.days:
+                days.append(
+                    {
+                        **where,
+                        "provenance": result.provenance,
+                        "certified": result.certified,
+                        "reused": result.reused,
+                        "resumed_at": result.resumed_at,
+                        "seconds": outcome.seconds,
+                        "gap_ratio": day.counts.gap_ratio,
+                        **asdict(day),
+                    }
+                )
+    return {"days": days, "failed": failed}
+
+
+def _table(results: Sequence[ReconstructResult]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("day", "strategy", "data"):
+        table.add_column(name, no_wrap=True)
+    for name in ("events", "trades", "messages", "gap ratio", "doubtful"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("content hash", no_wrap=True)
+    for result in results:
+        for day in result.days:
+            counts = day.counts
+            ratio = f"{counts.gap_ratio:.3%}"
+            table.add_row(
+                day.dt,
+                day.strategy,
+                "certified" if result.certified else "uncertified",
+                f"{counts.events:,}",
+                f"{counts.trades:,}",
+                f"{counts.book_messages:,}",
+                f"[red]{ratio}[/red]" if counts.lost else ratio,
+                duration(counts.doubtful_ns),
+                day.content_hash[:12],
+            )
+    return table
+
+
+def _made_of(provenance: str) -> str:
+    return f"DEMO: {provenance} data" if provenance == "synthetic" else provenance

@@ -1,0 +1,90 @@
+"""Killed at random instants and started again: the same seals, and nothing left over."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from lobproof.sources.recordings.importer import import_recordings
+from lobproof.store import sealed
+from support.kills import (
+    assert_tidy,
+    killed_until_done,
+    made_whole,
+    simulated,
+    thinned,
+    told,
+)
+
+PART_ROWS = 3000
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulated(tmp_path_factory.mktemp("lake") / "sim")
+
+
+@pytest.fixture(scope="module")
+def lossy(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return thinned(lake, tmp_path_factory.mktemp("lossy") / "lake", 0.1)
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = simulated(tmp_path_factory.mktemp("recorded") / "sim", recording=True)
+    sample = import_recordings(sorted(folder.glob("*.gz")), folder / "golden")
+    return sample.path
+
+
+def kill_and_compare(
+    source: Path, folder: Path, strategy: str, *, kills: int, seed: int, used: str
+) -> None:
+    """At least so many kills, over as many stores as it takes."""
+    how = {"strategy": strategy, "part_rows": PART_ROWS}
+    seconds = made_whole(source, folder / "undisturbed", **how)
+    expected = told(folder / "undisturbed")
+    assert {row["strategy"] for row in expected} == {used}
+    assert_tidy(folder / "undisturbed")
+    rng = random.Random(seed)
+    done, at = 0, 0
+    while done < kills:
+        at += 1
+        out = folder / str(at)
+        done += killed_until_done(source, out, rng, seconds, **how)
+        assert told(out) == expected
+        assert_tidy(out)
+
+
+STRATEGIES = [("full", "full"), ("anchored", "anchored"), ("time-sorted", "time-sorted")]
+
+
+def test_killed(lake: Path, tmp_path: Path) -> None:
+    kill_and_compare(lake, tmp_path, "full", kills=2, seed=1, used="full")
+
+
+def test_killed_with_a_fallback(lossy: Path, tmp_path: Path) -> None:
+    kill_and_compare(lossy, tmp_path, "auto", kills=2, seed=2, used="anchored")
+    reasons = sealed(tmp_path / "1")["verdicts"].to_list()
+    assert all(text.count("NO-GO for full") == 1 for text in reasons)
+
+
+def test_a_golden_sample_killed(golden: Path, tmp_path: Path) -> None:
+    kill_and_compare(golden, tmp_path, "auto", kills=1, seed=3, used="full")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "used"), STRATEGIES)
+def test_killed_often(lake: Path, tmp_path: Path, strategy: str, used: str) -> None:
+    kill_and_compare(lake, tmp_path, strategy, kills=40, seed=11, used=used)
+
+
+@pytest.mark.slow
+def test_killed_often_with_a_fallback(lossy: Path, tmp_path: Path) -> None:
+    kill_and_compare(lossy, tmp_path, "auto", kills=40, seed=12, used="anchored")
+
+
+@pytest.mark.slow
+def test_a_golden_sample_killed_often(golden: Path, tmp_path: Path) -> None:
+    kill_and_compare(golden, tmp_path, "auto", kills=40, seed=13, used="full")
