@@ -160,6 +160,7 @@ app = App(
     version=__version__,
     help_format="markdown",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # it would exit without a word
     help_epilogue=(
         "Exit codes: 0 done or passed, 1 verification failed, 2 inconclusive, 3 error."
         "\n\nStart with `lobproof demo`."

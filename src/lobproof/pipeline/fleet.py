@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from typing import Protocol
 
@@ -229,6 +230,7 @@ class _Fleet:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs,), daemon=True)
+        ensure_running()  # or the start of the process does, and unblocks SIGINT
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()  # with the mask: Ctrl-C in a terminal is sent to all of its processes

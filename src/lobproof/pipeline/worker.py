@@ -65,12 +65,15 @@ def serve(pipe: Connection[Answer, Job | None]) -> None:
     Thread(target=_outlive_nobody, daemon=True).start()
     try:
         while (job := pipe.recv()) is not None:
-            pipe.send(_done(job, pipe.send))
+            pipe.send(done(job, pipe.send))
     except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
         pass  # told to stop, or nobody is there any more
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which may come while this ends by itself
 
 
-def _done(job: Job, send: Callable[[Answer], None]) -> ReconstructResult | Failure:
+def done(job: Job, send: Callable[[Answer], None]) -> ReconstructResult | Failure:
+    """Do a job: what became of it. What happens meanwhile goes to ``send``."""
     next_time = 0.0
 
     def progress(reached: Reached) -> None:
@@ -109,6 +112,7 @@ def _done(job: Job, send: Callable[[Answer], None]) -> ReconstructResult | Failu
 
 
 def _stop(*_: Any) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
     raise KeyboardInterrupt
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from lobproof.cli.console import duration, err, out
 from lobproof.pipeline import Outcome, ReconstructResult
 
-_WIDTH = 100
+_WIDTH = 112
 
 
 def show_results(results: Sequence[ReconstructResult], seconds: float) -> None:
