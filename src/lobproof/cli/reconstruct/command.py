@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from lobproof.acquire.request import Request, split_names
+from lobproof.acquire.request import Request, named_symbols
 from lobproof.cli import ERROR
 from lobproof.cli.console import (
     Json,
@@ -177,9 +177,7 @@ def _lake(
     batch_rows: int,
     as_json: bool,
 ) -> int:
-    request = Request(
-        lake.exchange, split_names(lake.symbols or ""), start=lake.start, end=lake.end
-    )
+    request = Request(lake.exchange, named_symbols(lake.symbols), start=lake.start, end=lake.end)
     given = {
         name: value
         for name in ("strategy", "resync", "size_limit")

@@ -97,7 +97,7 @@ def _table(results: Sequence[ReconstructResult]) -> Table:
     for result in results:
         for day in result.days:
             counts = day.counts
-            ratio = f"{counts.gap_ratio:.3%}"
+            ratio = "-" if counts.gap_ratio is None else f"{counts.gap_ratio:.3%}"
             table.add_row(
                 day.dt,
                 day.strategy,
