@@ -1,0 +1,134 @@
+"""From a bucket to sealed days, command by command; what is certified, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from fakes.lake import environment, put_index
+from fakes.s3 import fake_lake
+from lobproof.acquire.certificate import DEMO, REAL, certify
+from lobproof.acquire.zones import Zone
+from lobproof.errors import InputError, UsageError
+from lobproof.pipeline import Reached, ReconstructOptions, lake_days, reconstruct_day
+from lobproof.sources.simulator import simulate
+from lobproof.store import sealed
+from support.fault_runs import command
+from support.judged_lakes import made
+from support.kills import assert_tidy, simulated, told
+
+ANCHORED = ReconstructOptions(strategy="anchored")
+
+
+def test_all_commands_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole simulated day of a quiet market."""
+    day = simulate(
+        tmp_path / "sim", preset="nexo", minutes=1440, lake=True, recording=False, seed=3
+    )
+    assert day.lake is not None
+    lake, store = tmp_path / "lake", tmp_path / "store"
+    with fake_lake() as bucket:
+        put_index(bucket, bucket.put_folder(day.lake))
+        for name, value in environment(bucket.url).items():
+            monkeypatch.setenv(name, value)
+        assert command("acquire", "download", "--out", lake, "--yes").code == 0
+    assert command("acquire", "validate", lake).code == 0
+    said = command("reconstruct", lake, "--out", store)
+    assert said.code == 3
+    assert "--zone validated" in said.err
+    assert command("acquire", "certify", lake, "--allow-synthetic").code == 0
+    said = command("reconstruct", lake, "--out", store)
+    assert said.code == 0, said.err
+    assert "DEMO: synthetic data" in said.out
+    (seal,) = sealed(store).to_dicts()
+    assert (seal["provenance"], seal["certified"]) == ("synthetic", False)
+    assert (seal["strategy"], seal["gaps"]) == ("full", 0)
+    tables = {entry["name"].split("/")[0] for entry in json.loads(seal["inputs"])}
+    assert tables == {"book", "book_delta_v2", "trades"}
+    assert_tidy(store)
+    assert "synthetic" in command("inspect", store).out
+    assert command("report", store, "--out", tmp_path / "page.html").code == 0
+    assert "DEMO" in (tmp_path / "page.html").read_text()
+    assert "nothing to do" in command("reconstruct", lake, "--out", store).err
+
+
+def test_only_certified_days_are_called_so(tmp_path: Path) -> None:
+    """A day that was sealed before it was certified stays uncertified until it is made anew."""
+    folder = made(tmp_path, provenance="real", metadata=False)
+    with pytest.raises(UsageError, match="in zone ready"):
+        lake_days(folder.root)
+    out = tmp_path / "store"
+    (day,) = lake_days(folder.root, zone="validated")
+    assert not reconstruct_day(day, out, ANCHORED).certified
+    assert certify(folder).verdict == REAL
+    (day,) = lake_days(folder.root)
+    assert day.certified
+    notes: list[str] = []
+    again = reconstruct_day(day, out, ANCHORED, note=notes.append)
+    assert (again.reused, again.certified) == (True, False)
+    assert len(notes) == 1
+    assert "sealed as uncertified; --overwrite" in notes[0]
+    assert reconstruct_day(day, out, ANCHORED, overwrite=True).certified
+    assert sealed(out)["certified"].to_list() == [True]
+    shutil.copytree(folder.root / Zone.READY, tmp_path / "plain")
+    (plain,) = lake_days(tmp_path / "plain")
+    assert (plain.certified, plain.provenance) == (False, "unknown")
+    assert not reconstruct_day(plain, tmp_path / "other", ANCHORED).certified
+
+
+def test_a_demo_certificate_certifies_nothing(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    assert certify(folder, allow_synthetic=True).verdict == DEMO
+    (day,) = lake_days(folder.root)
+    assert (day.certified, day.provenance) == (False, "synthetic")
+
+
+def test_a_file_that_changed_is_refused(tmp_path: Path) -> None:
+    folder = made(tmp_path, provenance="real", metadata=False)
+    certify(folder)
+    (day,) = lake_days(folder.root)
+    path = day.files["trades"][0]
+    data = bytearray(path.read_bytes())
+    data[2000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"trades.*sha256 .* was fetched"):
+        reconstruct_day(day, tmp_path / "store", ANCHORED)
+    assert sealed(tmp_path / "store").is_empty()
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
+    """The day starts anew, and is the same."""
+    (day,) = lake_days(simulated(tmp_path / "sim", minutes=0.4))
+    options = ReconstructOptions(strategy="full", part_rows=1000, keyframe_seconds=5)
+    reconstruct_day(day, tmp_path / "undisturbed", options)
+    out = tmp_path / "store"
+
+    def stop(reached: Reached) -> None:
+        """Once a checkpoint is there: a thread writes it, soon after the end of its part."""
+        if reached.events > 5000:
+            while not list(out.glob(".checkpoints/*.ckpt")):
+                time.sleep(0.01)
+            raise Stop
+
+    with pytest.raises(Stop):
+        reconstruct_day(day, out, options, batch_rows=100, progress=stop)
+    (checkpoint,) = out.glob(".checkpoints/*.ckpt")
+    data = bytearray(checkpoint.read_bytes())
+    data[len(data) // 2] ^= 1
+    checkpoint.write_bytes(data)
+    notes: list[str] = []
+    result = reconstruct_day(day, out, options, note=notes.append)
+    assert result.resumed_at == 0
+    assert len(notes) == 1
+    assert notes[0].startswith(f"The checkpoint {checkpoint} is damaged")
+    assert notes[0].endswith("The day starts anew.")
+    assert told(out) == told(tmp_path / "undisturbed")
+    assert_tidy(out)
