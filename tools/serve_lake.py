@@ -29,6 +29,7 @@ A fake Crypto Lake with simulated (synthetic) days of {symbol} is up. In another
   .venv/bin/lobproof acquire validate lake
   .venv/bin/lobproof acquire certify lake --allow-synthetic
   .venv/bin/lobproof acquire status lake
+  .venv/bin/lobproof reconstruct lake --out store
 
 Ctrl-C ends it.
 """

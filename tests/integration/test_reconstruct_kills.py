@@ -52,7 +52,7 @@ def kill_and_compare(
     while done < kills:
         at += 1
         out = folder / str(at)
-        done += killed_until_done(source, out, rng, seconds, **how)
+        done += killed_until_done(source, out, rng, 1.5 * seconds, **how)
         assert told(out) == expected
         assert_tidy(out)
 
