@@ -172,7 +172,7 @@ def replay_rows(
                 return int(start)
         if start == rows:
             return int(rows)
-        if silent(run, ts_order[start]):
+        if not flags[start] & F_SILENCE and silent(run, ts_order[start]):
             run[ACTION] = QUIET
             run[ACTION_TS] = ts_order[start]
             return start
