@@ -55,8 +55,11 @@ class DayCounts:
 
     @property
     def gap_ratio(self) -> float:
-        """Messages backward, silent or contradicted by a snapshot ÷ messages (SPEC, R8)."""
-        return self.lost / max(self.book_messages - self.snapshots, 1)
+        """Messages backward, silent or contradicted by a snapshot ÷ messages (SPEC, R8).
+
+        Snapshots are the feed's messages only where it has no others.
+        """
+        return self.lost / max(self.book_messages - self.snapshots or self.snapshots, 1)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> DayCounts:

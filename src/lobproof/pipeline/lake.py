@@ -279,6 +279,7 @@ def _replayed(
             strategy=strategy,
             policy=Policy(unchained=True, trades_wait_for=waits),
             streams=replace(base.streams, book=snapshots, trades=source.trades),
+            most_messages=_rows(day, "book"),
         )
     return replace(
         base,

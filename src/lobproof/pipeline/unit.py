@@ -73,7 +73,7 @@ class Unit:
     ``days`` are those that it may fill, in order; ``one_day`` puts everything into the first,
     whatever the clock says. ``inputs`` have name, bytes and sha256. ``gate``: whether a feed that
     is too lossy for the strategy ends it; ``most_messages`` is more than it can have. ``carried``:
-    the book that the day before closed with, and the hash of its keyframes.
+    the book that the day before closed with, the hash of its keyframes, and its time.
     """
 
     where: str
@@ -90,7 +90,7 @@ class Unit:
     gate: bool = False
     most_messages: int = 0
     reasons: tuple[str, ...] = ()
-    carried: tuple[BookLevels, str] | None = None
+    carried: tuple[BookLevels, str, int] | None = None
     content: Sequence[str] = field(default_factory=list)
     """Hashes that stand for the input's content in the task's id."""
 

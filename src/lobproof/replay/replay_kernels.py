@@ -163,7 +163,7 @@ def replay_rows(
                 squares,
                 reference_levels[k],
                 reference_sequence[k],
-                first_id + start - 1,
+                max(first_id + start - 1, 0),
                 ts,
                 tick,
                 size_limit,
@@ -223,7 +223,7 @@ def replay_rows(
             if what in (SNAPSHOT, CLEAR):
                 run[THIS_MINUTE + M_SNAPSHOTS] += 1
                 if run[PENDS] == PENDS_FOR_SNAPSHOTS:
-                    confirm(book, pending, run, start, stop, kind, side, price, size)
+                    confirm(book, pending, run, start, stop, kind, side, price, size, flags)
                 if apply_snapshot(
                     book,
                     run,
