@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lobproof.instruments import Rule
-from lobproof.schema import EventBatch, Side, StateBatch
+from lobproof.schema import Side
 from lobproof.schema.tables import MINUTES
-from support.feeds import MINUTE, OFFSET, START, RandomFeed, Replayed, make_instrument, replay
+from support.feeds import MINUTE, OFFSET, START, RandomFeed, make_instrument, replay, same
 from support.replay_reference import ReferenceReplay
 from support.stream_reference import (
     Message,
@@ -41,16 +40,6 @@ def reference(
         twin.process(message)
     twin.end_day(messages[-1][0].ts_order)
     return messages, twin
-
-
-def same(got: Replayed, other: Replayed) -> None:
-    for name in (f.name for f in fields(EventBatch)):
-        assert np.array_equal(getattr(got.events, name), getattr(other.events, name)), name
-    for name in (f.name for f in fields(StateBatch)):
-        assert np.array_equal(getattr(got.states, name), getattr(other.states, name)), name
-    assert sorted(got.episodes.tolist()) == sorted(other.episodes.tolist())
-    for name, column in got.minutes.items():
-        np.testing.assert_array_equal(column, other.minutes[name])
 
 
 @given(st.integers(0, 2**32), st.booleans(), st.sampled_from(SPACINGS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from unittest.mock import patch
 
@@ -173,6 +173,17 @@ def replay(
     )
 
 
+def same(got: Replayed, other: Replayed) -> None:
+    """Assert that two replays gave the same."""
+    for name in (f.name for f in fields(EventBatch)):
+        assert np.array_equal(getattr(got.events, name), getattr(other.events, name)), name
+    for name in (f.name for f in fields(StateBatch)):
+        assert np.array_equal(getattr(got.states, name), getattr(other.states, name)), name
+    assert sorted(got.episodes.tolist()) == sorted(other.episodes.tolist())
+    for name, column in got.minutes.items():
+        np.testing.assert_array_equal(column, other.minutes[name])
+
+
 # random feeds ------------------------------------------------------------------------------------
 
 
@@ -329,6 +340,7 @@ __all__ = [
     "mark",
     "ordered",
     "replay",
+    "same",
     "snapshot",
     "trade",
 ]

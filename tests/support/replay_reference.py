@@ -16,6 +16,7 @@ from support.stream_reference import Message, Row
 MINUTE_NS = 60 * 10**9
 SIDES = (Side.BID, Side.ASK)
 SPECIAL = Flag.GAP | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.INVALID | Flag.RECONNECT
+DOUBTS = Flag.DRIFT | Flag.SILENCE
 
 Episode = tuple[int, int, int, int, int, int, int, int]
 """Code, first and last event, first and last time, count, first and last id."""
@@ -25,7 +26,7 @@ Episode = tuple[int, int, int, int, int, int, int, int]
 class Minute:
     minute: int
     first: int
-    last: int = 0
+    last: int
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     trusted: list[int] = field(default_factory=list)
     spreads: list[int] = field(default_factory=list)
@@ -65,6 +66,7 @@ class ReferenceReplay:
         self.stale = dict.fromkeys(SIDES, False)
         self.pending: list[dict[tuple[int, int], Pending]] = [{}, {}]  # fresh, aged
         self.event_id = 0
+        self.compared = False  # whether the snapshot that comes was held against the book already
 
     def begin_day(self, ts: int) -> None:
         self.event_id = 0
@@ -86,7 +88,7 @@ class ReferenceReplay:
         add = 0
         if head.kind == Kind.TRADE:
             self._trade(head)
-        elif head.kind == Kind.MARK and head.flags & SPECIAL:
+        elif head.kind == Kind.MARK and head.flags & (SPECIAL | DOUBTS):
             self._mark(head)
         else:
             listed = head.kind in (Kind.SNAPSHOT, Kind.CLEAR)
@@ -123,7 +125,7 @@ class ReferenceReplay:
         first = self.life_ts > self.print_ts or row.ts_order - self.print_ts >= 10**9
         self.print_ts = row.ts_order if first else self.print_ts
         now["prints"] += first
-        now["far_prints"] += bool(first and seeded and outside > bid // 10_000 * 30 + ask - bid)
+        now["far_prints"] += bool(first and seeded and outside > bid * 30 // 10_000 + ask - bid)
         maker = Side.ASK if row.side == Side.BUY else Side.BID
         entry = self.pending[0].setdefault((maker, row.price), Pending())
         entry.volume += row.size
@@ -156,10 +158,11 @@ class ReferenceReplay:
                 self.gap = (before, seq) if reset else (prev + 1, seq)
                 self.doubts[code] = (self.event_id, ts) if prev >= 0 else self.agreed
             return
+        low = prev + 1 if 0 <= prev < seq else seq
         if row.flags & Flag.DUPLICATE:
-            self._one(Q.DUPLICATE, ts, 1, prev + 1, seq)
+            self._one(Q.DUPLICATE, ts, 1, low, seq)
         if row.flags & Flag.OUT_OF_ORDER:
-            self._one(Q.OUT_OF_ORDER, ts, 1, prev + 1, seq)
+            self._one(Q.OUT_OF_ORDER, ts, 1, low, seq)
         if row.flags & Flag.INVALID:
             self.minutes[-1].tallies[Q.INVALID_INPUT].append((self.event_id, ts, 1))
         if row.flags & Flag.RECONNECT:
@@ -179,7 +182,7 @@ class ReferenceReplay:
             self.suspects = set()
             self.stale = dict.fromkeys(SIDES, False)
         else:
-            for side in SIDES:
+            for side in SIDES if not self.compared else ():
                 self._compare(side, listed[side], whole[side])
             if self.suspects and head.sequence == self.sequence:
                 drift = True
@@ -187,7 +190,7 @@ class ReferenceReplay:
                 for side in SIDES:
                     self.book.set_trust(side, UNTRUSTED)
                     self.stale[side] = True
-        self.lost = 0
+        self.lost, self.compared = 0, False
         self.life_ts = head.ts_order
         if self.suspects:
             self.suspect = (last, head.ts_order)
@@ -373,7 +376,7 @@ class ReferenceReplay:
         minute = ts // MINUTE_NS * MINUTE_NS
         if not self.minutes or self.minutes[-1].minute != minute:
             self._close_minute()
-            self.minutes.append(Minute(minute, event_id))
+            self.minutes.append(Minute(minute, event_id, event_id - 1))
 
     def _close_minute(self) -> None:
         if self.minutes:

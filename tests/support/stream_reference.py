@@ -49,6 +49,8 @@ def to_rows(batch: EventBatch) -> list[Row]:
 def messages_of(batch: EventBatch) -> list[Message]:
     """The rows of a batch, message by message."""
     rows = to_rows(batch)
+    if not rows:
+        return []
     starts = np.cumsum([0, *(bool(row.flags & Flag.LAST) for row in rows[:-1])]).tolist()
     pairs = groupby(zip(starts, rows, strict=True), key=lambda pair: pair[0])
     return [[row for _, row in group] for _, group in pairs]
@@ -87,13 +89,19 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
             opens = head.kind == Kind.CLEAR
             if not valid_snapshot(message[opens:]):
                 out.append([_mark(head, Flag.INVALID)])
-            elif head.sequence < max(last, snapshot):
+            elif head.sequence < max(last, snapshot) and not (
+                opens and last < 0 and head.ts_event > time > 0
+            ):
                 out.append([_mark(head, Flag.OUT_OF_ORDER)])
             else:
                 flags = 0 if anchored or not seeded or opens else int(Flag.RESYNC)
                 rows = [replace(row, flags=row.flags | flags) for row in message]
                 if opens:
-                    pass
+                    if head.sequence < snapshot:
+                        out.append(
+                            [_mark(head, Flag.GAP | Flag.OUT_OF_ORDER, prev_sequence=snapshot)]
+                        )
+                    time = head.ts_event
                 elif not anchored or (last < 0 and head.sequence > snapshot):
                     clear = _mark(head, 0, kind=Kind.CLEAR)
                     rows.insert(0, replace(clear, flags=flags))
@@ -168,20 +176,22 @@ def audit_trades(messages: Iterable[Message]) -> list[Message]:
 def stamp(
     messages: Iterable[Message], offset: int, *, receive_days: Sequence[int] = ()
 ) -> list[Message]:
+    """Set ``ts_order``; a row of no kind stands for what a vendor lists beside the messages."""
     copies = [[replace(row) for row in message] for message in messages]
     clock = 0
     leading: list[Row] = []
-    for row in (row for message in copies for row in message):
-        corrected = row.ts_recv - offset if row.ts_recv > 0 else 0
-        stands_in = Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER
-        timeless = (
-            (row.kind in (Kind.SNAPSHOT, Kind.CLEAR) and row.ts_event <= 0)
-            or row.sequence < 0
-            or (row.kind == Kind.MARK and row.flags & stands_in and row.ts_event <= 0)
-        )
-        if timeless:
-            row.flags |= Flag.BAD_TS if clock == 0 else 0
-        else:
+    for message in copies:
+        for row in message:
+            corrected = row.ts_recv - offset if row.ts_recv > 0 else 0
+            stands_in = Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER
+            timeless = row.kind != 0 and (
+                (row.kind in (Kind.SNAPSHOT, Kind.CLEAR) and row.ts_event <= 0)
+                or row.sequence < 0
+                or (row.kind == Kind.MARK and row.flags & stands_in and row.ts_event <= 0)
+            )
+            if timeless:
+                row.flags |= Flag.BAD_TS if clock == 0 else 0
+                continue
             far = corrected > 0 and abs(row.ts_event - corrected) > TOLERANCE_NS
             near = clock > 0 and abs(row.ts_event - clock) <= TOLERANCE_NS
             fits = near and abs(corrected - clock) > TOLERANCE_NS
@@ -189,11 +199,9 @@ def stamp(
             row.flags |= Flag.BAD_TS if bad else 0
             use_receive = bad or (corrected > 0 and corrected // DAY_NS in receive_days)
             clock = max(clock, corrected if use_receive else row.ts_event)
-        row.ts_order = clock
-        if clock == 0:
-            leading.append(row)
-        for early in leading if clock else ():
-            early.ts_order = clock
+        leading += message
+        for row in leading:
+            row.ts_order = clock
         leading = [] if clock else leading
     known = [row.ts_recv - offset if row.ts_recv > 0 else 0 for row in leading]
     for number, row in enumerate(leading):

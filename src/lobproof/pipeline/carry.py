@@ -17,8 +17,8 @@ from lobproof.store import open_store, sealed
 
 def closing_book(
     out: Path, exchange: str, symbol: str, dt: str, instrument: Instrument
-) -> tuple[tuple[BookLevels, str], Instrument]:
-    """The closing keyframe of the day before ``dt``, the hash of that day's keyframes, and a grid.
+) -> tuple[tuple[BookLevels, str, int], Instrument]:
+    """Closing keyframe of the day before ``dt``, hash of that day's keyframes, its time; a grid.
 
     The grid is that of ``instrument``, made finer where the carried book needs it.
 
@@ -65,4 +65,4 @@ def closing_book(
     book = BookLevels(
         int(last["sequence"][0]), bids, bid_sizes, asks, ask_sizes, *trust[0], *trust[1]
     )
-    return (book, str(seal["keyframes_hash"])), finer
+    return (book, str(seal["keyframes_hash"]), int(last["ts_order"][0])), finer

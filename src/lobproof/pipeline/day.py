@@ -158,7 +158,9 @@ class DayTask:
     def _refuse_doubt(self, step: Step) -> None:
         # a doubt is an episode only once it ends, a tally once its minute does
         found = self._replayer.open_findings(self._rows - 1, self._last_ts)
-        still = found[found[:, E_CODE] != int(Finding.UNSEEDED)]
+        # an open minute may come out of it yet
+        early = [int(Finding.UNSEEDED), int(Finding.FROZEN)]
+        still = found[~np.isin(found[:, E_CODE], early)]
         episodes = np.concatenate([step.episodes, still])
         for row in episodes[np.lexsort((episodes[:, E_CODE], episodes[:, E_FIRST]))]:
             code = Finding(int(row[E_CODE]))

@@ -119,7 +119,7 @@ class _Run:
             unit.instrument, state_every=STATE_SPACING[options.states], policy=unit.policy
         )
         if unit.carried is not None:
-            self._replayer.carry(unit.carried[0])
+            self._replayer.carry(unit.carried[0], unit.carried[2])
         self._day: DayTask | None = None
         self._rest: Stretch | None = None
         self._done: list[DayResult] = []

@@ -72,7 +72,7 @@ class Unit:
     whatever the clock says. ``inputs`` have name, bytes and sha256. ``gate``: whether a feed that
     is too lossy for the strategy ends it; ``most_messages`` is more than it can have. ``rows``: how
     many the input has, where that is known. ``carried``: the book that the day before closed with,
-    and the hash of its keyframes.
+    the hash of its keyframes, and its time.
     """
 
     where: str
@@ -90,7 +90,7 @@ class Unit:
     most_messages: int = 0
     rows: int = 0
     reasons: tuple[str, ...] = ()
-    carried: tuple[BookLevels, str] | None = None
+    carried: tuple[BookLevels, str, int] | None = None
     content: Sequence[str] = field(default_factory=list)
     """Hashes that stand for the input's content in the task's id."""
 

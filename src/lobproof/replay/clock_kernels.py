@@ -5,6 +5,7 @@ from __future__ import annotations
 from lobproof.jit import kernel
 from lobproof.schema import Flag, Int8, Int32, Int64, Kind
 
+LAST = int(Flag.LAST)
 BAD_TS = int(Flag.BAD_TS)
 STANDS_IN = int(Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER)
 SNAPSHOT = int(Kind.SNAPSHOT)
@@ -67,13 +68,15 @@ def order_times(
     the recorder's stamp is the wrong one. Rows that have no exchange time by nature (snapshots
     without one, marks that stand in for one, and marks with sequence -1) take the clock where they
     stand; before the first message they take its time, flagged. On ``receive_days`` (days since
-    1970 by the corrected receive time) that time orders what has one. Reference ``k`` stands
+    1970 by the corrected receive time) that time orders what has one. A message has one time, the
+    latest of its rows'. Reference ``k`` stands
     before row ``places[k]``, and moves the clock like a message.
     """
     rows = ts_event.shape[0]
     references = places.shape[0]
     clock = state[CLOCK]
     reference = 0
+    first = 0
     for i in range(rows + 1):
         while reference < references and places[reference] <= i:
             time, bad = time_of(
@@ -104,19 +107,23 @@ def order_times(
                 flags[i] |= BAD_TS
             clock = max(clock, time)
         ts_order[i] = clock
+        if flags[i] & LAST:
+            for k in range(first, i):
+                ts_order[k] = clock
+            first = i + 1
     # what stands before the first timed message takes that message's time
     if state[CLOCK] == 0 and clock > 0:
-        first = clock
+        begun = clock
         for i in range(rows):
             if ts_order[i] > 0:
-                first = min(first, ts_order[i])
+                begun = min(begun, ts_order[i])
         for k in range(references):
             if reference_order[k] > 0:
-                first = min(first, reference_order[k])
+                begun = min(begun, reference_order[k])
         for i in range(rows):
             if ts_order[i] == 0:
-                ts_order[i] = first
+                ts_order[i] = begun
         for k in range(references):
             if reference_order[k] == 0:
-                reference_order[k] = first
+                reference_order[k] = begun
     state[CLOCK] = clock

@@ -119,7 +119,8 @@ def judge_book(
     older than what was applied would move the book back, and one that lists nothing (a MARK whose
     two ids are the same) says nothing: both are left out. Ids that go back while the exchange's
     time goes on are no late message but a new beginning: the chain breaks there, and goes on with
-    them. A snapshot that opens with CLEAR needs no anchor.
+    them. A snapshot that opens with CLEAR needs no anchor; where no depth messages are, its
+    ids may begin anew too.
     """
     judged = 0
     start = 0
@@ -135,11 +136,18 @@ def judge_book(
             opens = 1 if kind[start] == CLEAR else 0
             if not snapshot_is_valid(start + opens, stop, side, price, size):
                 verdict[V_COLLAPSE] = INVALID
-            elif ids_until < max(last, snapshot):
+            elif ids_until < max(last, snapshot) and not (
+                opens and last < 0 and ts_event[start] > state[LAST_EVENT] > 0
+            ):
                 verdict[V_COLLAPSE] = OUT_OF_ORDER
             else:
                 if opens:
-                    pass
+                    if ids_until < snapshot:
+                        verdict[V_GAP] = 1
+                        verdict[V_GAP_FROM] = snapshot
+                        verdict[V_GAP_TO] = ids_until
+                        verdict[V_GAP_FLAGS] = OUT_OF_ORDER
+                    state[LAST_EVENT] = ts_event[start]
                 elif state[ANCHORED] == 0:
                     verdict[V_CLEAR] = 1
                     if state[SEEDED] == 1:

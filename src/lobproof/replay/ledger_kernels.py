@@ -219,18 +219,23 @@ def count_finding(run: Int64, code: int, event_id: int, ts: int, count: int) -> 
 
 
 @kernel
+def quiet_limit(run: Int64) -> int:
+    """The longest time without a depth message that the feed's cadence explains, ns."""
+    return int(max(LEAST_SILENCE_NS, SILENT_CADENCES * run[CADENCE]))
+
+
+@kernel
 def silent(run: Int64, ts: int) -> bool:
     """Whether a feed whose ids show no loss has been quiet for longer than is its way."""
     if run[UNCHAINED] == 0 or run[LOST] != 0 or run[LIFE_TS] == 0:
         return False
-    return bool(ts - run[LIFE_TS] > max(LEAST_SILENCE_NS, SILENT_CADENCES * run[CADENCE]))
+    return bool(ts - run[LIFE_TS] > quiet_limit(run))
 
 
 @kernel
 def flowing(run: Int64, ts: int) -> bool:
     """Whether depth messages come in: only then can a reference anchor what they change."""
-    since = ts - run[BOOK_TS]
-    return bool(run[BOOK_TS] == 0 or since <= max(LEAST_SILENCE_NS, SILENT_CADENCES * run[CADENCE]))
+    return bool(run[BOOK_TS] == 0 or ts - run[BOOK_TS] <= quiet_limit(run))
 
 
 @kernel
@@ -241,7 +246,11 @@ def note_message(run: Int64, ts: int) -> None:
         run[THIS_MINUTE + M_SILENCE] = max(run[THIS_MINUTE + M_SILENCE], since)
         if since > 0:
             # a silence is no cadence: it counts as the longest gap that is none
-            usual = min(since, max(LEAST_SILENCE_NS, SILENT_CADENCES * run[CADENCE]))
+            usual = min(since, quiet_limit(run))
+            if since > usual and run[UNCHAINED] != 0 and run[LOST] == UNSEEDED:
+                # the first snapshot will tell nothing of levels from before a loss
+                run[STALE] = 1
+                run[STALE + 1] = 1
             run[CADENCE] += (usual - run[CADENCE]) // 64 if run[CADENCE] > 0 else usual
     run[BOOK_TS] = ts
     run[LIFE_TS] = ts

@@ -122,13 +122,16 @@ class StreamClock:
     def stamp_by_receive(self, stretch: Stretch) -> Stretch:
         """Set ``ts_order`` of a stream in which no row has a time: by the corrected receive time.
 
-        In place, and flagged by :meth:`stamp` before; returns the stretch.
+        In place, and flagged by :meth:`stamp` before; returns the stretch. A reference takes the
+        time of the row before it, or of the first.
         """
         batch = stretch.events
-        known = np.where(batch.ts_recv > 0, batch.ts_recv - self._offset, 0)
-        times = np.maximum.accumulate(known)
-        times[times == 0] = times[times > 0][0] if times[-1] > 0 else 0
-        batch.ts_order[:] = times
+        if len(batch):
+            known = np.where(batch.ts_recv > 0, batch.ts_recv - self._offset, 0)
+            times = np.maximum.accumulate(known)
+            times[times == 0] = times[times > 0][0] if times[-1] > 0 else 0
+            batch.ts_order[:] = times
+            stretch.references.ts_order[:] = times[np.maximum(stretch.places - 1, 0)]
         return stretch
 
     def started(self) -> bool:
@@ -188,8 +191,10 @@ class Weave:
                 rows.flags,
                 rows.sequence,
                 rows.ts_event,
+                rows.ts_recv,
                 references.sequence,
                 references.ts_event,
+                references.ts_recv,
                 self._more[0],
                 self._more[1],
                 PLACE_TOLERANCE_NS,

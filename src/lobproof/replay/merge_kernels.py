@@ -12,18 +12,29 @@ LAST = int(Flag.LAST)
 
 
 @kernel
-def stands_before(
-    reference: int, reference_time: int, sequence: int, time: int, tolerance: int
-) -> bool:
+def time_between(event: int, recv: int, other_event: int, other_recv: int) -> tuple[int, bool]:
+    """The first's time minus the other's, and whether it is known.
+
+    By the clock that sets them nearer: a wrong stamp sets them far apart.
+    """
+    known = event > 0 and other_event > 0
+    between = event - other_event if known else 0
+    if recv > 0 and other_recv > 0 and (not known or abs(recv - other_recv) < abs(between)):
+        return recv - other_recv, True
+    return between, known
+
+
+@kernel
+def stands_before(reference: int, sequence: int, between: int, timed: bool, tolerance: int) -> bool:
     """Whether a reference belongs before a message: by id; by time where the ids cannot be right.
 
-    A reference of the message's own id shows the book after it.
+    A reference of the message's own id shows the book after it. One of which neither id nor time
+    is known belongs where it came.
     """
-    timed = reference_time > 0 and time > 0
-    if timed and abs(reference_time - time) > tolerance:
-        return reference_time < time
+    if timed and abs(between) > tolerance:
+        return between < 0
     if reference <= 0 or sequence < 0:
-        return timed and reference_time < time
+        return between < 0 or not timed
     return reference < sequence
 
 
@@ -32,8 +43,10 @@ def place_references(
     flags: Int32,
     sequence: Int64,
     ts_event: Int64,
+    ts_recv: Int64,
     reference: Int64,
     reference_event: Int64,
+    reference_recv: Int64,
     more_rows: bool,
     more_references: bool,
     tolerance: int,
@@ -53,12 +66,13 @@ def place_references(
             break
         if used == count and more_references:
             break
-        if row == rows or (
-            used < count
-            and stands_before(
-                reference[used], reference_event[used], sequence[row], ts_event[row], tolerance
+        before = row == rows
+        if not before and used < count:
+            between, timed = time_between(
+                reference_event[used], reference_recv[used], ts_event[row], ts_recv[row]
             )
-        ):
+            before = stands_before(reference[used], sequence[row], between, timed, tolerance)
+        if before:
             places[used] = row
             used += 1
         else:

@@ -104,7 +104,7 @@ def stranded(
     """Levels beyond the trusted range that the book holds, and that the reference denies.
 
     Deltas told of them, so that they are right unless one was lost; levels that may be from
-    before a loss prove nothing.
+    before a loss prove nothing. Of the book's own levels the best twenty are looked at.
     """
     if run[STALE + side - 1] != 0 or trust(book, side) != RANGE or count == 0:
         return 0
@@ -168,9 +168,8 @@ def meet_reference(
     """
     bids = listed(levels, BID)
     asks = listed(levels, ASK)
-    empty = bids <= 0 and asks <= 0
-    crossed = bids > 0 and asks > 0 and levels[0] >= levels[2 * LEVELS]
-    if bids < 0 or asks < 0 or empty or crossed or (0 < sequence < run[SEQUENCE]):
+    lacking = bids <= 0 or asks <= 0
+    if lacking or levels[0] >= levels[2 * LEVELS] or (0 < sequence < run[SEQUENCE]):
         count_finding(run, UNUSED, event_id, ts, 1)
         return NOTHING
     run[THIS_MINUTE + M_REFERENCES] += 1
@@ -187,7 +186,7 @@ def meet_reference(
             return ANCHOR
         if not flowing(run, ts):
             return NOTHING
-        if lost == DRIFT and not same:
+        if lost == DRIFT and not same and run[RESYNC] != RESYNC_ALWAYS:
             bid_error = size_error(levels, BID, bids, prices[0], sizes[0], own_bids)
             ask_error = size_error(levels, ASK, asks, prices[1], sizes[1], own_asks)
             most = size_limit * size_limit * (bids + asks)
@@ -249,7 +248,9 @@ def differs(
     run[AWAITED] = 0
     equal_before = run[THIS_MINUTE + M_DRIFT_EQUAL]
     sizes_before = run[THIS_MINUTE + M_SIZES]
+    # apart from the minute's sum, in which a small error would be lost
     squares_before = squares[run[CLOSED], SIZE_SQUARES]
+    squares[run[CLOSED], SIZE_SQUARES] = 0.0
     price = np.empty(LEVELS, np.int64)
     size = np.empty(LEVELS, np.int64)
     strays = 0
@@ -263,6 +264,8 @@ def differs(
         )
         own = own_bids if side == BID else own_asks
         strays += stranded(book, run, levels, side, count, prices[side - 1], own)
+    error = squares[run[CLOSED], SIZE_SQUARES]
+    squares[run[CLOSED], SIZE_SQUARES] += squares_before
     aligned = sequence == run[SEQUENCE]
     lives = flowing(run, ts)
     if run[SUSPECTS] == 0 and (strays == 0 or aligned or not lives):
@@ -273,17 +276,14 @@ def differs(
             return EXTEND if further or run[RESYNC] == RESYNC_ALWAYS else NOTHING
         run[THIS_MINUTE + M_CONTRADICTIONS] += 1
         run[DIFFERING] = strays
-        return STRAND if run[RESYNC] != RESYNC_NEVER else DISTRUST
+        return STRAND if lives and run[RESYNC] != RESYNC_NEVER else DISTRUST
     if not aligned and lives:
-        if run[RESYNC] == RESYNC_ALWAYS:
-            return EXTEND
         run[SUSPECT_ID] = event_id
         run[SUSPECT_TS] = ts
         run[AWAITED] = 1 if run[SUSPECTS] > 0 else 0
         return NOTHING
     equal = run[THIS_MINUTE + M_DRIFT_EQUAL] - equal_before
     matched = run[THIS_MINUTE + M_SIZES] - sizes_before
-    error = squares[run[CLOSED], SIZE_SQUARES] - squares_before
     # what shares no level with the book may be of another symbol: the next one tells
     minor = run[SUSPECTS] == matched - equal and error <= size_limit * size_limit * matched
     corrects = run[RESYNC] == RESYNC_ON_DRIFT and equal > 0 and not minor

@@ -163,7 +163,7 @@ def replay_rows(
                 squares,
                 reference_levels[k],
                 reference_sequence[k],
-                first_id + start - 1,
+                max(first_id + start - 1, 0),
                 ts,
                 tick,
                 size_limit,
@@ -172,8 +172,7 @@ def replay_rows(
                 return int(start)
         if start == rows:
             return int(rows)
-        # a mark may be the one that says so
-        if kind[start] != MARK and silent(run, ts_order[start]):
+        if not flags[start] & F_SILENCE and silent(run, ts_order[start]):
             run[ACTION] = QUIET
             run[ACTION_TS] = ts_order[start]
             return start
@@ -224,7 +223,7 @@ def replay_rows(
             if what in (SNAPSHOT, CLEAR):
                 run[THIS_MINUTE + M_SNAPSHOTS] += 1
                 if run[PENDS] == PENDS_FOR_SNAPSHOTS:
-                    confirm(book, pending, run, start, stop, kind, side, price, size)
+                    confirm(book, pending, run, start, stop, kind, side, price, size, flags)
                 if apply_snapshot(
                     book,
                     run,

@@ -32,6 +32,7 @@ from lobproof.replay.ledger_kernels import (
     DOUBT,
     EPISODE,
     FOUND,
+    LIFE_TS,
     LOST,
     MINUTE,
     PENDS,
@@ -67,6 +68,7 @@ from lobproof.replay.settle_kernels import (
     S_TS_EVENT,
     STATE_COLUMNS,
 )
+from lobproof.replay.snapshot_kernels import lose_trust
 from lobproof.replay.step import BookLevels, Piece, Step, joined, minute_columns
 from lobproof.schema import (
     EVERYTHING,
@@ -151,8 +153,8 @@ class Replayer:
         self._open_squares = np.zeros(2)
         self._due: EventBatch | None = None
 
-    def carry(self, book: BookLevels) -> None:
-        """Begin with a book that was rebuilt before, trusted as far as it was then."""
+    def carry(self, book: BookLevels, ts: int) -> None:
+        """Begin with a book that was rebuilt up to ``ts``, trusted as far as it was then."""
         about = [self._tick, WINDOW_TICKS, book.bid_trust, book.bid_trusted_to]
         saved = {
             "bid_prices": book.bid_prices,
@@ -163,11 +165,14 @@ class Replayer:
         }
         self._book = load_book(saved)
         self._run[SEQUENCE] = book.sequence
+        self._run[LIFE_TS] = ts
+        if UNTRUSTED in (book.bid_trust, book.ask_trust):
+            lose_trust(self._book, self._run, int(Finding.UNSEEDED))
+            return
         self._run[[STALE, STALE + 1]] = [
             int(kind != EVERYTHING) for kind in (book.bid_trust, book.ask_trust)
         ]
-        if UNTRUSTED not in (book.bid_trust, book.ask_trust):
-            self._run[[LOST, DOUBT]] = 0
+        self._run[[LOST, DOUBT]] = 0
 
     @property
     def is_due(self) -> bool:
@@ -186,7 +191,7 @@ class Replayer:
             "pending": self._pending.copy(),
             "run": self._run.copy(),
             "squares": self._open_squares.copy(),
-            **({} if self._due is None else columns_of(self._due, "due.")),
+            **({} if self._due is None else columns_of(self._due.copy(), "due.")),
         }
 
     def load(self, saved: Mapping[str, Array]) -> None:

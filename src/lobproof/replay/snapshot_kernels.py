@@ -179,10 +179,11 @@ def note_mark(
         lose_trust(book, run, code)
         open_doubt(run, code, run[AGREED_ID], run[AGREED_TS])
         return
+    first = ids_from + 1 if 0 <= ids_from < ids_to else ids_to
     if flags & F_DUPLICATE:
-        add_episode(run, found, Q_DUPLICATE, event_id, event_id, ts, ts, 1, ids_from + 1, ids_to)
+        add_episode(run, found, Q_DUPLICATE, event_id, event_id, ts, ts, 1, first, ids_to)
     if flags & F_OUT_OF_ORDER:
-        add_episode(run, found, Q_OUT_OF_ORDER, event_id, event_id, ts, ts, 1, ids_from + 1, ids_to)
+        add_episode(run, found, Q_OUT_OF_ORDER, event_id, event_id, ts, ts, 1, first, ids_to)
     if flags & F_INVALID:
         count_finding(run, INVALID, event_id, ts, 1)
     if flags & F_RECONNECT:

@@ -25,9 +25,10 @@ from lobproof.replay.pending_kernels import (
     P_SIDE,
     forget,
 )
-from lobproof.schema import EVERYTHING, RANGE, Int8, Int64, Kind, Side
+from lobproof.schema import EVERYTHING, RANGE, Flag, Int8, Int32, Int64, Kind, Side
 
 CLEAR = int(Kind.CLEAR)
+COMPLETE = int(Flag.COMPLETE)
 BID = int(Side.BID)
 ASK = int(Side.ASK)
 FAR_BASIS_POINTS = 30
@@ -70,6 +71,7 @@ def confirm(
     side: Int8,
     price: Int64,
     size: Int64,
+    flags: Int32,
 ) -> None:
     """Account for all pending trades by the snapshot in rows ``start:stop``, not yet applied."""
     if run[PENDING] == 0:
@@ -84,7 +86,7 @@ def confirm(
         covered = False
         for i in range(begin, stop):
             if side[i] == half:
-                covered |= sign * price[i] >= sign * level
+                covered |= sign * price[i] >= sign * level or (flags[i] & COMPLETE) != 0
                 if price[i] == level:
                     after = size[i]
         volume = pending[slot, P_FRESH] + pending[slot, P_AGED]
@@ -105,4 +107,6 @@ def is_far(book: Book, price: int) -> bool:
     ask = best_price(book, ASK)
     if bid == 0 or ask == 0:
         return False
-    return bool(max(bid - price, price - ask) > bid // 10_000 * FAR_BASIS_POINTS + ask - bid)
+    # in two steps: the product of a price may be too large
+    share = bid // 10_000 * FAR_BASIS_POINTS + bid % 10_000 * FAR_BASIS_POINTS // 10_000
+    return bool(max(bid - price, price - ask) > share + ask - bid)

@@ -1,0 +1,103 @@
+"""References and what follows from them, against the plain twin; any batches, pieces and breaks."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lobproof.instruments import Rule
+from lobproof.replay import Policy, Replayer
+from lobproof.schema.tables import MINUTES
+from support.feeds import START, make_instrument, same
+from support.lake_feed import RandomLake, run_lake
+from support.stream_reference import to_rows
+
+pytestmark = pytest.mark.kernels
+
+RULES = (Rule(0, 1, 1), Rule(START + 4 * 10**9, 2, 3), Rule(START + 30 * 10**9, 1, 2))
+INSTRUMENT = make_instrument(*RULES)
+
+seeds = st.integers(0, 2**32)
+policies = st.builds(
+    Policy,
+    unchained=st.just(True),
+    correct=st.sampled_from(["drift", "always", "never"]),
+    size_limit=st.sampled_from([0.0, 0.001, 0.037]),
+    trades_wait_for=st.sampled_from(["deltas", "nothing"]),
+)
+cuts = st.tuples(*[st.lists(st.integers(1, 60), max_size=6)] * 3)
+
+
+def random_day(seed: int) -> RandomLake:
+    rng = random.Random(seed)
+    return RandomLake(rng=rng).run(rng.choice([5, 20, 60]))
+
+
+@given(seeds, policies, st.sampled_from([0, -1, 10**9]))
+def test_the_kernels_give_what_the_plain_judge_gives(
+    seed: int, policy: Policy, state_every: int
+) -> None:
+    day = random_day(seed)
+    if not day.items():
+        return
+    messages, twin = day.judged(policy, INSTRUMENT, state_every)
+    got = run_lake(day, policy, instrument=INSTRUMENT, state_every=state_every)
+    assert to_rows(got.events) == [row for message in messages for row in message]
+    states = zip(
+        got.states.event_id.tolist(),
+        got.states.ts_order.tolist(),
+        got.states.ts_event.tolist(),
+        got.states.sequence.tolist(),
+        [tuple(levels) for levels in got.states.levels.tolist()],
+        got.states.bid_trusted.tolist(),
+        got.states.ask_trusted.tolist(),
+        got.states.flags.tolist(),
+        strict=True,
+    )
+    assert list(states) == twin.states
+    assert sorted(map(tuple, got.episodes.tolist())) == sorted(twin.episodes)
+    rows = [twin.minute_row(minute) for minute in twin.minutes]
+    for name in MINUTES.schema.names:
+        wanted = [row.get(name, 0) for row in rows]
+        np.testing.assert_allclose(got.minutes[name].astype(float), wanted, err_msg=name)
+
+
+@given(seeds, policies, cuts, st.lists(st.integers(1, 40), max_size=4))
+def test_batches_pieces_and_breaks_leave_no_trace(
+    seed: int, policy: Policy, where: tuple[list[int], ...], breaks: list[int]
+) -> None:
+    day = random_day(seed)
+    if not day.items():
+        return
+    whole = run_lake(day, policy, instrument=INSTRUMENT)
+    rng = random.Random(seed)
+    cut = run_lake(
+        day,
+        policy,
+        instrument=INSTRUMENT,
+        cuts=where,
+        room=lambda: rng.choice([1, 2, 7, 50]),
+        save_after=breaks,
+    )
+    same(cut, whole)
+
+
+@given(seeds, policies)
+def test_stored_events_tell_the_same_without_references(seed: int, policy: Policy) -> None:
+    """What references led to is in the events."""
+    day = random_day(seed)
+    if not day.items():
+        return
+    got = run_lake(day, policy, instrument=INSTRUMENT)
+    again = Replayer(INSTRUMENT)
+    again.begin_day(int(got.events.ts_order[0]))
+    events = got.events.copy()
+    states = again.process(events, 0).states
+    for name in (f.name for f in fields(states)):
+        assert np.array_equal(getattr(states, name), getattr(got.states, name)), name
+    assert events.flags.tolist() == got.events.flags.tolist()

@@ -1,0 +1,446 @@
+"""What rows of `book` do to a rebuilt book: days made by hand, one behaviour each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from lobproof.replay import BookLevels, Policy, Replayer
+from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Kind
+from support.feeds import (
+    ASK,
+    BID,
+    LAST,
+    MINUTE,
+    MS,
+    START,
+    Level,
+    Replayed,
+    book_of,
+    make_instrument,
+    trade,
+)
+from support.lake_feed import LAKE, LakeDay, delta, listing, run_lake
+from support.stream_reference import Message
+
+pytestmark = pytest.mark.kernels
+
+SECOND = 1000 * MS
+Correct = Literal["drift", "always", "never"]
+BIDS, ASKS = book_of(20)
+"""1000 to 981, 1001 to 1020, each of size 10."""
+SEED = listing(100, BIDS, ASKS)
+"""Becomes the events 0 to 39."""
+SEEDED = ("UNSEEDED", 0, 38, 1)
+
+
+def run(
+    book: Sequence[Message],
+    listings: Sequence[Message],
+    trades: Sequence[Message] = (),
+    policy: Policy = LAKE,
+) -> Replayed:
+    return run_lake(LakeDay(list(book), list(listings), list(trades)), policy)
+
+
+def changed(levels: list[Level], *changes: Level) -> list[Level]:
+    """Levels with other sizes; 0 leaves one out."""
+    sizes = dict(levels) | dict(changes)
+    prices = [price for price, _ in levels]
+    return [(price, sizes[price]) for price in prices if sizes[price]]
+
+
+def kinds(got: Replayed) -> str:
+    """One letter a message: delta, snapshot, mark, trade."""
+    letters = {Kind.DELTA: "d", Kind.SNAPSHOT: "s", Kind.MARK: "m", Kind.TRADE: "t"}
+    ends = (got.events.flags & LAST) != 0
+    return "".join(letters[Kind(kind)] for kind in got.events.kind[ends].tolist())
+
+
+def counted(got: Replayed, *names: str) -> list[int]:
+    return [int(got.minutes[name].sum()) for name in names]
+
+
+# seeding and growth ------------------------------------------------------------------------------
+
+
+def test_the_first_valid_row_seeds_and_others_are_counted() -> None:
+    crossed = listing(96, [(1002, 1)], ASKS)
+    holed = listing(97, [BIDS[0], (0, 0), BIDS[2]], ASKS)
+    one_sided = listing(98, BIDS, [])
+    upside_down = listing(99, BIDS[::-1], ASKS)
+    shows = listing(101, changed(BIDS, (1000, 7)), ASKS, at=MS)
+    late = listing(99, BIDS, ASKS, at=MS)
+    got = run(
+        [delta(95, [(BID, 5, 5)]), delta(101, [(BID, 1000, 7)], at=MS), delta(102, [], at=2 * MS)],
+        [crossed, holed, one_sided, upside_down, SEED, shows, late],
+    )
+    assert kinds(got) == "dsdm"
+    assert got.findings() == [("UNSEEDED", 0, 39, 1), ("REFERENCE_UNUSED", 0, 41, 5)]
+    assert got.trusted() == [(0, 0), (20, 20), (20, 20), (20, 20)]
+    assert (got.levels.bid_trust, got.levels.bid_trusted_to) == (RANGE, 981)
+    assert counted(got, "references", "contradictions") == [2, 0]
+    inserted = got.events.slice(1, 41)
+    assert inserted.sequence.tolist() == [100] * 40
+    assert inserted.prev_sequence.tolist() == [-1] * 40
+    assert [f for f in got.flags()[1:41] if f & (Flag.RESYNC | Flag.COMPLETE)] == []
+
+
+def test_rows_before_all_deltas_are_at_no_negative_event() -> None:
+    got = run([delta(101, [(BID, 1000, 7)])], [listing(90, BIDS, []), listing(91, BIDS, [])])
+    assert got.findings() == [("UNSEEDED", 0, 0, 1), ("REFERENCE_UNUSED", 0, 0, 2)]
+
+
+def test_rows_alone_seed_a_book_and_a_minute_without_events_ends_before_it_begins() -> None:
+    got = run([], [SEED, listing(100, BIDS, ASKS, at=3 * SECOND)])
+    assert kinds(got) == "s"
+    later = run([], [listing(100, BIDS, ASKS, at=4 * SECOND * n) for n in range(30)])
+    assert kinds(later) == "s"
+    assert later.minutes["first_event_id"].tolist() == [0, 40]
+    assert later.minutes["last_event_id"].tolist() == [39, 39]
+    assert later.minutes["references"].tolist() == [15, 15]
+    assert later.findings() == got.findings() == [SEEDED]
+
+
+def test_a_side_listed_whole_is_known_whole() -> None:
+    got = run([delta(101, [])], [listing(100, BIDS[:3], ASKS)])
+    assert got.trusted()[-1] == (20, 20)
+    assert (got.levels.bid_trust, got.levels.ask_trust) == (EVERYTHING, RANGE)
+    assert all(bool(flag & Flag.COMPLETE) == (at < 3) for at, flag in enumerate(got.flags()[:23]))
+
+
+def test_a_later_row_extends_the_range() -> None:
+    """The touch rises by three: the row lists three asks more."""
+    gone = [(ASK, price, 0) for price in (1001, 1002, 1003)]
+    asks = [(price, 10) for price in range(1004, 1024)]
+    got = run([delta(101, gone), delta(102, [])], [SEED, listing(101, BIDS, asks)])
+    assert kinds(got) == "sdsm"
+    assert got.trusted() == [(20, 20), (20, 17), (20, 20), (20, 20)]
+    assert got.levels.ask_trusted_to == 1023
+    assert got.findings() == [SEEDED]
+
+
+def test_a_level_told_right_behind_the_range_extends_it() -> None:
+    got = run([delta(101, [(BID, 980, 4), (BID, 979, 4), (BID, 977, 4)])], [SEED])
+    assert got.levels.bid_trusted_to == 979
+
+
+def test_levels_from_before_a_silence_extend_nothing() -> None:
+    """No row had come yet, so that there was no book to take trust from."""
+    early = [delta(50, [(BID, 980, 4)]), delta(90, [], at=6 * SECOND)]
+    got = run(early, [listing(100, BIDS, ASKS, at=6 * SECOND)])
+    assert got.levels.bid_trusted_to == 981
+    quick = run([early[0], delta(90, [], at=4 * SECOND)], [listing(100, BIDS, ASKS, at=4 * SECOND)])
+    assert quick.levels.bid_trusted_to == 980
+
+
+def test_a_row_inside_the_next_message_extends_too() -> None:
+    asks = [*ASKS[1:], (1021, 10)]
+    messages = [delta(101, []), delta(105, [(ASK, 1001, 0), (BID, 500, 1)], at=MS)]
+    got = run(
+        [messages[0], delta(102, [(ASK, 1001, 0)]), messages[1]], [SEED, listing(104, BIDS, asks)]
+    )
+    assert kinds(got) == "smdsd"
+    assert got.trusted()[-2:] == [(20, 20), (20, 20)]
+    assert got.levels.ask_trusted_to == 1021
+
+
+# contradictions ----------------------------------------------------------------------------------
+
+
+def test_a_row_corrects_and_the_doubt_reaches_back_to_the_last_that_agreed() -> None:
+    """The message 103, which took the best bid away, is lost."""
+    fallen = [*changed(BIDS, (1000, 0)), (980, 10)]
+    got = run(
+        [delta(101, [(ASK, 1030, 1)]), delta(102, []), delta(104, []), delta(105, [])],
+        [SEED, listing(101, BIDS, ASKS), listing(104, fallen, ASKS), listing(105, fallen, ASKS)],
+    )
+    assert kinds(got) == "sdmmsm"
+    # event 40 is the last that a row agreed after, 43 to 82 the correction
+    assert got.findings() == [SEEDED, ("DRIFT", 40, 81, 1)]
+    assert got.flags()[43] & Flag.DRIFT
+    assert got.states.levels[-1, 0] == 999
+    assert got.trusted()[-1] == (20, 20)
+    names = ("drift_compared", "drift_equal", "drift_ghosts", "drift_missing", "contradictions")
+    assert counted(got, *names) == [120, 119, 1, 0, 1]
+
+
+@pytest.mark.parametrize(("size", "kind"), [(10_001, "sdmm"), (10_200, "sdsm")])
+def test_a_small_difference_in_sizes_corrects_nothing(size: int, kind: str) -> None:
+    """It takes trust, until a row agrees; a large one corrects at once."""
+    right, wrong = ([(p, 10_000) for p, _ in levels] for levels in (BIDS, ASKS)), (1000, size)
+    bids, asks = right
+    seed = listing(100, bids, asks)
+    rows = [listing(101, changed(bids, wrong), asks)]
+    got = run([delta(101, [(BID, 990, 10_000)]), delta(102, [])], [seed, *rows])
+    assert kinds(got) == kind
+    assert bool(got.flags()[-1] & Flag.DOUBTFUL) == (kind == "sdmm")
+    again = run(
+        [delta(101, [(BID, 990, 10_000)]), delta(102, []), delta(103, [])],
+        [seed, *rows, listing(102, changed(bids, (1000, size)), asks), listing(102, bids, asks)],
+    )
+    assert not again.flags()[-1] & Flag.DOUBTFUL
+
+
+def test_policies() -> None:
+    book = [delta(101, [(BID, 1000, 11)]), delta(102, [], at=MS), delta(103, [], at=2 * MS)]
+    rows = [SEED, listing(101, BIDS, ASKS), listing(102, BIDS, ASKS, at=MS)]
+    agrees = listing(103, changed(BIDS, (1000, 11)), ASKS, at=2 * MS)
+
+    def letters(correct: Correct, *more: Message) -> str:
+        policy = Policy(unchained=True, correct=correct)
+        return kinds(run(book, [*rows, *more], policy=policy))
+
+    assert letters("drift") == "sdsmm"
+    assert letters("always") == "sdsmsm"
+    assert letters("never") == "sdmmm"
+    assert letters("never", agrees) == "sdmmms"
+
+
+def test_always_corrects_by_a_small_difference_too() -> None:
+    """Also where the doubt came while no deltas did."""
+    bids, asks = ([(p, 10_000) for p, _ in levels] for levels in (BIDS, ASKS))
+    other = changed(bids, (1000, 10_001))
+    policy = Policy(unchained=True, correct="always")
+    got = run(
+        [delta(101, [(BID, 990, 10_000)]), delta(102, [], at=9 * SECOND)],
+        [
+            listing(100, bids, asks),
+            *(listing(101, bids, asks, at=n * SECOND) for n in range(1, 8)),
+            listing(101, other, asks, at=8 * SECOND),
+            listing(102, other, asks, at=9 * SECOND),
+        ],
+        policy=policy,
+    )
+    assert kinds(got).endswith("mms")
+    assert not got.flags()[-1] & Flag.DOUBTFUL
+
+
+@pytest.mark.parametrize("correct", ["drift", "always"])
+@pytest.mark.parametrize("explained", [True, False])
+def test_a_row_that_leads_is_judged_after_the_next_message(
+    correct: Correct, explained: bool
+) -> None:
+    policy = Policy(unchained=True, correct=correct)
+    changes = [(BID, 1000, 7 if explained else 10), (ASK, 1001, 10)][0 if explained else 1 :]
+    got = run(
+        [delta(101, [(BID, 990, 10)]), delta(105, changes, at=MS), delta(106, [], at=2 * MS)],
+        [SEED, listing(103, changed(BIDS, (1000, 7)), ASKS, at=MS)],
+        policy=policy,
+    )
+    assert kinds(got) == ("sddm" if explained else "sddmm")
+    doubts = [("DRIFT", 39, 43, 1)]
+    assert got.findings() == [SEEDED, *([] if explained else doubts)]
+    assert counted(got, "contradictions") == [int(not explained)]
+
+
+def test_a_wild_row_waits_for_the_next() -> None:
+    """It shares no level with the book: which of them is wrong, the next row tells."""
+    wild = listing(101, [(p + 300, 3) for p, _ in BIDS], [(p + 300, 3) for p, _ in ASKS])
+    got = run(
+        [delta(101, [(BID, 990, 10)]), delta(102, []), delta(103, [])],
+        [SEED, wild, listing(102, BIDS, ASKS)],
+    )
+    assert kinds(got) == "sdmmsm"
+    assert got.findings()[1][:3] == ("DRIFT", 39, 81)
+    assert got.states.levels[:, 0].tolist() == [1000] * 5
+    assert not got.flags()[-1] & Flag.DOUBTFUL
+
+
+def test_stranded_levels() -> None:
+    """A bid told beyond the range is not in the row that reaches it: its end was lost."""
+    up = [(BID, price, 0) for price in range(1000, 990, -1)]
+    bids = [(price, 10) for price in range(990, 970, -1)]
+    denied = [level for level in bids if level[0] != 975] + [(970, 10)]
+    got = run(
+        [delta(101, [(BID, 975, 4)]), delta(102, up), delta(103, [])],
+        [SEED, listing(101, BIDS, ASKS), listing(102, denied, ASKS)],
+    )
+    assert kinds(got) == "sddsm"
+    assert got.findings() == [SEEDED, ("STRANDED", 40, 89, 1)]
+    assert got.flags()[51] & Flag.STRANDED
+    assert got.trusted()[-1] == (20, 20)
+    assert counted(got, "contradictions") == [1]
+    listed = run(
+        [delta(101, [(BID, 975, 10)]), delta(102, up), delta(103, [])],
+        [SEED, listing(102, bids, ASKS)],
+    )
+    assert listed.findings() == [SEEDED]
+
+
+@pytest.mark.parametrize("correct", ["never", "drift"])
+def test_stranded_levels_that_are_not_corrected(correct: Correct) -> None:
+    """By policy, or because no deltas come that could keep a corrected book."""
+    policy = Policy(unchained=True, correct=correct)
+    bids = [(price, 10) for price in range(990, 970, -1)]
+    denied = [level for level in bids if level[0] != 975] + [(970, 10)]
+    up = [(BID, price, 0) for price in range(1000, 990, -1)]
+    book = [delta(101, [(BID, 975, 4)]), delta(102, up)]
+    ten = changed(BIDS, *((price, 0) for price in range(1000, 990, -1)))
+    still = [listing(102, denied, ASKS, at=MS)]
+    if correct == "drift":
+        asks = changed(ASKS)
+        shown = [
+            *ten,
+            *[(p, 10) for p in range(980, 975, -1)],
+            (975, 4),
+            *[(p, 9) for p in range(974, 970, -1)],
+        ]
+        still = [listing(102, shown, asks, at=n * SECOND) for n in range(1, 7)]
+        still.append(listing(102, [*shown[:15], (975, 5), *shown[16:]], asks, at=7 * SECOND))
+    got = run(book, [SEED, *still], policy=policy)
+    assert kinds(got)[-1] == "m"
+    assert got.findings()[-1][0] == "DRIFT"
+
+
+# silence -----------------------------------------------------------------------------------------
+
+
+def quiet(
+    *more: Message, listings: Sequence[Message] = (), trades: Sequence[Message] = ()
+) -> Replayed:
+    """A seed and a message at once, and what comes later."""
+    return run([delta(101, [(BID, 990, 10)]), *more], [SEED, *listings], trades)
+
+
+def test_silence_is_seen_by_what_comes_next() -> None:
+    at = 6 * SECOND
+    for got in (
+        quiet(delta(102, [], at=at)),
+        quiet(listings=[listing(101, BIDS, ASKS, at=at)]),
+        quiet(trades=[trade(1, BID, 1001, at=at)]),
+    ):
+        mark = got.events.slice(41, 42)
+        assert (mark.kind[0], mark.ts_order[0]) == (Kind.MARK, START + at)
+        assert mark.flags[0] == Flag.SILENCE | Flag.DOUBTFUL | Flag.LAST
+        assert (mark.sequence[0], mark.prev_sequence[0], mark.ts_event[0]) == (101, -1, 0)
+        assert got.findings()[1][:2] == ("SILENCE", 39)
+        assert got.levels.bid_trust == UNTRUSTED
+
+
+def test_no_silence_within_the_cadence_or_while_rows_agree() -> None:
+    assert quiet(delta(102, [], at=5 * SECOND)).findings() == [SEEDED]
+    rows = [listing(101, BIDS, ASKS, at=n * 3 * SECOND) for n in range(1, 5)]
+    assert quiet(delta(102, [], at=15 * SECOND), listings=rows).findings() == [SEEDED]
+    slow = [delta(101 + n, [], at=n * 4 * SECOND) for n in range(1, 4)]
+    got = quiet(*slow, delta(105, [], at=180 * SECOND))
+    assert got.findings() == [SEEDED], "50 times four seconds"
+
+
+def test_silence_at_the_end_of_the_day() -> None:
+    got = run([delta(101, [])], [SEED])
+    replayer = Replayer(make_instrument(), policy=LAKE)
+    replayer.begin_day(START)
+    replayer.process(got.events, 0)
+    assert len(replayer.end_day(40, START + 5 * SECOND).episodes) == 0
+    (found,) = replayer.end_day(40, START + 6 * SECOND).episodes.tolist()
+    assert found[:4] == [16, 39, 40, START]
+
+
+def test_after_a_silence_a_row_anchors_once_deltas_flow() -> None:
+    at = 8 * SECOND
+    got = quiet(
+        delta(150, [(BID, 999, 1)], at=at),
+        delta(151, [], at=at + MS),
+        listings=[
+            listing(140, BIDS, ASKS, at=7 * SECOND),
+            listing(150, changed(BIDS, (999, 1)), ASKS, at=at),
+        ],
+    )
+    assert kinds(got) == "sdmdsm"
+    assert got.findings() == [SEEDED, ("SILENCE", 39, 81, 1)]
+    assert got.flags()[43] & Flag.RESYNC
+    assert got.trusted()[-1] == (20, 20)
+    assert counted(got, "longest_silence") == [at]
+
+
+# ids ---------------------------------------------------------------------------------------------
+
+
+def test_ids_that_go_back_and_messages_that_come_again() -> None:
+    book = [
+        delta(101, [(BID, 990, 10)]),
+        delta(110, []),
+        delta(105, [(BID, 990, 3)]),
+        delta(110, []),
+    ]
+    got = run([*book, delta(111, [])], [SEED, listing(111, BIDS, ASKS)])
+    assert kinds(got) == "sdmmmms"
+    assert got.findings() == [SEEDED, ("SEQUENCE_RESET", 39, 83, 1), ("DUPLICATE", 43, 43, 1)]
+    ids = {row[0]: tuple(row[6:]) for row in got.episodes.tolist()}
+    assert ids[7] == (110, 110)
+    assert ids[15] == (110, 105)
+
+
+# trades ------------------------------------------------------------------------------------------
+
+
+def test_a_minute_whose_trades_print_far_from_the_touch_is_frozen() -> None:
+    far = [trade(n, BID, 1100, at=n * SECOND) for n in range(1, 5)]
+    book = [delta(101 + n, [], at=n * SECOND) for n in range(5)]
+    got = run([*book, delta(110, [], at=MINUTE)], [SEED], far)
+    assert ("FROZEN", 0, 48, 4) in got.findings()
+    assert counted(got, "prints", "far_prints") == [4, 4]
+    near = [trade(n, BID, 1002, at=n * SECOND) for n in range(1, 5)]
+    assert counted(run(book, [SEED], near), "prints", "far_prints") == [4, 0]
+
+
+def test_far_is_thirty_basis_points_of_any_price() -> None:
+    """Also where a price is a few thousand counts: of 5,000 those are 15."""
+    bids, asks = [(5000 - n, 1) for n in range(20)], [(5001 + n, 1) for n in range(20)]
+    book = [delta(101 + n, [], at=n * SECOND) for n in range(3)]
+    trades = [trade(n, BID, price, at=n * SECOND) for n, price in ((1, 5017), (2, 5018))]
+    got = run(book, [listing(100, bids, asks)], trades)
+    assert counted(got, "prints", "far_prints") == [2, 1]
+
+
+# carried books -----------------------------------------------------------------------------------
+
+
+def carried(*, ask_trust: int = RANGE, ts: int = START - MS) -> tuple[Replayer, BookLevels]:
+    (bids, bid_sizes), (asks, ask_sizes) = (np.array(levels, np.int64).T for levels in (BIDS, ASKS))
+    book = BookLevels(100, bids, bid_sizes, asks, ask_sizes, RANGE, 981, ask_trust, 1020)
+    replayer = Replayer(make_instrument(), policy=LAKE)
+    replayer.carry(book, ts)
+    return replayer, book
+
+
+DAY = LakeDay([delta(101, [(BID, 1000, 7), (BID, 980, 1)])])
+
+
+def test_a_carried_book_is_trusted_as_it_was() -> None:
+    replayer, book = carried()
+    assert replayer.levels().bid_prices.tolist() == book.bid_prices.tolist()
+    got = run_lake(DAY, replayer=replayer)
+    assert got.trusted() == [(20, 20)]
+    assert got.findings() == []
+    # levels beyond the range may be from before the border
+    assert got.levels.bid_trusted_to == 981
+    assert got.flags() == [Flag(0), Flag.LAST]
+
+
+def test_a_carried_book_that_was_whole_stays_so_and_rows_judge_it() -> None:
+    replayer, _ = carried(ask_trust=EVERYTHING)
+    assert run_lake(DAY, replayer=replayer).levels.ask_trust == EVERYTHING
+    replayer, _ = carried()
+    got = run_lake(LakeDay(DAY.book, [listing(101, BIDS, ASKS)]), replayer=replayer)
+    assert got.findings() == [("DRIFT", 0, 40, 1)]
+
+
+def test_a_carried_book_without_trust_waits_for_a_row() -> None:
+    replayer, _ = carried(ask_trust=UNTRUSTED)
+    assert run_lake(DAY, replayer=replayer).findings() == [("UNSEEDED", 0, 1, 1)]
+    replayer, _ = carried(ask_trust=UNTRUSTED)
+    got = run_lake(LakeDay(DAY.book, [listing(100, BIDS, ASKS)]), replayer=replayer)
+    assert got.findings() == [SEEDED]
+    assert (got.levels.bid_trusted_to, got.trusted()[-1]) == (981, (20, 20))
+
+
+def test_a_day_that_begins_long_after_the_carried_book_is_silent_before() -> None:
+    replayer, _ = carried(ts=START - 6 * SECOND)
+    got = run_lake(DAY, replayer=replayer)
+    assert got.findings() == [("SILENCE", 0, 2, 1)]
+    assert got.trusted() == [(0, 0)]
