@@ -15,34 +15,37 @@ from time import process_time, thread_time
 from typing import Any
 from unittest.mock import patch
 
-from lobproof.pipeline import feed, lake, task
+from lobproof.pipeline import lake, survey, task
 from lobproof.pipeline.day import DayTask
 from lobproof.replay import Replayer, StreamClock
 from lobproof.replay import merge as merging
 from lobproof.replay.integrity import BookAudit, TradeAudit
 from lobproof.sources.cryptolake import grid, source
-from lobproof.store import checkpoint, groups, parts, writer
+from lobproof.store import parts, writer
 
+CHECKPOINTS = "checkpoints"
+FLOOR = ("decode: ", "writer: ", "encode: ", "commit")
+"""Stages that are there without replay, too."""
 _PLAIN: tuple[tuple[str, object, str], ...] = (
-    ("hashing the files", lake, "file_sha256"),
-    ("grid", grid, "_survey"),
-    ("grid", lake, "infer_grid"),
-    ("times", lake, "survey_times"),
+    ("before: hashes of the files", lake, "file_sha256"),
+    ("before: grid, ticks, lots", grid, "_survey"),
+    ("before: grid, ticks, lots", survey, "infer_grid"),
+    ("before: times", survey, "survey_times"),
     ("audit", BookAudit, "process"),
     ("audit", TradeAudit, "process"),
     ("weave", merging, "place_references"),
     ("clock", StreamClock, "stamp"),
     ("merge", merging.Merge, "_merged"),
     ("replay", Replayer, "_step"),
-    ("replay: minutes, findings, keyframes", DayTask, "_take"),
-    ("replay: minutes, findings, keyframes", DayTask, "_keyframe"),
-    ("writer: checks and copies", writer.DayWriter, "append"),
+    ("counts, findings, keyframes", DayTask, "_take"),
+    ("counts, findings, keyframes", DayTask, "_keyframe"),
+    ("writer: checks, copies into row groups", writer.DayWriter, "append"),
     ("encode: hashes", parts, "leaf"),
     ("encode: decimals", parts, "to_arrow"),
     ("encode: Parquet", parts.PartWriter, "write"),
     ("encode: closing parts", parts.PartWriter, "finish"),
-    ("checkpoints", task._Run, "_checkpoint"),
-    ("checkpoints", writer, "write_checkpoint"),
+    (CHECKPOINTS, task._Run, "_checkpoint"),
+    (CHECKPOINTS, writer, "write_checkpoint"),
     ("commit", task, "commit_day"),
 )
 _STREAMS = (
@@ -50,7 +53,7 @@ _STREAMS = (
     ("decode: book", source, "books"),
     ("decode: trades", source, "trades"),
 )
-
+REST = "everything else"
 
 
 class Stages:
@@ -63,7 +66,7 @@ class Stages:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Wrap the stages; ``seconds`` gets ``everything else`` at the end."""
+        """Wrap the stages; ``seconds`` gets the rest of the process at the end."""
         start = process_time()
         with ExitStack() as stack:
             for name, owner, attribute in _PLAIN:
@@ -73,7 +76,7 @@ class Stages:
                 stream = self._stream(name, getattr(owner, attribute))
                 stack.enter_context(patch.object(owner, attribute, stream))
             yield
-        self.seconds["everything else"] = process_time() - start - sum(self.seconds.values())
+        self.seconds[REST] = process_time() - start - sum(self.seconds.values())
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
