@@ -2,6 +2,7 @@
 #
 #   PYTHON=python3.12 make test     use this Python instead of the first suitable one
 #   WORKERS=8 make test             test processes side by side (default 2)
+#   SIZES='10 100' make bench-reconstruct        days of so many million deltas
 #   HYPOTHESIS_PROFILE=thorough make test      search much longer for counter-examples
 
 .DEFAULT_GOAL := help
@@ -23,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
 
 .PHONY: help demo test test-faults test-lake test-lakeapi lake lint format bench bench-memory \
-	bench-acquire bench-lake lock setup clean
+	bench-acquire bench-lake bench-reconstruct bench-ablation lock setup clean
 
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -83,6 +84,12 @@ bench-acquire: setup ## downloads beside a plain copy, validation of 100 M rows 
 
 bench-lake: setup ## Crypto Lake's files to batches, a day of 100 M rows (minutes, 1 GB of disk)
 	@$(BIN)/python -m benchmarks --lake
+
+bench-reconstruct: setup ## whole days of Crypto Lake files of 10 to 200 M rows (half an hour, 10 GB)
+	@$(BIN)/python -m benchmarks --reconstruct $(if $(SIZES),--sizes $(SIZES))
+
+bench-ablation: setup ## techniques that are often recommended beside the plain variants (minutes)
+	@$(BIN)/python -m benchmarks --ablation
 
 lock: setup ## resolve the dependencies anew and pin them with hashes
 	@sh tools/lock.sh $(LOCK)

@@ -8,7 +8,16 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import acquire, book, chain, lake_decode, memory, parts
+from benchmarks import (
+    ablation,
+    acquire,
+    book,
+    chain,
+    lake_decode,
+    memory,
+    parts,
+    reconstruct_lake,
+)
 from benchmarks.data import RECORDED, SIMULATED, Sample, samples
 from benchmarks.report import Section, write
 
@@ -40,6 +49,15 @@ def main() -> int:
     parser.add_argument("--memory", action="store_true", help="only the large simulated day")
     parser.add_argument("--acquire", action="store_true", help="only download and validation")
     parser.add_argument("--lake", action="store_true", help="only Crypto Lake's files to batches")
+    parser.add_argument("--reconstruct", action="store_true", help="only Crypto Lake days, whole")
+    parser.add_argument("--ablation", action="store_true", help="only what is often recommended")
+    parser.add_argument(
+        "--sizes",
+        type=float,
+        nargs="+",
+        default=[size / 1e6 for size in reconstruct_lake.SIZES],
+        help="of those days, M deltas",
+    )
     parser.add_argument("--rows", type=int, default=100_000_000, help="to validate or decode")
     parser.add_argument("--changes", type=float, default=memory.DAY_CHANGES, help="of that day")
     options = parser.parse_args()
@@ -54,6 +72,12 @@ def main() -> int:
         elif options.lake:
             say(f"a day of {options.rows / 1e6:g} M deltas to batches")
             section = lake_decode.measure(scratch, options.rows, 1 if options.quick else 3)
+        elif options.reconstruct:
+            sizes = tuple(round(size * 1e6) for size in options.sizes)
+            section = reconstruct_lake.measure(scratch, sizes, say)
+        elif options.ablation:
+            say("techniques beside the plain variants")
+            section = ablation.measure(scratch, 1 if options.quick else 3, say)
         else:
             section = _everything(options, scratch)
     write(options.out, section)

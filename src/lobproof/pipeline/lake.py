@@ -19,16 +19,15 @@ from lobproof.errors import InputError, UsageError
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
+from lobproof.pipeline.survey import Survey
 from lobproof.pipeline.task import NoGoError, reconstruct_unit, saved_strategy
 from lobproof.pipeline.unit import ReconstructOptions, Strategy, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
 from lobproof.sources.cryptolake.footer import read_footer
-from lobproof.sources.cryptolake.grid import infer_grid
 from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
-from lobproof.sources.cryptolake.times import survey_times
 from lobproof.sources.golden import MISSING_SHARE, file_sha256
-from lobproof.store import symbol_lock
+from lobproof.store import Partition, symbol_lock
 
 _RANK = ("real", "unknown", "derived", "synthetic")
 """What a day is made of is the last of these that one of its files is."""
@@ -168,7 +167,7 @@ def reconstruct_day(
     options = options or ReconstructOptions()
     say = note or (lambda _: None)
     with symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):
-        base = _base(day, out, carry=carry)
+        base = _base(day, out, carry=carry, anew=overwrite)
         attempts = list(_attempts(day, options, base, batch_rows))
         saved = None if overwrite else saved_strategy(out, base, options)
         reasons: list[str] = []
@@ -197,8 +196,8 @@ def reconstruct_day(
     raise AssertionError("unreachable: the last attempt has no gate")
 
 
-def _base(day: LakeDay, out: Path, *, carry: bool) -> Unit:
-    """All of a unit but how it is replayed."""
+def _base(day: LakeDay, out: Path, *, carry: bool, anew: bool) -> Unit:
+    """All of a unit but how it is replayed; ``anew``: whatever a killed run has left."""
     with ThreadPoolExecutor(2) as pool:
         sums = dict(zip(day.names, pool.map(file_sha256, day.names), strict=True))
     for path, told in day.hashes.items():
@@ -207,11 +206,14 @@ def _base(day: LakeDay, out: Path, *, carry: bool) -> Unit:
                 f"{path}: sha256 {sums[path]}, and {told} was fetched",
                 hint="`lobproof acquire status --check` finds changed files; download it again",
             )
-    instrument = infer_grid(day.files, day.exchange, day.symbol)
-    carried = None
+    content = [sums[path] for path in day.names]
+    where = Partition(day.exchange, day.symbol, day.dt)
+    found = None if anew else Survey.saved(out, where, content)
+    if found is None:
+        found = Survey.made(day.files, day.exchange, day.symbol)
+    instrument, times, carried = found.instrument, found.times, None
     if carry:
         carried, instrument = closing_book(out, day.exchange, day.symbol, day.dt, instrument)
-    times = survey_times(day.files)
     number = int(np.datetime64(day.dt, "D").astype(np.int64))
     late = any(share >= MISSING_SHARE for share in times.missing.values())
 
@@ -239,7 +241,8 @@ def _base(day: LakeDay, out: Path, *, carry: bool) -> Unit:
         policy=Policy(unchained=True),
         one_day=True,
         carried=carried,
-        content=[sums[path] for path in day.names],
+        content=content,
+        survey=found.to_dict(),
     )
 
 

@@ -285,6 +285,8 @@ class _Run:
             checkpoint_path(self._out, self._partition(day.dt), self._task_id),
             {
                 "task": self._task_id,
+                "content": list(self._unit.content),
+                "survey": dict(self._unit.survey),
                 "strategy": self._unit.strategy,
                 "reasons": list(self._unit.reasons),
                 "dt": day.dt,

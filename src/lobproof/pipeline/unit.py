@@ -93,6 +93,8 @@ class Unit:
     carried: tuple[BookLevels, str, int] | None = None
     content: Sequence[str] = field(default_factory=list)
     """Hashes that stand for the input's content in the task's id."""
+    survey: Mapping[str, Any] = field(default_factory=dict)
+    """What was found out about the input beforehand, for a run that goes on."""
 
     def task_id(self, options: ReconstructOptions) -> str:
         """Hash of everything that the content follows from."""

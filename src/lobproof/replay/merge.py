@@ -8,7 +8,7 @@ the stream as references, which are no rows: each stands behind the last message
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lobproof.replay.clock_kernels import CLOCK, CLOCK_STATE, order_times
 from lobproof.replay.merge_kernels import interleave, place_references, plan_merge
 from lobproof.schema import EventBatch, Int64, ReferenceBatch
-from lobproof.schema.batch import Columns
+from lobproof.schema.batch import Columns, column_names
 
 Array = NDArray[Any]
 C = TypeVar("C", bound=Columns)
@@ -290,24 +290,20 @@ class Merge:
             alone = right if trade else left
             return Stretch(alone, references, places[:reference]), row, reference, trade
         out = EventBatch.empty(row + trade)
-        for field in fields(EventBatch):
-            interleave(
-                from_right[: row + trade],
-                getattr(left, field.name),
-                getattr(right, field.name),
-                getattr(out, field.name),
-            )
+        at = np.flatnonzero(from_right[: row + trade].view(np.bool_))
+        for name in column_names(EventBatch):
+            interleave(at, getattr(left, name), getattr(right, name), getattr(out, name))
         return Stretch(out, references, places[:reference]), row, reference, trade
 
 
 def columns_of(batch: Columns, prefix: str) -> dict[str, Array]:
     """A batch's columns by name; :func:`batch_of` makes it again."""
-    return {f"{prefix}{field.name}": getattr(batch, field.name) for field in fields(batch)}
+    return {f"{prefix}{name}": getattr(batch, name) for name in column_names(type(batch))}
 
 
 def batch_of(kind: type[C], saved: Mapping[str, Array], prefix: str) -> C:
     """The batch that :func:`columns_of` wrote down."""
-    return kind(*(saved[f"{prefix}{field.name}"] for field in fields(kind)))
+    return kind(*(saved[f"{prefix}{name}"] for name in column_names(kind)))
 
 
 def arrays_of(stretch: Stretch) -> dict[str, Array]:

@@ -135,18 +135,20 @@ def plan_merge(
 
 @kernel
 def interleave(
-    from_right: Int8,
+    at: NDArray[np.intp],
     left: NDArray[np.generic],
     right: NDArray[np.generic],
     out: NDArray[np.generic],
 ) -> None:
-    """One column of the merged rows."""
-    row = 0
-    trade = 0
-    for k in range(from_right.shape[0]):
-        if from_right[k] == 1:
-            out[k] = right[trade]
-            trade += 1
-        else:
-            out[k] = left[row]
-            row += 1
+    """One column of the merged rows; ``at``: where the rows of ``right`` go, ascending."""
+    start = 0
+    for k in range(at.shape[0] + 1):
+        stop = at[k] if k < at.shape[0] else out.shape[0]
+        # views, so that the copy of a run needs no checks of its index
+        source = left[start - k :]
+        run = out[start:stop]
+        for row in range(run.shape[0]):
+            run[row] = source[row]
+        if k < at.shape[0]:
+            out[stop] = right[k]
+        start = stop + 1

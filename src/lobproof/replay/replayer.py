@@ -151,6 +151,8 @@ class Replayer:
         self._run[RESYNC] = _RESYNC[self._policy.correct]
         self._run[PENDS] = _PENDS[self._policy.trades_wait_for]
         self._open_squares = np.zeros(2)
+        none = self._output(0)
+        self._no_minutes = minute_columns(none.closed[:0], none.squares[:0], instrument)
         self._due: EventBatch | None = None
 
     def carry(self, book: BookLevels, ts: int) -> None:
@@ -391,5 +393,7 @@ class Replayer:
                 rows[:, S_FLAGS].astype(np.int32),
             ),
             out.found[:found].copy(),
-            minute_columns(out.closed[:closed], out.squares[:closed], self._instrument),
+            minute_columns(out.closed[:closed], out.squares[:closed], self._instrument)
+            if closed
+            else self._no_minutes,
         )
