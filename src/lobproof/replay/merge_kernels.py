@@ -13,17 +13,30 @@ LAST = int(Flag.LAST)
 
 @kernel
 def stands_before(
-    reference: int, reference_time: int, sequence: int, time: int, tolerance: int
+    reference: int,
+    reference_time: int,
+    reference_receipt: int,
+    sequence: int,
+    time: int,
+    receipt: int,
+    tolerance: int,
 ) -> bool:
     """Whether a reference belongs before a message: by id; by time where the ids cannot be right.
 
-    A reference of the message's own id shows the book after it.
+    They cannot where the exchange's times are further apart than ``tolerance`` and the recorder's
+    say so too: otherwise a stamp is wrong, and not an id. Of times that are missing (0) the other
+    clock's stand in. A reference of the message's own id shows the book after it.
     """
     timed = reference_time > 0 and time > 0
-    if timed and abs(reference_time - time) > tolerance:
-        return reference_time < time
+    received = reference_receipt > 0 and receipt > 0
+    later = reference_receipt - receipt
+    ahead = reference_time - time if timed else later
+    far = (timed or received) and abs(ahead) > tolerance
+    denied = far and received and (later if ahead > 0 else -later) <= tolerance
     if reference <= 0 or sequence < 0:
-        return timed and reference_time < time
+        return (timed or received) and (later if denied else ahead) < 0
+    if far and not denied:
+        return ahead < 0
     return reference < sequence
 
 
@@ -32,8 +45,10 @@ def place_references(
     flags: Int32,
     sequence: Int64,
     ts_event: Int64,
+    ts_recv: Int64,
     reference: Int64,
     reference_event: Int64,
+    reference_recv: Int64,
     more_rows: bool,
     more_references: bool,
     tolerance: int,
@@ -56,7 +71,13 @@ def place_references(
         if row == rows or (
             used < count
             and stands_before(
-                reference[used], reference_event[used], sequence[row], ts_event[row], tolerance
+                reference[used],
+                reference_event[used],
+                reference_recv[used],
+                sequence[row],
+                ts_event[row],
+                ts_recv[row],
+                tolerance,
             )
         ):
             places[used] = row

@@ -120,6 +120,7 @@ def replay_rows(
     size_limit: float,
     places: Int64,
     reference_ts: Int64,
+    reference_flags: Int32,
     reference_sequence: Int64,
     reference_levels: Int64,
     ts_order: Int64,
@@ -156,6 +157,9 @@ def replay_rows(
                 run[ACTION] = QUIET
                 return int(start)
             run[REFERENCES] += 1
+            behind = max(first_id + start - 1, 0)
+            if reference_flags[k] & F_BAD_TS:
+                count_finding(run, BAD_TS, behind, ts, 1)
             run[ACTION] = meet_reference(
                 book,
                 run,
@@ -163,7 +167,7 @@ def replay_rows(
                 squares,
                 reference_levels[k],
                 reference_sequence[k],
-                first_id + start - 1,
+                behind,
                 ts,
                 tick,
                 size_limit,
