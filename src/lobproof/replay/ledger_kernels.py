@@ -236,7 +236,7 @@ def flowing(run: Int64, ts: int) -> bool:
 
 @kernel
 def note_message(run: Int64, ts: int) -> None:
-    """A depth message has come: the feed lives, at this cadence."""
+    """A message of the book has come: the feed lives, at this cadence."""
     if run[BOOK_TS] > 0:
         since = ts - run[BOOK_TS]
         run[THIS_MINUTE + M_SILENCE] = max(run[THIS_MINUTE + M_SILENCE], since)

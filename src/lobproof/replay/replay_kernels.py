@@ -38,6 +38,7 @@ from lobproof.replay.ledger_kernels import (
     SUSPECT_TS,
     SUSPECTS,
     THIS_MINUTE,
+    UNCHAINED,
     UNCONFIRMED,
     UNSEEDED,
     Float64,
@@ -227,6 +228,8 @@ def replay_rows(
         else:
             if what in (SNAPSHOT, CLEAR):
                 run[THIS_MINUTE + M_SNAPSHOTS] += 1
+                if what == CLEAR and run[UNCHAINED] != 0:
+                    note_message(run, ts)  # snapshots are this feed's messages
                 if run[PENDS] == PENDS_FOR_SNAPSHOTS:
                     confirm(book, pending, run, start, stop, kind, side, price, size)
                 if apply_snapshot(
