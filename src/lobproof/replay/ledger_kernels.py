@@ -112,6 +112,7 @@ OFF_LOT = int(Finding.OFF_LOT)
 INVALID = int(Finding.INVALID_INPUT)
 UNCONFIRMED = int(Finding.TRADE_UNCONFIRMED)
 UNUSED = int(Finding.REFERENCE_UNUSED)
+CROSSED = int(Finding.CROSSED)
 DRIFT = int(Finding.DRIFT)
 SILENCE = int(Finding.SILENCE)
 FROZEN = int(Finding.FROZEN)
@@ -240,7 +241,7 @@ def flowing(run: Int64, ts: int) -> bool:
 
 @kernel
 def note_message(run: Int64, ts: int) -> None:
-    """A depth message has come: the feed lives, at this cadence."""
+    """A message of the book has come: the feed lives, at this cadence."""
     if run[BOOK_TS] > 0:
         since = ts - run[BOOK_TS]
         run[THIS_MINUTE + M_SILENCE] = max(run[THIS_MINUTE + M_SILENCE], since)

@@ -16,6 +16,7 @@ from lobproof.replay.ledger_kernels import (
     AGREED_TS,
     AWAITED,
     CLOSED,
+    CROSSED,
     DIFFERING,
     DRIFT,
     LIFE_TS,
@@ -192,7 +193,11 @@ def meet_reference(
             most = size_limit * size_limit * (bids + asks)
             if bid_error >= 0.0 and ask_error >= 0.0 and bid_error + ask_error <= most:
                 return NOTHING
-        return ANCHOR if same or run[RESYNC] != RESYNC_NEVER else NOTHING
+        if not same and run[RESYNC] == RESYNC_NEVER:
+            return NOTHING
+        if lost == CROSSED and not same:  # a contradiction that the book told first
+            run[THIS_MINUTE + M_CONTRADICTIONS] += 1
+        return ANCHOR
     further = reaches_further(book, levels, BID, bids) or reaches_further(book, levels, ASK, asks)
     if same:
         run[SUSPECTS] = 0

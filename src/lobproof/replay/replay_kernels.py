@@ -38,6 +38,7 @@ from lobproof.replay.ledger_kernels import (
     SUSPECT_TS,
     SUSPECTS,
     THIS_MINUTE,
+    UNCHAINED,
     UNCONFIRMED,
     UNSEEDED,
     Float64,
@@ -120,6 +121,7 @@ def replay_rows(
     size_limit: float,
     places: Int64,
     reference_ts: Int64,
+    reference_flags: Int32,
     reference_sequence: Int64,
     reference_levels: Int64,
     ts_order: Int64,
@@ -156,6 +158,9 @@ def replay_rows(
                 run[ACTION] = QUIET
                 return int(start)
             run[REFERENCES] += 1
+            behind = max(first_id + start - 1, 0)
+            if reference_flags[k] & F_BAD_TS:
+                count_finding(run, BAD_TS, behind, ts, 1)
             run[ACTION] = meet_reference(
                 book,
                 run,
@@ -163,7 +168,7 @@ def replay_rows(
                 squares,
                 reference_levels[k],
                 reference_sequence[k],
-                max(first_id + start - 1, 0),
+                behind,
                 ts,
                 tick,
                 size_limit,
@@ -222,6 +227,8 @@ def replay_rows(
         else:
             if what in (SNAPSHOT, CLEAR):
                 run[THIS_MINUTE + M_SNAPSHOTS] += 1
+                if what == CLEAR and run[UNCHAINED] != 0:
+                    note_message(run, ts)  # snapshots are this feed's messages
                 if run[PENDS] == PENDS_FOR_SNAPSHOTS:
                     confirm(book, pending, run, start, stop, kind, side, price, size, flags)
                 if apply_snapshot(

@@ -350,6 +350,7 @@ class Replayer:
             self._policy.size_limit,
             part.places,
             references.ts_order,
+            references.flags,
             references.sequence,
             references.levels,
             batch.ts_order,

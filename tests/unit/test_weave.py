@@ -1,0 +1,126 @@
+"""``Weave`` and references: where a row of `book` stands, and what is counted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from lobproof.instruments import Instrument, Rule
+from lobproof.replay import Policy, Replayer, Stretch, Weave
+from lobproof.replay.merge_kernels import stands_before
+from lobproof.schema import LEVELS, EventBatch, Finding, Flag, Kind, ReferenceBatch, Side
+
+SECOND = 10**9
+TOLERANCE = 10 * SECOND
+HOUR = 3_600 * SECOND
+START = 1_000 * HOUR
+INSTRUMENT = Instrument("BINANCE", "ABC-USDT", "ABCUSDT", 2, 2, (Rule(0, 1, 1),))
+
+pytestmark = pytest.mark.kernels
+
+
+def messages(ids: Sequence[int]) -> EventBatch:
+    """A message of one bid for each id, a second apart."""
+    batch = EventBatch.empty(len(ids))
+    batch.sequence[:] = ids
+    batch.prev_sequence[:] = -1
+    batch.ts_event[:] = START + SECOND * np.arange(len(ids))
+    batch.ts_order[:] = batch.ts_event
+    batch.ts_recv[:] = batch.ts_event + 5
+    batch.kind[:] = Kind.DELTA
+    batch.side[:] = Side.BID
+    batch.price[:] = 90
+    batch.size[:] = np.arange(1, len(ids) + 1)
+    batch.flags[:] = Flag.LAST
+    return batch
+
+
+def rows(of: EventBatch, bid: int = 100, ask: int = 101) -> ReferenceBatch:
+    """A row of `book` for each message: one level a side, and the message's bid."""
+    batch = ReferenceBatch.empty(len(of))
+    for name in ("ts_event", "ts_recv", "ts_order", "sequence"):
+        getattr(batch, name)[:] = getattr(of, name)
+    batch.levels[:, :2] = bid, 7
+    batch.levels[:, 2] = of.price
+    batch.levels[:, 3] = of.size
+    batch.levels[:, 2 * LEVELS : 2 * LEVELS + 2] = ask, 7
+    return batch
+
+
+def places(deltas: EventBatch, references: ReferenceBatch) -> list[int]:
+    """How many messages stand before each reference."""
+    stretches = list(Weave(iter([deltas]), iter([references])))
+    return [int(place) for place in Stretch.concat(stretches).places]
+
+
+@pytest.mark.parametrize("wrong", [HOUR, -HOUR, 24 * HOUR])
+def test_one_wrong_stamp_moves_no_row(wrong: int) -> None:
+    for spoilt in ("message", "row"):
+        for stamp in ("ts_event", "ts_recv"):
+            deltas = messages([10, 20, 30, 40])
+            references = rows(deltas)
+            getattr(deltas if spoilt == "message" else references, stamp)[1] += wrong
+            assert places(deltas, references) == [1, 2, 3, 4], (spoilt, stamp)
+
+
+def test_ids_that_neither_clock_bears_out_are_not_believed() -> None:
+    deltas = messages([10, 20, 30, 40])
+    references = rows(deltas)
+    deltas.ts_event[2:] += HOUR
+    deltas.ts_recv[2:] += HOUR
+    references.sequence[1] = 35
+    assert places(deltas, references.slice(0, 2)) == [1, 2]
+    references.ts_recv[1] = 0
+    assert places(deltas, references.slice(0, 2)) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("reference", "message", "before"),
+    [
+        ((START, START), (START + 1, START), True),  # without an id the exchange's time decides
+        ((START + 1, START), (START, START), False),
+        ((0, START), (START + 1, START + 1), True),  # the recorder's without that
+        ((START + HOUR, START), (START, START + 1), True),  # and where one of them is wrong
+        ((0, 0), (START, START), False),
+    ],
+)
+def test_without_an_id(reference: tuple[int, int], message: tuple[int, int], before: bool) -> None:
+    assert stands_before(0, *reference, 10, *message, TOLERANCE) == before
+
+
+def replayed(deltas: EventBatch, references: ReferenceBatch) -> tuple[dict[str, int], list[int]]:
+    """Counts of the minutes, and the codes that were found."""
+    replayer = Replayer(INSTRUMENT, policy=Policy(unchained=True))
+    replayer.begin_day(START)
+    events = 0
+    steps = []
+    stretch = Stretch(deltas, references, np.arange(1, len(references) + 1))
+    for piece in replayer.pieces(stretch, 0):
+        events += len(piece.events)
+        steps.append(piece.step)
+    steps.append(replayer.end_day(events - 1, START))
+    names = ("references", "contradictions")
+    counts = {name: sum(int(step.minutes[name].sum()) for step in steps) for name in names}
+    return counts, sorted(int(row[0]) for step in steps for row in step.episodes)
+
+
+def test_a_row_of_book_without_a_time_is_counted() -> None:
+    deltas = messages([10, 20, 30])
+    references = rows(deltas)
+    references.flags[1:] = Flag.BAD_TS
+    assert Finding.BAD_TS in replayed(deltas, references)[1]
+    references.flags[:] = 0
+    assert Finding.BAD_TS not in replayed(deltas, references)[1]
+
+
+def test_a_crossed_book_that_a_row_then_denies_is_a_contradiction() -> None:
+    deltas = messages([10, 20, 30, 40])
+    deltas.price[2] = 105
+    references = rows(deltas)
+    references.levels[2, 2:4] = 90, 2
+    counts, codes = replayed(deltas, references)
+    assert counts == {"references": 4, "contradictions": 1}
+    assert Finding.CROSSED in codes
+    assert Finding.DRIFT not in codes
