@@ -29,6 +29,7 @@ class Minute:
     last: int
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     trusted: list[int] = field(default_factory=list)
+    reach: tuple[float, float] = (math.nan, math.nan)
     spreads: list[int] = field(default_factory=list)
     rank_errors: list[float] = field(default_factory=list)
     size_errors: list[float] = field(default_factory=list)
@@ -273,6 +274,7 @@ class ReferenceReplay:
             if bids and asks:
                 now.spreads.append(asks[0][0] - bids[0][0])
         now.trusted.append(min(slots.values()))
+        now.reach = (self._reach(Side.BID), self._reach(Side.ASK))
         if self.state_every >= 0 and ts >= self.next_state:
             if self.state_every:
                 self.next_state = ts // self.state_every * self.state_every + self.state_every
@@ -283,6 +285,16 @@ class ReferenceReplay:
         return int(flags)
 
     # trust -----------------------------------------------------------------------------------
+
+    def _reach(self, side: int) -> float:
+        """Counts from the touch to the far end of what is trusted."""
+        kind, end = self.book.trust(side)
+        levels = self.book.bids(1) if side == Side.BID else self.book.asks(1)
+        if kind == EVERYTHING:
+            return math.inf
+        if not levels or not self._inside(side, levels[0][0]):
+            return math.nan
+        return abs(end - levels[0][0])
 
     def _inside(self, side: int, price: int) -> bool:
         kind, end = self.book.trust(side)
@@ -402,6 +414,8 @@ class ReferenceReplay:
             "spread_ticks_mean": sum(spreads) / len(spreads) if spreads else math.nan,
             "spread_ticks_max": max(minute.spreads, default=0) // tick,
             "trusted_levels_min": min(minute.trusted, default=0),
+            "bid_trusted_ticks": minute.reach[0] / tick,
+            "ask_trusted_ticks": minute.reach[1] / tick,
             "price_rmse_ticks": _rms(minute.rank_errors),
             "size_rmse_rel": _rms(minute.size_errors),
         }

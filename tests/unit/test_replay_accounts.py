@@ -178,6 +178,8 @@ def test_minutes() -> None:
         "spread_ticks_mean": [4 / 3, 1, math.nan],
         "spread_ticks_max": [2, 1, 0],
         "trusted_levels_min": [4, 5, 0],
+        "bid_trusted_ticks": [4, 4, math.nan],
+        "ask_trusted_ticks": [4, 4, math.nan],
         "price_rmse_ticks": [math.nan] * 3,
     }
     for name in MINUTES.schema.names:

@@ -24,7 +24,7 @@ def render_report(report: VerifyReport) -> RenderableType:
     head = Text.assemble(
         (verdict.value.upper(), f"{_STYLES[verdict]} reverse"),
         f"  {report.exchange} {report.symbol}  {', '.join(report.coverage.get('days', []))}",
-        f"  against a {report.provenance} golden sample",
+        f"  against {_against(report)}",
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
@@ -51,6 +51,12 @@ def render_report(report: VerifyReport) -> RenderableType:
     if report.first_divergence:
         parts.append(_panel(report.first_divergence))
     return Group(*parts)
+
+
+def _against(report: VerifyReport) -> str:
+    if not report.provenance:
+        return "the vendor's `book`"
+    return f"a {report.provenance} golden sample"
 
 
 def _row(check: Check) -> list[RenderableType]:

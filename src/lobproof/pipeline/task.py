@@ -240,6 +240,7 @@ class _Run:
                 "config": {
                     **asdict(self._options),
                     "ordered_by": "receive" if dt in self._unit.receive_days else "event",
+                    "chained": not self._unit.policy.unchained,
                 },
                 "carried_from": self._carried_from,
                 "task_id": self._task_id,

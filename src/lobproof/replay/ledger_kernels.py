@@ -97,8 +97,13 @@ EPISODE = 8
     M_DRIFT_MISSING,
     M_RANKS,
     M_SIZES,
-) = range(33)
-MINUTE = 33
+    M_BID_REACH,
+    M_ASK_REACH,
+) = range(35)
+MINUTE = 35
+NO_REACH = -1
+WHOLE_SIDE = 2**62
+"""How far a side is trusted, in counts from its touch: not at all, or to its end."""
 THIS_MINUTE = OPEN + 2 * CODES  # where the open minute's counts begin in `run`
 MINUTE_NS = 60_000_000_000
 
@@ -316,6 +321,8 @@ def enter_minute(
         run[THIS_MINUTE + M_FIRST] = event_id
         run[THIS_MINUTE + M_LAST] = event_id - 1
         run[THIS_MINUTE + M_TRUSTED_MIN] = -1
+        run[THIS_MINUTE + M_BID_REACH] = NO_REACH
+        run[THIS_MINUTE + M_ASK_REACH] = NO_REACH
 
 
 @kernel

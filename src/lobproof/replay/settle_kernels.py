@@ -13,6 +13,7 @@ from lobproof.book.kernels import (
     top,
     trust,
     trusted_slots,
+    trusted_to,
 )
 from lobproof.jit import kernel
 from lobproof.replay.ledger_kernels import (
@@ -21,6 +22,8 @@ from lobproof.replay.ledger_kernels import (
     CODES,
     DOUBT,
     LOST,
+    M_ASK_REACH,
+    M_BID_REACH,
     M_BOOK_MESSAGES,
     M_CROSSED,
     M_DOUBTFUL,
@@ -29,10 +32,12 @@ from lobproof.replay.ledger_kernels import (
     M_SPREAD_SUM,
     M_TRUSTED_MIN,
     NEXT_STATE_TS,
+    NO_REACH,
     SNAPSHOT_TRUST,
     STALE,
     STATES,
     THIS_MINUTE,
+    WHOLE_SIDE,
     close_doubt,
     open_doubt,
 )
@@ -91,6 +96,18 @@ def covered_slots(run: Int64, side: int, prices: Int64, count: int) -> int:
     while slots < count and sign * prices[slots] <= sign * run[covered + 1]:
         slots += 1
     return slots
+
+
+@kernel
+def reach(book: Book, side: int, best: int) -> int:
+    """How far from the touch ``best`` (0 in an empty side) a side is trusted, in counts."""
+    kind = trust(book, side)
+    if kind == EVERYTHING:
+        return WHOLE_SIDE
+    sign = 2 * side - 3
+    if kind == UNTRUSTED or best == 0 or sign * best > sign * trusted_to(book, side):
+        return NO_REACH
+    return int(sign * (trusted_to(book, side) - best))
 
 
 @kernel
@@ -164,6 +181,8 @@ def settle(
     trusted = min(bid_slots, ask_slots)
     if run[THIS_MINUTE + M_TRUSTED_MIN] < 0 or trusted < run[THIS_MINUTE + M_TRUSTED_MIN]:
         run[THIS_MINUTE + M_TRUSTED_MIN] = trusted
+    run[THIS_MINUTE + M_BID_REACH] = reach(book, BID, bid_prices[0] if bids > 0 else 0)
+    run[THIS_MINUTE + M_ASK_REACH] = reach(book, ASK, ask_prices[0] if asks > 0 else 0)
 
     if state_every >= 0 and ts >= run[NEXT_STATE_TS]:
         if state_every > 0:

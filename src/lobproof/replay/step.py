@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from lobproof.instruments import Instrument
 from lobproof.replay.ledger_kernels import (
+    M_ASK_REACH,
+    M_BID_REACH,
     M_DRIFT_COMPARED,
     M_MINUTE,
     M_RANKS,
@@ -18,8 +20,10 @@ from lobproof.replay.ledger_kernels import (
     M_SPREAD_MAX,
     M_SPREAD_SUM,
     M_TRUSTED_MIN,
+    NO_REACH,
     PRICE_SQUARES,
     SIZE_SQUARES,
+    WHOLE_SIDE,
 )
 from lobproof.replay.merge import Stretch
 from lobproof.schema import EventBatch, Int64, StateBatch
@@ -36,6 +40,8 @@ _COUNTED = [
         "size_rmse_rel",
         "spread_ticks_max",
         "trusted_levels_min",
+        "bid_trusted_ticks",
+        "ask_trusted_ticks",
         "drift_compared",
         "drift_equal",
         "drift_ghosts",
@@ -92,11 +98,19 @@ def minute_columns(
         "spread_ticks_mean": mean_spread,
         "spread_ticks_max": counts[:, M_SPREAD_MAX] // tick,
         "trusted_levels_min": np.maximum(counts[:, M_TRUSTED_MIN], 0),
+        "bid_trusted_ticks": _reach(counts[:, M_BID_REACH], tick),
+        "ask_trusted_ticks": _reach(counts[:, M_ASK_REACH], tick),
         **{name: counts[:, M_DRIFT_COMPARED + at].copy() for at, name in enumerate(drift)},
         "price_rmse_ticks": price_rmse,
         "size_rmse_rel": size_rmse,
     }
     return {name: columns[name] for name in MINUTES.schema.names}
+
+
+def _reach(counts: Int64, tick: Int64) -> NDArray[np.float64]:
+    """How far a side is trusted, in ticks: NaN not at all, infinite to its end."""
+    ticks = np.where(counts == WHOLE_SIDE, np.inf, counts / tick)
+    return np.where(counts == NO_REACH, np.nan, ticks)
 
 
 def joined(steps: Sequence[Step]) -> Step:

@@ -143,6 +143,8 @@ MINUTES = Table(
         ("spread_ticks_mean", pa.float64()),  # over trusted states; NaN with none
         ("spread_ticks_max", pa.int64()),
         ("trusted_levels_min", pa.int64()),
+        ("bid_trusted_ticks", pa.float64()),  # how far the trusted range reaches from the touch
+        ("ask_trusted_ticks", pa.float64()),  # at the minute's end; NaN: not at all, inf: whole
         ("drift_compared", pa.int64()),
         ("drift_equal", pa.int64()),
         ("drift_ghosts", pa.int64()),

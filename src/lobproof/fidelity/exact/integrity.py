@@ -228,9 +228,8 @@ class TradeIdCheck:
     def add(self, rows: pl.DataFrame) -> None:
         """Check a frame of events."""
         trades = rows.filter(pl.col("kind") == int(Kind.TRADE))
-        status = self._seen.add(
-            trades["prev_sequence"].to_numpy() + 1, trades["sequence"].to_numpy()
-        )
+        ids, before = trades["sequence"].to_numpy(), trades["prev_sequence"].to_numpy()
+        status = self._seen.add(np.where(before < 0, ids, before + 1), ids)
         flagged = (trades["flags"].to_numpy() & int(Flag.OUT_OF_ORDER)) != 0
         late = (status == LATE) & flagged
         self._late += int(np.count_nonzero(late))

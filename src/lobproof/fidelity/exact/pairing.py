@@ -37,6 +37,19 @@ def stored_trades(rows: pl.DataFrame) -> pl.DataFrame:
     return _renamed(rows.filter(pl.col("kind") == int(Kind.TRADE)), {"id": "sequence"})
 
 
+def without_chain(rows: pl.DataFrame, left_out: Sequence[str] = ()) -> pl.DataFrame:
+    """Recorded rows as a feed has them whose ids form no chain: no id before, no empty message.
+
+    Rows of the days ``left_out`` go too.
+    """
+    kept = (pl.col("side") != 0) & ~_day("clock").is_in(list(left_out))
+    return rows.filter(kept).with_columns(pl.lit(-1, pl.Int64).alias("prev"))
+
+
+def _day(clock: str) -> pl.Expr:
+    return pl.from_epoch(pl.col(clock), "ns").dt.strftime("%Y-%m-%d")
+
+
 def _renamed(rows: pl.DataFrame, key: dict[str, str]) -> pl.DataFrame:
     return rows.select(
         *(pl.col(source).alias(name) for name, source in key.items()),
@@ -111,7 +124,6 @@ class Outcome:
             .then((pl.col("size") - pl.col("size_stored")).abs())
             .otherwise(pl.coalesce("size", "size_stored"))
         )
-        day = pl.from_epoch(pl.col("clock"), "ns").dt.strftime("%Y-%m-%d")
         same_price = pl.col("price").eq_missing(pl.col("price_stored"))
         small = pl.col("difference") <= self._step
         kind = (
@@ -136,7 +148,7 @@ class Outcome:
             .otherwise(pl.lit(""))
         )
         frame = joined.with_columns(difference.alias("difference")).with_columns(
-            kind.alias("class"), day.alias("day")
+            kind.alias("class"), _day("clock").alias("day")
         )
         absent = (pl.col("class") == Class.MISSING.value) & ~pl.col("day").is_in(list(self._days))
         self.outside += frame.filter(absent).height
@@ -351,9 +363,10 @@ class TradePairing:
         done = joined.filter(settled)
         self.unrecorded += done.filter(outside).height
         done = done.filter(~outside).sort("id", "which")
+        before = pl.coalesce("prev", "prev_stored")
         self.outcome.add_joined(
             done.with_columns(
-                pl.coalesce("prev", "prev_stored").alias("start"),
+                pl.when(before >= 0).then(before).otherwise(pl.col("id") - 1).alias("start"),
                 pl.col("id").alias("stop"),
                 pl.lit(value=False).alias("moved"),
                 pl.coalesce("clock", "ts_stored").alias("clock"),

@@ -3,11 +3,12 @@
 A later snapshot (not the one that the book was seeded from) is compared with a plain book that is
 made here from the stored events *before* it, within the range that the book is trusted in. Levels
 that the next depth message names are left out: the snapshot may lie between two messages.
+
+A store from Crypto Lake has no such rows: see :mod:`lobproof.fidelity.exact.unstored`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from lobproof.fidelity.exact.bounds import block_rate
-from lobproof.fidelity.exact.plainbook import BOOK, PlainBook, beyond
+from lobproof.fidelity.exact.lists import Comparison, far_ends, rms, side_by_side
+from lobproof.fidelity.exact.plainbook import BOOK, PlainBook
 from lobproof.fidelity.exact.report import (
     LISTED,
     Check,
@@ -24,53 +26,15 @@ from lobproof.fidelity.exact.report import (
     Verdict,
     not_applicable,
 )
+from lobproof.fidelity.exact.unstored import compare_unstored
 from lobproof.fidelity.exact.walk import Window, book_gaps, depth_rows, last_rows
 from lobproof.schema import Flag, Kind, Side
 
 NAME = "snapshots"
 LIMIT = 0.001
 RMSE_TICKS = 0.1
-RMSE_LEVELS = 20
-_COLUMNS = ("ts_order", "sequence", "kind", "side", "price", "size")
+_COLUMNS = ("ts_order", "sequence", "prev_sequence", "kind", "side", "price", "size")
 _CLEAR, _SNAPSHOT = int(Kind.CLEAR), int(Kind.SNAPSHOT)
-
-
-@dataclass(slots=True)
-class _Comparison:
-    """A later snapshot beside the book before it."""
-
-    sequence: int
-    row: dict[str, Any]  # the stored snapshot's first row
-    tick: Decimal
-    compared: int = 0
-    equal: int = 0
-    ghosts: int = 0  # in the book, not in the snapshot
-    missing: int = 0  # in the snapshot, not in the book
-    in_flight: int = 0  # left out: the next depth message names them
-    touch_equal: bool = True
-    price_errors: list[float] = field(default_factory=list)
-    size_errors: list[float] = field(default_factory=list)
-    first: tuple[Class, dict[str, Any]] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "sequence": self.sequence,
-            "dt": self.row["dt"],
-            "event_id": self.row["event_id"],
-            "compared": self.compared,
-            "equal": self.equal,
-            "ghosts": self.ghosts,
-            "missing": self.missing,
-            "in_flight": self.in_flight,
-            "touch_equal": self.touch_equal,
-            "price_rmse_ticks": _rms(self.price_errors),
-            "size_rmse_rel": _rms(self.size_errors),
-        }
-
-
-def _rms(errors: list[float]) -> float:
-    return float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0
 
 
 class SnapshotCheck:
@@ -89,6 +53,8 @@ class SnapshotCheck:
 
     def add_stored(self, rows: pl.DataFrame) -> None:
         """A frame of events."""
+        if not self._window.chained:
+            return  # its snapshots are rows of `book`, never the recorded ones
         found = rows.filter(pl.col("kind").is_in([_CLEAR, _SNAPSHOT]))
         if found.height:
             self._stored.append(found)
@@ -100,6 +66,13 @@ class SnapshotCheck:
         if not self._recorded:
             return not_applicable(NAME, "the golden sample has no snapshot")
         recorded = pl.concat(self._recorded)
+        if not self._window.chained:
+            found = compare_unstored(self._window, recorded)
+            about = {"recorded": recorded["message"].n_unique(), "stored": 0, "held": len(found)}
+            if not found:
+                why = "no recorded snapshot meets a trusted range of the stored book"
+                return not_applicable(NAME, why, listings=about)
+            return self._judge(found, {"listings": about})
         stored = pl.concat(self._stored) if self._stored else None
         seeds = 0
         listings = {"recorded": 0, "stored": 0, "equal": 0, "refused": 0, "outside": 0}
@@ -149,12 +122,12 @@ class SnapshotCheck:
             return not_applicable(NAME, "no snapshot later than the one that seeds", **details)
         return self._judge(_compare_all(self._window, later), details)
 
-    def _judge(self, found: list[_Comparison], details: dict[str, Any]) -> Check:
+    def _judge(self, found: list[Comparison], details: dict[str, Any]) -> Check:
         compared = np.array([c.compared for c in found], np.int64)
         equal = np.array([c.equal for c in found], np.int64)
         in_flight = sum(c.in_flight for c in found)
         rate = block_rate(compared - equal, compared)
-        price_rmse = _rms([e for c in found for e in c.price_errors])
+        price_rmse = rms([e for c in found for e in c.price_errors])
         details = {
             **details,
             "later": len(found),
@@ -164,7 +137,7 @@ class SnapshotCheck:
             "missing": sum(c.missing for c in found),
             "in_flight": in_flight,
             "price_rmse_ticks": price_rmse,
-            "size_rmse_rel": _rms([e for c in found for e in c.size_errors]),
+            "size_rmse_rel": rms([e for c in found for e in c.size_errors]),
             "snapshots": [c.to_dict() for c in found[:LISTED]],
         }
         if not rate.compared:
@@ -230,7 +203,7 @@ def _not_as_listed(rows: pl.DataFrame, lists: pl.DataFrame) -> Divergence:
     )
 
 
-def _contradicted(worst: _Comparison, kind: Class, row: dict[str, Any]) -> Divergence:
+def _contradicted(worst: Comparison, kind: Class, row: dict[str, Any]) -> Divergence:
     return Divergence(
         NAME,
         kind,
@@ -245,19 +218,19 @@ def _contradicted(worst: _Comparison, kind: Class, row: dict[str, Any]) -> Diver
     )
 
 
-def _compare_all(window: Window, later: dict[int, pl.DataFrame]) -> list[_Comparison]:
+def _compare_all(window: Window, later: dict[int, pl.DataFrame]) -> list[Comparison]:
     """Walk the book's events once and stop before each later snapshot."""
     book = PlainBook()
     book.open(window)
-    found: list[_Comparison] = []
-    open_: list[tuple[_Comparison, pl.DataFrame]] = []  # wait for the next depth message
+    found: list[Comparison] = []
+    open_: list[tuple[Comparison, pl.DataFrame]] = []  # wait for the next depth message
 
     def settle(changes: pl.DataFrame) -> None:
         if not open_ or not changes.height:
             return
         named = changes.filter(pl.col("sequence") == changes["sequence"][0])
         for comparison, joined in open_:
-            _count(comparison, joined, named.select("side", "price").unique())
+            comparison.count(joined, named.select("side", "price").unique())
         open_.clear()
 
     for rows in window.events(_COLUMNS):
@@ -283,67 +256,20 @@ def _compare_all(window: Window, later: dict[int, pl.DataFrame]) -> list[_Compar
             elif (lists := later.pop(int(run["sequence"][0]), None)) is not None:
                 instrument = window.instrument(run["dt"][0])
                 tick = Decimal(instrument.tick).scaleb(-instrument.price_exponent)
-                comparison = _Comparison(int(run["sequence"][0]), run.row(0, named=True), tick)
+                comparison = Comparison(int(run["sequence"][0]), run.row(0, named=True), tick)
                 found.append(comparison)
-                open_.append((comparison, _join(book, listed, lists)))
+                open_.append((comparison, side_by_side(book, lists, _ends(listed, lists))))
             book.snapshot(listed)
-    settle_empty = pl.DataFrame(schema={"side": pl.Int8(), "price": pl.Decimal(38, 18)})
     for comparison, joined in open_:
-        _count(comparison, joined, settle_empty)
+        comparison.count(joined)
     return found
 
 
-def _join(book: PlainBook, listed: pl.DataFrame, lists: pl.DataFrame) -> pl.DataFrame:
-    """Levels of snapshot and book side by side within the range that both know, best first."""
-    frames = []
+def _ends(listed: pl.DataFrame, lists: pl.DataFrame) -> dict[Side, Decimal | None]:
+    """How far a snapshot reaches, by the flags of its stored rows."""
+    ends: dict[Side, Decimal | None] = dict(far_ends(lists))
     for side in (Side.BID, Side.ASK):
-        if side not in book.trusted:
-            continue
-        theirs = lists.filter(pl.col("side") == int(side)).select("price", "size")
-        mine = book.side(side)
         rows = listed.filter(pl.col("side") == int(side))
-        complete = not rows.height or bool(rows["flags"][0] & int(Flag.COMPLETE))
-        ends = [book.trusted[side], None if complete else theirs["price"][-1]]
-        for end in ends:
-            if end is not None:
-                theirs, mine = theirs.filter(~beyond(side, end)), mine.filter(~beyond(side, end))
-        frames.append(
-            theirs.join(mine, on="price", how="full", coalesce=True, suffix="_book")
-            .select(pl.lit(int(side), pl.Int8).alias("side"), "price", "size", "size_book")
-            .sort("price", descending=side == Side.BID)
-        )
-    return (
-        pl.concat(frames)
-        if frames
-        else pl.DataFrame(schema=pl.Schema({**BOOK, "size_book": pl.Decimal(38, 18)}))
-    )
-
-
-def _count(comparison: _Comparison, joined: pl.DataFrame, named: pl.DataFrame) -> None:
-    left = joined.join(named, on=["side", "price"], how="anti", maintain_order="left")
-    comparison.in_flight += joined.height - left.height
-    comparison.compared += left.height
-    wrong = left.filter(~pl.col("size").eq_missing(pl.col("size_book")))
-    comparison.equal += left.height - wrong.height
-    comparison.ghosts += wrong["size"].null_count()
-    comparison.missing += wrong["size_book"].null_count()
-    for side in (Side.BID, Side.ASK):
-        here = left.filter(pl.col("side") == int(side))
-        theirs, mine = here.drop_nulls("size"), here.drop_nulls("size_book")
-        depth = min(theirs.height, mine.height, RMSE_LEVELS)
-        errors = theirs["price"].head(depth) - mine["price"].head(depth)
-        comparison.price_errors += [float(error / comparison.tick) for error in errors]
-        touch = here.head(1).filter(~pl.col("size").eq_missing(pl.col("size_book")))
-        comparison.touch_equal &= not touch.height
-    both = left.drop_nulls()
-    comparison.size_errors += (
-        (both["size_book"] - both["size"]).cast(pl.Float64) / both["size"].cast(pl.Float64)
-    ).to_list()
-    if wrong.height:
-        row = wrong.row(0, named=True)
-        kind = Class.STALE
-        if row["size"] is None:
-            kind = Class.EXTRA
-        elif row["size_book"] is None:
-            kind = Class.MISSING
-        comparison.first = (kind, row)
+        if not rows.height or rows["flags"][0] & int(Flag.COMPLETE):
+            ends[side] = None
+    return ends

@@ -13,6 +13,8 @@ from lobproof.schema import LEVELS, Finding, Flag
 
 TOUCH = ("bid_0_price", "bid_0_size", "ask_0_price", "ask_0_size")
 _KEPT = ("dt", "event_id", "ts_order", "sequence", *TOUCH, "bid_trusted", "ask_trusted", "flags")
+BEYOND_LIMIT = 0.01
+"""Largest share of time in which the touch of a Crypto Lake day is beyond the levels listed."""
 LEVEL_COLUMNS = {
     side: (
         [f"{side}_{level}_price" for level in range(LEVELS)],
@@ -77,7 +79,11 @@ class StateChecks:
         return self._crossed.check("states", crossed_in_doubt=self._crossed_in_doubt)
 
     def untrusted_share(self, limit: float) -> Check:
-        """The check ``untrusted_share``: weighted by time, over the span of the states."""
+        """The check ``untrusted_share``: weighted by time, over the span of the states.
+
+        Rows of Crypto Lake's `book` list twenty levels, which the touch leaves now and then until
+        the next one: there ``limit`` is for every other doubt, and ``BEYOND_LIMIT`` for this one.
+        """
         touch = self.touch
         if not touch.height:
             return self._sealed_share(limit)
@@ -87,15 +93,21 @@ class StateChecks:
         for end in np.flatnonzero((days != days.shift(-1)).fill_null(value=False)).tolist():
             if not adjacent(days[end], days[end + 1]):
                 lasts[end] = 0
-        doubtful = touch["doubtful"].to_numpy()
+        doubtful, beyond = (touch[name].to_numpy() for name in ("doubtful", "beyond"))
         span, doubt = int(lasts.sum()), int(lasts[doubtful].sum())
+        left_range = int(lasts[beyond].sum())
         trusted = int(np.count_nonzero(~doubtful))
         share = doubt / span if span else float(trusted == 0)
-        verdict = Verdict.FAIL if share > limit else Verdict.PASS
+        verdict = Verdict.PASS
+        if self._window.chained:
+            if share > limit:
+                verdict = Verdict.FAIL
+        elif doubt - left_range > limit * span or left_range > BEYOND_LIMIT * span or not trusted:
+            verdict = Verdict.FAIL
         if trusted == touch.height:
             verdict = Verdict.EXACT
         first = None
-        reason = _share_text(share)
+        reason = self._share_text(doubt, left_range, span)
         if verdict is Verdict.FAIL:
             row = touch.row(int(np.argmax(doubtful)), named=True)
             first = Divergence(
@@ -116,7 +128,12 @@ class StateChecks:
             limit=limit,
             reason=reason,
             first=first,
-            details={"share": share, "untrusted_ns": doubt, "span_ns": span},
+            details={
+                "share": share,
+                "untrusted_ns": doubt,
+                "beyond_range_ns": left_range,
+                "span_ns": span,
+            },
         )
 
     def _sealed_share(self, limit: float) -> Check:
@@ -129,13 +146,19 @@ class StateChecks:
             "untrusted_share",
             Verdict.FAIL if share > limit else Verdict.PASS,
             limit=limit,
-            reason=f"{_share_text(share)}, by the seals: no states are stored",
+            reason=f"{share:.3%} of the time the touch is in doubt, by the seals: no states are "
+            "stored",
             details={"share": share, "untrusted_ns": doubt, "span_ns": span},
         )
 
-
-def _share_text(share: float) -> str:
-    return f"{share:.3%} of the time the touch is in doubt"
+    def _share_text(self, doubt: int, left_range: int, span: int) -> str:
+        text = f"{doubt / span if span else 0.0:.3%} of the time the touch is in doubt"
+        if self._window.chained or not left_range:
+            return text
+        return (
+            f"{text}, {left_range / span:.3%} because it left the levels that `book` lists "
+            f"(limit {BEYOND_LIMIT:.0%})"
+        )
 
 
 def _no_touch(window: Window) -> pl.DataFrame:

@@ -2,61 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from lobproof.errors import UsageError
+from lobproof.fidelity.exact.beside import BesideSample
 from lobproof.fidelity.exact.chain import ChainCheck
-from lobproof.fidelity.exact.decoder import Chunk, PlainDecoder, Tally
 from lobproof.fidelity.exact.integrity import GridCheck, OrderCheck, TradeIdCheck
-from lobproof.fidelity.exact.pairing import (
-    LevelPairing,
-    TradePairing,
-    stored_levels,
-    stored_trades,
-)
-from lobproof.fidelity.exact.partial import PartialCheck
 from lobproof.fidelity.exact.report import (
     GATE_A,
     GATE_B,
     Check,
-    Verdict,
     VerifyReport,
     not_applicable,
     show_time,
 )
 from lobproof.fidelity.exact.schema import SchemaCheck
-from lobproof.fidelity.exact.snapshots import SnapshotCheck
 from lobproof.fidelity.exact.states import StateChecks
-from lobproof.fidelity.exact.tickers import TickerTape, judge_touch
+from lobproof.fidelity.exact.vendor import VendorCheck, book_files
 from lobproof.fidelity.exact.walk import Window
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store
 
 UNTRUSTED_LIMIT = 0.001
-UNREADABLE_LIMIT = 0.001
-"""Share of the sample's lines beyond which equality with the rest decides nothing."""
-
 _BEGIN, _END = pl.col("first_ts").min(), pl.col("last_ts").max()
 
 
 def verify(
     store: Store,
-    golden_path: Path,
+    golden_path: Path | None = None,
     *,
+    lake: Path | None = None,
     symbol: str | None = None,
     untrusted_limit: float = UNTRUSTED_LIMIT,
     audit: bool = False,
 ) -> VerifyReport:
-    """Prove a store against a golden sample of the same time: gates A and B of the statistics.
+    """Prove a store against a golden sample of the same time, the vendor's `book`, or both.
 
-    The days of the store that the sample touches are looked at. Memory is bounded by the states'
-    touch and the tickers' comparisons (some 250 bytes a depth message) and a few row groups.
+    The days of the store that the sample touches are looked at, without one all of the symbol's.
+    Memory is bounded by the states' touch and the tickers' comparisons (some 250 bytes a depth
+    message) and a few row groups.
 
     Parameters
     ----------
@@ -64,8 +54,11 @@ def verify(
         What was reconstructed.
     golden_path
         Folder of the golden sample. Its journals are hashed before they are read.
+    lake
+        Folder of Crypto Lake files, with zones or plain: its rows of `book` are held against the
+        states.
     symbol
-        Canonical or venue's name; may be left out, since the sample names its own.
+        Canonical or venue's name; may be left out with a sample, or where the store has one only.
     untrusted_limit
         Largest share of time in which the touch may be in doubt.
     audit
@@ -74,19 +67,31 @@ def verify(
     Raises
     ------
     UsageError
-        When store and sample are of different symbols, or their times do not overlap.
+        When store and sample are of different symbols, or their times do not overlap; when there
+        is neither sample nor lake, or no `book` of those days; when some of the days come from
+        Crypto Lake and others do not.
     InputError
         When the golden sample is damaged.
     StoreError
         When files that a seal lists are missing.
     """
-    sample = GoldenSample.load(Path(golden_path))
+    sample = None if golden_path is None else GoldenSample.load(Path(golden_path))
     window = _window(store, sample, symbol)
-    sample.verify_files()
+    files: Mapping[str, Sequence[Path]] = {}
+    if lake is not None:
+        files = book_files(Path(lake), window.exchange, window.symbol, window.days)
+    elif sample is None:
+        raise UsageError(
+            "There is nothing to verify the store against.",
+            hint="name a golden sample (--against), or the Crypto Lake folder that it came from "
+            "(--lake)",
+        )
+    if sample is not None:
+        sample.verify_files()
     schema = SchemaCheck(window, audit=audit)
     try:
         if schema.columns():
-            checks, coverage = _run(window, sample, schema, untrusted_limit)
+            checks, coverage = _run(window, sample, files, schema, untrusted_limit)
         else:
             checks, coverage = [schema.result()], {}
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -95,7 +100,7 @@ def verify(
     return VerifyReport(
         window.exchange,
         window.symbol,
-        sample.provenance,
+        sample.provenance if sample is not None else "",
         tuple(
             done.get(name) or not_applicable(name, "the store cannot be read")
             for name in (*GATE_A, *GATE_B)
@@ -105,7 +110,11 @@ def verify(
 
 
 def _run(
-    window: Window, sample: GoldenSample, schema: SchemaCheck, untrusted_limit: float
+    window: Window,
+    sample: GoldenSample | None,
+    files: Mapping[str, Sequence[Path]],
+    schema: SchemaCheck,
+    untrusted_limit: float,
 ) -> tuple[list[Check], dict[str, Any]]:
     """All checks, and what was covered."""
     instruments = {dt: window.instrument(dt) for dt in window.days}
@@ -113,39 +122,22 @@ def _run(
     states = StateChecks(window, grid, schema)
     trusted = ~pl.col("doubtful") & (pl.col("bid_trusted") > 0) & (pl.col("ask_trusted") > 0)
     touch = states.touch.with_columns(trusted.alias("trusted"))
-    tape = TickerTape(touch.filter(pl.col("trusted") | pl.col("beyond")))
     chain, order, trade_ids = ChainCheck(), OrderCheck(), TradeIdCheck()
-    step = Decimal(1).scaleb(-max(i.size_exponent for i in instruments.values()))
-    levels, trades = LevelPairing(window.days, step), TradePairing(window.days, step)
-    snapshots, partial = SnapshotCheck(window), PartialCheck(window)
-    decoder = PlainDecoder(
-        sample.journals, sample.instrument.venue_symbol, str(sample.document["trade_stream"])
-    )
-    stored, recorded = window.events(), decoder.chunks()
-    rows: pl.DataFrame | None = next(stored, None)
-    chunk: Chunk | None = next(recorded, None)
-    while rows is not None or chunk is not None:
-        # whichever side is behind goes on, so that little of the other waits
-        if rows is not None and (chunk is None or levels.stored.high <= levels.recorded.high):
+    beside = None if sample is None else BesideSample(window, sample, touch)
+
+    def stored() -> Iterator[pl.DataFrame]:
+        for rows in window.events():
             schema.count("events", rows)
             for check in (chain, order, trade_ids):
                 check.add(rows)
             grid.add_events(rows)
-            snapshots.add_stored(rows)
-            levels.add(stored=stored_levels(rows))
-            trades.add(stored=stored_trades(rows))
-            rows = next(stored, None)
-        elif chunk is not None:
-            levels.add(recorded=chunk.levels)
-            trades.add(recorded=chunk.trades)
-            tape.add(chunk.tickers)
-            partial.add(chunk.partials)
-            snapshots.add_recorded(chunk.snapshots)
-            chunk = next(recorded, None)
-    levels.finish()
-    trades.finish()
+            yield rows
+
+    if beside is not None:
+        beside.run(stored())
+    else:
+        deque(stored(), maxlen=0)
     depth = chain.depth_messages()
-    tally = decoder.tally
     checks = [
         schema.result(),
         chain.result(),
@@ -154,44 +146,19 @@ def _run(
         order.result(),
         trade_ids.result(),
         states.untrusted_share(untrusted_limit),
-        _as_far_as_readable(
-            levels.outcome.check(
-                "the golden sample has no depth messages of these days",
-                repeated=tally.repeated,
-                resets=tally.resets,
-            ),
-            tally,
-        ),
-        _as_far_as_readable(
-            trades.outcome.check(
-                "the golden sample has no trades of these days", repeated=tally.repeated_trades
-            ),
-            tally,
-        ),
-        *judge_touch(window, tape, depth, levels.recorded.high),
-        snapshots.result(depth),
-        partial.result(depth),
-        not_applicable(
-            "vendor_book", "neither side holds `book` rows of Crypto Lake to compare with"
-        ),
+        *(beside.checks(depth) if beside is not None else ()),
+        VendorCheck(window, files).result(depth)
+        if files
+        else not_applicable("vendor_book", "no folder of Crypto Lake files was named"),
     ]
+    why = "no golden sample was named"
+    done = {check.name for check in checks}
+    checks += [not_applicable(name, why) for name in GATE_B if name not in done]
     coverage = {
-        "golden": {
-            "lines": tally.lines,
-            "depth_messages": tally.depth,
-            "empty_depth_messages": tally.empty,
-            "repeated_depth_messages": tally.repeated,
-            "id_resets": tally.resets,
-            "repeated_trades": tally.repeated_trades,
-            "unreadable": tally.unreadable,
-            "first_unreadable": tally.first_unreadable,
-            "level_changes_outside_the_store": levels.outcome.outside,
-            "trades_outside_the_store": trades.outcome.outside,
-        },
+        **({"golden": beside.coverage()} if beside is not None else {}),
         "store": {
             "depth_messages": depth.height,
-            "level_changes_outside_the_golden_sample": levels.unrecorded,
-            "trades_outside_the_golden_sample": trades.unrecorded,
+            **(beside.outside() if beside is not None else {}),
             "states": touch.height,
             "trusted_states": int(touch["trusted"].sum()),
         },
@@ -199,19 +166,36 @@ def _run(
     return checks, coverage
 
 
-def _as_far_as_readable(check: Check, tally: Tally) -> Check:
-    """What is equal proves little where much of the sample could not be read."""
-    if check.verdict is not Verdict.EXACT or tally.unreadable <= UNREADABLE_LIMIT * tally.lines:
-        return check
-    return replace(
-        check,
-        verdict=Verdict.INCONCLUSIVE,
-        reason=f"{tally.unreadable:,} of the sample's {tally.lines:,} lines cannot be read, the "
-        f"first is {tally.first_unreadable}",
-    )
+def _window(store: Store, sample: GoldenSample | None, symbol: str | None) -> Window:
+    window = _all_days(store, symbol) if sample is None else _days_of(store, sample, symbol)
+    chained = [Window(store, window.exchange, window.symbol, (dt,)).chained for dt in window.days]
+    if any(chained) and not all(chained):
+        lake = [dt for dt, is_so in zip(window.days, chained, strict=True) if not is_so]
+        raise UsageError(
+            f"Of the days {', '.join(window.days)} only {', '.join(lake)} come from Crypto Lake.",
+            hint="Each kind is judged by rules of its own: keep them in a store each.",
+        )
+    return window
 
 
-def _window(store: Store, sample: GoldenSample, symbol: str | None) -> Window:
+def _all_days(store: Store, symbol: str | None) -> Window:
+    """All days of the symbol, or of the only one."""
+    days = store.days()
+    if symbol is not None:
+        days = days.filter(pl.col("symbol") == symbol)
+    held = days.select("exchange", "symbol").unique().sort("exchange", "symbol").rows()
+    if len(held) != 1:
+        there = ", ".join(f"{exchange} {name}" for exchange, name in held)
+        raise UsageError(
+            f"The store holds {there}." if held else f"The store holds no day of {symbol}.",
+            hint="--symbol names one of those that it holds.",
+        )
+    ((exchange, name),) = held
+    return Window(store, exchange, name, tuple(days["dt"].sort()))
+
+
+def _days_of(store: Store, sample: GoldenSample, symbol: str | None) -> Window:
+    """The days that the sample touches."""
     golden = sample.instrument
     if symbol is not None and symbol not in (golden.symbol, golden.venue_symbol):
         raise UsageError(

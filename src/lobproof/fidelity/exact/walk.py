@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -21,7 +23,7 @@ _FEED = int(
 """A MARK with one of these speaks of the feed; one without is an empty depth message."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Window:
     """A symbol of a store and the days of it that are looked at, by date."""
 
@@ -33,6 +35,17 @@ class Window:
     def instrument(self, dt: str) -> Instrument:
         """The instrument of one of the days."""
         return self.store.instrument(self.symbol, dt, exchange=self.exchange)
+
+    @cached_property
+    def chained(self) -> bool:
+        """Whether the ids of the days' feeds form a chain; those of Crypto Lake do not."""
+        configs = [json.loads(text) for text in self.seals()["config"]]
+        return all(config.get("chained", True) for config in configs)
+
+    @cached_property
+    def known_at_snapshots(self) -> tuple[str, ...]:
+        """The days whose strategy stores no level changes: their book is known at snapshots."""
+        return tuple(self.seals().filter(pl.col("strategy") != "full")["dt"])
 
     def seals(self) -> pl.DataFrame:
         """The seals of the days."""
@@ -84,7 +97,7 @@ class Window:
 
 def depth_rows() -> pl.Expr:
     """Rows of depth messages: level changes, and the one row of an empty message."""
-    empty = (pl.col("kind") == int(Kind.MARK)) & ((pl.col("flags") & _FEED) == 0)
+    empty = (pl.col("kind") == int(Kind.MARK)) & ((pl.col("flags") & _FEED) == 0) & ~doubt_marks()
     return (pl.col("kind") == int(Kind.DELTA)) | (empty & (pl.col("sequence") >= 0))
 
 
@@ -92,6 +105,15 @@ def book_gaps() -> pl.Expr:
     """Marks that say that depth messages are missing."""
     flags = pl.col("flags") & int(Flag.GAP | Flag.TRADES)
     return (pl.col("kind") == int(Kind.MARK)) & (flags == int(Flag.GAP))
+
+
+def doubt_marks() -> pl.Expr:
+    """Marks that take all trust away without naming a hole: what feeds without a chain have.
+
+    An empty depth message can carry ``DRIFT`` too; where there is a chain it has an id before.
+    """
+    said = (pl.col("flags") & int(Flag.DRIFT | Flag.SILENCE)) != 0
+    return (pl.col("kind") == int(Kind.MARK)) & said & (pl.col("prev_sequence") < 0)
 
 
 def last_rows() -> pl.Expr:
