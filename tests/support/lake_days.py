@@ -54,7 +54,7 @@ def without(lake: Path, out: Path, keep: Keep) -> Path:
 
 def started_late(lake: Path, out: Path) -> Path:
     """The same folder without the first third of each day, by its deltas."""
-    first = {}
+    first: dict[str, dict[str, int]] = {}
     for path in lake.glob("book_delta_v2/**/*.parquet"):
         rows = pl.read_parquet(path, columns=["timestamp", "sequence_number"])
         first[path.parent.name] = rows.row(rows.height // 3, named=True)

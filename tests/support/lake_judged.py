@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import lobproof
 from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
 from lobproof.pipeline.lake import lake_days, reconstruct_day
-from lobproof.pipeline.task import DayResult
+from lobproof.pipeline.results import DayResult
 from lobproof.schema import LEVELS, Finding, Flag, Int64, Kind, Severity
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
 from lobproof.sources.recordings import import_recordings

@@ -9,7 +9,7 @@ import pytest
 
 from lobproof.instruments import Instrument, Rule
 from lobproof.replay import Policy, Replayer, Stretch, Weave
-from lobproof.replay.merge_kernels import stands_before
+from lobproof.replay.merge_kernels import stands_before, time_between
 from lobproof.schema import LEVELS, EventBatch, Finding, Flag, Kind, ReferenceBatch, Side
 
 SECOND = 10**9
@@ -83,11 +83,12 @@ def test_ids_that_neither_clock_bears_out_are_not_believed() -> None:
         ((START + 1, START), (START, START), False),
         ((0, START), (START + 1, START + 1), True),  # the recorder's without that
         ((START + HOUR, START), (START, START + 1), True),  # and where one of them is wrong
-        ((0, 0), (START, START), False),
+        ((0, 0), (START, START), True),  # and with neither it belongs where it came
     ],
 )
 def test_without_an_id(reference: tuple[int, int], message: tuple[int, int], before: bool) -> None:
-    assert stands_before(0, *reference, 10, *message, TOLERANCE) == before
+    between, known = time_between(*reference, *message)
+    assert stands_before(0, 10, between, known, TOLERANCE) == before
 
 
 def replayed(deltas: EventBatch, references: ReferenceBatch) -> tuple[dict[str, int], list[int]]:

@@ -3,7 +3,8 @@
 from lobproof.replay.findings import QUALITY_SEVERITY, doubtful_time, quality_rows
 from lobproof.replay.integrity import BookAudit, TradeAudit
 from lobproof.replay.merge import Merge, StreamClock, Stretch, Weave, stamped
-from lobproof.replay.replayer import Policy, Replayer
+from lobproof.replay.policy import Policy
+from lobproof.replay.replayer import Replayer
 from lobproof.replay.step import BookLevels, Piece, Step
 
 __all__ = [

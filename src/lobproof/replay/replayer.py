@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,25 +34,17 @@ from lobproof.replay.ledger_kernels import (
     LIFE_TS,
     LOST,
     MINUTE,
-    PENDS,
-    PENDS_FOR_DELTAS,
-    PENDS_FOR_NOTHING,
-    PENDS_FOR_SNAPSHOTS,
     REFERENCES,
-    RESYNC,
-    RESYNC_ALWAYS,
-    RESYNC_NEVER,
-    RESYNC_ON_DRIFT,
     SEQUENCE,
     STALE,
     STATES,
-    UNCHAINED,
     begin_day,
     end_day,
     new_run,
 )
 from lobproof.replay.merge import Array, Stretch, batch_of, columns_of
 from lobproof.replay.pending_kernels import new_pending, reserve
+from lobproof.replay.policy import Policy
 from lobproof.replay.reference_kernels import ANCHOR, DISTRUST, NOTHING, QUIET
 from lobproof.replay.replay_kernels import replay_rows
 from lobproof.replay.settle_kernels import (
@@ -96,33 +87,6 @@ class _Output(NamedTuple):
     states: Int64
 
 
-_PENDS = {
-    "deltas": PENDS_FOR_DELTAS,
-    "snapshots": PENDS_FOR_SNAPSHOTS,
-    "nothing": PENDS_FOR_NOTHING,
-}
-
-
-_RESYNC = {"never": RESYNC_NEVER, "drift": RESYNC_ON_DRIFT, "always": RESYNC_ALWAYS}
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How a feed is judged beside its ids; the defaults are for one whose ids form a chain.
-
-    ``unchained``: its ids show no loss (Crypto Lake), silence does. ``correct``: whether a
-    reference that contradicts corrects the book (``drift``), any does (``always``), or one that
-    contradicts only takes trust away (``never``). ``size_limit``: root
-    mean square of relative size errors up to which one that differs in sizes alone corrects
-    nothing. ``trades_wait_for``: what confirms that the book has lost what a trade took.
-    """
-
-    unchained: bool = False
-    correct: Literal["drift", "always", "never"] = "drift"
-    size_limit: float = 0.001
-    trades_wait_for: Literal["deltas", "snapshots", "nothing"] = "deltas"
-
-
 class Replayer:
     """Book, trust and accounts of one symbol; venue-neutral.
 
@@ -147,9 +111,7 @@ class Replayer:
         self._book = new_book(WINDOW_TICKS, self._tick)
         self._pending = new_pending()
         self._run = new_run()
-        self._run[UNCHAINED] = int(self._policy.unchained)
-        self._run[RESYNC] = _RESYNC[self._policy.correct]
-        self._run[PENDS] = _PENDS[self._policy.trades_wait_for]
+        self._policy.set_on(self._run)
         self._open_squares = np.zeros(2)
         none = self._output(0)
         self._no_minutes = minute_columns(none.closed[:0], none.squares[:0], instrument)

@@ -1,0 +1,51 @@
+"""``Policy``: how a feed is judged beside its ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lobproof.replay.ledger_kernels import (
+    PENDS,
+    PENDS_FOR_DELTAS,
+    PENDS_FOR_NOTHING,
+    PENDS_FOR_SNAPSHOTS,
+    RESYNC,
+    RESYNC_ALWAYS,
+    RESYNC_NEVER,
+    RESYNC_ON_DRIFT,
+    UNCHAINED,
+)
+from lobproof.schema import Int64
+
+_PENDS = {
+    "deltas": PENDS_FOR_DELTAS,
+    "snapshots": PENDS_FOR_SNAPSHOTS,
+    "nothing": PENDS_FOR_NOTHING,
+}
+
+
+_RESYNC = {"never": RESYNC_NEVER, "drift": RESYNC_ON_DRIFT, "always": RESYNC_ALWAYS}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a feed is judged beside its ids; the defaults are for one whose ids form a chain.
+
+    ``unchained``: its ids show no loss (Crypto Lake), silence does. ``correct``: whether a
+    reference that contradicts corrects the book (``drift``), any does (``always``), or one that
+    contradicts only takes trust away (``never``). ``size_limit``: root
+    mean square of relative size errors up to which one that differs in sizes alone corrects
+    nothing. ``trades_wait_for``: what confirms that the book has lost what a trade took.
+    """
+
+    unchained: bool = False
+    correct: Literal["drift", "always", "never"] = "drift"
+    size_limit: float = 0.001
+    trades_wait_for: Literal["deltas", "snapshots", "nothing"] = "deltas"
+
+    def set_on(self, run: Int64) -> None:
+        """Write it into the state of a run."""
+        run[UNCHAINED] = int(self.unchained)
+        run[RESYNC] = _RESYNC[self.correct]
+        run[PENDS] = _PENDS[self.trades_wait_for]
