@@ -8,8 +8,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import numpy as np
@@ -21,6 +23,7 @@ from lobproof.replay import replayer as replayer_module
 from lobproof.replay.merge import Array, arrays_of, stretch_of
 from lobproof.replay.step import joined
 from lobproof.schema import LEVELS, EventBatch, ReferenceBatch
+from lobproof.sources.cryptolake.source import as_snapshots
 from support.feeds import (
     ASK,
     BID,
@@ -33,9 +36,11 @@ from support.feeds import (
     make_instrument,
     trade,
 )
+from support.lake_tables import write
 from support.reference_judge import Listing, ReferenceJudge, to_references, weave
 from support.stream_reference import (
     Message,
+    Row,
     audit_book,
     audit_trades,
     merge_messages,
@@ -83,6 +88,20 @@ class LakeDay:
         return events, twin
 
 
+def anchored_streams(day: LakeDay, cuts: Sequence[Sequence[int]] = ((), ())) -> Streams:
+    """The day's rows of `book` as its messages, with the trades."""
+    book, trades = (
+        list(_cut(stream, where))
+        for stream, where in zip((day.listings, day.trades), cuts, strict=True)
+    )
+    return Streams(
+        _opened([as_snapshots(to_references(part), clear=True) for part in book]),
+        _opened([to_batch(part) for part in trades]),
+        None,
+        OFFSET,
+    )
+
+
 def _cut(messages: Sequence[Message], cuts: Sequence[int]) -> Iterator[Sequence[Message]]:
     edges = sorted({0, len(messages), *(cut for cut in cuts if 0 < cut < len(messages))})
     return (messages[start:stop] for start, stop in pairwise(edges))
@@ -124,17 +143,19 @@ def run_lake(
     room: Callable[[], int] = lambda: 1 << 16,
     save_after: Sequence[int] = (),
     replayer: Replayer | None = None,
+    source: Streams | None = None,
 ) -> Replayed:
     """Replay a day; behind the pieces of ``save_after`` everything is saved and loaded anew.
 
-    ``replayer``: one that has begun, instead of a new one.
+    ``replayer``: one that has begun, instead of a new one; ``source``: other streams of the day.
     """
 
     def begun() -> Replayer:
         with patch.object(replayer_module, "WINDOW_TICKS", 1 << 9):
             return Replayer(instrument or make_instrument(), state_every=state_every, policy=policy)
 
-    replayer, feed = replayer or begun(), Feed(streams(day, cuts))
+    source = source or streams(day, cuts)
+    replayer, feed = replayer or begun(), Feed(source)
     events: list[EventBatch] = []
     steps: list[Step] = []
     rows = pieces = last = 0
@@ -150,9 +171,9 @@ def run_lake(
             rows += len(piece.events)
             pieces += 1
             if pieces in save_after:
-                saved, source = _through(replayer.save()), _through(feed.save())
+                saved, read = _through(replayer.save()), _through(feed.save())
                 stretch = stretch_of(_through(arrays_of(piece.rest)))
-                replayer, feed = begun(), Feed(streams(day, cuts), source)
+                replayer, feed = begun(), Feed(source, read)
                 replayer.load(saved)
                 stretches = iter(feed)
                 break
@@ -171,6 +192,51 @@ def _through(arrays: dict[str, Array]) -> dict[str, Array]:
 
 def _first_ts(stretch: Stretch) -> int:
     return min(int(part.ts_order[0]) for part in (stretch.events, stretch.references) if len(part))
+
+
+def write_lake(root: Path, day: LakeDay, *, symbol: str = "BTC-USDT", digits: int = 2) -> Path:
+    """The day as a folder in Crypto Lake's layout; prices have so many decimals, sizes five."""
+    deltas = [row for message in day.book for row in message]
+    rows = [row for message in day.listings for row in message if isinstance(row, Listing)]
+    trades = [row for message in day.trades for row in message]
+    slots = np.array([row.slots for row in rows], np.float64).reshape(-1, 2, LEVELS, 2)
+    tables = {
+        "book_delta_v2": {
+            **_stamps(deltas),
+            "sequence_number": [row.sequence for row in deltas],
+            "side_is_bid": [row.side == BID for row in deltas],
+            "price": [row.price / 10**digits for row in deltas],
+            "size": [row.size / 10**5 for row in deltas],
+        },
+        "book": {**_stamps(rows), "sequence_number": [row.sequence for row in rows]}
+        | {
+            f"{name}_{level}_{what}": slots[:, side, level, number]
+            / 10 ** (5 if number else digits)
+            for side, name in enumerate(("bid", "ask"))
+            for level in range(LEVELS)
+            for number, what in enumerate(("price", "size"))
+        },
+        "trades": {
+            **_stamps(trades),
+            "side": ["buy" if row.side == BID else "sell" for row in trades],
+            "amount": [row.size / 10**5 for row in trades],
+            "price": [row.price / 10**digits for row in trades],
+            "id": [row.sequence for row in trades],
+        },
+    }
+    dt = datetime.fromtimestamp(deltas[0].ts_event // 10**9, UTC).date().isoformat()
+    for table, columns in tables.items():
+        path = root / table / "exchange=BINANCE" / f"symbol={symbol}" / f"dt={dt}"
+        path.mkdir(parents=True)
+        write(path / "1.snappy.parquet", table, columns)
+    return root
+
+
+def _stamps(rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "timestamp": [row.ts_event for row in rows],
+        "receipt_timestamp": [row.ts_recv for row in rows],
+    }
 
 
 # random days -------------------------------------------------------------------------------------
