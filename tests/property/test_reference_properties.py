@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import fields
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,9 +14,13 @@ from hypothesis import strategies as st
 from lobproof.instruments import Rule
 from lobproof.replay import Policy, Replayer
 from lobproof.schema.tables import MINUTES
-from support.feeds import START, make_instrument, same
-from support.lake_feed import RandomLake, run_lake
-from support.stream_reference import to_rows
+from lobproof.sources.cryptolake.source import as_snapshots
+from support.feeds import START, Replayed, make_instrument, same
+from support.lake_feed import LakeDay, RandomLake, anchored_streams, run_lake
+from support.reference_judge import ReferenceJudge, to_references
+from support.stream_reference import Message, messages_of, to_rows
+
+Waits = Literal["snapshots", "nothing"]
 
 pytestmark = pytest.mark.kernels
 
@@ -30,7 +35,8 @@ policies = st.builds(
     size_limit=st.sampled_from([0.0, 0.001, 0.037]),
     trades_wait_for=st.sampled_from(["deltas", "nothing"]),
 )
-cuts = st.tuples(*[st.lists(st.integers(1, 60), max_size=6)] * 3)
+places = st.lists(st.integers(1, 60), max_size=6)
+cuts = st.tuples(places, places, places)
 
 
 def random_day(seed: int) -> RandomLake:
@@ -38,15 +44,8 @@ def random_day(seed: int) -> RandomLake:
     return RandomLake(rng=rng).run(rng.choice([5, 20, 60]))
 
 
-@given(seeds, policies, st.sampled_from([0, -1, 10**9]))
-def test_the_kernels_give_what_the_plain_judge_gives(
-    seed: int, policy: Policy, state_every: int
-) -> None:
-    day = random_day(seed)
-    if not day.items():
-        return
-    messages, twin = day.judged(policy, INSTRUMENT, state_every)
-    got = run_lake(day, policy, instrument=INSTRUMENT, state_every=state_every)
+def agree(got: Replayed, messages: list[Message], twin: ReferenceJudge) -> None:
+    """Assert that the kernels gave what the twin gave."""
     assert to_rows(got.events) == [row for message in messages for row in message]
     states = zip(
         got.states.event_id.tolist(),
@@ -65,6 +64,34 @@ def test_the_kernels_give_what_the_plain_judge_gives(
     for name in MINUTES.schema.names:
         wanted = [row.get(name, 0) for row in rows]
         np.testing.assert_allclose(got.minutes[name].astype(float), wanted, err_msg=name)
+
+
+@given(seeds, policies, st.sampled_from([0, -1, 10**9]))
+def test_the_kernels_give_what_the_plain_judge_gives(
+    seed: int, policy: Policy, state_every: int
+) -> None:
+    day = random_day(seed)
+    if not day.items():
+        return
+    messages, twin = day.judged(policy, INSTRUMENT, state_every)
+    got = run_lake(day, policy, instrument=INSTRUMENT, state_every=state_every)
+    agree(got, messages, twin)
+
+
+@given(seeds, st.sampled_from(["snapshots", "nothing"]), places, places)
+def test_rows_of_book_as_messages(
+    seed: int, waits: Waits, cuts: list[int], more: list[int]
+) -> None:
+    """The strategies that know the book only at snapshots."""
+    day = random_day(seed)
+    book = messages_of(as_snapshots(to_references(day.listings), clear=True))
+    shown = LakeDay(book, [], day.trades)
+    if not shown.items():
+        return
+    policy = Policy(unchained=True, trades_wait_for=waits)
+    messages, twin = shown.judged(policy, INSTRUMENT)
+    source = anchored_streams(day, (cuts, more))
+    agree(run_lake(day, policy, instrument=INSTRUMENT, source=source), messages, twin)
 
 
 @given(seeds, policies, cuts, st.lists(st.integers(1, 40), max_size=4))

@@ -60,7 +60,10 @@ def weave(messages: Iterable[Message], listings: Iterable[Message]) -> list[Mess
 
 def _stands_before(listing: Row, head: Row) -> bool:
     clocks = ((listing.ts_event, head.ts_event), (listing.ts_recv, head.ts_recv))
-    apart = min((a - b for a, b in clocks if a > 0 and b > 0), key=abs, default=None)
+    told = [a - b for a, b in clocks if a > 0 and b > 0]
+    # by the exchange's clock, unless only the recorder's can be right
+    near = [time for time in told if abs(time) <= PLACE_TOLERANCE_NS]
+    apart = near[0] if near else min(told, key=abs, default=None)
     if apart is not None and abs(apart) > PLACE_TOLERANCE_NS:
         return apart < 0
     if listing.sequence <= 0 or head.sequence < 0:
@@ -89,6 +92,9 @@ class ReferenceJudge(ReferenceReplay):
             out.append(self._doubt_mark(Flag.SILENCE, head.ts_order))
             self.process(out[-1])
         if isinstance(head, Listing):
+            if head.flags & Flag.BAD_TS:
+                after = max(self.event_id - 1, 0)
+                self.minutes[-1].tallies[Q.BAD_TS].append((after, head.ts_order, 1))
             due = self.meet(head)
         else:
             self.process(message)
@@ -123,7 +129,10 @@ class ReferenceJudge(ReferenceReplay):
         same = all(self._shows(side, levels) for side, levels in sides.items())
         lives = not self.book_ts or row.ts_order - self.book_ts <= self._limit()
         if self.lost:
-            return self._anchor(row, sides) if self._may_anchor(sides, same, lives) else []
+            if not self._may_anchor(sides, same, lives):
+                return []
+            now.counts["contradictions"] += self.lost == Q.CROSSED and not same
+            return self._anchor(row, sides)
         always, never = (self.policy.correct == word for word in ("always", "never"))
         further = any(self._further(side, levels) for side, levels in sides.items()) or always
         self.waiting = set()
@@ -257,14 +266,17 @@ class ReferenceJudge(ReferenceReplay):
         found = super()._doubt(code, last, ts)
         return (*found[:5], self.differing, 0, 0) if code == Q.DRIFT else found
 
-    def _depth(self, message: Message) -> bool:
-        head = message[0]
-        since = head.ts_order - self.book_ts if self.book_ts else 0
+    def _beat(self, ts: int) -> None:
+        """A message of the book has come: the cadence, and what a silence before the seed means."""
+        since = ts - self.book_ts if self.book_ts else 0
         if since > 0:
             if since > self._limit() and self.policy.unchained and self.lost == Q.UNSEEDED:
                 self.stale = dict.fromkeys(SIDES, True)
             usual = min(since, self._limit())
             self.cadence += (usual - self.cadence) // 64 if self.cadence else usual
+
+    def _depth(self, message: Message) -> bool:
+        self._beat(message[0].ts_order)
         drift = super()._depth(message)
         if self.waiting:
             left = self.waiting - {(row.side, row.price) for row in message}
@@ -278,7 +290,12 @@ class ReferenceJudge(ReferenceReplay):
         return drift
 
     def _snapshot(self, message: Message) -> bool:
-        head = message[0]
+        head, now = message[0], self.minutes[-1].counts
+        if head.kind == Kind.CLEAR and self.policy.unchained:
+            self._beat(head.ts_order)
+            since = head.ts_order - self.book_ts if self.book_ts else 0
+            now["longest_silence"] = max(now["longest_silence"], since)
+            self.book_ts = head.ts_order
         if self.policy.trades_wait_for == "snapshots":
             self._confirm(message)
         if head.flags & Flag.STRANDED:

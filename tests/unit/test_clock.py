@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from lobproof.replay import StreamClock, Stretch, stamped
@@ -11,6 +12,7 @@ from lobproof.replay.clock_kernels import DAY_NS
 from lobproof.replay.merge import TOLERANCE_NS
 from lobproof.schema import EventBatch, Flag
 from support.feeds import BID, MS, OFFSET, START, batches, depth, mark, snapshot, trade
+from support.reference_judge import Listing, to_references
 from support.stream_reference import Message, Row, to_batch, to_rows
 
 pytestmark = pytest.mark.kernels
@@ -159,3 +161,27 @@ def test_a_saved_clock_goes_on() -> None:
     assert second.started()
     late = second.stamp(Stretch.of(to_batch([at(20)])))
     assert [told(row) for row in to_rows(late.events)] == [(30, False)]
+
+
+def test_references_without_any_time() -> None:
+    """Before the first time they take it; alone they have none; else that of the row before."""
+    listings = to_references([[Listing(0, 0, 0, n, -1)] for n in range(3)])
+    rows = to_batch([depth(1, 0, [(BID, 7, 1)]), depth(2, 1, [(BID, 7, 1)], at=MS)])
+    places = np.array([0, 1, 2])
+    (out,) = stamped(iter([Stretch(rows, listings.copy(), places)]), StreamClock(OFFSET))
+    assert out.references.ts_order.tolist() == [START, START, START + MS]
+    alone = Stretch(EventBatch.empty(), listings.copy(), places * 0)
+    (out,) = stamped(iter([alone]), StreamClock(OFFSET))
+    assert out.references.ts_order.tolist() == [0, 0, 0]
+    timeless = to_batch([mark(Flag.INVALID, at=at) for at in (0, MS)])
+    (out,) = stamped(iter([Stretch(timeless, listings.copy(), places)]), StreamClock(OFFSET))
+    assert out.references.ts_order.tolist() == [START, START, START + MS]
+
+
+def test_a_message_has_one_time() -> None:
+    """Also where a row of it lacks one: nothing may come between its rows."""
+    message = depth(1, 0, [(BID, 7, 1), (BID, 8, 1), (BID, 9, 1)])
+    message[1].ts_event, message[1].ts_recv = 0, message[1].ts_recv + 4 * MS
+    (out,) = stamped(map(Stretch.of, batches([message])), StreamClock(OFFSET))
+    assert out.events.ts_order.tolist() == [START + 4 * MS] * 3
+    assert [bool(flag & Flag.BAD_TS) for flag in out.events.flags.tolist()] == [False, True, False]

@@ -264,6 +264,12 @@ def test_stranded_levels() -> None:
     assert got.flags()[51] & Flag.STRANDED
     assert got.trusted()[-1] == (20, 20)
     assert counted(got, "contradictions") == [1]
+    denied = [(price, 10) for price in range(990, 970, -1)]
+    other = run(
+        [delta(101, [(BID, 975, 4)]), delta(102, up), delta(103, [])],
+        [SEED, listing(102, denied, ASKS)],
+    )
+    assert other.findings()[1][0] == "STRANDED", "of another size"
     listed = run(
         [delta(101, [(BID, 975, 10)]), delta(102, up), delta(103, [])],
         [SEED, listing(102, bids, ASKS)],

@@ -87,7 +87,7 @@ def test_ids_that_neither_clock_bears_out_are_not_believed() -> None:
     ],
 )
 def test_without_an_id(reference: tuple[int, int], message: tuple[int, int], before: bool) -> None:
-    between, known = time_between(*reference, *message)
+    between, known = time_between(*reference, *message, TOLERANCE)
     assert stands_before(0, 10, between, known, TOLERANCE) == before
 
 

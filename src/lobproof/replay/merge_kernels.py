@@ -12,15 +12,20 @@ LAST = int(Flag.LAST)
 
 
 @kernel
-def time_between(event: int, recv: int, other_event: int, other_recv: int) -> tuple[int, bool]:
+def time_between(
+    event: int, recv: int, other_event: int, other_recv: int, tolerance: int
+) -> tuple[int, bool]:
     """The first's time minus the other's, and whether it is known.
 
-    By the clock that sets them nearer: a wrong stamp sets them far apart.
+    By the exchange's clock; by the recorder's where it has to stand in, or where the exchange's
+    sets them further apart than ``tolerance`` and the recorder's nearer: a stamp is wrong then.
     """
     known = event > 0 and other_event > 0
     between = event - other_event if known else 0
-    if recv > 0 and other_recv > 0 and (not known or abs(recv - other_recv) < abs(between)):
-        return recv - other_recv, True
+    if recv > 0 and other_recv > 0 and (not known or abs(between) > tolerance):
+        received = recv - other_recv
+        if not known or abs(received) < abs(between):
+            return received, True
     return between, known
 
 
@@ -69,7 +74,11 @@ def place_references(
         before = row == rows
         if not before and used < count:
             between, timed = time_between(
-                reference_event[used], reference_recv[used], ts_event[row], ts_recv[row]
+                reference_event[used],
+                reference_recv[used],
+                ts_event[row],
+                ts_recv[row],
+                tolerance,
             )
             before = stands_before(reference[used], sequence[row], between, timed, tolerance)
         if before:
@@ -121,15 +130,9 @@ def plan_merge(
         else:
             from_right[row + trade] = 0
             row += 1
-    if left_more:
-        last = max(left[rows - 1] if rows else 0, references[count - 1] if count else 0)
-        while trade < trades and right[trade] < last:
-            from_right[row + trade] = 1
-            trade += 1
-    else:
-        while trade < trades:
-            from_right[row + trade] = 1
-            trade += 1
+    while trade < trades and not left_more:
+        from_right[row + trade] = 1
+        trade += 1
     return row, reference, trade
 
 

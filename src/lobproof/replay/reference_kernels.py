@@ -302,9 +302,7 @@ def differs(
 
 @kernel
 def awaited_contradicts(run: Int64) -> bool:
-    """After a depth message: whether it leaves what the reference before it differed in."""
-    if run[AWAITED] == 0:
-        return False
+    """After the awaited message: whether it leaves what the reference before it differed in."""
     run[AWAITED] = 0
     if run[SUSPECTS] == 0:
         run[AGREED_ID] = run[SUSPECT_ID]
