@@ -39,9 +39,14 @@ class Scenes:
     """Each recording, and each of its days intact, made once."""
 
     def __init__(self, recordings: Path, folder: Path) -> None:
-        self.of = cache(lambda symbol: Scene.make(recordings, symbol, folder / symbol))
+        self.of = cache(self._of)
         self.intact = cache(self._intact)
+        self._recordings = recordings
         self._folder = folder
+
+    def _of(self, symbol: str) -> Scene:
+        files = sorted((self._recordings / "binance-spot").glob(f"{symbol.lower()}_*.gz"))
+        return Scene.make(files, self._folder / symbol)
 
     def _intact(self, symbol: str, dt: str) -> Rebuilt:
         day = Day.read(self.of(symbol).lake, dt)
