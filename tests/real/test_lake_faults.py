@@ -38,7 +38,9 @@ def test_an_intact_day_is_the_truth_at_every_row(intact: Rebuilt, scene: Scene) 
     assert intact.result.counts.gap_ratio == 0.0
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.urgent], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.urgent], ids=lambda case: case.name
+)
 def test_each_fault_is_told_where_it_is(
     case: Case, intact: Rebuilt, scene: Scene, tmp_path: Path
 ) -> None:
