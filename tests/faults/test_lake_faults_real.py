@@ -39,9 +39,14 @@ class Scenes:
     """Each recording, and each of its days intact, made once."""
 
     def __init__(self, recordings: Path, folder: Path) -> None:
-        self.of = cache(lambda symbol: Scene.make(recordings, symbol, folder / symbol))
+        self.of = cache(self._of)
         self.intact = cache(self._intact)
+        self._recordings = recordings
         self._folder = folder
+
+    def _of(self, symbol: str) -> Scene:
+        files = sorted((self._recordings / "binance-spot").glob(f"{symbol.lower()}_*.gz"))
+        return Scene.make(files, self._folder / symbol)
 
     def _intact(self, symbol: str, dt: str) -> Rebuilt:
         day = Day.read(self.of(symbol).lake, dt)
@@ -68,7 +73,7 @@ def places(day: Day, count: int, seed: int) -> list[int]:
 def test_each_fault_is_told_where_it_is(
     case: Case, symbol: str, scenes: Scenes, tmp_path: Path
 ) -> None:
-    count = 20 if case.unseen else 3
+    count = 12 if case.unseen else 1
     for number, (intact, truth) in enumerate(scenes.days(symbol)):
         for at in places(intact.day, count, seed=7):
             check_case(case, at, intact, truth, tmp_path / f"{number}-{at}")
@@ -95,7 +100,7 @@ def test_five_minutes_lost(symbol: str, scenes: Scenes, tmp_path: Path) -> None:
 def test_rows_of_another_symbol(symbol: str, scenes: Scenes, tmp_path: Path) -> None:
     other = scenes.days("ETHUSDT" if symbol == "BTCUSDT" else "BTCUSDT")[0][0].day
     for number, (intact, truth) in enumerate(scenes.days(symbol)):
-        for at in places(intact.day, 5, seed=8):
+        for at in places(intact.day, 3, seed=8):
             check_case(foreign_row(other), at, intact, truth, tmp_path / f"{number}-{at}")
         first = Rebuilt.of(foreign(intact.day, 0, other), tmp_path / f"{number}-first")
         assert first.wrong(truth)[0].is_empty()
@@ -166,7 +171,7 @@ def test_a_loss_beyond_the_twenty_levels_is_unseen_until_it_comes_near(
 ) -> None:
     intact, truth = scenes.days("NEXOUSDT")[-1]
     unseen, seen = 0, 0
-    for at in deep_messages(intact.day, truth)[::40][:60]:
+    for at in deep_messages(intact.day, truth)[::90][:30]:
         rebuilt = Rebuilt.of(lost(intact.day, at, at + 1), tmp_path / str(at))
         done = rebuilt.day.done[-1]
         after = rebuilt.met.filter(pl.col("sequence") > done.last)
@@ -204,7 +209,7 @@ def test_with_few_rows_of_book_only_what_heals_between_two_is_unseen(
     """A row of `book` every two seconds: a level set right before the next one leaves no trace."""
     for number, (intact, truth) in enumerate(scenes.days(symbol)):
         sparse = thinned(intact.day, 20)
-        for at in places(sparse, 15, seed=9):
+        for at in places(sparse, 6, seed=9):
             rebuilt = Rebuilt.of(lost(sparse, at, at + 1), tmp_path / f"{number}-{at}")
             assert rebuilt.misplaced() == [], at
             met = rebuilt.met

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from lobproof.errors import GridError, InputError
@@ -20,7 +21,8 @@ DT = "2024-08-08"
 
 @pytest.fixture(scope="module")
 def scene(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return Scene.make(real_data, "BTCUSDT", tmp_path_factory.mktemp("btc"))
+    file = real_data / "binance-spot" / "btcusdt_20240808.gz"
+    return Scene.make([file], tmp_path_factory.mktemp("btc"))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,9 @@ def test_an_intact_day_is_the_truth_at_every_row(intact: Rebuilt, scene: Scene) 
     assert intact.result.counts.gap_ratio == 0.0
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.urgent], ids=lambda case: case.name
+)
 def test_each_fault_is_told_where_it_is(
     case: Case, intact: Rebuilt, scene: Scene, tmp_path: Path
 ) -> None:
@@ -45,14 +49,11 @@ def test_each_fault_is_told_where_it_is(
 
 def test_a_row_of_another_symbol(intact: Rebuilt, scene: Scene, tmp_path: Path) -> None:
     # a stand-in for another symbol: the same book at other prices
-    day = intact.day
-    prices = [name for name in day.tables[BOOK].columns if name.endswith("_price")]
-    book = day.tables[BOOK]
-    other = day.with_table(BOOK, book.with_columns(book[name] / 20.0 for name in prices))
-    rounded = other.tables[BOOK].with_columns(other.tables[BOOK][name].round(2) for name in prices)
-    case = foreign_row(other.with_table(BOOK, rounded))
-    check_case(case, 1700, intact, scene.truth, tmp_path / "middle")
-    first = Rebuilt.of(foreign(day, 0, other.with_table(BOOK, rounded)), tmp_path / "first")
+    day, book = intact.day, intact.day.tables[BOOK]
+    prices = [name for name in book.columns if name.endswith("_price")]
+    other = day.with_table(BOOK, book.with_columns((pl.col(prices) - 40_000.0).round(2)))
+    check_case(foreign_row(other), 1700, intact, scene.truth, tmp_path / "middle")
+    first = Rebuilt.of(foreign(day, 0, other), tmp_path / "first")
     assert first.wrong(scene.truth)[0].is_empty()
 
 

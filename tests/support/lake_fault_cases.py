@@ -51,6 +51,8 @@ class Case:
     may: frozenset[Finding] = frozenset()
     unseen: bool = False
     """It may touch only what nobody can see."""
+    urgent: bool = True
+    """In ``make test`` too."""
 
 
 def _stamped(table: str, stamp: Stamp) -> Callable[[Day, int], Day]:
@@ -88,7 +90,12 @@ CASES: Sequence[Case] = (
     Case("swapped", lambda d, k: reordered(d, k, 1), RESET, may=RESET | LOSSES),
     Case("late", lambda d, k: reordered(d, k, 30), RESET, may=RESET | LOSSES),
     *(
-        Case(f"{name} in {table}", _stamped(table, stamp), counts=((Finding.BAD_TS, 6),))
+        Case(
+            f"{name} in {table}",
+            _stamped(table, stamp),
+            counts=((Finding.BAD_TS, 6),),
+            urgent=name in ("time 0", "a day ahead"),
+        )
         for table in (DELTAS, BOOK, TRADES)
         for name, stamp in (
             ("time 0", 0),

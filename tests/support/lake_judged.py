@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,9 +69,8 @@ class Scene:
     truth: Truth
 
     @classmethod
-    def make(cls, recordings: Path, symbol: str, folder: Path) -> Scene:
+    def make(cls, files: Sequence[Path], folder: Path) -> Scene:
         """Import, reconstruct directly, and derive the tables of a symbol's recordings."""
-        files = sorted((recordings / "binance-spot").glob(f"{symbol.lower()}_*.gz"))
         golden = import_recordings(files, folder / "golden").path
         reconstruct(golden, folder / "direct")
         store = lobproof.open(folder / "direct")
@@ -86,7 +85,7 @@ class Scene:
         """The whole book with which a day opens."""
         frames = self.store.keyframes(numbers="float", raw=True).filter(pl.col("dt") == dt)
         first = frames.filter(pl.col("event_id") == pl.col("event_id").min()).collect()
-        sides = [first.filter(pl.col("side") == side) for side in (1, 2)]
+        sides = [first.filter((pl.col("side") == side) & (pl.col("size") > 0)) for side in (1, 2)]
         levels = [dict(side.select("price", "size").iter_rows()) for side in sides]
         return PlainBook(int(first["sequence"][0]), *levels)
 

@@ -9,6 +9,7 @@ import pytest
 
 from lobproof.instruments import Instrument, Rule
 from lobproof.replay import Policy, Replayer, Stretch, Weave
+from lobproof.replay.ledger_kernels import E_FIRST_TS, E_LAST_TS
 from lobproof.replay.merge_kernels import stands_before, time_between
 from lobproof.schema import LEVELS, EventBatch, Finding, Flag, Kind, ReferenceBatch, Side
 
@@ -79,8 +80,8 @@ def test_ids_that_neither_clock_bears_out_are_not_believed() -> None:
 @pytest.mark.parametrize(
     ("reference", "message", "before"),
     [
-        ((START, START), (START + 1, START), True),  # without an id the exchange's time decides
-        ((START + 1, START), (START, START), False),
+        ((START, START), (START + 1, START + 2), True),  # without an id the time decides
+        ((START + 1, START + 2), (START, START), False),
         ((0, START), (START + 1, START + 1), True),  # the recorder's without that
         ((START + HOUR, START), (START, START + 1), True),  # and where one of them is wrong
         ((0, 0), (START, START), True),  # and with neither it belongs where it came
@@ -125,3 +126,25 @@ def test_a_crossed_book_that_a_row_then_denies_is_a_contradiction() -> None:
     assert counts == {"references": 4, "contradictions": 1}
     assert Finding.CROSSED in codes
     assert Finding.DRIFT not in codes
+
+
+def test_snapshots_as_the_feed_are_silent_by_their_own_cadence() -> None:
+    seconds = np.cumsum([0, 4, 4, 4, 20, 400])
+    events = EventBatch.empty(3 * len(seconds))
+    events.sequence[:] = np.repeat(10 + np.arange(len(seconds)), 3)
+    events.prev_sequence[:] = -1
+    events.ts_event[:] = np.repeat(START + SECOND * seconds, 3)
+    events.ts_order[:] = events.ts_event
+    events.kind[:] = [Kind.CLEAR, Kind.SNAPSHOT, Kind.SNAPSHOT] * len(seconds)
+    events.side[:] = [Side.NONE, Side.BID, Side.ASK] * len(seconds)
+    events.price[:] = [0, 100, 101] * len(seconds)
+    events.size[:] = [0, 7, 7] * len(seconds)
+    events.flags[2::3] = Flag.LAST
+    policy = Policy(unchained=True, trades_wait_for="snapshots")
+    replayer = Replayer(INSTRUMENT, policy=policy)
+    replayer.begin_day(START)
+    steps = [piece.step for piece in replayer.pieces(Stretch.of(events), 0)]
+    silences = [row for step in steps for row in step.episodes if row[0] == Finding.SILENCE]
+    assert len(silences) == 1
+    assert silences[0][E_FIRST_TS] == START + SECOND * 32
+    assert silences[0][E_LAST_TS] == START + SECOND * 432
