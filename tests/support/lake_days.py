@@ -29,7 +29,11 @@ class States(NamedTuple):
     levels: NDArray[np.int64]
     trusted: NDArray[np.int64]
     of_depth: NDArray[np.bool_]
-    doubtful: NDArray[np.bool_]
+
+    def at_depth(self) -> States:
+        """Those that follow a depth message, not a snapshot."""
+        kept = self.of_depth
+        return States(self.sequence[kept], self.levels[kept], self.trusted[kept], kept[kept])
 
 
 def reconstruct_lake(
@@ -61,7 +65,8 @@ def started_late(lake: Path, out: Path) -> Path:
 
     def keep(table: str, dt: str, rows: pl.DataFrame) -> pl.Series:
         name = "timestamp" if table == "trades" else "sequence_number"
-        return rows[name] > first[dt][name]
+        late: pl.Series = rows[name] > first[dt][name]
+        return late
 
     return without(lake, out, keep)
 
@@ -87,7 +92,6 @@ def states_of(store: Store) -> States:
         physical.reshape(-1, 2, LEVELS, 2),
         frame.select("bid_trusted", "ask_trusted").cast(pl.Int64).to_numpy(),
         (frame["kind"] != int(Kind.SNAPSHOT)).to_numpy(),
-        ((frame["flags"] & int(Flag.DOUBTFUL)) != 0).to_numpy(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def plain_states(messages: Iterable[Plain], wanted: Iterable[int] = ()) -> Truth
     return truth
 
 
-def count(value: object) -> int:
+def count(value: Decimal) -> int:
     """A decimal as a count of 10^-8; it must be one."""
     whole, _, part = format(value, "f").partition(".")
     part = part.rstrip("0")

@@ -1,0 +1,136 @@
+"""Gates A and B on stores from Crypto Lake days: a tiny market, derived, reconstructed, changed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from lobproof.errors import InputError, UsageError
+from lobproof.fidelity.exact import Verdict, VerifyReport, verify
+from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
+from lobproof.pipeline.lake import lake_days, reconstruct_day
+from lobproof.store import open_store
+from support.lake_days import reconstruct_lake
+from support.recorded import imported, made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A golden sample, its tables and the store of these."""
+    folder = tmp_path_factory.mktemp("lake")
+    imported(folder, made(), "golden")
+    derive_lake(folder / "golden", folder / "lake")
+    reconstruct_lake(folder / "lake", folder / "store", ReconstructOptions(strategy="full"))
+    return folder
+
+
+def prove(folder: Path, *, lake: Path | None = None, store: str = "store") -> VerifyReport:
+    return verify(open_store(folder / store), folder / "golden", lake=lake or folder / "lake")
+
+
+def test_a_lake_store_is_exact(folder: Path) -> None:
+    report = prove(folder)
+    assert report.check("level_changes").verdict is Verdict.EXACT
+    assert report.check("trades").verdict is Verdict.EXACT
+    assert report.check("chain").verdict is Verdict.NOT_APPLICABLE
+    book = report.check("vendor_book")
+    assert book.verdict is Verdict.EXACT
+    assert book.compared == book.equal > 0
+    snapshots = report.check("snapshots")
+    assert snapshots.verdict is Verdict.EXACT
+    assert snapshots.details["listings"]["stored"] == 0
+    assert snapshots.details["listings"]["held"] > 1
+
+
+def test_the_vendors_book_alone(folder: Path) -> None:
+    report = verify(open_store(folder / "store"), lake=folder / "lake", symbol="BTC-USDT")
+    assert report.check("vendor_book").verdict is Verdict.EXACT
+    for name in ("level_changes", "trades", "book_ticker_last", "snapshots", "partial_depth"):
+        assert report.check(name).reason == "no golden sample was named"
+    assert "golden" not in report.coverage
+
+
+def changed(
+    folder: Path, out: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame]
+) -> Path:
+    """The tables, one of them changed."""
+    shutil.copytree(folder / "lake", out)
+    for path in out.glob(f"{table}/**/*.parquet"):
+        old = pq.read_table(path, partitioning=None)
+        frame = pl.from_arrow(old)
+        assert isinstance(frame, pl.DataFrame)
+        pq.write_table(change(frame).to_arrow().cast(old.schema), path)
+    return out
+
+
+def test_a_size_that_differs_is_located(folder: Path, tmp_path: Path) -> None:
+    def change(rows: pl.DataFrame) -> pl.DataFrame:
+        at = pl.int_range(pl.len()) >= rows.height // 2
+        return rows.with_columns(
+            pl.when(at).then(pl.col("ask_1_size") + 1).otherwise("ask_1_size").alias("ask_1_size")
+        )
+
+    report = prove(folder, lake=changed(folder, tmp_path / "lake", "book", change))
+    book = report.check("vendor_book")
+    assert book.verdict is Verdict.FAIL
+    assert book.first is not None
+    assert report.first_divergence == book.first
+    assert "ask 1 after update id" in book.first.detail
+    assert book.first.expected is not None
+    assert book.first.found is not None
+    assert book.first.expected["price"] == float(book.first.found["price"])
+    assert book.first.expected["size"] == float(book.first.found["size"]) + 1
+    assert book.details["differing_slots"] == book.compared - book.equal
+
+
+def test_a_row_that_was_lost_is_found(folder: Path, tmp_path: Path) -> None:
+    """Of the deltas that the store was made from one lacks: the sample has it."""
+    lake = changed(
+        folder, tmp_path / "lake", "book_delta_v2", lambda rows: rows.filter(
+            pl.int_range(pl.len()) != rows.height // 2
+        ),
+    )  # fmt: skip
+    reconstruct_lake(lake, tmp_path / "store", ReconstructOptions(strategy="full"))
+    report = verify(open_store(tmp_path / "store"), folder / "golden")
+    levels = report.check("level_changes")
+    assert levels.verdict is Verdict.FAIL
+    days = len(report.coverage["days"])
+    assert (levels.details["missing"], levels.details["extra"]) == (days, 0)
+    assert report.check("vendor_book").verdict is Verdict.NOT_APPLICABLE
+
+
+def test_days_known_at_snapshots(folder: Path, tmp_path: Path) -> None:
+    reconstruct_lake(folder / "lake", tmp_path, ReconstructOptions(strategy="anchored"))
+    report = verify(open_store(tmp_path), folder / "golden", lake=folder / "lake")
+    assert report.check("level_changes").verdict is Verdict.NOT_APPLICABLE
+    assert report.check("snapshots").verdict is Verdict.NOT_APPLICABLE
+    assert report.check("trades").verdict is Verdict.EXACT
+    assert report.check("vendor_book").verdict is Verdict.EXACT
+
+
+def test_what_cannot_be_verified_is_refused(folder: Path, tmp_path: Path) -> None:
+    store = open_store(folder / "store")
+    with pytest.raises(UsageError, match="nothing to verify"):
+        verify(store)
+    with pytest.raises(UsageError, match="has no `book`"):
+        verify(store, lake=tmp_path)
+    with pytest.raises(UsageError, match="no day of ETH-USDT"):
+        verify(store, lake=folder / "lake", symbol="ETH-USDT")
+    bad = changed(folder, tmp_path / "lake", "trades", lambda rows: rows)
+    for path in bad.glob("book/**/*.parquet"):
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="cannot be read"):
+        verify(store, lake=bad)
+
+
+def test_days_of_two_kinds_are_refused(folder: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    reconstruct(folder / "golden", store)
+    reconstruct_day(lake_days(folder / "lake")[0], store, overwrite=True)
+    with pytest.raises(UsageError, match="come from Crypto Lake"):
+        verify(open_store(store), folder / "golden")
