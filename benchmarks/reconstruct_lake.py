@@ -28,6 +28,7 @@ from lobproof.pipeline import ReconstructOptions
 from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.survey import Survey
 from lobproof.schema import EventBatch, Flag, Int64, ReferenceBatch, StateBatch
+from lobproof.schema.tables import PART_ROWS
 from lobproof.sources.cryptolake.source import LakeSource
 from lobproof.store import DayWriter, Partition, commit_day, list_checkpoints, symbol_lock
 
@@ -36,7 +37,7 @@ LARGE = 100_000_000
 RATE, SMALL_RATE, RATIO, GIB, CHECKPOINT_SHARE, RESUME_S = 3.5, 2.5, 1.5, 1.5, 1.0, 2.0
 WARM_ROWS, WARM_MINUTES = 500_000, 10.0
 BATCH_ROWS = 1 << 16
-KILL_AFTER = 3  # parts, or as many as there are
+KILL_AFTER = 3  # checkpoints, or as many as there are
 
 
 class _EnoughError(Exception):
@@ -228,7 +229,8 @@ def measure(scratch: Path, sizes: tuple[int, ...], say: Callable[[str], None]) -
             one[step] = child(step, warm, lake, out)
         shutil.rmtree(out, ignore_errors=True)
         say("  kill and resume")
-        one["parts"] = kill_at_part(warm, lake, out, KILL_AFTER)
+        parts = min(KILL_AFTER, one["whole"]["events"] // PART_ROWS)
+        one["parts"] = kill_at_part(warm, lake, out, parts)
         one["resume"] = child("resume", warm, lake, out)
         for path in (folder, out):
             shutil.rmtree(path, ignore_errors=True)

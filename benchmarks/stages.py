@@ -53,7 +53,7 @@ _STREAMS = (
     ("decode: book", source, "books"),
     ("decode: trades", source, "trades"),
 )
-REST = "everything else"
+REST = ("between the stages: main thread", "between the stages: other threads", "native threads")
 
 
 class Stages:
@@ -75,8 +75,11 @@ class Stages:
             for name, owner, attribute in _STREAMS:
                 stream = self._stream(name, getattr(owner, attribute))
                 stack.enter_context(patch.object(owner, attribute, stream))
+            run = self._function(REST[1], threading.Thread.run)
+            stack.enter_context(patch.object(threading.Thread, "run", run))
+            stack.enter_context(self._stage(REST[0]))
             yield
-        self.seconds[REST] = process_time() - start - sum(self.seconds.values())
+        self.seconds[REST[2]] = process_time() - start - sum(self.seconds.values())
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

@@ -289,10 +289,13 @@ class Merge:
         if not row or not trade:
             alone = right if trade else left
             return Stretch(alone, references, places[:reference]), row, reference, trade
-        out = EventBatch.empty(row + trade)
         at = np.flatnonzero(from_right[: row + trade].view(np.bool_))
+        columns: list[Array] = []
         for name in column_names(EventBatch):
-            interleave(at, getattr(left, name), getattr(right, name), getattr(out, name))
+            one, other = getattr(left, name), getattr(right, name)
+            columns.append(np.empty(row + trade, one.dtype))
+            interleave(at, one, other, columns[-1])
+        out = EventBatch(*columns)
         return Stretch(out, references, places[:reference]), row, reference, trade
 
 

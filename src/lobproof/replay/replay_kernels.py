@@ -307,7 +307,8 @@ def replay_rows(
             )
         if run[DOUBT] != 0:
             add |= F_DOUBTFUL
-        for i in range(start, stop):
+        # on a grid of one tick and one lot nothing is off it, and the rows need no look
+        for i in range(start, stop if add != 0 or tick != 1 or lot != 1 else start):
             row = add
             if kind[i] == TRADE or kind[i] == DELTA or kind[i] == SNAPSHOT:
                 if price[i] % tick != 0:

@@ -191,7 +191,7 @@ def _survey(closed: LakeFile, first: int, stop: int, ahead: int, every: int) -> 
 
 def _look(survey: _Survey, at: int, chunk: Chunk, raw: str) -> None:
     values = floats(chunk, raw)
-    if chunk.table == "book" and np.isnan(values).any():
+    if chunk.table == "book" and np.isnan(values.min()):
         values = np.nan_to_num(values, posinf=np.inf, neginf=-np.inf)
         values.flags.writeable = False
     survey.exponents[at], bad = floats_exponent(values, survey.exponents[at])
@@ -200,9 +200,10 @@ def _look(survey: _Survey, at: int, chunk: Chunk, raw: str) -> None:
             f"{chunk.where(bad)}: no decimal grid holds {raw} {float(values[bad])!r}",
             hint="`lobproof acquire validate` tells what else is wrong with the file",
         )
-    row = int(np.argmax(values))
-    if values[row] > survey.largest[at].value:
-        survey.largest[at] = _Largest(float(values[row]), f"{chunk.where(row)}, {raw}")
+    largest = float(values.max())
+    if largest > survey.largest[at].value:
+        row = int(np.argmax(values))
+        survey.largest[at] = _Largest(largest, f"{chunk.where(row)}, {raw}")
 
 
 def _counted(table: str, survey: _Survey, price_exponent: int, size_exponent: int) -> _Sample:
