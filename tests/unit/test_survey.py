@@ -8,6 +8,7 @@ import pytest
 
 from lobproof.pipeline import ReconstructOptions, survey
 from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
+from lobproof.pipeline.results import Reached
 from lobproof.pipeline.survey import Survey
 from lobproof.sources.golden import file_sha256
 from lobproof.sources.simulator import simulate
@@ -31,8 +32,8 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> LakeDay:
 def interrupted(day: LakeDay, out: Path) -> None:
     """Leave a run behind its first parts."""
 
-    def stop(events: int, _: int) -> None:
-        if events > 3 * OPTIONS.part_rows:
+    def stop(reached: Reached) -> None:
+        if reached.events > 3 * OPTIONS.part_rows:
             raise Stop
 
     with pytest.raises(Stop):
