@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lobproof.instruments import Rule
@@ -115,6 +115,7 @@ def test_batches_pieces_and_breaks_leave_no_trace(
 
 
 @given(seeds, policies)
+@example(2213235, Policy(unchained=True, size_limit=0.0))  # a silence before the seed
 def test_stored_events_tell_the_same_without_references(seed: int, policy: Policy) -> None:
     """What references led to is in the events."""
     day = random_day(seed)

@@ -111,7 +111,7 @@ class ReferenceJudge(ReferenceReplay):
         super().end_day(ts)
 
     def _is_silent(self, ts: int) -> bool:
-        judged = self.policy.unchained and not self.lost and self.life_ts > 0
+        judged = self.policy.unchained and self.life_ts > 0 and self.lost in (0, Q.UNSEEDED)
         return judged and ts - self.life_ts > self._limit()
 
     # references --------------------------------------------------------------------------------
@@ -267,11 +267,9 @@ class ReferenceJudge(ReferenceReplay):
         return (*found[:5], self.differing, 0, 0) if code == Q.DRIFT else found
 
     def _beat(self, ts: int) -> None:
-        """A message of the book has come: the cadence, and what a silence before the seed means."""
+        """A message of the book has come: the feed's cadence."""
         since = ts - self.book_ts if self.book_ts else 0
         if since > 0:
-            if since > self._limit() and self.policy.unchained and self.lost == Q.UNSEEDED:
-                self.stale = dict.fromkeys(SIDES, True)
             usual = min(since, self._limit())
             self.cadence += (usual - self.cadence) // 64 if self.cadence else usual
 

@@ -232,8 +232,11 @@ def quiet_limit(run: Int64) -> int:
 
 @kernel
 def silent(run: Int64, ts: int) -> bool:
-    """Whether a feed whose ids show no loss has been quiet for longer than is its way."""
-    if run[UNCHAINED] == 0 or run[LOST] != 0 or run[LIFE_TS] == 0:
+    """Whether a feed whose ids show no loss has been quiet for longer than is its way.
+
+    Also before the seed: what the book held until then proves nothing about the first snapshot.
+    """
+    if run[UNCHAINED] == 0 or run[LIFE_TS] == 0 or run[LOST] not in (0, UNSEEDED):
         return False
     return bool(ts - run[LIFE_TS] > quiet_limit(run))
 
@@ -253,10 +256,6 @@ def note_message(run: Int64, ts: int) -> None:
         if since > 0:
             # a silence is no cadence: it counts as the longest gap that is none
             usual = min(since, quiet_limit(run))
-            if since > usual and run[UNCHAINED] != 0 and run[LOST] == UNSEEDED:
-                # the first snapshot will tell nothing of levels from before a loss
-                run[STALE] = 1
-                run[STALE + 1] = 1
             run[CADENCE] += (usual - run[CADENCE]) // 64 if run[CADENCE] > 0 else usual
     run[BOOK_TS] = ts
     run[LIFE_TS] = ts
