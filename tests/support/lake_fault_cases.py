@@ -107,7 +107,7 @@ CASES: Sequence[Case] = (
     ),
     Case(
         "off the tick",
-        lambda d, k: resting(d, k, k + 20, _deep(d, k) + 0.00005, 1.0),
+        lambda d, k: resting(d, k, k + 20, round(_deep(d, k) + 0.00005, 5), 1.0),
         counts=((Finding.OFF_TICK, 2),),
     ),
     Case(
