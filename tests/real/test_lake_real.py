@@ -78,7 +78,7 @@ def made(
     derive_lake(golden, lake)
     reconstruct_lake(lake, folder / "full")
     reconstruct_lake(started_late(lake, folder / "late-lake"), folder / "late")
-    options = ReconstructOptions(strategy="full", keyframe_seconds=20)
+    options = ReconstructOptions(strategy="full", keyframe_seconds=3)
     reconstruct_lake(_lossy(lake, folder / "lossy-lake"), folder / "lossy", options)
     late = open_store(folder / "late")
     wanted = late.keyframes(raw=True).select("sequence").collect()
@@ -91,12 +91,12 @@ def made(
 
 
 def _lossy(lake: Path, out: Path) -> Path:
-    """One message in a hundred lost."""
+    """One message in thirty lost."""
 
     def keep(table: str, _: str, rows: pl.DataFrame) -> pl.Series:
         if table != "book_delta_v2":
             return pl.Series([True] * rows.height)
-        return rows["sequence_number"].hash(seed=7) % 100 != 0
+        return rows["sequence_number"].hash(seed=7) % 30 != 0
 
     return without(lake, out, keep)
 
