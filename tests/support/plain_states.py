@@ -48,15 +48,23 @@ class Side:
         for price, size in listed:
             self.apply(price, size)
 
+    def learn(self, other: Side) -> None:
+        """The side is known to the other's touch, once the market is beyond its end."""
+        if self.end is not None and other.keys:
+            self.end = max(self.end, -other.keys[0])
+
     def book(self) -> dict[int, int]:
         return {self.sign * key: size for key, size in self.sizes.items()}
 
 
 @dataclass
 class Truth:
-    """``levels`` (messages, 2, 20, 2): price and size by side and slot; ``known`` (messages, 2):
-    how many leading slots the recording's snapshots cover; ``books`` by update id, as asked for,
-    with ``ends``: how far each side is known there."""
+    """The book after each depth message.
+
+    ``levels`` (messages, 2, 20, 2): price and size by side and slot. ``known`` (messages, 2): how
+    many leading slots are known, by the recording's snapshots or since the market passed them.
+    ``books`` by update id, as asked for, and ``ends``: how far each side is known there.
+    """
 
     sequence: NDArray[np.int64]
     levels: NDArray[np.int64]
@@ -88,10 +96,13 @@ def plain_states(messages: Iterable[Plain], wanted: Iterable[int] = ()) -> Truth
                 side.replace([(p, q) for which, p, q in listed if which == name])
         for name, price, size in message.levels:
             sides[name].apply(count(price), count(size))
-        for half, side in enumerate(sides.values()):
-            for slot, key in enumerate(side.keys[:LEVELS]):
-                levels[row, half, slot] = side.sign * key, side.sizes[key]
-                known[row, half] += side.end is not None and key <= side.end
+        # no bid lies at the best ask or above, and no ask at the best bid or below
+        for mine, other in (("bid", "ask"), ("ask", "bid")):
+            sides[mine].learn(sides[other])
+        for half, now in enumerate(sides.values()):
+            for slot, key in enumerate(now.keys[:LEVELS]):
+                levels[row, half, slot] = now.sign * key, now.sizes[key]
+                known[row, half] += now.end is not None and key <= now.end
         if message.ids[1] in asked:
             bids, asks = sides.values()
             truth.books[message.ids[1]] = bids.book(), asks.book()

@@ -198,6 +198,8 @@ class DayTask:
                 book.bid_trusted_to,
                 book.ask_trust,
                 book.ask_trusted_to,
+                book.bid_stale,
+                book.ask_stale,
             )
         )
 

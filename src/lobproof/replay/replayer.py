@@ -279,6 +279,8 @@ class Replayer:
             int(bid_to),
             int(ask_trust),
             int(ask_to),
+            int(self._run[STALE]),
+            int(self._run[STALE + 1]),
         )
 
     def _step(self, part: Stretch, first_id: int) -> tuple[Step, int, int]:

@@ -70,7 +70,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class BookLevels:
-    """The whole book, best first, counts on the grid, with the trusted range of each side."""
+    """The whole book, best first, counts on the grid, with the trusted range of each side.
+
+    ``stale``: beyond that range may lie levels from before a loss.
+    """
 
     sequence: int
     bid_prices: Int64
@@ -81,6 +84,8 @@ class BookLevels:
     bid_trusted_to: int
     ask_trust: int
     ask_trusted_to: int
+    bid_stale: int = 0
+    ask_stale: int = 0
 
 
 def minute_columns(

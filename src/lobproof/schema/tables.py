@@ -92,6 +92,7 @@ KEYFRAMES = Table(
         ("size", DECIMAL),
         ("trust", pa.int8()),  # UNTRUSTED, RANGE or EVERYTHING, of the row's side
         ("trusted_to", DECIMAL),  # the range's far end, 0 unless RANGE
+        ("stale", pa.int8()),  # 1: beyond it may lie levels from before a loss
     ),
     EVENT_GROUP_ROWS,
     dictionary=("price", "size", "trusted_to"),

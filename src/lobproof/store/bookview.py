@@ -29,7 +29,7 @@ from lobproof.schema import EVERYTHING, RANGE, EventBatch, Flag, Int8, Int64, Ki
 from lobproof.store.catalog import SealedDay
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import events_from, whole_messages
-from lobproof.store.rebuild_kernels import COVERAGE, OF_THE_FEED, apply_events
+from lobproof.store.rebuild_kernels import COVERAGE, OF_THE_FEED, STALE, apply_events
 
 _WINDOW_TICKS = 1 << 16
 
@@ -102,6 +102,7 @@ def view_book(
     """
     tick = math.gcd(*(rule.tick for rule in day.instrument.rules))
     covered = np.zeros(COVERAGE, np.int64)
+    covered[STALE : STALE + 2] = frame.bid_stale, frame.ask_stale
     book = _book_of(frame, tick)
     event_id, ts_order, sequence = frame.event_id, frame.ts_order, frame.sequence
     since = events_from(paths, day.grid, frame.event_id + 1, time)

@@ -17,7 +17,8 @@ class Keyframe:
 
     ``event_id`` −1 is the book that opens a partition. Levels are on the grid, best first, of
     equal length a side. Trust is ``UNTRUSTED``, ``RANGE`` or ``EVERYTHING``; ``trusted_to`` is the
-    far end of the range, 0 unless ``RANGE``.
+    far end of the range, 0 unless ``RANGE``. ``bid_stale``, ``ask_stale``: 1 where the side
+    may hold, beyond that range, levels from before a loss: those prove nothing.
     """
 
     event_id: int
@@ -31,6 +32,8 @@ class Keyframe:
     bid_trusted_to: int
     ask_trust: int
     ask_trusted_to: int
+    bid_stale: int = 0
+    ask_stale: int = 0
 
     def columns(self) -> list[NDArray[np.generic]]:
         """The rows of ``keyframes``: per side a header row with price and size 0, then levels."""
@@ -50,6 +53,7 @@ class Keyframe:
             np.concatenate([zero, self.bid_sizes, zero, self.ask_sizes]),
             sides(self.bid_trust, self.ask_trust, np.int8),
             sides(self.bid_trusted_to, self.ask_trusted_to, np.int64),
+            sides(self.bid_stale, self.ask_stale, np.int8),
         ]
 
     def copy(self) -> Keyframe:
@@ -64,7 +68,7 @@ class Keyframe:
 
 
 def pack(frames: Sequence[Keyframe]) -> dict[str, Int64]:
-    """Keyframes as three arrays: a row of nine numbers each, and 16 bytes a level."""
+    """Keyframes as three arrays: a row of eleven numbers each, and 16 bytes a level."""
     heads = [
         [
             frame.event_id,
@@ -74,6 +78,8 @@ def pack(frames: Sequence[Keyframe]) -> dict[str, Int64]:
             frame.bid_trusted_to,
             frame.ask_trust,
             frame.ask_trusted_to,
+            frame.bid_stale,
+            frame.ask_stale,
             len(frame.bid_prices),
             len(frame.ask_prices),
         ]
@@ -83,7 +89,7 @@ def pack(frames: Sequence[Keyframe]) -> dict[str, Int64]:
     prices = [side for frame in frames for side in (frame.bid_prices, frame.ask_prices)]
     sizes = [side for frame in frames for side in (frame.bid_sizes, frame.ask_sizes)]
     return {
-        "heads": np.array(heads, np.int64).reshape(-1, 9),
+        "heads": np.array(heads, np.int64).reshape(-1, 11),
         "prices": np.concatenate([none, *prices]),
         "sizes": np.concatenate([none, *sizes]),
     }
@@ -94,9 +100,9 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]]) -> list[Keyframe]:
     prices = np.asarray(arrays["prices"], np.int64)
     sizes = np.asarray(arrays["sizes"], np.int64)
     frames, at = [], 0
-    for event_id, ts, sequence, *trust, bids, asks in arrays["heads"].tolist():
+    for event_id, ts, sequence, *known, bids, asks in arrays["heads"].tolist():
         bid, ask = slice(at, at + bids), slice(at + bids, at + bids + asks)
         levels = prices[bid], sizes[bid], prices[ask], sizes[ask]
-        frames.append(Keyframe(event_id, ts, sequence, *levels, *trust))
+        frames.append(Keyframe(event_id, ts, sequence, *levels, *known))
         at += bids + asks
     return frames

@@ -382,6 +382,8 @@ class Store:
             bid_trusted_to=int(sides[0]["trusted_to"][0]),
             ask_trust=int(sides[1]["trust"][0]),
             ask_trusted_to=int(sides[1]["trusted_to"][0]),
+            bid_stale=int(sides[0]["stale"][0]),
+            ask_stale=int(sides[1]["stale"][0]),
         )
 
     def _doubts(self, day: SealedDay) -> list[tuple[int, int]]:
