@@ -280,7 +280,7 @@ def _tables(section: Section, found: dict[int, dict[str, Any]]) -> None:
         "events as they come, the rows of `book` as states, hashed, synced and committed; nothing "
         "audited, merged or replayed, no look at the files beforehand. Stages are processor time "
         "of the threads that run them, in a run of their own; they overlap on the clock. A run is "
-        f"killed after its {KILL_AFTER}th checkpoint, or its last; the next one is timed from the "
+        f"killed after {KILL_AFTER} checkpoints, or its last; the next one is timed from the "
         "call to the first event that is new, hashes of the input included, start of Python and "
         "loading of compiled kernels not."
     )
