@@ -101,8 +101,8 @@ def measure(scratch: Path, repeats: int, say: Callable[[str], None]) -> Section:
     )
     section.text(
         f"Bytes of full books are those of {INSTANTS} of them, evenly over the hour, times the "
-        "messages. ÷ is of the measure as it stands in the table: above 1 is better for rates, and worse for "
-        "seconds and bytes."
+        "messages. ÷ is of the measure as it stands in the table: above 1 is better for rates, and "
+        "worse for seconds and bytes."
     )
     return section
 
