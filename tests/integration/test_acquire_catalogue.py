@@ -248,7 +248,15 @@ def test_an_anonymous_bucket_without_a_prefix(bucket: FakeBucket) -> None:
         sample.put(KEYS[0], b"x")
         put_index(sample, KEYS[:1])
         connection = connect(sample=True, endpoint=sample.url, environ={})
-        found = catalogue(connection, tables=("trades",), policy=QUICK)
+        # other tests have put theirs into the bucket of that name
+        found = catalogue(
+            connection,
+            tables=("trades",),
+            symbols=("BTC-USDT",),
+            start="2026-01-01",
+            end="2026-01-02",
+            policy=QUICK,
+        )
         assert (paths(found), found.source) == (KEYS[:1], "contents")
 
 

@@ -266,7 +266,7 @@ def _came_again(scene: Scene) -> Told:
 
 def _reset(scene: Scene, wrong: int) -> Told:
     """The chosen message's last id is ``wrong``, and those after it go back."""
-    back = f"ids went back from {wrong} to {scene.next.first - 1} while time went on"
+    back = f"ids went back from {wrong} to {scene.next.first - 1}"
     return Told(
         findings=[Finding("SEQUENCE_RESET", 1, f"update {back}")],
         verdict=FAIL,

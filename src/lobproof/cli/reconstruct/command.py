@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from lobproof.acquire.request import Request, named_symbols
+from lobproof.acquire.zones import MARK
 from lobproof.cli import ERROR
 from lobproof.cli.console import (
     Json,
@@ -22,9 +23,10 @@ from lobproof.cli.console import (
 )
 from lobproof.cli.reconstruct.live import live
 from lobproof.cli.reconstruct.show import document, show_failures, show_results
-from lobproof.errors import UsageError
+from lobproof.errors import InputError, UsageError
 from lobproof.pipeline import Reached, ReconstructOptions, lake_days, reconstruct_days
 from lobproof.pipeline import reconstruct as replay_sample
+from lobproof.sources.cryptolake.layout import TABLES
 
 
 @Parameter(name="*", group="Crypto Lake days")
@@ -127,6 +129,12 @@ def reconstruct(
             )
         return _sample(
             source, out_, ReconstructOptions(states), strict, overwrite, batch_rows, json_
+        )
+    if not any((source / name).exists() for name in (MARK, *TABLES)):
+        raise InputError(
+            f"{source} has no golden.json, so it is no golden sample, and no Crypto Lake files",
+            hint="name a folder that `lobproof import` or `lobproof acquire download` made, or one "
+            "that holds trades/exchange=…/symbol=…/dt=…/1.snappy.parquet",
         )
     return _lake(source, out_, lake, states, strict, overwrite, batch_rows, json_)
 
