@@ -24,7 +24,7 @@ from benchmarks.lake_day import simulated_lake
 from benchmarks.report import Budget, Section, number, peak_mib
 from benchmarks.stages import CHECKPOINTS, FLOOR, Stages
 
-from lobproof.pipeline import ReconstructOptions
+from lobproof.pipeline import Reached, ReconstructOptions
 from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.survey import Survey
 from lobproof.schema import EventBatch, Flag, Int64, ReferenceBatch, StateBatch
@@ -157,9 +157,9 @@ def _resumed(folder: Path, out: Path) -> dict[str, Any]:
     """Go on where a killed process was, as far as the first new events."""
     day, reached = _day(folder), 0
 
-    def stop(events: int, _: int) -> None:
+    def stop(told: Reached) -> None:
         nonlocal reached
-        reached = events
+        reached = told.events
         raise _EnoughError
 
     with contextlib.suppress(_EnoughError):
