@@ -70,6 +70,15 @@ def test_killed_with_a_fallback(lossy: Path, tmp_path: Path) -> None:
     assert all(text.count("NO-GO for full") == 1 for text in reasons)
 
 
+def test_the_reasons_for_a_fallback_do_not_depend_on_batches(lossy: Path, tmp_path: Path) -> None:
+    stores = []
+    for batch_rows in (97, 1 << 16):
+        out = tmp_path / str(batch_rows)
+        made_whole(lossy, out, strategy="auto", part_rows=PART_ROWS, batch_rows=batch_rows)
+        stores.append(told(out))
+    assert stores[0] == stores[1]
+
+
 def test_a_golden_sample_killed(golden: Path, tmp_path: Path) -> None:
     kill_and_compare(golden, tmp_path, "auto", kills=1, seed=3, used="full")
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -203,11 +204,15 @@ class _Run:
 
     def _look_at(self, day: DayTask) -> None:
         """End the task where more is lost than the strategy bears, whatever comes."""
-        lost, full = day.counts.lost, self._unit.strategy == "full"
-        if self._unit.gate and full and lost >= max(GAP_LIMIT * self._unit.most_messages, 1):
+        if not self._unit.gate or self._unit.strategy != "full":
+            return
+        most = self._unit.most_messages
+        limit = max(ceil(GAP_LIMIT * most), 1)
+        if day.counts.lost >= limit:
+            # the limit and not the count, which depends on where the batches end
             raise NoGoError(
-                f"{lost:,} messages lost, backward or contradicted, of {self._unit.most_messages:,}"
-                f" at most: {GAP_LIMIT:.1%} or more"
+                f"{limit:,} messages or more are lost, backward or contradicted, of {most:,} at "
+                f"most: the gap ratio is {GAP_LIMIT:.1%} or more"
             )
 
     def _finish(self, day: DayTask, *, last: bool) -> None:

@@ -34,7 +34,8 @@ def show_results(results: Sequence[ReconstructResult], seconds: float) -> None:
                 console.print(f"{day.dt} findings: {found or 'none'}", soft_wrap=True)
                 for reason in day.reasons:
                     console.print(f"{day.dt} [yellow]{escape(reason)}[/yellow]", soft_wrap=True)
-    console.print(f"{sum(len(result.days) for result in results):,} days, {seconds:.1f} s")
+    made = sum(len(result.days) for result in results)
+    console.print(f"{made:,} {'day' if made == 1 else 'days'}, {seconds:.1f} s")
 
 
 def show_failures(outcomes: Sequence[Outcome]) -> None:
@@ -113,4 +114,9 @@ def _table(results: Sequence[ReconstructResult]) -> Table:
 
 
 def _made_of(provenance: str) -> str:
-    return f"DEMO: {provenance} data" if provenance == "synthetic" else provenance
+    return {
+        "real": "real data",
+        "unknown": "DEMO: data of unknown origin",
+        "derived": "DEMO: derived data",
+        "synthetic": "DEMO: synthetic data",
+    }[provenance]
