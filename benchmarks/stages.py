@@ -20,7 +20,7 @@ from lobproof.pipeline.day import DayTask
 from lobproof.replay import Replayer, StreamClock
 from lobproof.replay import merge as merging
 from lobproof.replay.integrity import BookAudit, TradeAudit
-from lobproof.sources.cryptolake import grid, source
+from lobproof.sources.cryptolake import source
 from lobproof.store import parts, writer
 
 CHECKPOINTS = "checkpoints"
@@ -28,7 +28,6 @@ FLOOR = ("decode: ", "writer: ", "encode: ", "commit")
 """Stages that are there without replay, too."""
 _PLAIN: tuple[tuple[str, object, str], ...] = (
     ("before: hashes of the files", lake, "file_sha256"),
-    ("before: grid, ticks, lots", grid, "_survey"),
     ("before: grid, ticks, lots", survey, "infer_grid"),
     ("before: times", survey, "survey_times"),
     ("audit", BookAudit, "process"),

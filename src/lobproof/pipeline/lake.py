@@ -15,7 +15,7 @@ from lobproof.acquire.lake import Lake, LakeFile
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.standing import standings
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
-from lobproof.errors import InputError, UsageError
+from lobproof.errors import GridError, InputError, UsageError
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
@@ -27,7 +27,7 @@ from lobproof.schema import EventBatch
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
 from lobproof.sources.golden import MISSING_SHARE, file_sha256
-from lobproof.store import Partition, symbol_lock
+from lobproof.store import Partition, drop_checkpoints, symbol_lock
 
 _RANK = ("real", "unknown", "derived", "synthetic")
 """What a day is made of is the last of these that one of its files is."""
@@ -167,22 +167,24 @@ def reconstruct_day(
     options = options or ReconstructOptions()
     say = note or (lambda _: None)
     with symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):
-        base = _base(day, out, carry=carry, anew=overwrite)
-        attempts = list(_attempts(day, options, base, batch_rows))
+        hashes = _hashes(day)
+        where = Partition(day.exchange, day.symbol, day.dt)
+        found = None if overwrite else Survey.saved(out, where, list(hashes.values()))
+        survey = found or Survey.made(day.files, day.exchange, day.symbol)
+        base = _base(day, out, hashes, survey, carry=carry)
         saved = None if overwrite else saved_strategy(out, base, options)
-        reasons: list[str] = []
-        for at, unit in enumerate(attempts):
-            if saved is not None and unit.strategy != saved[0]:
-                continue
-            reasons = [*reasons, *unit.reasons] if saved is None else list(saved[1])
-            saved = None
+        strategies, reasons = _strategies(day, options)
+        if saved is not None:
+            strategies, reasons = strategies[strategies.index(saved[0]) :], list(saved[1])
+        while True:
+            strategy, gate = strategies[0], len(strategies) > 1
+            if strategy != "full":  # which decodes every value
+                survey = survey.of_all_values(day.files)
+                base = _base(day, out, hashes, survey, carry=carry)
+            unit = _replayed(base, day, strategy, options, batch_rows)
             try:
                 return reconstruct_unit(
-                    replace(
-                        unit,
-                        gate=options.strategy == "auto" and at < len(attempts) - 1,
-                        reasons=tuple(reasons),
-                    ),
+                    replace(unit, gate=gate, reasons=tuple(reasons)),
                     out,
                     options,
                     strict=strict,
@@ -191,13 +193,21 @@ def reconstruct_day(
                     note=note,
                 )
             except NoGoError as error:
-                reasons.append(f"NO-GO for {unit.strategy}: {error}")
-                say(f"{day}: {reasons[-1]}; trying {attempts[at + 1].strategy}.")
-    raise AssertionError("unreachable: the last attempt has no gate")
+                strategies = strategies[1:]
+                reasons.append(f"NO-GO for {strategy}: {error}")
+                say(f"{day}: {reasons[-1]}; trying {strategies[0]}.")
+            except GridError as error:
+                finer = survey.of_all_values(day.files)
+                if finer.instrument == survey.instrument:
+                    raise
+                say(f"{day}: {error.message}; all values looked through, the day starts anew.")
+                survey = finer
+                drop_checkpoints(out, where)
+                base = _base(day, out, hashes, survey, carry=carry)
 
 
-def _base(day: LakeDay, out: Path, *, carry: bool, anew: bool) -> Unit:
-    """All of a unit but how it is replayed; ``anew``: whatever a killed run has left."""
+def _hashes(day: LakeDay) -> dict[Path, str]:
+    """File → its SHA-256, which must be that of what was fetched."""
     with ThreadPoolExecutor(2) as pool:
         sums = dict(zip(day.names, pool.map(file_sha256, day.names), strict=True))
     for path, told in day.hashes.items():
@@ -206,12 +216,14 @@ def _base(day: LakeDay, out: Path, *, carry: bool, anew: bool) -> Unit:
                 f"{path}: sha256 {sums[path]}, and {told} was fetched",
                 hint="`lobproof acquire status --check` finds changed files; download it again",
             )
-    content = [sums[path] for path in day.names]
-    where = Partition(day.exchange, day.symbol, day.dt)
-    found = None if anew else Survey.saved(out, where, content)
-    if found is None:
-        found = Survey.made(day.files, day.exchange, day.symbol)
-    instrument, times, carried = found.instrument, found.times, None
+    return sums
+
+
+def _base(
+    day: LakeDay, out: Path, hashes: Mapping[Path, str], survey: Survey, *, carry: bool
+) -> Unit:
+    """All of a unit but how it is replayed."""
+    instrument, times, carried = survey.instrument, survey.times, None
     if carry:
         carried, instrument = closing_book(out, day.exchange, day.symbol, day.dt, instrument)
     number = int(np.datetime64(day.dt, "D").astype(np.int64))
@@ -226,7 +238,7 @@ def _base(day: LakeDay, out: Path, *, carry: bool, anew: bool) -> Unit:
         provenance=day.provenance,
         certified=day.certified,
         inputs=[
-            {"name": name, "bytes": path.stat().st_size, "sha256": sums[path]}
+            {"name": name, "bytes": path.stat().st_size, "sha256": hashes[path]}
             for path, name in day.names.items()
         ],
         days=(day.dt,),
@@ -241,27 +253,24 @@ def _base(day: LakeDay, out: Path, *, carry: bool, anew: bool) -> Unit:
         policy=Policy(unchained=True),
         one_day=True,
         carried=carried,
-        content=content,
-        survey=found.to_dict(),
+        content=list(hashes.values()),
+        survey=survey.to_dict(),
     )
 
 
-def _attempts(
-    day: LakeDay, options: ReconstructOptions, base: Unit, batch_rows: int
-) -> Iterator[Unit]:
-    """The strategies to try, the best first."""
+def _strategies(day: LakeDay, options: ReconstructOptions) -> tuple[Sequence[Strategy], list[str]]:
+    """The strategies to try, the best first, and why others are none of them."""
+    if options.strategy != "auto":
+        return (options.strategy,), []
     lacking = [table for table in ("book_delta_v2", "book") if not day.files.get(table)]
-    wanted = _STRATEGIES if options.strategy == "auto" else (options.strategy,)
-    reasons: list[str] = []
-    for strategy in wanted:
-        if strategy == "full" and lacking and options.strategy == "auto":
-            reasons.append(f"NO-GO for full: there is no {' and no '.join(lacking)}")
-            continue
-        if strategy == "anchored" and "book" in lacking and options.strategy == "auto":
-            reasons.append("NO-GO for anchored: there is no book")
-            continue
-        yield replace(_replayed(base, day, strategy, options, batch_rows), reasons=tuple(reasons))
-        reasons = []
+    wanted, reasons = list(_STRATEGIES), []
+    if lacking:
+        wanted.remove("full")
+        reasons.append(f"NO-GO for full: there is no {' and no '.join(lacking)}")
+    if "book" in lacking:
+        wanted.remove("anchored")
+        reasons.append("NO-GO for anchored: there is no book")
+    return wanted, reasons
 
 
 def _replayed(

@@ -98,9 +98,11 @@ class Unit:
 
     def task_id(self, options: ReconstructOptions) -> str:
         """Hash of everything that the content follows from."""
+        named = {"exchange": self.instrument.exchange, "symbol": self.instrument.symbol}
         identity = {
             "inputs": list(self.content),
-            "instrument": self.instrument.to_dict(),
+            # what a survey found follows from the inputs
+            "instrument": named if self.survey else self.instrument.to_dict(),
             "provenance": self.provenance,
             "options": asdict(options),
             "carried": self.carried[1] if self.carried else "",

@@ -66,6 +66,7 @@ from lobproof.schema import (
     UNTRUSTED,
     EventBatch,
     Finding,
+    Flag,
     Int64,
     Kind,
     Side,
@@ -74,8 +75,11 @@ from lobproof.schema import (
 
 STEP_ROWS = 1 << 16
 """Rows replayed at a time: bounds the memory of the outputs, and has no effect on the result."""
+MOST_PARTS = 64
+"""Runs of events in a piece, and events inserted between them."""
 WINDOW_TICKS = 1 << 18
 """Ticks a side near the touch that the book keeps in an array."""
+_LAST = int(Flag.LAST)
 
 
 class _Output(NamedTuple):
@@ -193,28 +197,38 @@ class Replayer:
         room
             Asked before each piece, which ends at the first message end at or after so many rows.
         """
-        events, references = stretch.events, stretch.references
-        ends = message_bounds(events)
+        ends = message_bounds(stretch.events)
         row, reference = 0, 0
-        while self._due is not None or row < len(events) or reference < len(references):
-            if self._due is not None:
-                due, self._due = self._due, None
-                step = self._step(Stretch.of(due), first_id)[0]
-                first_id += len(due)
-                yield Piece(due, step, stretch.after(row, reference))
-                continue
-            stop, until = self._limits(stretch, ends, row, reference, room())
-            part = stretch.slice(row, reference, stop, until)
-            step, rows, used = self._step(part, first_id)
-            row, reference, first_id = row + rows, reference + used, first_id + rows
-            self._due = self._asked_for(part, used)
-            yield Piece(part.events.slice(0, rows), step, stretch.after(row, reference))
+        while self._due is not None or len(stretch) > row + reference:
+            left = room()
+            stop, until = self._limits(stretch, ends, row, reference, left)
+            out = self._prepared(stretch.slice(row, reference, stop, until), first_id)
+            parts: list[EventBatch] = []
+            while len(parts) < MOST_PARTS:
+                if self._due is not None:
+                    part, self._due = Stretch.of(self._due), None
+                    self._check_prices(part.events, first_id)
+                    rows, _ = self._step(part, first_id, out)
+                else:
+                    part = stretch.slice(row, reference, stop, until)
+                    rows, used = self._step(part, first_id, out)
+                    row, reference = row + rows, reference + used
+                    self._due = self._asked_for(part, used)
+                parts.append(part.events.slice(0, rows))
+                first_id, left = first_id + rows, left - rows
+                if left <= 0 or (self._due is None and (row, reference) == (stop, until)):
+                    break
+                nearer = self._limits(stretch, ends, row, reference, left)
+                stop, until = min(stop, nearer[0]), min(until, nearer[1])
+            yield Piece(EventBatch.concat(parts), self._taken(out), stretch.after(row, reference))
 
     def _limits(
         self, stretch: Stretch, ends: Int64, row: int, reference: int, room: int
     ) -> tuple[int, int]:
         """Row and reference before which a piece from ``row`` and ``reference`` on stops."""
         events, references = stretch.events, stretch.references
+        if row + reference == len(stretch):
+            return row, reference
         stop = len(events)
         if row < stop:
             # the last end within a step, at least one message; the first one that fills the room
@@ -283,20 +297,28 @@ class Replayer:
             int(self._run[STALE + 1]),
         )
 
-    def _step(self, part: Stretch, first_id: int) -> tuple[Step, int, int]:
-        """Replay up to where something is to be inserted; rows and references used."""
-        batch, references = part.events, part.references
+    def _prepared(self, part: Stretch, first_id: int) -> _Output:
+        """Room for all that a part and what is inserted in it can give."""
+        batch = part.events
+        self._check_prices(batch, first_id)
+        trades = int(np.count_nonzero(batch.kind == int(Kind.TRADE)))
+        self._pending = reserve(self._pending, self._run, trades)
+        messages = int(np.count_nonzero(batch.flags & _LAST))
+        return self._output(messages + MOST_PARTS, len(part.references))
+
+    def _check_prices(self, batch: EventBatch, first_id: int) -> None:
         if len(batch) and int(batch.price.max()) > MAX_PRICE:
             raise GridError(
                 f"{self._instrument.symbol}: event {first_id + int(batch.price.argmax())} has a "
                 "price beyond what a book can index",
                 hint="choose a smaller price exponent for the import",
             )
-        trades = int(np.count_nonzero(batch.kind == int(Kind.TRADE)))
-        messages = len(message_bounds(batch))
+
+    def _step(self, part: Stretch, first_id: int, out: _Output) -> tuple[int, int]:
+        """Replay up to where something is to be inserted; rows and references used."""
+        batch, references = part.events, part.references
         self._book = ensure_far_capacity(self._book, len(batch))
-        self._pending = reserve(self._pending, self._run, trades)
-        out = self._output(messages, len(references))
+        self._run[REFERENCES] = 0
         first = min(int(each.ts_order[0]) for each in (batch, references) if len(each))
         rule = self._instrument.rule_at(first)
         rows = replay_rows(
@@ -327,7 +349,7 @@ class Replayer:
             batch.size,
             batch.flags,
         )
-        return self._taken(out), int(rows), int(self._run[REFERENCES])
+        return int(rows), int(self._run[REFERENCES])
 
     def _output(self, messages: int, references: int = 0) -> _Output:
         """Room for what so many messages and references can give."""
@@ -339,7 +361,7 @@ class Replayer:
             np.empty((messages, STATE_COLUMNS), np.int64),
         )
         out.squares[0] = self._open_squares
-        self._run[[FOUND, CLOSED, STATES, REFERENCES]] = 0
+        self._run[[FOUND, CLOSED, STATES]] = 0
         return out
 
     def _taken(self, out: _Output) -> Step:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from operator import attrgetter
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,20 @@ Int32 = NDArray[np.int32]
 Int8 = NDArray[np.int8]
 
 
-_NAMES: dict[type[Columns], tuple[str, ...]] = {}
+_GETTERS: dict[type[Columns], Callable[[Columns], tuple[NDArray[Any], ...]]] = {}
 
 
 def column_names(kind: type[Columns]) -> tuple[str, ...]:
-    """Names of a batch's columns, in order; ``fields`` alone takes longer than a slice."""
-    names = _NAMES.get(kind)
-    if names is None:
-        names = _NAMES[kind] = tuple(field.name for field in fields(kind))
-    return names
+    """Names of a batch's columns, in order."""
+    return tuple(field.name for field in fields(kind))
+
+
+def _columns(batch: Columns) -> tuple[NDArray[Any], ...]:
+    """A batch's columns, in order; one look-up each takes longer than a slice."""
+    kind = type(batch)
+    if kind not in _GETTERS:
+        _GETTERS[kind] = attrgetter(*column_names(kind))
+    return _GETTERS[kind](batch)
 
 
 @dataclass(slots=True)
@@ -32,26 +38,26 @@ class Columns:
     """Columns of equal length; slices are views."""
 
     def __len__(self) -> int:
-        return len(getattr(self, column_names(type(self))[0]))
+        return len(_columns(self)[0])
 
     def slice(self, start: int, stop: int) -> Self:
         """Rows ``start`` (inclusive) to ``stop`` (exclusive), as views."""
-        return type(self)(*[getattr(self, name)[start:stop] for name in column_names(type(self))])
+        return type(self)(*[column[start:stop] for column in _columns(self)])
 
     def take(self, index: NDArray[np.intp]) -> Self:
         """The rows at ``index``, in that order, as copies."""
-        return type(self)(*[getattr(self, name)[index] for name in column_names(type(self))])
+        return type(self)(*[column[index] for column in _columns(self)])
 
     def copy(self) -> Self:
         """A deep copy."""
-        return type(self)(*[getattr(self, name).copy() for name in column_names(type(self))])
+        return type(self)(*[column.copy() for column in _columns(self)])
 
     @classmethod
     def concat(cls, batches: Sequence[Self]) -> Self:
         """The rows of ``batches`` one after the other, copied; at least one batch is needed."""
         if len(batches) == 1:
             return batches[0]
-        return cls(*[np.concatenate([getattr(b, n) for b in batches]) for n in column_names(cls)])
+        return cls(*map(np.concatenate, zip(*map(_columns, batches), strict=True)))
 
 
 @dataclass(slots=True)

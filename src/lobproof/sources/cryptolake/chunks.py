@@ -39,6 +39,11 @@ class Chunk:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
+    def slice(self, start: int, stop: int) -> Chunk:
+        """Rows ``start:stop`` of it."""
+        columns = {raw: column.slice(start, stop - start) for raw, column in self.columns.items()}
+        return Chunk(self.table, self.path, self.first_row + start, columns)
+
     def where(self, row: int) -> str:
         """A row of the chunk in words: table, file name, and the row as the file counts, from 0."""
         return f"{self.table}: {self.path.name}, row {self.first_row + row}"
@@ -96,6 +101,36 @@ class LakeFile:
         self.starts: Int64 = np.cumsum([0, *(self.footer.row_group(g).num_rows for g in groups)])
         """First row of each row group, and the sum of rows."""
 
+    def maybe_not_positive(self, raw: str) -> list[tuple[int, int]]:
+        """Rows of the row groups in which a column may have a null, or a number up to 0.
+
+        First row and the first one no more of each such run; the others are ruled out by their
+        statistics.
+        """
+        name = self._names[raw]
+        column = next(
+            at
+            for at in range(self.footer.num_columns)
+            if self.footer.schema.column(at).path == name
+        )
+        runs: list[tuple[int, int]] = []
+        for group, first in enumerate(self.starts[:-1].tolist()):
+            told = self.footer.row_group(group).column(column).statistics
+            known = told is not None and told.has_min_max and told.has_null_count
+            if (
+                known
+                and told.null_count == 0
+                and isinstance(told.min_raw, int)
+                and told.min_raw > 0
+            ):
+                continue
+            stop = int(self.starts[group + 1])
+            if runs and runs[-1][1] == first:
+                runs[-1] = (runs[-1][0], stop)
+            else:
+                runs.append((first, stop))
+        return runs
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -142,6 +177,21 @@ class LakeFile:
                 f"{self.starts[end]:,} of its footer",
                 hint=AGAIN,
             )
+
+
+def closed_files(table: str, paths: Sequence[Path]) -> list[LakeFile]:
+    """The files of a table, looked at and closed again: each is the ``like`` of a later one.
+
+    Raises
+    ------
+    InputError
+        As :class:`LakeFile`.
+    """
+    files = []
+    for path in paths:
+        files.append(LakeFile(table, path))
+        files[-1].close()
+    return files
 
 
 def chunks(
