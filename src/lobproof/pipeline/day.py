@@ -96,7 +96,7 @@ class DayTask:
             for piece in self._replayer.pieces(part, self._rows, self._room):
                 self._write(piece)
                 closed = self.writer is not None and self.writer.at_part_end
-                if checkpoint is not None and closed and len(piece.events):
+                if checkpoint is not None and closed and len(piece):
                     checkpoint(Stretch.concat([piece.rest, stretch]))
 
     def finish(self) -> DayContent | None:
@@ -140,11 +140,11 @@ class DayTask:
         return STEP_ROWS if self.writer is None else self.writer.room
 
     def _write(self, piece: Piece) -> None:
-        if len(piece.events):
+        if len(piece):
             if self.writer is not None:
-                self.writer.append(piece.events, piece.step.states)
-            self._rows += len(piece.events)
-            self._last_ts = int(piece.events.ts_order[-1])
+                self.writer.append(piece.parts, piece.step.states)
+            self._rows += len(piece)
+            self._last_ts = int(piece.parts[-1].ts_order[-1])
         self._take(piece.step)
 
     def _take(self, step: Step) -> None:

@@ -10,6 +10,7 @@ BAD_TS = int(Flag.BAD_TS)
 STANDS_IN = int(Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER)
 SNAPSHOT = int(Kind.SNAPSHOT)
 CLEAR = int(Kind.CLEAR)
+DELTA = int(Kind.DELTA)
 MARK = int(Kind.MARK)
 
 CLOCK = 0  # running maximum of the stream
@@ -77,9 +78,10 @@ def order_times(
     clock = state[CLOCK]
     reference = 0
     first = 0
+    bad = False
     for i in range(rows + 1):
         while reference < references and places[reference] <= i:
-            time, bad = time_of(
+            time, stands_in = time_of(
                 clock,
                 reference_event[reference],
                 reference_recv[reference],
@@ -87,28 +89,37 @@ def order_times(
                 tolerance,
                 receive_days,
             )
-            if bad:
+            if stands_in:
                 reference_flags[reference] |= BAD_TS
             clock = max(clock, time)
             reference_order[reference] = clock
             reference += 1
         if i == rows:
             break
-        listed = kind[i] == SNAPSHOT or kind[i] == CLEAR
-        timeless = (listed and ts_event[i] <= 0) or sequence[i] < 0
-        if kind[i] == MARK and flags[i] & STANDS_IN and ts_event[i] <= 0:
-            timeless = True
-        if timeless:
-            if clock == 0:
-                flags[i] |= BAD_TS
-        else:
-            time, bad = time_of(clock, ts_event[i], ts_recv[i], offset, tolerance, receive_days)
-            if bad:
-                flags[i] |= BAD_TS
-            clock = max(clock, time)
-        ts_order[i] = clock
+        # rows of one message mostly have one time: the clock, and the verdict, are the same again
+        again = (
+            i > first
+            and kind[i] == DELTA
+            and kind[i - 1] == DELTA
+            and ts_event[i] == ts_event[i - 1]
+            and ts_recv[i] == ts_recv[i - 1]
+            and sequence[i] == sequence[i - 1]
+        )
+        if not again:
+            bad = False
+            listed = kind[i] == SNAPSHOT or kind[i] == CLEAR
+            timeless = (listed and ts_event[i] <= 0) or sequence[i] < 0
+            if kind[i] == MARK and flags[i] & STANDS_IN and ts_event[i] <= 0:
+                timeless = True
+            if timeless:
+                bad = clock == 0
+            else:
+                time, bad = time_of(clock, ts_event[i], ts_recv[i], offset, tolerance, receive_days)
+                clock = max(clock, time)
+        if bad:
+            flags[i] |= BAD_TS
         if flags[i] & LAST:
-            for k in range(first, i):
+            for k in range(first, i + 1):
                 ts_order[k] = clock
             first = i + 1
     # what stands before the first timed message takes that message's time

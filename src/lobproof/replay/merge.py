@@ -272,7 +272,7 @@ class Merge:
         """What is certain of both, and how many rows, references and trades that uses."""
         if not len(trades):
             return book, len(book.events), len(book.references), 0
-        from_right = np.empty(len(book.events) + len(trades), np.int8)
+        at = np.empty(len(trades), np.int64)
         places = np.empty(len(book.references), np.int64)
         row, reference, trade = plan_merge(
             book.events.ts_order,
@@ -281,7 +281,7 @@ class Merge:
             trades.ts_order,
             self._more[0],
             self._more[1],
-            from_right,
+            at,
             places,
         )
         references = book.references.slice(0, reference)
@@ -289,12 +289,11 @@ class Merge:
         if not row or not trade:
             alone = right if trade else left
             return Stretch(alone, references, places[:reference]), row, reference, trade
-        at = np.flatnonzero(from_right[: row + trade].view(np.bool_))
         columns: list[Array] = []
         for name in column_names(EventBatch):
             one, other = getattr(left, name), getattr(right, name)
             columns.append(np.empty(row + trade, one.dtype))
-            interleave(at, one, other, columns[-1])
+            interleave(at[:trade], one, other, columns[-1])
         out = EventBatch(*columns)
         return Stretch(out, references, places[:reference]), row, reference, trade
 

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobproof.jit import kernel
-from lobproof.schema import Flag, Int8, Int32, Int64
+from lobproof.schema import Flag, Int32, Int64
 
 LAST = int(Flag.LAST)
+END_OF_TIME = (1 << 63) - 1
 
 
 @kernel
@@ -92,6 +93,27 @@ def place_references(
 
 
 @kernel
+def first_after(times: Int64, begin: int, limit: int) -> int:
+    """Index of the first of ascending ``times`` from ``begin`` on above ``limit``; at most all.
+
+    Takes strides that double: it is mostly near.
+    """
+    count = times.shape[0]
+    low, step = begin, 1
+    while low + step <= count and times[low + step - 1] <= limit:
+        low += step
+        step *= 2
+    high = min(low + step - 1, count)
+    while low < high:
+        middle = (low + high) // 2
+        if times[middle] <= limit:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
 def plan_merge(
     left: Int64,
     places: Int64,
@@ -99,14 +121,15 @@ def plan_merge(
     right: Int64,
     left_more: bool,
     right_more: bool,
-    from_right: Int8,
+    at: Int64,
     new_places: Int64,
 ) -> tuple[int, int, int]:
     """Merge book rows (times ``left``), references and trades (``right``): what goes where.
 
-    ``from_right`` gets a 1 for each trade and a 0 for each book row in their new order,
-    ``new_places`` the new places of the references. Returns the rows, references and trades used:
-    those whose place no later batch can change. The book goes first on a tie.
+    ``at`` gets the place of each trade among all rows in their new order, ``new_places`` the new
+    places of the references, whose times, with those of the rows that they stand between, ascend.
+    Returns the rows, references and trades used: those whose place no later batch can change. The
+    book goes first on a tie.
     """
     rows = left.shape[0]
     count = references.shape[0]
@@ -115,30 +138,26 @@ def plan_merge(
     reference = 0
     trade = 0
     while True:
-        is_reference = reference < count and places[reference] <= row
-        if not is_reference and row == rows:
-            break
-        time = references[reference] if is_reference else left[row]
-        while trade < trades and right[trade] < time:
-            from_right[row + trade] = 1
-            trade += 1
-        if trade == trades and right_more and (trades == 0 or time > right[trades - 1]):
-            return row, reference, trade
-        if is_reference:
-            new_places[reference] = row + trade
-            reference += 1
+        if trade < trades:
+            limit = right[trade]
+        elif not right_more:
+            limit = END_OF_TIME
         else:
-            from_right[row + trade] = 0
-            row += 1
-    while trade < trades and not left_more:
-        from_right[row + trade] = 1
+            limit = right[trades - 1] if trades > 0 else -1
+        row = first_after(left, row, limit)
+        passed = first_after(references, reference, limit)
+        for k in range(reference, passed):
+            new_places[k] = places[k] + trade
+        reference = passed
+        if trade == trades or (left_more and row == rows and reference == count):
+            return row, reference, trade
+        at[trade] = row + trade
         trade += 1
-    return row, reference, trade
 
 
 @kernel
 def interleave(
-    at: NDArray[np.intp],
+    at: Int64,
     left: NDArray[np.generic],
     right: NDArray[np.generic],
     out: NDArray[np.generic],

@@ -119,6 +119,9 @@ def replay_rows(
     lot: int,
     state_every: int,
     size_limit: float,
+    start: int,
+    end: int,
+    references: int,
     places: Int64,
     reference_ts: Int64,
     reference_flags: Int32,
@@ -134,20 +137,18 @@ def replay_rows(
     size: Int64,
     flags: Int32,
 ) -> int:
-    """Replay whole messages; ``flags`` are completed in place. Returns the rows replayed.
+    """Replay whole messages, rows ``start:end``; ``flags`` are completed in place.
 
-    Reference ``k`` stands before row ``places[k]``. Where it asks for an event the replay stops in
-    front of that row, with ``run[ACTION]`` and the number of references met in ``run[REFERENCES]``.
+    Returns the row to go on at. Of the references those from ``run[REFERENCES]`` (the next one, on
+    return too) up to ``references`` are met; ``k`` stands before row ``places[k]``. Where one asks
+    for an event the replay stops in front of that row, with ``run[ACTION]``.
 
     Results go to ``found`` (findings), ``closed`` and ``squares`` (minutes) and ``states``, whose
-    filled lengths ``run`` keeps. ``first_id`` is the event id of row 0, ``tick`` and ``lot`` the
-    rule in force, ``state_every`` the spacing of states in ns (0: each message end, -1: none),
-    ``size_limit`` what :func:`meet_reference` takes.
+    filled lengths ``run`` keeps. ``first_id`` is what the event id of row 0 would be, ``tick`` and
+    ``lot`` the rule in force, ``state_every`` the spacing of states in ns (0: each message end, -1:
+    none), ``size_limit`` what :func:`meet_reference` takes.
     """
-    rows = kind.shape[0]
-    references = places.shape[0]
     run[ACTION] = NOTHING
-    start = 0
     while True:
         while run[REFERENCES] < references and places[run[REFERENCES]] <= start:
             k = run[REFERENCES]
@@ -156,7 +157,7 @@ def replay_rows(
             enter_minute(run, found, closed, squares, ts, first_id + start)
             if silent(run, ts):
                 run[ACTION] = QUIET
-                return int(start)
+                return start
             run[REFERENCES] += 1
             behind = max(first_id + start - 1, 0)
             if reference_flags[k] & F_BAD_TS:
@@ -174,9 +175,9 @@ def replay_rows(
                 size_limit,
             )
             if run[ACTION] != NOTHING:
-                return int(start)
-        if start == rows:
-            return int(rows)
+                return start
+        if start == end:
+            return start
         if not flags[start] & F_SILENCE and silent(run, ts_order[start]):
             run[ACTION] = QUIET
             run[ACTION_TS] = ts_order[start]

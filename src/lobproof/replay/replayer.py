@@ -49,18 +49,10 @@ from lobproof.replay.reference_kernels import ANCHOR, DISTRUST, NOTHING, QUIET
 from lobproof.replay.replay_kernels import replay_rows
 from lobproof.replay.settle_kernels import (
     FINDINGS_A_MESSAGE,
-    S_ASK_TRUSTED,
-    S_BID_TRUSTED,
-    S_FLAGS,
-    S_ID,
-    S_LEVELS,
-    S_SEQUENCE,
-    S_TS,
-    S_TS_EVENT,
     STATE_COLUMNS,
 )
 from lobproof.replay.snapshot_kernels import lose_trust
-from lobproof.replay.step import BookLevels, Piece, Step, joined, minute_columns
+from lobproof.replay.step import BookLevels, Piece, Step, joined, minute_columns, states_of
 from lobproof.schema import (
     EVERYTHING,
     UNTRUSTED,
@@ -69,8 +61,8 @@ from lobproof.schema import (
     Flag,
     Int64,
     Kind,
+    ReferenceBatch,
     Side,
-    StateBatch,
 )
 
 STEP_ROWS = 1 << 16
@@ -197,7 +189,7 @@ class Replayer:
         room
             Asked before each piece, which ends at the first message end at or after so many rows.
         """
-        ends = message_bounds(stretch.events)
+        events, ends = stretch.events, message_bounds(stretch.events)
         row, reference = 0, 0
         while self._due is not None or len(stretch) > row + reference:
             left = room()
@@ -206,21 +198,23 @@ class Replayer:
             parts: list[EventBatch] = []
             while len(parts) < MOST_PARTS:
                 if self._due is not None:
-                    part, self._due = Stretch.of(self._due), None
-                    self._check_prices(part.events, first_id)
-                    rows, _ = self._step(part, first_id, out)
+                    parts.append(self._due)
+                    self._due = None
+                    self._check_prices(parts[-1], first_id)
+                    whole = Stretch.of(parts[-1])
+                    self._step(whole, 0, len(parts[-1]), 0, 0, first_id, out)
                 else:
-                    part = stretch.slice(row, reference, stop, until)
-                    rows, used = self._step(part, first_id, out)
-                    row, reference = row + rows, reference + used
-                    self._due = self._asked_for(part, used)
-                parts.append(part.events.slice(0, rows))
-                first_id, left = first_id + rows, left - rows
+                    at = self._step(stretch, row, stop, reference, until, first_id, out)
+                    parts.append(events.slice(row, at))
+                    row, reference = at, int(self._run[REFERENCES])
+                    self._due = self._asked_for(stretch.references, reference)
+                first_id, left = first_id + len(parts[-1]), left - len(parts[-1])
                 if left <= 0 or (self._due is None and (row, reference) == (stop, until)):
                     break
-                nearer = self._limits(stretch, ends, row, reference, left)
-                stop, until = min(stop, nearer[0]), min(until, nearer[1])
-            yield Piece(EventBatch.concat(parts), self._taken(out), stretch.after(row, reference))
+                if left < stop - row:  # what was inserted has taken of the room
+                    stop, until = self._limits(stretch, ends, row, reference, left)
+            parts = [part for part in parts if len(part)] or [events.slice(row, row)]
+            yield Piece(parts, self._taken(out), stretch.after(row, reference))
 
     def _limits(
         self, stretch: Stretch, ends: Int64, row: int, reference: int, room: int
@@ -250,8 +244,8 @@ class Replayer:
                 break
         return stop, until
 
-    def _asked_for(self, part: Stretch, used: int) -> EventBatch | None:
-        """The events that the replay stopped for."""
+    def _asked_for(self, references: ReferenceBatch, met: int) -> EventBatch | None:
+        """The events that the replay stopped for, behind so many references."""
         action = int(self._run[ACTION])
         if action == NOTHING:
             return None
@@ -259,7 +253,7 @@ class Replayer:
             return doubt_mark(action, int(self._run[ACTION_TS]), int(self._run[SEQUENCE]))
         self._run[COMPARED] = int(action != ANCHOR)
         restores = int(self._run[LOST]) not in (0, int(Finding.UNSEEDED))
-        return snapshot_of(part.references.slice(used - 1, used), action, restores=restores)
+        return snapshot_of(references.slice(met - 1, met), action, restores=restores)
 
     def end_day(self, last_id: int, ts: int) -> Step:
         """Close the minute; doubts still open become findings, and go on into the next day."""
@@ -314,42 +308,59 @@ class Replayer:
                 hint="choose a smaller price exponent for the import",
             )
 
-    def _step(self, part: Stretch, first_id: int, out: _Output) -> tuple[int, int]:
-        """Replay up to where something is to be inserted; rows and references used."""
-        batch, references = part.events, part.references
-        self._book = ensure_far_capacity(self._book, len(batch))
-        self._run[REFERENCES] = 0
-        first = min(int(each.ts_order[0]) for each in (batch, references) if len(each))
-        rule = self._instrument.rule_at(first)
-        rows = replay_rows(
-            self._book,
-            self._pending,
-            self._run,
-            out.found,
-            out.closed,
-            out.squares,
-            out.states,
-            first_id,
-            rule.tick,
-            rule.lot,
-            self._state_every,
-            self._policy.size_limit,
-            part.places,
-            references.ts_order,
-            references.flags,
-            references.sequence,
-            references.levels,
-            batch.ts_order,
-            batch.ts_event,
-            batch.sequence,
-            batch.prev_sequence,
-            batch.kind,
-            batch.side,
-            batch.price,
-            batch.size,
-            batch.flags,
+    def _step(
+        self,
+        stretch: Stretch,
+        row: int,
+        stop: int,
+        reference: int,
+        until: int,
+        first_id: int,
+        out: _Output,
+    ) -> int:
+        """Replay rows and references up to where something is to be inserted; the row there."""
+        batch, references = stretch.events, stretch.references
+        self._book = ensure_far_capacity(self._book, stop - row)
+        self._run[REFERENCES] = reference
+        first = min(
+            int(each.ts_order[at])
+            for each, at, end in ((batch, row, stop), (references, reference, until))
+            if at < end
         )
-        return int(rows), int(self._run[REFERENCES])
+        rule = self._instrument.rule_at(first)
+        return int(
+            replay_rows(
+                self._book,
+                self._pending,
+                self._run,
+                out.found,
+                out.closed,
+                out.squares,
+                out.states,
+                first_id - row,
+                rule.tick,
+                rule.lot,
+                self._state_every,
+                self._policy.size_limit,
+                row,
+                stop,
+                until,
+                stretch.places,
+                references.ts_order,
+                references.flags,
+                references.sequence,
+                references.levels,
+                batch.ts_order,
+                batch.ts_event,
+                batch.sequence,
+                batch.prev_sequence,
+                batch.kind,
+                batch.side,
+                batch.price,
+                batch.size,
+                batch.flags,
+            )
+        )
 
     def _output(self, messages: int, references: int = 0) -> _Output:
         """Room for what so many messages and references can give."""
@@ -367,18 +378,8 @@ class Replayer:
     def _taken(self, out: _Output) -> Step:
         found, closed, states = self._run[[FOUND, CLOSED, STATES]].tolist()
         self._open_squares = out.squares[closed].copy()
-        rows = out.states[:states]
         return Step(
-            StateBatch(
-                rows[:, S_ID].copy(),
-                rows[:, S_TS].copy(),
-                rows[:, S_TS_EVENT].copy(),
-                rows[:, S_SEQUENCE].copy(),
-                rows[:, S_LEVELS:],
-                rows[:, S_BID_TRUSTED].astype(np.int8),
-                rows[:, S_ASK_TRUSTED].astype(np.int8),
-                rows[:, S_FLAGS].astype(np.int32),
-            ),
+            states_of(out.states[:states]),
             out.found[:found].copy(),
             minute_columns(out.closed[:closed], out.squares[:closed], self._instrument)
             if closed

@@ -26,6 +26,16 @@ from lobproof.replay.ledger_kernels import (
     WHOLE_SIDE,
 )
 from lobproof.replay.merge import Stretch
+from lobproof.replay.settle_kernels import (
+    S_ASK_TRUSTED,
+    S_BID_TRUSTED,
+    S_FLAGS,
+    S_ID,
+    S_LEVELS,
+    S_SEQUENCE,
+    S_TS,
+    S_TS_EVENT,
+)
 from lobproof.schema import EventBatch, Int64, StateBatch
 from lobproof.schema.tables import MINUTES
 
@@ -63,9 +73,17 @@ class Step:
 class Piece:
     """Events of a day, inserted ones among them, what they gave, and what is left to replay."""
 
-    events: EventBatch
+    parts: Sequence[EventBatch]
     step: Step
     rest: Stretch
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def events(self) -> EventBatch:
+        """All parts as one batch, copied where they are more than one."""
+        return EventBatch.concat(self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +104,20 @@ class BookLevels:
     ask_trusted_to: int
     bid_stale: int = 0
     ask_stale: int = 0
+
+
+def states_of(rows: Int64) -> StateBatch:
+    """Rows of states as the kernel writes them, as a batch; levels are a view."""
+    return StateBatch(
+        rows[:, S_ID].copy(),
+        rows[:, S_TS].copy(),
+        rows[:, S_TS_EVENT].copy(),
+        rows[:, S_SEQUENCE].copy(),
+        rows[:, S_LEVELS:],
+        rows[:, S_BID_TRUSTED].astype(np.int8),
+        rows[:, S_ASK_TRUSTED].astype(np.int8),
+        rows[:, S_FLAGS].astype(np.int32),
+    )
 
 
 def minute_columns(

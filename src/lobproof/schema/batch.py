@@ -38,7 +38,7 @@ class Columns:
     """Columns of equal length; slices are views."""
 
     def __len__(self) -> int:
-        return len(_columns(self)[0])
+        raise NotImplementedError
 
     def slice(self, start: int, stop: int) -> Self:
         """Rows ``start`` (inclusive) to ``stop`` (exclusive), as views."""
@@ -80,6 +80,9 @@ class EventBatch(Columns):
     size: Int64
     flags: Int32
 
+    def __len__(self) -> int:
+        return len(self.ts_order)
+
     @classmethod
     def empty(cls, rows: int = 0) -> EventBatch:
         """A batch of ``rows`` zeroed rows."""
@@ -112,6 +115,9 @@ class ReferenceBatch(Columns):
     levels: Int64
     flags: Int32
 
+    def __len__(self) -> int:
+        return len(self.ts_order)
+
     @classmethod
     def empty(cls, rows: int = 0) -> ReferenceBatch:
         """A batch of ``rows`` zeroed rows."""
@@ -142,6 +148,9 @@ class StateBatch(Columns):
     bid_trusted: Int8
     ask_trusted: Int8
     flags: Int32
+
+    def __len__(self) -> int:
+        return len(self.ts_order)
 
     @classmethod
     def empty(cls, rows: int = 0) -> StateBatch:

@@ -32,6 +32,13 @@ def check_states(states: StateBatch, first: int, count: int) -> None:
             raise ValueError("states do not belong to the events of their batch, in order")
 
 
+def part_end(flags: NDArray[np.int32], start: int, room: int) -> tuple[int, bool]:
+    """Where the rows from ``start`` that a part with ``room`` takes end; whether that closes it."""
+    first = start + room - 1
+    ends = np.flatnonzero(flags[first:] & Flag.LAST)
+    return (first + int(ends[0]) + 1, True) if len(ends) else (len(flags), False)
+
+
 def event_columns(events: EventBatch, first: int) -> list[NDArray[np.generic]]:
     """Columns of ``events``; ids count from ``first``."""
     ids = np.arange(first, first + len(events), dtype=np.int64)

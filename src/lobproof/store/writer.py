@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobproof.instruments import Instrument
-from lobproof.schema import EventBatch, Flag, StateBatch
+from lobproof.schema import EventBatch, StateBatch
 from lobproof.schema.tables import (
     CONTENT_TABLES,
     EVENTS,
@@ -32,7 +32,13 @@ from lobproof.store.checkpoint import (
 from lobproof.store.commit import clean_partition
 from lobproof.store.content import DayContent, grid_of
 from lobproof.store.groups import GroupWriter
-from lobproof.store.incoming import check_events, check_states, event_columns, state_columns
+from lobproof.store.incoming import (
+    check_events,
+    check_states,
+    event_columns,
+    part_end,
+    state_columns,
+)
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.layout import Partition, make_folder, sync_folder
 from lobproof.store.lock import require_lock
@@ -183,47 +189,62 @@ class DayWriter:
         """Whether the last append closed a part of events, and none has been appended since."""
         return self._at.rows > 0 and self._at.part_rows == 0
 
-    def append(self, events: EventBatch, states: StateBatch) -> None:
+    def append(self, events: EventBatch | Sequence[EventBatch], states: StateBatch) -> None:
         """Append whole messages and the states at ends of messages among them.
 
         Event ids are implicit: 0, 1, 2 … in the order of the calls. Each state carries the id of
         the event that it follows.
 
+        Parameters
+        ----------
+        events
+            A batch, or some that follow each other.
+
         Raises
         ------
         ValueError
             If a batch ends inside a message, time runs backwards, or a state belongs to no event
-            of the batch.
+            of the batches.
         LobproofError
             If encoding an earlier row group failed (`GridError`: the grid overflows).
         OSError
             If the disk refused it, or an earlier checkpoint.
         """
         self._checkpoints.check()
-        count = len(events)
-        if count:
-            check_events(events, self._at.last_ts)
+        batches = [events] if isinstance(events, EventBatch) else events
+        batches = [batch for batch in batches if len(batch)]
+        last_ts = self._at.last_ts
+        for batch in batches:
+            check_events(batch, last_ts)
+            last_ts = int(batch.ts_order[-1])
         if len(states) and not self._take_states:
             raise ValueError("this writer was made without states")
-        check_states(states, self._at.rows, count)
-        if count:
-            if self._at.rows == 0:
-                self._at.first_ts = int(events.ts_order[0])
-            self._at.last_ts = int(events.ts_order[-1])
-        start, state = 0, 0
-        while start < count:
-            stop, closes = self._part_end(events.flags, start)
-            rows = event_columns(events.slice(start, stop), self._at.rows)
-            self._writers[EVENTS.name].append(rows)
-            self._at.rows += stop - start
-            upto = int(np.searchsorted(states.event_id, self._at.rows))
-            for columns in state_columns(states.slice(state, upto)):
-                self._writers[STATES.name].append(columns)
-            if closes:
-                self._writers[EVENTS.name].cut()
-                self._writers[STATES.name].cut()
-                self._at.part_ends.append(self._at.rows - 1)
-            start, state = stop, upto
+        check_states(states, self._at.rows, sum(map(len, batches)))
+        if batches and self._at.rows == 0:
+            self._at.first_ts = int(batches[0].ts_order[0])
+        self._at.last_ts = last_ts
+        done = 0
+        for batch in batches:
+            start = 0
+            while start < len(batch):
+                stop, closes = part_end(batch.flags, start, self.room)
+                rows = event_columns(batch.slice(start, stop), self._at.rows)
+                self._writers[EVENTS.name].append(rows)
+                self._at.rows += stop - start
+                start = stop
+                if closes:
+                    done = self._append_states(states, done)
+                    self._writers[EVENTS.name].cut()
+                    self._writers[STATES.name].cut()
+                    self._at.part_ends.append(self._at.rows - 1)
+        self._append_states(states, done)
+
+    def _append_states(self, states: StateBatch, done: int) -> int:
+        """Append the states up to the last event, but for those ``done``; how many that makes."""
+        upto = int(np.searchsorted(states.event_id, self._at.rows))
+        for columns in state_columns(states.slice(done, upto)):
+            self._writers[STATES.name].append(columns)
+        return upto
 
     def keyframe(self, frame: Keyframe) -> None:
         """Append a keyframe; events up to its own must have been appended.
@@ -364,12 +385,6 @@ class DayWriter:
     ) -> None:
         """Abort, unless the day was closed."""
         self.abort()
-
-    def _part_end(self, flags: NDArray[np.int32], start: int) -> tuple[int, bool]:
-        """Where the rows from ``start`` that go to this part stop, and whether that closes it."""
-        first = start + self.room - 1
-        ends = np.flatnonzero(flags[first:] & Flag.LAST)
-        return (first + int(ends[0]) + 1, True) if len(ends) else (len(flags), False)
 
     def _append_frame(self, frame: Keyframe) -> None:
         # their part closes later than that of the events: a checkpoint carries them until then
