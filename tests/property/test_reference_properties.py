@@ -109,6 +109,7 @@ def test_batches_pieces_and_breaks_leave_no_trace(
         instrument=INSTRUMENT,
         cuts=where,
         room=lambda: rng.choice([1, 2, 7, 50]),
+        most_parts=rng.choice([1, 2, 3, 64]),
         save_after=breaks,
     )
     same(cut, whole)

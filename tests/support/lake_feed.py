@@ -21,7 +21,8 @@ from lobproof.pipeline.feed import Feed, Open, Streams
 from lobproof.replay import Policy, Replayer, Step, Stretch
 from lobproof.replay import replayer as replayer_module
 from lobproof.replay.merge import Array, arrays_of, stretch_of
-from lobproof.replay.step import joined
+from lobproof.replay.replayer import MOST_PARTS
+from lobproof.replay.step import Piece, joined
 from lobproof.schema import LEVELS, EventBatch, ReferenceBatch
 from lobproof.sources.cryptolake.source import as_snapshots
 from support.feeds import (
@@ -141,6 +142,7 @@ def run_lake(
     state_every: int = 0,
     cuts: Sequence[Sequence[int]] = ((), (), ()),
     room: Callable[[], int] = lambda: 1 << 16,
+    most_parts: int = MOST_PARTS,
     save_after: Sequence[int] = (),
     replayer: Replayer | None = None,
     source: Streams | None = None,
@@ -165,7 +167,7 @@ def run_lake(
         last = stretch.last_ts if len(stretch) else last
         if not steps:
             replayer.begin_day(_first_ts(stretch))
-        for piece in replayer.pieces(stretch, rows, room):
+        for piece in _pieces(replayer, stretch, rows, room, most_parts):
             events.append(piece.events)
             steps.append(piece.step)
             rows += len(piece.events)
@@ -183,6 +185,13 @@ def run_lake(
     step = joined(steps)
     batch = EventBatch.concat(events)
     return Replayed(batch, step.states, step.episodes, step.minutes, replayer.levels())
+
+
+def _pieces(
+    replayer: Replayer, stretch: Stretch, rows: int, room: Callable[[], int], most_parts: int
+) -> Iterator[Piece]:
+    with patch.object(replayer_module, "MOST_PARTS", most_parts):
+        yield from replayer.pieces(stretch, rows, room)
 
 
 def _through(arrays: dict[str, Array]) -> dict[str, Array]:

@@ -27,7 +27,7 @@ from lobproof.sources.cryptolake.chunks import (
 from lobproof.sources.cryptolake.decode_kernels import to_microsecond
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
 from lobproof.sources.cryptolake.spans import SPANS, Span, read_spans, spread
-from lobproof.sources.cryptolake.steps import find_change, place_of_change, roundest
+from lobproof.sources.cryptolake.steps import find_change, roundest
 
 _THREADS = 2
 _FEWER = SPANS // 8
@@ -246,16 +246,18 @@ def _dated(sample: _Sample, which: str, files: Sequence[LakeFile], exponent: int
     change = find_change(_counts(getattr(sample, which), exponent))
     if change is None:
         return {}
-    at, before, after = change
     # all rows about it: the sample has but spans
-    near = int(sample.rows[at - _SLACK]), int(sample.rows[at + _SLACK]) + 1
+    near = int(sample.rows[change.at - _SLACK]), int(sample.rows[change.at + _SLACK]) + 1
     close = _sample(files, [near], None)
-    at = place_of_change(_counts(getattr(close, which), exponent), before, after)
+    at = change.place(_counts(getattr(close, which), exponent))
     places = np.clip([at - _SLACK, at, at + _SLACK], 0, len(close.rows) - 1)
     early, time, late = (_time(files, int(row)) for row in close.rows[places])
     if not 0 < early <= time <= late:
         early = late = time
-    return {0: before, roundest(min(early, time - _LATE), time, late): after} if time > 0 else {}
+    if time <= 0:
+        return {}
+    since = roundest(min(early, time - _LATE), time, late)
+    return {0: change.before, since: change.after}
 
 
 def _time(files: Sequence[LakeFile], row: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from lobproof.instruments import infer_step
@@ -15,35 +17,49 @@ _NEARLY = 0.95  # after a change to a coarser step, older orders keep the finer
 _ROUND = (3_600 * 10**9, 60 * 10**9)
 
 
-def find_change(counts: Int64) -> tuple[int, int, int] | None:
+class Change(NamedTuple):
     """Where the step of values in time's order changes for good: index, step before, step after.
 
-    A change is told only where it is clear: ``ENOUGH`` values on either side; nearly all values
-    on the one side multiples of the coarser step, and of those on the other at least a share
-    ``CLEARLY_OFF`` not. The place is :func:`place_of_change`.
+    ``even`` lies half way between the shares of values off the coarser step on both sides.
+    """
+
+    at: int
+    before: int
+    after: int
+    even: float
+
+    def place(self, counts: Int64) -> int:
+        """First of the new step among other values, on both sides of the same change."""
+        return _turn(counts, self.before, self.after, self.even)
+
+
+def find_change(counts: Int64) -> Change | None:
+    """The change of step of values in time's order; None where none is clear.
+
+    It is clear with ``ENOUGH`` values on either side; nearly all values on the one side multiples
+    of the coarser step, and of those on the other at least a share ``CLEARLY_OFF`` not. It is put
+    where the values off the coarser step depart most from an even share of them.
     """
     if len(counts) < 2 * ENOUGH:
         return None
     head, tail = infer_step(counts[:ENOUGH], _NEARLY), infer_step(counts[-ENOUGH:], _NEARLY)
     if head == tail:
         return None
-    at = place_of_change(counts, head, tail)
+    ends = counts[:ENOUGH], counts[-ENOUGH:]
+    even = float(np.mean([side % max(head, tail) != 0 for side in ends]))
+    at = _turn(counts, head, tail, even)
     if not ENOUGH <= at <= len(counts) - ENOUGH:
         return None
     finer, coarser = (counts[:at], counts[at:]) if head < tail else (counts[at:], counts[:at])
     fine, coarse = infer_step(finer), infer_step(coarser, _NEARLY)
     if fine >= coarse or np.count_nonzero(finer % coarse) < CLEARLY_OFF * len(finer):
         return None
-    return (at, fine, coarse) if head < tail else (at, coarse, fine)
+    return Change(at, *((fine, coarse) if head < tail else (coarse, fine)), even)
 
 
-def place_of_change(counts: Int64, before: int, after: int) -> int:
-    """First value of the new step: where values off the coarser one depart most from an even share.
-
-    At least one value is needed.
-    """
+def _turn(counts: Int64, before: int, after: int, even: float) -> int:
     off = counts % max(before, after) != 0
-    lean = np.cumsum(off - off.mean())
+    lean = np.cumsum(off - even)
     return int(np.argmax(lean) if before < after else np.argmin(lean)) + 1
 
 
