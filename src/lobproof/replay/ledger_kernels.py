@@ -50,7 +50,9 @@ DIFFERING = 32  # levels that the doubt DRIFT, or a stranded snapshot, speaks of
 ACTION_TS = 33  # and when
 PRINT_TS = 34  # of the last trade
 PENDS = 35  # what trades wait for: PENDS_…
-OPEN = 36  # per code: first event id, first ts
+PENDING_LOW = 36  # no price that is pending lies below, or above: most rows need no look-up
+PENDING_HIGH = 37
+OPEN = 38  # per code: first event id, first ts
 CODES = 20
 RESYNC_NEVER, RESYNC_ON_DRIFT, RESYNC_ALWAYS = range(3)
 PENDS_FOR_NOTHING, PENDS_FOR_DELTAS, PENDS_FOR_SNAPSHOTS = range(3)
@@ -136,10 +138,19 @@ SUSPECT_LEVELS = TALLIES + CODES * TALLY  # side and price of each
 RUN = SUSPECT_LEVELS + 2 * MAX_SUSPECTS
 
 
+@kernel
+def nothing_pends(run: Int64) -> None:
+    """No trade is pending: no price lies in that range."""
+    run[PENDING] = 0
+    run[PENDING_LOW] = 2**62
+    run[PENDING_HIGH] = 0
+
+
 def new_run() -> Int64:
     """State before the first event: unseeded."""
     run = np.zeros(RUN, np.int64)
     run[PENDS] = PENDS_FOR_DELTAS
+    nothing_pends(run)
     run[LOST] = UNSEEDED
     run[DOUBT] = 1 << UNSEEDED
     run[SEQUENCE] = -1

@@ -9,7 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from lobproof.jit import kernel
-from lobproof.replay.ledger_kernels import EXPIRED_TRADES, EXPIRED_VOLUME, PENDING
+from lobproof.replay.ledger_kernels import (
+    EXPIRED_TRADES,
+    EXPIRED_VOLUME,
+    PENDING,
+    PENDING_HIGH,
+    PENDING_LOW,
+    nothing_pends,
+)
 from lobproof.schema import Int64
 
 # columns of the table; its rows are the hash's slots
@@ -38,7 +45,7 @@ def reserve(pending: Int64, run: Int64, trades: int) -> Int64:
     while capacity < needed:
         capacity *= 2
     grown = new_pending(capacity)
-    run[PENDING] = 0
+    nothing_pends(run)
     for slot in pending[:active, P_ACTIVE].tolist():
         side, price = int(pending[slot, P_SIDE]), int(pending[slot, P_PRICE])
         to = find(grown, side, price)
@@ -66,6 +73,8 @@ def insert(pending: Int64, run: Int64, slot: int, side: int, price: int) -> None
     pending[slot, P_PRICE] = price
     pending[run[PENDING], P_ACTIVE] = slot
     run[PENDING] += 1
+    run[PENDING_LOW] = min(run[PENDING_LOW], price)
+    run[PENDING_HIGH] = max(run[PENDING_HIGH], price)
 
 
 @kernel
@@ -99,7 +108,7 @@ def forget(pending: Int64, run: Int64) -> None:
         slot = pending[k, P_ACTIVE]
         for column in range(P_ACTIVE):
             pending[slot, column] = 0
-    run[PENDING] = 0
+    nothing_pends(run)
 
 
 @kernel
@@ -141,7 +150,7 @@ def age(pending: Int64, run: Int64) -> None:
         pending[slot, P_PRICE] = 0
         pending[slot, P_AGED] = 0
         pending[slot, P_AGED_TRADES] = 0
-    run[PENDING] = 0
+    nothing_pends(run)
     for k in range(kept):
         slot = find(pending, side[k], price[k])
         insert(pending, run, slot, side[k], price[k])

@@ -27,7 +27,8 @@ from lobproof.replay.ledger_kernels import (
     M_UNNAMED_VOLUME,
     OFF_LOT,
     OFF_TICK,
-    PENDING,
+    PENDING_HIGH,
+    PENDING_LOW,
     PENDS,
     PENDS_FOR_NOTHING,
     PENDS_FOR_SNAPSHOTS,
@@ -256,7 +257,7 @@ def replay_rows(
                     run[THIS_MINUTE + M_DELTA_ROWS] += stop - start
                     for i in range(start, stop):
                         before = apply_level(book, side[i], price[i], size[i])
-                        if run[PENDING] > 0:
+                        if run[PENDING_LOW] <= price[i] <= run[PENDING_HIGH]:
                             volume = take_named(pending, side[i], price[i])
                             known = before > 0 or in_trusted_range(book, side[i], price[i])
                             if volume > 0 and run[LOST] == 0 and known:

@@ -58,7 +58,6 @@ from lobproof.schema import (
     UNTRUSTED,
     EventBatch,
     Finding,
-    Flag,
     Int64,
     Kind,
     ReferenceBatch,
@@ -71,7 +70,6 @@ MOST_PARTS = 64
 """Runs of events in a piece, and events inserted between them."""
 WINDOW_TICKS = 1 << 18
 """Ticks a side near the touch that the book keeps in an array."""
-_LAST = int(Flag.LAST)
 
 
 class _Output(NamedTuple):
@@ -194,7 +192,8 @@ class Replayer:
         while self._due is not None or len(stretch) > row + reference:
             left = room()
             stop, until = self._limits(stretch, ends, row, reference, left)
-            out = self._prepared(stretch.slice(row, reference, stop, until), first_id)
+            met = int(np.searchsorted(ends, stop, "right") - np.searchsorted(ends, row, "right"))
+            out = self._prepared(stretch.slice(row, reference, stop, until), met, first_id)
             parts: list[EventBatch] = []
             while len(parts) < MOST_PARTS:
                 if self._due is not None:
@@ -291,13 +290,12 @@ class Replayer:
             int(self._run[STALE + 1]),
         )
 
-    def _prepared(self, part: Stretch, first_id: int) -> _Output:
-        """Room for all that a part and what is inserted in it can give."""
+    def _prepared(self, part: Stretch, messages: int, first_id: int) -> _Output:
+        """Room for all that so many messages, and what is inserted among them, can give."""
         batch = part.events
         self._check_prices(batch, first_id)
         trades = int(np.count_nonzero(batch.kind == int(Kind.TRADE)))
         self._pending = reserve(self._pending, self._run, trades)
-        messages = int(np.count_nonzero(batch.flags & _LAST))
         return self._output(messages + MOST_PARTS, len(part.references))
 
     def _check_prices(self, batch: EventBatch, first_id: int) -> None:
