@@ -38,7 +38,7 @@ class Columns:
     """Columns of equal length; slices are views."""
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        return len(_columns(self)[0])
 
     def slice(self, start: int, stop: int) -> Self:
         """Rows ``start`` (inclusive) to ``stop`` (exclusive), as views."""
@@ -81,7 +81,7 @@ class EventBatch(Columns):
     flags: Int32
 
     def __len__(self) -> int:
-        return len(self.ts_order)
+        return len(self.ts_order)  # asked often
 
     @classmethod
     def empty(cls, rows: int = 0) -> EventBatch:
@@ -116,7 +116,7 @@ class ReferenceBatch(Columns):
     flags: Int32
 
     def __len__(self) -> int:
-        return len(self.ts_order)
+        return len(self.ts_order)  # asked often
 
     @classmethod
     def empty(cls, rows: int = 0) -> ReferenceBatch:
@@ -150,7 +150,7 @@ class StateBatch(Columns):
     flags: Int32
 
     def __len__(self) -> int:
-        return len(self.ts_order)
+        return len(self.ts_order)  # asked often
 
     @classmethod
     def empty(cls, rows: int = 0) -> StateBatch:

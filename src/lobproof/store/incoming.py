@@ -15,13 +15,14 @@ _STATE_ROWS = 1024
 """States are copied so many at a time: their levels come by row and leave by column."""
 
 
-def check_events(events: EventBatch, last_ts: int) -> None:
-    """Raise `ValueError` unless these are whole messages, at least one, from ``last_ts`` on."""
+def check_events(events: EventBatch, last_ts: int) -> int:
+    """The last time of whole messages, at least one, from ``last_ts`` on; else a `ValueError`."""
     if not events.flags[-1] & _LAST:
         raise ValueError("a batch of events ends inside a message")
     times = events.ts_order
     if times[0] < last_ts or (times[1:] < times[:-1]).any():
         raise ValueError("ts_order of the events decreases")
+    return int(times[-1])
 
 
 def check_states(states: StateBatch, first: int, count: int) -> None:

@@ -44,6 +44,25 @@ class Position:
         """Events in the open part."""
         return self.rows - (self.part_ends[-1] + 1 if self.part_ends else 0)
 
+    def put_frame(self, event_id: int) -> bool:
+        """Note a keyframe behind that event; whether it is the first of a part of keyframes.
+
+        Raises
+        ------
+        ValueError
+            If keyframes are not in order of their events, or ahead of them.
+        """
+        if not self.last_frame < event_id < max(self.rows, 1) or event_id < -1:
+            raise ValueError(
+                f"keyframe of event {event_id} after that of {self.last_frame}, "
+                f"with {self.rows} events written"
+            )
+        self.last_frame = event_id
+        before = self.frame_part
+        while self.frame_part < len(self.part_ends) and event_id > self.part_ends[self.frame_part]:
+            self.frame_part += 1
+        return self.frame_part > before
+
     def copy(self) -> Position:
         """A position of its own."""
         return Position(**asdict(self))

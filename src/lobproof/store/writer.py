@@ -97,8 +97,8 @@ class DayWriter:
         """A writer that goes on where another one was saved; the other one must be gone.
 
         The finished day is the same as without the break: hashes, names and bytes of its files.
-        What lies in the partition and neither a commit nor ``saved`` lists is deleted. The other
-        parameters are those of the constructor.
+        What neither a commit nor ``saved`` lists is deleted. The other parameters are those of the
+        constructor.
 
         Parameters
         ----------
@@ -193,12 +193,7 @@ class DayWriter:
         """Append whole messages and the states at ends of messages among them.
 
         Event ids are implicit: 0, 1, 2 … in the order of the calls. Each state carries the id of
-        the event that it follows.
-
-        Parameters
-        ----------
-        events
-            A batch, or some that follow each other.
+        the event that it follows. ``events``: a batch, or some that follow each other.
 
         Raises
         ------
@@ -211,31 +206,30 @@ class DayWriter:
             If the disk refused it, or an earlier checkpoint.
         """
         self._checkpoints.check()
-        batches = [events] if isinstance(events, EventBatch) else events
-        batches = [batch for batch in batches if len(batch)]
+        given = [events] if isinstance(events, EventBatch) else events
+        batches = [batch for batch in given if len(batch)]
         last_ts = self._at.last_ts
         for batch in batches:
-            check_events(batch, last_ts)
-            last_ts = int(batch.ts_order[-1])
+            last_ts = check_events(batch, last_ts)
         if len(states) and not self._take_states:
             raise ValueError("this writer was made without states")
         check_states(states, self._at.rows, sum(map(len, batches)))
-        if batches and self._at.rows == 0:
-            self._at.first_ts = int(batches[0].ts_order[0])
+        if self._at.rows == 0:
+            self._at.first_ts = int(batches[0].ts_order[0]) if batches else 0
         self._at.last_ts = last_ts
         done = 0
         for batch in batches:
             start = 0
             while start < len(batch):
                 stop, closes = part_end(batch.flags, start, self.room)
-                rows = event_columns(batch.slice(start, stop), self._at.rows)
-                self._writers[EVENTS.name].append(rows)
-                self._at.rows += stop - start
+                part = batch.slice(start, stop)
+                self._writers[EVENTS.name].append(event_columns(part, self._at.rows))
+                self._at.rows += len(part)
                 start = stop
                 if closes:
                     done = self._append_states(states, done)
-                    self._writers[EVENTS.name].cut()
-                    self._writers[STATES.name].cut()
+                    for table in (EVENTS, STATES):
+                        self._writers[table.name].cut()
                     self._at.part_ends.append(self._at.rows - 1)
         self._append_states(states, done)
 
@@ -254,19 +248,9 @@ class DayWriter:
         ValueError
             If keyframes are not in order of their events, or ahead of them.
         """
-        if not self._at.last_frame < frame.event_id < max(self._at.rows, 1) or frame.event_id < -1:
-            raise ValueError(
-                f"keyframe of event {frame.event_id} after that of {self._at.last_frame}, "
-                f"with {self._at.rows} events written"
-            )
-        self._at.last_frame = int(frame.event_id)
-        while (
-            self._at.frame_part < len(self._at.part_ends)
-            and frame.event_id > self._at.part_ends[self._at.frame_part]
-        ):
+        if self._at.put_frame(int(frame.event_id)):
             self._writers[KEYFRAMES.name].cut()
             self._frames.clear()
-            self._at.frame_part += 1
         self._append_frame(frame.copy())
 
     def quality(self, columns: Mapping[str, Sequence[object]]) -> None:
