@@ -44,6 +44,12 @@ def test_all_commands_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     said = command("reconstruct", lake, "--out", store)
     assert said.code == 0, said.err
     assert "DEMO: synthetic data" in said.out
+    assert f"Next: lobproof verify {store} --lake {lake}" in said.err
+    said = command("verify", store, "--lake", lake)
+    assert said.code == 0, said.err
+    assert "vendor_book" in said.out
+    verdict = json.loads(command("verify", store, "--lake", lake, "--json").out)
+    assert verdict["verdict"] == "pass"
     (seal,) = sealed(store).to_dicts()
     assert (seal["provenance"], seal["certified"]) == ("synthetic", False)
     assert (seal["strategy"], seal["gaps"]) == ("full", 0)

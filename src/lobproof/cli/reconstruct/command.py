@@ -223,7 +223,8 @@ def _lake(
     if len(made) < len(outcomes):
         return ERROR
     if not as_json:
-        _next(f"lobproof inspect {store}")
+        one = len({(day.exchange, day.symbol) for day in days}) == 1
+        _next(f"lobproof verify {store} --lake {source}" if one else f"lobproof inspect {store}")
     return 0
 
 
