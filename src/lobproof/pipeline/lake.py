@@ -19,9 +19,10 @@ from lobproof.errors import InputError, UsageError
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
+from lobproof.pipeline.start import Since, find_start, least_real
 from lobproof.pipeline.survey import Survey
 from lobproof.pipeline.task import NoGoError, reconstruct_unit, saved_strategy
-from lobproof.pipeline.unit import ReconstructOptions, Strategy, Unit
+from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
 from lobproof.sources.cryptolake.footer import read_footer
@@ -29,8 +30,6 @@ from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
 from lobproof.sources.golden import MISSING_SHARE, file_sha256
 from lobproof.store import Partition, symbol_lock
 
-_RANK = ("real", "unknown", "derived", "synthetic")
-"""What a day is made of is the last of these that one of its files is."""
 _STRATEGIES: tuple[Strategy, ...] = ("full", "anchored", "time-sorted")
 
 
@@ -120,9 +119,7 @@ def lake_days(
                 files=tables,
                 names={file.path: file.key.path for file in sorted(files)},
                 hashes={p: e.fetched["sha256"] for p, e in facts.items() if e is not None},
-                provenance=max(
-                    (_provenance(file, facts[file.path]) for file in files), key=_RANK.index
-                ),
+                provenance=least_real(*(_provenance(file, facts[file.path]) for file in files)),
                 certified=all(file.zone == Zone.READY and file.key in covered for file in files),
             )
         )
@@ -135,6 +132,7 @@ def reconstruct_day(
     options: ReconstructOptions | None = None,
     *,
     carry: bool = False,
+    since: Since | None = None,
     strict: bool = False,
     overwrite: bool = False,
     batch_rows: int = 1 << 16,
@@ -150,7 +148,9 @@ def reconstruct_day(
         its feed turns out too lossy for that (R13), anew from snapshots; the reasons are in the
         seal.
     carry
-        Begin with the book that the day before closed with in ``out``.
+        Begin with the book that the day before closed with in ``out``; not with ``since``.
+    since
+        Make a partial day: from the last keyframe at or before a time on.
     batch_rows
         Rows decoded at a time; no effect on the result.
 
@@ -160,7 +160,7 @@ def reconstruct_day(
         If a file is damaged, or holds what the decimal grid cannot.
     UsageError
         If the day is sealed from something else and ``overwrite`` is not set, or there is no day
-        before to carry over from.
+        before to carry over from, or no keyframe to start at.
     StrictError
         In strict mode.
     """
@@ -168,7 +168,11 @@ def reconstruct_day(
     say = note or (lambda _: None)
     with symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):
         base = _base(day, out, carry=carry, anew=overwrite)
-        attempts = list(_attempts(day, options, base, batch_rows))
+        wanted = options.strategy
+        if since is not None:
+            base = _from(base, since, out, wanted)
+            wanted = base.strategy
+        attempts = list(_attempts(day, options, base, batch_rows, wanted))
         saved = None if overwrite else saved_strategy(out, base, options)
         reasons: list[str] = []
         for at, unit in enumerate(attempts):
@@ -180,7 +184,7 @@ def reconstruct_day(
                 return reconstruct_unit(
                     replace(
                         unit,
-                        gate=options.strategy == "auto" and at < len(attempts) - 1,
+                        gate=wanted == "auto" and at < len(attempts) - 1,
                         reasons=tuple(reasons),
                     ),
                     out,
@@ -246,18 +250,34 @@ def _base(day: LakeDay, out: Path, *, carry: bool, anew: bool) -> Unit:
     )
 
 
+def _from(base: Unit, since: Since, out: Path, wanted: Asked) -> Unit:
+    """The unit of a partial day: replayed as the sealed one was whose keyframe it starts at."""
+    if base.carried is not None:
+        raise UsageError("a partial day carries no book over", hint="leave --carry or --from out")
+    start, instrument = find_start(since, out, base.instrument, base.days, wanted)
+    return replace(
+        base,
+        instrument=instrument,
+        provenance=least_real(base.provenance, start.provenance),
+        certified=base.certified and start.certified,
+        strategy=start.strategy,
+        reasons=start.reasons,
+        start=start,
+    )
+
+
 def _attempts(
-    day: LakeDay, options: ReconstructOptions, base: Unit, batch_rows: int
+    day: LakeDay, options: ReconstructOptions, base: Unit, batch_rows: int, asked: Asked
 ) -> Iterator[Unit]:
     """The strategies to try, the best first."""
     lacking = [table for table in ("book_delta_v2", "book") if not day.files.get(table)]
-    wanted = _STRATEGIES if options.strategy == "auto" else (options.strategy,)
-    reasons: list[str] = []
+    wanted = _STRATEGIES if asked == "auto" else (asked,)
+    reasons = list(base.reasons)
     for strategy in wanted:
-        if strategy == "full" and lacking and options.strategy == "auto":
+        if strategy == "full" and lacking and asked == "auto":
             reasons.append(f"NO-GO for full: there is no {' and no '.join(lacking)}")
             continue
-        if strategy == "anchored" and "book" in lacking and options.strategy == "auto":
+        if strategy == "anchored" and "book" in lacking and asked == "auto":
             reasons.append("NO-GO for anchored: there is no book")
             continue
         yield replace(_replayed(base, day, strategy, options, batch_rows), reasons=tuple(reasons))
@@ -306,7 +326,7 @@ def _provenance(file: LakeFile, entry: Any) -> str:
     footer = read_footer(file.path, file.key.table)
     said = footer.provenance if footer is not None else ""
     # a file of unknown origin cannot make itself real
-    return said if said in _RANK[2:] else "unknown"
+    return said if said in ("derived", "synthetic") else "unknown"
 
 
 def _nothing(

@@ -20,6 +20,9 @@ from lobproof.schema.tables import FORMAT_VERSION, PART_ROWS
 STATE_SPACING = {"all": 0, "100ms": 100_000_000, "1s": 1_000_000_000, "none": -1}
 """``states`` option → ns between states (0: each message end, -1: none)."""
 
+FROM = "from_ns"
+"""Where the configuration in a seal says that the day is a partial one."""
+
 Strategy = Literal["full", "anchored", "time-sorted"]
 Asked = Literal["auto", "full", "anchored", "time-sorted"]
 Resync = Literal["drift", "always", "never"]
@@ -65,6 +68,38 @@ class ReconstructOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """A keyframe: its boundary in ns, its book, and the hash of its day's keyframes."""
+
+    from_ns: int
+    book: BookLevels
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a partial day begins (``at``), and the keyframe that the replay sets out from.
+
+    ``lead`` is None where that is the start of all: nothing is known yet. ``strategy``,
+    ``reasons``, ``provenance`` and ``certified`` are those of the sealed day.
+    """
+
+    dt: str
+    at: Frame
+    lead: Frame | None
+    strategy: Strategy
+    reasons: tuple[str, ...]
+    provenance: str
+    certified: bool
+
+    @property
+    def identity(self) -> list[object]:
+        """What the content follows from, for the task's id."""
+        frames = [self.at] if self.lead is None else [self.at, self.lead]
+        return [[frame.from_ns, frame.hash] for frame in frames]
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """What a task replays.
 
@@ -72,7 +107,8 @@ class Unit:
     whatever the clock says. ``inputs`` have name, bytes and sha256. ``gate``: whether a feed that
     is too lossy for the strategy ends it; ``most_messages`` is more than it can have. ``rows``: how
     many the input has, where that is known. ``carried``: the book that the day before closed with,
-    the hash of its keyframes, and its time.
+    the hash of its keyframes, and its time. ``start``: where the first day begins, if it is a
+    partial one.
     """
 
     where: str
@@ -91,6 +127,7 @@ class Unit:
     rows: int = 0
     reasons: tuple[str, ...] = ()
     carried: tuple[BookLevels, str, int] | None = None
+    start: Start | None = None
     content: Sequence[str] = field(default_factory=list)
     """Hashes that stand for the input's content in the task's id."""
     survey: Mapping[str, Any] = field(default_factory=dict)
@@ -105,5 +142,6 @@ class Unit:
             "options": asdict(options),
             "carried": self.carried[1] if self.carried else "",
             "format": FORMAT_VERSION,
+            **({"start": self.start.identity} if self.start else {}),
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
