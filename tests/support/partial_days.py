@@ -49,7 +49,7 @@ def hold_against_whole(whole: Path, partial: Path, dt: str) -> dict[str, int]:
     table = {name: _tables(all_, dt, name) for name in _NAMES}
     mine = {name: _tables(ours, dt, name) for name in _NAMES}
     before = table["events"].filter(pl.col("ts_order") < start).height
-    first_ts = min(mine["keyframes"]["ts_order"].min(), mine["events"]["ts_order"].min())
+    first_ts = int(mine["keyframes"]["ts_order"][0])
     clipped = {
         "events": table["events"].filter(pl.col("event_id") >= before),
         "states": table["states"].filter(pl.col("event_id") >= before),

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from lobproof.errors import UsageError
@@ -80,8 +79,9 @@ def stored_book(
     sides = [rows.filter(pl.col("side") == int(side)) for side in (Side.BID, Side.ASK)]
 
     def counts(values: pl.Series, stored: int, wanted: int) -> Int64:
-        found = values * 10 ** max(wanted - stored, 0) // 10 ** max(stored - wanted, 0)
-        return found.to_numpy().astype(np.int64)
+        scaled = values * 10 ** max(wanted - stored, 0) // 10 ** max(stored - wanted, 0)
+        found: Int64 = scaled.to_numpy()
+        return found
 
     def prices(values: pl.Series) -> Int64:
         return counts(values, grid.price_exponent, instrument.price_exponent)

@@ -19,7 +19,7 @@ from lobproof.errors import InputError, UsageError
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
-from lobproof.pipeline.start import Since, find_start, least_real
+from lobproof.pipeline.start import CARRY_FROM, Since, find_start, least_real
 from lobproof.pipeline.survey import Survey
 from lobproof.pipeline.task import NoGoError, reconstruct_unit, saved_strategy
 from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
@@ -165,6 +165,8 @@ def reconstruct_day(
         In strict mode.
     """
     options = options or ReconstructOptions()
+    if carry and since is not None:
+        raise CARRY_FROM
     say = note or (lambda _: None)
     with symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):
         base = _base(day, out, carry=carry, anew=overwrite)
@@ -252,8 +254,6 @@ def _base(day: LakeDay, out: Path, *, carry: bool, anew: bool) -> Unit:
 
 def _from(base: Unit, since: Since, out: Path, wanted: Asked) -> Unit:
     """The unit of a partial day: replayed as the sealed one was whose keyframe it starts at."""
-    if base.carried is not None:
-        raise UsageError("a partial day carries no book over", hint="leave --carry or --from out")
     start, instrument = find_start(since, out, base.instrument, base.days, wanted)
     return replace(
         base,

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from lobproof.pipeline.counts import DayCounts
-from lobproof.pipeline.unit import FROM
+from lobproof.store import partial_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,5 +81,5 @@ def sealed_day(row: dict[str, Any]) -> DayResult:
         committed=False,
         strategy=str(row["strategy"]),
         reasons=tuple(reasons),
-        from_ns=json.loads(str(row["config"])).get(FROM),
+        from_ns=partial_from(row),
     )

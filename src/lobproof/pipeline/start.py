@@ -3,8 +3,8 @@
 A keyframe is cut before the first event at or after a *boundary*, a multiple of their spacing; a
 partial day begins at the last boundary at or before the time that was asked for. The keyframe there
 holds a book, and not all that a replay knows: trades that no depth message has shown yet, a row of
-`book` that waits for the next message, since when a level is right. So the replay sets out one
-keyframe earlier, is silent up to the boundary, and has to come to the same book there.
+`book` that waits for the next message, when the feed last lived. So the replay sets out from an
+earlier keyframe, is silent up to the boundary, and has to come to the same book there.
 """
 
 from __future__ import annotations
@@ -20,10 +20,16 @@ import polars as pl
 
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
-from lobproof.pipeline.carry import finer_grid, keyframe_places, stored_book
-from lobproof.pipeline.unit import FROM, Asked, Frame, Start
-from lobproof.store import open_store, sealed
+from lobproof.pipeline.carry import closing_book, finer_grid, keyframe_places, stored_book
+from lobproof.pipeline.unit import Asked, Frame, Start
+from lobproof.store import Store, open_store, partial_from, sealed
 
+CARRY_FROM = UsageError(
+    "--carry with --from: a partial day begins with a keyframe of its own day",
+    hint="leave one of them out",
+)
+LEAD_NS = 60_000_000_000
+"""The replay sets out at least so long before a partial day begins."""
 _RANK = ("real", "unknown", "derived", "synthetic")
 
 
@@ -62,7 +68,8 @@ def find_start(
     exchange, symbol, dt = instrument.exchange, instrument.symbol, since.dt
     named = f"{exchange} {symbol} {dt}"
     base = since.base or out
-    if whole(sealed(out, exchange, symbol), dt):
+    there = sealed(out, exchange, symbol).filter(pl.col("dt") == dt)
+    if any(partial_from(row) is None for row in there.iter_rows(named=True)):
         raise UsageError(
             f"{named} is sealed as a whole day in {out}, and a partial one must not replace it",
             hint=f"name another --out, with --base {base} for the keyframe to start at",
@@ -80,27 +87,28 @@ def find_start(
             f"{named} is replayed as {seal['strategy']} in {base}, not as {strategy}",
             hint=f"leave --strategy out, or name a --base that was made with {strategy}",
         )
-    places = _places(base, instrument, seals, days[: list(days).index(dt) + 1])
-    finer = instrument
-    for day in places["dt"].unique():
-        finer = finer_grid(finer, seals[day])
-    mine = places.filter((pl.col("dt") == dt) & (pl.col("event_id") < int(seal["events"]) - 1))
-    reached = (pl.col("from_ns") <= since.time_ns) | (pl.col("event_id") < 0)
-    at = mine.filter(reached).row(-1, named=True)
-    before = places.filter(pl.col("row") < at["row"])
-    known = before.filter(pl.col("trusted"))
-    lead = (known if known.height else places).row(-1 if known.height else 0, named=True)
+    finer = finer_grid(instrument, seal)
+    anew: Frame | None = None
+    if seal["carried_from"] and partial_from(seal) is None and dt == days[0]:
+        anew, finer = _carried(base, seal, finer)
+    store = open_store(base)
+    places = _places(store, seal)
 
     def frame(place: Mapping[str, Any]) -> Frame:
-        where = (exchange, symbol, place["dt"], place["event_id"])
-        book = stored_book(open_store(base), *where, finer)
-        return Frame(place["from_ns"], book, str(seals[place["dt"]]["keyframes_hash"]))
+        book = stored_book(store, exchange, symbol, dt, place["event_id"], finer)
+        return Frame(place["from_ns"], book)
 
-    anew = lead["event_id"] < 0 and not seals[lead["dt"]]["carried_from"]
+    reached = (pl.col("from_ns") <= since.time_ns) | (pl.col("event_id") < 0)
+    at = places.filter(reached).row(-1, named=True)
+    far = pl.col("trusted") & (pl.col("from_ns") <= at["from_ns"] - LEAD_NS)
+    known = places.filter(far)
+    # of a book that is not trusted a keyframe does not say why
+    near = (frame(known.row(-1, named=True)),) if at["trusted"] and known.height else ()
     start = Start(
         dt,
         frame(at),
-        None if anew else frame(lead),
+        str(seal["keyframes_hash"]),
+        (*near, anew),
         seal["strategy"],
         tuple(json.loads(seal["verdicts"])["reasons"]),
         seal["provenance"],
@@ -109,43 +117,38 @@ def find_start(
     return start, finer
 
 
-def whole(seals: pl.DataFrame, dt: str) -> bool:
-    """Whether a day is sealed, and not as a partial one."""
-    return any(FROM not in json.loads(text) for text in seals.filter(pl.col("dt") == dt)["config"])
-
-
 def least_real(*provenances: str) -> str:
     """What is made of several: the last of ``real``, ``unknown``, ``derived``, ``synthetic``."""
     return max(provenances, key=_RANK.index)
 
 
-def _places(
-    base: Path, instrument: Instrument, seals: Mapping[str, Any], days: Sequence[str]
-) -> pl.DataFrame:
-    """Keyframes of the last of ``days``, and of those before that it goes on from, in order.
+def _places(store: Store, seal: Mapping[str, Any]) -> pl.DataFrame:
+    """Keyframes of a day, in order: ``event_id, trusted, from_ns`` (the boundary).
 
-    Columns: ``row, dt, event_id, trusted, from_ns`` (the boundary). Closing keyframes, with which
-    the next day opens, are left out.
+    The closing one, behind which nothing comes, is left out.
     """
-    chain = [days[-1]]
-    for dt in reversed(days[:-1]):
-        if dt not in seals or seals[dt]["keyframes_hash"] != seals[chain[0]]["carried_from"]:
-            break
-        chain.insert(0, dt)
-    store = open_store(base)
-    found = []
-    for dt in chain:
-        spacing = int(json.loads(seals[dt]["config"])["keyframe_seconds"]) * 10**9
-        ts = pl.col("ts_order")
-        first = pl.col("event_id") < 0
-        found.append(
-            keyframe_places(store, instrument.exchange, instrument.symbol, dt)
-            .filter(first | (pl.col("event_id") < int(seals[dt]["events"]) - 1))
-            .select(
-                pl.lit(dt).alias("dt"),
-                "event_id",
-                "trusted",
-                pl.when(first).then(ts).otherwise(ts - ts % spacing + spacing).alias("from_ns"),
-            )
+    spacing = int(json.loads(seal["config"])["keyframe_seconds"]) * 10**9
+    ts, first = pl.col("ts_order"), pl.col("event_id") < 0
+    return (
+        keyframe_places(store, seal["exchange"], seal["symbol"], seal["dt"])
+        .filter(first | (pl.col("event_id") < int(seal["events"]) - 1))
+        .select(
+            "event_id",
+            "trusted",
+            pl.when(first).then(ts).otherwise(ts - ts % spacing + spacing).alias("from_ns"),
         )
-    return pl.concat(found).with_row_index("row")
+    )
+
+
+def _carried(
+    base: Path, seal: Mapping[str, Any], instrument: Instrument
+) -> tuple[Frame, Instrument]:
+    """The book that a sealed day was begun with, which the day before closed with."""
+    where = (seal["exchange"], seal["symbol"], seal["dt"])
+    (book, digest, last_ts), finer = closing_book(base, *where, instrument)
+    if digest != seal["carried_from"]:
+        raise UsageError(
+            f"the day before {' '.join(where)} is not in {base} any more as it was carried over",
+            hint="reconstruct that day there anew, with --carry and --overwrite",
+        )
+    return Frame(0, book, last_ts), finer

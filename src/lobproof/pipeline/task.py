@@ -31,11 +31,12 @@ from lobproof.pipeline.results import (
     sealed_day,
     sealed_days,
 )
-from lobproof.pipeline.run_up import RunUp
-from lobproof.pipeline.unit import FROM, STATE_SPACING, ReconstructOptions, Unit
+from lobproof.pipeline.run_up import AnotherBookError, RunUp
+from lobproof.pipeline.unit import STATE_SPACING, Frame, ReconstructOptions, Unit
 from lobproof.replay import Replayer, Stretch
 from lobproof.replay.merge import Array, arrays_of, stretch_of
 from lobproof.store import (
+    FROM,
     CheckpointError,
     DayWriter,
     Partition,
@@ -90,9 +91,17 @@ def reconstruct_unit(
         if unit.certified and not certified:
             say(f"{unit.where} is sealed as uncertified; --overwrite seals it anew.")
         return ReconstructResult(*about, ours, reused=True, certified=certified)
-    run = _Run(unit, out, options, task_id, seals, strict, overwrite, say)
-    days = run.replay(progress)
-    return ReconstructResult(*about, days, certified=unit.certified, resumed_at=run.resumed_at)
+    leads = list(unit.start.leads if unit.start else (None,))
+    while True:
+        lead = leads.pop(0)
+        run = _Run(unit, out, options, task_id, seals, strict, overwrite, say, lead)
+        try:
+            days = run.replay(progress)
+        except AnotherBookError:
+            if not leads:
+                raise
+            continue  # from further back
+        return ReconstructResult(*about, days, certified=unit.certified, resumed_at=run.resumed_at)
 
 
 class _Run:
@@ -108,6 +117,7 @@ class _Run:
         strict: bool,
         overwrite: bool,
         note: Note,
+        lead: Frame | None,
     ) -> None:
         self._unit = unit
         self._out = out
@@ -128,8 +138,8 @@ class _Run:
         self._done: list[DayResult] = []
         self._carried_from = unit.carried[1] if unit.carried else ""
         if unit.start is not None:
-            self._run_up = RunUp(unit.start, self._replayer, unit.where)
-            self._carried_from = unit.start.at.hash
+            self._run_up = RunUp(unit.start, lead, self._replayer, unit.where)
+            self._carried_from = unit.start.hash
         self.resumed_at = 0
 
     def replay(self, progress: Progress | None) -> tuple[DayResult, ...]:

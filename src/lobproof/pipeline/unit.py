@@ -20,9 +20,6 @@ from lobproof.schema.tables import FORMAT_VERSION, PART_ROWS
 STATE_SPACING = {"all": 0, "100ms": 100_000_000, "1s": 1_000_000_000, "none": -1}
 """``states`` option → ns between states (0: each message end, -1: none)."""
 
-FROM = "from_ns"
-"""Where the configuration in a seal says that the day is a partial one."""
-
 Strategy = Literal["full", "anchored", "time-sorted"]
 Asked = Literal["auto", "full", "anchored", "time-sorted"]
 Resync = Literal["drift", "always", "never"]
@@ -69,34 +66,34 @@ class ReconstructOptions:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A keyframe: its boundary in ns, its book, and the hash of its day's keyframes."""
+    """A stored book, and the boundary in ns before which it was cut.
+
+    ``last_ts``: of a book that was carried over, the time of what came last in the day before; None
+    of a keyframe within a day.
+    """
 
     from_ns: int
     book: BookLevels
-    hash: str
+    last_ts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a partial day begins (``at``), and the keyframe that the replay sets out from.
+    """Where a partial day begins: ``at`` a keyframe of a sealed one.
 
-    ``lead`` is None where that is the start of all: nothing is known yet. ``strategy``,
-    ``reasons``, ``provenance`` and ``certified`` are those of the sealed day.
+    ``hash`` is that of the sealed day's keyframes. ``leads`` are books to set out from, the nearest
+    first; None: from the start of the input, where nothing is known yet. ``strategy``, ``reasons``,
+    ``provenance`` and ``certified`` are those of the sealed day.
     """
 
     dt: str
     at: Frame
-    lead: Frame | None
+    hash: str
+    leads: tuple[Frame | None, ...]
     strategy: Strategy
     reasons: tuple[str, ...]
     provenance: str
     certified: bool
-
-    @property
-    def identity(self) -> list[object]:
-        """What the content follows from, for the task's id."""
-        frames = [self.at] if self.lead is None else [self.at, self.lead]
-        return [[frame.from_ns, frame.hash] for frame in frames]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +139,6 @@ class Unit:
             "options": asdict(options),
             "carried": self.carried[1] if self.carried else "",
             "format": FORMAT_VERSION,
-            **({"start": self.start.identity} if self.start else {}),
+            **({"start": [self.start.at.from_ns, self.start.hash]} if self.start else {}),
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
