@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from lobproof.errors import InputError, UsageError
 from lobproof.pipeline import (
     LakeDay,
+    Reached,
     ReconstructOptions,
     ReconstructResult,
     Since,
@@ -28,7 +30,7 @@ from lobproof.sources.simulator import simulate
 from lobproof.store import open_store, sealed
 from lobproof.store.timespan import to_ns
 from support.fault_runs import command, refused
-from support.kills import assert_tidy, simulated, thinned
+from support.kills import assert_tidy, simulated, thinned, told
 from support.lake_days import without
 from support.partial_days import begins, hold_against_whole
 
@@ -37,9 +39,9 @@ DAYS = ["2026-01-04", DT]
 OPTIONS = ReconstructOptions(part_rows=20_000, keyframe_seconds=20)
 
 
-def at(time: str, base: Path | None = None) -> Since:
+def at(clock: str, base: Path | None = None) -> Since:
     """That time of the day."""
-    return Since(to_ns(f"{DT}T{time}"), base)
+    return Since(to_ns(f"{DT}T{clock}"), base)
 
 
 @pytest.fixture(scope="module")
@@ -96,25 +98,25 @@ TIMES = {
 
 
 @pytest.mark.parametrize("strategy", ["full", "anchored", "time-sorted"])
-@pytest.mark.parametrize("time", TIMES)
+@pytest.mark.parametrize("clock", TIMES)
 def test_all_is_that_of_the_whole_day(
-    day: LakeDay, wholes: dict[str, Path], tmp_path: Path, strategy: str, time: str
+    day: LakeDay, wholes: dict[str, Path], tmp_path: Path, strategy: str, clock: str
 ) -> None:
     base, out = wholes[strategy], tmp_path / "store"
-    result = reconstruct_day(day, out, OPTIONS, since=at(time, base))
-    assert begins(open_store(out), DT) == to_ns(f"{DT}T{TIMES[time]}")
+    result = reconstruct_day(day, out, OPTIONS, since=at(clock, base))
+    assert begins(open_store(out), DT) == to_ns(f"{DT}T{TIMES[clock]}")
     rows = hold_against_whole(base, out, DT)
     (made,) = result.days
     assert (made.from_ns, made.strategy) == (begins(open_store(out), DT), strategy)
     assert made.counts.events == rows["events"] > 5000
     assert rows["states"] > 100
-    assert rows["minutes"] >= (time < "00:03")
-    if strategy == "full" and time < "00:02":
+    assert rows["minutes"] >= (clock < "00:03")
+    if strategy == "full" and clock < "00:02":
         assert rows["quality"] > 5
     (seal,) = sealed(out).to_dicts()
     assert seal["carried_from"] == sealed(base)["keyframes_hash"][0]
     assert_tidy(out)
-    again = reconstruct_day(day, out, OPTIONS, since=at(time, base))
+    again = reconstruct_day(day, out, OPTIONS, since=at(clock, base))
     assert (again.reused, again.days[0].from_ns) == (True, made.from_ns)
 
 
@@ -126,10 +128,35 @@ def test_every_boundary_of_a_minute_of_trouble(
     reconstruct_day(day, tmp_path / "whole", options)
     for second in (*range(69, 78), *range(116, 128)):
         out = tmp_path / "store"
-        time = f"00:{second // 60:02}:{second % 60:02}"
-        reconstruct_day(day, out, options, since=at(time, tmp_path / "whole"))
+        clock = f"00:{second // 60:02}:{second % 60:02}"
+        reconstruct_day(day, out, options, since=at(clock, tmp_path / "whole"))
         hold_against_whole(tmp_path / "whole", out, DT)
         shutil.rmtree(out)
+
+
+def test_verified_against_the_files(
+    lake: Path, day: LakeDay, wholes: dict[str, Path], tmp_path: Path
+) -> None:
+    """What fails of the part fails of the whole, and what was not compared is said."""
+    base, out = wholes["full"], tmp_path / "store"
+    reconstruct_day(day, out, OPTIONS, since=at("00:02:30", base))
+    whole, part = (
+        command("verify", store, "--lake", lake, "--json").document for store in (base, out)
+    )
+    failed = [
+        {name for name, verdict in judged(document).items() if verdict == "fail"}
+        for document in (whole, part)
+    ]
+    assert failed[1] <= failed[0] <= {"untrusted_share", "vendor_book"}
+    assert "partial_days" not in whole["coverage"]
+    assert part["coverage"]["partial_days"] == {DT: f"{DT}T00:02:20.000000000Z"}
+    compared = [
+        check["compared"]
+        for document in (whole, part)
+        for check in document["checks"]
+        if check["name"] == "vendor_book"
+    ]
+    assert 0 < compared[1] < compared[0]
 
 
 def test_from_the_start_of_the_day_nothing_is_left_out(
@@ -145,13 +172,40 @@ def test_from_the_start_of_the_day_nothing_is_left_out(
 def test_batches_and_other_times_before_the_next_keyframe_leave_no_trace(
     day: LakeDay, wholes: dict[str, Path], tmp_path: Path
 ) -> None:
-    told = []
-    for time, batch_rows in (("00:01:20", 1 << 16), ("00:01:25", 97), ("00:01:39.9", 2000)):
-        out = tmp_path / time
-        since = at(time, wholes["full"])
+    made = []
+    for clock, batch_rows in (("00:01:20", 1 << 16), ("00:01:25", 97), ("00:01:39.9", 2000)):
+        out = tmp_path / clock
+        since = at(clock, wholes["full"])
         reconstruct_day(day, out, OPTIONS, since=since, batch_rows=batch_rows)
-        told.append(sealed(out).drop("sealed_at").to_dicts())
-    assert told[0] == told[1] == told[2]
+        made.append(told(out))
+    assert made[0] == made[1] == made[2]
+
+
+class Stop(Exception):
+    pass
+
+
+def test_goes_on_from_its_own_checkpoint(
+    day: LakeDay, wholes: dict[str, Path], tmp_path: Path
+) -> None:
+    options, since = replace(OPTIONS, part_rows=2000), at("00:01:15", wholes["full"])
+    reconstruct_day(day, tmp_path / "undisturbed", options, since=since)
+    out = tmp_path / "store"
+
+    def stop(reached: Reached) -> None:
+        """Once a checkpoint is there: a thread writes it, soon after the end of its part."""
+        if reached.events > 10_000:
+            while not list(out.glob(".checkpoints/*.ckpt")):
+                time.sleep(0.01)
+            raise Stop
+
+    with pytest.raises(Stop):
+        reconstruct_day(day, out, options, since=since, batch_rows=100, progress=stop)
+    result = reconstruct_day(day, out, options, since=since)
+    assert 0 < result.resumed_at < result.days[0].counts.events
+    assert result.days[0].from_ns == begins(open_store(out), DT)
+    assert told(out) == told(tmp_path / "undisturbed")
+    assert_tidy(out)
 
 
 def test_from_a_partial_day_and_with_other_options(
@@ -174,9 +228,9 @@ def test_a_carried_day(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     reconstruct_day(one, whole, options)
     reconstruct_day(two, whole, options, carry=True)
-    for time in ("00:00:01", "00:00:07"):
-        out = tmp_path / time
-        reconstruct_day(two, out, options, since=at(time, whole))
+    for clock in ("00:00:01", "00:00:07"):
+        out = tmp_path / clock
+        reconstruct_day(two, out, options, since=at(clock, whole))
         hold_against_whole(whole, out, DT)
 
 
@@ -215,14 +269,14 @@ def test_a_golden_sample(tmp_path: Path, lost: range) -> None:
     assert [day.dt for day in made.days] == DAYS
     assert sum(day.counts.gaps for day in made.days) == bool(lost)
     verdicts = judged(command("verify", whole, "--against", sample, "--json").document)
-    for time, days in {
+    for clock, days in {
         "2026-01-04T23:59:46": DAYS,
         "2026-01-05T00:00": [DT],
         "2026-01-05T00:00:02": [DT],
         "2026-01-05T00:00:17": [DT],
     }.items():
-        out = tmp_path / time
-        result = reconstruct(sample, out, options, since=Since(to_ns(time), whole))
+        out = tmp_path / clock
+        result = reconstruct(sample, out, options, since=Since(to_ns(clock), whole))
         assert [day.dt for day in result.days] == days
         assert [day.from_ns is None for day in result.days] == [False, True][: len(days)]
         hold_against_whole(whole, out, days[0])

@@ -20,7 +20,7 @@ from typing import Protocol
 from lobproof.errors import UsageError
 from lobproof.pipeline.lake import LakeDay
 from lobproof.pipeline.results import Reached, ReconstructResult
-from lobproof.pipeline.start import CARRY_FROM, Since
+from lobproof.pipeline.start import Since, refuse_carry
 from lobproof.pipeline.unit import ReconstructOptions
 from lobproof.pipeline.worker import Answer, Failure, Job, Noted, serve
 from lobproof.store import sealed
@@ -98,8 +98,7 @@ def reconstruct_days(
     """
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers", hint="give 1 or more, or leave it out")
-    if carry and since is not None:
-        raise CARRY_FROM
+    refuse_carry(carry, since)
     options = options or ReconstructOptions()
     jobs = _Jobs(days, out, options, carry, since, strict, overwrite, batch_rows)
     fleet = _Fleet(jobs, min(workers or default_workers(), max(len(days), 1)), watcher)

@@ -19,7 +19,7 @@ from lobproof.errors import InputError, UsageError
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
-from lobproof.pipeline.start import CARRY_FROM, Since, find_start, least_real
+from lobproof.pipeline.start import Since, find_start, least_real, refuse_carry
 from lobproof.pipeline.survey import Survey
 from lobproof.pipeline.task import NoGoError, reconstruct_unit, saved_strategy
 from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
@@ -165,8 +165,7 @@ def reconstruct_day(
         In strict mode.
     """
     options = options or ReconstructOptions()
-    if carry and since is not None:
-        raise CARRY_FROM
+    refuse_carry(carry, since)
     say = note or (lambda _: None)
     with symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):
         base = _base(day, out, carry=carry, anew=overwrite)

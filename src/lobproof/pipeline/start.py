@@ -24,10 +24,6 @@ from lobproof.pipeline.carry import closing_book, finer_grid, keyframe_places, s
 from lobproof.pipeline.unit import Asked, Frame, Start
 from lobproof.store import Store, open_store, partial_from, sealed
 
-CARRY_FROM = UsageError(
-    "--carry with --from: a partial day begins with a keyframe of its own day",
-    hint="leave one of them out",
-)
 LEAD_NS = 60_000_000_000
 """The replay sets out at least so long before a partial day begins."""
 _RANK = ("real", "unknown", "derived", "synthetic")
@@ -44,6 +40,15 @@ class Since:
     def dt(self) -> str:
         """The time's UTC day."""
         return datetime.fromtimestamp(self.time_ns // 10**9, UTC).date().isoformat()
+
+
+def refuse_carry(carry: bool, since: Since | None) -> None:
+    """Raise `UsageError` where both are asked for."""
+    if carry and since is not None:
+        raise UsageError(
+            "--carry with --from: a partial day begins with a keyframe of its own day",
+            hint="leave one of them out",
+        )
 
 
 def find_start(
