@@ -29,12 +29,15 @@ from lobproof.sources.recordings.importer import import_recordings
 from lobproof.sources.simulator import simulate
 from lobproof.store import open_store, sealed
 from lobproof.store.timespan import to_ns
+from support import lake_feed as feed
 from support.fault_runs import command, refused
+from support.feeds import ASK, BID, MS, START, book_of, trade
 from support.kills import assert_tidy, simulated, thinned, told
 from support.lake_days import without
 from support.partial_days import begins, hold_against_whole
 
 DT = "2026-01-05"
+SECOND = 1000 * MS
 DAYS = ["2026-01-04", DT]
 OPTIONS = ReconstructOptions(part_rows=20_000, keyframe_seconds=20)
 
@@ -103,7 +106,9 @@ def test_all_is_that_of_the_whole_day(
     day: LakeDay, wholes: dict[str, Path], tmp_path: Path, strategy: str, clock: str
 ) -> None:
     base, out = wholes[strategy], tmp_path / "store"
-    result = reconstruct_day(day, out, OPTIONS, since=at(clock, base))
+    notes: list[str] = []
+    result = reconstruct_day(day, out, OPTIONS, since=at(clock, base), note=notes.append)
+    assert notes == []
     assert begins(open_store(out), DT) == to_ns(f"{DT}T{TIMES[clock]}")
     rows = hold_against_whole(base, out, DT)
     (made,) = result.days
@@ -126,12 +131,39 @@ def test_every_boundary_of_a_minute_of_trouble(
     """Keyframes of every second: amid losses, silences, rows of `book` that wait for a message."""
     options = replace(OPTIONS, strategy="full", keyframe_seconds=1)
     reconstruct_day(day, tmp_path / "whole", options)
-    for second in (*range(69, 78), *range(116, 128)):
+    notes: list[str] = []
+    for second in (*range(69, 78), *range(116, 128), *range(130, 140)):
         out = tmp_path / "store"
         clock = f"00:{second // 60:02}:{second % 60:02}"
-        reconstruct_day(day, out, options, since=at(clock, tmp_path / "whole"))
+        since = at(clock, tmp_path / "whole")
+        reconstruct_day(day, out, options, since=since, note=notes.append)
         hold_against_whole(tmp_path / "whole", out, DT)
         shutil.rmtree(out)
+    assert notes == [], "where the book is not trusted, the way from the day's start is the first"
+
+
+def test_a_feed_of_a_message_in_fifty_seconds(tmp_path: Path) -> None:
+    """From a minute before, one message tells too little: the replay comes from the day's start."""
+    bids, asks = book_of(20)
+    book = [feed.delta(101 + n, [(BID, 990, 1 + n)], at=50 * n * SECOND) for n in range(12)]
+    rows, trades = [feed.listing(100, bids, asks)], []
+    for n in range(56):
+        bids[10] = (990, 1 + n // 5)
+        rows.append(feed.listing(101 + n // 5, bids, asks, at=10 * n * SECOND + MS))
+        trades.append(trade(n + 1, ASK, 1000, at=10 * n * SECOND + 2 * MS))
+    made = feed.write_lake(tmp_path / "lake", feed.LakeDay(book, rows, trades))
+    (day,) = lake_days(made)
+    options = replace(OPTIONS, strategy="full", keyframe_seconds=10)
+    reconstruct_day(day, tmp_path / "whole", options)
+    notes: list[str] = []
+    for seconds, count in ((241, 1), (301, 2), (261, 2), (541, 3)):
+        out = tmp_path / str(seconds)
+        since = Since(START + seconds * SECOND, tmp_path / "whole")
+        reconstruct_day(day, out, options, since=since, note=notes.append)
+        rows_of = hold_against_whole(tmp_path / "whole", out, day.dt)
+        assert rows_of["events"] > 0
+        assert len(notes) == count, (seconds, notes)
+    assert all("no keyframe near is sure enough" in note for note in notes)
 
 
 def test_verified_against_the_files(

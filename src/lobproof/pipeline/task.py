@@ -100,7 +100,8 @@ def reconstruct_unit(
         except AnotherBookError:
             if not leads:
                 raise
-            continue  # from further back
+            say(f"{unit.where}: no keyframe near is sure enough; replaying from the day's start.")
+            continue
         return ReconstructResult(*about, days, certified=unit.certified, resumed_at=run.resumed_at)
 
 
