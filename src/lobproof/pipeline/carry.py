@@ -13,7 +13,7 @@ import polars as pl
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.replay import BookLevels
-from lobproof.schema import EVERYTHING, Int64, Side
+from lobproof.schema import EVERYTHING, UNTRUSTED, Int64, Side
 from lobproof.store import Store, open_store, sealed
 
 
@@ -64,7 +64,7 @@ def keyframe_places(store: Store, exchange: str, symbol: str, dt: str) -> pl.Dat
         _keyframes(store, exchange, symbol, dt)
         .filter(pl.col("price") == 0)
         .group_by("event_id")
-        .agg(pl.col("ts_order").first(), (pl.col("trust") > 0).all().alias("trusted"))
+        .agg(pl.col("ts_order").first(), (pl.col("trust") != UNTRUSTED).all().alias("trusted"))
         .sort("event_id")
         .collect()
     )

@@ -94,12 +94,12 @@ class RunUp:
     def _replay(self, lead: Stretch) -> None:
         ts = [int(part.ts_order[0]) for part in (lead.events, lead.references) if len(part)]
         self._begin(min(ts))
-        for piece in self._replayer.pieces(lead, self._events):
-            self._events += len(piece.events)
-        self._last_ts = lead.last_ts
         told = Kind.DELTA if self._start.strategy == "full" else Kind.SNAPSHOT
         ends = (lead.events.flags & Flag.LAST) != 0
         self._messages += int(np.count_nonzero(ends & (lead.events.kind == told)))
+        for piece in self._replayer.pieces(lead, self._events):
+            self._events += len(piece.events)
+        self._last_ts = lead.last_ts
 
     def _arrive(self) -> None:
         self._begin(self._start.at.from_ns)

@@ -79,14 +79,16 @@ def find_start(
             f"{named} is sealed as a whole day in {out}, and a partial one must not replace it",
             hint=f"name another --out, with --base {base} for the keyframe to start at",
         )
-    seals = {row["dt"]: row for row in sealed(base, exchange, symbol).iter_rows(named=True)}
-    if dt not in seals or base.resolve() == out.resolve():
+    based = sealed(base, exchange, symbol)["dt"].to_list()
+    if dt not in based or base.resolve() == out.resolve():
         raise UsageError(
             f"there is no keyframe to start at: {base} has no whole {named}",
             hint="--base names a store in which that day is sealed; a killed run needs no --from, "
             "it goes on from its checkpoint by itself",
         )
-    seal = seals[dt]
+    store = open_store(base)
+    ours = (pl.col("exchange") == exchange) & (pl.col("symbol") == symbol) & (pl.col("dt") == dt)
+    seal = store.days().filter(ours).row(0, named=True)
     if strategy not in ("auto", seal["strategy"]):
         raise UsageError(
             f"{named} is replayed as {seal['strategy']} in {base}, not as {strategy}",
@@ -96,7 +98,6 @@ def find_start(
     anew: Frame | None = None
     if seal["carried_from"] and partial_from(seal) is None and dt == days[0]:
         anew, finer = _carried(base, seal, finer)
-    store = open_store(base)
     places = _places(store, seal)
 
     def frame(place: Mapping[str, Any]) -> Frame:
