@@ -202,7 +202,7 @@ def test_errors_become_failures(
         raise error
 
     monkeypatch.setattr(worker, "reconstruct_day", fail)
-    job = worker.Job(lake_days(lake)[0], tmp_path, SMALL, False, False, False, 500)
+    job = worker.Job(lake_days(lake)[0], tmp_path, SMALL, False, None, False, False, 500)
     failure = worker.done(job, lambda _: None)
     assert isinstance(failure, worker.Failure)
     assert failure.message == message

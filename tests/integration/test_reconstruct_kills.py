@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lobproof.pipeline import Since
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.store import sealed
+from lobproof.store.timespan import to_ns
 from support.kills import (
     assert_tidy,
     killed_until_done,
@@ -39,10 +41,17 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kill_and_compare(
-    source: Path, folder: Path, strategy: str, *, kills: int, seed: int, used: str
+    source: Path,
+    folder: Path,
+    strategy: str,
+    *,
+    kills: int,
+    seed: int,
+    used: str,
+    since: Since | None = None,
 ) -> None:
     """At least so many kills, over as many stores as it takes."""
-    how = {"strategy": strategy, "part_rows": PART_ROWS}
+    how = {"strategy": strategy, "part_rows": PART_ROWS, "since": since}
     seconds = made_whole(source, folder / "undisturbed", **how)
     expected = told(folder / "undisturbed")
     assert {row["strategy"] for row in expected} == {used}
@@ -83,6 +92,18 @@ def test_a_golden_sample_killed(golden: Path, tmp_path: Path) -> None:
     kill_and_compare(golden, tmp_path, "auto", kills=1, seed=3, used="full")
 
 
+def test_a_partial_day_killed(lake: Path, tmp_path: Path) -> None:
+    made_whole(lake, tmp_path / "whole", strategy="full", part_rows=1 << 20)
+    since = Since(to_ns("2026-01-05T00:00:04"), tmp_path / "whole")
+    kill_and_compare(lake, tmp_path, "auto", kills=2, seed=4, used="full", since=since)
+
+
+def test_a_partial_golden_sample_killed(golden: Path, tmp_path: Path) -> None:
+    made_whole(golden, tmp_path / "whole", strategy="auto", part_rows=1 << 20)
+    since = Since(to_ns("2026-01-04T23:59:46"), tmp_path / "whole")
+    kill_and_compare(golden, tmp_path, "auto", kills=2, seed=5, used="full", since=since)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "used"), STRATEGIES)
 def test_killed_often(lake: Path, tmp_path: Path, strategy: str, used: str) -> None:
@@ -97,3 +118,10 @@ def test_killed_often_with_a_fallback(lossy: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_golden_sample_killed_often(golden: Path, tmp_path: Path) -> None:
     kill_and_compare(golden, tmp_path, "auto", kills=40, seed=13, used="full")
+
+
+@pytest.mark.slow
+def test_a_partial_day_killed_often(lake: Path, tmp_path: Path) -> None:
+    made_whole(lake, tmp_path / "whole", strategy="full", part_rows=1 << 20)
+    since = Since(to_ns("2026-01-05T00:00:04"), tmp_path / "whole")
+    kill_and_compare(lake, tmp_path, "auto", kills=40, seed=14, used="full", since=since)

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lobproof.pipeline import Since
 from lobproof.schema.tables import TABLES
 from lobproof.sources.simulator import simulate
 from lobproof.store import Partition, open_store, sealed
@@ -25,12 +26,14 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.
 _SCRIPT = """
 import sys
 from pathlib import Path
-from lobproof.pipeline import ReconstructOptions, lake_days, reconstruct, reconstruct_day
+from lobproof.pipeline import ReconstructOptions, Since, lake_days, reconstruct, reconstruct_day
 
-source, out, strategy, part_rows, batch_rows = sys.argv[1:]
+source, out, strategy, part_rows, batch_rows, since_ns, base = sys.argv[1:]
 options = ReconstructOptions(strategy=strategy, part_rows=int(part_rows), keyframe_seconds=5)
 lake = not (Path(source) / "golden.json").is_file()
 days = lake_days(Path(source)) if lake else ()
+since = Since(int(since_ns), Path(base)) if since_ns else None
+days = [day for day in days if since is None or day.dt == since.dt]
 print("ready", flush=True)
 begun = []
 
@@ -38,7 +41,7 @@ def progress(reached):
     if not begun:  # kernels are loaded, which takes longer than all that follows
         begun.append(print("begun", flush=True))
 
-how = dict(batch_rows=int(batch_rows), progress=progress)
+how = dict(batch_rows=int(batch_rows), since=since, progress=progress)
 if not lake:
     reconstruct(Path(source), Path(out), options, **how)
 for at, day in enumerate(days):
@@ -75,13 +78,20 @@ def thinned(lake: Path, to: Path, share: float) -> Path:
 
 @contextmanager
 def running(
-    source: Path, out: Path, *, strategy: str, part_rows: int, batch_rows: int = 500
+    source: Path,
+    out: Path,
+    *,
+    strategy: str,
+    part_rows: int,
+    batch_rows: int = 500,
+    since: Since | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
     """A process that says when it is ``ready`` and has ``begun``; it is killed at the end."""
+    begins = ("", "") if since is None else (str(since.time_ns), str(since.base))
     process = subprocess.Popen(
         [
             *(sys.executable, "-c", _SCRIPT),
-            *(str(source), str(out), strategy, str(part_rows), str(batch_rows)),
+            *(str(source), str(out), strategy, str(part_rows), str(batch_rows), *begins),
         ],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,

@@ -197,6 +197,7 @@ def test_a_closing_book_on_a_finer_grid(tmp_path: Path) -> None:
     assert ts == QUIET[-1][0].ts_event
     assert (book.sequence, book.bid_prices.tolist()) == (106, [price for price, _ in BIDS])
     assert book.bid_trusted_to == 981
+    assert (book.bid_stale, book.ask_stale) == (1, 1), "nothing proves that the days' files join"
     assert np.array_equal(np.diff(book.ask_prices), [1] * 19)
     carried = reconstruct_day(two, store, FULL, carry=True)
     assert carried.days[0].counts.findings["SILENCE"] == 1, "a night lies between"

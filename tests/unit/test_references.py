@@ -408,9 +408,12 @@ def test_far_is_thirty_basis_points_of_any_price() -> None:
 # carried books -----------------------------------------------------------------------------------
 
 
-def carried(*, ask_trust: int = RANGE, ts: int = START - MS) -> tuple[Replayer, BookLevels]:
+def carried(
+    *, ask_trust: int = RANGE, ts: int = START - MS, stale: int = 1
+) -> tuple[Replayer, BookLevels]:
     (bids, bid_sizes), (asks, ask_sizes) = (np.array(levels, np.int64).T for levels in (BIDS, ASKS))
-    book = BookLevels(100, bids, bid_sizes, asks, ask_sizes, RANGE, 981, ask_trust, 1020)
+    sides = bids, bid_sizes, asks, ask_sizes
+    book = BookLevels(100, *sides, RANGE, 981, ask_trust, 1020, stale, 0)
     replayer = Replayer(make_instrument(), policy=LAKE)
     replayer.carry(book, ts)
     return replayer, book
@@ -425,9 +428,16 @@ def test_a_carried_book_is_trusted_as_it_was() -> None:
     got = run_lake(DAY, replayer=replayer)
     assert got.trusted() == [(20, 20)]
     assert got.findings() == []
-    # levels beyond the range may be from before the border
-    assert got.levels.bid_trusted_to == 981
     assert got.flags() == [Flag(0), Flag.LAST]
+
+
+def test_levels_beyond_the_range_of_a_carried_book() -> None:
+    """They prove nothing where they may be from before a loss."""
+    for stale, trusted_to in ((1, 981), (0, 980)):
+        replayer, _ = carried(stale=stale)
+        levels = replayer.levels()
+        assert (levels.bid_stale, levels.ask_stale) == (stale, 0)
+        assert run_lake(DAY, replayer=replayer).levels.bid_trusted_to == trusted_to
 
 
 def test_a_carried_book_that_was_whole_stays_so_and_rows_judge_it() -> None:

@@ -61,6 +61,11 @@ def clock(ns: int) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{ns // 1_000_000 % 1000:03d}"
 
 
+def partial_text(dt: str, from_ns: int) -> str:
+    """Says of a partial day that it is one."""
+    return f"[yellow]{dt} is a partial day, from {clock(from_ns)} UTC on[/yellow]"
+
+
 def duration(ns: int) -> str:
     """A span of time in its natural unit."""
     seconds = ns / 1e9

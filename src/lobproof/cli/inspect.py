@@ -11,10 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lobproof.cli.console import Json, clock, duration, out, print_json
+from lobproof.cli.console import Json, clock, duration, out, partial_text, print_json
 from lobproof.errors import InputError
 from lobproof.sources.golden import DOCUMENT, GoldenSample
-from lobproof.store import Store, open_store
+from lobproof.store import Store, open_store, partial_from
 
 _SHOWN_FINDINGS = 12
 
@@ -112,6 +112,7 @@ def store_summary(store: Store) -> dict[str, Any]:
                 "inputs": json.loads(row["inputs"]),
                 "config": json.loads(row["config"]),
                 "verdicts": json.loads(row["verdicts"]),
+                "from_ns": partial_from(row),
                 "bytes": sum(int(entry[2]) for parts in files.values() for entry in parts),
             }
         )
@@ -142,6 +143,9 @@ def show_store(console: Console, store: Store) -> None:
                 day["content_hash"][:12],
             )
         console.print(table)
+        for day in days:
+            if day["from_ns"] is not None:
+                console.print(partial_text(day["dt"], day["from_ns"]), soft_wrap=True)
         findings: Counter[str] = Counter()
         for day in days:
             findings.update(day["verdicts"]["findings"])

@@ -39,6 +39,8 @@ def render_report(report: VerifyReport) -> RenderableType:
     parts.extend(
         Text(f"{check.name}: {check.reason}", "dim") for check in report.checks if check.reason
     )
+    for dt, start in report.coverage.get("partial_days", {}).items():
+        parts.append(Text(f"{dt} is a partial day: nothing before {start} was compared", "yellow"))
     golden = report.coverage.get("golden", {})
     if golden.get("unreadable"):
         parts.append(

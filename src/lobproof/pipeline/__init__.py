@@ -6,6 +6,7 @@ from lobproof.pipeline.fleet import Outcome, Watcher, reconstruct_days
 from lobproof.pipeline.golden import reconstruct
 from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.results import DayResult, Reached, ReconstructResult
+from lobproof.pipeline.start import Since
 from lobproof.pipeline.unit import ReconstructOptions
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Reached",
     "ReconstructOptions",
     "ReconstructResult",
+    "Since",
     "Watcher",
     "derive_lake",
     "lake_days",

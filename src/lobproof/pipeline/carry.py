@@ -1,18 +1,20 @@
-"""``closing_book``: the book that the day before closed with, to begin a day with."""
+"""Books that a run begins with: ``stored_book``, and ``closing_book`` of the day before."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import polars as pl
 
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.replay import BookLevels
-from lobproof.schema import Int64, Side
-from lobproof.store import open_store, sealed
+from lobproof.schema import EVERYTHING, UNTRUSTED, Int64, Side
+from lobproof.store import Store, open_store, sealed
 
 
 def closing_book(
@@ -20,7 +22,8 @@ def closing_book(
 ) -> tuple[tuple[BookLevels, str, int], Instrument]:
     """Closing keyframe of the day before ``dt``, hash of that day's keyframes, its time; a grid.
 
-    The grid is that of ``instrument``, made finer where the carried book needs it.
+    The grid is that of ``instrument``, made finer where the carried book needs it. What lies
+    beyond a trusted range is stale: nothing proves that the files of two days join without a loss.
 
     Raises
     ------
@@ -35,34 +38,70 @@ def closing_book(
             hint="reconstruct the days in order, or leave --carry out",
         )
     seal = seals.row(0, named=True)
-    finer = instrument.with_exponents(
+    finer = finer_grid(instrument, seal)
+    store = open_store(out)
+    event_id, ts = keyframe_places(store, exchange, symbol, before).row(-1)[:2]
+    book = stored_book(store, exchange, symbol, before, event_id, finer)
+    book = replace(
+        book,
+        bid_stale=int(book.bid_trust != EVERYTHING),
+        ask_stale=int(book.ask_trust != EVERYTHING),
+    )
+    return (book, str(seal["keyframes_hash"]), int(ts)), finer
+
+
+def finer_grid(instrument: Instrument, seal: Mapping[str, Any]) -> Instrument:
+    """The instrument on the coarsest grid that holds its own numbers and those of a sealed day."""
+    return instrument.with_exponents(
         max(instrument.price_exponent, int(seal["price_exponent"])),
         max(instrument.size_exponent, int(seal["size_exponent"])),
     )
-    frames = (
-        open_store(out)
-        .keyframes(symbol, exchange=exchange, raw=True)
-        .filter(pl.col("dt") == before)
+
+
+def keyframe_places(store: Store, exchange: str, symbol: str, dt: str) -> pl.DataFrame:
+    """The keyframes of a day, in order: ``event_id``, ``ts_order``, ``trusted`` (both sides)."""
+    return (
+        _keyframes(store, exchange, symbol, dt)
+        .filter(pl.col("price") == 0)
+        .group_by("event_id")
+        .agg(pl.col("ts_order").first(), (pl.col("trust") != UNTRUSTED).all().alias("trusted"))
+        .sort("event_id")
         .collect()
     )
-    last = frames.filter(pl.col("event_id") == frames["event_id"].max())
-    sides = [last.filter(pl.col("side") == int(side)) for side in (Side.BID, Side.ASK)]
 
-    def counts(values: pl.Series, exponent: int) -> Int64:
-        return np.array([int(value.scaleb(exponent)) for value in values], np.int64)
+
+def stored_book(
+    store: Store, exchange: str, symbol: str, dt: str, event_id: int, instrument: Instrument
+) -> BookLevels:
+    """The book of the keyframe behind an event, counted on a grid that holds it."""
+    grid = store.instrument(symbol, exchange=exchange)
+    rows = _keyframes(store, exchange, symbol, dt).filter(pl.col("event_id") == event_id).collect()
+    sides = [rows.filter(pl.col("side") == int(side)) for side in (Side.BID, Side.ASK)]
+
+    def counts(values: pl.Series, stored: int, wanted: int) -> Int64:
+        scaled = values * 10 ** max(wanted - stored, 0) // 10 ** max(stored - wanted, 0)
+        found: Int64 = scaled.to_numpy()
+        return found
+
+    def prices(values: pl.Series) -> Int64:
+        return counts(values, grid.price_exponent, instrument.price_exponent)
 
     def levels(side: pl.DataFrame) -> tuple[Int64, Int64]:
-        rows = side.filter(pl.col("price") != 0)
-        return counts(rows["price"], finer.price_exponent), counts(
-            rows["size"], finer.size_exponent
-        )
+        listed = side.filter(pl.col("price") != 0)
+        sizes = counts(listed["size"], grid.size_exponent, instrument.size_exponent)
+        return prices(listed["price"]), sizes
 
-    (bids, bid_sizes), (asks, ask_sizes) = levels(sides[0]), levels(sides[1])
-    trust = [
-        (int(side["trust"][0]), int(counts(side["trusted_to"][:1], finer.price_exponent)[0]))
-        for side in sides
-    ]
-    book = BookLevels(
-        int(last["sequence"][0]), bids, bid_sizes, asks, ask_sizes, *trust[0], *trust[1]
+    trust = [(int(side["trust"][0]), int(prices(side["trusted_to"][:1])[0])) for side in sides]
+    return BookLevels(
+        int(rows["sequence"][0]),
+        *levels(sides[0]),
+        *levels(sides[1]),
+        *trust[0],
+        *trust[1],
+        *(int(side["stale"][0]) for side in sides),
     )
-    return (book, str(seal["keyframes_hash"]), int(last["ts_order"][0])), finer
+
+
+def _keyframes(store: Store, exchange: str, symbol: str, dt: str) -> pl.LazyFrame:
+    frames = store.keyframes(symbol, exchange=exchange, numbers="grid", raw=True)
+    return frames.filter(pl.col("dt") == dt)

@@ -20,6 +20,7 @@ from typing import Protocol
 from lobproof.errors import UsageError
 from lobproof.pipeline.lake import LakeDay
 from lobproof.pipeline.results import Reached, ReconstructResult
+from lobproof.pipeline.start import Since, refuse_carry
 from lobproof.pipeline.unit import ReconstructOptions
 from lobproof.pipeline.worker import Answer, Failure, Job, Noted, serve
 from lobproof.store import sealed
@@ -64,6 +65,7 @@ def reconstruct_days(
     options: ReconstructOptions | None = None,
     *,
     carry: bool = False,
+    since: Since | None = None,
     strict: bool = False,
     overwrite: bool = False,
     batch_rows: int = 1 << 16,
@@ -86,7 +88,7 @@ def reconstruct_days(
         symbol then run one after the other, and one behind a day that failed is a failure too.
     workers
         Processes; by default `default_workers`.
-    options, strict, overwrite, batch_rows
+    options, since, strict, overwrite, batch_rows
         As for `reconstruct_day`.
 
     Returns
@@ -96,8 +98,10 @@ def reconstruct_days(
     """
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers", hint="give 1 or more, or leave it out")
-    job = _Jobs(days, out, options or ReconstructOptions(), carry, strict, overwrite, batch_rows)
-    fleet = _Fleet(job, min(workers or default_workers(), max(len(days), 1)), watcher)
+    refuse_carry(carry, since)
+    options = options or ReconstructOptions()
+    jobs = _Jobs(days, out, options, carry, since, strict, overwrite, batch_rows)
+    fleet = _Fleet(jobs, min(workers or default_workers(), max(len(days), 1)), watcher)
     try:
         fleet.run()
     finally:
@@ -127,12 +131,14 @@ class _Jobs:
     out: Path
     options: ReconstructOptions
     carry: bool
+    since: Since | None
     strict: bool
     overwrite: bool
     batch_rows: int
 
     def of(self, day: LakeDay, carry: bool) -> Job:
-        return Job(day, self.out, self.options, carry, self.strict, self.overwrite, self.batch_rows)
+        how = self.since, self.strict, self.overwrite, self.batch_rows
+        return Job(day, self.out, self.options, carry, *how)
 
 
 @dataclass(slots=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from lobproof.errors import UsageError
 from lobproof.pipeline.feed import Feed, Streams, skipping
 from lobproof.pipeline.results import Progress, ReconstructResult
+from lobproof.pipeline.start import Since, find_start, least_real
 from lobproof.pipeline.task import reconstruct_unit
 from lobproof.pipeline.unit import ReconstructOptions, Unit
 from lobproof.replay import Policy
@@ -23,6 +26,7 @@ def reconstruct(
     out: Path,
     options: ReconstructOptions | None = None,
     *,
+    since: Since | None = None,
     strict: bool = False,
     overwrite: bool = False,
     batch_rows: int = 1 << 16,
@@ -37,6 +41,8 @@ def reconstruct(
         Folder of the golden sample; folder of the store, made if missing.
     options
         What shapes the content.
+    since
+        Begin with a partial day: from the last keyframe at or before a time on.
     strict
         Raise instead of flagging the first gap or doubt.
     overwrite
@@ -53,7 +59,8 @@ def reconstruct(
     InputError
         If the sample is damaged, or holds neither book messages nor trades.
     UsageError
-        If a day is sealed from something else and ``overwrite`` is not set.
+        If a day is sealed from something else and ``overwrite`` is not set, or there is no
+        keyframe to start at.
     StrictError
         In strict mode.
     """
@@ -61,7 +68,7 @@ def reconstruct(
     instrument = unit.instrument
     with symbol_lock(out, instrument.exchange, instrument.symbol, waiting=waiting):
         return reconstruct_unit(
-            unit,
+            unit if since is None else _from(unit, since, out),
             out,
             options or ReconstructOptions(),
             strict=strict,
@@ -85,6 +92,24 @@ def golden_unit(golden: GoldenSource, batch_rows: int) -> Unit:
         streams=golden_streams(golden, batch_rows),
         policy=Policy(),
         content=[entry["sha256"] for entry in sample.document["journals"]],
+    )
+
+
+def _from(unit: Unit, since: Since, out: Path) -> Unit:
+    """The unit from a partial day on."""
+    if since.dt not in unit.days:
+        raise UsageError(f"{unit.where} has no {since.dt}", hint=f"it has {', '.join(unit.days)}")
+    start, finer = find_start(since, out, unit.instrument, unit.days, "auto")
+    if finer != unit.instrument:
+        raise UsageError(
+            f"{since.base} has finer prices or sizes than {unit.where}",
+            hint="name a --base that was made from this sample",
+        )
+    return replace(
+        unit,
+        provenance=least_real(unit.provenance, start.provenance),
+        days=[dt for dt in unit.days if dt >= since.dt],
+        start=start,
     )
 
 

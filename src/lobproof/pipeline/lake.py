@@ -19,9 +19,10 @@ from lobproof.errors import GridError, InputError, UsageError
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
+from lobproof.pipeline.start import Since, find_start, least_real, refuse_carry
 from lobproof.pipeline.survey import Survey
 from lobproof.pipeline.task import NoGoError, reconstruct_unit, saved_strategy
-from lobproof.pipeline.unit import ReconstructOptions, Strategy, Unit
+from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
 from lobproof.sources.cryptolake.footer import read_footer
@@ -29,8 +30,6 @@ from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
 from lobproof.sources.golden import MISSING_SHARE, file_sha256
 from lobproof.store import Partition, drop_checkpoints, symbol_lock
 
-_RANK = ("real", "unknown", "derived", "synthetic")
-"""What a day is made of is the last of these that one of its files is."""
 _STRATEGIES: tuple[Strategy, ...] = ("full", "anchored", "time-sorted")
 
 
@@ -120,9 +119,7 @@ def lake_days(
                 files=tables,
                 names={file.path: file.key.path for file in sorted(files)},
                 hashes={p: e.fetched["sha256"] for p, e in facts.items() if e is not None},
-                provenance=max(
-                    (_provenance(file, facts[file.path]) for file in files), key=_RANK.index
-                ),
+                provenance=least_real(*(_provenance(file, facts[file.path]) for file in files)),
                 certified=all(file.zone == Zone.READY and file.key in covered for file in files),
             )
         )
@@ -135,6 +132,7 @@ def reconstruct_day(
     options: ReconstructOptions | None = None,
     *,
     carry: bool = False,
+    since: Since | None = None,
     strict: bool = False,
     overwrite: bool = False,
     batch_rows: int = 1 << 16,
@@ -150,7 +148,9 @@ def reconstruct_day(
         its feed turns out too lossy for that (R13), anew from snapshots; the reasons are in the
         seal.
     carry
-        Begin with the book that the day before closed with in ``out``.
+        Begin with the book that the day before closed with in ``out``; not with ``since``.
+    since
+        Make a partial day: from the last keyframe at or before a time on.
     batch_rows
         Rows decoded at a time; no effect on the result.
 
@@ -160,27 +160,35 @@ def reconstruct_day(
         If a file is damaged, or holds what the decimal grid cannot.
     UsageError
         If the day is sealed from something else and ``overwrite`` is not set, or there is no day
-        before to carry over from.
+        before to carry over from, or no keyframe to start at.
     StrictError
         In strict mode.
     """
     options = options or ReconstructOptions()
+    refuse_carry(carry, since)
     say = note or (lambda _: None)
     with symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):
         hashes = _hashes(day)
         where = Partition(day.exchange, day.symbol, day.dt)
         found = None if overwrite else Survey.saved(out, where, list(hashes.values()))
         survey = found or Survey.made(day.files, day.exchange, day.symbol)
-        base = _base(day, out, hashes, survey, carry=carry)
+
+        def based(survey: Survey) -> Unit:
+            unit = _base(day, out, hashes, survey, carry=carry)
+            return unit if since is None else _from(unit, since, out, options.strategy)
+
+        base = based(survey)
         saved = None if overwrite else saved_strategy(out, base, options)
         strategies, reasons = _strategies(day, options)
+        if since is not None:
+            strategies, reasons = (base.strategy,), list(base.reasons)
         if saved is not None:
             strategies, reasons = strategies[strategies.index(saved[0]) :], list(saved[1])
         while True:
             strategy, gate = strategies[0], len(strategies) > 1
             if strategy != "full":  # which decodes every value
                 survey = survey.of_all_values(day.files)
-                base = _base(day, out, hashes, survey, carry=carry)
+                base = based(survey)
             unit = _replayed(base, day, strategy, options, batch_rows)
             try:
                 return reconstruct_unit(
@@ -203,7 +211,7 @@ def reconstruct_day(
                 say(f"{day}: {error.message}; all values looked through, the day starts anew.")
                 survey = finer
                 drop_checkpoints(out, where)
-                base = _base(day, out, hashes, survey, carry=carry)
+                base = based(survey)
 
 
 def _hashes(day: LakeDay) -> dict[Path, str]:
@@ -255,6 +263,20 @@ def _base(
         carried=carried,
         content=list(hashes.values()),
         survey=survey.to_dict(),
+    )
+
+
+def _from(base: Unit, since: Since, out: Path, wanted: Asked) -> Unit:
+    """The unit of a partial day: replayed as the sealed one was whose keyframe it starts at."""
+    start, instrument = find_start(since, out, base.instrument, base.days, wanted)
+    return replace(
+        base,
+        instrument=instrument,
+        provenance=least_real(base.provenance, start.provenance),
+        certified=base.certified and start.certified,
+        strategy=start.strategy,
+        reasons=start.reasons,
+        start=start,
     )
 
 
@@ -315,7 +337,7 @@ def _provenance(file: LakeFile, entry: Any) -> str:
     footer = read_footer(file.path, file.key.table)
     said = footer.provenance if footer is not None else ""
     # a file of unknown origin cannot make itself real
-    return said if said in _RANK[2:] else "unknown"
+    return said if said in ("derived", "synthetic") else "unknown"
 
 
 def _nothing(

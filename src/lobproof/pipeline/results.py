@@ -10,11 +10,15 @@ from typing import Any
 import polars as pl
 
 from lobproof.pipeline.counts import DayCounts
+from lobproof.store import partial_from
 
 
 @dataclass(frozen=True, slots=True)
 class DayResult:
-    """One sealed day: its counts, its content hash, and whether this run committed it."""
+    """One sealed day: its counts, its content hash, and whether this run committed it.
+
+    ``from_ns``: where it begins, if it is a partial day.
+    """
 
     dt: str
     counts: DayCounts
@@ -22,6 +26,7 @@ class DayResult:
     committed: bool
     strategy: str = "full"
     reasons: tuple[str, ...] = ()
+    from_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +81,5 @@ def sealed_day(row: dict[str, Any]) -> DayResult:
         committed=False,
         strategy=str(row["strategy"]),
         reasons=tuple(reasons),
+        from_ns=partial_from(row),
     )

@@ -31,10 +31,12 @@ from lobproof.pipeline.results import (
     sealed_day,
     sealed_days,
 )
-from lobproof.pipeline.unit import STATE_SPACING, ReconstructOptions, Unit
+from lobproof.pipeline.run_up import AnotherBookError, RunUp
+from lobproof.pipeline.unit import STATE_SPACING, Frame, ReconstructOptions, Unit
 from lobproof.replay import Replayer, Stretch
 from lobproof.replay.merge import Array, arrays_of, stretch_of
 from lobproof.store import (
+    FROM,
     CheckpointError,
     DayWriter,
     Partition,
@@ -89,9 +91,18 @@ def reconstruct_unit(
         if unit.certified and not certified:
             say(f"{unit.where} is sealed as uncertified; --overwrite seals it anew.")
         return ReconstructResult(*about, ours, reused=True, certified=certified)
-    run = _Run(unit, out, options, task_id, seals, strict, overwrite, say)
-    days = run.replay(progress)
-    return ReconstructResult(*about, days, certified=unit.certified, resumed_at=run.resumed_at)
+    leads = list(unit.start.leads if unit.start else (None,))
+    while True:
+        lead = leads.pop(0)
+        run = _Run(unit, out, options, task_id, seals, strict, overwrite, say, lead)
+        try:
+            days = run.replay(progress)
+        except AnotherBookError:
+            if not leads:
+                raise
+            say(f"{unit.where}: no keyframe near is sure enough; replaying from the day's start.")
+            continue
+        return ReconstructResult(*about, days, certified=unit.certified, resumed_at=run.resumed_at)
 
 
 class _Run:
@@ -107,6 +118,7 @@ class _Run:
         strict: bool,
         overwrite: bool,
         note: Note,
+        lead: Frame | None,
     ) -> None:
         self._unit = unit
         self._out = out
@@ -121,10 +133,14 @@ class _Run:
         )
         if unit.carried is not None:
             self._replayer.carry(unit.carried[0], unit.carried[2])
+        self._run_up: RunUp | None = None
         self._day: DayTask | None = None
         self._rest: Stretch | None = None
         self._done: list[DayResult] = []
         self._carried_from = unit.carried[1] if unit.carried else ""
+        if unit.start is not None:
+            self._run_up = RunUp(unit.start, lead, self._replayer, unit.where)
+            self._carried_from = unit.start.hash
         self.resumed_at = 0
 
     def replay(self, progress: Progress | None) -> tuple[DayResult, ...]:
@@ -134,10 +150,13 @@ class _Run:
             if self._rest is not None:
                 self._take(self._rest, feed)
             for stretch in feed:
-                self._take(stretch, feed)
-                events += len(stretch.events)
+                ours = stretch if self._run_up is None else self._run_up.rest(stretch)
+                self._take(ours, feed)
+                events += len(ours.events)
                 if progress is not None:
                     progress(Reached(events, stretch.last_ts, feed.rows, self._unit.rows))
+            if self._run_up is not None:
+                self._run_up.check_arrived()
             if self._day is None or not self._day.begun:
                 raise InputError(
                     f"{self._unit.where} holds neither depth messages nor trades",
@@ -224,6 +243,7 @@ class _Run:
             self._done.append(replace(sealed_day(row), counts=day.counts))
             return
         counts = day.counts
+        partial_from = self._unit.start.at.from_ns if self._unit.start and not self._done else None
         refused = counts.no_go(self._unit.strategy) if self._unit.gate else ""
         if refused:
             raise NoGoError(refused)
@@ -246,6 +266,7 @@ class _Run:
                     **asdict(self._options),
                     "ordered_by": "receive" if dt in self._unit.receive_days else "event",
                     "chained": not self._unit.policy.unchained,
+                    **({} if partial_from is None else {FROM: partial_from}),
                 },
                 "carried_from": self._carried_from,
                 "task_id": self._task_id,
@@ -269,6 +290,7 @@ class _Run:
                 committed,
                 self._unit.strategy,
                 self._unit.reasons,
+                partial_from,
             )
         )
 
@@ -325,6 +347,7 @@ class _Run:
             part_rows=self._options.part_rows,
         )
         document, arrays = saved
+        self._run_up = None  # it lies behind
         self._replayer.load(_below("replayer", arrays))
         self._day = self._task(dt, writer)
         self._day.load(document["day"], _below("day", arrays))

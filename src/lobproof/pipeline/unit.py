@@ -65,6 +65,38 @@ class ReconstructOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """A stored book, and the boundary in ns before which it was cut.
+
+    ``last_ts``: of a book that was carried over, the time of what came last in the day before; None
+    of a keyframe within a day.
+    """
+
+    from_ns: int
+    book: BookLevels
+    last_ts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a partial day begins: ``at`` a keyframe of a sealed one.
+
+    ``hash`` is that of the sealed day's keyframes. ``leads`` are books to set out from, the nearest
+    first; None: from the start of the input, where nothing is known yet. ``strategy``, ``reasons``,
+    ``provenance`` and ``certified`` are those of the sealed day.
+    """
+
+    dt: str
+    at: Frame
+    hash: str
+    leads: tuple[Frame | None, ...]
+    strategy: Strategy
+    reasons: tuple[str, ...]
+    provenance: str
+    certified: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """What a task replays.
 
@@ -72,7 +104,8 @@ class Unit:
     whatever the clock says. ``inputs`` have name, bytes and sha256. ``gate``: whether a feed that
     is too lossy for the strategy ends it; ``most_messages`` is more than it can have. ``rows``: how
     many the input has, where that is known. ``carried``: the book that the day before closed with,
-    the hash of its keyframes, and its time.
+    the hash of its keyframes, and its time. ``start``: where the first day begins, if it is a
+    partial one.
     """
 
     where: str
@@ -91,6 +124,7 @@ class Unit:
     rows: int = 0
     reasons: tuple[str, ...] = ()
     carried: tuple[BookLevels, str, int] | None = None
+    start: Start | None = None
     content: Sequence[str] = field(default_factory=list)
     """Hashes that stand for the input's content in the task's id."""
     survey: Mapping[str, Any] = field(default_factory=dict)
@@ -107,5 +141,6 @@ class Unit:
             "options": asdict(options),
             "carried": self.carried[1] if self.carried else "",
             "format": FORMAT_VERSION,
+            **({"start": [self.start.at.from_ns, self.start.hash]} if self.start else {}),
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from lobproof.errors import LobproofError
 from lobproof.pipeline.lake import LakeDay, reconstruct_day
 from lobproof.pipeline.results import Reached, ReconstructResult
+from lobproof.pipeline.start import Since
 from lobproof.pipeline.unit import ReconstructOptions
 
 TELL_EVERY_S = 0.2
@@ -30,6 +31,7 @@ class Job:
     out: Path
     options: ReconstructOptions
     carry: bool
+    since: Since | None
     strict: bool
     overwrite: bool
     batch_rows: int
@@ -89,6 +91,7 @@ def done(job: Job, send: Callable[[Answer], None]) -> ReconstructResult | Failur
             job.out,
             job.options,
             carry=job.carry,
+            since=job.since,
             strict=job.strict,
             overwrite=job.overwrite,
             batch_rows=job.batch_rows,

@@ -43,6 +43,7 @@ from lobproof.replay.ledger_kernels import (
     new_run,
 )
 from lobproof.replay.merge import Array, Stretch, batch_of, columns_of
+from lobproof.replay.passing_kernels import pass_by
 from lobproof.replay.pending_kernels import new_pending, reserve
 from lobproof.replay.policy import Policy
 from lobproof.replay.reference_kernels import ANCHOR, DISTRUST, NOTHING, QUIET
@@ -54,7 +55,6 @@ from lobproof.replay.settle_kernels import (
 from lobproof.replay.snapshot_kernels import lose_trust
 from lobproof.replay.step import BookLevels, Piece, Step, joined, minute_columns, states_of
 from lobproof.schema import (
-    EVERYTHING,
     UNTRUSTED,
     EventBatch,
     Finding,
@@ -112,7 +112,7 @@ class Replayer:
         self._due: EventBatch | None = None
 
     def carry(self, book: BookLevels, ts: int) -> None:
-        """Begin with a book that was rebuilt up to ``ts``, trusted as far as it was then."""
+        """Begin with a book that was rebuilt up to ``ts``, trusted as far as ``book`` says."""
         about = [self._tick, WINDOW_TICKS, book.bid_trust, book.bid_trusted_to]
         saved = {
             "bid_prices": book.bid_prices,
@@ -127,10 +127,15 @@ class Replayer:
         if UNTRUSTED in (book.bid_trust, book.ask_trust):
             lose_trust(self._book, self._run, int(Finding.UNSEEDED))
             return
-        self._run[[STALE, STALE + 1]] = [
-            int(kind != EVERYTHING) for kind in (book.bid_trust, book.ask_trust)
-        ]
+        self._run[[STALE, STALE + 1]] = book.bid_stale, book.ask_stale
         self._run[[LOST, DOUBT]] = 0
+
+    def pass_by(self, batch: EventBatch) -> None:
+        """Leave whole messages out, but for when they came: their pace tells what silence is.
+
+        Before `carry`, which begins behind them.
+        """
+        pass_by(self._run, batch.kind, batch.flags, batch.ts_order)
 
     @property
     def is_due(self) -> bool:

@@ -22,6 +22,7 @@ from lobproof.report.figures import (
 from lobproof.report.survey import LISTED, Survey
 from lobproof.report.text import count, duration, moment, share, short, size_of
 from lobproof.schema import Finding, Severity
+from lobproof.store import partial_from
 
 Verification = Mapping[str, Any]
 """``VerifyReport.to_dict()``."""
@@ -111,6 +112,9 @@ def _about(survey: Survey) -> str:
         for text in (survey.instrument.price_text(rule.tick), survey.instrument.size_text(rule.lot))
     )
     part = "" if survey.whole else " · part of what the store holds"
+    for day in survey.days:
+        if (start := partial_from(day)) is not None:
+            part += f" · {day['dt']} is a partial day, from {moment(start)[11:]}"
     return f"{venue} · tick {tick}, lot {lot}{part}"
 
 
@@ -245,6 +249,7 @@ def _day(day: Mapping[str, Any]) -> dict[str, Any]:
     names = ("content", "events", "states", "keyframes", "quality", "minutes")
     files = json.loads(day["files"])
     config = json.loads(day["config"])
+    start = partial_from(day)
     return {
         "dt": day["dt"],
         "span": f"{moment(day['first_ts'])[11:]} – {moment(day['last_ts'])[11:]}",
@@ -261,6 +266,7 @@ def _day(day: Mapping[str, Any]) -> dict[str, Any]:
         "reasons": json.loads(day["verdicts"]).get("reasons", []),
         "config": ", ".join(f"{key} {value}" for key, value in sorted(config.items())),
         "version": f"{day['lobproof_version']}, format {day['format_version']}",
+        "partial": "" if start is None else moment(start),
         "carried": day["carried_from"],
         "hashes": [(name, day[f"{name}_hash"]) for name in names],
         "inputs": [

@@ -18,11 +18,12 @@ from lobproof.store.layout import Partition
 from lobproof.store.lock import symbol_lock
 from lobproof.store.parts import Part
 from lobproof.store.reader import Store, open_store
-from lobproof.store.seal import CALLER_COLUMNS
+from lobproof.store.seal import CALLER_COLUMNS, FROM, partial_from
 from lobproof.store.writer import DayWriter
 
 __all__ = [
     "CALLER_COLUMNS",
+    "FROM",
     "AuditReport",
     "BookView",
     "CheckpointError",
@@ -41,6 +42,7 @@ __all__ = [
     "drop_checkpoints",
     "list_checkpoints",
     "open_store",
+    "partial_from",
     "read_checkpoint",
     "sealed",
     "symbol_lock",

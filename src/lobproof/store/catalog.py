@@ -16,6 +16,7 @@ from lobproof.store.commit import sealed
 from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.grids import Grid
 from lobproof.store.layout import Partition, check_marker, check_version
+from lobproof.store.seal import partial_from
 from lobproof.store.timespan import DAY_NS, day_start, show_days, show_ns
 
 _ATTEMPTS = 5
@@ -42,6 +43,7 @@ class SealedDay:
     last_ts: int
     files: dict[str, tuple[SealedFile, ...]]
     hashes: dict[str, str]
+    from_ns: int | None = None  # of a partial day: where it begins
 
     @property
     def grid(self) -> Grid:
@@ -50,9 +52,13 @@ class SealedDay:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Times that the day answers for: its UTC day and all its events; the end is exclusive."""
+        """Times that the day answers for: its UTC day and all its events; the end is exclusive.
+
+        A partial day answers for none before it begins.
+        """
         start = day_start(self.partition.dt)
         first = min(start, self.first_ts) if self.first_ts else start
+        first = first if self.from_ns is None else self.from_ns
         return first, max(start + DAY_NS, self.last_ts + 1)
 
 
@@ -178,10 +184,14 @@ def finest(days: Sequence[SealedDay]) -> Grid:
 
 
 def day_of_last_event(days: Sequence[SealedDay], touched: SealedDay, time: int) -> SealedDay:
-    """The day of the last event up to ``time``: the day of ``time`` itself, or the day before."""
+    """The day of the last event up to ``time``: the day of ``time`` itself, or the day before.
+
+    Not the day before a partial one, whose first events are not there.
+    """
     yesterday = day_start(touched.partition.dt) - DAY_NS
     for day in reversed(days):
-        near = day is touched or day_start(day.partition.dt) == yesterday or day.span[1] > time
+        before = touched.from_ns is None and day_start(day.partition.dt) == yesterday
+        near = day is touched or before or day.span[1] > time
         if near and day.files[EVENTS.name] and day.first_ts <= time:
             return day
     raise UsageError(
@@ -242,6 +252,7 @@ def _day(root: Path, row: dict[str, object]) -> SealedDay:
             last_ts=int(str(row["last_ts"])),
             files={t.name: tuple(SealedFile(*f) for f in files[t.name]) for t in CONTENT_TABLES},
             hashes={name: str(row[f"{name}_hash"]) for name in (*files, "content")},
+            from_ns=partial_from(row),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(

@@ -19,6 +19,9 @@ UNHASHED = "sealed_at"
 _JSON = ("instrument", "files", "inputs", "config", "verdicts")
 _PROVENANCE = ("real", "unknown", "derived", "synthetic")
 
+FROM = "from_ns"
+"""Where ``config`` says that a day is a partial one, and from when on, in ns."""
+
 CALLER_COLUMNS = (
     "provenance",
     "certified",
@@ -36,6 +39,12 @@ CALLER_COLUMNS = (
     "verdicts",
 )
 """What only the caller knows of a day; the other columns follow from its content."""
+
+
+def partial_from(seal: Mapping[str, object]) -> int | None:
+    """Where a partial day begins, in ns; None of a whole one."""
+    found = json.loads(str(seal["config"])).get(FROM)
+    return None if found is None else int(found)
 
 
 def seal_row(content: DayContent, seal: Mapping[str, object]) -> dict[str, object]:

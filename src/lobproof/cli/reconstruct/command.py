@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,9 +25,17 @@ from lobproof.cli.console import (
 from lobproof.cli.reconstruct.live import live
 from lobproof.cli.reconstruct.show import document, show_failures, show_results
 from lobproof.errors import InputError, UsageError
-from lobproof.pipeline import Reached, ReconstructOptions, lake_days, reconstruct_days
+from lobproof.pipeline import (
+    LakeDay,
+    Reached,
+    ReconstructOptions,
+    Since,
+    lake_days,
+    reconstruct_days,
+)
 from lobproof.pipeline import reconstruct as replay_sample
 from lobproof.sources.cryptolake.layout import TABLES
+from lobproof.store.timespan import to_ns
 
 
 @Parameter(name="*", group="Crypto Lake days")
@@ -88,6 +97,8 @@ def reconstruct(
     *,
     out_: Annotated[Path, Parameter(name="--out")],
     lake: LakeOptions = ALL_DAYS,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    base: Path | None = None,
     states: Literal["all", "100ms", "1s", "none"] = "all",
     strict: Switch = False,
     overwrite: Switch = False,
@@ -108,6 +119,11 @@ def reconstruct(
         golden sample, as `lobproof import` makes it.
     out_
         The store; made if missing. Several symbols may share one.
+    from_
+        Make a partial day, from the last keyframe at or before this time (UTC, with its date:
+        2026-03-01T12:00) to the end of that day, or of the golden sample. Needs --base.
+    base
+        The store in which the day of --from is sealed, and whose keyframe is started at.
     states
         Spacing of the rows of `states`: every book message, the first in each interval, or none.
     strict
@@ -121,6 +137,7 @@ def reconstruct(
     """
     if batch_rows < 1:
         raise UsageError(f"--batch-rows {batch_rows}", hint="give 1 or more, or leave it out")
+    since = _since(from_, base)
     if (source / "golden.json").is_file():
         if lake.given():
             raise UsageError(
@@ -128,7 +145,7 @@ def reconstruct(
                 hint="leave that out, or name a folder of Crypto Lake files",
             )
         return _sample(
-            source, out_, ReconstructOptions(states), strict, overwrite, batch_rows, json_
+            source, out_, ReconstructOptions(states), since, strict, overwrite, batch_rows, json_
         )
     if not any((source / name).exists() for name in (MARK, *TABLES)):
         raise InputError(
@@ -136,13 +153,41 @@ def reconstruct(
             hint="name a folder that `lobproof import` or `lobproof acquire download` made, or one "
             "that holds trades/exchange=…/symbol=…/dt=…/1.snappy.parquet",
         )
-    return _lake(source, out_, lake, states, strict, overwrite, batch_rows, json_)
+    return _lake(source, out_, lake, since, states, strict, overwrite, batch_rows, json_)
+
+
+def _since(time: str | None, base: Path | None) -> Since | None:
+    """What --from and --base ask for."""
+    if time is not None:
+        return Since(to_ns(time), base)
+    if base is not None:
+        raise UsageError(
+            "--base without --from", hint="--from names the time to start at, or leave --base out"
+        )
+    return None
+
+
+def _days_of(days: list[LakeDay], symbols: Sequence[str], since: Since | None) -> list[LakeDay]:
+    """Of the days that were chosen those that are asked for: all, or that of --from."""
+    if since is None:
+        return days
+    found = [day for day in days if day.dt == since.dt]
+    missing = sorted(set(symbols) - {day.symbol for day in found})
+    if not found or missing:
+        there = sorted({day.dt for day in days if not missing or day.symbol in missing})
+        of = f" of {', '.join(missing)}" if missing else ""
+        raise UsageError(
+            f"{since.dt}, the day of --from, is not among the days{of} that were chosen",
+            hint=f"those are {', '.join(there[:6])}{' …' if len(there) > 6 else ''}",
+        )
+    return found
 
 
 def _sample(
     source: Path,
     store: Path,
     options: ReconstructOptions,
+    since: Since | None,
     strict: bool,
     overwrite: bool,
     batch_rows: int,
@@ -161,6 +206,7 @@ def _sample(
             source,
             store,
             options,
+            since=since,
             strict=strict,
             overwrite=overwrite,
             batch_rows=batch_rows,
@@ -179,6 +225,7 @@ def _lake(
     source: Path,
     store: Path,
     lake: LakeOptions,
+    since: Since | None,
     states: str,
     strict: bool,
     overwrite: bool,
@@ -200,6 +247,7 @@ def _lake(
         end=request.end,
         zone=lake.zone or "ready",
     )
+    days = _days_of(days, request.symbols, since)
     first_use_note()
     began = time.perf_counter()
     with live(days) as watcher:
@@ -208,6 +256,7 @@ def _lake(
             store,
             options,
             carry=lake.carry,
+            since=since,
             strict=strict,
             overwrite=overwrite,
             batch_rows=batch_rows,

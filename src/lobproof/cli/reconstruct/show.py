@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from lobproof.cli.console import duration, err, out
+from lobproof.cli.console import duration, err, out, partial_text
 from lobproof.pipeline import Outcome, ReconstructResult
 
 _WIDTH = 112
@@ -30,6 +30,8 @@ def show_results(results: Sequence[ReconstructResult], seconds: float) -> None:
         console.print(_table(chosen))
         for result in chosen:
             for day in result.days:
+                if day.from_ns is not None:
+                    console.print(partial_text(day.dt, day.from_ns), soft_wrap=True)
                 found = ", ".join(f"{name} {n:,}" for name, n in day.counts.findings.items())
                 console.print(f"{day.dt} findings: {found or 'none'}", soft_wrap=True)
                 for reason in day.reasons:

@@ -42,8 +42,8 @@ class BesideSample:
         exponents = [window.instrument(dt).size_exponent for dt in window.days]
         step = Decimal(1).scaleb(-max(exponents))
         self._tape = TickerTape(touch.filter(pl.col("trusted") | pl.col("beyond")))
-        self._levels = LevelPairing(window.days, step)
-        self._trades = TradePairing(window.days, step)
+        self._levels = LevelPairing(window, step)
+        self._trades = TradePairing(window, step)
         self._snapshots, self._partial = SnapshotCheck(window), PartialCheck(window)
         self._decoder = PlainDecoder(
             sample.journals, sample.instrument.venue_symbol, str(sample.document["trade_stream"])

@@ -11,7 +11,7 @@ import polars as pl
 
 from lobproof.fidelity.exact.decoder import LEVELS, TRADES
 from lobproof.fidelity.exact.report import Check, Class, Divergence, Episode, Verdict
-from lobproof.fidelity.exact.walk import depth_rows
+from lobproof.fidelity.exact.walk import Window, depth_rows
 from lobproof.schema import Kind
 
 LATE_IDS = 1_000_000
@@ -93,13 +93,13 @@ class _Episodes:
 class Outcome:
     """Counts of a full outer join, row by row, and the first difference."""
 
-    def __init__(self, name: str, days: Sequence[str], step: Decimal) -> None:
+    def __init__(self, name: str, window: Window, step: Decimal) -> None:
         self.name = name
-        self._days = days
+        self._window = window
         self._step = step
         self.equal = 0
         self.counts = dict.fromkeys(_CLASSES, 0)
-        self.outside = 0  # recorded on days that the store does not hold
+        self.outside = 0  # recorded on days that the store does not hold, or before a partial one
         self.messages = 0
         self.differing = 0
         self._episodes = _Episodes()
@@ -150,7 +150,10 @@ class Outcome:
         frame = joined.with_columns(difference.alias("difference")).with_columns(
             kind.alias("class"), _day("clock").alias("day")
         )
-        absent = (pl.col("class") == Class.MISSING.value) & ~pl.col("day").is_in(list(self._days))
+        held = pl.col("day").is_in(list(self._window.days))
+        for dt, start in self._window.begins.items():
+            held &= (pl.col("day") != dt) | (pl.col("clock") >= start)
+        absent = (pl.col("class") == Class.MISSING.value) & ~held
         self.outside += frame.filter(absent).height
         frame = frame.filter(~absent)
         for name, rows in frame.group_by("class").len().iter_rows():
@@ -262,8 +265,8 @@ class _Pending:
 class LevelPairing:
     """Depth messages of both sides, compared as soon as both have passed an update id."""
 
-    def __init__(self, days: Sequence[str], step: Decimal) -> None:
-        self.outcome = Outcome("level_changes", days, step)
+    def __init__(self, window: Window, step: Decimal) -> None:
+        self.outcome = Outcome("level_changes", window, step)
         self.recorded = _Pending("u", pl.DataFrame(schema=LEVELS))
         self.stored = _Pending("u", pl.DataFrame(schema=_STORED_LEVELS))
         self.unrecorded = 0  # stored rows outside the recording
@@ -332,8 +335,8 @@ class LevelPairing:
 class TradePairing:
     """Trades of both sides, paired by id; what is alone waits, for ids may come late."""
 
-    def __init__(self, days: Sequence[str], step: Decimal) -> None:
-        self.outcome = Outcome("trades", days, step)
+    def __init__(self, window: Window, step: Decimal) -> None:
+        self.outcome = Outcome("trades", window, step)
         self.recorded = _Pending("id", pl.DataFrame(schema=TRADES))
         self.stored = _Pending("id", pl.DataFrame(schema=_STORED_TRADES))
         self.unrecorded = 0  # stored trades outside the recording

@@ -44,7 +44,8 @@ def verify(
 ) -> VerifyReport:
     """Prove a store against a golden sample of the same time, the vendor's `book`, or both.
 
-    The days of the store that the sample touches are looked at, without one all of the symbol's.
+    The days of the store that the sample touches are looked at, without one all of the symbol's; of
+    a partial day what it holds, and the report names it.
     Memory is bounded by the states' touch and the tickers' comparisons (some 250 bytes a depth
     message) and a few row groups.
 
@@ -97,6 +98,7 @@ def verify(
     except (pl.exceptions.PolarsError, OSError) as error:
         checks, coverage = [schema.unreadable(error)], {}
     done = {check.name: check for check in checks}
+    begun = {dt: show_time(start) for dt, start in window.begins.items()}
     return VerifyReport(
         window.exchange,
         window.symbol,
@@ -105,7 +107,11 @@ def verify(
             done.get(name) or not_applicable(name, "the store cannot be read")
             for name in (*GATE_A, *GATE_B)
         ),
-        {"days": list(window.days), **coverage},
+        {
+            "days": list(window.days),
+            **({"partial_days": begun} if begun else {}),
+            **coverage,
+        },
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lobproof.instruments import Instrument
 from lobproof.schema import Flag, Kind, Severity
-from lobproof.store import Store
+from lobproof.store import Store, partial_from
 
 BATCH_ROWS = 1 << 18
 _FEED = int(
@@ -41,6 +41,12 @@ class Window:
         """Whether the ids of the days' feeds form a chain; those of Crypto Lake do not."""
         configs = [json.loads(text) for text in self.seals()["config"]]
         return all(config.get("chained", True) for config in configs)
+
+    @cached_property
+    def begins(self) -> dict[str, int]:
+        """Of the partial days: where they begin, in ns."""
+        found = {row["dt"]: partial_from(row) for row in self.seals().iter_rows(named=True)}
+        return {dt: start for dt, start in found.items() if start is not None}
 
     @cached_property
     def known_at_snapshots(self) -> tuple[str, ...]:

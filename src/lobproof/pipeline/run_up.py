@@ -1,0 +1,128 @@
+"""``RunUp``: brings a replayer to where a partial day begins."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+
+from lobproof.errors import InputError
+from lobproof.pipeline.unit import Frame, Start
+from lobproof.replay import BookLevels, Replayer, Stretch
+from lobproof.schema import Flag, Kind
+
+BOOK_MESSAGES = 2
+"""After so many nothing of what only an earlier replay knew is left: trades wait for two."""
+
+
+class AnotherBookError(InputError):
+    """The replay does not come to the book of the keyframe, or set out too near to be sure."""
+
+
+class RunUp:
+    """Takes the events before a partial day: passed by, then replayed without a trace.
+
+    Parameters
+    ----------
+    start
+        Where the day begins.
+    lead
+        Which of its leads to set out from.
+    replayer
+        A new one.
+    where
+        Names the input in errors.
+    """
+
+    def __init__(self, start: Start, lead: Frame | None, replayer: Replayer, where: str) -> None:
+        self._start = start
+        self._lead = lead
+        self._replayer = replayer
+        self._where = where
+        self._set_out = False
+        self._arrived = False
+        self._life_ts = 0
+        self._events = 0
+        self._messages = 0
+        self._last_ts = 0
+
+    def rest(self, stretch: Stretch) -> Stretch:
+        """What of a stretch belongs to the partial day; the rest of it is taken.
+
+        Raises
+        ------
+        AnotherBookError
+            If the book is not the one of the keyframe where the day begins.
+        """
+        if self._arrived:
+            return stretch
+        if not self._set_out and self._lead is not None:
+            passed, stretch = _split(stretch, self._lead.from_ns)
+            self._pass_by(passed)
+        lead, stretch = _split(stretch, self._start.at.from_ns)
+        if len(lead):
+            self._replay(lead)
+        if len(stretch):
+            self._arrive()
+        return stretch
+
+    def check_arrived(self) -> None:
+        """Raise `InputError` where the input ended before the partial day began."""
+        if not self._arrived:
+            raise InputError(
+                f"{self._where} ends before the keyframe to start at",
+                hint="name a --base that was made from these files",
+            )
+
+    def _pass_by(self, passed: Stretch) -> None:
+        if len(passed.events):
+            self._replayer.pass_by(passed.events)
+        if len(passed):
+            self._life_ts = passed.last_ts
+
+    def _begin(self, ts: int) -> None:
+        """Take over the book to set out from, once all that lies before it has been passed by."""
+        if self._set_out:
+            return
+        self._set_out = True
+        if self._lead is not None:
+            # rows of `book` that were passed by are taken to have agreed: the book was trusted
+            last_ts = self._life_ts if self._lead.last_ts is None else self._lead.last_ts
+            self._replayer.carry(self._lead.book, last_ts)
+        self._replayer.begin_day(ts)
+
+    def _replay(self, lead: Stretch) -> None:
+        ts = [int(part.ts_order[0]) for part in (lead.events, lead.references) if len(part)]
+        self._begin(min(ts))
+        told = Kind.DELTA if self._start.strategy == "full" else Kind.SNAPSHOT
+        ends = (lead.events.flags & Flag.LAST) != 0
+        self._messages += int(np.count_nonzero(ends & (lead.events.kind == told)))
+        for piece in self._replayer.pieces(lead, self._events):
+            self._events += len(piece)
+        self._last_ts = lead.last_ts
+
+    def _arrive(self) -> None:
+        self._begin(self._start.at.from_ns)
+        self._arrived = True
+        # the minute, and findings up to here, are not the partial day's
+        self._replayer.end_day(max(self._events - 1, 0), self._last_ts)
+        within = self._lead is not None and self._lead.last_ts is None
+        sure = not within or self._messages >= BOOK_MESSAGES
+        if not sure or not _equal(self._replayer.levels(), self._start.at.book):
+            raise AnotherBookError(
+                f"{self._where}: the replay does not come to the book of the keyframe to start at",
+                hint="name a --base that was made from these files, with the same options",
+            )
+
+
+def _split(stretch: Stretch, ts: int) -> tuple[Stretch, Stretch]:
+    """What of a stretch is before a time, and what is not."""
+    row, reference = (
+        int(np.searchsorted(part.ts_order, ts)) for part in (stretch.events, stretch.references)
+    )
+    return stretch.slice(0, 0, row, reference), stretch.after(row, reference)
+
+
+def _equal(one: BookLevels, other: BookLevels) -> bool:
+    names = [field.name for field in fields(BookLevels)]
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)

@@ -1,0 +1,54 @@
+"""Messages that are passed by: the feed's pace is what their replay would have made of it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from lobproof.pipeline.feed import Feed, Streams
+from lobproof.replay import Policy, Replayer
+from lobproof.replay.integrity import message_bounds
+from lobproof.replay.ledger_kernels import BOOK_TS, CADENCE, M_SILENCE, THIS_MINUTE
+from support.feeds import ASK, BID, MS, book_of, make_instrument, trade
+from support.lake_feed import LAKE, LakeDay, anchored_streams, delta, listing, run_lake, streams
+
+SECOND = 1000 * MS
+PACE = [CADENCE, BOOK_TS]
+
+
+def day(seed: int) -> LakeDay:
+    """Messages at an uneven pace, some of them empty, one late; rows of `book`; trades between."""
+    rng = random.Random(seed)
+    bids, asks = book_of(20)
+    book, rows, trades, at = [], [listing(100, bids, asks)], [], 0
+    for n in range(60):
+        at += rng.choice([1, 90, 100, 110, 900, 7000]) * MS
+        late = 50 if n == 30 else 0
+        changes = [] if rng.random() < 0.2 else [(BID, 990 - rng.randrange(3), rng.randrange(9))]
+        book.append(delta(101 + n - late, changes, at=at))
+        rows.append(listing(101 + n, bids, asks, at=at + MS))
+        trades.append(trade(n + 1, ASK, 1000, at=at + rng.randrange(50) * MS))
+    return LakeDay(book, rows, trades)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("policy", [LAKE, Policy(), replace(LAKE, trades_wait_for="snapshots")])
+def test_the_pace_is_that_of_a_replay(policy: Policy) -> None:
+    for seed in range(3):
+        whole = day(seed)
+        source: Streams = streams(whole)
+        if policy.trades_wait_for == "snapshots":
+            source = anchored_streams(whole)
+        replayed, passed = (Replayer(make_instrument(), policy=policy) for _ in range(2))
+        run_lake(whole, replayer=replayed, source=source)
+        for stretch in Feed(source):
+            ends = [0, *message_bounds(stretch.events).tolist()]
+            for start, stop in pairwise([*ends[::7], ends[-1]]):
+                passed.pass_by(stretch.events.slice(start, stop))
+        runs = [replayer.save()["run"] for replayer in (replayed, passed)]
+        assert runs[0][PACE].tolist() == runs[1][PACE].tolist()
+        assert (runs[1][PACE] > 0).all()
+        assert runs[1][THIS_MINUTE + M_SILENCE] == 0
