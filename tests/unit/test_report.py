@@ -21,10 +21,12 @@ from lobproof.fidelity.exact.report import (
     VerifyReport,
     not_applicable,
 )
+from lobproof.pipeline.lake import lake_days, reconstruct_day
 from lobproof.report import text, write_report
 from lobproof.report.axes import MAX_ROWS, PriceGrid, TimeGrid, runs
 from lobproof.report.figures.style import plain
 from lobproof.schema import EventBatch, Flag, Side
+from lobproof.sources.simulator import simulate
 from lobproof.store import open_store
 from support.batches import DAY_NS, START_NS, make_instrument
 from support.report import (
@@ -86,6 +88,18 @@ def page(store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return page_of(store, tmp_path_factory.mktemp("page") / "deep" / "report.html")
 
 
+def test_a_feed_without_a_chain_is_not_called_whole(tmp_path: Path) -> None:
+    made = simulate(tmp_path / "made", preset="btc", minutes=1.0, recording=False, lake=True)
+    assert made.lake is not None
+    reconstruct_day(lake_days(made.lake)[0], tmp_path / "store")
+    said = words(page_of(tmp_path / "store", tmp_path / "report.html"))
+    assert "this feed's ids show no losses" in said
+    assert "the chain is whole" not in said
+    assert "compared with the vendor's files" in said
+    assert said.count("lobproof verify STORE --lake LAKE") >= 2
+    assert "No minute has a difference." in said
+
+
 def test_the_page_holds_all_pictures_and_counts(store: Path, page: str) -> None:
     seal = open_store(store).days().row(0, named=True)
     said = words(page)
@@ -97,6 +111,7 @@ def test_the_page_holds_all_pictures_and_counts(store: Path, page: str) -> None:
     assert lobproof.__version__ in said
     assert said.count("Not verified") >= 1
     assert "lobproof verify STORE --against GOLDEN" in said
+    assert "the chain is whole" in said or "breaks of the chain" in said
     assert len(page) < 1_500_000
 
 

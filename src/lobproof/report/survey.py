@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,11 @@ class Survey:
         """``real``, ``unknown``, ``derived``, ``synthetic``: the least real of the days."""
         found = {day["provenance"] for day in self.days}
         return next(name for name in ("synthetic", "derived", "unknown", "real") if name in found)
+
+    @property
+    def chained(self) -> bool:
+        """Whether ids of the feed show a loss, on all days."""
+        return all(json.loads(day["config"]).get("chained", True) for day in self.days)
 
     @property
     def price_unit(self) -> float:

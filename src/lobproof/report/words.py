@@ -80,7 +80,7 @@ def section(survey: Survey, verification: Verification | None, number: int) -> S
         badge=badge,
         demo=survey.provenance != "real",
         provenance=provenance,
-        verdict=_verdict(verification),
+        verdict=_verdict(survey, verification),
         tiles=_tiles(survey),
         hero=heatmap(survey),
         figures=[
@@ -141,8 +141,7 @@ def _tiles(survey: Survey) -> list[dict[str, str]]:
         (
             "gaps",
             count(gaps),
-            "breaks of the chain of messages" if gaps else "the chain is whole",
-            "bad" if gaps else "ok",
+            *_told_by_ids(survey, gaps),
         ),
         (
             "touch in doubt",
@@ -160,14 +159,25 @@ def _tiles(survey: Survey) -> list[dict[str, str]]:
     return [dict(zip(("name", "value", "note", "tone"), tile, strict=True)) for tile in tiles]
 
 
-def _verdict(verification: Verification | None) -> dict[str, Any]:
+def _told_by_ids(survey: Survey, gaps: int) -> tuple[str, str]:
+    """What the number of gaps means, and its tone."""
+    if survey.chained:
+        return ("breaks of the chain of messages", "bad") if gaps else ("the chain is whole", "ok")
+    return ("messages that came late", "bad") if gaps else ("this feed's ids show no losses", "")
+
+
+def _verdict(survey: Survey, verification: Verification | None) -> dict[str, Any]:
     if verification is None:
+        source, option = ("recording", "--against GOLDEN")
+        if not survey.chained:
+            source, option = ("vendor's files", "--lake LAKE")
         return {
             "word": "Not verified",
             "tone": "none",
             "checks": [],
             "first": None,
-            "note": "Nothing was compared with the recording that this came from.",
+            "note": f"Nothing was compared with the {source} that this came from.",
+            "command": f"lobproof verify STORE {option}",
         }
     word, tone = _VERDICTS[str(verification["verdict"])]
     checks = [_check(check) for check in verification["checks"]]
@@ -287,9 +297,13 @@ def _drift(survey: Survey) -> dict[str, Any] | None:
         return None
     names = ("drift_compared", "drift_equal", "drift_ghosts", "drift_missing")
     totals = {name: int(compared[name].sum()) for name in names}
-    worst = compared.sort(
-        pl.col("drift_compared") - pl.col("drift_equal"), "minute", descending=[True, False]
-    ).head(_WORST_MINUTES)
+    differing = pl.col("drift_compared") - pl.col("drift_equal")
+    others = pl.col("drift_ghosts") + pl.col("drift_missing")
+    worst = (
+        compared.filter(differing + others > 0)
+        .sort(differing, "minute", descending=[True, False])
+        .head(_WORST_MINUTES)
+    )
     return {
         "minutes": count(len(compared)),
         "compared": count(totals["drift_compared"]),
