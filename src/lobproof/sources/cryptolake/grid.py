@@ -64,10 +64,14 @@ class _Needs:
         return cls([0, 0], [_Largest(), _Largest()])
 
     def look(self, chunk: Chunk) -> None:
-        """Take in rows with all prices and sizes of their table."""
-        for at, columns in enumerate(_COLUMNS[chunk.table]):
-            for raw in columns:
-                self._look(at, chunk, raw)
+        """Take in rows with all prices and sizes of their table, but for empty slots of a book."""
+        for names in zip(*_COLUMNS[chunk.table], strict=True):
+            pair = [floats(chunk, raw) for raw in names]
+            if chunk.table == "book":
+                held = np.logical_and(*((values != 0.0) & ~np.isnan(values) for values in pair))
+                pair = [np.where(held, values, 0.0) for values in pair]
+            for at, raw in enumerate(names):
+                self._look(at, chunk, raw, pair[at])
 
     def add(self, other: _Needs) -> None:
         """Take in what later rows need."""
@@ -76,11 +80,8 @@ class _Needs:
             if one.value > self.largest[at].value:
                 self.largest[at] = one
 
-    def _look(self, at: int, chunk: Chunk, raw: str) -> None:
-        values = floats(chunk, raw)
-        if chunk.table == "book" and np.isnan(values.min()):
-            values = np.nan_to_num(values, posinf=np.inf, neginf=-np.inf)
-            values.flags.writeable = False
+    def _look(self, at: int, chunk: Chunk, raw: str, values: Floats) -> None:
+        values.flags.writeable = False
         self.exponents[at], bad = floats_exponent(values, self.exponents[at])
         if bad >= 0:
             raise GridError(
