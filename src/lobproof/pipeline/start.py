@@ -26,7 +26,6 @@ from lobproof.store import Store, open_store, partial_from, sealed
 
 LEAD_NS = 60_000_000_000
 """The replay sets out at least so long before a partial day begins."""
-_RANK = ("real", "unknown", "derived", "synthetic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +120,6 @@ def find_start(
         bool(seal["certified"]),
     )
     return start, finer
-
-
-def least_real(*provenances: str) -> str:
-    """What is made of several: the last of ``real``, ``unknown``, ``derived``, ``synthetic``."""
-    return max(provenances, key=_RANK.index)
 
 
 def _places(store: Store, seal: Mapping[str, Any]) -> pl.DataFrame:
