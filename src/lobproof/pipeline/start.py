@@ -30,7 +30,10 @@ LEAD_NS = 60_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """What is asked for: a time in ns, and the store in which its day is sealed (none: ``out``)."""
+    """What is asked for: a time in ns, and the store in which its day is sealed.
+
+    That must be another one than ``out``; with none, `find_start` says so.
+    """
 
     time_ns: int
     base: Path | None = None
