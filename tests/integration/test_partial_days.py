@@ -480,6 +480,6 @@ def test_readers_show_nothing_before_a_partial_day_begins(
     with pytest.raises(UsageError, match="no sealed day in the range"):
         store.events(start=f"{DT}T00:00:01", end=early)
     first = store.days()["first_ts"][-1]
-    if first > to_ns(f"{DT}T00:00:05"):
-        with pytest.raises(UsageError, match="before the first event"):
-            store.book_at(first - 1)
+    assert first > to_ns(f"{DT}T00:00:05")
+    with pytest.raises(UsageError, match="before the first event"):
+        store.book_at(first - 1)

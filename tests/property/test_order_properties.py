@@ -1,4 +1,4 @@
-"""``Weave`` and ``Merge`` against plain sorting: any streams, cuts, ties, absurd ids and times."""
+"""``Weave``, the clock and ``Merge`` in plain Python: any cuts, ties, absurd ids and times."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lobproof.replay import Merge, Stretch, Weave
-from lobproof.schema import EventBatch, Flag, ReferenceBatch
-from support.feeds import ASK, BID, MS, OFFSET, START, batches, depth, trade
+from lobproof.replay import Merge, StreamClock, Stretch, Weave, stamped
+from lobproof.replay.clock_kernels import DAY_NS
+from lobproof.replay.merge_kernels import plan_merge
+from lobproof.schema import EventBatch, Flag, Kind, ReferenceBatch
+from support.feeds import ASK, BID, MS, OFFSET, START, batches, depth, mark, snapshot, trade
 from support.lake_feed import delta, listing
 from support.reference_judge import Listing, to_references, weave
-from support.stream_reference import Message, merge_messages, messages_of
+from support.stream_reference import Message, merge_messages, messages_of, stamp, to_batch
 
 pytestmark = pytest.mark.kernels
 
@@ -145,3 +147,137 @@ def test_references_alone_or_none_at_all() -> None:
     assert list(Weave(iter(()), iter(()))) == []
     empty = iter([EventBatch.empty(), EventBatch.empty()])
     assert list(Weave(empty, iter([ReferenceBatch.empty()]))) == []
+
+
+# the clock ---------------------------------------------------------------------------------------
+
+SHIFTS = [*[0] * 4, 1, 70_000 * MS, -70_000 * MS, 130_000 * MS, 10**15]
+"""Of a stamp: by less and by more than is believed."""
+
+
+def random_message(rng: random.Random, seq: int, at: int) -> Message:
+    """Of the book, a row of `book`, or a mark; its rows of one or two times, wrong ones or none."""
+    kind = rng.randrange(8)
+    if kind == 0:
+        message = snapshot(seq, [(7, 1), (6, 1)], [(9, 1)], at=at)
+    elif kind == 1:
+        message = mark(rng.choice([Flag.INVALID, Flag.RECONNECT]), at=at, seq=rng.choice([-1, seq]))
+    elif kind == 2:
+        message = listing(seq, (), (), at=at)
+    else:
+        message = depth(seq, -1, [(BID, 7, 1)] * rng.choice([1, 2, 2, 5]), at=at)
+    stamps = [(rng.choice(SHIFTS), rng.choice(SHIFTS), rng.choice([seq, seq, -1]))]
+    shift = rng.choice(SHIFTS)
+    if rng.random() < 0.4:  # a second one that differs in one of them
+        other = list(stamps[0])
+        other[rng.randrange(3)] = shift
+        stamps.append((other[0], other[1], other[2]))
+    lacking = rng.choice([*[0] * 6, 1, 2])
+    for row in message:
+        event, recv, told = rng.choice(stamps)
+        if row.kind == Kind.DELTA:
+            row.sequence = told
+        if row.ts_event > 0:
+            row.ts_event = 0 if lacking == 1 else row.ts_event + event
+        row.ts_recv = 0 if lacking == 2 else row.ts_recv + recv
+    return message
+
+
+def woven_stretch(items: Sequence[Message]) -> Stretch:
+    """Messages, and rows of `book` among them, where they stand."""
+    rows, listings, where = 0, [], []
+    messages = []
+    for item in items:
+        if isinstance(item[0], Listing):
+            listings.append(item)
+            where.append(rows)
+        else:
+            messages.append(item)
+            rows += len(item)
+    return Stretch(to_batch(messages), to_references(listings), np.array(where, np.int64))
+
+
+def times_and_flags(stretches: Sequence[Stretch]) -> list[list[int]]:
+    """Of rows and of references."""
+    one = Stretch.concat(stretches)
+    parts = one.events, one.references
+    return [column.tolist() for part in parts for column in (part.ts_order, part.flags)]
+
+
+@given(seeds, places, st.sampled_from([0, 1]))
+def test_the_clock_is_that_of_every_row(seed: int, cuts: list[int], by_receive: int) -> None:
+    """Rows of one time in a message take a short cut; where that must not show, it does not."""
+    rng = random.Random(seed)
+    at, items = 0, []
+    for seq in range(100, 100 + rng.choice([1, 5, 30])):
+        at += rng.choice([0, 1, 900 * MS, 50_000 * MS, 100_000 * MS])
+        items.append(random_message(rng, seq, at))
+    items.append(depth(200, -1, [(BID, 7, 1)], at=at))  # a time that the clock begins with
+    days = [START // DAY_NS] * by_receive
+    edges = sorted({0, len(items), *(cut for cut in cuts if cut < len(items))})
+    parts = (woven_stretch(items[start:stop]) for start, stop in pairwise(edges))
+    got = list(stamped(parts, StreamClock(OFFSET, receive_days=days)))
+    wanted = stamp(items, OFFSET, receive_days=days)
+    assert times_and_flags(got) == times_and_flags([woven_stretch(wanted)])
+
+
+# the plan of a merge -----------------------------------------------------------------------------
+
+
+def planned(
+    book: Sequence[tuple[int, bool]], trades: Sequence[int], left_more: bool, right_more: bool
+) -> tuple[list[int], list[int], tuple[int, int, int]]:
+    """Two pointers over rows and references (time, whether it is one) and trades."""
+    at, new_places, row, reference, trade, out = [], [], 0, 0, 0, 0
+    items = list(book)
+    while items or trade < len(trades):
+        ahead = trade < len(trades) and (not items or trades[trade] < items[0][0])
+        if ahead and not items and left_more:
+            break  # the book may hold that time yet
+        if not ahead and trade == len(trades) and right_more:
+            known = trades[-1] if trades else -1
+            if items[0][0] > known:
+                break  # a trade may come before it
+        if ahead:
+            at.append(out)
+            trade += 1
+            out += 1
+        elif items.pop(0)[1]:
+            new_places.append(out)
+            reference += 1
+        else:
+            row += 1
+            out += 1
+    return at, new_places, (row, reference, trade)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=30),
+    st.lists(st.integers(0, 12), max_size=30),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_merge_takes_all_that_is_certain_and_no_more(
+    book: list[tuple[int, bool]], trades: list[int], left_more: bool, right_more: bool
+) -> None:
+    times = sorted(time for time, _ in book)
+    items = [(time, listed) for time, (_, listed) in zip(times, book, strict=True)]
+    trades.sort()
+    rows = [time for time, listed in items if not listed]
+    where = [
+        sum(not before for _, before in items[:k]) for k, (_, listed) in enumerate(items) if listed
+    ]
+    at, new_places = np.empty(len(trades), np.int64), np.empty(len(where), np.int64)
+    used = plan_merge(
+        np.array(rows, np.int64),
+        np.array(where, np.int64),
+        np.array([time for time, listed in items if listed], np.int64),
+        np.array(trades, np.int64),
+        left_more,
+        right_more,
+        at,
+        new_places,
+    )
+    _, references, taken = used
+    got = at[:taken].tolist(), new_places[:references].tolist(), used
+    assert got == planned(items, trades, left_more, right_more)

@@ -94,6 +94,16 @@ def test_another_version_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch)
             read_checkpoint(path)
 
 
+def test_other_kernels_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replay's state is an array whose places only they know."""
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_module, "cache_folder", lambda: Path("others"))
+        write_checkpoint(path, {}, {})
+    with pytest.raises(CheckpointError, match="other kernels") as caught:
+        read_checkpoint(path)
+    assert "starts anew" in caught.value.hint
+
+
 def test_a_renamed_checkpoint_is_refused(tmp_path: Path, path: Path) -> None:
     write_checkpoint(path, {}, {})
     other = checkpoint_path(tmp_path, BTC, "f" * 64)

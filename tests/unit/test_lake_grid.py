@@ -11,7 +11,7 @@ import pytest
 
 from lobproof.errors import GridError, InputError
 from lobproof.instruments import Rule
-from lobproof.schema import Int64
+from lobproof.schema import LEVELS, Int64
 from lobproof.sources.cryptolake.decode import books, deltas, trades
 from lobproof.sources.cryptolake.grid import infer_grid
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
@@ -79,6 +79,27 @@ def test_a_value_that_no_grid_holds_is_named(tmp_path: Path, value: float) -> No
     path = write(tmp_path / "2.parquet", "book", bid_0_size=[1.0, 1 / 3])
     with pytest.raises(GridError, match=r"2\.parquet, row 1: no decimal grid holds bid_0_size"):
         infer_grid({"book": [path]}, "X", "Y")
+
+
+@pytest.mark.parametrize("nothing", [0.0, math.nan])
+@pytest.mark.parametrize("value", [0.001, 1 / 3, math.inf])
+def test_what_stands_in_an_empty_slot_of_books_needs_no_grid(
+    tmp_path: Path, nothing: float, value: float
+) -> None:
+    """Decoding does not look at it either: the grid must not depend on who looked."""
+    columns: dict[str, Any] = {
+        "bid_1_price": [1.0, value],
+        "bid_1_size": [1.0, nothing],
+        "ask_1_price": [nothing, 1.0],
+        "ask_1_size": [value, 1.0],
+    }
+    path = write(tmp_path / "1.parquet", "book", **columns)
+    for whole in (False, True):
+        found = infer_grid({"book": [path]}, "X", "Y", whole=whole)
+        assert (found.price_exponent, found.size_exponent) == (0, 0)
+        (decoded,) = books([path], found)
+    empty = decoded.batch.levels.reshape(2, 2, LEVELS, 2)[:, :, 1]
+    assert empty.tolist() == [[[1, 1], [0, 0]], [[0, 0], [1, 1]]]
 
 
 def test_a_value_too_large_for_the_others_is_named(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ import numpy as np
 from lobproof.errors import UsageError
 from lobproof.pipeline.feed import Feed, Streams, skipping
 from lobproof.pipeline.results import Progress, ReconstructResult
-from lobproof.pipeline.start import Since, find_start, least_real
+from lobproof.pipeline.start import Since, find_start
 from lobproof.pipeline.task import reconstruct_unit
 from lobproof.pipeline.unit import ReconstructOptions, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
-from lobproof.store import symbol_lock
+from lobproof.store import least_real, symbol_lock
 
 
 def reconstruct(

@@ -19,7 +19,7 @@ from lobproof.errors import GridError, InputError, UsageError
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
-from lobproof.pipeline.start import Since, find_start, least_real, refuse_carry
+from lobproof.pipeline.start import Since, find_start, refuse_carry
 from lobproof.pipeline.survey import Survey
 from lobproof.pipeline.task import NoGoError, reconstruct_unit, saved_strategy
 from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
@@ -28,7 +28,7 @@ from lobproof.schema import EventBatch
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
 from lobproof.sources.golden import MISSING_SHARE, file_sha256
-from lobproof.store import Partition, drop_checkpoints, symbol_lock
+from lobproof.store import Partition, drop_checkpoints, least_real, symbol_lock
 
 _STRATEGIES: tuple[Strategy, ...] = ("full", "anchored", "time-sorted")
 

@@ -86,7 +86,9 @@ class RunUp:
             return
         self._set_out = True
         if self._lead is not None:
-            # rows of `book` that were passed by are taken to have agreed: the book was trusted
+            # all that was passed by counts as life, rows of `book` as if they had agreed (the book
+            # was trusted); where that hides a silence, the books differ at the boundary, or
+            # nothing of it is left
             last_ts = self._life_ts if self._lead.last_ts is None else self._lead.last_ts
             self._replayer.carry(self._lead.book, last_ts)
         self._replayer.begin_day(ts)

@@ -26,12 +26,14 @@ from lobproof.store import Store, open_store, partial_from, sealed
 
 LEAD_NS = 60_000_000_000
 """The replay sets out at least so long before a partial day begins."""
-_RANK = ("real", "unknown", "derived", "synthetic")
 
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """What is asked for: a time in ns, and the store in which its day is sealed (none: ``out``)."""
+    """What is asked for: a time in ns, and the store in which its day is sealed.
+
+    That must be another one than ``out``; with none, `find_start` says so.
+    """
 
     time_ns: int
     base: Path | None = None
@@ -121,11 +123,6 @@ def find_start(
         bool(seal["certified"]),
     )
     return start, finer
-
-
-def least_real(*provenances: str) -> str:
-    """What is made of several: the last of ``real``, ``unknown``, ``derived``, ``synthetic``."""
-    return max(provenances, key=_RANK.index)
 
 
 def _places(store: Store, seal: Mapping[str, Any]) -> pl.DataFrame:

@@ -70,8 +70,8 @@ def order_times(
     without one, marks that stand in for one, and marks with sequence -1) take the clock where they
     stand; before the first message they take its time, flagged. On ``receive_days`` (days since
     1970 by the corrected receive time) that time orders what has one. A message has one time, the
-    latest of its rows'. Reference ``k`` stands
-    before row ``places[k]``, and moves the clock like a message.
+    latest of its rows'. Reference ``k`` stands before row ``places[k]``, never inside a message,
+    and moves the clock like a message.
     """
     rows = ts_event.shape[0]
     references = places.shape[0]
@@ -96,9 +96,11 @@ def order_times(
             reference += 1
         if i == rows:
             break
-        # rows of one message mostly have one time: the clock, and the verdict, are the same again
+        # rows of one message mostly have one time: the clock, and the verdict, are the same again.
+        # Not where receive times move the clock: an exchange time that fitted it may not any more
         again = (
-            i > first
+            receive_days.shape[0] == 0
+            and i > first
             and kind[i] == DELTA
             and kind[i - 1] == DELTA
             and ts_event[i] == ts_event[i - 1]

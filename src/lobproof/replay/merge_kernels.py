@@ -138,12 +138,10 @@ def plan_merge(
     reference = 0
     trade = 0
     while True:
-        if trade < trades:
-            limit = right[trade]
-        elif not right_more:
-            limit = END_OF_TIME
-        else:
-            limit = right[trades - 1] if trades > 0 else -1
+        if trade == trades and right_more:
+            # what stands up to the last trade is taken; before the rest another one may come
+            return row, reference, trade
+        limit = right[trade] if trade < trades else END_OF_TIME
         row = first_after(left, row, limit)
         passed = first_after(references, reference, limit)
         for k in range(reference, passed):

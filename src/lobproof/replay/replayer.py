@@ -67,7 +67,11 @@ from lobproof.schema import (
 STEP_ROWS = 1 << 16
 """Rows replayed at a time: bounds the memory of the outputs, and has no effect on the result."""
 MOST_PARTS = 64
-"""Runs of events in a piece, and events inserted between them."""
+"""Most runs of events, and inserted messages between them, in a piece.
+
+The outputs have room for so many messages more: at most every other part is inserted, and a mark
+of silence lets the kernel enter the minute of one reference twice.
+"""
 WINDOW_TICKS = 1 << 18
 """Ticks a side near the touch that the book keeps in an array."""
 
@@ -190,15 +194,18 @@ class Replayer:
         first_id
             Event id of the next event.
         room
-            Asked before each piece, which ends at the first message end at or after so many rows.
+            Asked before each piece, which ends at the first message end at or after so many rows,
+            or before.
         """
         events, ends = stretch.events, message_bounds(stretch.events)
         row, reference = 0, 0
         while self._due is not None or len(stretch) > row + reference:
             left = room()
             stop, until = self._limits(stretch, ends, row, reference, left)
-            met = int(np.searchsorted(ends, stop, "right") - np.searchsorted(ends, row, "right"))
-            out = self._prepared(stretch.slice(row, reference, stop, until), met, first_id)
+            # what is inserted can only bring the end nearer: there is room for all that follows
+            within = np.searchsorted(ends, [row, stop], side="right")
+            messages = int(within[1] - within[0])
+            out = self._prepared(stretch.slice(row, reference, stop, until), messages, first_id)
             parts: list[EventBatch] = []
             while len(parts) < MOST_PARTS:
                 if self._due is not None:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lobproof import __version__
 from lobproof.errors import StoreError
+from lobproof.jit import cache_folder
 from lobproof.schema.tables import FORMAT_VERSION
 from lobproof.store.layout import CHECKPOINTS, TEMPORARY, Partition, make_folder, sync_folder
 from lobproof.store.lock import require_lock
@@ -113,6 +114,7 @@ def write_checkpoint(
         {
             "format_version": FORMAT_VERSION,
             "lobproof_version": __version__,
+            "kernels": cache_folder().name,  # the arrays mean what these make of them
             "name": path.name,
             "document": document,
             "arrays": [[name, a.dtype.str, arrays[name].shape] for name, a in plain.items()],
@@ -146,7 +148,8 @@ def read_checkpoint(path: Path) -> Saved | None:
     Raises
     ------
     CheckpointError
-        If the file is damaged, of another version of lobproof, or another checkpoint renamed.
+        If the file is damaged, of another version of lobproof or of its kernels, or another
+        checkpoint renamed.
     """
     try:
         data = path.read_bytes()
@@ -163,6 +166,8 @@ def read_checkpoint(path: Path) -> Saved | None:
             f"The checkpoint {path} was written by lobproof {header['lobproof_version']} "
             f"(format {header['format_version']}); this is {__version__} ({FORMAT_VERSION})."
         )
+    if header.get("kernels") != cache_folder().name:
+        raise CheckpointError(f"The checkpoint {path} was written by other kernels than these.")
     if header["name"] != path.name:
         raise CheckpointError(f"The checkpoint {path} is that of {header['name']}, renamed.")
     at += length

@@ -18,6 +18,7 @@ UNHASHED = "sealed_at"
 
 _JSON = ("instrument", "files", "inputs", "config", "verdicts")
 _PROVENANCE = ("real", "unknown", "derived", "synthetic")
+"""From the most real to the least."""
 
 FROM = "from_ns"
 """Where ``config`` says that a day is a partial one, and from when on, in ns."""
@@ -39,6 +40,11 @@ CALLER_COLUMNS = (
     "verdicts",
 )
 """What only the caller knows of a day; the other columns follow from its content."""
+
+
+def least_real(*provenances: str) -> str:
+    """What is made of several: the last of ``real``, ``unknown``, ``derived``, ``synthetic``."""
+    return max(provenances, key=_PROVENANCE.index)
 
 
 def partial_from(seal: Mapping[str, object]) -> int | None:

@@ -64,14 +64,13 @@ class _Needs:
         return cls([0, 0], [_Largest(), _Largest()])
 
     def look(self, chunk: Chunk) -> None:
-        """Take in rows with all prices and sizes of their table, but for empty slots of a book."""
+        """Take in rows with all prices and sizes of their table."""
         for names in zip(*_COLUMNS[chunk.table], strict=True):
             pair = [floats(chunk, raw) for raw in names]
             if chunk.table == "book":
-                held = np.logical_and(*((values != 0.0) & ~np.isnan(values) for values in pair))
-                pair = [np.where(held, values, 0.0) for values in pair]
-            for at, raw in enumerate(names):
-                self._look(at, chunk, raw, pair[at])
+                pair = _filled(*pair)
+            for at, (raw, values) in enumerate(zip(names, pair, strict=True)):
+                self._look(at, chunk, raw, values)
 
     def add(self, other: _Needs) -> None:
         """Take in what later rows need."""
@@ -81,7 +80,6 @@ class _Needs:
                 self.largest[at] = one
 
     def _look(self, at: int, chunk: Chunk, raw: str, values: Floats) -> None:
-        values.flags.writeable = False
         self.exponents[at], bad = floats_exponent(values, self.exponents[at])
         if bad >= 0:
             raise GridError(
@@ -92,6 +90,17 @@ class _Needs:
         if largest > self.largest[at].value:
             row = int(np.argmax(values))
             self.largest[at] = _Largest(largest, f"{chunk.where(row)}, {raw}")
+
+
+def _filled(prices: Floats, sizes: Floats) -> list[Floats]:
+    """A slot of books with 0 where it is empty: decoding looks at neither of its values there."""
+    held = (prices != 0.0) & (sizes != 0.0) & ~np.isnan(prices) & ~np.isnan(sizes)
+    if held.all():
+        return [prices, sizes]
+    pair = [np.where(held, values, 0.0) for values in (prices, sizes)]
+    for values in pair:
+        values.flags.writeable = False  # kernels are compiled once, for Arrow's own memory
+    return pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +143,7 @@ def infer_grid(
     ------
     GridError
         For a value that no grid holds, and for one that is too large for the grid that the others
-        need, naming file and row. A null or NaN price or size of ``book`` is an empty slot.
+        need, naming file and row. A slot of ``book`` of a null, NaN or 0 price or size is empty.
     InputError
         When a file cannot be read or is not its table.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lobproof.schema import Int64
-from lobproof.sources.cryptolake.chunks import CHUNK_ROWS, LakeFile, closed_files, integers
+from lobproof.sources.cryptolake.chunks import LakeFile, closed_files, integers
 from lobproof.sources.cryptolake.spans import Span, read_spans, spread
 
 _COLUMNS = ("timestamp", "receipt_timestamp")
@@ -17,9 +17,9 @@ _COLUMNS = ("timestamp", "receipt_timestamp")
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """``offset_ns``: recorder's clock minus the exchange's, median over a day's rows (0 without).
+    """``offset_ns``: recorder's clock minus the exchange's, median of a sample (0 without).
 
-    ``missing``: share of rows without an exchange time, by table.
+    ``missing``: share of all rows without an exchange time, by table.
     """
 
     offset_ns: int
@@ -75,5 +75,5 @@ def _without(files: Sequence[LakeFile]) -> int:
         ahead += file.rows
     return sum(
         int(np.count_nonzero(integers(chunk, _COLUMNS[0], 0) <= 0))
-        for _, chunk in read_spans(files, doubtful, _COLUMNS[:1], CHUNK_ROWS)
+        for _, chunk in read_spans(files, doubtful, _COLUMNS[:1])
     )
