@@ -65,9 +65,12 @@ class _Needs:
 
     def look(self, chunk: Chunk) -> None:
         """Take in rows with all prices and sizes of their table."""
-        for at, columns in enumerate(_COLUMNS[chunk.table]):
-            for raw in columns:
-                self._look(at, chunk, raw)
+        for names in zip(*_COLUMNS[chunk.table], strict=True):
+            pair = [floats(chunk, raw) for raw in names]
+            if chunk.table == "book":
+                pair = _held(*pair)
+            for at, values in enumerate(pair):
+                self._look(at, chunk, names[at], values)
 
     def add(self, other: _Needs) -> None:
         """Take in what later rows need."""
@@ -76,11 +79,7 @@ class _Needs:
             if one.value > self.largest[at].value:
                 self.largest[at] = one
 
-    def _look(self, at: int, chunk: Chunk, raw: str) -> None:
-        values = floats(chunk, raw)
-        if chunk.table == "book" and np.isnan(values.min()):
-            values = np.nan_to_num(values, posinf=np.inf, neginf=-np.inf)
-            values.flags.writeable = False
+    def _look(self, at: int, chunk: Chunk, raw: str, values: Floats) -> None:
         self.exponents[at], bad = floats_exponent(values, self.exponents[at])
         if bad >= 0:
             raise GridError(
@@ -91,6 +90,17 @@ class _Needs:
         if largest > self.largest[at].value:
             row = int(np.argmax(values))
             self.largest[at] = _Largest(largest, f"{chunk.where(row)}, {raw}")
+
+
+def _held(prices: Floats, sizes: Floats) -> list[Floats]:
+    """Prices and sizes of a slot, 0 where decoding takes it for empty: what it leaves out."""
+    empty = np.isnan(prices) | np.isnan(sizes) | (prices == 0.0) | (sizes == 0.0)
+    if not empty.any():
+        return [prices, sizes]
+    held = [np.where(empty, 0.0, values) for values in (prices, sizes)]
+    for values in held:
+        values.flags.writeable = False
+    return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,9 @@ def infer_grid(
     ------
     GridError
         For a value that no grid holds, and for one that is too large for the grid that the others
-        need, naming file and row. A null or NaN price or size of ``book`` is an empty slot.
+        need, naming file and row; of a sample, for one beside it that its grid does not hold. A
+        slot of ``book`` whose price or size is null, NaN or 0 is
+        empty, and what else stands in it counts for nothing.
     InputError
         When a file cannot be read or is not its table.
     """
@@ -214,7 +226,11 @@ def _sample(files: Sequence[LakeFile], spans: Sequence[Span], needs: _Needs | No
 def _counts(values: Floats, exponent: int) -> Int64:
     counts = np.zeros(len(values), np.int64)
     values.flags.writeable = False
-    floats_to_counts(values, exponent, counts)
+    bad, _ = floats_to_counts(values, exponent, counts)
+    if bad >= 0:  # among the rows about a change, which are not of the sample
+        raise GridError(
+            f"{float(values[bad])!r} is off the grid of the sample", hint="look at every value"
+        )
     return counts
 
 
