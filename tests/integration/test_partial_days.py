@@ -13,13 +13,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lobproof.errors import InputError, UsageError
+from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.pipeline import (
     LakeDay,
     Reached,
     ReconstructOptions,
     ReconstructResult,
     Since,
+    derive_lake,
     lake_days,
     reconstruct,
     reconstruct_day,
@@ -251,6 +252,17 @@ def test_from_a_partial_day_and_with_other_options(
     reconstruct_day(day, second, options, since=at("00:01:01", first))
     assert begins(open_store(second), DT) == to_ns(f"{DT}T00:01:00")
     hold_against_whole(tmp_path / "whole", second, DT)
+    # the base begins at a boundary, and not with its first event
+    assert begins(open_store(first), DT) == to_ns(f"{DT}T00:00:40")
+    third = tmp_path / "third"
+    reconstruct_day(day, third, OPTIONS, since=at("00:00:41", first))
+    assert begins(open_store(third), DT) == to_ns(f"{DT}T00:00:40")
+    with pytest.raises(UsageError, match=r"begins at 2026-01-05T00:00:40Z in .* before that"):
+        reconstruct_day(day, tmp_path / "fourth", OPTIONS, since=at("00:00:39", first))
+    for path in first.glob("keyframes/exchange=*/**/*.parquet"):
+        path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(StoreError, match=f"BINANCE SIM-USDT {DT}: its keyframes cannot be read"):
+        reconstruct_day(day, tmp_path / "fourth", OPTIONS, since=at("00:00:41", first))
 
 
 def test_a_carried_day(tmp_path: Path) -> None:
@@ -321,6 +333,30 @@ def test_a_golden_sample(tmp_path: Path, lost: range) -> None:
         (levels,) = (c for c in said.document["checks"] if c["name"] == "level_changes")
         assert levels["verdict"] == "exact"
         assert levels["details"]["recorded_outside_the_store"] > 0
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["alone", "behind a whole day"])
+def test_lake_days_against_the_sample_they_were_derived_from(tmp_path: Path, before: bool) -> None:
+    """Snapshots of what the store leaves out are no ground truth for what it holds."""
+    sample = recorded(tmp_path)
+    derive_lake(sample, tmp_path / "lake")
+    one, two = lake_days(tmp_path / "lake")
+    options = replace(OPTIONS, keyframe_seconds=5)
+    whole = tmp_path / "whole"
+    for day in (one, two):
+        reconstruct_day(day, whole, options)
+    for since in (at("00:00:17", whole), None):
+        out = tmp_path / str(since is None)
+        if before:
+            reconstruct_day(one, out, options)
+        reconstruct_day(two, out, options, since=since)
+        said = command("verify", out, "--against", sample, "--json")
+        failed = {name for name, verdict in judged(said.document).items() if verdict == "fail"}
+        assert failed <= {"untrusted_share"}  # days of some seconds
+        checks = {check["name"]: check for check in said.document["checks"]}
+        if since is not None:
+            assert checks["snapshots"]["verdict"] == "exact"
+            assert checks["snapshots"]["compared"] > 100
 
 
 # what is refused ---------------------------------------------------------------------------------
@@ -434,7 +470,12 @@ def test_options_that_do_not_fit(pair: tuple[Path, Path], tmp_path: Path) -> Non
     begin = ("--from", f"{DT}T12:00")
     refused("--carry with --from", "reconstruct", lake, *to, *base, *begin, "--carry")
     refused("--base without --from", "reconstruct", lake, *to, *base)
-    refused("'12:00' is not a time", "reconstruct", lake, *to, *base, "--from", "12:00")
+    for text in ("12:00", "1767571200000000000"):
+        said = refused(
+            f"--from {text}: '{text}' is not a time",
+            *("reconstruct", lake, *to, *base, "--from", text),
+        )
+        assert "a date and a time in UTC, such as 2026-03-01T12:00" in said
     said = refused(
         "2026-01-07, the day of --from, is not among the days that were chosen",
         *("reconstruct", lake, *to, *base, "--from", "2026-01-07T12:00"),
@@ -452,6 +493,10 @@ def test_options_that_do_not_fit(pair: tuple[Path, Path], tmp_path: Path) -> Non
     failed = command("reconstruct", lake, *to, *begin)
     assert failed.code == 3
     assert failed.err.count("there is no keyframe to start at") == 2
+    assert "2 days failed, and none was sealed. The same command tries those again." in failed.err
+    failed = command("reconstruct", lake, "--out", whole, *begin, "--symbols", "SIM-USDT")
+    assert f"failed: BINANCE SIM-USDT {DT}: is sealed as a whole day in" in failed.err
+    assert "1 day failed, and none was sealed" in failed.err
     assert not (tmp_path / "store" / "events").exists()
 
 

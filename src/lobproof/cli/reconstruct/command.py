@@ -159,7 +159,13 @@ def reconstruct(
 def _since(time: str | None, base: Path | None) -> Since | None:
     """What --from and --base ask for."""
     if time is not None:
-        return Since(to_ns(time), base)
+        try:
+            return Since(to_ns(time), base)
+        except UsageError as error:
+            raise UsageError(
+                f"--from {time}: {error.message}",
+                hint="give a date and a time in UTC, such as 2026-03-01T12:00",
+            ) from error
     if base is not None:
         raise UsageError(
             "--base without --from", hint="--from names the time to start at, or leave --base out"
