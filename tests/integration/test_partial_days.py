@@ -24,6 +24,7 @@ from lobproof.pipeline import (
     lake_days,
     reconstruct,
     reconstruct_day,
+    start,
 )
 from lobproof.schema import Finding
 from lobproof.sources.recordings.importer import import_recordings
@@ -335,6 +336,19 @@ def test_a_golden_sample(tmp_path: Path, lost: range) -> None:
         assert levels["details"]["recorded_outside_the_store"] > 0
 
 
+def test_a_golden_sample_and_the_lake_derived_from_it_are_no_base_of_each_other(
+    tmp_path: Path,
+) -> None:
+    """What is trusted differs."""
+    sample, base = recorded(tmp_path), tmp_path / "base"
+    options = replace(OPTIONS, keyframe_seconds=5)
+    derive_lake(sample, tmp_path / "lake")
+    two = lake_days(tmp_path / "lake")[1]
+    reconstruct_day(two, base, options)
+    with pytest.raises(UsageError, match="was made from other files"):
+        reconstruct(sample, tmp_path / "store", options, since=at("00:00:17", base))
+
+
 @pytest.mark.parametrize("before", [False, True], ids=["alone", "behind a whole day"])
 def test_lake_days_against_the_sample_they_were_derived_from(tmp_path: Path, before: bool) -> None:
     """Snapshots of what the store leaves out are no ground truth for what it holds."""
@@ -405,8 +419,30 @@ def test_a_partial_day_replaces_a_partial_one_and_gives_way_to_a_whole(
     assert open_store(out).audit().clean
 
 
-def test_a_base_from_other_files(lake: Path, wholes: dict[str, Path], tmp_path: Path) -> None:
+def test_a_base_from_other_files(
+    lake: Path, day: LakeDay, wholes: dict[str, Path], tmp_path: Path
+) -> None:
+    """One that lacks a single row far from the touch has books that look right."""
+
+    def keep(table: str, dt: str, rows: pl.DataFrame) -> pl.Series:
+        far = pl.Series([table == "book_delta_v2"] * rows.height)
+        far &= pl.int_range(rows.height, eager=True) == 500
+        return ~far
+
+    (other,) = lake_days(without(lake, tmp_path / "lake", keep))
+    reconstruct_day(other, tmp_path / "base", OPTIONS)
+    for made, base in ((day, tmp_path / "base"), (other, wholes["full"])):
+        with pytest.raises(UsageError, match=f"{DT} was made from other files in") as error:
+            reconstruct_day(made, tmp_path / "store", OPTIONS, since=at("00:01", base))
+        assert "--base that was made from these files" in error.value.hint
+    assert sealed(tmp_path / "store").is_empty()
+
+
+def test_a_keyframe_that_the_files_do_not_come_to(
+    lake: Path, wholes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The replay has to come to the book of the keyframe that it begins at."""
+    monkeypatch.setattr(start, "check_files", lambda *_: None)
 
     def keep(table: str, dt: str, rows: pl.DataFrame) -> pl.Series:
         rng = np.random.default_rng(1)
@@ -520,8 +556,9 @@ def test_readers_show_nothing_before_a_partial_day_begins(
     early, late = f"{DT}T00:00:04", f"{DT}T00:00:07"
     assert store.book_at(late).bids.equals(all_.book_at(late).bids)
     assert all_.book_at(early).bids.height
-    with pytest.raises(UsageError, match="no sealed day in the range"):
+    with pytest.raises(UsageError, match="no sealed day in the range") as error:
         store.book_at(early)
+    assert f"; {DT} is a partial day, from {DT}T00:00:05Z on." in error.value.hint
     with pytest.raises(UsageError, match="no sealed day in the range"):
         store.events(start=f"{DT}T00:00:01", end=early)
     first = store.days()["first_ts"][-1]

@@ -52,8 +52,30 @@ def refuse_carry(carry: bool, since: Since | None) -> None:
         )
 
 
+def check_files(seal: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]], base: Path) -> None:
+    """Raise `UsageError` unless a sealed day was made from these files.
+
+    One row far from the touch that other files have, or lack, would stay in every later book, and
+    nothing but the files tells of it.
+    """
+    theirs, ours = (
+        {entry["sha256"] for entry in entries} for entries in (json.loads(seal["inputs"]), inputs)
+    )
+    if theirs != ours:
+        named = " ".join(str(seal[name]) for name in ("exchange", "symbol", "dt"))
+        raise UsageError(
+            f"{named} was made from other files in {base}",
+            hint="name a --base that was made from these files",
+        )
+
+
 def find_start(
-    since: Since, out: Path, instrument: Instrument, days: Sequence[str], strategy: Asked
+    since: Since,
+    out: Path,
+    instrument: Instrument,
+    days: Sequence[str],
+    strategy: Asked,
+    inputs: Sequence[Mapping[str, Any]],
 ) -> tuple[Start, Instrument]:
     """The start of the partial day, and the grid that holds its books.
 
@@ -65,11 +87,14 @@ def find_start(
         Those of the input, in order, the one of ``since`` among them.
     strategy
         As asked for; ``auto`` is that of the sealed day.
+    inputs
+        The files, with ``sha256``.
 
     Raises
     ------
     UsageError
-        Where there is no keyframe to start at, or ``out`` holds the whole day.
+        Where there is no keyframe to start at, the base was made from other files, or ``out``
+        holds the whole day.
     StoreError
         Where the keyframes of the base cannot be read.
     """
@@ -92,6 +117,7 @@ def find_start(
     store = open_store(base)
     ours = (pl.col("exchange") == exchange) & (pl.col("symbol") == symbol) & (pl.col("dt") == dt)
     seal = store.days().filter(ours).row(0, named=True)
+    check_files(seal, inputs, base)
     if strategy not in ("auto", seal["strategy"]):
         raise UsageError(
             f"{named} is replayed as {seal['strategy']} in {base}, not as {strategy}",
