@@ -488,6 +488,11 @@ def test_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert sealed(out)["symbol"].to_list() == ["SIM-USDT", "TWO-USDT"]
     for row in sealed(out).iter_rows(named=True):
         assert row["content_hash"] == content_hash(whole, row["dt"], row["symbol"])
+    one = ("--symbols", "SIM-USDT")
+    said = command("reconstruct", lake, "--out", out, *begin, *one)
+    assert f"Next: lobproof verify {out} --lake {lake} --symbol SIM-USDT" in said.err
+    said = command("reconstruct", lake, "--out", tmp_path / "a store", *begin, *one)
+    assert f"Next: lobproof verify '{tmp_path / 'a store'}' --lake {lake}\n" in said.err
     said = command("reconstruct", lake, "--out", out, *begin, "--json")
     assert [day["reused"] for day in said.document["days"]] == [True, True]
     assert {day["from_ns"] for day in said.document["days"]} == {begins(open_store(out), DT)}
