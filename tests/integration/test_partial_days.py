@@ -13,16 +13,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lobproof.errors import InputError, UsageError
+from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.pipeline import (
     LakeDay,
     Reached,
     ReconstructOptions,
     ReconstructResult,
     Since,
+    derive_lake,
     lake_days,
     reconstruct,
     reconstruct_day,
+    start,
 )
 from lobproof.schema import Finding
 from lobproof.sources.recordings.importer import import_recordings
@@ -251,6 +253,17 @@ def test_from_a_partial_day_and_with_other_options(
     reconstruct_day(day, second, options, since=at("00:01:01", first))
     assert begins(open_store(second), DT) == to_ns(f"{DT}T00:01:00")
     hold_against_whole(tmp_path / "whole", second, DT)
+    # the base begins at a boundary, and not with its first event
+    assert begins(open_store(first), DT) == to_ns(f"{DT}T00:00:40")
+    third = tmp_path / "third"
+    reconstruct_day(day, third, OPTIONS, since=at("00:00:41", first))
+    assert begins(open_store(third), DT) == to_ns(f"{DT}T00:00:40")
+    with pytest.raises(UsageError, match=r"begins at 2026-01-05T00:00:40Z in .* before that"):
+        reconstruct_day(day, tmp_path / "fourth", OPTIONS, since=at("00:00:39", first))
+    for path in first.glob("keyframes/exchange=*/**/*.parquet"):
+        path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(StoreError, match=f"BINANCE SIM-USDT {DT}: its keyframes cannot be read"):
+        reconstruct_day(day, tmp_path / "fourth", OPTIONS, since=at("00:00:41", first))
 
 
 def test_a_carried_day(tmp_path: Path) -> None:
@@ -323,6 +336,43 @@ def test_a_golden_sample(tmp_path: Path, lost: range) -> None:
         assert levels["details"]["recorded_outside_the_store"] > 0
 
 
+def test_a_golden_sample_and_the_lake_derived_from_it_are_no_base_of_each_other(
+    tmp_path: Path,
+) -> None:
+    """What is trusted differs."""
+    sample, base = recorded(tmp_path), tmp_path / "base"
+    options = replace(OPTIONS, keyframe_seconds=5)
+    derive_lake(sample, tmp_path / "lake")
+    two = lake_days(tmp_path / "lake")[1]
+    reconstruct_day(two, base, options)
+    with pytest.raises(UsageError, match="was made from other files"):
+        reconstruct(sample, tmp_path / "store", options, since=at("00:00:17", base))
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["alone", "behind a whole day"])
+def test_lake_days_against_the_sample_they_were_derived_from(tmp_path: Path, before: bool) -> None:
+    """Snapshots of what the store leaves out are no ground truth for what it holds."""
+    sample = recorded(tmp_path)
+    derive_lake(sample, tmp_path / "lake")
+    one, two = lake_days(tmp_path / "lake")
+    options = replace(OPTIONS, keyframe_seconds=5)
+    whole = tmp_path / "whole"
+    for day in (one, two):
+        reconstruct_day(day, whole, options)
+    for since in (at("00:00:17", whole), None):
+        out = tmp_path / str(since is None)
+        if before:
+            reconstruct_day(one, out, options)
+        reconstruct_day(two, out, options, since=since)
+        said = command("verify", out, "--against", sample, "--json")
+        failed = {name for name, verdict in judged(said.document).items() if verdict == "fail"}
+        assert failed <= {"untrusted_share"}  # days of some seconds
+        checks = {check["name"]: check for check in said.document["checks"]}
+        if since is not None:
+            assert checks["snapshots"]["verdict"] == "exact"
+            assert checks["snapshots"]["compared"] > 100
+
+
 # what is refused ---------------------------------------------------------------------------------
 
 
@@ -369,8 +419,30 @@ def test_a_partial_day_replaces_a_partial_one_and_gives_way_to_a_whole(
     assert open_store(out).audit().clean
 
 
-def test_a_base_from_other_files(lake: Path, wholes: dict[str, Path], tmp_path: Path) -> None:
+def test_a_base_from_other_files(
+    lake: Path, day: LakeDay, wholes: dict[str, Path], tmp_path: Path
+) -> None:
+    """One that lacks a single row far from the touch has books that look right."""
+
+    def keep(table: str, dt: str, rows: pl.DataFrame) -> pl.Series:
+        far = pl.Series([table == "book_delta_v2"] * rows.height)
+        far &= pl.int_range(rows.height, eager=True) == 500
+        return ~far
+
+    (other,) = lake_days(without(lake, tmp_path / "lake", keep))
+    reconstruct_day(other, tmp_path / "base", OPTIONS)
+    for made, base in ((day, tmp_path / "base"), (other, wholes["full"])):
+        with pytest.raises(UsageError, match=f"{DT} was made from other files in") as error:
+            reconstruct_day(made, tmp_path / "store", OPTIONS, since=at("00:01", base))
+        assert "--base that was made from these files" in error.value.hint
+    assert sealed(tmp_path / "store").is_empty()
+
+
+def test_a_keyframe_that_the_files_do_not_come_to(
+    lake: Path, wholes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The replay has to come to the book of the keyframe that it begins at."""
+    monkeypatch.setattr(start, "check_files", lambda *_: None)
 
     def keep(table: str, dt: str, rows: pl.DataFrame) -> pl.Series:
         rng = np.random.default_rng(1)
@@ -416,6 +488,11 @@ def test_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert sealed(out)["symbol"].to_list() == ["SIM-USDT", "TWO-USDT"]
     for row in sealed(out).iter_rows(named=True):
         assert row["content_hash"] == content_hash(whole, row["dt"], row["symbol"])
+    one = ("--symbols", "SIM-USDT")
+    said = command("reconstruct", lake, "--out", out, *begin, *one)
+    assert f"Next: lobproof verify {out} --lake {lake} --symbol SIM-USDT" in said.err
+    said = command("reconstruct", lake, "--out", tmp_path / "a store", *begin, *one)
+    assert f"Next: lobproof verify '{tmp_path / 'a store'}' --lake {lake}\n" in said.err
     said = command("reconstruct", lake, "--out", out, *begin, "--json")
     assert [day["reused"] for day in said.document["days"]] == [True, True]
     assert {day["from_ns"] for day in said.document["days"]} == {begins(open_store(out), DT)}
@@ -434,7 +511,12 @@ def test_options_that_do_not_fit(pair: tuple[Path, Path], tmp_path: Path) -> Non
     begin = ("--from", f"{DT}T12:00")
     refused("--carry with --from", "reconstruct", lake, *to, *base, *begin, "--carry")
     refused("--base without --from", "reconstruct", lake, *to, *base)
-    refused("'12:00' is not a time", "reconstruct", lake, *to, *base, "--from", "12:00")
+    for text in ("12:00", "1767571200000000000"):
+        said = refused(
+            f"--from {text}: '{text}' is not a time",
+            *("reconstruct", lake, *to, *base, "--from", text),
+        )
+        assert "a date and a time in UTC, such as 2026-03-01T12:00" in said
     said = refused(
         "2026-01-07, the day of --from, is not among the days that were chosen",
         *("reconstruct", lake, *to, *base, "--from", "2026-01-07T12:00"),
@@ -452,6 +534,10 @@ def test_options_that_do_not_fit(pair: tuple[Path, Path], tmp_path: Path) -> Non
     failed = command("reconstruct", lake, *to, *begin)
     assert failed.code == 3
     assert failed.err.count("there is no keyframe to start at") == 2
+    assert "2 days failed, and none was sealed. The same command tries those again." in failed.err
+    failed = command("reconstruct", lake, "--out", whole, *begin, "--symbols", "SIM-USDT")
+    assert f"failed: BINANCE SIM-USDT {DT}: is sealed as a whole day in" in failed.err
+    assert "1 day failed, and none was sealed" in failed.err
     assert not (tmp_path / "store" / "events").exists()
 
 
@@ -475,8 +561,9 @@ def test_readers_show_nothing_before_a_partial_day_begins(
     early, late = f"{DT}T00:00:04", f"{DT}T00:00:07"
     assert store.book_at(late).bids.equals(all_.book_at(late).bids)
     assert all_.book_at(early).bids.height
-    with pytest.raises(UsageError, match="no sealed day in the range"):
+    with pytest.raises(UsageError, match="no sealed day in the range") as error:
         store.book_at(early)
+    assert f"; {DT} is a partial day, from {DT}T00:00:05Z on." in error.value.hint
     with pytest.raises(UsageError, match="no sealed day in the range"):
         store.events(start=f"{DT}T00:00:01", end=early)
     first = store.days()["first_ts"][-1]

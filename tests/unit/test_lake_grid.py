@@ -49,6 +49,22 @@ def test_the_grid_holds_every_value_of_every_table(tmp_path: Path) -> None:
         assert list(decoder(paths[table], found))
 
 
+@pytest.mark.parametrize("rest", [0.123456789, math.inf, 1e30, 1 / 3])
+@pytest.mark.parametrize("hole", [0.0, math.nan, None])
+@pytest.mark.parametrize("half", [0, 1])
+def test_what_stands_in_an_empty_slot_is_no_value(
+    tmp_path: Path, rest: float, hole: float | None, half: int
+) -> None:
+    """As in decoding: whether a sample has the row makes no difference."""
+    names = LEVEL_COLUMNS[half], LEVEL_COLUMNS[1 - half]
+    columns: dict[str, Any] = {names[0]: [1.25, rest, 2.5], names[1]: [1.5, hole, 1.0]}
+    paths = {"book": [write(tmp_path / "1.parquet", "book", **columns)]}
+    for whole in (False, True):
+        found = infer_grid(paths, "X", "Y", whole=whole)
+        assert sorted((found.price_exponent, found.size_exponent)) == [1, 2]
+    assert list(books(paths["book"], found))
+
+
 @pytest.mark.parametrize("table", ["trades", "book"])
 def test_one_table_is_enough(tmp_path: Path, table: str) -> None:
     prices, sizes = ("price", "amount") if table == "trades" else LEVEL_COLUMNS[:2]

@@ -130,6 +130,17 @@ def test_times_by_statistics_or_without(tmp_path: Path) -> None:
         assert survey_times({"trades": [one]}).missing == {"trades": 4 / 5_000}
 
 
+@pytest.mark.usefixtures("sparse")
+@pytest.mark.parametrize("off", [-300, -20, 20, 300])
+def test_a_value_about_a_change_that_the_sample_has_not_got(tmp_path: Path, off: int) -> None:
+    """Where a base, or the day before, has the finer grid, decoding would not tell of it."""
+    values = prices(37_000)
+    values[37_000 + off] = 5.12345
+    paths = {"book_delta_v2": [write(tmp_path / "1.parquet", "book_delta_v2", price=values)]}
+    found, whole = Survey.made(paths, "X", "Y").instrument, infer_grid(paths, "X", "Y")
+    assert found.with_exponents(whole.price_exponent, whole.size_exponent) == whole
+
+
 # a value that the sample has not got --------------------------------------------------------------
 
 

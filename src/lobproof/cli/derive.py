@@ -49,7 +49,9 @@ def derive(
         print_json(asdict(result))
         return 0
     _show(result, time.perf_counter() - began)
-    err().print(f"Next: lobproof.lake({str(out_)!r}) in Python", style="dim", soft_wrap=True)
+    err().print(
+        f"Next: lobproof.lake({str(out_)!r}) in Python", style="dim", markup=False, soft_wrap=True
+    )
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -85,5 +86,10 @@ def import_(
     if sample.reused:
         err().print("[dim]The folder holds this sample already: nothing to do.[/dim]")
     show_golden(out(), sample)
-    err().print(f"Next: lobproof reconstruct {out_} --out STORE", style="dim", soft_wrap=True)
+    err().print(
+        f"Next: lobproof reconstruct {shlex.quote(str(out_))} --out STORE",
+        style="dim",
+        markup=False,
+        soft_wrap=True,
+    )
     return 0

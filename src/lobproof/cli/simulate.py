@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -72,9 +73,14 @@ def simulate(
         print_json(asdict(result))
         return 0
     show_simulation(result)
-    recordings = " ".join(str(file) for file in result.recordings)
+    recordings = shlex.join(str(file) for file in result.recordings)
     if recordings:
-        err().print(f"Next: lobproof import {recordings} --out GOLDEN", style="dim", soft_wrap=True)
+        err().print(
+            f"Next: lobproof import {recordings} --out GOLDEN",
+            style="dim",
+            markup=False,
+            soft_wrap=True,
+        )
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from lobproof.errors import UsageError
+from lobproof.errors import StoreError, UsageError
 from lobproof.instruments import Instrument
 from lobproof.replay import BookLevels
 from lobproof.schema import EVERYTHING, UNTRUSTED, Int64, Side
@@ -60,13 +60,13 @@ def finer_grid(instrument: Instrument, seal: Mapping[str, Any]) -> Instrument:
 
 def keyframe_places(store: Store, exchange: str, symbol: str, dt: str) -> pl.DataFrame:
     """The keyframes of a day, in order: ``event_id``, ``ts_order``, ``trusted`` (both sides)."""
-    return (
+    return _collected(
         _keyframes(store, exchange, symbol, dt)
         .filter(pl.col("price") == 0)
         .group_by("event_id")
         .agg(pl.col("ts_order").first(), (pl.col("trust") != UNTRUSTED).all().alias("trusted"))
-        .sort("event_id")
-        .collect()
+        .sort("event_id"),
+        f"{exchange} {symbol} {dt}",
     )
 
 
@@ -75,7 +75,10 @@ def stored_book(
 ) -> BookLevels:
     """The book of the keyframe behind an event, counted on a grid that holds it."""
     grid = store.instrument(symbol, exchange=exchange)
-    rows = _keyframes(store, exchange, symbol, dt).filter(pl.col("event_id") == event_id).collect()
+    rows = _collected(
+        _keyframes(store, exchange, symbol, dt).filter(pl.col("event_id") == event_id),
+        f"{exchange} {symbol} {dt}",
+    )
     sides = [rows.filter(pl.col("side") == int(side)) for side in (Side.BID, Side.ASK)]
 
     def counts(values: pl.Series, stored: int, wanted: int) -> Int64:
@@ -105,3 +108,13 @@ def stored_book(
 def _keyframes(store: Store, exchange: str, symbol: str, dt: str) -> pl.LazyFrame:
     frames = store.keyframes(symbol, exchange=exchange, numbers="grid", raw=True)
     return frames.filter(pl.col("dt") == dt)
+
+
+def _collected(frame: pl.LazyFrame, where: str) -> pl.DataFrame:
+    try:
+        return frame.collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise StoreError(
+            f"{where}: its keyframes cannot be read: {' '.join(str(error).split())}",
+            hint="reconstruct that day there anew, with --overwrite",
+        ) from error

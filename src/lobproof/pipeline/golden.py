@@ -99,7 +99,7 @@ def _from(unit: Unit, since: Since, out: Path) -> Unit:
     """The unit from a partial day on."""
     if since.dt not in unit.days:
         raise UsageError(f"{unit.where} has no {since.dt}", hint=f"it has {', '.join(unit.days)}")
-    start, finer = find_start(since, out, unit.instrument, unit.days, "auto")
+    start, finer = find_start(since, out, unit.instrument, unit.days, "auto", unit.inputs)
     if finer != unit.instrument:
         raise UsageError(
             f"{since.base} has finer prices or sizes than {unit.where}",

@@ -268,7 +268,7 @@ def _base(
 
 def _from(base: Unit, since: Since, out: Path, wanted: Asked) -> Unit:
     """The unit of a partial day: replayed as the sealed one was whose keyframe it starts at."""
-    start, instrument = find_start(since, out, base.instrument, base.days, wanted)
+    start, instrument = find_start(since, out, base.instrument, base.days, wanted, base.inputs)
     return replace(
         base,
         instrument=instrument,

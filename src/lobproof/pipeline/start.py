@@ -23,6 +23,7 @@ from lobproof.instruments import Instrument
 from lobproof.pipeline.carry import closing_book, finer_grid, keyframe_places, stored_book
 from lobproof.pipeline.unit import Asked, Frame, Start
 from lobproof.store import Store, open_store, partial_from, sealed
+from lobproof.store.timespan import show_ns
 
 LEAD_NS = 60_000_000_000
 """The replay sets out at least so long before a partial day begins."""
@@ -53,8 +54,30 @@ def refuse_carry(carry: bool, since: Since | None) -> None:
         )
 
 
+def check_files(seal: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]], base: Path) -> None:
+    """Raise `UsageError` unless a sealed day was made from these files.
+
+    One row far from the touch that other files have, or lack, would stay in every later book, and
+    nothing but the files tells of it.
+    """
+    theirs, ours = (
+        {entry["sha256"] for entry in entries} for entries in (json.loads(seal["inputs"]), inputs)
+    )
+    if theirs != ours:
+        named = " ".join(str(seal[name]) for name in ("exchange", "symbol", "dt"))
+        raise UsageError(
+            f"{named} was made from other files in {base}",
+            hint="name a --base that was made from these files",
+        )
+
+
 def find_start(
-    since: Since, out: Path, instrument: Instrument, days: Sequence[str], strategy: Asked
+    since: Since,
+    out: Path,
+    instrument: Instrument,
+    days: Sequence[str],
+    strategy: Asked,
+    inputs: Sequence[Mapping[str, Any]],
 ) -> tuple[Start, Instrument]:
     """The start of the partial day, and the grid that holds its books.
 
@@ -66,11 +89,16 @@ def find_start(
         Those of the input, in order, the one of ``since`` among them.
     strategy
         As asked for; ``auto`` is that of the sealed day.
+    inputs
+        The files, with ``sha256``.
 
     Raises
     ------
     UsageError
-        Where there is no keyframe to start at, or ``out`` holds the whole day.
+        Where there is no keyframe to start at, the base was made from other files, or ``out``
+        holds the whole day.
+    StoreError
+        Where the keyframes of the base cannot be read.
     """
     exchange, symbol, dt = instrument.exchange, instrument.symbol, since.dt
     named = f"{exchange} {symbol} {dt}"
@@ -91,14 +119,21 @@ def find_start(
     store = open_store(base)
     ours = (pl.col("exchange") == exchange) & (pl.col("symbol") == symbol) & (pl.col("dt") == dt)
     seal = store.days().filter(ours).row(0, named=True)
+    check_files(seal, inputs, base)
     if strategy not in ("auto", seal["strategy"]):
         raise UsageError(
             f"{named} is replayed as {seal['strategy']} in {base}, not as {strategy}",
             hint=f"leave --strategy out, or name a --base that was made with {strategy}",
         )
+    begins = partial_from(seal)
+    if begins is not None and since.time_ns < begins:
+        raise UsageError(
+            f"{named} begins at {show_ns(begins)} in {base}: there is no keyframe before that",
+            hint="name a later --from, or a --base that holds the whole day",
+        )
     finer = finer_grid(instrument, seal)
     anew: Frame | None = None
-    if seal["carried_from"] and partial_from(seal) is None and dt == days[0]:
+    if seal["carried_from"] and begins is None and dt == days[0]:
         anew, finer = _carried(base, seal, finer)
     places = _places(store, seal)
 
@@ -132,13 +167,17 @@ def _places(store: Store, seal: Mapping[str, Any]) -> pl.DataFrame:
     """
     spacing = int(json.loads(seal["config"])["keyframe_seconds"]) * 10**9
     ts, first = pl.col("ts_order"), pl.col("event_id") < 0
+    begins = partial_from(seal)
     return (
         keyframe_places(store, seal["exchange"], seal["symbol"], seal["dt"])
         .filter(first | (pl.col("event_id") < int(seal["events"]) - 1))
         .select(
             "event_id",
             "trusted",
-            pl.when(first).then(ts).otherwise(ts - ts % spacing + spacing).alias("from_ns"),
+            pl.when(first)
+            .then(ts if begins is None else pl.lit(begins))
+            .otherwise(ts - ts % spacing + spacing)
+            .alias("from_ns"),
         )
     )
 

@@ -165,12 +165,17 @@ def within(days: Sequence[SealedDay], start: int | None, end: int | None) -> lis
     ]
     if not touched:
         first, last = days[0], days[-1]
+        partial = "".join(
+            f"; {day.partition.dt} is a partial day, from {show_ns(day.from_ns)} on"
+            for day in days
+            if day.from_ns is not None
+        )
         raise UsageError(
             f"{first.partition.exchange} {first.partition.symbol} has no sealed day in the range"
             f"{'' if start is None else ' from ' + show_ns(start)}"
             f"{'' if end is None else ' to ' + show_ns(end)}.",
             hint=f"It has {show_days(day.partition.dt for day in days)}: events from "
-            f"{show_ns(first.first_ts)} to {show_ns(last.last_ts)}.",
+            f"{show_ns(first.first_ts)} to {show_ns(last.last_ts)}{partial}.",
         )
     return touched
 

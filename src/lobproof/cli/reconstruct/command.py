@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -35,6 +36,7 @@ from lobproof.pipeline import (
 )
 from lobproof.pipeline import reconstruct as replay_sample
 from lobproof.sources.cryptolake.layout import TABLES
+from lobproof.store import sealed
 from lobproof.store.timespan import to_ns
 
 
@@ -159,7 +161,13 @@ def reconstruct(
 def _since(time: str | None, base: Path | None) -> Since | None:
     """What --from and --base ask for."""
     if time is not None:
-        return Since(to_ns(time), base)
+        try:
+            return Since(to_ns(time), base)
+        except UsageError as error:
+            raise UsageError(
+                f"--from {time}: {error.message}",
+                hint="give a date and a time in UTC, such as 2026-03-01T12:00",
+            ) from error
     if base is not None:
         raise UsageError(
             "--base without --from", hint="--from names the time to start at, or leave --base out"
@@ -217,7 +225,7 @@ def _sample(
         print_json(asdict(result))
         return 0
     show_results([result], time.perf_counter() - began)
-    _next(f"lobproof verify {store} --against {source}")
+    _next("verify", store, "--against", source)
     return 0
 
 
@@ -272,10 +280,18 @@ def _lake(
     if len(made) < len(outcomes):
         return ERROR
     if not as_json:
-        one = len({(day.exchange, day.symbol) for day in days}) == 1
-        _next(f"lobproof verify {store} --lake {source}" if one else f"lobproof inspect {store}")
+        if len({(day.exchange, day.symbol) for day in days}) == 1:
+            _next("verify", store, "--lake", source, *_which(store, days[0].symbol))
+        else:
+            _next("inspect", store)
     return 0
 
 
-def _next(command: str) -> None:
+def _which(store: Path, symbol: str) -> Sequence[str]:
+    """What names a symbol in a store, where that holds others too."""
+    return ("--symbol", symbol) if sealed(store)["symbol"].n_unique() > 1 else ()
+
+
+def _next(*words: str | Path) -> None:
+    command = shlex.join(["lobproof", *map(str, words)])
     err().print(f"Next: {command}", style="dim", markup=False, soft_wrap=True)

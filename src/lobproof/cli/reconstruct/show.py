@@ -48,8 +48,9 @@ def show_failures(outcomes: Sequence[Outcome]) -> None:
             console = err()
             if failure.trace:
                 console.print(failure.trace, style="dim", markup=False, soft_wrap=True)
+            message = failure.message.removeprefix(str(outcome.day)).lstrip(": ")
             console.print(
-                f"failed: {outcome.day}: {failure.message}",
+                f"failed: {outcome.day}: {message}",
                 style="bold red",
                 markup=False,
                 soft_wrap=True,
@@ -57,9 +58,11 @@ def show_failures(outcomes: Sequence[Outcome]) -> None:
             console.print(f"Hint: {failure.hint}", markup=False, soft_wrap=True)
     failed = sum(outcome.failure is not None for outcome in outcomes)
     if failed:
+        others = f" of {len(outcomes):,} days failed; the others are sealed. The same command "
+        none = f" {'day' if failed == 1 else 'days'} failed, and none was sealed. The same command "
         err().print(
-            f"{failed:,} of {len(outcomes):,} days failed; the others are sealed. The same command "
-            "tries those again.",
+            f"{failed:,}{none if failed == len(outcomes) else others}tries "
+            f"{'that' if failed == 1 else 'those'} again.",
             soft_wrap=True,
         )
 

@@ -101,7 +101,7 @@ class BesideSample:
             _as_far_as_readable(levels, tally),
             _as_far_as_readable(trades, tally),
             *judge_touch(self._window, self._tape, depth, self._levels.recorded.high),
-            self._snapshots.result(depth),
+            self._snapshots.result(depth, self._levels.before),
             self._partial.result(depth),
         ]
 

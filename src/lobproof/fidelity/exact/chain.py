@@ -14,7 +14,7 @@ from lobproof.fidelity.exact.report import (
     Verdict,
     not_applicable,
 )
-from lobproof.fidelity.exact.walk import adjacent, book_gaps, depth_rows, last_rows
+from lobproof.fidelity.exact.walk import Window, book_gaps, depth_rows, last_rows
 from lobproof.schema import Kind
 
 MESSAGES = pl.Schema(
@@ -35,7 +35,8 @@ class ChainCheck:
     same. The first message after the first snapshot must span its id or follow on it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window: Window) -> None:
+        self._window = window
         self._depth: list[pl.DataFrame] = []
         self._last: dict[str, Any] | None = None  # last depth message
         self._snapshot: int | None = None  # id of the last snapshot before any depth message
@@ -101,9 +102,9 @@ class ChainCheck:
             for row in links.filter(pl.col("prev_sequence") != pl.col("known")).iter_rows(
                 named=True
             ):
-                if adjacent(row["dt_before"], row["dt"]):
+                if self._window.joined(row["dt_before"], row["dt"]):
                     self._break(row)
-                else:  # days between were not looked at
+                else:  # what lies between was not looked at
                     self._links -= 1
 
     def _break(self, row: dict[str, Any]) -> None:

@@ -270,11 +270,15 @@ class LevelPairing:
         self.recorded = _Pending("u", pl.DataFrame(schema=LEVELS))
         self.stored = _Pending("u", pl.DataFrame(schema=_STORED_LEVELS))
         self.unrecorded = 0  # stored rows outside the recording
+        self.before = -1  # last recorded id before the first stored one
 
     def add(self, recorded: pl.DataFrame | None = None, stored: pl.DataFrame | None = None) -> None:
         """Take the next rows of one side, whole messages."""
         self.recorded.add(recorded)
         self.stored.add(stored)
+        if recorded is not None:
+            early = recorded["u"].filter(recorded["u"] < self.stored.low).max()
+            self.before = max(self.before, -1 if early is None else int(str(early)))
         self._advance(min(self.recorded.high, self.stored.high))
 
     def finish(self) -> None:

@@ -22,12 +22,21 @@ class PlainBook:
     def __init__(self) -> None:
         self.levels = pl.DataFrame(schema=BOOK)
         self.trusted: dict[Side, Decimal | None] = {}
+        self._dt = ""
 
-    def open(self, window: Window) -> None:
-        """The book that opens the window's first day, as the store keeps it."""
+    def enter(self, window: Window, dt: str) -> bool:
+        """Go on into a day; where it does not join the last one, with the book that opens it.
+
+        That is the one that the store keeps. Returns whether it was taken.
+        """
+        joined = self._dt != "" and window.joined(self._dt, dt)
+        self._dt = dt
+        if joined:
+            return False
+        self.clear()
         frame = (
             window.table("keyframes")
-            .filter((pl.col("dt") == window.days[0]) & (pl.col("event_id") < 0))
+            .filter((pl.col("dt") == dt) & (pl.col("event_id") < 0))
             .collect()
         )
         self.changes(frame.filter(pl.col("price") > 0))
@@ -36,6 +45,7 @@ class PlainBook:
             if header.height and header["trust"][0] != UNTRUSTED:
                 complete = header["trust"][0] == EVERYTHING
                 self.trusted[side] = None if complete else header["trusted_to"][0]
+        return True
 
     def changes(self, rows: pl.DataFrame) -> None:
         """Level changes in order; 0 removes."""

@@ -10,6 +10,7 @@ A store from Crypto Lake has no such rows: see :mod:`lobproof.fidelity.exact.uns
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,14 +62,21 @@ class SnapshotCheck:
         invalid = (pl.col("kind") == int(Kind.MARK)) & ((pl.col("flags") & int(Flag.INVALID)) != 0)
         self._refused.update(rows.filter(invalid)["sequence"].to_list())
 
-    def result(self, depth: pl.DataFrame) -> Check:
-        """The check; ``depth`` are the last rows of the store's depth messages."""
+    def result(self, depth: pl.DataFrame, before: int = -1) -> Check:
+        """The check; ``depth`` are the last rows of the store's depth messages.
+
+        ``before``: the id of the last recorded level change before all that are stored.
+        """
         if not self._recorded:
             return not_applicable(NAME, "the golden sample has no snapshot")
         recorded = pl.concat(self._recorded)
+        holes = _holes(self._window, depth)
         if not self._window.chained:
+            about = {"recorded": recorded["message"].n_unique(), "stored": 0}
+            for first, stop in ((-1, before), *holes):
+                recorded = recorded.filter(~pl.col("u").is_between(first, stop, closed="left"))
             found = compare_unstored(self._window, recorded)
-            about = {"recorded": recorded["message"].n_unique(), "stored": 0, "held": len(found)}
+            about["held"] = len(found)
             if not found:
                 why = "no recorded snapshot meets a trusted range of the stored book"
                 return not_applicable(NAME, why, listings=about)
@@ -86,8 +94,10 @@ class SnapshotCheck:
             if mine is None or not mine.height or sequence in taken:
                 if sequence in self._refused or sequence in taken:
                     listings["refused"] += 1
-                elif (before := _before(depth, sequence)) is not None:
-                    wrong = wrong or _absent(sequence, before)
+                elif any(first <= sequence < stop for first, stop in holes):
+                    listings["outside"] += 1
+                elif (time := _before(depth, sequence)) is not None:
+                    wrong = wrong or _absent(sequence, time)
                 else:
                     listings["outside"] += 1
                 continue
@@ -160,6 +170,22 @@ class SnapshotCheck:
         )
 
 
+def _holes(window: Window, depth: pl.DataFrame) -> list[tuple[int, int]]:
+    """Ids between days of which the later one does not go on where the other ends.
+
+    The last id before, and the first one after.
+    """
+    ends = depth.group_by("dt", maintain_order=True).agg(
+        pl.col("sequence").first().alias("first"), pl.col("sequence").last().alias("last")
+    )
+    days = list(ends.iter_rows(named=True))
+    return [
+        (one["last"], other["first"])
+        for one, other in pairwise(days)
+        if not window.joined(one["dt"], other["dt"])
+    ]
+
+
 def _before(depth: pl.DataFrame, sequence: int) -> int | None:
     """Time of the depth message before an update id, None unless one follows as well."""
     earlier = depth.filter(pl.col("sequence") <= sequence)
@@ -221,7 +247,6 @@ def _contradicted(worst: Comparison, kind: Class, row: dict[str, Any]) -> Diverg
 def _compare_all(window: Window, later: dict[int, pl.DataFrame]) -> list[Comparison]:
     """Walk the book's events once and stop before each later snapshot."""
     book = PlainBook()
-    book.open(window)
     found: list[Comparison] = []
     open_: list[tuple[Comparison, pl.DataFrame]] = []  # wait for the next depth message
 
@@ -240,9 +265,10 @@ def _compare_all(window: Window, later: dict[int, pl.DataFrame]) -> list[Compari
         # a snapshot is a run of its own; depth messages and marks between two share one
         breaks = ((pl.col("kind") == _SNAPSHOT) | (pl.col("kind") == _CLEAR)) & (
             last_rows().shift(1)
-        ) | (pl.col("run") != pl.col("run").shift(1))
+        ) | (pl.struct("run", "dt") != pl.struct("run", "dt").shift(1))
         runs = book_rows.with_columns(breaks.fill_null(value=True).cum_sum().alias("run"))
         for (_,), run in runs.group_by("run", maintain_order=True):
+            book.enter(window, run["dt"][0])
             kinds = set(run["kind"].unique())
             if not kinds & {_CLEAR, _SNAPSHOT}:
                 settle(run.filter(depth_rows()))

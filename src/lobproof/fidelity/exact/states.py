@@ -8,7 +8,7 @@ import polars as pl
 from lobproof.fidelity.exact.integrity import GridCheck, Tally
 from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict
 from lobproof.fidelity.exact.schema import SchemaCheck
-from lobproof.fidelity.exact.walk import Window, adjacent, inside
+from lobproof.fidelity.exact.walk import Window, inside
 from lobproof.schema import LEVELS, Finding, Flag
 
 TOUCH = ("bid_0_price", "bid_0_size", "ask_0_price", "ask_0_size")
@@ -91,7 +91,7 @@ class StateChecks:
         lasts = np.diff(times, append=times[-1:])
         days = touch["dt"]
         for end in np.flatnonzero((days != days.shift(-1)).fill_null(value=False)).tolist():
-            if not adjacent(days[end], days[end + 1]):
+            if not self._window.joined(days[end], days[end + 1]):
                 lasts[end] = 0
         doubtful, beyond = (touch[name].to_numpy() for name in ("doubtful", "beyond"))
         span, doubt = int(lasts.sum()), int(lasts[doubtful].sum())

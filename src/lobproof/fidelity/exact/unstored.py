@@ -61,22 +61,29 @@ class _Walk:
         self._found: list[Comparison] = []
 
     def run(self) -> list[Comparison]:
-        self._book.open(self._window)
         for rows in self._window.events(_COLUMNS):
             kept = rows.filter(
                 ~pl.col("dt").is_in(self._window.known_at_snapshots)
                 & (depth_rows() | book_gaps() | doubt_marks() | _listed())
             )
             for run in _runs(kept, self._ids):
+                if self._book.enter(self._window, run["dt"][0]):
+                    self._leave()
                 if run["kind"][0] in (_CLEAR, _SNAPSHOT):
                     self._list(run)
                 else:
                     self._changes(run)
             if self._met == len(self._lists) and not self._carried and not self._open:
                 break
+        self._leave()
+        return self._found
+
+    def _leave(self) -> None:
+        """No depth message follows on what was met so far."""
         for comparison, joined in self._open:
             comparison.count(joined)
-        return self._found
+        self._open.clear()
+        self._carried.clear()
 
     def _changes(self, run: pl.DataFrame) -> None:
         """Depth messages and marks, all of them behind the same snapshots."""
@@ -141,7 +148,7 @@ def _runs(
     breaks = (
         (listed != listed.shift(1))
         | (listed & last_rows().shift(1))
-        | (pl.col("passed") != pl.col("passed").shift(1))
+        | (pl.struct("passed", "dt") != pl.struct("passed", "dt").shift(1))
     )
     return (
         rows.with_columns(pl.Series("passed", passed))

@@ -53,6 +53,11 @@ class Window:
         """The days whose strategy stores no level changes: their book is known at snapshots."""
         return tuple(self.seals().filter(pl.col("strategy") != "full")["dt"])
 
+    def joined(self, before: str, after: str) -> bool:
+        """Whether a day goes on where another one ends, or is the same."""
+        days = (date.fromisoformat(after) - date.fromisoformat(before)).days
+        return days == 0 or (days == 1 and after not in self.begins)
+
     def seals(self) -> pl.DataFrame:
         """The seals of the days."""
         return self.store.days().filter(
@@ -125,11 +130,6 @@ def doubt_marks() -> pl.Expr:
 def last_rows() -> pl.Expr:
     """Last rows of messages."""
     return (pl.col("flags") & int(Flag.LAST)) != 0
-
-
-def adjacent(before: str, after: str) -> bool:
-    """Whether a day follows on another one, or is the same."""
-    return 0 <= (date.fromisoformat(after) - date.fromisoformat(before)).days <= 1
 
 
 def inside(frame: pl.DataFrame, intervals: pl.DataFrame) -> NDArray[np.bool_]:

@@ -143,7 +143,8 @@ def infer_grid(
     ------
     GridError
         For a value that no grid holds, and for one that is too large for the grid that the others
-        need, naming file and row. A slot of ``book`` of a null, NaN or 0 price or size is empty.
+        need, naming file and row; of a sample, for one beside it that its grid does not hold. A
+        slot of ``book`` whose price or size is null, NaN or 0 is empty, whatever else stands in it.
     InputError
         When a file cannot be read or is not its table.
     """
@@ -224,7 +225,11 @@ def _sample(files: Sequence[LakeFile], spans: Sequence[Span], needs: _Needs | No
 def _counts(values: Floats, exponent: int) -> Int64:
     counts = np.zeros(len(values), np.int64)
     values.flags.writeable = False
-    floats_to_counts(values, exponent, counts)
+    bad, _ = floats_to_counts(values, exponent, counts)
+    if bad >= 0:  # among the rows about a change, which are not of the sample
+        raise GridError(
+            f"{float(values[bad])!r} is off the grid of the sample", hint="look at every value"
+        )
     return counts
 
 
