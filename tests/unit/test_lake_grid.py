@@ -206,6 +206,10 @@ def test_what_is_no_clear_change() -> None:
     rare = same * 10
     rare[:ENOUGH:20] += 1
     assert find_change(rare) is None
+    # a burst of round prices at the start of many
+    many = ticks(64_000)
+    many[:3_000] *= 10
+    assert find_change(many) is None
     # steps of which neither divides the other are told too
     change = find_change(np.concatenate([same * 2, same * 5]))
     assert change is not None

@@ -14,6 +14,7 @@ ENOUGH = 2_000
 CLEARLY_OFF = 0.25
 """Least share of the values off the coarser step while the finer one is in force."""
 _NEARLY = 0.95  # after a change to a coarser step, older orders keep the finer
+_END = 16  # of a day: an hour and a half
 _ROUND = (3_600 * 10**9, 60 * 10**9)
 
 
@@ -42,10 +43,12 @@ def find_change(counts: Int64) -> Change | None:
     """
     if len(counts) < 2 * ENOUGH:
         return None
-    head, tail = infer_step(counts[:ENOUGH], _NEARLY), infer_step(counts[-ENOUGH:], _NEARLY)
+    # of many values more at either end: a burst of round prices is no step
+    end = max(ENOUGH, len(counts) // _END)
+    ends = counts[:end], counts[-end:]
+    head, tail = (infer_step(side, _NEARLY) for side in ends)
     if head == tail:
         return None
-    ends = counts[:ENOUGH], counts[-ENOUGH:]
     even = float(np.mean([side % max(head, tail) != 0 for side in ends]))
     at = _turn(counts, head, tail, even)
     if not ENOUGH <= at <= len(counts) - ENOUGH:
