@@ -17,6 +17,7 @@ from lobproof.pipeline import ReconstructOptions
 from lobproof.pipeline.lake import lake_days, reconstruct_day
 from lobproof.pipeline.results import Reached
 from lobproof.pipeline.survey import Survey
+from lobproof.pipeline.unit import Asked
 from lobproof.replay.merge_kernels import first_after
 from lobproof.sources.cryptolake import grid
 from lobproof.sources.cryptolake.chunks import LakeFile, closed_files, floats
@@ -171,12 +172,12 @@ def lake_grid(lake: Path, *, whole: bool = True) -> Instrument:
 @pytest.mark.parametrize("strategy", ["auto", "anchored"])
 @pytest.mark.usefixtures("sparse")
 def test_a_value_beyond_the_grid_of_the_sample(
-    rare: Path, tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch
+    rare: Path, tmp_path: Path, strategy: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finer, coarse = lake_grid(rare), lake_grid(rare, whole=False)
     assert finer.size_exponent == coarse.size_exponent + 1
     day = lake_days(rare)[0]
-    options = ReconstructOptions(strategy=strategy, part_rows=2_000)  # type: ignore[arg-type]
+    options = ReconstructOptions(strategy=strategy, part_rows=2_000)
     told: list[str] = []
     content = []
     for batch_rows in (500, 1 << 16):
