@@ -385,7 +385,7 @@ def test_refusals(lake: Path, day: LakeDay, wholes: dict[str, Path], tmp_path: P
     with pytest.raises(UsageError, match=r"no keyframe to start at.*has no whole") as error:
         run(tmp_path / "store", at("00:01"))
     assert "--base names a store" in error.value.hint
-    with pytest.raises(UsageError, match="no keyframe to start at"):
+    with pytest.raises(StoreError, match=r"There is no store at .*nothing"):
         run(tmp_path / "store", at("00:01", tmp_path / "nothing"))
     before = sealed(base).to_dicts()
     for overwrite in (False, True):

@@ -103,6 +103,8 @@ def find_start(
     exchange, symbol, dt = instrument.exchange, instrument.symbol, since.dt
     named = f"{exchange} {symbol} {dt}"
     base = since.base or out
+    if since.base is not None:
+        open_store(base)  # a folder that is no store is told as that
     there = sealed(out, exchange, symbol).filter(pl.col("dt") == dt)
     if any(partial_from(row) is None for row in there.iter_rows(named=True)):
         raise UsageError(
