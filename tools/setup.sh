@@ -48,7 +48,7 @@ esac
 echo "  installing the packages pinned in $pins ..."
 # Unquoted on purpose: nothing at all when there are no hashes to require.
 if ! "$environment/bin/python" -m pip --disable-pip-version-check install -qq \
-    --no-input $checked --requirement "$pins"; then
+    --no-input --no-deps $checked --requirement "$pins"; then
     echo "error: the packages in $pins could not be installed; pip's reason is above." >&2
     echo "Hint: pip needs its package index, or a mirror named in its configuration;" >&2
     echo "      run the same command again when it can be reached." >&2

@@ -53,7 +53,7 @@ PENDS = 35  # what trades wait for: PENDS_…
 PENDING_LOW = 36  # no price that is pending lies below, or above: most rows need no look-up
 PENDING_HIGH = 37
 OPEN = 38  # per code: first event id, first ts
-CODES = 20
+CODES = 1 + max(int(code) for code in Finding)
 RESYNC_NEVER, RESYNC_ON_DRIFT, RESYNC_ALWAYS = range(3)
 PENDS_FOR_NOTHING, PENDS_FOR_DELTAS, PENDS_FOR_SNAPSHOTS = range(3)
 

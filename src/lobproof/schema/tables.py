@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from lobproof.schema.codes import LEVELS, PRICE_SCALE
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever the same input would give other content."""
 
 PARTITION_COLUMNS = ("exchange", "symbol", "dt")
