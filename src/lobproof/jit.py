@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import event
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -47,3 +49,28 @@ def kernel(function: F) -> F:
         return cast(F, numba.njit(function, nogil=True))
     finally:
         numba.config.CACHE_DIR = previous
+
+
+@contextmanager
+def compiling(told: Callable[[int, bool], None]) -> Iterator[None]:
+    """Call ``told`` when the compilation of a kernel begins, and when it ends.
+
+    With the number of kernels begun so far, and whether some are under way: a kernel compiles
+    those that it calls. What comes from the cache, or runs as plain Python, is not told.
+    """
+    with event.install_listener("numba:compile", _Compilations(told)):
+        yield
+
+
+@event.Listener.register
+class _Compilations:
+    """numba's events of one kind, counted."""
+
+    def __init__(self, told: Callable[[int, bool], None]) -> None:
+        self._told = told
+        self._begun = self._under_way = 0
+
+    def notify(self, one: Any) -> None:
+        self._begun += one.is_start
+        self._under_way += 1 if one.is_start else -1
+        self._told(self._begun, self._under_way > 0)

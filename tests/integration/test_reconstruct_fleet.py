@@ -14,6 +14,7 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+from numba import config
 
 from lobproof.errors import InputError, UsageError
 from lobproof.pipeline import (
@@ -45,6 +46,7 @@ class Seen:
     began: list[str] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     rows: list[Reached] = field(default_factory=list)
+    kernels: int = 0
 
     def started(self, day: LakeDay) -> None:
         self.began.append(str(day))
@@ -55,6 +57,9 @@ class Seen:
 
     def noted(self, day: LakeDay, sentence: str) -> None:
         self.notes.append(sentence)
+
+    def compiling(self, day: LakeDay, kernels: int) -> None:
+        self.kernels = kernels
 
     def ended(self, outcome: Outcome) -> None:
         self.ends.append(str(outcome.day))
@@ -89,6 +94,18 @@ def spoil(lake: Path, to: Path, *days: tuple[str, str]) -> Path:
         path = next(to.glob(f"trades/*/symbol={symbol}/dt={dt}/*.parquet"))
         path.write_bytes(path.read_bytes()[:-100])
     return to
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled with NUMBA_DISABLE_JIT")
+def test_kernels_that_a_process_compiles_are_told(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    for name, least, most in (("first", 50, 1000), ("again", 0, 0)):
+        seen = Seen()
+        reconstruct_days(lake_days(lake)[:1], tmp_path / name, SMALL, watcher=seen)
+        assert least <= seen.kernels <= most
 
 
 @pytest.mark.parametrize(("workers", "batch_rows"), [(1, 997), (2, 1 << 16)])

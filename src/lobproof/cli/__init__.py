@@ -1,18 +1,24 @@
 """The command line: parse, call, print. Each command's module is loaded when it runs.
 
 Exit codes: 0 done or passed, 1 verification failed, 2 verification inconclusive, 3 an error
-(bad input, wrong usage), 130 interrupted.
+(bad input, wrong usage), 130 interrupted. They tell what the command found, also where nobody
+reads its output to the end (`| head`).
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from cyclopts import App, CycloptsError
 
 from lobproof import __version__
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 ERROR = 3
 INTERRUPTED = 130
@@ -189,7 +195,15 @@ app.command(acquire)
 
 def main() -> None:
     """Entry point of the ``lobproof`` command."""
+    sys.stdout, sys.stderr = _patient(sys.stdout, 1), _patient(sys.stderr, 2)
     code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError as error:  # a disk that is full, not a reader that went away
+        if code != ERROR:  # else it has been said
+            _say(f"standard output: {error}", "check the free space where it goes")
+        _to_nowhere(1)
+        code = ERROR
     if "obstore" in sys.modules:
         # its runtime's threads may call into an interpreter that shuts down, and abort the process
         sys.stdout.flush()
@@ -207,16 +221,15 @@ def run(arguments: list[str]) -> int:
     except CycloptsError:
         return ERROR  # cyclopts has said what is wrong
     except LobproofError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(error.message, error.hint)
         return ERROR
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get(str(error.name))
         if extra is None:
             raise
-        print(
-            f"error: this command needs {error.name}, which is not installed\n"
-            f"Hint: pip install 'lobproof[{extra}]'",
-            file=sys.stderr,
+        _say(
+            f"this command needs {error.name}, which is not installed",
+            f"pip install 'lobproof[{extra}]'",
         )
         return ERROR
     except KeyboardInterrupt:
@@ -225,14 +238,39 @@ def run(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
-    except BrokenPipeError:
-        # the reader of our output went away (`| head`): point stdout elsewhere and leave quietly
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
-        print(
-            f"error: {error}\nHint: check the path, its permissions and the free space",
-            file=sys.stderr,
-        )
+        _say(str(error), "check the path, its permissions and the free space")
         return ERROR
     return result if isinstance(result, int) else 0
+
+
+def _say(what: str, hint: str) -> None:
+    print(f"error: {what}\nHint: {hint}", file=sys.stderr)
+
+
+class _Patient(io.FileIO):
+    """Standard output or error: once nobody reads it, what is written goes nowhere."""
+
+    def write(self, data: ReadableBuffer) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            _to_nowhere(self.fileno())
+            return super().write(data) or 0
+
+
+def _patient(stream: TextIO | None, descriptor: int) -> TextIO:
+    if stream is None:  # closed by whoever started the command
+        return Path(os.devnull).open("w", encoding="utf-8")
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Patient(descriptor, "w", closefd=False)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.isatty() or descriptor == 2,
+    )
+
+
+def _to_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

@@ -6,12 +6,21 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+)
+from rich.text import Text
 
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 """A flag: print one JSON document on standard output, and nothing else there."""
@@ -36,21 +45,61 @@ def print_json(document: Any) -> None:
     sys.stdout.write("\n")
 
 
+class _Time(ProgressColumn):
+    """How long a task will take, where that can be told, or how long it has taken."""
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        known = left is not None and not task.finished
+        seconds = int((left if known else task.elapsed) or 0)
+        return Text(f"{timedelta(seconds=seconds)}{' left' if known else ''}", "progress.elapsed")
+
+
+_BAR = 16
+"""Width of a bar: the words beside it are to fit into 80 columns."""
+COMPILING = "Compiling kernels, once for this version: up to a minute of one core ..."
+
+
 @contextmanager
-def progress(description: str) -> Iterator[tuple[Progress, Any]]:
-    """A progress line on standard error; silent where that is no terminal."""
+def progress(description: str) -> Iterator[tuple[Progress, TaskID]]:
+    """A progress line on standard error; silent where that is no terminal.
+
+    Kernels that are compiled meanwhile are told and counted.
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(_BAR),
         TextColumn("{task.fields[detail]}"),
-        TimeElapsedColumn(),
+        _Time(),
     )
     console = err()
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+        _compiling(bar),
+    ):
         yield bar, bar.add_task(description, total=None, detail="")
+
+
+@contextmanager
+def _compiling(bar: Progress) -> Iterator[None]:
+    """Say that kernels are compiled before the first is; then show how many were."""
+    if "numba" not in sys.modules:  # a command that has loaded no kernel: nor does this
+        yield
+        return
+    from lobproof.jit import compiling
+
+    task: TaskID | None = None
+
+    def told(count: int, under_way: bool) -> None:
+        nonlocal task
+        if task is None:
+            bar.console.print(COMPILING, style="dim", soft_wrap=True)
+            task = bar.add_task("compiling", total=None, detail="")
+        bar.update(task, visible=under_way, detail=f"{count} kernels")
+
+    with compiling(told):
+        yield
 
 
 def clock(ns: int) -> str:
@@ -74,11 +123,3 @@ def duration(ns: int) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def first_use_note() -> None:
-    """Say that kernels are being compiled, where they are not yet: it takes half a minute."""
-    from lobproof.jit import cache_folder
-
-    if not cache_folder().exists():
-        err().print("[dim]First use: compiling kernels, once (about half a minute).[/dim]")

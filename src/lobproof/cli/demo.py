@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lobproof.cli.console import duration, err, first_use_note, out
+from lobproof.cli.console import duration, err, out
 from lobproof.cli.reconstruct.show import show_results
 from lobproof.errors import UsageError
 from lobproof.fidelity.exact import Verdict, verify
@@ -47,7 +47,6 @@ def demo(
     console, notes = out(), err()
     folder = out_ / f"seed-{seed}-{minutes:g}min"
     began = time.perf_counter()
-    first_use_note()
 
     def step(number: int, text: str) -> None:
         notes.print(f"[bold]{number}/5[/bold] {text}")

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from lobproof.cli.console import Json, clock, err, first_use_note, out, print_json, progress
+from lobproof.cli.console import Json, clock, err, out, print_json, progress
 from lobproof.pipeline import DeriveResult, derive_lake
 
 
@@ -37,7 +37,6 @@ def derive(
     json_
         Print the summary as JSON.
     """
-    first_use_note()
     began = time.perf_counter()
     with progress("deriving") as (bar, task):
 

@@ -25,7 +25,6 @@ from lobproof.cli.console import (
     Json,
     Switch,
     err,
-    first_use_note,
     out,
     print_json,
     progress,
@@ -111,7 +110,6 @@ def doctor(
 
 
 def _check(day: _Day, json_: bool) -> int:
-    first_use_note()
     with progress("checking") as (bar, task):
         facts = check_day(
             day.files, day.dt, progress=lambda text: bar.update(task, description=text)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from lobproof.cli.console import Json, Switch, err, first_use_note, out, print_json, progress
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.cli.inspect import golden_summary, show_golden
 from lobproof.errors import InputError
 from lobproof.sources.recordings.importer import import_recordings
@@ -63,7 +63,6 @@ def import_(
                 f"{exchange_info} is no JSON: {error}",
                 hint="save the answer of GET /api/v3/exchangeInfo as it is",
             ) from error
-    first_use_note()
     with progress("importing") as (bar, task):
 
         def advance(name: str, done: int, total: int) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from lobproof.cli.console import Json, Switch, err, first_use_note, out, print_json, progress
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.sources.simulator import SimulationResult
 from lobproof.sources.simulator import simulate as simulate_market
 
@@ -55,7 +55,6 @@ def simulate(
     json_
         Print the summary as JSON.
     """
-    first_use_note()
     with progress("simulating") as (bar, task):
         result = simulate_market(
             out_,

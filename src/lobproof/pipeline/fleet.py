@@ -22,7 +22,7 @@ from lobproof.pipeline.lake import LakeDay
 from lobproof.pipeline.results import Reached, ReconstructResult
 from lobproof.pipeline.start import Since, refuse_carry
 from lobproof.pipeline.unit import ReconstructOptions
-from lobproof.pipeline.worker import Answer, Failure, Job, Noted, serve
+from lobproof.pipeline.worker import Answer, Compiling, Failure, Job, Noted, serve
 from lobproof.store import sealed
 
 UNIT_BYTES = 3 << 29
@@ -54,6 +54,9 @@ class Watcher(Protocol):
 
     def noted(self, day: LakeDay, sentence: str) -> None:
         """Something that the user should know."""
+
+    def compiling(self, day: LakeDay, kernels: int) -> None:
+        """Its process is about to compile a kernel, and has begun with so many."""
 
     def ended(self, outcome: Outcome) -> None:
         """The day is there, or failed."""
@@ -266,6 +269,8 @@ class _Fleet:
             self.watcher.reached(worker.day, said)
         elif isinstance(said, Noted):
             self.watcher.noted(worker.day, said.sentence)
+        elif isinstance(said, Compiling):
+            self.watcher.compiling(worker.day, said.kernels)
         else:
             failure = said if isinstance(said, Failure) else None
             result = said if isinstance(said, ReconstructResult) else None

@@ -11,10 +11,11 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from os import getpid, kill
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, NoReturn
 
 from lobproof.errors import LobproofError
+from lobproof.jit import compiling
 from lobproof.pipeline.lake import LakeDay, reconstruct_day
 from lobproof.pipeline.results import Reached, ReconstructResult
 from lobproof.pipeline.start import Since
@@ -45,6 +46,13 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class Compiling:
+    """A kernel that is about to be compiled: how many that makes in this process."""
+
+    kernels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a symbol-day was not made. ``trace``: where, for an error that nobody foresaw."""
 
@@ -53,7 +61,7 @@ class Failure:
     trace: str = ""
 
 
-Answer = Reached | Noted | ReconstructResult | Failure
+Answer = Reached | Noted | Compiling | ReconstructResult | Failure
 """What a worker sends; the last two end a job."""
 
 
@@ -65,9 +73,17 @@ def serve(pipe: Connection[Answer, Job | None]) -> None:
     """
     signal.signal(signal.SIGTERM, _stop)
     Thread(target=_outlive_nobody, daemon=True).start()
+    one_at_a_time = Lock()
+
+    def send(answer: Answer) -> None:
+        with one_at_a_time:  # threads that read ahead compile, too
+            pipe.send(answer)
+
     try:
         while (job := pipe.recv()) is not None:
-            pipe.send(done(job, pipe.send))
+            with compiling(lambda count, under_way: send(Compiling(count)) if under_way else None):
+                became = done(job, send)
+            send(became)
     except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
         pass  # told to stop, or nobody is there any more
     finally:

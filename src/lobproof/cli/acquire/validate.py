@@ -17,7 +17,7 @@ from lobproof.acquire.validate import validate as judge
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli.acquire.held import EVERYTHING, Held
 from lobproof.cli.acquire.remedies import show_broken_certificates, show_remedies
-from lobproof.cli.console import Json, Switch, err, first_use_note, out, print_json, progress
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 
@@ -79,7 +79,6 @@ def validate(
             hint="`lobproof acquire status` shows what is there; leave out what is not",
         )
     instrument = _instrument(request, tick, lot)
-    first_use_note()
     with progress("validating") as (bar, task):
 
         def told(name: str, done: int, total: int) -> None:

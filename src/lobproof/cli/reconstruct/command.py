@@ -19,7 +19,6 @@ from lobproof.cli.console import (
     Switch,
     clock,
     err,
-    first_use_note,
     print_json,
     progress,
 )
@@ -201,7 +200,6 @@ def _sample(
     batch_rows: int,
     as_json: bool,
 ) -> int:
-    first_use_note()
     began = time.perf_counter()
     with progress("reconstructing") as (bar, task):
 
@@ -256,7 +254,6 @@ def _lake(
         zone=lake.zone or "ready",
     )
     days = _days_of(days, request.symbols, since)
-    first_use_note()
     began = time.perf_counter()
     with live(days) as watcher:
         outcomes = reconstruct_days(

@@ -1,0 +1,5 @@
+"""``python -m lobproof``: the ``lobproof`` command."""
+
+from lobproof.cli import main
+
+main()

@@ -1,0 +1,127 @@
+"""Standard output and error: readers that go away, full disks, what is said of compiling."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numba
+import pytest
+from numba import config
+
+from lobproof.cli import ERROR
+from lobproof.cli.console import COMPILING
+from lobproof.jit import compiling
+from support.kills import ENVIRONMENT
+from support.recorded import imported, made
+
+FAILED = 1
+compiles = pytest.mark.skipif(
+    bool(config.DISABLE_JIT), reason="nothing is compiled with NUMBA_DISABLE_JIT"
+)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with golden samples ``whole`` and ``other``, and ``store`` made of the first."""
+    folder = tmp_path_factory.mktemp("samples")
+    imported(folder, made(8), "whole")
+    lines = made(8)
+    lines[-1][1]["q"] = "0.6"
+    imported(folder, lines, "other")
+    assert lobproof("reconstruct", folder / "whole", "--out", folder / "store").returncode == 0
+    return folder
+
+
+def lobproof(
+    *arguments: object,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    **environment: object,
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lobproof", *map(str, arguments)],
+        env=ENVIRONMENT | {name: str(value) for name, value in environment.items()},
+        text=True,
+        check=False,
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    """A pipe whose reader is gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("inspect", "whole"),
+        ("inspect", "store", "--json"),
+        ("reconstruct", "whole", "--out", "store"),
+    ],
+)
+def test_a_reader_that_goes_away_ends_nothing(
+    samples: Path, nobody: int, arguments: tuple[str, ...]
+) -> None:
+    paths = [samples / word if (samples / word).exists() else word for word in arguments]
+    ended = lobproof(*paths, stdout=nobody)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (0, False)
+
+
+@pytest.mark.parametrize("json_", [(), ("--json",)])
+def test_a_verdict_is_the_exit_code_whoever_reads(
+    samples: Path, nobody: int, json_: tuple[str, ...]
+) -> None:
+    for against, read in (("whole", 0), ("other", FAILED)):
+        arguments = ("verify", samples / "store", "--against", samples / against, *json_)
+        assert lobproof(*arguments, stdout=nobody, stderr=nobody).returncode == read
+
+
+def test_an_error_that_nobody_reads_is_one(nobody: int) -> None:
+    assert lobproof("nonsense", stdout=nobody, stderr=nobody).returncode == ERROR
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("json_", [(), ("--json",)])
+def test_output_that_no_disk_takes_is_an_error(samples: Path, json_: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = lobproof("inspect", samples / "whole", *json_, stdout=full.fileno())
+    assert ended.returncode == ERROR
+    assert ended.stderr.count("error: ") == 1
+    assert "No space left" in ended.stderr
+    assert "Hint: " in ended.stderr
+
+
+@compiles
+def test_compiling_is_told_before_it_begins_and_once(samples: Path, tmp_path: Path) -> None:
+    arguments = ("import", samples / "whole.txt", "--provenance", "synthetic", "--json", "--out")
+    said = []
+    for name in ("first", "again"):
+        ended = lobproof(*arguments, tmp_path / name, NUMBA_CACHE_DIR=tmp_path / "cache")
+        assert json.loads(ended.stdout)["symbol"] == "BTC-USDT"
+        said.append(ended.stderr)
+    assert said == [f"{COMPILING}\n", ""]
+
+
+@compiles
+def test_only_what_is_compiled_is_counted() -> None:
+    told: list[tuple[int, bool]] = []
+    inner = numba.njit(lambda x: x + 1)
+    outer = numba.njit(lambda x: inner(x) + 1)
+    with compiling(lambda count, under_way: told.append((count, under_way))):
+        assert outer(1) == 3
+        assert told == [(1, True), (2, True), (2, True), (2, False)]
+        outer(2)
+    outer(1.5)
+    assert len(told) == 4
