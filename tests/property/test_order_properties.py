@@ -94,9 +94,13 @@ def test_references_stand_behind_the_last_message_that_they_show(
     assert messages_in(list(got)) == weave(rows, listings)
 
 
-@given(seeds, places, places, places)
-def test_trades_go_in_by_time_and_the_book_first_on_a_tie(
-    seed: int, cuts: list[int], reference_cuts: list[int], trade_cuts: list[int]
+@given(seeds, places, places, places, st.booleans())
+def test_trades_go_in_by_time_and_on_a_tie_as_told(
+    seed: int,
+    cuts: list[int],
+    reference_cuts: list[int],
+    trade_cuts: list[int],
+    trade_first: bool,
 ) -> None:
     rng = random.Random(seed)
     rows, listings = random_sides(rng)
@@ -110,8 +114,9 @@ def test_trades_go_in_by_time_and_the_book_first_on_a_tie(
     for message, at in zip(prints, sorted(rng.randrange(40) for _ in prints), strict=True):
         message[0].ts_order = at
     book = Weave(batches(rows, cuts), listed_batches(listings, reference_cuts))
-    merge = Merge(iter(book), map(Stretch.of, batches(prints, trade_cuts)))
-    assert messages_in(list(merge)) == merge_messages(woven, prints)
+    traded = map(Stretch.of, batches(prints, trade_cuts))
+    merge = Merge(iter(book), traded, trade_first=trade_first)
+    assert messages_in(list(merge)) == merge_messages(woven, prints, trade_first=trade_first)
 
 
 @given(seeds, places, st.integers(0, 8))
@@ -204,8 +209,12 @@ def times_and_flags(stretches: Sequence[Stretch]) -> list[list[int]]:
     return [column.tolist() for part in parts for column in (part.ts_order, part.flags)]
 
 
-@given(seeds, places, st.sampled_from([0, 1]))
-def test_the_clock_is_that_of_every_row(seed: int, cuts: list[int], by_receive: int) -> None:
+@given(
+    seeds, places, st.sampled_from([0, 1]), st.sampled_from([0, 0, 8 * MS, 8 * 3600 * 1000 * MS])
+)
+def test_the_clock_is_that_of_every_row(
+    seed: int, cuts: list[int], by_receive: int, lag: int
+) -> None:
     """Rows of one time in a message take a short cut; where that must not show, it does not."""
     rng = random.Random(seed)
     at, items = 0, []
@@ -216,8 +225,8 @@ def test_the_clock_is_that_of_every_row(seed: int, cuts: list[int], by_receive: 
     days = [START // DAY_NS] * by_receive
     edges = sorted({0, len(items), *(cut for cut in cuts if cut < len(items))})
     parts = (woven_stretch(items[start:stop]) for start, stop in pairwise(edges))
-    got = list(stamped(parts, StreamClock(OFFSET, receive_days=days)))
-    wanted = stamp(items, OFFSET, receive_days=days)
+    got = list(stamped(parts, StreamClock(OFFSET, receive_days=days, lag_ns=lag)))
+    wanted = stamp(items, OFFSET, receive_days=days, lag=lag)
     assert times_and_flags(got) == times_and_flags([woven_stretch(wanted)])
 
 
@@ -225,18 +234,24 @@ def test_the_clock_is_that_of_every_row(seed: int, cuts: list[int], by_receive: 
 
 
 def planned(
-    book: Sequence[tuple[int, bool]], trades: Sequence[int], left_more: bool, right_more: bool
+    book: Sequence[tuple[int, bool]],
+    trades: Sequence[int],
+    left_more: bool,
+    right_more: bool,
+    trade_first: bool,
 ) -> tuple[list[int], list[int], tuple[int, int, int]]:
     """Two pointers over rows and references (time, whether it is one) and trades."""
     at, new_places, row, reference, trade, out = [], [], 0, 0, 0, 0
     items = list(book)
     while items or trade < len(trades):
-        ahead = trade < len(trades) and (not items or trades[trade] < items[0][0])
+        ahead = trade < len(trades) and (
+            not items or trades[trade] < items[0][0] + int(trade_first)
+        )
         if ahead and not items and left_more:
             break  # the book may hold that time yet
         if not ahead and trade == len(trades) and right_more:
             known = trades[-1] if trades else -1
-            if items[0][0] > known:
+            if items[0][0] > known - int(trade_first):
                 break  # a trade may come before it
         if ahead:
             at.append(out)
@@ -256,9 +271,14 @@ def planned(
     st.lists(st.integers(0, 12), max_size=30),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
 )
 def test_a_merge_takes_all_that_is_certain_and_no_more(
-    book: list[tuple[int, bool]], trades: list[int], left_more: bool, right_more: bool
+    book: list[tuple[int, bool]],
+    trades: list[int],
+    left_more: bool,
+    right_more: bool,
+    trade_first: bool,
 ) -> None:
     times = sorted(time for time, _ in book)
     items = [(time, listed) for time, (_, listed) in zip(times, book, strict=True)]
@@ -275,9 +295,10 @@ def test_a_merge_takes_all_that_is_certain_and_no_more(
         np.array(trades, np.int64),
         left_more,
         right_more,
+        trade_first,
         at,
         new_places,
     )
     _, references, taken = used
     got = at[:taken].tolist(), new_places[:references].tolist(), used
-    assert got == planned(items, trades, left_more, right_more)
+    assert got == planned(items, trades, left_more, right_more, trade_first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from lobproof.schema import (
     Finding,
     Flag,
     Kind,
+    Order,
     Severity,
     Side,
     StateBatch,
@@ -225,7 +226,7 @@ def make_seal(**changes: object) -> dict[str, object]:
         "gaps": 0,
         "doubtful_ns": 0,
         "inputs": [{"name": "made-up", "bytes": 1, "sha256": "00"}],
-        "config": {"states": "all"},
+        "config": {"states": "all", "order": asdict(Order())},
         "carried_from": "",
         "task_id": "t",
         "task_part": 0,

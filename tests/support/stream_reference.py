@@ -174,7 +174,7 @@ def audit_trades(messages: Iterable[Message]) -> list[Message]:
 
 
 def stamp(
-    messages: Iterable[Message], offset: int, *, receive_days: Sequence[int] = ()
+    messages: Iterable[Message], offset: int, *, receive_days: Sequence[int] = (), lag: int = 0
 ) -> list[Message]:
     """Set ``ts_order``; a row of no kind stands for what a vendor lists beside the messages."""
     copies = [[replace(row) for row in message] for message in messages]
@@ -198,7 +198,8 @@ def stamp(
             bad = row.ts_event <= 0 or (far and not fits)
             row.flags |= Flag.BAD_TS if bad else 0
             use_receive = bad or (corrected > 0 and corrected // DAY_NS in receive_days)
-            clock = max(clock, corrected if use_receive else row.ts_event)
+            time = corrected if use_receive else row.ts_event
+            clock = max(clock, time - lag, time // DAY_NS * DAY_NS if lag else time)
         leading += message
         for row in leading:
             row.ts_order = clock
@@ -210,6 +211,9 @@ def stamp(
     return copies
 
 
-def merge_messages(book: Iterable[Message], trades: Iterable[Message]) -> list[Message]:
-    """A stable sort: book messages stand first."""
-    return sorted([*book, *trades], key=lambda message: message[0].ts_order)
+def merge_messages(
+    book: Iterable[Message], trades: Iterable[Message], *, trade_first: bool = False
+) -> list[Message]:
+    """A stable sort of what stands first, and the other."""
+    both = [*trades, *book] if trade_first else [*book, *trades]
+    return sorted(both, key=lambda message: message[0].ts_order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ BAD = int(Flag.BAD_TS)
 SHORT = [(BID, 1000, 3)]
 
 
-def clocked(messages: Sequence[Message], **options: Sequence[int]) -> list[tuple[int, bool]]:
+def clocked(messages: Sequence[Message], **options: Any) -> list[tuple[int, bool]]:
     """Time since the start and whether it is flagged, of each message."""
     batch = StreamClock(OFFSET, **options).stamp(Stretch.of(to_batch(messages))).events
     return [told(row) for row in to_rows(batch) if row.flags & Flag.LAST]
@@ -185,3 +186,13 @@ def test_a_message_has_one_time() -> None:
     (out,) = stamped(map(Stretch.of, batches([message])), StreamClock(OFFSET))
     assert out.events.ts_order.tolist() == [START + 4 * MS] * 3
     assert [bool(flag & Flag.BAD_TS) for flag in out.events.flags.tolist()] == [False, True, False]
+
+
+def test_a_clock_that_lags_is_earlier_but_on_the_same_day() -> None:
+    """A book's time of sending, where the trades have that of matching."""
+    midnight = START // DAY_NS * DAY_NS + DAY_NS - START
+    messages = [depth(n, n - 1, SHORT, at=at) for n, at in enumerate((20, 25, 21))]
+    shifted = clocked(messages, lag_ns=8)
+    assert [at for at, _ in shifted] == [12, 17, 17]
+    late = [depth(9, 8, SHORT, at=midnight + at) for at in (-1, 3, 9)]
+    assert [at - midnight for at, _ in clocked(late, lag_ns=8)] == [-9, 0, 1]

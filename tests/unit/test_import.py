@@ -267,6 +267,9 @@ def test_futures(tmp_path: Path) -> None:
     assert sample.instrument.symbol == "BTC-USDT-PERP"
     assert sample.document["chain"]["gaps_listed"] == [{"after": 20, "next": 25}]
     book = _book(sample)
+    assert (book.ts_event // NS).tolist() == [T0 - 2, 0, T0 + 98, T0 + 198], "T, and not E"
+    sent = EventBatch.concat(list(GoldenSource(sample, book_clock="E").book()))
+    assert (sent.ts_event // NS).tolist() == [T0, 0, T0 + 100, T0 + 200]
     assert book.sequence.tolist() == [15, 15, 20, 26]
     assert book.prev_sequence.tolist() == [8, 15, 15, 22]
     only = recording(tmp_path / "b.txt", [futures_trade(7, "1.5", "1")])

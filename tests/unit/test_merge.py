@@ -1,4 +1,4 @@
-"""``merge``: two streams into one, the book first on a tie."""
+"""``merge``: two streams into one, on a tie as the venue has it."""
 
 from __future__ import annotations
 
@@ -28,16 +28,23 @@ def stamp(messages: list[Message], times: Sequence[int]) -> list[Message]:
     return messages
 
 
-def merged_events(book: Iterator[EventBatch], other: Iterator[EventBatch]) -> list[EventBatch]:
+def merged_events(
+    book: Iterator[EventBatch], other: Iterator[EventBatch], *, trade_first: bool
+) -> list[EventBatch]:
     """What merging gives, batch by batch."""
-    merge = Merge(map(Stretch.of, book), map(Stretch.of, other))
+    merge = Merge(map(Stretch.of, book), map(Stretch.of, other), trade_first=trade_first)
     return [stretch.events for stretch in merge]
 
 
 def merged(
-    book: list[Message], other: list[Message], cuts: Sequence[Sequence[int]] = ((), ())
+    book: list[Message],
+    other: list[Message],
+    cuts: Sequence[Sequence[int]] = ((), ()),
+    *,
+    trade_first: bool = False,
 ) -> list[Message]:
-    parts = merged_events(batches(book, cuts[0]), batches(other, cuts[1]))
+    sides = batches(book, cuts[0]), batches(other, cuts[1])
+    parts = merged_events(*sides, trade_first=trade_first)
     assert all(len(part) for part in parts)
     assert all(part.flags[-1] & Flag.LAST for part in parts), "a batch ends inside a message"
     return messages_of(EventBatch.concat(parts)) if parts else []
@@ -51,6 +58,12 @@ def test_the_book_goes_first_on_a_tie_and_each_stream_keeps_its_order() -> None:
     out = merged(books([1, 3, 3, 5]), trades([3, 3, 4, 5]))
     assert kinds(out) == "bbbtttbt"
     assert [message[0].sequence for message in out] == [0, 1, 2, 0, 1, 2, 3, 3]
+
+
+def test_where_the_trade_goes_first_on_a_tie() -> None:
+    for cuts in ((), ()), ((2,), (1, 2)):
+        out = merged(books([1, 3, 3, 5]), trades([3, 3, 4, 5]), cuts, trade_first=True)
+        assert kinds(out) == "bttbbttb"
 
 
 @pytest.mark.parametrize("times", [[1, 2, 3], []])
@@ -72,7 +85,9 @@ def test_whatever_the_batches() -> None:
         times = [sorted(rng.randrange(8) for _ in range(length)) for length in lengths]
         cuts = [sorted(rng.randrange(12) for _ in range(rng.randrange(5))) for _ in times]
         book, other = books(times[0]), trades(times[1])
-        assert merged(book, other, cuts) == merge_messages(book, other)
+        for first in (False, True):
+            wanted = merge_messages(book, other, trade_first=first)
+            assert merged(book, other, cuts, trade_first=first) == wanted
 
 
 def test_no_more_than_a_batch_of_each_is_held() -> None:

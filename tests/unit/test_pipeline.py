@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import polars as pl
 import pytest
 
 from lobproof.errors import InputError, StrictError, UsageError
+from lobproof.fidelity.exact import Verdict, verify
 from lobproof.pipeline import Reached, ReconstructOptions, ReconstructResult, reconstruct
 from lobproof.schema import Kind
 from lobproof.schema.tables import TABLES
@@ -32,7 +34,7 @@ from support.recorded import (
     made,
     without,
 )
-from support.wire import depth, ticker
+from support.wire import depth, futures_trade, snapshot, ticker, trade
 
 DAYS = ["2024-08-08", "2024-08-09", "2024-08-10"]
 SMALL = ReconstructOptions(part_rows=7, keyframe_seconds=7200)
@@ -250,6 +252,54 @@ def test_strict_refuses(tmp_path: Path, changed: object, match: str) -> None:
     with pytest.raises(StrictError, match=match):
         reconstruct(sample, tmp_path / "store", SMALL, strict=True)
     assert reconstruct(sample, tmp_path / "store", SMALL).days
+
+
+# the order of the venue ---------------------------------------------------------------------------
+
+
+def market_of(pu: bool) -> list[Line]:
+    """Two trades at one level: of the first a depth message of its own T tells, 40 ms later by E.
+
+    Of the second tells the next but one.
+    """
+    told = [("10.00", "5"), ("10.00", "3"), ("9.99", "1"), ("10.00", "2")]
+    times = [0, 42, 44, 142]
+    lines: list[Line] = [(MIDNIGHT, snapshot(9, [("10.00", "5"), ("9.99", "2")], [("10.01", "9")]))]
+    for n, (level, at) in enumerate(zip(told, times, strict=True)):
+        before = 9 + n if pu else None
+        message = depth(10 + n, 10 + n, [level], [], time=MIDNIGHT + at, pu=before)
+        if pu:
+            message["T"] = MIDNIGHT + (at - 40 if at else 0)
+        lines.append((MIDNIGHT + at, message))
+    for number, size, at in ((1, "2", 2), (2, "1", 43)):
+        made_of = futures_trade if pu else partial(trade, sold=True)
+        lines.append((MIDNIGHT + at, made_of(number, "10.00", size, time=MIDNIGHT + at)))
+    return sorted(lines, key=lambda line: line[0])
+
+
+@pytest.mark.parametrize("pu", [False, True], ids=["spot", "futures"])
+def test_the_order_is_that_of_the_venue(tmp_path: Path, pu: bool) -> None:
+    sample = imported(tmp_path, market_of(pu))
+    reconstruct(sample, tmp_path / "store", SMALL)
+    store = open_store(tmp_path / "store")
+    events = store.events(raw=True).filter(pl.col("kind").is_in([1, 2])).collect()
+    told = [(row["kind"], row["sequence"]) for row in events.iter_rows(named=True)]
+    depths = {n: (int(Kind.DELTA), n) for n in range(10, 14)}
+    trades = [(int(Kind.TRADE), 1), (int(Kind.TRADE), 2)]
+    if pu:  # by T: the trade at 2 ms before the message of 2 ms
+        assert told == [depths[10], trades[0], depths[11], depths[12], trades[1], depths[13]]
+    else:  # by E: it waits for the message of 42 ms
+        assert told == [depths[10], trades[0], depths[11], trades[1], depths[12], depths[13]]
+    config = json.loads(store.days()["config"][0])
+    assert config["order"] == (
+        {"book_clock": "T", "first_on_tie": "trade", "lag_ns": 0}
+        if pu
+        else {"book_clock": "E", "first_on_tie": "book", "lag_ns": 0}
+    )
+    minutes = store.minutes(raw=True).collect()
+    assert minutes["explained_volume"].sum() == 3
+    report = verify(store, sample)
+    assert report.verdict is Verdict.PASS, [check.reason for check in report.checks]
 
 
 # odd samples -------------------------------------------------------------------------------------

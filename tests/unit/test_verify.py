@@ -13,10 +13,11 @@ from rich.console import Console
 
 from lobproof.errors import InputError, UsageError
 from lobproof.fidelity.exact import Check, Verdict, VerifyReport, verify, walk
+from lobproof.fidelity.exact.integrity import OrderCheck
 from lobproof.fidelity.exact.report import GATE_A, GATE_B, not_applicable
 from lobproof.fidelity.render import render_report
 from lobproof.instruments import Instrument
-from lobproof.schema import Finding, Flag, Kind, Side
+from lobproof.schema import Finding, Flag, Kind, Order, Side
 from lobproof.store import open_store
 from support.market import MIDNIGHT, MS, Change, Market, day_of, make_market
 
@@ -386,6 +387,32 @@ def test_grid_order_and_signs(tmp_path: Path) -> None:
         assert grid.compared - grid.equal == 1
         assert grid.first is not None
         assert grid.first.event_id is not None
+
+
+@pytest.mark.parametrize("first", ["book", "trade"])
+def test_on_a_tie_goes_first_what_the_seal_says(first: str) -> None:
+    kinds = [Kind.DELTA, Kind.TRADE, Kind.MARK, Kind.DELTA, Kind.DELTA, Kind.TRADE]
+    rows = pl.DataFrame(
+        {
+            "dt": "d",
+            "event_id": range(6),
+            "ts_order": [1, 1, 1, 1, 2, 3],
+            "sequence": range(6),
+            "prev_sequence": -1,
+            "ts_event": 0,
+            "kind": [int(kind) for kind in kinds],
+            "flags": int(Flag.LAST),
+        }
+    )
+    swapped = rows.with_columns(
+        pl.Series("kind", [int(kind) for kind in (Kind.TRADE, Kind.CLEAR, *kinds[2:])])
+    )
+    for frame, wrong in ((rows, first == "trade"), (swapped, first == "book")):
+        for cut in (5, 1):
+            check = OrderCheck({"d": Order(first_on_tie="trade" if first == "trade" else "book")})
+            for part in (frame.head(cut), frame.slice(cut)):
+                check.add(part)
+            assert check.result().equal == 6 - wrong
 
 
 def test_messages_must_be_whole(tmp_path: Path) -> None:

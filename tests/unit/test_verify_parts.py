@@ -31,7 +31,12 @@ DECIMAL = pl.Decimal(38, 18)
 
 
 def decode(
-    folder: Path, messages: list[tuple[str, Any]], *, trades: str = "trade", lines: int = 1 << 16
+    folder: Path,
+    messages: list[tuple[str, Any]],
+    *,
+    trades: str = "trade",
+    lines: int = 1 << 16,
+    clock: str = "E",
 ) -> tuple[list[Chunk], PlainDecoder]:
     writer = JournalWriter(folder)
     for stream, data in messages:
@@ -39,7 +44,7 @@ def decode(
         line = f'{{"capture_ns":{MIDNIGHT},"stream":"{stream}","conn":0,"data":{text}}}\n'
         writer.append(line.encode(), MIDNIGHT)
     journals = [folder / file.name for file in writer.close()]
-    decoder = PlainDecoder(journals, "BTCUSDT", trades)
+    decoder = PlainDecoder(journals, "BTCUSDT", trades, clock)
     return list(decoder.chunks(lines)), decoder
 
 
@@ -79,6 +84,15 @@ def test_depth_as_documented(tmp_path: Path) -> None:
     assert tally.unreadable == 3
     assert "ETHUSDT" in tally.first_unreadable
     assert "line 5" in tally.first_unreadable
+
+
+def test_a_depth_message_on_futures_has_two_times(tmp_path: Path) -> None:
+    """Which of them was stored the seal says; without a T it is E."""
+    stamped = [depth(1, 2, pu=0, E=7, T=5), depth(3, 4, pu=2, E=9)]
+    for clock, times in (("E", [7, 9]), ("T", [5, 9])):
+        (chunk,), _ = decode(tmp_path / clock, stamped, clock=clock)
+        assert (chunk.levels["ts"] // 10**6).to_list() == times
+        assert (chunk.levels["clock"] // 10**6).to_list() == times
 
 
 def test_trades_raw_and_aggregated(tmp_path: Path) -> None:

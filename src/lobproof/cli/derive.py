@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
@@ -20,6 +20,7 @@ def derive(
     /,
     *,
     out_: Annotated[Path, Parameter(name="--out")],
+    book_clock: Literal["E", "T"] = "E",
     json_: Json = False,
 ) -> int:
     """Write a golden sample as Crypto Lake's tables trades, book and book_delta_v2.
@@ -34,6 +35,9 @@ def derive(
         Golden sample, as `lobproof import` makes it.
     out_
         Folder to make; the same sample gives the same bytes.
+    book_clock
+        Which of the two times of a futures depth message the tables have: when it was sent (E), or
+        matched (T).
     json_
         Print the summary as JSON.
     """
@@ -43,7 +47,7 @@ def derive(
         def advance(rows: int, ts: int) -> None:
             bar.update(task, detail=f"{rows:,} rows, at {clock(ts)}")
 
-        result = derive_lake(source, out_, progress=advance)
+        result = derive_lake(source, out_, book_clock=book_clock, progress=advance)
     if json_:
         print_json(asdict(result))
         return 0

@@ -25,7 +25,7 @@ from lobproof.errors import GridError, InputError, UsageError
 from lobproof.fixedpoint import count_to_text
 from lobproof.fixedpoint.float_kernels import MAX_FLOAT_COUNT
 from lobproof.replay import BookAudit, Replayer, StreamClock, Stretch, TradeAudit, stamped
-from lobproof.schema import LEVELS, EventBatch, Flag, Int64, Kind, Side, StateBatch
+from lobproof.schema import LEVELS, Clock, EventBatch, Flag, Int64, Kind, Side, StateBatch
 from lobproof.sources.binance.source import BATCH_ROWS, GoldenSource
 from lobproof.sources.cryptolake.write import SCHEMAS, TableWriter, float_seconds
 from lobproof.sources.golden import GoldenSample
@@ -89,6 +89,7 @@ def derive_lake(
     source: Path,
     out: Path,
     *,
+    book_clock: Clock = "E",
     batch_rows: int = BATCH_ROWS,
     progress: Progress | None = None,
 ) -> DeriveResult:
@@ -103,6 +104,8 @@ def derive_lake(
     ----------
     source, out
         Folder of the golden sample; folder to make. The same sample gives the same bytes.
+    book_clock
+        Which time of a depth message the tables have; on spot there is but E.
     batch_rows
         Rows decoded at a time; no effect on the result.
     progress
@@ -117,7 +120,7 @@ def derive_lake(
     UsageError
         When ``out`` holds something else.
     """
-    golden = GoldenSource(GoldenSample.load(Path(source)))
+    golden = GoldenSource(GoldenSample.load(Path(source)), book_clock=book_clock)
     out = Path(out).absolute()
     request = _request(golden)
     there = _existing(out, request)
@@ -149,6 +152,7 @@ def _request(golden: GoldenSource) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "lobproof_version": __version__,
         "provenance": derived_provenance(golden.provenance),
+        "book_clock": golden.order.book_clock,
         "source": {
             "provenance": golden.provenance,
             "market": sample.market,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from lobproof.replay import (
     stamped,
 )
 from lobproof.replay.merge import Array
-from lobproof.schema import EventBatch, Flag, ReferenceBatch
+from lobproof.schema import EventBatch, Flag, Order, ReferenceBatch
 
 B = TypeVar("B", EventBatch, ReferenceBatch)
 Open = Callable[[int], Iterator[B]]
@@ -31,7 +31,7 @@ class Streams:
 
     With ``by_message`` that is a number of messages for ``book``, whose source has one row for
     each. ``offset_ns`` is the recorder's clock minus the exchange's; on ``receive_days`` (days
-    since 1970) receive times give the order.
+    since 1970) receive times give the order. ``order``: how the venue's streams become one.
     """
 
     book: Open[EventBatch]
@@ -40,6 +40,7 @@ class Streams:
     offset_ns: int
     receive_days: Sequence[int] = ()
     by_message: bool = False
+    order: Order = field(default_factory=Order)
 
 
 class _Counted(Iterator[B], Generic[B]):
@@ -81,13 +82,19 @@ class Feed:
         self._trades = _Counted(streams.trades, rows["trades"])
         self._references = _Counted(streams.references or _none, rows["references"])
         book_audit, trade_audit = BookAudit(), TradeAudit()
+        order, days = streams.order, streams.receive_days
         clocks = [
-            StreamClock(streams.offset_ns, receive_days=streams.receive_days) for _ in range(2)
+            StreamClock(streams.offset_ns, receive_days=days, lag_ns=lag)
+            for lag in (order.lag_ns, 0)
         ]
         judged = (book_audit.process(batch) for batch in self._book)
         trades = (Stretch.of(trade_audit.process(batch)) for batch in self._trades)
         weave = Weave(judged, self._references)
-        self._merge = Merge(stamped(iter(weave), clocks[0]), stamped(trades, clocks[1]))
+        self._merge = Merge(
+            stamped(iter(weave), clocks[0]),
+            stamped(trades, clocks[1]),
+            trade_first=order.first_on_tie == "trade",
+        )
         self._parts: dict[str, Any] = {
             "book_audit": book_audit,
             "trade_audit": trade_audit,

@@ -122,6 +122,7 @@ def golden_streams(golden: GoldenSource, batch_rows: int) -> Streams:
         None,
         golden.clock_offset_ns,
         days,
+        order=golden.order,
     )
 
 

@@ -25,6 +25,7 @@ from lobproof.pipeline.task import NoGoError, reconstruct_unit, saved_strategy
 from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
+from lobproof.sources.binance.profile import order_of
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
 from lobproof.sources.golden import MISSING_SHARE, file_sha256
@@ -257,6 +258,7 @@ def _base(
             None,
             times.offset_ns,
             range(number - 1, number + 2) if late else (),
+            order=replace(order_of(day.exchange), book_clock="E"),
         ),
         policy=Policy(unchained=True),
         one_day=True,

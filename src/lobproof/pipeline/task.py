@@ -265,6 +265,7 @@ class _Run:
                 "config": {
                     **asdict(self._options),
                     "ordered_by": "receive" if dt in self._unit.receive_days else "event",
+                    "order": asdict(self._unit.streams.order),
                     "chained": not self._unit.policy.unchained,
                     **({} if partial_from is None else {FROM: partial_from}),
                 },

@@ -29,7 +29,13 @@ def on_day(time: int, days: Int64) -> bool:
 
 @kernel
 def time_of(
-    clock: int, ts_event: int, ts_recv: int, offset: int, tolerance: int, receive_days: Int64
+    clock: int,
+    ts_event: int,
+    ts_recv: int,
+    offset: int,
+    tolerance: int,
+    receive_days: Int64,
+    lag: int,
 ) -> tuple[int, bool]:
     """The time that orders a message, and whether it stands in for an unusable exchange time."""
     time = ts_event
@@ -40,7 +46,8 @@ def time_of(
         bad = abs(time - corrected) > tolerance and not fits
     if bad or (corrected > 0 and on_day(corrected, receive_days)):
         time = corrected
-    return time, bad
+    # earlier by the lag, but on the same day
+    return max(time - lag, time - time % DAY_NS), bad
 
 
 @kernel
@@ -59,19 +66,20 @@ def order_times(
     offset: int,
     tolerance: int,
     receive_days: Int64,
+    lag: int,
     ts_order: Int64,
 ) -> None:
     """Fill ``ts_order`` with the running maximum of the stream's time; flag substitutes.
 
-    ``offset`` is the recorder's clock minus the exchange's, ns. An exchange time that is not
-    positive, or further than ``tolerance`` from the corrected receive time, is replaced by that
-    time and flagged ``BAD_TS``; unless it fits the clock and the receive time does not, for then
-    the recorder's stamp is the wrong one. Rows that have no exchange time by nature (snapshots
-    without one, marks that stand in for one, and marks with sequence -1) take the clock where they
-    stand; before the first message they take its time, flagged. On ``receive_days`` (days since
-    1970 by the corrected receive time) that time orders what has one. A message has one time, the
-    latest of its rows'. Reference ``k`` stands before row ``places[k]``, never inside a message,
-    and moves the clock like a message.
+    ``offset`` is the recorder's clock minus the exchange's, ns; ``lag`` makes every time earlier.
+    An exchange time that is not positive, or further than ``tolerance`` from the corrected receive
+    time, is replaced by that time and flagged ``BAD_TS``; unless it fits the clock and the receive
+    time does not, for then the recorder's stamp is the wrong one. Rows that have no exchange time
+    by nature (snapshots without one, marks that stand in for one, and marks with sequence -1) take
+    the clock where they stand; before the first message they take its time, flagged. On
+    ``receive_days`` (days since 1970 by the corrected receive time) that time orders what has one.
+    A message has one time, the latest of its rows'. Reference ``k`` stands before row
+    ``places[k]``, never inside a message, and moves the clock like a message.
     """
     rows = ts_event.shape[0]
     references = places.shape[0]
@@ -88,6 +96,7 @@ def order_times(
                 offset,
                 tolerance,
                 receive_days,
+                lag,
             )
             if stands_in:
                 reference_flags[reference] |= BAD_TS
@@ -116,7 +125,9 @@ def order_times(
             if timeless:
                 bad = clock == 0
             else:
-                time, bad = time_of(clock, ts_event[i], ts_recv[i], offset, tolerance, receive_days)
+                time, bad = time_of(
+                    clock, ts_event[i], ts_recv[i], offset, tolerance, receive_days, lag
+                )
                 clock = max(clock, time)
         if bad:
             flags[i] |= BAD_TS

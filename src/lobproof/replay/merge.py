@@ -1,8 +1,8 @@
-"""Streams into one order: by ``ts_order``, the book first on a tie, then source order.
+"""Streams into one order: by ``ts_order``, on a tie as the venue has it, then source order.
 
-The book comes first on a tie because, as measured on recordings (TABLES), a depth message with
-E = T almost never reflects that trade. What a vendor lists of the book beside its deltas goes with
-the stream as references, which are no rows: each stands behind the last message that it shows.
+Which stream comes first on a tie belongs to the source (``Order``). What a vendor lists of the book
+beside its deltas goes with the stream as references, which are no rows: each stands behind the last
+message that it shows.
 """
 
 from __future__ import annotations
@@ -90,12 +90,18 @@ class StreamClock:
         Recorder's clock minus the exchange's, as measured over the input.
     receive_days
         Days since 1970 that are ordered by the corrected receive time: too many times are missing.
+    lag_ns
+        How far the stream's exchange times lag behind the other stream's: ``ts_order`` is earlier
+        by it, but on the same day.
     """
 
-    def __init__(self, offset_ns: int, *, receive_days: Sequence[int] = ()) -> None:
+    def __init__(
+        self, offset_ns: int, *, receive_days: Sequence[int] = (), lag_ns: int = 0
+    ) -> None:
         self._state = np.zeros(CLOCK_STATE, np.int64)
         self._offset = offset_ns
         self._receive_days = np.array(receive_days, np.int64)
+        self._lag = lag_ns
 
     def stamp(self, stretch: Stretch) -> Stretch:
         """Set ``ts_order`` and ``BAD_TS`` in place; returns the stretch."""
@@ -115,6 +121,7 @@ class StreamClock:
             self._offset,
             TOLERANCE_NS,
             self._receive_days,
+            self._lag,
             batch.ts_order,
         )
         return stretch
@@ -228,11 +235,15 @@ class Weave:
 class Merge:
     """Two stamped streams, the book's and the trades', in the order of ``events``.
 
-    Iterating gives the stretches; holds one of each side at a time.
+    Iterating gives the stretches; holds one of each side at a time. ``trade_first``: which of them
+    goes first on a tie.
     """
 
-    def __init__(self, book: Iterator[Stretch], trades: Iterator[Stretch]) -> None:
+    def __init__(
+        self, book: Iterator[Stretch], trades: Iterator[Stretch], *, trade_first: bool = False
+    ) -> None:
         self._sides = (book, trades)
+        self._trade_first = trade_first
         self._held = [Stretch.of(EventBatch.empty()), Stretch.of(EventBatch.empty())]
         self._more = [True, True]
 
@@ -281,6 +292,7 @@ class Merge:
             trades.ts_order,
             self._more[0],
             self._more[1],
+            self._trade_first,
             at,
             places,
         )

@@ -121,6 +121,7 @@ def plan_merge(
     right: Int64,
     left_more: bool,
     right_more: bool,
+    trade_first: bool,
     at: Int64,
     new_places: Int64,
 ) -> tuple[int, int, int]:
@@ -128,8 +129,8 @@ def plan_merge(
 
     ``at`` gets the place of each trade among all rows in their new order, ``new_places`` the new
     places of the references, whose times, with those of the rows that they stand between, ascend.
-    Returns the rows, references and trades used: those whose place no later batch can change. The
-    book goes first on a tie.
+    Returns the rows, references and trades used: those whose place no later batch can change. On a
+    tie the book goes first, or with ``trade_first`` the trade.
     """
     rows = left.shape[0]
     count = references.shape[0]
@@ -141,7 +142,7 @@ def plan_merge(
         if trade == trades and right_more:
             # what stands up to the last trade is taken; before the rest another one may come
             return row, reference, trade
-        limit = right[trade] if trade < trades else END_OF_TIME
+        limit = right[trade] - int(trade_first) if trade < trades else END_OF_TIME
         row = first_after(left, row, limit)
         passed = first_after(references, reference, limit)
         for k in range(reference, passed):

@@ -13,6 +13,7 @@ from lobproof.schema.codes import (
     Severity,
     Side,
 )
+from lobproof.schema.order import Clock, Order
 
 __all__ = [
     "EVERYTHING",
@@ -20,6 +21,7 @@ __all__ = [
     "PRICE_SCALE",
     "RANGE",
     "UNTRUSTED",
+    "Clock",
     "EventBatch",
     "Finding",
     "Flag",
@@ -27,6 +29,7 @@ __all__ = [
     "Int32",
     "Int64",
     "Kind",
+    "Order",
     "ReferenceBatch",
     "Severity",
     "Side",

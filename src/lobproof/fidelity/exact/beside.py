@@ -46,7 +46,10 @@ class BesideSample:
         self._trades = TradePairing(window, step)
         self._snapshots, self._partial = SnapshotCheck(window), PartialCheck(window)
         self._decoder = PlainDecoder(
-            sample.journals, sample.instrument.venue_symbol, str(sample.document["trade_stream"])
+            sample.journals,
+            sample.instrument.venue_symbol,
+            str(sample.document["trade_stream"]),
+            window.orders[window.days[0]].book_clock,
         )
 
     def run(self, stored: Iterator[pl.DataFrame]) -> None:

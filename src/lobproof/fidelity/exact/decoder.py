@@ -141,12 +141,17 @@ class PlainDecoder:
         Messages of other symbols are left out.
     trade_stream
         ``trade`` or ``aggTrade``: which of the two is compared.
+    book_clock
+        ``E`` or ``T``: the time of a depth message that was stored. Without a T it is E.
     """
 
-    def __init__(self, journals: list[Path], venue_symbol: str, trade_stream: str) -> None:
+    def __init__(
+        self, journals: list[Path], venue_symbol: str, trade_stream: str, book_clock: str = "E"
+    ) -> None:
         self._journals = journals
         self._symbol = venue_symbol
         self._trade_stream = trade_stream
+        self._book_clock = book_clock
         self._last = -1
         self._last_ts = 0
         self._clock = {"depth": 0, "trade": 0}
@@ -242,6 +247,8 @@ class PlainDecoder:
         bids, bid_sizes = _columns(data["b"])
         asks, ask_sizes = _columns(data["a"])
         ts = _nanoseconds(data["E"])
+        if self._book_clock == "T":
+            ts = _nanoseconds(data.get("T", 0)) or ts
         self.tally.depth += 1
         if last <= self._last:
             if last == self._last or not ts > self._last_ts > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -12,10 +12,11 @@ from lobproof.fidelity.exact.ids import LATE, NEW, SeenIds
 from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict, not_applicable
 from lobproof.fidelity.exact.walk import last_rows
 from lobproof.instruments import Instrument
-from lobproof.schema import Flag, Kind
+from lobproof.schema import Flag, Kind, Order
 from lobproof.schema.codes import PRICE_SCALE
 
 _LEVELS = (int(Kind.DELTA), int(Kind.SNAPSHOT))
+_OF_THE_BOOK = (*_LEVELS, int(Kind.CLEAR))
 
 
 class Tally:
@@ -145,9 +146,14 @@ def _grid_text(row: dict[str, object]) -> str:
 
 
 class OrderCheck:
-    """``order``: event ids 0, 1, 2 … in each day, time never back, messages whole."""
+    """``order``: event ids 0, 1, 2 … in each day, time never back, messages whole.
 
-    def __init__(self) -> None:
+    On a tie that stream goes first which the day's order, as sealed, puts first.
+    """
+
+    def __init__(self, orders: Mapping[str, Order]) -> None:
+        first = [dt for dt, order in orders.items() if order.first_on_tie == "trade"]
+        self._trade_first = pl.col("dt").is_in(first)
         self._tally = Tally("order")
         self._tail: pl.DataFrame | None = None
 
@@ -179,10 +185,16 @@ class OrderCheck:
             | ((before["kind"] == int(Kind.CLEAR)) & (pl.col("kind") == int(Kind.SNAPSHOT))),
         )
         trade = (pl.col("kind") == int(Kind.TRADE)) & ~last_rows()
+        kinds = [pl.col("kind").is_in(kind) for kind in ([int(Kind.TRADE)], _OF_THE_BOOK)]
+        (trades, book), (trades_before, book_before) = kinds, (kind.shift(1) for kind in kinds)
+        swapped = (pl.col("ts_order") == before["ts_order"]) & (
+            pl.when(self._trade_first).then(book_before & trades).otherwise(trades_before & book)
+        )
         wrong = (
             (pl.col("event_id") != counted)
             | (pl.col("ts_order") < before["ts_order"])
             | (opened & ~shared)
+            | (same_day & swapped)
             | trade
         ).fill_null(value=False)
         first = (pl.col("event_id") != 0) if self._tail is None else pl.lit(value=False)
@@ -194,8 +206,8 @@ class OrderCheck:
             rows,
             judged["wrong"],
             lambda row: (
-                "the row does not follow on the one before: event_id, ts_order, or the "
-                "message that it belongs to"
+                "the row does not follow on the one before: event_id, ts_order, the message that "
+                "it belongs to, or which of book and trade goes first"
             ),
             Class.ORDER,
         )

@@ -152,7 +152,9 @@ class Outcome:
         )
         held = pl.col("day").is_in(list(self._window.days))
         for dt, start in self._window.begins.items():
-            held &= (pl.col("day") != dt) | (pl.col("clock") >= start)
+            # where the book's clock lags, its ``ts_order`` is earlier
+            lag = 0 if self.name == "trades" else self._window.orders[dt].lag_ns
+            held &= (pl.col("day") != dt) | (pl.col("clock") >= start + lag)
         absent = (pl.col("class") == Class.MISSING.value) & ~held
         self.outside += frame.filter(absent).height
         frame = frame.filter(~absent)

@@ -128,7 +128,7 @@ def _run(
     states = StateChecks(window, grid, schema)
     trusted = ~pl.col("doubtful") & (pl.col("bid_trusted") > 0) & (pl.col("ask_trusted") > 0)
     touch = states.touch.with_columns(trusted.alias("trusted"))
-    chain, order, trade_ids = ChainCheck(window), OrderCheck(), TradeIdCheck()
+    chain, order, trade_ids = ChainCheck(window), OrderCheck(window.orders), TradeIdCheck()
     beside = None if sample is None else BesideSample(window, sample, touch)
 
     def stored() -> Iterator[pl.DataFrame]:

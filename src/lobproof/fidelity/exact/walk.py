@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lobproof.instruments import Instrument
-from lobproof.schema import Flag, Kind, Severity
+from lobproof.schema import Flag, Kind, Order, Severity
 from lobproof.store import Store, partial_from
 
 BATCH_ROWS = 1 << 18
@@ -41,6 +41,12 @@ class Window:
         """Whether the ids of the days' feeds form a chain; those of Crypto Lake do not."""
         configs = [json.loads(text) for text in self.seals()["config"]]
         return all(config.get("chained", True) for config in configs)
+
+    @cached_property
+    def orders(self) -> dict[str, Order]:
+        """How book and trades of each day became one order, as its seal says."""
+        rows = self.seals().select("dt", "config").iter_rows()
+        return {dt: Order(**json.loads(config)["order"]) for dt, config in rows}
 
     @cached_property
     def begins(self) -> dict[str, int]:

@@ -83,6 +83,7 @@ def book_rows(
     levels: Int64,
     price_exponent: int,
     size_exponent: int,
+    matched: bool,
     ts_event: Int64,
     ts_recv: Int64,
     sequence: Int64,
@@ -95,7 +96,8 @@ def book_rows(
 ) -> tuple[int, int, int]:
     """Rows of depth messages, and marks with the flags that other lines carry in ``TAKER``.
 
-    The columns are zeroed and as long as :func:`book_length` says.
+    The columns are zeroed and as long as :func:`book_length` says. With ``matched`` a message's
+    time is T, and E only where it has none.
     """
     row = 0
     for i in range(messages.shape[0]):
@@ -109,8 +111,11 @@ def book_rows(
             )
             if status != OK:
                 return i, level, status
+            time = messages[i, EVENT]
+            if matched and messages[i, TRADED] > 0:
+                time = messages[i, TRADED]
             for j in range(row, row + max(count, 1)):
-                ts_event[j] = messages[i, EVENT]
+                ts_event[j] = time
                 ts_recv[j] = messages[i, RECV]
                 sequence[j] = messages[i, FINAL]
                 prev_sequence[j] = messages[i, PREVIOUS]

@@ -9,7 +9,7 @@ import numpy as np
 from lobproof.errors import GridError
 from lobproof.fixedpoint import OK, grid_error, parse_decimal
 from lobproof.instruments import Instrument
-from lobproof.schema import EventBatch, Int64
+from lobproof.schema import Clock, EventBatch, Int64
 from lobproof.sources.binance.message_kernels import (
     ASKS,
     BIDS,
@@ -32,8 +32,8 @@ from lobproof.sources.binance.scanner import Block
 from lobproof.sources.tickers import TickerBatch
 
 
-def book_batch(block: Block, instrument: Instrument) -> EventBatch:
-    """Rows of the block's depth messages and marks.
+def book_batch(block: Block, instrument: Instrument, clock: Clock = "E") -> EventBatch:
+    """Rows of the block's depth messages and marks; ``clock``: which of their times is kept.
 
     Raises
     ------
@@ -47,6 +47,7 @@ def book_batch(block: Block, instrument: Instrument) -> EventBatch:
         block.levels,
         instrument.price_exponent,
         instrument.size_exponent,
+        clock == "T",
         batch.ts_event,
         batch.ts_recv,
         batch.sequence,

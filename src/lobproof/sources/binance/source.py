@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
-from lobproof.schema import EventBatch, Finding, Flag, Int64, Kind
+from lobproof.schema import Clock, EventBatch, Finding, Flag, Int64, Kind
 from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.message_kernels import AGGREGATE, DEPTH, SNAPSHOT, TICKER, TRADE
+from lobproof.sources.binance.profile import order_of
 from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
 from lobproof.sources.binance.scanner import Block, Scanner
 from lobproof.sources.binance.snapshots import Snapshot, snapshots_in
@@ -30,10 +32,19 @@ class GoldenSource:
     Every message of the recording is given, in source order: duplicates, late ones and those
     before the snapshot too; judging them is replay's. Memory is bounded by a journal frame, a
     batch and the snapshots.
+
+    Parameters
+    ----------
+    sample
+        A golden sample.
+    book_clock
+        Which time of a depth message is its ``ts_event``; None: as its market has it.
     """
 
-    def __init__(self, sample: GoldenSample) -> None:
+    def __init__(self, sample: GoldenSample, *, book_clock: Clock | None = None) -> None:
         self.sample = sample
+        order = order_of(sample.instrument.exchange)
+        self.order = order if book_clock is None else replace(order, book_clock=book_clock)
         self.instrument: Instrument = sample.instrument
         self.provenance: str = sample.provenance
         self.inputs: list[dict[str, Any]] = sample.inputs
@@ -126,7 +137,7 @@ class GoldenSource:
             if isinstance(block, Loss):
                 yield _broken(recv)
                 continue
-            batch = book_batch(block, self.instrument)
+            batch = book_batch(block, self.instrument, self.order.book_clock)
             if not len(batch):
                 continue
             highest = np.maximum.accumulate(np.maximum(batch.sequence, reached))
