@@ -124,7 +124,7 @@ class Scene:
             INVALID,
             invalid={reason: 1},
             strict_import=f", line {self.row + 1}: {reason}: {detail}",
-            strict="INVALID_INPUT at event",
+            strict="GAP at event",  # which begins with the message before
         )
 
 

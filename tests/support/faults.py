@@ -199,18 +199,27 @@ def check_drop(
         following.previous,
     )
 
-    # a quality interval from the mark to the end of each day, for no anchor follows
+    # a quality interval from the last message before the loss, or the snapshot that seeds, to the
+    # end of each day, for no anchor follows
+    seeds = known == recording.snapshot_id
+    known_at = outcome.store.events(raw=True).filter(
+        (pl.col("sequence") == known)
+        & (pl.col("dt") == mark["dt"])
+        & (pl.col("event_id") < mark["event_id"])
+        & pl.col("kind").is_in([Kind.SNAPSHOT] if seeds else [Kind.DELTA, Kind.MARK])
+    )
+    since = known_at.select(pl.col("event_id").max()).collect().item() or 0
     last = dict(outcome.store.days().select("dt", pl.col("events") - 1).iter_rows())
     days = [dt for dt in sorted(last) if dt >= mark["dt"]]
     findings = outcome.findings(Finding.GAP)
     assert list(findings.select("dt", "first_event_id", "last_event_id").iter_rows()) == [
-        (dt, mark["event_id"] if dt == mark["dt"] else 0, last[dt]) for dt in days
+        (dt, since if dt == mark["dt"] else 0, last[dt]) for dt in days
     ]
     assert set(findings["severity"]) == {int(Severity.DOUBT)}
     assert set(findings["detail"]) == {f"update ids {lost[0]}-{lost[1]} are missing"}
     assert set(findings["count"]) == {lost[1] - lost[0] + 1}
 
-    # trust is gone from there on, and not before
+    # trust is gone from there on, and not before; what stood there when the loss began is doubted
     states = outcome.states()
     gone = pl.Series([where >= (mark["dt"], mark["event_id"]) for where in place(states)])
     behind = states.filter(gone)
@@ -219,7 +228,7 @@ def check_drop(
     assert (behind["ask_trusted"] == 0).all()
     assert (behind["flags"].to_numpy() & int(Flag.DOUBTFUL)).all()
     trusted = outcome.store.trusted(raw=True).select("dt", "event_id").collect()
-    assert all(where < (mark["dt"], mark["event_id"]) for where in place(trusted))
+    assert all(where < (mark["dt"], since) for where in place(trusted))
     seals = outcome.store.days().sort("dt")
     assert seals["gaps"].sum() == 1
 

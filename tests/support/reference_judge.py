@@ -20,7 +20,6 @@ from support.stream_reference import Message, Row
 
 Levels = list[tuple[int, int]]
 PLACE_TOLERANCE_NS = 10 * 10**9
-LEAST_SILENCE_NS = 5 * 10**9
 
 
 @dataclass(slots=True)
@@ -77,7 +76,6 @@ class ReferenceJudge(ReferenceReplay):
     def __init__(self, instrument: Instrument, policy: Policy, state_every: int = 0) -> None:
         super().__init__(instrument, state_every)
         self.policy = policy
-        self.cadence = 0
         self.differing = 0  # levels that the doubt DRIFT, or a stranded snapshot, speaks of
         self.waiting: set[tuple[int, int]] = set()  # in which a reference differs
         self.waits_since = (0, 0)
@@ -88,7 +86,7 @@ class ReferenceJudge(ReferenceReplay):
         head, out = message[0], []
         if isinstance(head, Listing):
             self._enter_minute(head.ts_order, self.event_id)
-        if self._is_silent(head.ts_order):
+        if self.policy.unchained and self._silent(head.ts_order):
             out.append(self._doubt_mark(Flag.SILENCE, head.ts_order))
             self.process(out[-1])
         if isinstance(head, Listing):
@@ -105,14 +103,9 @@ class ReferenceJudge(ReferenceReplay):
         self.contradicted = False
         return out + due
 
-    def end_day(self, ts: int) -> None:
-        if self._is_silent(ts):
-            self.doubts[Q.SILENCE] = self.agreed
-        super().end_day(ts)
-
-    def _is_silent(self, ts: int) -> bool:
-        judged = self.policy.unchained and self.life_ts > 0 and self.lost in (0, Q.UNSEEDED)
-        return judged and ts - self.life_ts > self._limit()
+    @property
+    def last_known(self) -> tuple[int, int]:
+        return self.agreed if self.policy.unchained else self.chained
 
     # references --------------------------------------------------------------------------------
 
@@ -127,7 +120,7 @@ class ReferenceJudge(ReferenceReplay):
             return []
         now.counts["references"] += 1
         same = all(self._shows(side, levels) for side, levels in sides.items())
-        lives = not self.book_ts or row.ts_order - self.book_ts <= self._limit()
+        lives = not self.book_ts or row.ts_order - self.book_ts <= self._quiet_limit()
         if self.lost:
             if not self._may_anchor(sides, same, lives):
                 return []
@@ -245,9 +238,6 @@ class ReferenceJudge(ReferenceReplay):
 
     # messages ----------------------------------------------------------------------------------
 
-    def _limit(self) -> int:
-        return max(LEAST_SILENCE_NS, 50 * self.cadence)
-
     def _lose(self, code: int) -> None:
         super()._lose(code)
         self.waiting = set()
@@ -256,9 +246,7 @@ class ReferenceJudge(ReferenceReplay):
         if row.flags & Flag.GAP or not row.flags & (Flag.DRIFT | Flag.SILENCE):
             super()._mark(row)
             return
-        code = Q.DRIFT if row.flags & Flag.DRIFT else Q.SILENCE
-        self._lose(code)
-        self.doubts[code] = self.agreed
+        self._lose_track(Q.DRIFT if row.flags & Flag.DRIFT else Q.SILENCE, row.ts_order)
 
     def _doubt(
         self, code: int, last: int, ts: int
@@ -266,15 +254,7 @@ class ReferenceJudge(ReferenceReplay):
         found = super()._doubt(code, last, ts)
         return (*found[:5], self.differing, 0, 0) if code == Q.DRIFT else found
 
-    def _beat(self, ts: int) -> None:
-        """A message of the book has come: the feed's cadence."""
-        since = ts - self.book_ts if self.book_ts else 0
-        if since > 0:
-            usual = min(since, self._limit())
-            self.cadence += (usual - self.cadence) // 64 if self.cadence else usual
-
     def _depth(self, message: Message) -> bool:
-        self._beat(message[0].ts_order)
         drift = super()._depth(message)
         if self.waiting:
             left = self.waiting - {(row.side, row.price) for row in message}
@@ -288,12 +268,9 @@ class ReferenceJudge(ReferenceReplay):
         return drift
 
     def _snapshot(self, message: Message) -> bool:
-        head, now = message[0], self.minutes[-1].counts
+        head = message[0]
         if head.kind == Kind.CLEAR and self.policy.unchained:
-            self._beat(head.ts_order)
-            since = head.ts_order - self.book_ts if self.book_ts else 0
-            now["longest_silence"] = max(now["longest_silence"], since)
-            self.book_ts = head.ts_order
+            self._message_at(head.ts_order)
         if self.policy.trades_wait_for == "snapshots":
             self._confirm(message)
         if head.flags & Flag.STRANDED:

@@ -59,7 +59,8 @@ class ReferenceReplay:
         self.lost = int(Q.UNSEEDED)
         self.gap = (0, 0)
         self.agreed = (0, 0)
-        self.book_ts = self.print_ts = self.life_ts = 0
+        self.chained = (0, 0)  # the last depth message, or the snapshot that anchored
+        self.book_ts = self.print_ts = self.life_ts = self.cadence = 0
         self.next_state = 0
         self.suspects: set[tuple[int, int]] = set()
         self.suspect = (0, 0)
@@ -71,10 +72,13 @@ class ReferenceReplay:
 
     def begin_day(self, ts: int) -> None:
         self.event_id = 0
-        self.agreed, self.suspect, self.next_state = (0, ts), (0, ts), 0
+        self.agreed = self.suspect = self.chained = (0, ts)
+        self.next_state = 0
         self.doubts = dict.fromkeys(self.doubts, (0, ts))
 
     def end_day(self, ts: int) -> None:
+        if self._silent(ts):
+            self.doubts[Q.SILENCE] = self.last_known
         self._close_minute()
         for code in sorted(self.doubts):
             self.episodes.append(self._doubt(code, self.event_id - 1, ts))
@@ -145,19 +149,17 @@ class ReferenceReplay:
         if row.flags & Flag.GAP:
             self.minutes[-1].counts["gaps"] += 1
             if row.flags & Flag.RESYNC:
-                self._one(Q.GAP, ts, seq - prev, prev + 1, seq)
+                since, since_ts = self.last_known
+                found = (since, self.event_id, since_ts, ts, seq - prev, prev + 1, seq)
+                self.episodes.append((int(Q.GAP), *found))
                 self._trust_snapshot_alone()
                 if self.suspects:
                     self.suspects, self.agreed = set(), self.suspect
             else:
-                if self.lost:
-                    self._close(self.lost, self.event_id - 1, ts)
                 reset = row.flags & Flag.OUT_OF_ORDER
-                code = Q.SEQUENCE_RESET if reset else Q.GAP
-                self._lose(code)
+                self._lose_track(Q.SEQUENCE_RESET if reset else Q.GAP, ts)
                 before = prev if prev >= 0 else self.sequence
                 self.gap = (before, seq) if reset else (prev + 1, seq)
-                self.doubts[code] = (self.event_id, ts) if prev >= 0 else self.agreed
             return
         low = prev + 1 if 0 <= prev < seq else seq
         if row.flags & Flag.DUPLICATE:
@@ -191,6 +193,8 @@ class ReferenceReplay:
                 for side in SIDES:
                     self.book.set_trust(side, UNTRUSTED)
                     self.stale[side] = True
+        if self.lost:
+            self.chained = (last, head.ts_order)
         self.lost, self.compared = 0, False
         self.life_ts = head.ts_order
         if self.suspects:
@@ -236,11 +240,27 @@ class ReferenceReplay:
             last = self.event_id + len(message) - 1
             self.minutes[-1].tallies[Q.TRADE_UNCONFIRMED].append((last, head.ts_order, expired))
         self.sequence = head.sequence
-        if self.book_ts:
-            silence = head.ts_order - self.book_ts
-            now["longest_silence"] = max(now["longest_silence"], silence)
-        self.book_ts = self.life_ts = head.ts_order
+        self.chained = (self.event_id + len(message) - 1, head.ts_order)
+        self._message_at(head.ts_order)
         return drift
+
+    def _message_at(self, ts: int) -> None:
+        """A message of the book has come."""
+        now = self.minutes[-1].counts
+        if self.book_ts:
+            silence = ts - self.book_ts
+            now["longest_silence"] = max(now["longest_silence"], silence)
+            if silence:
+                usual = min(silence, self._quiet_limit())
+                self.cadence += (usual - self.cadence) // 64 if self.cadence else usual
+        self.book_ts = self.life_ts = ts
+
+    def _quiet_limit(self) -> int:
+        return max(5 * 10**9, 50 * self.cadence)
+
+    def _silent(self, ts: int) -> bool:
+        judged = self.life_ts > 0 and self.lost in (0, Q.UNSEEDED)
+        return judged and ts - self.life_ts > self._quiet_limit()
 
     def _settle(self, head: Row, last: int, ahead: bool) -> int:
         ts, now = head.ts_order, self.minutes[-1]
@@ -324,6 +344,18 @@ class ReferenceReplay:
         for side in SIDES:
             self.book.set_trust(side, UNTRUSTED)
             self.stale[side] = True
+
+    @property
+    def last_known(self) -> tuple[int, int]:
+        """Event and time after which the book was last known to be right, before a loss."""
+        return self.chained
+
+    def _lose_track(self, code: int, ts: int) -> None:
+        """A loss shows with the current message."""
+        if self.lost:
+            self._close(self.lost, self.event_id - 1, ts)
+        self._lose(code)
+        self.doubts[int(code)] = self.last_known
 
     def _trust_snapshot_alone(self) -> None:
         for side in SIDES:

@@ -134,7 +134,7 @@ def test_levels_from_before_a_silence_extend_nothing() -> None:
     got = run(early, [listing(100, BIDS, ASKS, at=6 * SECOND)])
     assert got.levels.bid_trusted_to == 981
     assert kinds(got) == "dmms"
-    assert got.findings() == [("UNSEEDED", 0, 1, 1), ("SILENCE", 0, 41, 1)]
+    assert got.findings() == [("UNSEEDED", 0, 0, 1), ("SILENCE", 0, 41, 1)]
     quick = run([early[0], delta(90, [], at=4 * SECOND)], [listing(100, BIDS, ASKS, at=4 * SECOND)])
     assert quick.levels.bid_trusted_to == 980
 

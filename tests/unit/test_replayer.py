@@ -125,7 +125,7 @@ def test_a_side_that_a_snapshot_leaves_out_is_not_known() -> None:
 def test_a_gap_takes_trust_until_a_snapshot() -> None:
     anchor = snapshot(120, BIDS, ASKS)
     got = replay([SEED, depth(115, 110, SAME), depth(120, 115, SAME), anchor, depth(121, 120)])
-    assert got.findings() == [("UNSEEDED", 0, 9, 1), ("GAP", 11, 23, 10)]
+    assert got.findings() == [("UNSEEDED", 0, 9, 1), ("GAP", 10, 23, 10)]  # since the seed
     assert got.trusted() == [(5, 5), (0, 0), (0, 0), (5, 5), (5, 5)]
     assert got.flags()[11] == Flag.GAP | Flag.LAST | Flag.DOUBTFUL
     assert not got.flags()[24] & Flag.DOUBTFUL
@@ -135,12 +135,12 @@ def test_a_gap_takes_trust_until_a_snapshot() -> None:
 
 def test_two_gaps_in_a_row_are_two_findings() -> None:
     got = replay([SEED, depth(115, 110, SAME), depth(130, 120, SAME)])
-    assert got.findings()[1:] == [("GAP", 11, 12, 10), ("GAP", 13, 14, 5)]
+    assert got.findings()[1:] == [("GAP", 10, 12, 10), ("GAP", 12, 14, 5)]
 
 
 def test_a_gap_before_the_first_snapshot() -> None:
     got = replay([depth(90, 85, SAME), depth(100, 95, SAME), SEED])
-    assert got.findings() == [("UNSEEDED", 0, 0, 1), ("GAP", 1, 12, 5)]
+    assert got.findings() == [("UNSEEDED", 0, 0, 1), ("GAP", 0, 12, 5)]
 
 
 def test_a_bridged_gap_leaves_what_the_snapshot_lists() -> None:
@@ -155,7 +155,7 @@ def test_a_bridged_gap_leaves_what_the_snapshot_lists() -> None:
             depth(116, 115, [(BID, 1000, 0), (BID, 999, 0), (ASK, 1000, 1)]),
         ]
     )
-    assert got.findings()[1:] == [("GAP", 16, 16, 5), ("TOUCH_BEYOND_RANGE", 20, 20, 1)]
+    assert got.findings()[1:] == [("GAP", 11, 16, 5), ("TOUCH_BEYOND_RANGE", 20, 20, 1)]
     assert got.trusted() == [(5, 5), (5, 5), (2, 2), (2, 2), (0, 3)]
     # 998 is still in the book, right behind the range, and proves nothing: it may be long gone
     assert got.levels.bid_trusted_to == 999
@@ -172,7 +172,7 @@ def test_after_a_loss_only_the_opposite_touch_widens_a_range() -> None:
 
 def test_a_doubt_that_is_open_at_the_end_is_a_finding() -> None:
     got = replay([SEED, depth(115, 110, SAME), depth(116, 115)])
-    assert got.findings()[1:] == [("GAP", 11, 13, 10)]
+    assert got.findings()[1:] == [("GAP", 10, 13, 10)]
 
 
 # crossed -----------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_a_locked_book_is_crossed() -> None:
 
 def test_a_book_that_crosses_while_lost_is_flagged_too() -> None:
     got = replay([SEED, depth(115, 110, [(BID, 1002, 5)]), depth(116, 115, [(BID, 1002, 0)])])
-    assert got.findings()[1:] == [("GAP", 11, 13, 10), ("CROSSED", 12, 12, 1)]
+    assert got.findings()[1:] == [("GAP", 10, 13, 10), ("CROSSED", 12, 12, 1)]
 
 
 # marks -------------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def test_an_open_doubt_goes_on_into_the_next_day() -> None:
     replay_ = Replayer(make_instrument())
     replay_.begin_day(int(events.ts_order[0]))
     first = [replay_.process(events.slice(0, 13), 0), replay_.end_day(12, START)]
-    assert np.concatenate([s.episodes for s in first])[:, :3].tolist() == [[1, 0, 9], [2, 11, 12]]
+    assert np.concatenate([s.episodes for s in first])[:, :3].tolist() == [[1, 0, 9], [2, 10, 12]]
     assert replay_.levels().bid_trust == UNTRUSTED
     replay_.begin_day(START + MINUTE)
     second = [replay_.process(events.slice(13, len(events)), 0), replay_.end_day(12, START)]

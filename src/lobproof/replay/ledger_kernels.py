@@ -21,7 +21,7 @@ Float64 = NDArray[np.float64]
 DOUBT = 0  # bits (1 << code) of the doubts that are open
 LOST = 1  # code of why nothing is trusted; 0 when the book is anchored
 SEQUENCE = 2  # final id of the last applied depth message
-AGREED_ID = 3  # the event after which the book was last known to be right
+AGREED_ID = 3  # the event after which a snapshot or reference last vouched for the book
 AGREED_TS = 4
 BOOK_TS = 5  # ts_order of the last depth message; 0 before the first
 NEXT_STATE_TS = 6  # thinning: no state before this time
@@ -52,7 +52,9 @@ PRINT_TS = 34  # of the last trade
 PENDS = 35  # what trades wait for: PENDS_…
 PENDING_LOW = 36  # no price that is pending lies below, or above: most rows need no look-up
 PENDING_HIGH = 37
-OPEN = 38  # per code: first event id, first ts
+CHAINED_ID = 38  # the last depth message, or the snapshot that anchored: the chain is whole so far
+CHAINED_TS = 39
+OPEN = 40  # per code: first event id, first ts
 CODES = 1 + max(int(code) for code in Finding)
 RESYNC_NEVER, RESYNC_ON_DRIFT, RESYNC_ALWAYS = range(3)
 PENDS_FOR_NOTHING, PENDS_FOR_DELTAS, PENDS_FOR_SNAPSHOTS = range(3)
@@ -193,6 +195,18 @@ def open_doubt(run: Int64, code: int, event_id: int, ts: int) -> None:
 
 
 @kernel
+def last_known(run: Int64) -> tuple[int, int]:
+    """Event and time after which the book was last known to be right, before a loss.
+
+    A chain that is whole proves it of each message. Where ids show no loss only a snapshot or a
+    reference that agrees does.
+    """
+    if run[UNCHAINED] != 0:
+        return run[AGREED_ID], run[AGREED_TS]
+    return run[CHAINED_ID], run[CHAINED_TS]
+
+
+@kernel
 def close_doubt(run: Int64, found: Int64, code: int, last: int, ts: int) -> None:
     """The doubt ``code`` ends after event ``last``, at time ``ts``: a finding."""
     run[DOUBT] &= ~(1 << code)
@@ -243,13 +257,19 @@ def quiet_limit(run: Int64) -> int:
 
 @kernel
 def silent(run: Int64, ts: int) -> bool:
-    """Whether a feed whose ids show no loss has been quiet for longer than is its way.
+    """Whether the feed has been quiet for longer than is its way, and no loss is known yet.
 
     Also before the seed: what the book held until then proves nothing about the first snapshot.
     """
-    if run[UNCHAINED] == 0 or run[LIFE_TS] == 0 or run[LOST] not in (0, UNSEEDED):
+    if run[LIFE_TS] == 0 or run[LOST] not in (0, UNSEEDED):
         return False
     return bool(ts - run[LIFE_TS] > quiet_limit(run))
+
+
+@kernel
+def silent_unchained(run: Int64, ts: int) -> bool:
+    """Whether a silence is a loss already: a chain would tell, with the next message."""
+    return bool(run[UNCHAINED] != 0 and silent(run, ts))
 
 
 @kernel
@@ -342,6 +362,8 @@ def begin_day(run: Int64, ts: int) -> None:
     run[AGREED_TS] = ts
     run[SUSPECT_ID] = 0
     run[SUSPECT_TS] = ts
+    run[CHAINED_ID] = 0
+    run[CHAINED_TS] = ts
     run[NEXT_STATE_TS] = 0
     for code in range(CODES):
         if run[DOUBT] & (1 << code):
@@ -350,13 +372,24 @@ def begin_day(run: Int64, ts: int) -> None:
 
 
 @kernel
-def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int, ts: int) -> None:
-    """Close the minute, and write a finding for each doubt that is still open (it stays open)."""
+def fall_silent(run: Int64, ts: int) -> None:
+    """The events of a day end at ``ts``: a silence up to there is in doubt, chain or not."""
     if silent(run, ts):
-        open_doubt(run, SILENCE, run[AGREED_ID], run[AGREED_TS])
+        since, since_ts = last_known(run)
+        open_doubt(run, SILENCE, since, since_ts)
+
+
+@kernel
+def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int, ts: int) -> None:
+    """Close the minute, and write a finding for each doubt that is still open.
+
+    They stay open, but for a silence that a chain may prove to be harmless yet.
+    """
     close_minute(run, found, closed, squares)
     doubt = run[DOUBT]
     for code in range(CODES):
         if doubt & (1 << code):
             close_doubt(run, found, code, last, ts)
     run[DOUBT] = doubt
+    if run[UNCHAINED] == 0 and run[LOST] != SILENCE:
+        run[DOUBT] &= ~(1 << SILENCE)

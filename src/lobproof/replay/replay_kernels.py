@@ -10,6 +10,8 @@ from lobproof.replay.ledger_kernels import (
     ACTION_TS,
     AWAITED,
     BAD_TS,
+    CHAINED_ID,
+    CHAINED_TS,
     DOUBT,
     EXPIRED_TRADES,
     EXPIRED_VOLUME,
@@ -47,7 +49,7 @@ from lobproof.replay.ledger_kernels import (
     count_finding,
     enter_minute,
     note_message,
-    silent,
+    silent_unchained,
 )
 from lobproof.replay.pending_kernels import (
     add_trade,
@@ -156,7 +158,7 @@ def replay_rows(
             ts = reference_ts[k]
             run[ACTION_TS] = ts
             enter_minute(run, found, closed, squares, ts, first_id + start)
-            if silent(run, ts):
+            if silent_unchained(run, ts):
                 run[ACTION] = QUIET
                 return start
             run[REFERENCES] += 1
@@ -179,7 +181,7 @@ def replay_rows(
                 return start
         if start == end:
             return start
-        if not flags[start] & F_SILENCE and silent(run, ts_order[start]):
+        if not flags[start] & F_SILENCE and silent_unchained(run, ts_order[start]):
             run[ACTION] = QUIET
             run[ACTION_TS] = ts_order[start]
             return start
@@ -294,6 +296,8 @@ def replay_rows(
                     run[THIS_MINUTE + M_UNNAMED_TRADES] += run[EXPIRED_TRADES]
                     count_finding(run, UNCONFIRMED, last_id, ts, run[EXPIRED_TRADES])
                 run[SEQUENCE] = sequence[start]
+                run[CHAINED_ID] = last_id
+                run[CHAINED_TS] = ts
                 note_message(run, ts)
             add |= settle(
                 book,

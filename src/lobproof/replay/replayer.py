@@ -40,6 +40,7 @@ from lobproof.replay.ledger_kernels import (
     STATES,
     begin_day,
     end_day,
+    fall_silent,
     new_run,
 )
 from lobproof.replay.merge import Array, Stretch, batch_of, columns_of
@@ -269,6 +270,7 @@ class Replayer:
     def end_day(self, last_id: int, ts: int) -> Step:
         """Close the minute; doubts still open become findings, and go on into the next day."""
         out = self._output(1)
+        fall_silent(self._run, ts)
         end_day(self._run, out.found, out.closed, out.squares, last_id, ts)
         return self._taken(out)
 

@@ -16,6 +16,8 @@ from lobproof.replay.ledger_kernels import (
     AGREED_ID,
     AGREED_TS,
     AWAITED,
+    CHAINED_ID,
+    CHAINED_TS,
     COMPARED,
     DIFFERING,
     GAP_FROM,
@@ -36,6 +38,7 @@ from lobproof.replay.ledger_kernels import (
     add_episode,
     close_doubt,
     count_finding,
+    last_known,
     open_doubt,
 )
 from lobproof.schema import (
@@ -95,6 +98,20 @@ def lose_trust(book: Book, run: Int64, code: int) -> None:
 
 
 @kernel
+def lose_track(book: Book, run: Int64, found: Int64, code: int, event_id: int, ts: int) -> None:
+    """Of a loss that shows at ``event_id``: nothing is trusted, since the book was last known.
+
+    In between lies the outage, and the book that stood there may have been wrong from the first
+    moment on.
+    """
+    if run[LOST] != 0:
+        close_doubt(run, found, run[LOST], event_id - 1, ts)
+    since, since_ts = last_known(run)
+    lose_trust(book, run, code)
+    open_doubt(run, code, since, since_ts)
+
+
+@kernel
 def trust_snapshot_alone(book: Book, run: Int64) -> None:
     """Of what was known before the last snapshot nothing holds: only what it lists is trusted."""
     for half in (BID, ASK):
@@ -145,17 +162,10 @@ def note_mark(
     if flags & F_GAP:
         run[THIS_MINUTE + M_GAPS] += 1
         if flags & F_RESYNC:
+            since, since_ts = last_known(run)
+            missing = ids_to - ids_from
             add_episode(
-                run,
-                found,
-                Q_GAP,
-                event_id,
-                event_id,
-                ts,
-                ts,
-                ids_to - ids_from,
-                ids_from + 1,
-                ids_to,
+                run, found, Q_GAP, since, event_id, since_ts, ts, missing, ids_from + 1, ids_to
             )
             # what the snapshot before it does not list may have changed in the lost messages,
             # and what differs in it they explain
@@ -163,21 +173,13 @@ def note_mark(
             if run[SUSPECTS] > 0:
                 judged(run)
         else:
-            if run[LOST] != 0:
-                close_doubt(run, found, run[LOST], event_id - 1, ts)
             code = Q_RESET if flags & F_OUT_OF_ORDER else Q_GAP
-            lose_trust(book, run, code)
+            lose_track(book, run, found, code, event_id, ts)
             run[GAP_FROM] = ids_from if ids_from >= 0 else run[SEQUENCE]
             run[GAP_TO] = ids_to
-            if ids_from >= 0:
-                open_doubt(run, code, event_id, ts)
-            else:  # ids that tell no gap: what went before may have lacked this message
-                open_doubt(run, code, run[AGREED_ID], run[AGREED_TS])
         return
     if flags & (F_DRIFT | F_SILENCE):
-        code = Q_DRIFT if flags & F_DRIFT else Q_SILENCE
-        lose_trust(book, run, code)
-        open_doubt(run, code, run[AGREED_ID], run[AGREED_TS])
+        lose_track(book, run, found, Q_DRIFT if flags & F_DRIFT else Q_SILENCE, event_id, ts)
         return
     first = ids_from + 1 if 0 <= ids_from < ids_to else ids_to
     if flags & F_DUPLICATE:
@@ -258,7 +260,10 @@ def apply_snapshot(
             run[STALE + 1] = 1
     run[COMPARED] = 0
     run[LIFE_TS] = ts
-    run[LOST] = 0
+    if run[LOST] != 0:
+        run[LOST] = 0
+        run[CHAINED_ID] = last_id
+        run[CHAINED_TS] = ts
     if run[SUSPECTS] == 0:
         run[AGREED_ID] = last_id
         run[AGREED_TS] = ts
