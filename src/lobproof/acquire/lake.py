@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import InputError, UsageError
+from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import (
     ALIASES,
     COLUMNS,
@@ -40,7 +41,7 @@ class LakeFile:
     zone: Zone | None = None
 
 
-def lake(folder: str | Path) -> Lake:
+def lake(folder: AnyPath) -> Lake:
     """Open a folder of Crypto Lake files.
 
     Parameters
@@ -54,13 +55,14 @@ def lake(folder: str | Path) -> Lake:
     UsageError
         When there is no such folder.
     """
-    return Lake(Path(folder))
+    return Lake(folder)
 
 
 class Lake:
     """A folder of Crypto Lake files; :func:`lake` opens one. Files are looked up at each call."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: AnyPath) -> None:
+        folder = as_path(folder)
         if not folder.is_dir():
             raise UsageError(
                 f"{folder} is no folder",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from lobproof.acquire.audits import AUDIT_CHANGED, audit_path, changed_audit, read_audit
@@ -22,13 +21,14 @@ from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.validate import audit_files
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import StoreError, UsageError
+from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 
 
 def verify_certificate(
-    path: Path,
+    path: AnyPath,
     *,
-    folder: Path | None = None,
+    folder: AnyPath | None = None,
     quick: bool = False,
     progress: Progress | None = None,
 ) -> list[Refusal]:
@@ -51,8 +51,9 @@ def verify_certificate(
     UsageError
         When no ``folder`` is named and the certificate lies in none.
     """
+    path = as_path(path)
     document = read_certificate(path)
-    root = folder if folder is not None else path.absolute().parent.parent
+    root = as_path(folder) if folder is not None else path.absolute().parent.parent
     if folder is None and not (root / MARK).is_file():
         raise UsageError(
             f"{path} does not lie in a folder of acquired data: there are no files to hold it "

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lobproof.errors import StoreError, UsageError
+from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import LakeKey
 
 FOLDER_MODE = 0o700
@@ -52,8 +53,8 @@ class LakeFolder:
         When ``root`` is no such folder, or holds something else.
     """
 
-    def __init__(self, root: Path, *, create: bool = False) -> None:
-        self.root = Path(root).absolute()
+    def __init__(self, root: AnyPath, *, create: bool = False) -> None:
+        self.root = as_path(root).absolute()
         if not _is_unicode(self.root):
             raise UsageError(
                 f"{str(root)!a} is no UTF-8: Parquet files cannot be opened there",

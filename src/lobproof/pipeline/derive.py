@@ -24,6 +24,7 @@ from lobproof import __version__
 from lobproof.errors import GridError, InputError, UsageError
 from lobproof.fixedpoint import count_to_text
 from lobproof.fixedpoint.float_kernels import MAX_FLOAT_COUNT
+from lobproof.paths import AnyPath, as_path
 from lobproof.replay import BookAudit, Replayer, StreamClock, Stretch, TradeAudit, stamped
 from lobproof.schema import LEVELS, Clock, EventBatch, Flag, Int64, Kind, Side, StateBatch
 from lobproof.sources.binance.source import BATCH_ROWS, GoldenSource
@@ -86,8 +87,8 @@ class DeriveResult:
 
 
 def derive_lake(
-    source: Path,
-    out: Path,
+    source: AnyPath,
+    out: AnyPath,
     *,
     book_clock: Clock = "E",
     batch_rows: int = BATCH_ROWS,
@@ -120,8 +121,8 @@ def derive_lake(
     UsageError
         When ``out`` holds something else.
     """
-    golden = GoldenSource(GoldenSample.load(Path(source)), book_clock=book_clock)
-    out = Path(out).absolute()
+    golden = GoldenSource(GoldenSample.load(source), book_clock=book_clock)
+    out = as_path(out).absolute()
     request = _request(golden)
     there = _existing(out, request)
     if there is not None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lobproof.errors import UsageError
+from lobproof.paths import AnyPath, as_path
 from lobproof.pipeline.lake import LakeDay
 from lobproof.pipeline.results import Reached, ReconstructResult
 from lobproof.pipeline.start import Since, refuse_carry
@@ -64,7 +65,7 @@ class Watcher(Protocol):
 
 def reconstruct_days(
     days: Sequence[LakeDay],
-    out: Path,
+    out: AnyPath,
     options: ReconstructOptions | None = None,
     *,
     carry: bool = False,
@@ -102,7 +103,7 @@ def reconstruct_days(
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers", hint="give 1 or more, or leave it out")
     refuse_carry(carry, since)
-    options = options or ReconstructOptions()
+    out, options = as_path(out), options or ReconstructOptions()
     jobs = _Jobs(days, out, options, carry, since, strict, overwrite, batch_rows)
     fleet = _Fleet(jobs, min(workers or default_workers(), max(len(days), 1)), watcher)
     try:

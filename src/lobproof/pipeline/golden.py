@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lobproof.errors import UsageError
+from lobproof.paths import AnyPath, as_path
 from lobproof.pipeline.feed import Feed, Streams, skipping
 from lobproof.pipeline.results import Progress, ReconstructResult
 from lobproof.pipeline.start import Since, find_start
@@ -22,8 +23,8 @@ from lobproof.store import least_real, symbol_lock
 
 
 def reconstruct(
-    source: Path,
-    out: Path,
+    source: AnyPath,
+    out: AnyPath,
     options: ReconstructOptions | None = None,
     *,
     since: Since | None = None,
@@ -64,6 +65,7 @@ def reconstruct(
     StrictError
         In strict mode.
     """
+    out = as_path(out)
     unit = golden_unit(GoldenSource(GoldenSample.load(source)), batch_rows)
     instrument = unit.instrument
     with symbol_lock(out, instrument.exchange, instrument.symbol, waiting=waiting):

@@ -16,6 +16,7 @@ from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.standing import standings
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import GridError, InputError, UsageError
+from lobproof.paths import AnyPath, as_path
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
@@ -66,7 +67,7 @@ class LakeDay:
 
 
 def lake_days(
-    folder: Path,
+    folder: AnyPath,
     *,
     symbols: Sequence[str] = (),
     exchange: str | None = None,
@@ -90,6 +91,7 @@ def lake_days(
     UsageError
         Where nothing matches.
     """
+    folder = as_path(folder)
     lake = Lake(folder)
     chosen = [
         file
@@ -129,7 +131,7 @@ def lake_days(
 
 def reconstruct_day(
     day: LakeDay,
-    out: Path,
+    out: AnyPath,
     options: ReconstructOptions | None = None,
     *,
     carry: bool = False,
@@ -165,7 +167,7 @@ def reconstruct_day(
     StrictError
         In strict mode.
     """
-    options = options or ReconstructOptions()
+    out, options = as_path(out), options or ReconstructOptions()
     refuse_carry(carry, since)
     say = note or (lambda _: None)
     with symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):

@@ -20,6 +20,7 @@ import polars as pl
 
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
+from lobproof.paths import AnyPath, as_path
 from lobproof.pipeline.carry import closing_book, finer_grid, keyframe_places, stored_book
 from lobproof.pipeline.unit import Asked, Frame, Start
 from lobproof.store import Store, open_store, partial_from, sealed
@@ -37,7 +38,7 @@ class Since:
     """
 
     time_ns: int
-    base: Path | None = None
+    base: AnyPath | None = None
 
     @property
     def dt(self) -> str:
@@ -102,7 +103,7 @@ def find_start(
     """
     exchange, symbol, dt = instrument.exchange, instrument.symbol, since.dt
     named = f"{exchange} {symbol} {dt}"
-    base = since.base or out
+    base = out if since.base is None else as_path(since.base)
     if since.base is not None:
         open_store(base)  # a folder that is no store is told as that
     there = sealed(out, exchange, symbol).filter(pl.col("dt") == dt)

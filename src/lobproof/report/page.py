@@ -10,6 +10,7 @@ from typing import Any
 from lobproof import __version__
 from lobproof.errors import UsageError
 from lobproof.fidelity.exact.report import VerifyReport
+from lobproof.paths import AnyPath, as_path
 from lobproof.report.figures.style import COLOURS
 from lobproof.report.survey import sections, survey
 from lobproof.report.sweep import Progress
@@ -20,7 +21,7 @@ from lobproof.store.timespan import Time, show_ns, to_ns
 
 def write_report(
     store: Store,
-    out: Path,
+    out: AnyPath,
     *,
     symbol: str | None = None,
     exchange: str | None = None,
@@ -60,6 +61,7 @@ def write_report(
         If there is no such symbol, no sealed day in that time, or the verification is of a symbol
         that is not shown.
     """
+    out = as_path(out)
     shown = sections(store, symbol, exchange)
     proof = verification.to_dict() if isinstance(verification, VerifyReport) else verification
     if proof is not None and (proof["exchange"], proof["symbol"]) not in shown:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
+from lobproof.paths import AnyPath, as_path
 from lobproof.schema import Finding
 
 GOLDEN_FORMAT = "lobproof golden sample"
@@ -48,7 +49,7 @@ class GoldenSample:
     """Whether an import found this sample already there, made from the same inputs."""
 
     @classmethod
-    def load(cls, path: Path, *, reused: bool = False) -> Self:
+    def load(cls, path: AnyPath, *, reused: bool = False) -> Self:
         """Read the document and see that its journals are there in the size that it says.
 
         Raises
@@ -56,7 +57,7 @@ class GoldenSample:
         InputError
             When the folder or its document is missing or damaged, or a journal is not as listed.
         """
-        path = Path(path)
+        path = as_path(path)
         file = path / DOCUMENT
         try:
             document = json.loads(file.read_bytes())

@@ -9,6 +9,7 @@ import polars as pl
 
 from lobproof.errors import StoreError, UsageError
 from lobproof.instruments import Instrument
+from lobproof.paths import AnyPath, as_path
 from lobproof.schema import EventBatch, Flag, Severity, Side
 from lobproof.schema.tables import (
     CONTENT_TABLES,
@@ -47,7 +48,7 @@ from lobproof.store.views import (
 BATCH_ROWS = 1 << 16
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: AnyPath) -> Store:
     """Open a store for reading, as it is now.
 
     Raises
@@ -55,7 +56,7 @@ def open_store(path: str | Path) -> Store:
     StoreError
         If there is no store at ``path``, or it was written in a newer format.
     """
-    return Store(Path(path))
+    return Store(path)
 
 
 class Store:
@@ -72,8 +73,8 @@ class Store:
         If files that a seal lists are missing.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._catalog = Catalog(path)
+    def __init__(self, path: AnyPath) -> None:
+        self._catalog = Catalog(as_path(path))
 
     @property
     def path(self) -> Path:

@@ -26,6 +26,7 @@ from lobproof.fidelity.exact.schema import SchemaCheck
 from lobproof.fidelity.exact.states import StateChecks
 from lobproof.fidelity.exact.vendor import VendorCheck, book_files
 from lobproof.fidelity.exact.walk import Window
+from lobproof.paths import AnyPath, as_path
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store
 
@@ -35,9 +36,9 @@ _BEGIN, _END = pl.col("first_ts").min(), pl.col("last_ts").max()
 
 def verify(
     store: Store,
-    golden_path: Path | None = None,
+    golden_path: AnyPath | None = None,
     *,
-    lake: Path | None = None,
+    lake: AnyPath | None = None,
     symbol: str | None = None,
     untrusted_limit: float = UNTRUSTED_LIMIT,
     audit: bool = False,
@@ -76,11 +77,11 @@ def verify(
     StoreError
         When files that a seal lists are missing.
     """
-    sample = None if golden_path is None else GoldenSample.load(Path(golden_path))
+    sample = None if golden_path is None else GoldenSample.load(golden_path)
     window = _window(store, sample, symbol)
     files: Mapping[str, Sequence[Path]] = {}
     if lake is not None:
-        files = book_files(Path(lake), window.exchange, window.symbol, window.days)
+        files = book_files(as_path(lake), window.exchange, window.symbol, window.days)
     elif sample is None:
         raise UsageError(
             "There is nothing to verify the store against.",

@@ -13,6 +13,7 @@ from secrets import token_hex
 from typing import Any
 
 from lobproof.errors import InputError, StrictError, UsageError
+from lobproof.paths import AnyPath, as_path, as_paths
 from lobproof.sources.binance.message_kernels import SNAPSHOT
 from lobproof.sources.golden import (
     DOCUMENT,
@@ -41,8 +42,8 @@ EXCHANGES = ("BINANCE", "BINANCE_FUTURES", "BINANCE_DELIVERY")
 
 
 def import_recordings(
-    files: Sequence[Path],
-    out: Path,
+    files: AnyPath | Sequence[AnyPath],
+    out: AnyPath,
     *,
     exchange: str | None = None,
     symbol: str | None = None,
@@ -93,9 +94,9 @@ def import_recordings(
     UsageError
         When ``out`` holds something else, or an option is none that exists.
     """
-    out = Path(out)
-    provenance = _check_options(exchange, provenance, files)
-    probes, named = probe_all([Path(file) for file in files], symbol)
+    paths, out = as_paths(files), as_path(out)
+    provenance = _check_options(exchange, provenance, paths)
+    probes, named = probe_all(paths, symbol)
     sought = _Sought(exchange, named, provenance, _digest(exchange_info))
     if out.exists():
         there = _existing(out, probes, sought, overwrite=overwrite)
@@ -150,7 +151,7 @@ def _check_options(exchange: str | None, provenance: str | None, files: Sequence
     """The provenance to note, once the options are found to fit."""
     if exchange is not None and exchange not in EXCHANGES:
         raise UsageError(f"no exchange {exchange!r}", hint=f"one of {', '.join(EXCHANGES)}")
-    simulated = next((file for file in files if simulation_of(Path(file)) is not None), None)
+    simulated = next((file for file in files if simulation_of(file) is not None), None)
     if provenance is None:
         return "real" if simulated is None else "synthetic"
     if provenance not in PROVENANCES:

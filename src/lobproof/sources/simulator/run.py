@@ -16,6 +16,7 @@ from isal import isal_zlib
 
 from lobproof import __version__
 from lobproof.errors import UsageError
+from lobproof.paths import AnyPath, as_path
 from lobproof.schema import Int64
 from lobproof.sources.simulator.config import PRESETS, MarketConfig, VenueMarket
 from lobproof.sources.simulator.feed import Feed, FeedConfig
@@ -90,7 +91,7 @@ class SimulationResult:
 
 
 def simulate(
-    out: Path,
+    out: AnyPath,
     *,
     preset: str = "btc",
     config: MarketConfig | None = None,
@@ -145,7 +146,7 @@ def simulate(
             "nothing to simulate: neither a recording nor Lake tables, or no time",
             hint="ask for a recording, for Lake tables, or both, of more than 0 minutes",
         )
-    out = Path(out).absolute()
+    out = as_path(out).absolute()
     request: dict[str, Any] = {
         "provenance": "synthetic",
         "lobproof_version": __version__,
