@@ -4,12 +4,15 @@
 #   WORKERS=8 make test             test processes side by side (default 2)
 #   SIZES='10 100' make bench-reconstruct        days of so many million deltas
 #   HYPOTHESIS_PROFILE=thorough make test      search much longer for counter-examples
+#   MINUTES=5 SEED=7 make fuzz      that long, from that seed on; FUZZ='--path lake' and more
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
 WORKERS ?= 2
+MINUTES ?= 60
+SEED ?= 1
 LOCK := requirements/dev.lock
 BIN := .venv/bin
 # A virtual environment holds absolute paths: a moved or copied checkout must make its own.
@@ -23,7 +26,7 @@ COVERAGE := $(CURDIR)/build/coverage
 PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
 
-.PHONY: help demo test test-faults test-lake test-lakeapi lake lint format bench bench-memory \
+.PHONY: help demo test test-faults fuzz test-lake test-lakeapi lake lint format bench bench-memory \
 	bench-acquire bench-lake bench-reconstruct bench-ablation lock setup clean
 
 help: ## this list
@@ -52,6 +55,9 @@ test: setup ## all tests but the slow ones, kernels as plain Python too, and the
 
 test-faults: setup ## slow tests: kills, drops, load (about an hour)
 	@$(PYTEST) -n $(WORKERS) --dist load -m slow
+
+fuzz: setup ## damaged recordings and derived days, at random, against a truth kept apart (an hour)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(FUZZ)
 
 test-lake: setup ## one day of Crypto Lake's free sample through acquire and doctor (needs the network)
 	@$(BIN)/python tools/test_lake.py
