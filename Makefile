@@ -3,6 +3,7 @@
 #   PYTHON=python3.12 make test     use this Python instead of the first suitable one
 #   WORKERS=8 make test             test processes side by side (default 2)
 #   SIZES='10 100' make bench-reconstruct        days of so many million deltas
+#   OTHERS=1 make check-setup       the environments of the peers and of lakeapi too
 #   HYPOTHESIS_PROFILE=thorough make test      search much longer for counter-examples
 #   MINUTES=5 SEED=7 make fuzz      that long, from that seed on; FUZZ='--path lake' and more
 
@@ -27,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
 
 .PHONY: help demo test test-faults fuzz test-lake test-lakeapi lake lint format bench bench-memory \
-	bench-acquire bench-lake bench-reconstruct bench-ablation lock setup clean
+	bench-acquire bench-lake bench-reconstruct bench-ablation lock setup check-setup clean
 
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -76,6 +77,9 @@ lint: setup ## ruff, mypy, import-linter, and no addresses or machine paths in a
 	@echo '== files' && $(BIN)/python tools/check_files.py
 	@echo 'make lint: nothing to complain about.'
 
+check-setup: setup ## the environment with pip old and new, and uv: the lock's packages and no others
+	@$(BIN)/python tools/check_setup.py
+
 format: setup ## let ruff put the sources into shape
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
@@ -97,7 +101,7 @@ bench-reconstruct: setup ## whole days of Crypto Lake files of 10 to 200 M rows 
 bench-ablation: setup ## techniques that are often recommended beside the plain variants (minutes)
 	@$(BIN)/python -m benchmarks --ablation
 
-lock: setup ## resolve the dependencies anew and pin them with hashes
+lock: setup ## pin what pyproject.toml asks for, with hashes (UPGRADE=1: the newest of everything)
 	@sh tools/lock.sh $(LOCK)
 
 setup: $(LINKED) ## only make the virtual environment

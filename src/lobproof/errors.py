@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+EXTRAS = {
+    "acquire": ("dotenv", "obstore", "stamina"),
+    "report": ("jinja2", "matplotlib"),
+}
+"""Extra of the installed package → the modules that it brings."""
+
 
 class LobproofError(Exception):
     """Root of every error that lobproof raises on purpose.
@@ -41,3 +49,36 @@ class StoreError(LobproofError):
 
 class UsageError(LobproofError):
     """A request that does not fit: unknown symbol, time outside the data, contradicting options."""
+
+
+class ExtraError(LobproofError):
+    """Something was asked for whose packages are not installed: an extra brings them."""
+
+
+def _extra_error(extra: str, module: str) -> ExtraError:
+    return ExtraError(
+        f"this needs the package {module}, which is not installed",
+        hint=f"pip install 'lobproof[{extra}]' (in a clone: pip install '.[{extra}]')",
+    )
+
+
+def need_extra(extra: str) -> None:
+    """Raise ``ExtraError`` where a package of an extra is missing, before any work is done."""
+    for module in EXTRAS[extra]:
+        if find_spec(module) is None:
+            raise _extra_error(extra, module)
+
+
+def missing_extra(error: BaseException | None) -> ExtraError | None:
+    """Return what to say where an error comes from a missing package of an extra, else None.
+
+    Who imports on demand may wrap the error in one of its own, so its causes are looked at too.
+    """
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError):
+            module = str(error.name).partition(".")[0]
+            for extra, modules in EXTRAS.items():
+                if module in modules:
+                    return _extra_error(extra, module)
+        error = error.__cause__ or error.__context__
+    return None

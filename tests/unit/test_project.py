@@ -85,13 +85,61 @@ def test_the_kernel_cache_is_the_users_by_default(
     assert jit.cache_folder.__wrapped__().parent == tmp_path / "lobproof" / "kernels"
 
 
-def test_every_module_imports_without_the_tools_of_the_tests() -> None:
+def _packages(extra: str) -> list[str]:
+    """The packages of an extra, as Python would spell them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [
+    return [
         re.split(r"[<>=;\[ ]", requirement, maxsplit=1)[0].replace("-", "_")
-        for extra in ("test", "lint")
         for requirement in project["optional-dependencies"][extra]
     ]
+
+
+def test_the_extras_are_known_by_the_modules_that_they_bring() -> None:
+    imported = {"python_dotenv": "dotenv"}
+    for extra, modules in errors.EXTRAS.items():
+        assert {imported.get(name, name) for name in _packages(extra)} == set(modules)
+
+
+def _without(modules: list[str], script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script where these modules are not to be had."""
+    blocked = f"import sys\nsys.modules.update(dict.fromkeys({modules!r}))\n"
+    return subprocess.run([sys.executable, "-c", blocked + script], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["acquire", "test-connection", "--sample"], "acquire"),
+        (["acquire", "download", "--help"], "acquire"),
+        (["doctor", "--sample"], "acquire"),
+        (["demo", "--minutes", "0.1"], "report"),
+        (["report", "nowhere"], "report"),
+    ],
+)
+def test_a_command_whose_extra_is_missing_names_it(arguments: list[str], extra: str) -> None:
+    script = f"from lobproof.cli import run\nsys.exit(run({arguments!r}))"
+    done = _without(list(errors.EXTRAS[extra]), script)
+    assert done.returncode == 3
+    assert done.stdout == ""
+    first, hint = done.stderr.splitlines()
+    assert first.startswith("error: this needs the package ")
+    assert hint.startswith(f"Hint: pip install 'lobproof[{extra}]'")
+
+
+@pytest.mark.parametrize("module", ["obstore", "obstore.store"])
+def test_a_missing_extra_is_seen_through_the_errors_around_it(module: str) -> None:
+    wrapped = ImportError("cannot import module")
+    wrapped.__cause__ = ModuleNotFoundError(name=module)
+    outer = ImportError("once more")
+    outer.__context__ = wrapped
+    assert "lobproof[acquire]" in str(errors.missing_extra(outer))
+    assert errors.missing_extra(ImportError("cannot import name")) is None
+    assert errors.missing_extra(ModuleNotFoundError(name="lobproof.nowhere")) is None
+
+
+def test_every_module_imports_without_the_tools_of_the_tests() -> None:
+    """And without the packages of the extra ``report``, which only drawing needs."""
+    extras = [name for extra in ("test", "lint", "report") for name in _packages(extra)]
     # The coverage of child processes brings its own package along; nothing of ours asks for it.
     blocked = [name for name in extras if name != "coverage"]
     modules = [
@@ -100,12 +148,11 @@ def test_every_module_imports_without_the_tools_of_the_tests() -> None:
         if path.stem != "__main__"
     ]
     script = f"""
-import importlib, sys
-sys.modules.update(dict.fromkeys({blocked!r}))
+import importlib
 for name in {modules!r}:
     importlib.import_module(name)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = _without(blocked, script)
     assert done.returncode == 0, done.stderr
 
 
@@ -130,7 +177,7 @@ def test_errors_end_in_a_hint(kind: type[errors.LobproofError]) -> None:
 
 def test_the_lock_has_hashes_and_no_addresses() -> None:
     lock = (ROOT / "requirements" / "dev.lock").read_text(encoding="utf-8")
-    pins = re.findall(r"^[a-z0-9-]+==", lock, flags=re.MULTILINE)
+    pins = re.findall(r"^[a-z0-9-]+(?:\[[a-z0-9,-]+\])?==", lock, flags=re.MULTILINE)
     assert len(pins) > 30
     assert lock.count("sha256:") >= len(pins)
     assert "://" not in lock

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 ERROR = 3
 INTERRUPTED = 130
-_EXTRAS = {"obstore": "acquire", "stamina": "acquire", "dotenv": "acquire"}
-"""Module that may be missing → the extra that brings it."""
 
 
 class _Command(NamedTuple):
@@ -214,7 +212,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code. Errors go to standard error, without a traceback."""
-    from lobproof.errors import LobproofError
+    from lobproof.errors import LobproofError, missing_extra
 
     try:
         result = app(arguments, exit_on_error=False)
@@ -223,14 +221,11 @@ def run(arguments: list[str]) -> int:
     except LobproofError as error:
         _say(error.message, error.hint)
         return ERROR
-    except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(str(error.name))
-        if extra is None:
+    except ImportError as error:
+        missing = missing_extra(error)
+        if missing is None:
             raise
-        _say(
-            f"this command needs {error.name}, which is not installed",
-            f"pip install 'lobproof[{extra}]'",
-        )
+        _say(missing.message, missing.hint)
         return ERROR
     except KeyboardInterrupt:
         print(

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from lobproof.cli.console import duration, err, out
 from lobproof.cli.reconstruct.show import show_results
-from lobproof.errors import UsageError
+from lobproof.errors import UsageError, need_extra
 from lobproof.fidelity.exact import Verdict, verify
 from lobproof.fidelity.render import render_report
 from lobproof.pipeline import reconstruct
@@ -44,6 +44,7 @@ def demo(
     """
     if minutes <= 0:
         raise UsageError("--minutes must be above 0", hint="leave it out for ten minutes")
+    need_extra("report")
     console, notes = out(), err()
     folder = out_ / f"seed-{seed}-{minutes:g}min"
     began = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from lobproof.cli.console import err, out
+from lobproof.errors import need_extra
 from lobproof.fidelity.exact import verify
 from lobproof.report import write_report
 from lobproof.store import open_store
@@ -34,6 +35,7 @@ def report(
     symbol
         One symbol; by default all of the store.
     """
+    need_extra("report")
     opened = open_store(store)
     verification = None
     if against is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lobproof import __version__
-from lobproof.errors import UsageError
+from lobproof.errors import UsageError, need_extra
 from lobproof.fidelity.exact.report import VerifyReport
 from lobproof.paths import AnyPath, as_path
 from lobproof.report.figures.style import COLOURS
@@ -60,7 +60,10 @@ def write_report(
     UsageError
         If there is no such symbol, no sealed day in that time, or the verification is of a symbol
         that is not shown.
+    ExtraError
+        If the packages of the extra ``report`` are not installed.
     """
+    need_extra("report")
     out = as_path(out)
     shown = sections(store, symbol, exchange)
     proof = verification.to_dict() if isinstance(verification, VerifyReport) else verification
