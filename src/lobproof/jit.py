@@ -1,9 +1,10 @@
 """The one way to compile a kernel: ``@kernel``, with a disk cache that follows the sources.
 
 numba invalidates a cached function when *its own file* changes, not when a function that it
-calls in another file does: a stale caller is silently wrong. So the cache folder is named by a
-hash over every module of kernels; any change to any of them starts a new folder. By rule, kernels
-live only in modules whose name ends in ``kernels``.
+calls in another file does, or a constant that it froze: a stale caller is silently wrong. So the
+cache folder is named by a hash over every module of kernels and every module that one takes
+anything from; any change to any of them starts a new folder. By rule, kernels live only in modules
+whose name ends in ``kernels``, and they import nothing beyond :data:`FROZEN`.
 """
 
 from __future__ import annotations
@@ -17,20 +18,31 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba.core import event
 
 F = TypeVar("F", bound=Callable[..., object])
 
 _PACKAGE = Path(__file__).resolve().parent
+FROZEN = (
+    "jit.py",
+    "schema/__init__.py",
+    "schema/batch.py",
+    "schema/codes.py",
+    "schema/order.py",
+    "acquire/columns.py",
+)
+"""What kernels take constants from, beside other modules of kernels; relative to the package."""
 
 
 @cache
 def cache_folder() -> Path:
     """Folder of compiled kernels, named by the sources' hash."""
-    digest = hashlib.sha256(numba.__version__.encode())
-    codes = _PACKAGE / "schema" / "codes.py"  # kernels freeze their values
-    for source in [Path(__file__), codes, *sorted(_PACKAGE.rglob("*kernels.py"))]:
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
+    kernels = (path.relative_to(_PACKAGE).as_posix() for path in _PACKAGE.rglob("*kernels.py"))
+    for name in sorted([*FROZEN, *kernels]):
+        source = (_PACKAGE / name).read_bytes()
+        digest.update(f"\0{name}\0{len(source)}\0".encode() + source)
     base = os.environ.get("NUMBA_CACHE_DIR")
     root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     return root / "lobproof" / "kernels" / digest.hexdigest()[:16]

@@ -24,8 +24,8 @@ from lobproof.book.kernels import (
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, EventBatch, Flag, Kind, Side
 from lobproof.schema.tables import CONTENT_TABLES
 from lobproof.store import hashing, open_store
-from lobproof.store.playback import whole_messages
-from lobproof.store.rebuild_kernels import COVERAGE, apply_events
+from lobproof.store.playback import book_columns, whole_messages
+from lobproof.store.rebuild_kernels import COVERAGE, SEQUENCE, apply_events, known
 from support.batches import make_day, store_day
 
 
@@ -94,37 +94,53 @@ class Plain:
     """The rules of stored events on plain dicts."""
 
     def __init__(self) -> None:
+        self.sequence = -1
         self.levels: dict[int, dict[int, int]] = {Side.BID: {}, Side.ASK: {}}
         self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
         self.covered = {Side.BID: NOTHING, Side.ASK: NOTHING}
         self.stale = {Side.BID: False, Side.ASK: False}
 
     def message(self, rows: list[tuple[int, ...]]) -> None:
-        """Apply one message of (kind, side, price, size, flags)."""
-        kind, flags = rows[0][0], rows[0][4]
+        """Apply one message of (kind, side, price, size, flags, sequence, prev_sequence)."""
+        kind, flags, sequence, prev = rows[0][0], rows[0][4], *rows[0][5:]
         if kind == Kind.TRADE:
             return
-        if kind == Kind.MARK and flags:
+        if kind == Kind.MARK and flags and not (flags == Flag.DRIFT and prev >= 0):
             if flags & Flag.GAP and not flags & Flag.TRADES:
                 self.trust_snapshot_alone() if flags & Flag.RESYNC else self.lose()
+            elif flags & (Flag.DRIFT | Flag.SILENCE):
+                self.lose()
             return
         if kind in (Kind.SNAPSHOT, Kind.CLEAR):
-            if kind == Kind.CLEAR or flags & Flag.DRIFT:
+            if kind == Kind.CLEAR or flags & (Flag.DRIFT | Flag.STRANDED):
                 self.lose()
-            if kind == Kind.CLEAR and not flags & Flag.DRIFT:
+            if kind == Kind.CLEAR and not flags & (Flag.DRIFT | Flag.STRANDED):
                 self.stale = {Side.BID: False, Side.ASK: False}
             for side in (Side.BID, Side.ASK):
                 if kind == Kind.CLEAR:
                     self.levels[side] = {}
                 self.listed(side, [row for row in rows if row[1] == side])
-        for row_kind, side_code, price, size, _ in rows:
+        for row_kind, side_code, price, size, *_ in rows:
             if row_kind in (Kind.DELTA, Kind.SNAPSHOT):
                 self.levels[side_code].pop(price, None)
                 if size:
                     self.levels[side_code][price] = size
         if kind in (Kind.DELTA, Kind.MARK) and flags & Flag.DRIFT:
             self.trust_snapshot_alone()
+        if kind in (Kind.DELTA, Kind.MARK):
+            self.sequence = sequence
         self.settle()
+        if sequence == self.sequence:
+            self.covered = {Side.BID: NOTHING, Side.ASK: NOTHING}
+
+    def known(self, side: Side) -> tuple[int, int]:
+        """What is trusted, less behind a snapshot that lies inside the next depth message."""
+        if all(listed == NOTHING for listed in self.covered.values()):
+            return self.trust[side]
+        sign = 1 if side == Side.ASK else -1
+        least = min(self.trust[side][0], self.covered[side][0])
+        ends = [sign * end for kind, end in (self.trust[side], self.covered[side]) if kind == RANGE]
+        return (least, sign * min(ends)) if least == RANGE else (least, 0)
 
     def lose(self) -> None:
         self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
@@ -185,7 +201,16 @@ DELTAS = st.lists(LEVELS, min_size=1, max_size=6).map(
 )
 DRIFTED = DELTAS.map(lambda rows: [(*row[:4], int(Flag.DRIFT)) for row in rows])
 MARKS = st.sampled_from(
-    [Flag(0), Flag.GAP, Flag.GAP | Flag.RESYNC, Flag.GAP | Flag.TRADES, Flag.DUPLICATE]
+    [
+        Flag(0),
+        Flag.GAP,
+        Flag.GAP | Flag.RESYNC,
+        Flag.GAP | Flag.TRADES,
+        Flag.DUPLICATE,
+        Flag.DRIFT,
+        Flag.SILENCE,
+        Flag.INVALID,
+    ]
 ).map(lambda flags: [(int(Kind.MARK), 0, 0, 0, int(flags))])
 TRADES = LEVELS.map(lambda row: [(int(Kind.TRADE), *row, 0)])
 
@@ -193,7 +218,7 @@ TRADES = LEVELS.map(lambda row: [(int(Kind.TRADE), *row, 0)])
 @st.composite
 def snapshots(draw: st.DrawFn) -> list[tuple[int, ...]]:
     rows: list[tuple[int, ...]] = []
-    drift = int(draw(st.sampled_from([Flag(0), Flag.DRIFT])))
+    drift = int(draw(st.sampled_from([Flag(0), Flag.DRIFT, Flag.STRANDED])))
     if draw(st.booleans()):
         rows.append((int(Kind.CLEAR), 0, 0, 0, drift))
     for side in (Side.BID, Side.ASK):
@@ -203,12 +228,27 @@ def snapshots(draw: st.DrawFn) -> list[tuple[int, ...]]:
     return rows or [(int(Kind.MARK), 0, 0, 0, 0)]
 
 
+@st.composite
+def histories(draw: st.DrawFn) -> list[list[tuple[int, ...]]]:
+    """Messages with ids: snapshots of the last depth message, or of the inside of the next."""
+    messages = draw(st.lists(DELTAS | DRIFTED | MARKS | TRADES | snapshots(), min_size=1))
+    sequence = 100
+    numbered = []
+    for message in messages:
+        ids = sequence + draw(st.sampled_from([0, 1])), draw(st.sampled_from([-1, sequence]))
+        if message[0][0] in (Kind.DELTA, Kind.MARK):
+            sequence += 2
+            ids = sequence, ids[1]
+        numbered.append([(*row, *ids) for row in message])
+    return numbered
+
+
 def as_batch(messages: list[list[tuple[int, ...]]]) -> EventBatch:
     batch = EventBatch.empty(sum(map(len, messages)))
     ends = np.cumsum([len(message) for message in messages]) - 1
-    rows = np.array([row for message in messages for row in message], np.int64).reshape(-1, 5)
+    rows = np.array([row for message in messages for row in message], np.int64)
     batch.kind[:], batch.side[:], batch.price[:], batch.size[:] = rows.T[:4]
-    batch.flags[:] = rows[:, 4]
+    batch.flags[:], batch.sequence[:], batch.prev_sequence[:] = rows.T[4:]
     batch.flags[ends] |= Flag.LAST
     return batch
 
@@ -221,7 +261,7 @@ def dumped(book: Book, side: int) -> list[tuple[int, int]]:
 
 @pytest.mark.kernels
 @given(
-    messages=st.lists(DELTAS | DRIFTED | MARKS | TRADES | snapshots(), min_size=1, max_size=25),
+    messages=histories(),
     cuts=st.lists(st.integers(0, 200), max_size=5),
 )
 def test_stored_events_rebuild_the_book_of_plain_dicts(
@@ -236,16 +276,16 @@ def test_stored_events_rebuild_the_book_of_plain_dicts(
     groups = [(a, batch.slice(a, b)) for a, b in pairwise(edges)]
     book = new_book(64, TICK, 1)
     covered = np.zeros(COVERAGE, np.int64)
+    covered[SEQUENCE] = -1
     rows = 0
     for start, part in whole_messages(iter(groups)):
         assert start == rows
         book = ensure_far_capacity(book, len(part))
-        columns = (part.kind, part.side, part.price, part.size, part.flags)
-        apply_events(book, covered, *columns)
+        apply_events(book, covered, *book_columns(part))
         rows += len(part)
     assert rows == len(batch)
     for side in (Side.BID, Side.ASK):
         expected = sorted(plain.levels[side].items(), reverse=side == Side.BID)
         assert dumped(book, int(side)) == expected
-        kind, end = plain.trust[side]
-        assert (trust(book, int(side)), trusted_to(book, int(side))) == (kind, end)
+        assert (trust(book, int(side)), trusted_to(book, int(side))) == plain.trust[side]
+        assert known(book, covered, int(side)) == plain.known(side)

@@ -146,10 +146,12 @@ def run_lake(
     save_after: Sequence[int] = (),
     replayer: Replayer | None = None,
     source: Streams | None = None,
+    look: Callable[[Replayer, int], None] = lambda replayer, rows: None,
 ) -> Replayed:
     """Replay a day; behind the pieces of ``save_after`` everything is saved and loaded anew.
 
     ``replayer``: one that has begun, instead of a new one; ``source``: other streams of the day.
+    ``look`` is called behind each piece, with the events so far.
     """
 
     def begun() -> Replayer:
@@ -171,6 +173,7 @@ def run_lake(
             events.append(piece.events)
             steps.append(piece.step)
             rows += len(piece.events)
+            look(replayer, rows)
             pieces += 1
             if pieces in save_after:
                 saved, read = _through(replayer.save()), _through(feed.save())

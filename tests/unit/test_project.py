@@ -69,12 +69,52 @@ def test_the_kernel_cache_follows_the_kernel_sources(
     (package / "errors.py").write_text("# no kernel here\n", encoding="utf-8")
     assert jit.cache_folder.__wrapped__() == folders[0]
 
-    source = next(package.rglob("*kernels.py"))
-    source.write_text(source.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-    folders.append(jit.cache_folder.__wrapped__())
+    for source in [*package.rglob("*kernels.py"), *(package / name for name in jit.FROZEN)]:
+        source.write_text(source.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+        folders.append(jit.cache_folder.__wrapped__())
     (package / "more_kernels.py").write_text("# added\n", encoding="utf-8")
     folders.append(jit.cache_folder.__wrapped__())
-    assert len(set(folders)) == 3
+    # two modules of one name have changed places
+    one, other = package / "book" / "kernels.py", package / "fixedpoint" / "kernels.py"
+    texts = one.read_bytes(), other.read_bytes()
+    other.write_bytes(texts[0])
+    one.write_bytes(texts[1])
+    folders.append(jit.cache_folder.__wrapped__())
+    assert len(set(folders)) == len(folders)
+
+
+def _imported(path: Path) -> set[str]:
+    """Modules that one imports at any place: of the package their files, of others their names."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not (isinstance(node, ast.ImportFrom) and node.level), "imports are absolute here"
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = str(node.module)
+            found |= {f"{module}.{alias.name}" for alias in node.names} | {module}
+    files = set()
+    for name in found:
+        inside = PACKAGE.joinpath(*name.split(".")[1:])
+        if name.split(".")[0] != "lobproof":
+            files.add(name.split(".")[0])
+        elif inside.with_suffix(".py").is_file():
+            files.add(inside.with_suffix(".py").relative_to(PACKAGE).as_posix())
+        elif (inside / "__init__.py").is_file():
+            files.add((inside / "__init__.py").relative_to(PACKAGE).as_posix())
+    return files
+
+
+def test_kernels_take_nothing_from_beyond_the_modules_that_key_their_cache() -> None:
+    """A constant or a function from elsewhere could change, and the old machine code would run."""
+    keyed = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*kernels.py")}
+    keyed |= set(jit.FROZEN)
+    modules = {Path(module) for name in keyed for module in _imported(PACKAGE / name)}
+    inside = {module.as_posix() for module in modules if module.suffix == ".py"}
+    assert inside - keyed == set()
+    assert set(jit.FROZEN) <= inside, "what no kernel reaches need not key the cache"
+    outside = {module.as_posix() for module in modules} - inside
+    assert outside - sys.stdlib_module_names == {"llvmlite", "numba", "numpy", "pyarrow"}
 
 
 def test_the_kernel_cache_is_the_users_by_default(

@@ -65,6 +65,7 @@ __all__ = [
     "new_book",
     "set_trust",
     "side_count",
+    "slots_within",
     "top",
     "trust",
     "trusted_slots",
@@ -364,19 +365,25 @@ def grow_range(book: Book, side: int, tick: int) -> None:
 
 
 @kernel
+def slots_within(side: int, kind: int, end: int, prices: Int64, count: int, n: int) -> int:
+    """How many of the leading ``n`` slots lie in a range: ``kind``, to the price ``end``."""
+    if kind == UNTRUSTED:
+        return 0
+    if kind == EVERYTHING:
+        return n
+    sign = sign_of(side)
+    slots = 0
+    while slots < count and sign * prices[slots] <= sign * end:
+        slots += 1
+    return slots
+
+
+@kernel
 def trusted_slots(book: Book, side: int, prices: Int64, count: int, n: int) -> int:
     """How many of the leading ``n`` slots of the side are known to be right.
 
     ``prices[:count]`` are what :func:`top` wrote. None while the book is crossed.
     """
-    kind = trust(book, side)
-    if kind == UNTRUSTED or crossed(book):
+    if crossed(book):
         return 0
-    if kind == EVERYTHING:
-        return n
-    sign = sign_of(side)
-    last = sign * trusted_to(book, side)
-    slots = 0
-    while slots < count and sign * prices[slots] <= last:
-        slots += 1
-    return slots
+    return slots_within(side, trust(book, side), trusted_to(book, side), prices, count, n)

@@ -94,14 +94,20 @@ def stored_book(
         sizes = counts(listed["size"], grid.size_exponent, instrument.size_exponent)
         return prices(listed["price"]), sizes
 
-    trust = [(int(side["trust"][0]), int(prices(side["trusted_to"][:1])[0])) for side in sides]
+    trust, listed = (
+        [(int(side[kind][0]), int(prices(side[end][:1])[0])) for side in sides]
+        for kind, end in (("trust", "trusted_to"), ("listed", "listed_to"))
+    )
     return BookLevels(
         int(rows["sequence"][0]),
         *levels(sides[0]),
         *levels(sides[1]),
         *trust[0],
         *trust[1],
-        *(int(side["stale"][0]) for side in sides),
+        int(sides[0]["stale"][0]),
+        int(sides[1]["stale"][0]),
+        *listed[0],
+        *listed[1],
     )
 
 

@@ -200,6 +200,10 @@ class DayTask:
                 book.ask_trusted_to,
                 book.bid_stale,
                 book.ask_stale,
+                book.bid_listed,
+                book.bid_listed_to,
+                book.ask_listed,
+                book.ask_listed_to,
             )
         )
 

@@ -56,6 +56,8 @@ CHAINED_ID = 38  # the last depth message, or the snapshot that anchored: the ch
 CHAINED_TS = 39
 OPEN = 40  # per code: first event id, first ts
 CODES = 1 + max(int(code) for code in Finding)
+if CODES > 63:
+    raise ImportError("`DOUBT` has a bit a code, and no more than 63")
 RESYNC_NEVER, RESYNC_ON_DRIFT, RESYNC_ALWAYS = range(3)
 PENDS_FOR_NOTHING, PENDS_FOR_DELTAS, PENDS_FOR_SNAPSHOTS = range(3)
 
@@ -63,10 +65,11 @@ PENDS_FOR_NOTHING, PENDS_FOR_DELTAS, PENDS_FOR_SNAPSHOTS = range(3)
 SIZE_SQUARES, PRICE_SQUARES = range(2)
 
 # --- episodes: what becomes rows of `quality` ----------------------------------------------
-E_CODE, E_FIRST, E_LAST, E_FIRST_TS, E_LAST_TS, E_COUNT, E_FROM, E_TO = range(8)
 EPISODE = 8
+E_CODE, E_FIRST, E_LAST, E_FIRST_TS, E_LAST_TS, E_COUNT, E_FROM, E_TO = range(EPISODE)
 
-# --- per-minute counts -----------------------------------------------------------------------
+# --- per-minute counts; there are as many names as `MINUTE` says, or nothing starts -----------
+MINUTE = 35
 (
     M_MINUTE,
     M_FIRST,
@@ -103,8 +106,7 @@ EPISODE = 8
     M_SIZES,
     M_BID_REACH,
     M_ASK_REACH,
-) = range(35)
-MINUTE = 35
+) = range(MINUTE)
 NO_REACH = -1
 WHOLE_SIDE = 2**62
 """How far a side is trusted, in counts from its touch: not at all, or to its end."""
@@ -125,8 +127,8 @@ CROSSED = int(Finding.CROSSED)
 DRIFT = int(Finding.DRIFT)
 SILENCE = int(Finding.SILENCE)
 FROZEN = int(Finding.FROZEN)
-T_FIRST, T_LAST, T_FIRST_TS, T_LAST_TS, T_COUNT = range(5)
 TALLY = 5
+T_FIRST, T_LAST, T_FIRST_TS, T_LAST_TS, T_COUNT = range(TALLY)
 TALLIES = THIS_MINUTE + MINUTE
 
 LEAST_SILENCE_NS = 5_000_000_000
@@ -175,6 +177,8 @@ def add_episode(
 ) -> None:
     """Append one finding."""
     at = run[FOUND]
+    if at >= len(found):
+        raise IndexError("more findings than there is room for")
     found[at, E_CODE] = code
     found[at, E_FIRST] = first
     found[at, E_LAST] = last

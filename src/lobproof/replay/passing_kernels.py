@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lobproof.jit import kernel
 from lobproof.replay.ledger_kernels import M_SILENCE, THIS_MINUTE, UNCHAINED, note_message
-from lobproof.replay.replay_kernels import CLEAR, DELTA, F_SPEAKS, LAST, MARK
-from lobproof.schema import Int8, Int32, Int64
+from lobproof.replay.replay_kernels import CLEAR, DELTA, LAST, MARK
+from lobproof.schema import SPEAKS_OF_THE_FEED, Int8, Int32, Int64
 
 
 @kernel
@@ -15,7 +15,7 @@ def pass_by(run: Int64, kind: Int8, flags: Int32, ts_order: Int64) -> None:
     for i in range(kind.shape[0]):
         if first:
             what = kind[i]
-            empty = what == MARK and not flags[i] & F_SPEAKS
+            empty = what == MARK and not flags[i] & SPEAKS_OF_THE_FEED
             if what == DELTA or empty or (what == CLEAR and run[UNCHAINED] != 0):
                 note_message(run, ts_order[i])
         first = (flags[i] & LAST) != 0

@@ -73,6 +73,7 @@ from lobproof.replay.snapshot_kernels import (
 )
 from lobproof.replay.trade_kernels import PRINT_NS, confirm, in_trusted_range, is_far, reconcile
 from lobproof.schema import (
+    SPEAKS_OF_THE_FEED,
     Finding,
     Flag,
     Int8,
@@ -91,19 +92,14 @@ BID = int(Side.BID)
 ASK = int(Side.ASK)
 
 LAST = int(Flag.LAST)
-F_GAP = int(Flag.GAP)
 F_DOUBTFUL = int(Flag.DOUBTFUL)
 F_BAD_TS = int(Flag.BAD_TS)
 F_OFF_TICK = int(Flag.OFF_TICK)
 F_OFF_LOT = int(Flag.OFF_LOT)
-F_DUPLICATE = int(Flag.DUPLICATE)
 F_OUT_OF_ORDER = int(Flag.OUT_OF_ORDER)
 F_DRIFT = int(Flag.DRIFT)
 F_INVALID = int(Flag.INVALID)
-F_RECONNECT = int(Flag.RECONNECT)
 F_SILENCE = int(Flag.SILENCE)
-F_SPEAKS = F_GAP | F_DUPLICATE | F_OUT_OF_ORDER | F_INVALID | F_RECONNECT | F_DRIFT | F_SILENCE
-"""Marks with one of these speak of the feed; one without is an empty depth message."""
 
 Q_OUT_OF_ORDER = int(Finding.OUT_OF_ORDER)
 
@@ -224,7 +220,7 @@ def replay_rows(
                         run[THIS_MINUTE + M_FAR_PRINTS] += 1
                 if run[PENDS] != PENDS_FOR_NOTHING:
                     add_trade(pending, run, BID + ASK - side[start], price[start], size[start])
-        elif what == MARK and flags[start] & F_SPEAKS:
+        elif what == MARK and flags[start] & SPEAKS_OF_THE_FEED:
             note_mark(
                 book, run, found, flags[start], event_id, ts, prev_sequence[start], sequence[start]
             )

@@ -36,6 +36,7 @@ from lobproof.replay.ledger_kernels import (
     MINUTE,
     REFERENCES,
     SEQUENCE,
+    SNAPSHOT_TRUST,
     STALE,
     STATES,
     begin_day,
@@ -49,10 +50,7 @@ from lobproof.replay.pending_kernels import new_pending, reserve
 from lobproof.replay.policy import Policy
 from lobproof.replay.reference_kernels import ANCHOR, DISTRUST, NOTHING, QUIET
 from lobproof.replay.replay_kernels import replay_rows
-from lobproof.replay.settle_kernels import (
-    FINDINGS_A_MESSAGE,
-    STATE_COLUMNS,
-)
+from lobproof.replay.settle_kernels import FINDINGS_A_MESSAGE, STATE_COLUMNS
 from lobproof.replay.snapshot_kernels import lose_trust
 from lobproof.replay.step import BookLevels, Piece, Step, joined, minute_columns, states_of
 from lobproof.schema import (
@@ -133,6 +131,8 @@ class Replayer:
             lose_trust(self._book, self._run, int(Finding.UNSEEDED))
             return
         self._run[[STALE, STALE + 1]] = book.bid_stale, book.ask_stale
+        listed = (book.bid_listed, book.bid_listed_to, book.ask_listed, book.ask_listed_to)
+        self._run[SNAPSHOT_TRUST : SNAPSHOT_TRUST + 4] = listed
         self._run[[LOST, DOUBT]] = 0
 
     def pass_by(self, batch: EventBatch) -> None:
@@ -300,8 +300,8 @@ class Replayer:
             int(bid_to),
             int(ask_trust),
             int(ask_to),
-            int(self._run[STALE]),
-            int(self._run[STALE + 1]),
+            *self._run[STALE : STALE + 2].tolist(),
+            *self._run[SNAPSHOT_TRUST : SNAPSHOT_TRUST + 4].tolist(),
         )
 
     def _prepared(self, part: Stretch, messages: int, first_id: int) -> _Output:

@@ -10,6 +10,7 @@ from lobproof.book.kernels import (
     crossed,
     extend_trust,
     grow_range,
+    slots_within,
     top,
     trust,
     trusted_slots,
@@ -65,7 +66,7 @@ Q_BEYOND = int(Finding.TOUCH_BEYOND_RANGE)
 # columns of the states that a step gives
 S_ID, S_TS, S_TS_EVENT, S_SEQUENCE, S_BID_TRUSTED, S_ASK_TRUSTED, S_FLAGS, S_LEVELS = range(8)
 STATE_COLUMNS = S_LEVELS + 4 * LEVELS
-FINDINGS_A_MESSAGE = 32
+FINDINGS_A_MESSAGE = 2 * CODES + 8
 """More findings than one message can give: each code closed once, each tally once, and its own."""
 
 
@@ -87,15 +88,7 @@ def grow(book: Book, run: Int64, side: int) -> None:
 def covered_slots(run: Int64, side: int, prices: Int64, count: int) -> int:
     """How many of the leading slots the last snapshot itself lists."""
     covered = SNAPSHOT_TRUST + 2 * (side - 1)
-    if run[covered] == UNTRUSTED:
-        return 0
-    if run[covered] == EVERYTHING:
-        return LEVELS
-    sign = 2 * side - 3
-    slots = 0
-    while slots < count and sign * prices[slots] <= sign * run[covered + 1]:
-        slots += 1
-    return slots
+    return slots_within(side, run[covered], run[covered + 1], prices, count, LEVELS)
 
 
 @kernel
@@ -126,7 +119,8 @@ def settle(
     """End of a book message: touch, trust, doubts, the state row. Returns flags for its rows.
 
     ``ahead``: the message is a snapshot whose id lies inside the next depth message; until that
-    one comes, what the snapshot does not list is older than what it does.
+    one comes, what the snapshot does not list is older than what it does. What it lists is kept
+    until then, and no longer.
     """
     bid_prices = np.empty(LEVELS, np.int64)
     bid_sizes = np.empty(LEVELS, np.int64)
@@ -147,6 +141,8 @@ def settle(
     if ahead:
         bid_slots = min(bid_slots, covered_slots(run, BID, bid_prices, bids))
         ask_slots = min(ask_slots, covered_slots(run, ASK, ask_prices, asks))
+    else:
+        run[SNAPSHOT_TRUST : SNAPSHOT_TRUST + 4] = UNTRUSTED
 
     lost = run[LOST]
     wanted = 0

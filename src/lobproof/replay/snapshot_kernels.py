@@ -270,8 +270,7 @@ def apply_snapshot(
     else:
         run[SUSPECT_ID] = last_id
         run[SUSPECT_TS] = ts
-    run[SNAPSHOT_TRUST] = UNTRUSTED
-    run[SNAPSHOT_TRUST + 2] = UNTRUSTED
+    run[SNAPSHOT_TRUST : SNAPSHOT_TRUST + 4] = UNTRUSTED
     for half in (BID, ASK):
         low = begin if half == BID else middle
         high = middle if half == BID else stop
@@ -281,7 +280,7 @@ def apply_snapshot(
         worst = price[high - 1]
         covered = SNAPSHOT_TRUST + 2 * (half - 1)
         run[covered] = EVERYTHING if complete else RANGE
-        run[covered + 1] = worst
+        run[covered + 1] = 0 if complete else worst
         if complete:
             run[STALE + half - 1] = 0
         clear_side_range(book, half, (2 * half - 3) * FAR_AWAY if complete else worst)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobproof.instruments import Instrument
+from lobproof.replay import ledger_kernels as ledger
 from lobproof.replay.ledger_kernels import (
     M_ASK_REACH,
     M_BID_REACH,
-    M_DRIFT_COMPARED,
     M_MINUTE,
     M_RANKS,
     M_SIZES,
@@ -39,25 +39,36 @@ from lobproof.replay.settle_kernels import (
 from lobproof.schema import EventBatch, Int64, StateBatch
 from lobproof.schema.tables import MINUTES
 
-# the int64 columns of `minutes`, in the order in which the kernel counts them
-_COUNTED = [
-    name
-    for name in MINUTES.schema.names
-    if name
-    not in (
-        "spread_ticks_mean",
-        "price_rmse_ticks",
-        "size_rmse_rel",
-        "spread_ticks_max",
-        "trusted_levels_min",
-        "bid_trusted_ticks",
-        "ask_trusted_ticks",
-        "drift_compared",
-        "drift_equal",
-        "drift_ghosts",
-        "drift_missing",
-    )
-]
+_COUNTED = {
+    "minute": ledger.M_MINUTE,
+    "first_event_id": ledger.M_FIRST,
+    "last_event_id": ledger.M_LAST,
+    "book_messages": ledger.M_BOOK_MESSAGES,
+    "delta_rows": ledger.M_DELTA_ROWS,
+    "snapshots": ledger.M_SNAPSHOTS,
+    "gaps": ledger.M_GAPS,
+    "crossed_messages": ledger.M_CROSSED,
+    "doubtful_messages": ledger.M_DOUBTFUL,
+    "longest_silence": ledger.M_SILENCE,
+    "trades": ledger.M_TRADES,
+    "buy_volume": ledger.M_BUY_VOLUME,
+    "sell_volume": ledger.M_SELL_VOLUME,
+    "explained_volume": ledger.M_EXPLAINED,
+    "refilled_volume": ledger.M_REFILLED,
+    "transient_volume": ledger.M_TRANSIENT,
+    "grown_volume": ledger.M_GROWN,
+    "unnamed_volume": ledger.M_UNNAMED_VOLUME,
+    "unnamed_trades": ledger.M_UNNAMED_TRADES,
+    "prints": ledger.M_PRINTS,
+    "far_prints": ledger.M_FAR_PRINTS,
+    "references": ledger.M_REFERENCES,
+    "contradictions": ledger.M_CONTRADICTIONS,
+    "drift_compared": ledger.M_DRIFT_COMPARED,
+    "drift_equal": ledger.M_DRIFT_EQUAL,
+    "drift_ghosts": ledger.M_DRIFT_GHOSTS,
+    "drift_missing": ledger.M_DRIFT_MISSING,
+}
+"""Where the kernels count the columns of `minutes` that are plain counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,8 @@ class Piece:
 class BookLevels:
     """The whole book, best first, counts on the grid, with the trusted range of each side.
 
-    ``stale``: beyond that range may lie levels from before a loss.
+    ``stale``: beyond that range may lie levels from before a loss. ``listed``: what a snapshot
+    lists whose id lies inside the next depth message, until that one comes, as trust and far end.
     """
 
     sequence: int
@@ -104,6 +116,10 @@ class BookLevels:
     ask_trusted_to: int
     bid_stale: int = 0
     ask_stale: int = 0
+    bid_listed: int = 0
+    bid_listed_to: int = 0
+    ask_listed: int = 0
+    ask_listed_to: int = 0
 
 
 def states_of(rows: Int64) -> StateBatch:
@@ -129,18 +145,18 @@ def minute_columns(
         mean_spread = counts[:, M_SPREAD_SUM] / counts[:, M_SPREAD_COUNT] / tick
         price_rmse = np.sqrt(squares[:, PRICE_SQUARES] / counts[:, M_RANKS])
         size_rmse = np.sqrt(squares[:, SIZE_SQUARES] / counts[:, M_SIZES])
-    drift = ("drift_compared", "drift_equal", "drift_ghosts", "drift_missing")
     columns: dict[str, NDArray[np.generic]] = {
-        **{name: counts[:, at].copy() for at, name in enumerate(_COUNTED)},
+        **{name: counts[:, at].copy() for name, at in _COUNTED.items()},
         "spread_ticks_mean": mean_spread,
         "spread_ticks_max": counts[:, M_SPREAD_MAX] // tick,
         "trusted_levels_min": np.maximum(counts[:, M_TRUSTED_MIN], 0),
         "bid_trusted_ticks": _reach(counts[:, M_BID_REACH], tick),
         "ask_trusted_ticks": _reach(counts[:, M_ASK_REACH], tick),
-        **{name: counts[:, M_DRIFT_COMPARED + at].copy() for at, name in enumerate(drift)},
         "price_rmse_ticks": price_rmse,
         "size_rmse_rel": size_rmse,
     }
+    if columns.keys() != set(MINUTES.schema.names):
+        raise ValueError(f"no such minutes: {sorted(columns.keys() ^ set(MINUTES.schema.names))}")
     return {name: columns[name] for name in MINUTES.schema.names}
 
 

@@ -35,7 +35,8 @@ from lobproof.report.sweep_kernels import (
 )
 from lobproof.schema import LEVELS, EventBatch, Int64, Side
 from lobproof.store import Store
-from lobproof.store.rebuild_kernels import COVERAGE, apply_events
+from lobproof.store.playback import book_columns
+from lobproof.store.rebuild_kernels import COVERAGE, LISTED, SEQUENCE, STALE, apply_events
 
 _WINDOW_TICKS = 1 << 16
 _BATCH_ROWS = 1 << 16
@@ -94,7 +95,7 @@ def sweep(
             book, covered = _book_before(store, exchange, symbol, day, span[0], exponents, tick)
             canvas.hold[SINCE] = start
             fill_bins(canvas, book, start)
-            look(canvas, book, False)
+            look(canvas, book, covered, False)
         for batch in feed.take(count):
             book = ensure_far_capacity(book, len(batch))
             sweep_rows(
@@ -102,11 +103,7 @@ def sweep(
                 book,
                 covered,
                 batch.ts_order,
-                batch.kind,
-                batch.side,
-                batch.price,
-                batch.size,
-                batch.flags,
+                *book_columns(batch),
             )
             if progress is not None:
                 progress(int(canvas.hold[EVENTS]), total)
@@ -205,7 +202,11 @@ def _book_before(
         from_decimal128(rows[name].to_arrow(), exponent)
         for name, exponent in zip(("price", "size"), exponents, strict=True)
     )
-    far_end = from_decimal128(rows["trusted_to"].to_arrow(), exponents[0])
+    far_end, listed_to = (
+        from_decimal128(rows[name].to_arrow(), exponents[0]) for name in ("trusted_to", "listed_to")
+    )
+    covered = np.zeros(COVERAGE, np.int64)
+    covered[SEQUENCE] = rows["sequence"][0]
     sides = rows["side"].to_numpy()
     book = ensure_far_capacity(new_book(_WINDOW_TICKS, tick), len(rows))
     for row in range(len(rows)):
@@ -214,14 +215,16 @@ def _book_before(
     for side in (Side.BID, Side.ASK):
         head = int(np.argmax(sides == int(side)))
         set_trust(book, int(side), int(rows["trust"][head]), int(far_end[head]))
-    covered = np.zeros(COVERAGE, np.int64)
+        covered[LISTED + 2 * (side - 1)] = rows["listed"][head]
+        covered[LISTED + 2 * (side - 1) + 1] = listed_to[head]
+        covered[STALE + side - 1] = rows["stale"][head]
     if start <= day["first_ts"]:
         return book, covered
     # levels are absolute: events of the keyframe's own instant may come twice
     since = int(rows["ts_order"][0])
     for batch in store.replay(symbol, exchange=exchange, start=since, end=start):
         book = ensure_far_capacity(book, len(batch))
-        apply_events(book, covered, batch.kind, batch.side, batch.price, batch.size, batch.flags)
+        apply_events(book, covered, *book_columns(batch))
     return book, covered
 
 

@@ -17,10 +17,8 @@ from lobproof.book.kernels import (
     crossed,
     dump_side,
     side_count,
+    slots_within,
     top,
-    trust,
-    trusted_slots,
-    trusted_to,
 )
 from lobproof.jit import kernel
 from lobproof.schema import (
@@ -35,7 +33,7 @@ from lobproof.schema import (
     Kind,
     Side,
 )
-from lobproof.store.rebuild_kernels import apply_events
+from lobproof.store.rebuild_kernels import apply_events, known
 
 Float64 = NDArray[np.float64]
 
@@ -215,20 +213,21 @@ def advance(canvas: Canvas, ts: int) -> None:
 
 
 @kernel
-def look(canvas: Canvas, book: Book, doubtful: bool) -> None:
+def look(canvas: Canvas, book: Book, covered: Int64, doubtful: bool) -> None:
     """Note the book's touch, its levels, and how far they are trusted."""
     hold = canvas.hold
+    hold[KNOWN] = 0 if doubtful or crossed(book) else 1
     for side in (_BID, _ASK):
         s = side - 1
         found = top(book, side, LEVELS, canvas.tops[s, 0], canvas.tops[s, 1])
         hold[BID + s] = best_price(book, side)
-        hold[BID_SLOTS + s] = trusted_slots(book, side, canvas.tops[s, 0], found, LEVELS)
-        kind = trust(book, side)
+        kind, end = known(book, covered, side)
+        hold[BID_SLOTS + s] = slots_within(side, kind, end, canvas.tops[s, 0], found, LEVELS)
         hold[BID_END + s] = END_ALL if kind == EVERYTHING else END_NONE
         if kind == RANGE:
-            hold[BID_END + s] = trusted_to(book, side)
-    untrusted = trust(book, _BID) == UNTRUSTED or trust(book, _ASK) == UNTRUSTED
-    hold[KNOWN] = 0 if doubtful or untrusted or crossed(book) else 1
+            hold[BID_END + s] = end
+        if kind == UNTRUSTED:
+            hold[KNOWN] = 0
 
 
 @kernel
@@ -237,6 +236,8 @@ def sweep_rows(
     book: Book,
     covered: Int64,
     ts_order: Int64,
+    sequence: Int64,
+    prev_sequence: Int64,
     kind: Int8,
     side: Int8,
     price: Int64,
@@ -284,6 +285,8 @@ def sweep_rows(
             apply_events(
                 book,
                 covered,
+                sequence[start:stop],
+                prev_sequence[start:stop],
                 kind[start:stop],
                 side[start:stop],
                 price[start:stop],
@@ -292,6 +295,6 @@ def sweep_rows(
             )
             if listed:
                 fill_bins(canvas, book, ts)
-            look(canvas, book, (flags[stop - 1] & _DOUBTFUL) != 0)
+            look(canvas, book, covered, (flags[stop - 1] & _DOUBTFUL) != 0)
         start = stop
     hold[EVENTS] += rows

@@ -6,12 +6,14 @@ from lobproof.schema.codes import (
     LEVELS,
     PRICE_SCALE,
     RANGE,
+    SPEAKS_OF_THE_FEED,
     UNTRUSTED,
     Finding,
     Flag,
     Kind,
     Severity,
     Side,
+    speaks_of_the_feed,
 )
 from lobproof.schema.order import Clock, Order
 
@@ -20,6 +22,7 @@ __all__ = [
     "LEVELS",
     "PRICE_SCALE",
     "RANGE",
+    "SPEAKS_OF_THE_FEED",
     "UNTRUSTED",
     "Clock",
     "EventBatch",
@@ -34,4 +37,5 @@ __all__ = [
     "Severity",
     "Side",
     "StateBatch",
+    "speaks_of_the_feed",
 ]

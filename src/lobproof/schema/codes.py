@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
+from typing import Any
 
 
 class Kind(IntEnum):
@@ -47,6 +48,30 @@ class Flag(IntFlag):
     RECONNECT = 1 << 14  # the recorder's connection or file ended here
     SILENCE = 1 << 15  # this mark: no depth message for longer than the feed's cadence explains
     STRANDED = 1 << 16  # a snapshot that lacks levels which the book held beyond its trusted range
+
+
+_DRIFT = int(Flag.DRIFT)
+SPEAKS_OF_THE_FEED = int(
+    Flag.GAP
+    | Flag.DUPLICATE
+    | Flag.OUT_OF_ORDER
+    | Flag.DRIFT
+    | Flag.TRADES
+    | Flag.INVALID
+    | Flag.RECONNECT
+    | Flag.SILENCE
+)
+"""A MARK with one of these speaks of the feed: see `speaks_of_the_feed`."""
+
+
+def speaks_of_the_feed(flags: Any, prev_sequence: Any) -> Any:
+    """Whether a MARK speaks of the feed; if not, it is an empty depth message.
+
+    An empty depth message can prove a snapshot wrong and carry ``DRIFT`` alone; unlike a mark of
+    doubt it has an id before. For ints, arrays and expressions alike.
+    """
+    said = flags & SPEAKS_OF_THE_FEED
+    return (said != 0) & ((said != _DRIFT) | (prev_sequence < 0))
 
 
 class Finding(IntEnum):

@@ -93,9 +93,11 @@ KEYFRAMES = Table(
         ("trust", pa.int8()),  # UNTRUSTED, RANGE or EVERYTHING, of the row's side
         ("trusted_to", DECIMAL),  # the range's far end, 0 unless RANGE
         ("stale", pa.int8()),  # 1: beyond it may lie levels from before a loss
+        ("listed", pa.int8()),  # what a snapshot lists that the next depth message overlaps
+        ("listed_to", DECIMAL),  # the far end of that, 0 unless RANGE
     ),
     EVENT_GROUP_ROWS,
-    dictionary=("price", "size", "trusted_to"),
+    dictionary=("price", "size", "trusted_to", "listed_to"),
     statistics=("event_id", "ts_order"),
 )
 

@@ -21,15 +21,24 @@ from lobproof.book.kernels import (
     new_book,
     set_trust,
     side_count,
-    trust,
-    trusted_to,
 )
 from lobproof.fixedpoint import count_to_text, to_decimal128
-from lobproof.schema import EVERYTHING, RANGE, EventBatch, Flag, Int8, Int64, Kind, Side
+from lobproof.schema import (
+    EVERYTHING,
+    RANGE,
+    UNTRUSTED,
+    EventBatch,
+    Flag,
+    Int8,
+    Int64,
+    Kind,
+    Side,
+    speaks_of_the_feed,
+)
 from lobproof.store.catalog import SealedDay
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.playback import events_from, whole_messages
-from lobproof.store.rebuild_kernels import COVERAGE, OF_THE_FEED, STALE, apply_events
+from lobproof.store.playback import book_columns, events_from, whole_messages
+from lobproof.store.rebuild_kernels import COVERAGE, LISTED, SEQUENCE, STALE, apply_events, known
 
 _WINDOW_TICKS = 1 << 16
 
@@ -101,15 +110,12 @@ def view_book(
         Take off what trades consumed that no depth message shows yet.
     """
     tick = math.gcd(*(rule.tick for rule in day.instrument.rules))
-    covered = np.zeros(COVERAGE, np.int64)
-    covered[STALE : STALE + 2] = frame.bid_stale, frame.ask_stale
-    book = _book_of(frame, tick)
+    book, covered = book_of(frame, tick)
     event_id, ts_order, sequence = frame.event_id, frame.ts_order, frame.sequence
     since = events_from(paths, day.grid, frame.event_id + 1, time)
     for start, rows in whole_messages(since):
         book = ensure_far_capacity(book, len(rows))
-        columns = (rows.kind, rows.side, rows.price, rows.size, rows.flags)
-        apply_events(book, covered, *columns)
+        apply_events(book, covered, *book_columns(rows))
         event_id, ts_order = start + len(rows) - 1, int(rows.ts_order[-1])
         ours = np.flatnonzero(_of_book(rows))
         sequence = int(rows.sequence[ours[-1]]) if len(ours) else sequence
@@ -120,6 +126,7 @@ def view_book(
             levels[s] = _take_off(*levels[s], price[side == s], volume[side == s])
     doubtful = any(first <= event_id <= last for first, last in doubts)
     usable = not doubtful and not crossed(book)
+    (bid_kind, bid_end), (ask_kind, ask_end) = (known(book, covered, int(side)) for side in levels)
     return BookView(
         exchange=day.partition.exchange,
         symbol=day.partition.symbol,
@@ -127,12 +134,12 @@ def view_book(
         ts_order=ts_order,
         event_id=event_id,
         sequence=sequence,
-        bids=_frame(book, day, Side.BID, *levels[Side.BID], usable=usable),
-        asks=_frame(book, day, Side.ASK, *levels[Side.ASK], usable=usable),
-        bid_trust=int(trust(book, int(Side.BID))),
-        bid_trusted_to=_far_end(book, day, Side.BID),
-        ask_trust=int(trust(book, int(Side.ASK))),
-        ask_trusted_to=_far_end(book, day, Side.ASK),
+        bids=_frame(day, Side.BID, *levels[Side.BID], bid_kind if usable else UNTRUSTED, bid_end),
+        asks=_frame(day, Side.ASK, *levels[Side.ASK], ask_kind if usable else UNTRUSTED, ask_end),
+        bid_trust=int(bid_kind),
+        bid_trusted_to=_far_end(day, bid_kind, bid_end),
+        ask_trust=int(ask_kind),
+        ask_trusted_to=_far_end(day, ask_kind, ask_end),
         crossed=bool(crossed(book)),
         doubtful=doubtful,
         pending=pending,
@@ -175,7 +182,7 @@ def pending_trades(rows: EventBatch) -> tuple[Int8, Int64, Int64]:
 def _of_book(rows: EventBatch) -> NDArray[np.bool_]:
     """Rows of depth messages, empty ones included, and of snapshots."""
     levels = (rows.kind == Kind.DELTA) | (rows.kind == Kind.SNAPSHOT)
-    empty = (rows.kind == Kind.MARK) & ((rows.flags & OF_THE_FEED) == 0)
+    empty = (rows.kind == Kind.MARK) & ~speaks_of_the_feed(rows.flags, rows.prev_sequence)
     both: NDArray[np.bool_] = levels | empty
     return both
 
@@ -194,21 +201,24 @@ def _before(paths: Sequence[Path], day: SealedDay, event_id: int) -> EventBatch:
         width *= 8
 
 
-def _book_of(frame: Keyframe, tick: int) -> Book:
+def book_of(frame: Keyframe, tick: int) -> tuple[Book, Int64]:
+    """A keyframe's book, and what `apply_events` keeps beside it."""
     bids, asks = len(frame.bid_prices), len(frame.ask_prices)
     book = ensure_far_capacity(new_book(_WINDOW_TICKS, tick), bids + asks)
-    apply_events(
-        book,
-        np.zeros(COVERAGE, np.int64),
-        np.full(bids + asks, Kind.DELTA, np.int8),
-        np.repeat(np.array([Side.BID, Side.ASK], np.int8), [bids, asks]),
-        np.concatenate([frame.bid_prices, frame.ask_prices]),
-        np.concatenate([frame.bid_sizes, frame.ask_sizes]),
-        np.zeros(bids + asks, np.int32),
-    )
+    rows = EventBatch.empty(bids + asks)
+    rows.kind[:] = Kind.DELTA
+    rows.side[:bids], rows.side[bids:] = Side.BID, Side.ASK
+    rows.price[:] = np.concatenate([frame.bid_prices, frame.ask_prices])
+    rows.size[:] = np.concatenate([frame.bid_sizes, frame.ask_sizes])
+    apply_events(book, np.zeros(COVERAGE, np.int64), *book_columns(rows))
     set_trust(book, int(Side.BID), frame.bid_trust, frame.bid_trusted_to)
     set_trust(book, int(Side.ASK), frame.ask_trust, frame.ask_trusted_to)
-    return book
+    covered = np.zeros(COVERAGE, np.int64)
+    covered[LISTED : LISTED + 2] = frame.bid_listed, frame.bid_listed_to
+    covered[LISTED + 2 : LISTED + 4] = frame.ask_listed, frame.ask_listed_to
+    covered[STALE : STALE + 2] = frame.bid_stale, frame.ask_stale
+    covered[SEQUENCE] = frame.sequence
+    return book, covered
 
 
 def _levels(book: Book, side: Side) -> tuple[Int64, Int64]:
@@ -228,18 +238,17 @@ def _take_off(prices: Int64, sizes: Int64, taken: Int64, volume: Int64) -> tuple
 
 
 def _frame(
-    book: Book, day: SealedDay, side: Side, prices: Int64, sizes: Int64, *, usable: bool
+    day: SealedDay, side: Side, prices: Int64, sizes: Int64, kind: int, end: int
 ) -> pl.DataFrame:
-    kind = int(trust(book, int(side)))
     sign = 2 * int(side) - 3
     trusted = np.full(len(prices), kind == EVERYTHING)
     if kind == RANGE:
-        trusted = sign * prices <= sign * int(trusted_to(book, int(side)))
+        trusted = sign * prices <= sign * end
     table = pa.table(
         {
             "price": to_decimal128(prices, day.grid.price),
             "size": to_decimal128(sizes, day.grid.size),
-            "trusted": trusted & usable,
+            "trusted": trusted,
         }
     )
     frame = pl.from_arrow(table)
@@ -247,7 +256,5 @@ def _frame(
     return frame
 
 
-def _far_end(book: Book, day: SealedDay, side: Side) -> Decimal | None:
-    if int(trust(book, int(side))) != RANGE:
-        return None
-    return Decimal(count_to_text(int(trusted_to(book, int(side))), day.grid.price))
+def _far_end(day: SealedDay, kind: int, end: int) -> Decimal | None:
+    return Decimal(count_to_text(int(end), day.grid.price)) if kind == RANGE else None

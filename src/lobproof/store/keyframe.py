@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from lobproof.schema import Int64, Side
@@ -18,7 +20,9 @@ class Keyframe:
     ``event_id`` −1 is the book that opens a partition. Levels are on the grid, best first, of
     equal length a side. Trust is ``UNTRUSTED``, ``RANGE`` or ``EVERYTHING``; ``trusted_to`` is the
     far end of the range, 0 unless ``RANGE``. ``bid_stale``, ``ask_stale``: 1 where the side
-    may hold, beyond that range, levels from before a loss: those prove nothing.
+    may hold, beyond that range, levels from before a loss: those prove nothing. ``bid_listed``,
+    ``ask_listed``: of a snapshot whose id lies inside the next depth message, until that one comes,
+    what it lists, with the far end of a range like ``trusted_to``.
     """
 
     event_id: int
@@ -34,6 +38,25 @@ class Keyframe:
     ask_trusted_to: int
     bid_stale: int = 0
     ask_stale: int = 0
+    bid_listed: int = 0
+    bid_listed_to: int = 0
+    ask_listed: int = 0
+    ask_listed_to: int = 0
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> Keyframe:
+        """The keyframe of its stored rows, prices and sizes as grid counts."""
+        bids, asks = (rows.filter(pl.col("side") == int(side)) for side in (Side.BID, Side.ASK))
+        levels = [
+            side.filter(pl.col("price") != 0)[name].to_numpy()
+            for side in (bids, asks)
+            for name in ("price", "size")
+        ]
+        known = (("trust", "trusted_to"), ("stale",), ("listed", "listed_to"))
+        values: list[Any] = [rows[name][0] for name in ("event_id", "ts_order", "sequence")]
+        values += levels
+        values += [side[name][0] for names in known for side in (bids, asks) for name in names]
+        return cls(*values)
 
     def columns(self) -> list[NDArray[np.generic]]:
         """The rows of ``keyframes``: per side a header row with price and size 0, then levels."""
@@ -54,6 +77,8 @@ class Keyframe:
             sides(self.bid_trust, self.ask_trust, np.int8),
             sides(self.bid_trusted_to, self.ask_trusted_to, np.int64),
             sides(self.bid_stale, self.ask_stale, np.int8),
+            sides(self.bid_listed, self.ask_listed, np.int8),
+            sides(self.bid_listed_to, self.ask_listed_to, np.int64),
         ]
 
     def copy(self) -> Keyframe:
@@ -67,8 +92,12 @@ class Keyframe:
         )
 
 
+HEAD = 15
+"""Numbers of a keyframe beside its levels."""
+
+
 def pack(frames: Sequence[Keyframe]) -> dict[str, Int64]:
-    """Keyframes as three arrays: a row of eleven numbers each, and 16 bytes a level."""
+    """Keyframes as three arrays: a row of numbers each, and 16 bytes a level."""
     heads = [
         [
             frame.event_id,
@@ -80,6 +109,10 @@ def pack(frames: Sequence[Keyframe]) -> dict[str, Int64]:
             frame.ask_trusted_to,
             frame.bid_stale,
             frame.ask_stale,
+            frame.bid_listed,
+            frame.bid_listed_to,
+            frame.ask_listed,
+            frame.ask_listed_to,
             len(frame.bid_prices),
             len(frame.ask_prices),
         ]
@@ -89,7 +122,7 @@ def pack(frames: Sequence[Keyframe]) -> dict[str, Int64]:
     prices = [side for frame in frames for side in (frame.bid_prices, frame.ask_prices)]
     sizes = [side for frame in frames for side in (frame.bid_sizes, frame.ask_sizes)]
     return {
-        "heads": np.array(heads, np.int64).reshape(-1, 11),
+        "heads": np.array(heads, np.int64).reshape(-1, HEAD),
         "prices": np.concatenate([none, *prices]),
         "sizes": np.concatenate([none, *sizes]),
     }

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from lobproof.errors import StoreError
 from lobproof.fixedpoint import from_decimal128
-from lobproof.schema import EventBatch, Flag
+from lobproof.schema import EventBatch, Flag, Int8, Int32, Int64
 from lobproof.store.grids import Grid
 
 _COLUMNS = [field.name for field in fields(EventBatch)]
@@ -38,6 +38,12 @@ def to_batch(table: pa.Table, grid: Grid) -> EventBatch:
         size=from_decimal128(table["size"], grid.size),
         flags=table["flags"].to_numpy(),
     )
+
+
+def book_columns(rows: EventBatch) -> tuple[Int64, Int64, Int8, Int8, Int64, Int64, Int32]:
+    """What `apply_events` takes of a batch."""
+    ids = rows.sequence, rows.prev_sequence
+    return *ids, rows.kind, rows.side, rows.price, rows.size, rows.flags
 
 
 def events_from(

@@ -10,7 +10,7 @@ import polars as pl
 from lobproof.errors import StoreError, UsageError
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath, as_path
-from lobproof.schema import EventBatch, Flag, Severity, Side
+from lobproof.schema import EventBatch, Flag, Severity
 from lobproof.schema.tables import (
     CONTENT_TABLES,
     EVENTS,
@@ -369,23 +369,7 @@ class Store:
                 hint="Reconstruct that day again.",
             )
         rows = frames.filter(pl.col("event_id") == event_id).collect()
-        sides = [rows.filter(pl.col("side") == int(side)) for side in (Side.BID, Side.ASK)]
-        levels = [side.filter(pl.col("price") != 0) for side in sides]
-        return Keyframe(
-            event_id=int(event_id),
-            ts_order=int(rows["ts_order"][0]),
-            sequence=int(rows["sequence"][0]),
-            bid_prices=levels[0]["price"].to_numpy(),
-            bid_sizes=levels[0]["size"].to_numpy(),
-            ask_prices=levels[1]["price"].to_numpy(),
-            ask_sizes=levels[1]["size"].to_numpy(),
-            bid_trust=int(sides[0]["trust"][0]),
-            bid_trusted_to=int(sides[0]["trusted_to"][0]),
-            ask_trust=int(sides[1]["trust"][0]),
-            ask_trusted_to=int(sides[1]["trusted_to"][0]),
-            bid_stale=int(sides[0]["stale"][0]),
-            ask_stale=int(sides[1]["stale"][0]),
-        )
+        return Keyframe.of(rows)
 
     def _doubts(self, day: SealedDay) -> list[tuple[int, int]]:
         """Closed intervals of event ids whose touch is in doubt."""

@@ -2,7 +2,8 @@
 
 The rows say all that the replay knew: a snapshot that contradicted the book carries ``DRIFT`` or
 ``STRANDED``, and so does the depth message that proved one wrong; a mark of a gap, of drift or of
-silence, and a crossed book, take trust away.
+silence, and a crossed book, take trust away. A snapshot whose id lies inside the next depth message
+is *ahead*: until that one comes no more is trusted than it lists.
 """
 
 from __future__ import annotations
@@ -19,9 +20,21 @@ from lobproof.book.kernels import (
     grow_range,
     set_trust,
     trust,
+    trusted_to,
 )
 from lobproof.jit import kernel
-from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Int8, Int32, Int64, Kind, Side
+from lobproof.schema import (
+    EVERYTHING,
+    RANGE,
+    UNTRUSTED,
+    Flag,
+    Int8,
+    Int32,
+    Int64,
+    Kind,
+    Side,
+    speaks_of_the_feed,
+)
 
 LAST = int(Flag.LAST)
 GAP = int(Flag.GAP)
@@ -31,10 +44,6 @@ DRIFT = int(Flag.DRIFT)
 COMPLETE = int(Flag.COMPLETE)
 STRANDED = int(Flag.STRANDED)
 DISTRUSTS = int(Flag.DRIFT | Flag.SILENCE)
-OF_THE_FEED = DISTRUSTS | int(
-    Flag.GAP | Flag.TRADES | Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.RECONNECT
-)
-"""Marks with one of these speak of the feed; one without is an empty depth message."""
 
 TRADE = int(Kind.TRADE)
 CLEAR = int(Kind.CLEAR)
@@ -44,8 +53,29 @@ BID = int(Side.BID)
 ASK = int(Side.ASK)
 
 
-STALE = 4  # in `covered`, per side, 1: beyond the range may be levels from before a loss
-COVERAGE = 6
+LISTED = 0  # in `covered`: what a snapshot that is ahead lists, trust and far end of each side
+STALE = 4  # per side, 1: beyond the range may be levels from before a loss
+SEQUENCE = 6  # of the last depth message
+COVERAGE = 7
+
+speaks = kernel(speaks_of_the_feed)
+
+
+@kernel
+def known(book: Book, covered: Int64, half: int) -> tuple[int, int]:
+    """What is trusted of a side, and how far: `trust` and `trusted_to`, less behind one ahead."""
+    kind = trust(book, half)
+    end = trusted_to(book, half)
+    if covered[LISTED] == UNTRUSTED and covered[LISTED + 2] == UNTRUSTED:
+        return kind, end
+    sign = 2 * half - 3
+    listed = covered[LISTED + 2 * (half - 1)]
+    worst = covered[LISTED + 2 * (half - 1) + 1]
+    if kind == UNTRUSTED or listed == UNTRUSTED:
+        return UNTRUSTED, 0
+    if kind == EVERYTHING or (listed == RANGE and sign * worst < sign * end):
+        return int(listed), int(worst)
+    return kind, end
 
 
 @kernel
@@ -60,8 +90,9 @@ def distrust(book: Book, covered: Int64) -> None:
 def trust_snapshot_alone(book: Book, covered: Int64) -> None:
     """Of what was known before the last snapshot nothing holds: only what it lists is trusted."""
     for half in (BID, ASK):
-        set_trust(book, half, covered[2 * half - 2], covered[2 * half - 1])
-        covered[STALE + half - 1] = 0 if covered[2 * half - 2] == EVERYTHING else 1
+        listed = covered[LISTED + 2 * (half - 1)]
+        set_trust(book, half, listed, covered[LISTED + 2 * (half - 1) + 1])
+        covered[STALE + half - 1] = 0 if listed == EVERYTHING else 1
 
 
 @kernel
@@ -97,10 +128,12 @@ def replace_side(
             if worst == 0 or sign * price[row] > sign * worst:
                 worst = price[row]
             complete = complete or (flags[row] & COMPLETE) != 0
-    covered[2 * half - 2] = UNTRUSTED
+    listed = LISTED + 2 * (half - 1)
+    covered[listed] = UNTRUSTED
+    covered[listed + 1] = 0
     if worst != 0:
-        covered[2 * half - 2] = EVERYTHING if complete else RANGE
-        covered[2 * half - 1] = worst
+        covered[listed] = EVERYTHING if complete else RANGE
+        covered[listed + 1] = 0 if complete else worst
         if complete:
             covered[STALE + half - 1] = 0
         clear_side_range(book, half, sign * MAX_PRICE if complete else worst)
@@ -111,6 +144,8 @@ def replace_side(
 def apply_events(
     book: Book,
     covered: Int64,
+    sequence: Int64,
+    prev_sequence: Int64,
     kind: Int8,
     side: Int8,
     price: Int64,
@@ -124,9 +159,9 @@ def apply_events(
     book
         With room for as many levels as there are rows (`ensure_far_capacity`).
     covered
-        (COVERAGE,), kept from call to call: what the last snapshot listed, as trust and far end of
-        the bids, then of the asks, then `STALE` of each; zeros before the first.
-    kind, side, price, size, flags
+        (COVERAGE,), kept from call to call, of a keyframe in the beginning: what a snapshot that is
+        ahead lists (else zeros), `STALE` of each side, and `SEQUENCE`, -1 before the first.
+    sequence, prev_sequence, kind, side, price, size, flags
         Columns of equal length.
     """
     row = 0
@@ -136,7 +171,7 @@ def apply_events(
             stop += 1
         stop += 1
         what = kind[row]
-        if what == TRADE or (what == MARK and flags[row] & OF_THE_FEED):
+        if what == TRADE or (what == MARK and speaks(flags[row], prev_sequence[row])):
             if flags[row] & GAP and not flags[row] & TRADES:
                 if flags[row] & RESYNC:
                     trust_snapshot_alone(book, covered)
@@ -167,4 +202,8 @@ def apply_events(
         else:
             grow(book, covered, BID)
             grow(book, covered, ASK)
+        if not listed:
+            covered[SEQUENCE] = sequence[row]
+        if not listed or sequence[row] == covered[SEQUENCE]:
+            covered[LISTED : LISTED + 4] = UNTRUSTED
         row = stop

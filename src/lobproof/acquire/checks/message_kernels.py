@@ -26,9 +26,9 @@ SLOTS = 1 << 17
 LARGEST = 1 << 16
 """Most rows of a message whose levels are held against each other."""
 
-LAST_SEQUENCE, HIGHEST, MESSAGES, ROWS, TIME, RECEIPT, LONGEST, APART = range(8)
-"""The state of :func:`judge_messages`; ``APART`` is 1 inside a message met before."""
 STATE = 8
+LAST_SEQUENCE, HIGHEST, MESSAGES, ROWS, TIME, RECEIPT, LONGEST, APART = range(STATE)
+"""The state of :func:`judge_messages`; ``APART`` is 1 inside a message met before."""
 
 
 @kernel

@@ -18,13 +18,13 @@ LONG_NS = 10_000_000_000
 MOST_LONG = 8_641
 GAP_BUCKETS = 64 * 8
 
-NULLS, ZEROS, MINUS_ONES, FLOAT_GRID, WHOLE_MS, WHOLE_US, FINER = range(7)
-"""Kinds of stamps, as :func:`judge_times` counts them."""
 KINDS = 7
+NULLS, ZEROS, MINUS_ONES, FLOAT_GRID, WHOLE_MS, WHOLE_US, FINER = range(KINDS)
+"""Kinds of stamps, as :func:`judge_times` counts them."""
 
-FIRST, LAST, GAPS, LONG, OUT_OF_ORDER = range(5)
-"""The state of :func:`cover`: first and last time, gaps, long gaps kept, times behind the last."""
 STATE = 5
+FIRST, LAST, GAPS, LONG, OUT_OF_ORDER = range(STATE)
+"""The state of :func:`cover`: first and last time, gaps, long gaps kept, times behind the last."""
 
 
 @kernel

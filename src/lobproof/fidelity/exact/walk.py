@@ -13,14 +13,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lobproof.instruments import Instrument
-from lobproof.schema import Flag, Kind, Order, Severity
+from lobproof.schema import Flag, Kind, Order, Severity, speaks_of_the_feed
 from lobproof.store import Store, partial_from
 
 BATCH_ROWS = 1 << 18
-_FEED = int(
-    Flag.GAP | Flag.TRADES | Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.RECONNECT
-)
-"""A MARK with one of these speaks of the feed; one without is an empty depth message."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,8 @@ class Window:
 
 def depth_rows() -> pl.Expr:
     """Rows of depth messages: level changes, and the one row of an empty message."""
-    empty = (pl.col("kind") == int(Kind.MARK)) & ((pl.col("flags") & _FEED) == 0) & ~doubt_marks()
+    speaks: pl.Expr = speaks_of_the_feed(pl.col("flags"), pl.col("prev_sequence"))
+    empty = (pl.col("kind") == int(Kind.MARK)) & ~speaks
     return (pl.col("kind") == int(Kind.DELTA)) | (empty & (pl.col("sequence") >= 0))
 
 

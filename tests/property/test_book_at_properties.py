@@ -1,0 +1,249 @@
+"""Trust as `book_at` makes it of stored events and trust as `states` holds it are one thing."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lobproof.book.kernels import Book, crossed, ensure_far_capacity, slots_within, top
+from lobproof.instruments import Rule
+from lobproof.pipeline.day import DayTask
+from lobproof.pipeline.feed import Feed
+from lobproof.replay import Policy, Replayer, Stretch
+from lobproof.replay import replayer as replayer_module
+from lobproof.schema import LEVELS, EventBatch, Flag, Int64, StateBatch
+from lobproof.sources.cryptolake.source import as_snapshots
+from lobproof.store import DayWriter, commit_day, open_store, symbol_lock
+from lobproof.store.bookview import book_of
+from lobproof.store.keyframe import Keyframe
+from lobproof.store.playback import book_columns
+from lobproof.store.rebuild_kernels import apply_events, known
+from lobproof.store.timespan import DAY_NS
+from support.batches import make_seal
+from support.feeds import ASK, BID, START, RandomFeed, make_instrument, ordered
+from support.hidden_market import HiddenMarket
+from support.lake_feed import LakeDay, RandomLake, anchored_streams, run_lake, streams
+from support.market import day_of
+from support.reference_judge import to_references
+from support.stream_reference import messages_of
+
+TICK = 1
+INSTRUMENT = make_instrument(Rule(0, TICK, 1))
+NIGHT = START - START % DAY_NS + DAY_NS - 40 * 10**9 - START
+"""Forty seconds before midnight, from `START` on."""
+
+seeds = st.integers(0, 2**32)
+policies = st.builds(
+    Policy,
+    unchained=st.just(True),
+    correct=st.sampled_from(["drift", "always", "never"]),
+    size_limit=st.sampled_from([0.0, 0.001, 0.037]),
+)
+
+
+@dataclass
+class Kept:
+    """Books of a replay as keyframes, at the ends of its pieces."""
+
+    frames: list[Keyframe] = field(default_factory=list)
+
+    def look(self, replayer: Replayer, rows: int) -> None:
+        levels = replayer.levels()
+        known = {each.name: getattr(levels, each.name) for each in fields(levels)}
+        self.frames.append(Keyframe(event_id=rows - 1, ts_order=0, **known))
+
+
+def same_at_every_state(events: EventBatch, states: StateBatch, frames: Sequence[Keyframe]) -> None:
+    """Hold the states behind each keyframe against the stored events applied to it."""
+    ends = np.flatnonzero(events.flags & Flag.LAST) + 1
+    for frame in frames:
+        book, covered = book_of(frame, TICK)
+        start = frame.event_id + 1
+        rows = iter(np.flatnonzero(states.event_id >= start).tolist())
+        row = next(rows, None)
+        for stop in ends[ends > start].tolist():
+            part = events.slice(start, stop)
+            book = ensure_far_capacity(book, len(part))
+            apply_events(book, covered, *book_columns(part))
+            start = stop
+            if row is not None and states.event_id[row] == stop - 1:
+                found = [claim(book, covered, side) for side in (BID, ASK)]
+                levels = states.levels[row].reshape(2, LEVELS, 2).tolist()
+                slots = [int(states.bid_trusted[row]), int(states.ask_trusted[row])]
+                assert found == list(zip(levels, slots, strict=True)), (frame.event_id, stop - 1)
+                row = next(rows, None)
+        assert row is None
+
+
+def claim(book: Book, covered: Int64, side: int) -> tuple[list[list[int]], int]:
+    """The twenty best levels of a side, and how many of them are trusted."""
+    prices, sizes = np.zeros((2, LEVELS), np.int64)
+    count = top(book, side, LEVELS, prices, sizes)
+    slots = slots_within(side, *known(book, covered, side), prices, count, LEVELS)
+    levels = np.stack([prices, sizes], axis=1)
+    levels[count:] = 0
+    return levels.tolist(), 0 if crossed(book) else int(slots)
+
+
+def chosen(kept: Kept, rng: random.Random) -> list[Keyframe]:
+    """The opening keyframe and a few others."""
+    return kept.frames[:1] + rng.sample(kept.frames[1:], min(4, len(kept.frames) - 1))
+
+
+def recorded(seed: int) -> tuple[list[EventBatch], random.Random]:
+    """A feed with a chain in small batches: of a market that is known, or garbled throughout."""
+    rng = random.Random(seed)
+    if rng.random() < 0.5:
+        market = HiddenMarket(rng)
+        market.time = NIGHT + 37 * 10**9
+        market.run(60)
+        book, trades = market.messages, []
+    else:
+        feed = RandomFeed(rng, chained=rng.random() < 0.9)
+        feed.time = NIGHT
+        feed.run(rng.choice([10, 40, 80]))
+        book, trades = feed.book, feed.trades
+    cuts = rng.sample(range(len(book) + 1), min(6, len(book)))
+    return (ordered(book, trades, book_cuts=cuts) if book or trades else []), rng
+
+
+@pytest.mark.kernels
+@given(seeds, st.booleans())
+def test_a_feed_with_a_chain(seed: int, carried: bool) -> None:
+    """Also of a book that is carried into another replay in the middle."""
+    parts, rng = recorded(seed)
+    if not parts:
+        return
+    kept, states, rows = Kept(), [], 0
+    with patch.object(replayer_module, "WINDOW_TICKS", 1 << 9):
+        replayer, other = Replayer(INSTRUMENT), Replayer(INSTRUMENT)
+    kept.look(replayer, 0)
+    turn = rng.randrange(len(parts)) if carried else -1
+    replayer.begin_day(int(parts[0].ts_order[0]))
+    for number, part in enumerate(parts):
+        if number == turn:
+            other.carry(replayer.levels(), int(part.ts_order[0]))
+            other.begin_day(int(part.ts_order[0]))
+            replayer = other
+            kept.look(replayer, rows)
+        states.append(replayer.process(part, rows).states)
+        rows += len(part)
+        kept.look(replayer, rows)
+    # what a replay that set out anew does not know of, it tells from there on
+    first = kept.frames[turn + 1 :] if carried else kept.frames
+    after = StateBatch.concat(states)
+    if carried:
+        since = np.flatnonzero(after.event_id > first[0].event_id)
+        after = after.slice(int(since[0]), len(after)) if len(since) else StateBatch.empty()
+    same_at_every_state(EventBatch.concat(parts), after, chosen(Kept(first), rng))
+
+
+@pytest.mark.kernels
+@given(seeds, policies)
+def test_a_feed_with_references(seed: int, policy: Policy) -> None:
+    rng = random.Random(seed)
+    day = RandomLake(rng=rng).run(rng.choice([5, 20, 60]))
+    if not day.items():
+        return
+    kept = Kept()
+    kept.look(Replayer(INSTRUMENT), 0)
+    got = run_lake(day, policy, instrument=INSTRUMENT, room=lambda: 7, look=kept.look)
+    same_at_every_state(got.events, got.states, chosen(kept, rng))
+
+
+@pytest.mark.kernels
+@given(seeds)
+def test_snapshots_alone(seed: int) -> None:
+    rng = random.Random(seed)
+    day = RandomLake(rng=rng).run(rng.choice([5, 20, 60]))
+    book = messages_of(as_snapshots(to_references(day.listings), clear=True))
+    if not LakeDay(book, [], day.trades).items():
+        return
+    kept = Kept()
+    kept.look(Replayer(INSTRUMENT), 0)
+    policy = Policy(unchained=True, trades_wait_for="snapshots")
+    source = anchored_streams(day)
+    got = run_lake(day, policy, instrument=INSTRUMENT, source=source, look=kept.look)
+    same_at_every_state(got.events, got.states, chosen(kept, rng))
+
+
+# through a store ---------------------------------------------------------------------------------
+
+
+def store_feed(root: Path, stretches: Sequence[Stretch], policy: Policy, keyframe_ns: int) -> None:
+    """Replay a feed and store it, day by day, as a task does."""
+    exchange, symbol = INSTRUMENT.exchange, INSTRUMENT.symbol
+    replayer = Replayer(INSTRUMENT, policy=policy)
+    midnight = START - START % DAY_NS + DAY_NS
+    whole = Stretch.concat(stretches)
+    row, reference = (
+        int(np.searchsorted(part.ts_order, midnight)) for part in (whole.events, whole.references)
+    )
+    with symbol_lock(root, exchange, symbol):
+        for part in (whole.slice(0, 0, row, reference), whole.after(row, reference)):
+            if not len(part):
+                continue
+            times = [p.ts_order[0] for p in (part.events, part.references) if len(p)]
+            dt = day_of(int(min(times)))
+            with DayWriter(root, INSTRUMENT, dt) as writer:
+                task = DayTask(dt, replayer, writer, keyframe_ns=keyframe_ns, strict=False)
+                task.append(part)
+                content = task.finish()
+                assert content is not None
+                commit_day(root, content, make_seal())
+
+
+def same_in_the_store(root: Path) -> None:
+    """Every state that is the last row of its instant, and whether `trusted` gives it."""
+    store = open_store(root)
+    states = store.states(raw=True).collect()
+    trusted = set(store.trusted(raw=True).select("dt", "event_id").collect().rows())
+    last = store.events(raw=True).group_by("dt", "ts_order").agg(pl.col("event_id").max()).collect()
+    ends = {(dt, ts): event_id for dt, ts, event_id in last.rows()}
+    for row in states.iter_rows(named=True):
+        dt, event_id = row["dt"], row["event_id"]
+        if ends[dt, row["ts_order"]] != event_id:
+            continue
+        view = store.book_at(row["ts_order"])
+        assert (view.dt, view.event_id) == (dt, event_id)
+        assert view.doubtful == ((dt, event_id) not in trusted), (dt, event_id)
+        for name, levels in (("bid", view.bids), ("ask", view.asks)):
+            head = levels.head(LEVELS)
+            shown = [(row[f"{name}_{i}_price"], row[f"{name}_{i}_size"]) for i in range(LEVELS)]
+            assert head.select("price", "size").rows() == [level for level in shown if level[0]]
+            slots = 0 if view.doubtful or view.crossed else row[f"{name}_trusted"]
+            assert head["trusted"].to_list() == [at < slots for at in range(head.height)]
+
+
+@settings(max_examples=12)
+@given(seeds, st.sampled_from([1, 15, 600]))
+def test_a_stored_recording_over_midnight(seed: int, seconds: int) -> None:
+    parts, _ = recorded(seed)
+    if not parts:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        stretches = [Stretch.of(part) for part in parts]
+        store_feed(Path(folder), stretches, Policy(), seconds * 10**9)
+        same_in_the_store(Path(folder))
+
+
+@settings(max_examples=12)
+@given(seeds, policies, st.sampled_from([1, 15, 600]))
+def test_a_stored_feed_with_references(seed: int, policy: Policy, seconds: int) -> None:
+    rng = random.Random(seed)
+    day = RandomLake(rng=rng, time=NIGHT + 35 * 10**9).run(rng.choice([20, 60]))
+    if not day.items():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        store_feed(Path(folder), list(Feed(streams(day))), policy, seconds * 10**9)
+        same_in_the_store(Path(folder))
