@@ -71,8 +71,9 @@ def judge(folder: Path, known: Known, rng: Random, instants: int) -> Judged:
     found = Judged(rows=store.states(raw=True).select(pl.len()).collect().item())
     rows = store.trusted(numbers="grid", raw=True).sort("dt", "event_id").collect()
     _judge_states(store, rows, known, found)
+    quiet = _quiet(store, known)
     for _ in range(instants):
-        _judge_book(store, known, rng, found)
+        _judge_book(store, known, rng, found, quiet)
     return found
 
 
@@ -139,7 +140,14 @@ def _wrong(
     return Wrong("state", *where, side, slot % LEVELS, price, said, true)
 
 
-def _judge_book(store: Store, known: Known, rng: Random, found: Judged) -> None:
+def _quiet(store: Store, known: Known) -> int:
+    """How long nothing may be heard, ns: fifty times the mean spacing of what is there, or 5 s."""
+    times = store.states(raw=True).select("ts_order").collect()["ts_order"].sort()
+    spacing = int(times[-1] - times[0]) // max(len(times) - 1, 1) if len(times) else 0
+    return max(QUIET, 60 * spacing) + known.slack
+
+
+def _judge_book(store: Store, known: Known, rng: Random, found: Judged, quiet: int) -> None:
     first, last = known.time(0), known.time(known.extract.versions - 1)
     moment = rng.randint(first - SECOND, last + SECOND)
     dice = rng.random()
@@ -164,7 +172,7 @@ def _judge_book(store: Store, known: Known, rng: Random, found: Judged) -> None:
         found.wrong.append(Wrong("book_at: an id that is none", *where))
         return
     times = sorted(known.time(v) for v in versions)
-    if moment > last + max(QUIET, known.slack, 60 * _spacing(known)):
+    if moment > last + quiet:
         found.wrong.append(
             Wrong(f"book_at {moment}: {(moment - last) / SECOND} s behind the end", *where)
         )
@@ -180,7 +188,7 @@ def _judge_book(store: Store, known: Known, rng: Random, found: Judged) -> None:
     if told is not None:
         found.wrong.append(told)
         return
-    _judge_age(known, moment, max(versions), where, pairs, found)
+    _judge_age(known, moment - quiet, moment, max(versions), where, pairs, found)
 
 
 def _at_time(known: Known, view: BookView) -> set[int]:
@@ -192,6 +200,7 @@ def _at_time(known: Known, view: BookView) -> set[int]:
 
 def _judge_age(
     known: Known,
+    late: int,
     moment: int,
     version: int,
     where: tuple[int, int],
@@ -199,7 +208,6 @@ def _judge_age(
     found: Judged,
 ) -> None:
     """The book of an instant is the last one before it, up to what silence is."""
-    late = moment - QUIET - known.slack
     follows = version + 1
     if follows < known.extract.versions and known.time(follows) < late:
         now = follows
@@ -209,11 +217,6 @@ def _judge_age(
         if told is not None:
             age = (moment - known.time(follows)) / SECOND
             found.wrong.append(Wrong(f"book_at {moment}: {age} s old", *where, now))
-
-
-def _spacing(known: Known) -> int:
-    times = known.extract.times
-    return int((times[-1] - times[0]) // max(len(times) - 1, 1))
 
 
 def _trusted_side(

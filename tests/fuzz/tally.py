@@ -24,7 +24,9 @@ class Row:
     wrong: int = 0
     trusted: int = 0
     states: int = 0
-    slots: int = 0
+    alone_slots: int = 0
+    alone_states: int = 0
+    """Of runs with this kind alone."""
     books: int = 0
     limits: Counter[str] = field(default_factory=Counter)
 
@@ -36,13 +38,16 @@ class Row:
         self.wrong += len(outcome.wrong)
         self.states += outcome.judged.rows
         self.trusted += outcome.judged.trusted
-        self.slots += outcome.judged.slots
+        if len(outcome.plan.chain) <= 1:
+            self.alone_slots += outcome.judged.slots
+            self.alone_states += outcome.judged.rows
         self.books += outcome.judged.books
         self.limits.update(outcome.limits)
 
     @property
     def share(self) -> float:
-        return self.slots / (40 * self.states) if self.states else 0.0
+        """Trusted of all slots, where this kind is alone."""
+        return self.alone_slots / (40 * self.alone_states) if self.alone_states else float("nan")
 
 
 @dataclass
