@@ -10,11 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fuzz.runs import OPEN, Plan, recordings_in, run, shrunk
+from fuzz.runs import OPEN, Plan, recordings_in, run, shrunk, simulated
 from fuzz.tally import Tally
 
 PATHS = ("golden", "lake")
@@ -24,38 +23,36 @@ def main() -> int:
     arguments = _arguments()
     data = Path(os.environ.get("LOBPROOF_REAL_DATA", "../shared/data")).resolve()
     recordings = arguments.recordings or recordings_in(data)
-    if not recordings:
-        print(f"no recordings in {data}: LOBPROOF_REAL_DATA names their folder", file=sys.stderr)
-        return 3
     tally = Tally()
     shared = Path("/dev/shm")
     with TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-        work = Path(arguments.keep or folder)
+        work = Path(arguments.keep or folder) / "run"
+        if not recordings:
+            print(f"No recordings in {data}: simulated ones instead (LOBPROOF_REAL_DATA).")
+            data, recordings = Path(folder), simulated(Path(folder))
         for plan in _plans(arguments, recordings):
             outcome = run(plan, data, work)
-            if outcome.failed and not arguments.one:
+            if outcome.failed and not arguments.plan:
                 outcome = shrunk(outcome, data, work)
             tally.take(outcome)
-            if arguments.one or (outcome.failed and (arguments.all or not OPEN & {*plan.kinds})):
+            if arguments.plan or (outcome.failed and (arguments.all or not OPEN & {*plan.kinds})):
                 print(outcome, flush=True)
     print(tally)
     return 1 if tally.failed else 0
 
 
 def _plans(arguments: argparse.Namespace, recordings: list[str]) -> Iterator[Plan]:
+    if arguments.plan:
+        yield Plan.read(arguments.plan)
+        return
     end = time.monotonic() + 60 * arguments.minutes
     seed = arguments.seed
-    while True:
+    while time.monotonic() < end and seed != arguments.until:
         for path in arguments.path or PATHS:
             plan = Plan.of(seed, path, recordings)
-            if arguments.places is not None:
-                wanted = {int(k) for k in arguments.places.split(",") if k != "none"}
-                plan = replace(plan, chain=tuple(one for one in plan.chain if one[0] in wanted))
             if not arguments.kinds or {*arguments.kinds} & {*plan.kinds}:
                 yield plan
         seed += 1
-        if arguments.one or time.monotonic() > end or seed == arguments.until:
-            return
 
 
 def _arguments() -> argparse.Namespace:
@@ -63,10 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="the first; then 2, 3, ... on")
     parser.add_argument("--until", type=int, default=-1, help="seed to stop before")
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument(
-        "--one", action="store_true", help="the first seed alone, and tell all of it"
-    )
-    parser.add_argument("--places", help="of the chain, these mutations: 0,2 or none")
+    parser.add_argument("--plan", help="one run, as a failure spells it")
     parser.add_argument("--path", action="append", choices=PATHS)
     parser.add_argument("--recordings", action="append")
     parser.add_argument("--kinds", action="append", help="chains with this mutation alone")

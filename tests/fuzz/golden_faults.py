@@ -6,6 +6,7 @@ that stands for another book, another time) it writes into ``tape.known``.
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -628,15 +629,19 @@ def depth_times_all_wrong(tape: Tape) -> str:
 
 @mutation
 def receive_times_wrong(tape: Tape) -> str:
-    how = tape.rng.choice(("back", "ahead", "constant", "jump"))
+    how = tape.rng.choice(("back", "ahead", "constant", "jump", "width"))
     rows = range(len(tape.entries))
     start = tape.rng.choice(rows)
-    stop = min(start + tape.rng.choice((1, 50)), len(rows)) if how != "jump" else len(rows)
+    stop = len(rows)
+    if how not in ("jump", "width"):
+        stop = min(start + tape.rng.choice((1, 50)), len(rows))
     per_second = 10 ** (len(str(tape.entries[0].stamp)) - 10)
-    by = {"back": -3600, "ahead": 3600, "constant": 0, "jump": 600}[how] * per_second
+    by = {"back": -3600, "ahead": 3600, "jump": 600}.get(how, 0) * per_second
+    first = tape.entries[start].stamp
     for row in range(start, stop):
         entry = tape.entries[row]
-        stamp = tape.entries[start].stamp if how == "constant" else entry.stamp + by
+        stamp = first if how == "constant" else entry.stamp + by
+        stamp = stamp * 1000 // per_second if how == "width" else stamp
         tape.entries[row] = replace(entry, stamp=stamp)
     return f"{how}, {stop - start} lines"
 
@@ -647,7 +652,9 @@ def receive_times_wrong(tape: Tape) -> str:
 @mutation
 def several_files(tape: Tape) -> str:
     parts = tape.rng.randint(2, 4)
-    how = tape.rng.choice(("names swapped", "overlapping", "unit", "one twice", "one missing"))
+    how = tape.rng.choice(
+        ("names swapped", "overlapping", "unit", "one twice", "one missing", "one empty")
+    )
 
     def cut(group: list[Entry]) -> list[list[Entry]]:
         size = len(group) // parts + 1
@@ -665,6 +672,8 @@ def several_files(tape: Tape) -> str:
         return pieces
 
     tape.cutters.append(cut)
+    if how == "one empty":
+        tape.manglers.append(lambda files: {**files, "part_9.gz": gzip.compress(b"")})
     return f"{parts}, {how}"
 
 
@@ -694,6 +703,28 @@ def _foreign(entry: Entry) -> Entry:
     other = entry.changed(s="ABCUSDT")
     stream = str(other.document.get("stream", "")).partition("@")[2]
     return replace(other, document={**other.document, "stream": f"abcusdt@{stream}"})
+
+
+@mutation
+def levels_of_three(tape: Tape) -> str:
+    """As the venue wrote them in 2017."""
+    for row in tape.rows(DEPTH):
+        entry = tape.entries[row]
+        if entry.raw is None:
+            sides = {name: [[*pair, []] for pair in entry.data[name]] for name in ("b", "a")}
+            tape.entries[row] = entry.changed(**sides)
+    return "elements"
+
+
+@mutation
+def snapshots_as_replies(tape: Tape) -> str:
+    """Of the WebSocket API."""
+    for row in tape.rows(SNAPSHOT):
+        entry = tape.entries[row]
+        if entry.raw is None:
+            reply = {"id": 7, "status": 200, "result": entry.document}
+            tape.entries[row] = replace(entry, raw=json.dumps(reply).encode())
+    return "all"
 
 
 @mutation

@@ -42,6 +42,7 @@ from support.lake_faults import (
     rows_lost,
     thinned,
     timed,
+    valued,
 )
 
 Mutation = Callable[["Lake"], str]
@@ -736,6 +737,21 @@ def day_is_partial(lake: Lake) -> str:
         lake.put(table, rows.filter(kept))
     lake.lose(before)
     return "ends early" if head else "begins late"
+
+
+@mutation
+def value_that_is_none(lake: Lake) -> str:
+    """A price or size that no grid holds."""
+    table, column = lake.rng.choice(
+        (
+            *((DELTAS, "price"), (DELTAS, "size"), (TRADES, "price"), (TRADES, "amount")),
+            *((BOOK, "bid_3_price"), (BOOK, "ask_0_size")),
+        )
+    )
+    row = lake.rng.randrange(lake.rows(table))
+    value = lake.rng.choice((-1.0, float("nan"), float("inf"), 1e300, 0.12345678901234567))
+    lake.day = valued(lake.day, table, row, **{column: value})
+    return f"{table} {column} in row {row}: {value}"
 
 
 # --- limits -----------------------------------------------------------------------------------

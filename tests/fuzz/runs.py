@@ -14,7 +14,7 @@ import polars as pl
 import lobproof
 from fuzz import golden_faults, lake_faults
 from fuzz.judge import Judged, Wrong, anchors, judge
-from fuzz.oracle import RECORDINGS, Extract, extract, there
+from fuzz.oracle import RECORDINGS, Extract, Recording, extract, there
 from fuzz.tape import Known
 from lobproof.errors import LobproofError
 from lobproof.pipeline import ReconstructOptions
@@ -60,10 +60,24 @@ class Plan:
     def kinds(self) -> list[str]:
         return sorted({name for _, name in self.chain}) or [UNDAMAGED]
 
+    @classmethod
+    def read(cls, text: str) -> Plan:
+        """Of what `spelled` gives."""
+        path, recording, start, messages, seed, *chain = text.split("/")
+        places = [one.partition(" ") for one in chain]
+        named = tuple((int(place), name) for place, _, name in places)
+        return cls(int(seed), path, recording, int(start), int(messages), named)
+
+    @property
+    def spelled(self) -> str:
+        """In a text that stays right when there are more mutations than today."""
+        chain = [f"{place} {name}" for place, name in self.chain]
+        start = [self.path, self.recording, self.start, self.messages, self.seed]
+        return "/".join(map(str, [*start, *chain]))
+
     @property
     def command(self) -> str:
-        places = ",".join(str(k) for k, _ in self.chain) or "none"
-        return f"make fuzz SEED={self.seed} FUZZ='--path {self.path} --one --places {places}'"
+        return f"""make fuzz FUZZ='--plan "{self.spelled}"'"""
 
 
 def faults_of(path: str) -> Sequence[str]:
@@ -198,6 +212,17 @@ def shrunk(outcome: Outcome, data: Path, folder: Path) -> Outcome:
 def recordings_in(data: Path) -> list[str]:
     """Names of the recordings that are there."""
     return there(data)
+
+
+def simulated(folder: Path) -> list[str]:
+    """Names of recordings of a simulated exchange, made below ``folder``: for whom has no real."""
+    for name in ("spot", "futures"):
+        made = lobproof.simulate(
+            folder / name, market=name, minutes=4, seed=3, start="2026-01-05T09:00:00Z"
+        )
+        files = tuple(str(file.relative_to(folder)) for file in made.recordings)
+        RECORDINGS[name] = Recording(name, files)
+    return ["spot", "futures"]
 
 
 OPEN: frozenset[str] = frozenset()
