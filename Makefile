@@ -28,7 +28,8 @@ PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
 
 .PHONY: help demo test test-faults fuzz test-lake test-lakeapi lake lint format bench bench-memory \
-	bench-acquire bench-lake bench-reconstruct bench-ablation lock setup check-setup clean
+	bench-acquire bench-lake bench-reconstruct bench-ablation lock setup check-setup \
+	check-install clean
 
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of'
@@ -79,6 +80,9 @@ lint: setup ## ruff, mypy, import-linter, and no addresses or machine paths in a
 
 check-setup: setup ## the environment with pip old and new, and uv: the lock's packages and no others
 	@$(BIN)/python tools/check_setup.py
+
+check-install: setup ## the wheel with each extra, the newest and the oldest versions (QUICK=1: the worst cases)
+	@$(BIN)/python tools/check_install.py
 
 format: setup ## let ruff put the sources into shape
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
