@@ -1,8 +1,9 @@
-"""Pending trades against two dictionaries: what is named, what expires, and the range of prices."""
+"""Pending trades against a plain list: what is named, what expires, and the range of prices."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from lobproof.replay.ledger_kernels import (
     EXPIRED_TRADES,
     EXPIRED_VOLUME,
+    PENDING,
     PENDING_HIGH,
     PENDING_LOW,
     new_run,
@@ -27,12 +29,17 @@ from support.feeds import ASK, BID
 
 pytestmark = pytest.mark.kernels
 
-Volumes = dict[tuple[int, int], list[int]]
-"""By side and price, a volume for each trade."""
+MS = 10**6
 
 
-def total(volumes: Volumes) -> int:
-    return sum(map(sum, volumes.values()))
+@dataclass
+class Waiting:
+    """A trade that no message has named."""
+
+    level: tuple[int, int]
+    size: int
+    ts: int
+    messages: int = 0
 
 
 @given(st.integers(0, 2**32))
@@ -41,29 +48,35 @@ def test_the_range_never_hides_what_is_pending(seed: int) -> None:
     rng = random.Random(seed)
     prices = [rng.randrange(1, 10 ** rng.choice([2, 6, 15])) for _ in range(rng.choice([3, 40]))]
     pending, run = new_pending(4), new_run()
-    fresh: Volumes = {}
-    aged: Volumes = {}
+    waiting: list[Waiting] = []
+    ts, pace = 10**18, rng.choice([1, 10, 100, 1000]) * MS
     for _ in range(60):
+        ts += rng.choice([0, 1, pace, 200 * MS - 1])
         step = rng.randrange(8)
         if step < 3:
             many = rng.choice([1, 2, 20])
             pending = reserve(pending, run, many)
             for _ in range(many):
                 side, price, size = rng.choice([BID, ASK]), rng.choice(prices), rng.randrange(1, 9)
-                add_trade(pending, run, side, price, size)
-                fresh.setdefault((side, price), []).append(size)
+                add_trade(pending, run, side, price, size, ts)
+                waiting.append(Waiting((side, price), size, ts))
         elif step == 3:
-            age(pending, run)
-            assert run[EXPIRED_VOLUME] == total(aged)
-            assert run[EXPIRED_TRADES] == sum(map(len, aged.values()))
-            fresh, aged = {}, fresh
+            age(pending, run, ts)
+            for one in waiting:
+                one.messages += 1
+            gone = [one for one in waiting if one.messages >= 2 and ts - one.ts >= 200 * MS]
+            waiting = [one for one in waiting if one not in gone]
+            assert run[EXPIRED_VOLUME] == sum(one.size for one in gone)
+            assert run[EXPIRED_TRADES] == len(gone)
+            assert run[PENDING] == len({one.level for one in waiting})
         elif step == 4 and rng.random() < 0.3:
             forget(pending, run)
-            fresh, aged = {}, {}
+            waiting = []
         elif step == 5:
             pending, run = pending.copy(), run.copy()
         else:
             level = rng.choice([BID, ASK]), rng.choice(prices)
-            volume = sum(fresh.pop(level, [])) + sum(aged.pop(level, []))
+            volume = sum(one.size for one in waiting if one.level == level)
+            waiting = [one for one in waiting if one.level != level]
             within = run[PENDING_LOW] <= level[1] <= run[PENDING_HIGH]
             assert volume == (take_named(pending, *level) if within else 0)

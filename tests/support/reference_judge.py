@@ -15,7 +15,7 @@ from lobproof.instruments import Instrument
 from lobproof.replay import Policy
 from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Flag, Kind, ReferenceBatch, Side
 from lobproof.schema import Finding as Q
-from support.replay_reference import SIDES, Pending, ReferenceReplay, _away
+from support.replay_reference import SIDES, ReferenceReplay, _away
 from support.stream_reference import Message, Row
 
 Levels = list[tuple[int, int]]
@@ -286,21 +286,22 @@ class ReferenceJudge(ReferenceReplay):
     def _trade(self, row: Row) -> None:
         super()._trade(row)
         if self.policy.trades_wait_for == "nothing":
-            self.pending = [{}, {}]
+            self.pending = []
 
     def _confirm(self, message: Message) -> None:
         now = self.minutes[-1].counts
-        for (side, price), held in self.pending[0].items():
+        for side, price in dict.fromkeys(one.level for one in self.pending):
+            held = [one.size for one in self.pending if one.level == (side, price)]
             rows = [r for r in message if r.kind == Kind.SNAPSHOT and r.side == side]
             reach = max((_away(side, r.price) for r in rows), default=None)
             whole = any(r.flags & Flag.COMPLETE for r in rows)
             if reach is None or (_away(side, price) > reach and not whole):
-                now["unnamed_volume"] += held.volume
-                now["unnamed_trades"] += held.trades
+                now["unnamed_volume"] += sum(held)
+                now["unnamed_trades"] += len(held)
             elif not self.lost:
                 after = sum(r.size for r in rows if r.price == price)
-                self._reconcile(held.volume, self.book.size_at(side, price), after)
-        self.pending = [dict[tuple[int, int], Pending](), {}]
+                self._reconcile(sum(held), self.book.size_at(side, price), after)
+        self.pending = []
 
 
 def _listed(slots: Sequence[tuple[int, int]], sign: int) -> Levels:

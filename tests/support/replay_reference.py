@@ -39,9 +39,13 @@ class Minute:
 
 
 @dataclass
-class Pending:
-    volume: int = 0
-    trades: int = 0
+class Waiting:
+    """A trade whose level no message has named yet."""
+
+    level: tuple[int, int]
+    size: int
+    ts: int
+    messages: int = 0
 
 
 class ReferenceReplay:
@@ -66,7 +70,7 @@ class ReferenceReplay:
         self.suspect = (0, 0)
         self.covered = dict.fromkeys(SIDES, (UNTRUSTED, 0))
         self.stale = dict.fromkeys(SIDES, False)
-        self.pending: list[dict[tuple[int, int], Pending]] = [{}, {}]  # fresh, aged
+        self.pending: list[Waiting] = []
         self.event_id = 0
         self.compared = False  # whether the snapshot that comes was held against the book already
 
@@ -132,9 +136,7 @@ class ReferenceReplay:
         now["prints"] += first
         now["far_prints"] += bool(first and seeded and outside > bid * 30 // 10_000 + ask - bid)
         maker = Side.ASK if row.side == Side.BUY else Side.BID
-        entry = self.pending[0].setdefault((maker, row.price), Pending())
-        entry.volume += row.size
-        entry.trades += 1
+        self.pending.append(Waiting((maker, row.price), row.size, row.ts_order))
 
     def _mark(self, row: Row) -> None:
         ts, seq, prev = row.ts_order, row.sequence, row.prev_sequence
@@ -217,7 +219,8 @@ class ReferenceReplay:
             for row in message:
                 level = (row.side, row.price)
                 before = self.book.apply(row.side, row.price, row.size)
-                volume = sum(p.pop(level, Pending()).volume for p in self.pending)
+                volume = sum(one.size for one in self.pending if one.level == level)
+                self.pending = [one for one in self.pending if one.level != level]
                 known = before > 0 or self._inside(row.side, row.price)
                 if volume and not self.lost and known:
                     self._reconcile(volume, before, row.size)
@@ -231,14 +234,17 @@ class ReferenceReplay:
         if head.flags & Flag.OUT_OF_ORDER:
             ids = (head.prev_sequence + 1, head.sequence)
             self._one(Q.OUT_OF_ORDER, head.ts_order, 1, *ids, rows=len(message))
-        fresh, aged = self.pending
-        self.pending = [{}, fresh]
-        if aged:
-            expired = sum(p.trades for p in aged.values())
-            now["unnamed_volume"] += sum(p.volume for p in aged.values())
-            now["unnamed_trades"] += expired
-            last = self.event_id + len(message) - 1
-            self.minutes[-1].tallies[Q.TRADE_UNCONFIRMED].append((last, head.ts_order, expired))
+        for one in self.pending:
+            one.messages += 1
+        expired = [
+            one for one in self.pending if one.messages >= 2 and head.ts_order - one.ts >= 2 * 10**8
+        ]
+        self.pending = [one for one in self.pending if one not in expired]
+        if expired:
+            now["unnamed_volume"] += sum(one.size for one in expired)
+            now["unnamed_trades"] += len(expired)
+            found = (self.event_id + len(message) - 1, head.ts_order, len(expired))
+            self.minutes[-1].tallies[Q.TRADE_UNCONFIRMED].append(found)
         self.sequence = head.sequence
         self.chained = (self.event_id + len(message) - 1, head.ts_order)
         self._message_at(head.ts_order)

@@ -39,11 +39,11 @@ def residuals(got: Replayed) -> dict[str, int]:
     return {name: volume for name, volume in sums.items() if volume}
 
 
-def book(*named: list[tuple[int, int, int]]) -> list[Message]:
-    """The seed, an empty message, then one a millisecond."""
+def book(*named: list[tuple[int, int, int]], pace: int = MS) -> list[Message]:
+    """The seed, an empty message, then one a millisecond, or as told."""
     rows = [SEED, depth(101, 100)]
     return rows + [
-        depth(102 + n, 101 + n, changes, at=(n + 1) * MS) for n, changes in enumerate(named)
+        depth(102 + n, 101 + n, changes, at=(n + 1) * pace) for n, changes in enumerate(named)
     ]
 
 
@@ -82,18 +82,34 @@ def test_the_next_message_but_one_may_name_the_level() -> None:
 
 def test_what_two_messages_do_not_name_is_unnamed() -> None:
     trades = [*SOLD, trade(2, SELL, 1000, 3, at=2)]
-    got = replay(book([(ASK, 1000, 0)], [], [(BID, 1000, 3)]), trades)
+    got = replay(book([(ASK, 1000, 0)], [], [(BID, 1000, 3)], pace=101 * MS), trades)
     assert residuals(got) == {"unnamed": 7}
     assert got.minutes["unnamed_trades"].tolist() == [2]
     assert got.findings()[-1] == ("TRADE_UNCONFIRMED", 15, 15, 2)
 
 
+@pytest.mark.parametrize("pace", [1, 10, 49, 50, 100, 199, 200, 1000])
+def test_streams_of_any_pace_have_as_much_time(pace: int) -> None:
+    """Two messages, and 200 ms: the message that names the level comes just in time, or too late.
+
+    On a tie the book goes first, so that the trade stands behind the message of its own time.
+    """
+    last = max(2, -(-200 // pace))  # the message at whose end the trade has had its time
+    for number, told in ((last, {"explained": 4}), (last + 1, {"unnamed": 4})):
+        named = [[(ASK, 1001, 10)]] * (number - 1) + [[(BID, 1000, 6)]]
+        messages = book(*named, pace=pace * MS)
+        assert residuals(replay(messages, [trade(1, SELL, 1000, 4)])) == told
+        whole = replay(messages, [trade(1, SELL, 1000, 4, at=1)])
+        assert residuals(whole) == ({"explained": 4} if 200 % pace == 0 and pace < 200 else told)
+
+
 def test_trades_of_two_messages_at_one_level_are_held_together() -> None:
-    trades = [*SOLD, trade(2, SELL, 1000, 3, at=MS + 1)]
-    got = replay(book([(ASK, 1001, 1)], [(BID, 1000, 3)]), trades)
+    pace = 101 * MS
+    trades = [*SOLD, trade(2, SELL, 1000, 3, at=pace + 1)]
+    got = replay(book([(ASK, 1001, 1)], [(BID, 1000, 3)], pace=pace), trades)
     assert residuals(got) == {"explained": 7}
     # each is looked for over two messages of its own
-    late = replay(book([(ASK, 1001, 1)], [(ASK, 1001, 2)], [(BID, 1000, 7)]), trades)
+    late = replay(book([(ASK, 1001, 1)], [(ASK, 1001, 2)], [(BID, 1000, 7)], pace=pace), trades)
     assert residuals(late) == {"explained": 3, "unnamed": 4}
 
 

@@ -321,7 +321,7 @@ def test_thinning_keeps_the_first_state_of_each_interval(spacing: int, kept: lis
 def test_many_trades_make_the_table_of_pending_ones_grow() -> None:
     trades = [trade(n, BID, 2000 + n, at=MS) for n in range(3000)]
     got = replay(
-        [SEED, depth(101, 100, SAME, at=2 * MS), depth(102, 101, SAME, at=3 * MS)],
+        [SEED, depth(101, 100, SAME, at=2 * MS), depth(102, 101, SAME, at=201 * MS)],
         trades,
         trade_cuts=range(0, 3000, 700),
     )

@@ -380,24 +380,26 @@ def test_book_at_midnight_before_the_days_first_event_is_yesterdays_book(tmp_pat
 
 
 def reference_pending(events: EventBatch, upto: int) -> dict[tuple[int, int], int]:
-    """Trades that two depth messages since have not named: message by message, forwards."""
-    waiting: list[tuple[tuple[int, int], int, int]] = []
+    """Trades that two depth messages and 200 ms since have not named: forwards, one by one."""
+    waiting: list[tuple[tuple[int, int], int, int, int]] = []
     named: set[tuple[int, int]] = set()
     for row in range(upto + 1):
         kind, side, price = (int(getattr(events, n)[row]) for n in ("kind", "side", "price"))
         if kind == Kind.TRADE:
             maker = Side.ASK if side == Side.BUY else Side.BID
-            waiting.append(((int(maker), price), int(events.size[row]), 0))
+            since = int(events.ts_order[row])
+            waiting.append(((int(maker), price), int(events.size[row]), since, 0))
         elif kind == Kind.CLEAR:
             waiting = []
         elif kind in (Kind.DELTA, Kind.MARK):
             named.add((side, price))
             if events.flags[row] & Flag.LAST:
-                aged = [(level, size, age + 1) for level, size, age in waiting]
-                waiting = [w for w in aged if w[2] < 2 and w[0] not in named]
+                young = int(events.ts_order[row]) - 200_000_000
+                aged = [(level, size, since, age + 1) for level, size, since, age in waiting]
+                waiting = [w for w in aged if (w[3] < 2 or w[2] > young) and w[0] not in named]
                 named = set()
     total: dict[tuple[int, int], int] = {}
-    for level, size, _ in waiting:
+    for level, size, *_ in waiting:
         total[level] = total.get(level, 0) + size
     return total
 

@@ -9,10 +9,7 @@ import numpy as np
 from lobproof.errors import InputError
 from lobproof.pipeline.unit import Frame, Start
 from lobproof.replay import BookLevels, Replayer, Stretch
-from lobproof.schema import Flag, Kind
-
-BOOK_MESSAGES = 2
-"""After so many nothing of what only an earlier replay knew is left: trades wait for two."""
+from lobproof.schema import PENDING_MESSAGES, PENDING_NS, Flag, Kind
 
 
 class AnotherBookError(InputError):
@@ -98,6 +95,8 @@ class RunUp:
         self._begin(min(ts))
         told = Kind.DELTA if self._start.strategy == "full" else Kind.SNAPSHOT
         ends = (lead.events.flags & Flag.LAST) != 0
+        if self._lead is not None:  # what was pending there has had its time
+            ends &= lead.events.ts_order >= self._lead.from_ns + PENDING_NS
         self._messages += int(np.count_nonzero(ends & (lead.events.kind == told)))
         for piece in self._replayer.pieces(lead, self._events):
             self._events += len(piece)
@@ -109,7 +108,8 @@ class RunUp:
         # the minute, and findings up to here, are not the partial day's
         self._replayer.end_day(max(self._events - 1, 0), self._last_ts)
         within = self._lead is not None and self._lead.last_ts is None
-        sure = not within or self._messages >= BOOK_MESSAGES
+        # nothing of what only an earlier replay knew is left then: trades wait for so many
+        sure = not within or self._messages >= PENDING_MESSAGES
         if not sure or not _equal(self._replayer.levels(), self._start.at.book):
             raise AnotherBookError(
                 f"{self._where}: the replay does not come to the book of the keyframe to start at",

@@ -54,7 +54,10 @@ PENDING_LOW = 36  # no price that is pending lies below, or above: most rows nee
 PENDING_HIGH = 37
 CHAINED_ID = 38  # the last depth message, or the snapshot that anchored: the chain is whole so far
 CHAINED_TS = 39
-OPEN = 40  # per code: first event id, first ts
+QUEUE_FIRST = 40  # trades that may still be pending: number of the first, and of the next to come
+QUEUE_NEXT = 41
+DEPTH_MESSAGES = 42  # how many there were, for the age of trades
+OPEN = 43  # per code: first event id, first ts
 CODES = 1 + max(int(code) for code in Finding)
 if CODES > 63:
     raise ImportError("`DOUBT` has a bit a code, and no more than 63")

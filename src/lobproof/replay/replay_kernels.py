@@ -219,7 +219,7 @@ def replay_rows(
                     if run[LOST] != UNSEEDED and is_far(book, price[start]):
                         run[THIS_MINUTE + M_FAR_PRINTS] += 1
                 if run[PENDS] != PENDS_FOR_NOTHING:
-                    add_trade(pending, run, BID + ASK - side[start], price[start], size[start])
+                    add_trade(pending, run, BID + ASK - side[start], price[start], size[start], ts)
         elif what == MARK and flags[start] & SPEAKS_OF_THE_FEED:
             note_mark(
                 book, run, found, flags[start], event_id, ts, prev_sequence[start], sequence[start]
@@ -286,7 +286,7 @@ def replay_rows(
                         prev_sequence[start] + 1,
                         sequence[start],
                     )
-                age(pending, run)
+                age(pending, run, ts)
                 if run[EXPIRED_TRADES] > 0:
                     run[THIS_MINUTE + M_UNNAMED_VOLUME] += run[EXPIRED_VOLUME]
                     run[THIS_MINUTE + M_UNNAMED_TRADES] += run[EXPIRED_TRADES]

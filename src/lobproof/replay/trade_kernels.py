@@ -17,12 +17,10 @@ from lobproof.replay.ledger_kernels import (
 )
 from lobproof.replay.pending_kernels import (
     P_ACTIVE,
-    P_AGED,
-    P_AGED_TRADES,
-    P_FRESH,
-    P_FRESH_TRADES,
     P_PRICE,
     P_SIDE,
+    P_TRADES,
+    P_VOLUME,
     forget,
 )
 from lobproof.schema import EVERYTHING, RANGE, Flag, Int8, Int32, Int64, Kind, Side
@@ -89,12 +87,10 @@ def confirm(
                 covered |= sign * price[i] >= sign * level or (flags[i] & COMPLETE) != 0
                 if price[i] == level:
                     after = size[i]
-        volume = pending[slot, P_FRESH] + pending[slot, P_AGED]
+        volume = pending[slot, P_VOLUME]
         if not covered:
             run[THIS_MINUTE + M_UNNAMED_VOLUME] += volume
-            run[THIS_MINUTE + M_UNNAMED_TRADES] += (
-                pending[slot, P_FRESH_TRADES] + pending[slot, P_AGED_TRADES]
-            )
+            run[THIS_MINUTE + M_UNNAMED_TRADES] += pending[slot, P_TRADES]
         elif run[LOST] == 0:
             reconcile(run, volume, level_size(book, half, level), after)
     forget(pending, run)

@@ -4,6 +4,8 @@ from lobproof.schema.batch import EventBatch, Int8, Int32, Int64, ReferenceBatch
 from lobproof.schema.codes import (
     EVERYTHING,
     LEVELS,
+    PENDING_MESSAGES,
+    PENDING_NS,
     PRICE_SCALE,
     RANGE,
     SPEAKS_OF_THE_FEED,
@@ -20,6 +22,8 @@ from lobproof.schema.order import Clock, Order
 __all__ = [
     "EVERYTHING",
     "LEVELS",
+    "PENDING_MESSAGES",
+    "PENDING_NS",
     "PRICE_SCALE",
     "RANGE",
     "SPEAKS_OF_THE_FEED",

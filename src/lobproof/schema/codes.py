@@ -90,7 +90,7 @@ class Finding(IntEnum):
     OFF_LOT = 11
     INVALID_INPUT = 12
     TRUNCATED_INPUT = 13
-    TRADE_UNCONFIRMED = 14  # a trade whose level the next two depth messages do not name
+    TRADE_UNCONFIRMED = 14  # a trade whose level no depth message names in time
     SEQUENCE_RESET = 15  # ids of book messages went back; until the next anchor
     SILENCE = 16  # no book message for longer than the feed's cadence; until the next anchor
     STRANDED = 17  # levels beyond the trusted range that a wider snapshot does not list
@@ -108,6 +108,10 @@ class Severity(IntEnum):
 
 LEVELS = 20
 """Levels a side in ``states``."""
+
+PENDING_MESSAGES = 2
+PENDING_NS = 200_000_000
+"""A trade whose level no depth message names is pending for so many, and for so long, at least."""
 
 UNTRUSTED = 0
 RANGE = 1

@@ -137,7 +137,7 @@ MINUTES = Table(
         ("refilled_volume", DECIMAL),  # the level fell by less than the trades took
         ("transient_volume", DECIMAL),  # the level was born and died inside the message
         ("grown_volume", DECIMAL),  # the level did not fall
-        ("unnamed_volume", DECIMAL),  # neither of the next two messages named the level
+        ("unnamed_volume", DECIMAL),  # no message named the level in time
         ("unnamed_trades", pa.int64()),
         ("prints", pa.int64()),  # first trades after a book message, or a second after the last
         ("far_prints", pa.int64()),  # of those, 30 basis points and a spread off the touch

@@ -25,6 +25,8 @@ from lobproof.book.kernels import (
 from lobproof.fixedpoint import count_to_text, to_decimal128
 from lobproof.schema import (
     EVERYTHING,
+    PENDING_MESSAGES,
+    PENDING_NS,
     RANGE,
     UNTRUSTED,
     EventBatch,
@@ -149,34 +151,34 @@ def view_book(
 def pending_trades(rows: EventBatch) -> tuple[Int8, Int64, Int64]:
     """Volume that trades took from each level and no depth message shows yet.
 
-    A trade stays pending until a depth message names its level on the maker's side, over two
-    messages at most: in bursts the book lags its trades by one.
+    A trade stays pending until a depth message names its level on the maker's side, over
+    ``PENDING_MESSAGES`` messages and ``PENDING_NS`` at most: in bursts the book lags its trades.
 
     Parameters
     ----------
     rows
-        The events before the instant, back to the second last depth message or a CLEAR at least.
+        The events before the instant, back to where a trade may pend at least, or to a CLEAR.
 
     Returns
     -------
     tuple
         Side of the book, price and volume of each level, in counts.
     """
-    depth = _of_book(rows) & (rows.kind != Kind.SNAPSHOT)
-    ends = np.flatnonzero(depth & ((rows.flags & Flag.LAST) != 0))
     clears = np.flatnonzero(rows.kind == Kind.CLEAR)
-    floor = max([0, *(ends[-2:-1] + 1).tolist(), *(clears[-1:] + 1).tolist()])
-    last = int(ends[-1]) if len(ends) and ends[-1] >= floor else floor
-    index = np.arange(len(rows))
-    trades = (rows.kind == Kind.TRADE) & (index >= floor)
+    floor = max([_pends_from(rows), *(clears[-1:] + 1).tolist()])
+    rows = rows.slice(floor, len(rows))
+    depth = _depth(rows)
     maker = np.where(rows.side == Side.BUY, np.int8(Side.ASK), np.int8(Side.BID))
-    named = 2 * rows.price[depth & (index >= floor)] + (rows.side[depth & (index >= floor)] - 1)
-    keys = 2 * rows.price + (maker - 1)
-    trades &= (index > last) | ~np.isin(keys, named)
-    levels, where = np.unique(keys[trades], return_inverse=True)
+    keys = 2 * rows.price + (np.where(depth, rows.side, maker) - 1)
+    # a trade pends if no row behind it names its level: the last of each level's rows tells
+    levels, where = np.unique(keys, return_inverse=True)
+    named = np.full(len(levels), -1)
+    named[where[depth]] = np.flatnonzero(depth)
+    pends = np.flatnonzero((rows.kind == Kind.TRADE) & (named[where] < np.arange(len(rows))))
     volume = np.zeros(len(levels), np.int64)
-    np.add.at(volume, where, rows.size[trades])
-    return (levels % 2 + 1).astype(np.int8), levels // 2, volume
+    np.add.at(volume, where[pends], rows.size[pends])
+    taken = np.unique(where[pends])
+    return (levels[taken] % 2 + 1).astype(np.int8), levels[taken] // 2, volume[taken]
 
 
 def _of_book(rows: EventBatch) -> NDArray[np.bool_]:
@@ -187,16 +189,29 @@ def _of_book(rows: EventBatch) -> NDArray[np.bool_]:
     return both
 
 
+def _depth(rows: EventBatch) -> NDArray[np.bool_]:
+    """Rows of depth messages, empty ones included."""
+    depth: NDArray[np.bool_] = _of_book(rows) & (rows.kind != Kind.SNAPSHOT)
+    return depth
+
+
+def _pends_from(rows: EventBatch) -> int:
+    """The first row from which on a trade may pend; 0 where that may lie before them."""
+    ends = np.flatnonzero(_depth(rows) & ((rows.flags & Flag.LAST) != 0))
+    if len(ends) < PENDING_MESSAGES:
+        return 0
+    old = np.searchsorted(rows.ts_order, rows.ts_order[ends[-1]] - PENDING_NS, side="right")
+    return int(min(ends[-PENDING_MESSAGES] + 1, old))
+
+
 def _before(paths: Sequence[Path], day: SealedDay, event_id: int) -> EventBatch:
-    """Events up to ``event_id``, back to the second last depth message or a CLEAR."""
+    """Events up to ``event_id``, back to where a trade may pend, or a CLEAR."""
     stop, width = event_id + 1, 4096
     while True:
         start = max(stop - width, 0)
         parts = [rows for _, rows in events_from(paths, day.grid, start, stop_id=stop)]
         rows = EventBatch.concat(parts) if parts else EventBatch.empty()
-        depth = _of_book(rows) & (rows.kind != Kind.SNAPSHOT)
-        ends = np.count_nonzero(depth & ((rows.flags & Flag.LAST) != 0))
-        if start == 0 or ends >= 2 or (rows.kind == Kind.CLEAR).any():
+        if start == 0 or _pends_from(rows) > 0 or (rows.kind == Kind.CLEAR).any():
             return rows
         width *= 8
 

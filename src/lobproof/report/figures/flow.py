@@ -33,7 +33,7 @@ RESIDUALS = (
     ("refilled", "sky", "refilled: it fell by less"),
     ("transient", "violet", "transient: born and gone inside one message"),
     ("grown", "sand", "grown: it did not fall"),
-    ("unnamed", "doubt", "unnamed: the next two messages are silent on it"),
+    ("unnamed", "doubt", "unnamed: no message names it in time"),
 )
 """Names, colours and meanings of the parts into which traded volume falls."""
 
