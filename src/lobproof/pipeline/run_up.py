@@ -41,6 +41,7 @@ class RunUp:
         self._life_ts = 0
         self._events = 0
         self._messages = 0
+        self._told_ts = 0
         self._last_ts = 0
 
     def rest(self, stretch: Stretch) -> Stretch:
@@ -95,9 +96,9 @@ class RunUp:
         self._begin(min(ts))
         told = Kind.DELTA if self._start.strategy == "full" else Kind.SNAPSHOT
         ends = (lead.events.flags & Flag.LAST) != 0
-        if self._lead is not None:  # what was pending there has had its time
-            ends &= lead.events.ts_order >= self._lead.from_ns + PENDING_NS
-        self._messages += int(np.count_nonzero(ends & (lead.events.kind == told)))
+        told_ts = lead.events.ts_order[ends & (lead.events.kind == told)]
+        self._messages += len(told_ts)
+        self._told_ts = max([self._told_ts, *told_ts[-1:].tolist()])
         for piece in self._replayer.pieces(lead, self._events):
             self._events += len(piece)
         self._last_ts = lead.last_ts
@@ -107,9 +108,13 @@ class RunUp:
         self._arrived = True
         # the minute, and findings up to here, are not the partial day's
         self._replayer.end_day(max(self._events - 1, 0), self._last_ts)
-        within = self._lead is not None and self._lead.last_ts is None
-        # nothing of what only an earlier replay knew is left then: trades wait for so many
-        sure = not within or self._messages >= PENDING_MESSAGES
+        lead = self._lead
+        # then nothing is left of what only an earlier replay knew: trades wait no longer
+        sure = (
+            lead is None
+            or lead.last_ts is not None
+            or (self._messages >= PENDING_MESSAGES and self._told_ts - lead.from_ns >= PENDING_NS)
+        )
         if not sure or not _equal(self._replayer.levels(), self._start.at.book):
             raise AnotherBookError(
                 f"{self._where}: the replay does not come to the book of the keyframe to start at",

@@ -53,7 +53,7 @@ _DETAIL = {
     Finding.OFF_LOT: "sizes off the lot",
     Finding.INVALID_INPUT: "input that is no message of the stream",
     Finding.TRUNCATED_INPUT: "the input breaks off here",
-    Finding.TRADE_UNCONFIRMED: "trades whose level no depth message names within two of them and 200 ms",
+    Finding.TRADE_UNCONFIRMED: "trades whose level no depth message names in time",
     Finding.SEQUENCE_RESET: "update ids went back from {first} to {last}",
     Finding.SILENCE: "no book message for longer than the feed's cadence explains",
     Finding.STRANDED: "a wider snapshot denies {count} levels held beyond the trusted range",
