@@ -45,13 +45,15 @@ def _plans(arguments: argparse.Namespace, recordings: list[str]) -> Iterator[Pla
     if arguments.plan:
         yield Plan.read(arguments.plan)
         return
-    end = time.monotonic() + 60 * arguments.minutes
+    end = float("inf")
     seed = arguments.seed
     while time.monotonic() < end and seed != arguments.until:
         for path in arguments.path or PATHS:
             plan = Plan.of(seed, path, recordings)
             if not arguments.kinds or {*arguments.kinds} & {*plan.kinds}:
                 yield plan
+        if seed == arguments.seed:  # the first run compiles the kernels
+            end = time.monotonic() + 60 * arguments.minutes
         seed += 1
 
 
