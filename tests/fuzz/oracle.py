@@ -220,8 +220,8 @@ def extract(folder: Path, name: str, start: int, messages: int, lead: int = 4) -
     lines = []
     version = {row: k - number + 1 for k, (row, _) in enumerate(world.depths)}
     for row in range(first, last + 1):
-        line = world.lines[row]
-        lines.append(Line(line.stamp, line.document, line.kind, version.get(row, -1)))
+        stamp, body, kind = world.lines[row]
+        lines.append(Line(stamp, json.loads(body), kind, version.get(row, -1)))
     return Extract(
         name,
         world.symbol,
@@ -239,7 +239,8 @@ class _World:
     symbol: str
     futures: bool
     digits: tuple[int, int]
-    lines: list[Line]
+    lines: list[tuple[int, bytes, str]]
+    """Receive time, document as it stands there, and what it is."""
     depths: list[tuple[int, Message]]
     """Row, and message."""
     places: list[tuple[int, Sides]]
@@ -249,13 +250,17 @@ class _World:
 @cache
 def _world(folder: Path, name: str) -> _World:
     one = RECORDINGS[name]
-    lines: list[Line] = []
+    lines: list[tuple[int, bytes, str]] = []
     depths: list[tuple[int, Message]] = []
     book: Sides = ({}, {})
     seeded = -1
     symbol, futures = "", False
     price_digits = size_digits = 0
-    for stamp, document in _lines([folder / file for file in one.files]):
+    for stamp, body in _lines([folder / file for file in one.files]):
+        if b"@trade" in body[:60]:
+            lines.append((stamp, body, "trade"))
+            continue
+        document = json.loads(body)
         data = document.get("data", document)
         if "lastUpdateId" in data:
             book = dict(_pairs(data["bids"])), dict(_pairs(data["asks"]))
@@ -265,9 +270,7 @@ def _world(folder: Path, name: str) -> _World:
         elif data["e"] == "depthUpdate":
             symbol, futures = data["s"], "pu" in data
             depths.append((len(lines), Message.read(data)))
-            lines.append(Line(stamp, document, "depth"))
-        else:
-            lines.append(Line(stamp, document, "trade"))
+            lines.append((stamp, body, "depth"))
     first = next(k for k, (_, message) in enumerate(depths) if message.final > seeded)
     room = max(len(depths) - first - one.longest, 1)
     wanted = {first + room * k // one.starts for k in range(one.starts)}
@@ -279,9 +282,9 @@ def _world(folder: Path, name: str) -> _World:
     return _World(symbol, futures, (price_digits, size_digits), lines, depths, places)
 
 
-def _lines(files: Sequence[Path]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _lines(files: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
     for file in files:
         for line in gzip.decompress(file.read_bytes()).splitlines():
             if b"@bookTicker" not in line[:90]:
                 stamp, _, body = line.partition(b" ")
-                yield int(stamp), json.loads(body)
+                yield int(stamp), body
