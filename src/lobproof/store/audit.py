@@ -1,4 +1,4 @@
-"""The audit: recompute every hash from the stored decimals and say where one differs."""
+"""The audit: hold every file against its seal, by its bytes and by the decimals stored in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lobproof.errors import LobproofError
 from lobproof.fixedpoint import from_decimal128
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
-from lobproof.store.catalog import Catalog, SealedDay, SealedFile
+from lobproof.store.catalog import Catalog, SealedDay
 from lobproof.store.grids import Grid
 from lobproof.store.hashing import (
     LEAF_BYTES,
@@ -26,6 +26,7 @@ from lobproof.store.hashing import (
     table_hash,
 )
 from lobproof.store.parts import stored_document
+from lobproof.store.sealed_file import SealedFile
 
 _UNREAD = b"\0" * LEAF_BYTES
 
@@ -69,21 +70,29 @@ class AuditReport:
         return not self.damage
 
 
-def audit_days(catalog: Catalog, days: Sequence[SealedDay]) -> AuditReport:
-    """Recompute the content hashes of sealed days from their files."""
+def audit_days(catalog: Catalog, days: Sequence[SealedDay], *, content: bool) -> AuditReport:
+    """Hold the files of sealed days against the seals.
+
+    Their names, sizes, rows and bytes; with ``content`` the hashes of what is stored are recomputed
+    too, so that damage can be located.
+    """
     damage: list[Damage] = []
     files = rows = 0
     for day in days:
         for table in CONTENT_TABLES:
-            found: list[Damage] = []
+            found = [
+                Damage(str(day.partition), table.name, path, None, None, f"the file {why}")
+                for path, why in catalog.mislisted(day, table)
+            ]
             parts = []
             for file in day.files[table.name]:
                 audit = _FileAudit(catalog.root, day, table, file)
-                parts.append((file.rows, audit.run()))
+                parts.append((file.rows, audit.run() if content else b""))
+                audit.compare_bytes()
                 found += audit.found
                 files, rows = files + 1, rows + file.rows
             head = header(table, day.partition.exchange, day.partition.symbol, day.grid)
-            if not found and table_hash(head, parts) != day.hashes[table.name]:
+            if content and not found and table_hash(head, parts) != day.hashes[table.name]:
                 found = [_sealed_wrong(day, table.name, "the table's hash is not the sealed one")]
             damage += found
         if content_hash(day.hashes) != day.hashes["content"]:
@@ -105,6 +114,14 @@ class _FileAudit:
         self._file = file
         self._head = header(table, day.partition.exchange, day.partition.symbol, day.grid)
         self.found: list[Damage] = []
+
+    def compare_bytes(self) -> None:
+        """Hold the file itself against the seal, unless damage was located in it."""
+        folder = self._path.parents[len(Path(self._file.path).parts) - 1]
+        why = "" if self.found else self._file.at_a_glance(folder, self._head)
+        why = why or ("" if self.found else self._file.by_its_bytes(folder))
+        if why:
+            self._note(f"the file {why}")
 
     def run(self) -> bytes:
         """Leaves of the file, joined; what could not be read has leaves of zeros."""

@@ -15,21 +15,13 @@ from lobproof.schema.tables import CONTENT_TABLES, EVENTS, Table
 from lobproof.store.commit import sealed
 from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.grids import Grid
-from lobproof.store.layout import Partition, check_marker, check_version
+from lobproof.store.hashing import header
+from lobproof.store.layout import Partition, check_marker
 from lobproof.store.seal import partial_from
+from lobproof.store.sealed_file import SealedFile
 from lobproof.store.timespan import DAY_NS, day_start, show_days, show_ns
 
 _ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class SealedFile:
-    """A file as a seal lists it; ``path`` is relative to the table's folder."""
-
-    path: str
-    rows: int
-    size: int  # bytes
-    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +69,46 @@ class Catalog:
         # a day may be replaced while the tables are listed one by one: look again
         for _ in range(_ATTEMPTS):
             self.seals = sealed(root)
-            self._listed = {t.name: listed_files(open_delta(root, t)) for t in CONTENT_TABLES}
-            self.days = [_day(root, row) for row in self.seals.iter_rows(named=True)]
-            if not any(self._unlisted(day, table) for day in self.days for table in CONTENT_TABLES):
+            self._listed = {t.name: _by_folder(root, t) for t in CONTENT_TABLES}
+            self.days = [_day(row) for row in self.seals.iter_rows(named=True)]
+            if not any(self.mislisted(day, table) for day in self.days for table in CONTENT_TABLES):
                 break
+        self._held: set[tuple[Partition, str]] = set()
 
-    def _unlisted(self, day: SealedDay, table: Table) -> list[str]:
-        listed = self._listed[table.name]
-        return [file.path for file in day.files[table.name] if file.path not in listed]
+    def mislisted(self, day: SealedDay, table: Table) -> list[tuple[str, str]]:
+        """Files that the seal and the Delta table do not both list, or not alike, and why."""
+        listed = self._listed[table.name].get(day.partition.folder, {})
+        files = {file.path: file.size for file in day.files[table.name]}
+        return [
+            *((path, "is not in the Delta table") for path in files.keys() - listed),
+            *((path, "is in the Delta table alone") for path in listed.keys() - files),
+            *(
+                (path, "has another size in the Delta table")
+                for path, size in files.items()
+                if listed.get(path, size) != size
+            ),
+        ]
 
     def paths(self, day: SealedDay, table: Table) -> list[Path]:
-        """Files of one table of one day, in order.
+        """Files of one table of one day, in order: those that the seal names, and no others.
+
+        Before they are first read they are held against the seal, by size and footer.
 
         Raises
         ------
         StoreError
-            If one of them is not in the Delta table or not on the disk.
+            If the Delta table lists others, or one of them is not as it was sealed.
         """
         folder = self.root / table.name
-        for path in self._unlisted(day, table):
-            raise _missing(day, table, path, "is not in the Delta table")
-        for file in day.files[table.name]:
-            if not (folder / file.path).is_file():
-                raise _missing(day, table, file.path, "does not exist")
+        for path, why in self.mislisted(day, table):
+            raise _not_as_sealed(day, table, path, why)
+        if (day.partition, table.name) not in self._held:
+            head = header(table, day.partition.exchange, day.partition.symbol, day.grid)
+            for file in day.files[table.name]:
+                why = file.at_a_glance(folder, head)
+                if why:
+                    raise _not_as_sealed(day, table, file.path, why)
+            self._held.add((day.partition, table.name))
         return [folder / file.path for file in day.files[table.name]]
 
     def resolve(self, symbol: str | None, exchange: str | None) -> list[SealedDay]:
@@ -244,9 +253,8 @@ def symbols(days: Sequence[SealedDay]) -> pl.DataFrame:
     )
 
 
-def _day(root: Path, row: dict[str, object]) -> SealedDay:
+def _day(row: dict[str, object]) -> SealedDay:
     partition = Partition(str(row["exchange"]), str(row["symbol"]), str(row["dt"]))
-    check_version(int(str(row["format_version"])), f"{partition} in {root}")
     try:
         files = json.loads(str(row["files"]))
         return SealedDay(
@@ -266,8 +274,17 @@ def _day(root: Path, row: dict[str, object]) -> SealedDay:
         ) from error
 
 
-def _missing(day: SealedDay, table: Table, path: str, why: str) -> StoreError:
+def _by_folder(root: Path, table: Table) -> dict[str, dict[str, int]]:
+    """What a Delta table lists: folder of the partition → path → bytes."""
+    folders: dict[str, dict[str, int]] = {}
+    for path, size in listed_files(open_delta(root, table)).items():
+        folders.setdefault(path.rpartition("/")[0], {})[path] = size
+    return folders
+
+
+def _not_as_sealed(day: SealedDay, table: Table, path: str, why: str) -> StoreError:
     return StoreError(
-        f"{day.partition}: the seal lists {table.name}/{path}, which {why}.",
-        hint="Reconstruct that day again: the same command writes it anew and leaves others alone.",
+        f"{day.partition} is not as it was sealed: {table.name}/{path} {why}.",
+        hint="If the day was replaced meanwhile, open the store again. Otherwise reconstruct that "
+        "day with --overwrite; `lobproof verify` names all that differs.",
     )

@@ -16,6 +16,7 @@ from lobproof.store.layout import (
     TEMPORARY,
     Partition,
     check_marker,
+    check_version,
     files_of,
     make_folder,
     sync_file,
@@ -23,7 +24,7 @@ from lobproof.store.layout import (
 )
 from lobproof.store.lock import commit_lock, require_lock
 from lobproof.store.parts import Part, open_writer
-from lobproof.store.seal import seal_hash, seal_row, seal_table
+from lobproof.store.seal import seal_hash, seal_name, seal_row, seal_table
 
 
 def commit_day(root: Path, content: DayContent, seal: Mapping[str, object]) -> bool:
@@ -60,7 +61,7 @@ def commit_day(root: Path, content: DayContent, seal: Mapping[str, object]) -> b
 def _commit(root: Path, content: DayContent, row: Mapping[str, object]) -> bool:
     partition = content.partition
     folder = make_folder(root, f"{DAYS.name}/{partition.folder}")
-    name = f"part-00000-{seal_hash(row)[:16]}.parquet"
+    name = seal_name(row)
     path = f"{partition.folder}/{name}"
     stale = {
         table.name
@@ -81,7 +82,7 @@ def _commit(root: Path, content: DayContent, row: Mapping[str, object]) -> bool:
     temporary.replace(folder / name)
     sync_folder(folder)
     size = (folder / name).stat().st_size
-    list_exactly(root, DAYS, partition, [Part(path, 1, size, seal_hash(row), b"", {}, {})])
+    list_exactly(root, DAYS, partition, [Part(path, 1, size, seal_hash(row), "", b"", {}, {})])
     return True
 
 
@@ -89,7 +90,7 @@ def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -
     """The seals of a store, or of one exchange or symbol, by exchange, symbol and day.
 
     A folder that does not exist or is empty has none; one that is no store is a `StoreError`, and
-    so is a seal that cannot be read.
+    so is a seal that cannot be read, or is not the one that was written.
     """
     places: dict[str, list[str]] = {}
     if (root / MARKER).exists() or (root.exists() and any(root.iterdir())):
@@ -101,6 +102,14 @@ def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -
             if chosen and file.is_file():  # whoever deletes a seal unseals the day
                 places[str(file)] = names
     rows = _read_seals(list(places))
+    for row in rows.iter_rows(named=True):
+        check_version(int(row["format_version"]), f"The seal {row[_FILE]}")
+        if Path(row[_FILE]).name != seal_name({name: row[name] for name in DAYS.schema.names}):
+            raise StoreError(
+                f"The seal {row[_FILE]} is not what was written: its hash is not the one in its "
+                "name.",
+                hint=_UNSEAL,
+            )
     where = pl.DataFrame(
         [places[path] for path in rows[_FILE]],
         schema=dict.fromkeys(PARTITION_COLUMNS, pl.String),
@@ -110,6 +119,7 @@ def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -
 
 
 _FILE = "file of the seal"
+_UNSEAL = "Delete that file, which unseals its day, and reconstruct the day again."
 
 
 def _read_seals(files: list[str]) -> pl.DataFrame:
@@ -126,7 +136,7 @@ def _read_seals(files: list[str]) -> pl.DataFrame:
         damaged = next((path for path in files if not _readable(path)), files[0])
         raise StoreError(
             f"The seal {damaged} cannot be read: {error}",
-            hint="Delete that file, which unseals its day, and reconstruct the day again.",
+            hint=_UNSEAL,
         ) from error
 
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import xxhash
@@ -41,6 +42,15 @@ def leaf(column: Column) -> bytes:
         column = np.where(np.isnan(column), np.nan, column)
     plain = np.ascontiguousarray(column, column.dtype.newbyteorder("<"))
     return xxhash.xxh3_128_digest(plain.view(np.uint8).data)
+
+
+def file_hash(path: Path) -> str:
+    """xxh3_128 of a file's bytes, in hexadecimal."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def header(table: Table, exchange: str, symbol: str, grid: Grid) -> bytes:

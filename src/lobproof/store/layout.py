@@ -91,12 +91,14 @@ def check_marker(root: Path) -> None:
 
 
 def check_version(version: int, what: str) -> None:
-    """Raise `StoreError` where ``what`` was written in a format newer than this version knows."""
-    if version > FORMAT_VERSION:
+    """Raise `StoreError` where ``what`` was written in another format than this version's."""
+    if version != FORMAT_VERSION:
         raise StoreError(
-            f"{what} has format version {version}; this lobproof knows versions up to "
+            f"{what} has format version {version}; this lobproof reads and writes version "
             f"{FORMAT_VERSION}.",
-            hint="Upgrade lobproof: a newer version wrote it.",
+            hint="Upgrade lobproof: a newer version wrote it."
+            if version > FORMAT_VERSION
+            else "Reconstruct it into a new store, or read it with the version that wrote it.",
         )
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from lobproof.fixedpoint import to_decimal128
 from lobproof.schema.tables import FORMAT_VERSION, Table
 from lobproof.store.grids import Grid
-from lobproof.store.hashing import Column, header, join_leaves, leaf, table_hash
+from lobproof.store.hashing import Column, file_hash, header, join_leaves, leaf, table_hash
 from lobproof.store.layout import TEMPORARY, Partition, sync_file
 
 METADATA_KEY = b"lobproof"
@@ -29,13 +29,14 @@ class Part:
     rows: int
     size: int  # bytes
     hash: str  # SHA-256 over header and leaves, hexadecimal
+    bytes_hash: str  # xxh3_128 of the file, hexadecimal
     leaves: bytes
     minimum: dict[str, int]  # of the columns that carry statistics
     maximum: dict[str, int]
 
     def entry(self) -> list[str | int]:
         """The part as the seal lists it."""
-        return [self.path, self.rows, self.size, self.hash]
+        return [self.path, self.rows, self.size, self.hash, self.bytes_hash]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class PartWriter:
         self._writer.close()
         final = target.folder / f"part-{self._number:05d}-{digest[:16]}.parquet"
         size = self._temporary.stat().st_size
+        bytes_hash = file_hash(self._temporary)
         new = not final.exists()
         if not new and _same_bytes(final, self._temporary):
             self._temporary.unlink()
@@ -153,6 +155,7 @@ class PartWriter:
             rows=self.rows,
             size=size,
             hash=digest,
+            bytes_hash=bytes_hash,
             leaves=leaves,
             minimum=self._minimum,
             maximum=self._maximum,

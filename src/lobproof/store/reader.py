@@ -70,7 +70,9 @@ class Store:
     UsageError
         If the symbol is unknown or ambiguous, or the range touches no sealed day.
     StoreError
-        If files that a seal lists are missing.
+        If a day is not as it was sealed: a file is missing, or its size, its rows or its footer are
+        others. Files that no seal names are never read. That bytes were changed behind an intact
+        footer only `audit` tells, and ``lobproof verify``.
     """
 
     def __init__(self, path: AnyPath) -> None:
@@ -306,18 +308,25 @@ class Store:
         return view_book(day, paths, frame, moment, self._doubts(day), pending=pending)
 
     def audit(
-        self, symbol: str | None = None, *, exchange: str | None = None, dt: str | None = None
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        dt: str | None = None,
+        content: bool = True,
     ) -> AuditReport:
-        """Recompute the hashes of all sealed days, or of a symbol's, or of one day.
+        """Hold all sealed days, or a symbol's, or one day, against their seals.
 
-        The report locates what differs: table, file, row group, column.
+        Names, sizes, rows and bytes of all files; with ``content`` every hash is recomputed from
+        the stored decimals too. The report locates what differs: table, file, and then row group
+        and column.
         """
         days = list(self._catalog.days)
         if dt is not None:
             days = [self._catalog.day(symbol, exchange, dt)]
         elif symbol is not None or exchange is not None:
             days = self._catalog.resolve(symbol, exchange)
-        return audit_days(self._catalog, days)
+        return audit_days(self._catalog, days, content=content)
 
     def _frame(
         self,

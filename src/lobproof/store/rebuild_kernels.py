@@ -65,17 +65,12 @@ speaks = kernel(speaks_of_the_feed)
 def known(book: Book, covered: Int64, half: int) -> tuple[int, int]:
     """What is trusted of a side, and how far: `trust` and `trusted_to`, less behind one ahead."""
     kind = trust(book, half)
-    end = trusted_to(book, half)
-    if covered[LISTED] == UNTRUSTED and covered[LISTED + 2] == UNTRUSTED:
-        return kind, end
-    sign = 2 * half - 3
-    listed = covered[LISTED + 2 * (half - 1)]
-    worst = covered[LISTED + 2 * (half - 1) + 1]
-    if kind == UNTRUSTED or listed == UNTRUSTED:
-        return UNTRUSTED, 0
-    if kind == EVERYTHING or (listed == RANGE and sign * worst < sign * end):
-        return int(listed), int(worst)
-    return kind, end
+    ahead = covered[LISTED] != UNTRUSTED or covered[LISTED + 2] != UNTRUSTED
+    if kind == UNTRUSTED or not ahead:
+        return kind, trusted_to(book, half)
+    # a snapshot makes the range what it lists at least
+    listed = LISTED + 2 * (half - 1)
+    return int(covered[listed]), int(covered[listed + 1])
 
 
 @kernel

@@ -108,6 +108,11 @@ def seal_hash(row: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
+def seal_name(row: Mapping[str, object]) -> str:
+    """Name of a seal's file: it shows what was changed since."""
+    return f"part-00000-{seal_hash(row)[:16]}.parquet"
+
+
 def seal_table(row: Mapping[str, object]) -> pa.Table:
     """The seal as a table of one row, stamped with the clock."""
     return pa.Table.from_pylist([{**row, UNHASHED: time.time_ns()}], schema=DAYS.schema)

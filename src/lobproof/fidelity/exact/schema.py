@@ -1,4 +1,4 @@
-"""``schema``: the tables have the columns that they should, and as many rows as was sealed."""
+"""``schema``: the files are those that were sealed, with the columns that they should have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lobproof.schema.tables import CONTENT_TABLES, Table
 
 
 class SchemaCheck:
-    """Compares with the seal. With ``audit`` every content hash is recomputed too."""
+    """Compares with the seals. With ``audit`` every content hash is recomputed too."""
 
     def __init__(self, window: Window, *, audit: bool) -> None:
         self._window = window
@@ -20,6 +20,17 @@ class SchemaCheck:
         self._compared = 0
         self._rows: Counter[tuple[str, str]] = Counter()
         self._audit = audit
+
+    def as_sealed(self) -> bool:
+        """Whether all files of the days are those of the seals."""
+        window = self._window
+        for dt in window.days:
+            report = window.store.audit(
+                window.symbol, exchange=window.exchange, dt=dt, content=self._audit
+            )
+            self._compared += report.files
+            self._problems += [str(damage) for damage in report.damage]
+        return not self._problems
 
     def columns(self) -> bool:
         """Whether all tables have their columns."""
@@ -51,11 +62,6 @@ class SchemaCheck:
                     self._problems.append(
                         f"{seal['dt']}: {rows} rows of {table}, {seal[table]} were sealed"
                     )
-        if self._audit:
-            for dt in window.days:
-                report = window.store.audit(window.symbol, exchange=window.exchange, dt=dt)
-                self._compared += report.files
-                self._problems += [str(damage) for damage in report.damage]
         return self._check()
 
     def _check(self) -> Check:

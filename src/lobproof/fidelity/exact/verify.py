@@ -92,7 +92,7 @@ def verify(
         sample.verify_files()
     schema = SchemaCheck(window, audit=audit)
     try:
-        if schema.columns():
+        if schema.as_sealed() and schema.columns():
             checks, coverage = _run(window, sample, files, schema, untrusted_limit)
         else:
             checks, coverage = [schema.result()], {}
@@ -105,7 +105,7 @@ def verify(
         window.symbol,
         sample.provenance if sample is not None else "",
         tuple(
-            done.get(name) or not_applicable(name, "the store cannot be read")
+            done.get(name) or not_applicable(name, "the store is not as it was sealed")
             for name in (*GATE_A, *GATE_B)
         ),
         {

@@ -1,0 +1,236 @@
+"""Whatever is changed in a store after it was sealed shows: at the first read, or in `verify`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from lobproof.errors import StoreError
+from lobproof.fidelity.exact import Verdict, verify
+from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
+from lobproof.store import Partition, Store, open_store
+from lobproof.store.delta import list_exactly
+from lobproof.store.parts import METADATA_KEY, Part
+from lobproof.store.sealed_file import SealedFile
+from support.batches import make_day, store_day
+from support.market import make_market
+
+DT = "2024-08-08"
+Change = Callable[[pa.Table], pa.Table]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A store of two days that verifies, and its golden sample."""
+    root = tmp_path_factory.mktemp("sealed")
+    market = make_market(60)
+    first, last = market.rows[40], market.rows[60]
+    market.doubt(first, last, 4)
+    golden = market.write_golden(root / "golden")
+    return market.write_store(root / "store"), golden
+
+
+@pytest.fixture
+def store(made: tuple[Path, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made[0], tmp_path / "store"))
+
+
+def file_of(root: Path, table: str, dt: str = DT) -> Path:
+    (path,) = (root / table).rglob(f"dt={dt}/*.parquet")
+    return path
+
+
+def rewrite(path: Path, change: Change, *, footer: bool = True) -> None:
+    """Another content under the same name; the footer says the same of itself, or nothing."""
+    table = pq.read_table(path, partitioning=None)
+    told = pq.read_metadata(path).metadata
+    changed = change(table)
+    keep = {METADATA_KEY: told[METADATA_KEY]} if footer else None
+    pq.write_table(changed.replace_schema_metadata(keep), path, compression="zstd")
+
+
+def read(store: Store, table: str) -> pl.DataFrame:
+    frame: pl.DataFrame = getattr(store, table)().collect()
+    return frame
+
+
+def doubled(table: pa.Table) -> pa.Table:
+    sizes = pc.cast(pc.multiply(table["size"].cast(pa.float64()), 2), pa.decimal128(38, 18))
+    return table.set_column(table.column_names.index("size"), table.schema.field("size"), sizes)
+
+
+def swapped(table: pa.Table) -> pa.Table:
+    order = [1, 0, *range(2, len(table))]
+    return table.take(order)
+
+
+def emptied(table: pa.Table) -> pa.Table:
+    return table.slice(0, 0)
+
+
+def without_some(table: pa.Table) -> pa.Table:
+    return table.filter(pc.less(table["event_id"], 0))
+
+
+TAMPERED = [
+    ("events", doubled),
+    ("keyframes", doubled),
+    ("events", swapped),
+    ("states", swapped),
+    ("quality", emptied),
+    ("keyframes", without_some),
+    ("states", without_some),
+]
+
+
+def test_undisturbed(made: tuple[Path, Path]) -> None:
+    root, golden = made
+    store = open_store(root)
+    assert store.audit(content=False).clean
+    assert store.audit().clean
+    assert verify(store, golden, untrusted_limit=1).check("schema").verdict == Verdict.EXACT
+
+
+@pytest.mark.parametrize("footer", [True, False])
+@pytest.mark.parametrize(("table", "change"), TAMPERED)
+def test_another_content(
+    store: Path, made: tuple[Path, Path], table: str, change: Change, footer: bool
+) -> None:
+    rewrite(file_of(store, table), change, footer=footer)
+    opened = open_store(store)
+    with pytest.raises(StoreError, match=f"not as it was sealed: {table}/"):
+        read(opened, table)
+    if table in ("states", "quality"):
+        with pytest.raises(StoreError, match="not as it was sealed"):
+            opened.trusted()
+    if table in ("events", "keyframes", "quality"):
+        with pytest.raises(StoreError, match="not as it was sealed"):
+            opened.book_at(int(opened.days()["last_ts"][0]))
+    fails(store, made[1], table)
+
+
+def fails(root: Path, golden: Path, table: str) -> None:
+    """Plain `verify`, `audit` of the bytes and of the content all say so."""
+    report = verify(open_store(root), golden, untrusted_limit=1)
+    assert report.verdict == Verdict.FAIL
+    assert f"{table}/" in report.check("schema").reason or table in report.check("schema").reason
+    for content in (False, True):
+        damage = open_store(root).audit(content=content).damage
+        assert damage
+        assert {each.table for each in damage} == {table}
+
+
+@pytest.mark.parametrize("table", ["events", "states", "keyframes", "quality"])
+def test_bytes_behind_an_intact_footer(store: Path, made: tuple[Path, Path], table: str) -> None:
+    """Size and footer as they were: only the bytes tell, and `verify` reads them."""
+    path = file_of(store, table)
+    place = pq.read_metadata(path).row_group(0).column(0).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[place + 40] ^= 1
+    path.write_bytes(data)
+    fails(store, made[1], table)
+
+
+@pytest.mark.parametrize("table", ["events", "states", "keyframes", "quality"])
+def test_a_file_that_is_gone(store: Path, made: tuple[Path, Path], table: str) -> None:
+    file_of(store, table).unlink()
+    with pytest.raises(StoreError, match="does not exist"):
+        read(open_store(store), table)
+    fails(store, made[1], table)
+
+
+@pytest.mark.parametrize("table", ["events", "states", "keyframes"])
+def test_the_file_of_another_day(store: Path, made: tuple[Path, Path], table: str) -> None:
+    """Also one of the same size: the footer holds the leaves of what it is."""
+    path, other = file_of(store, table), file_of(store, table, "2024-08-09")
+    shutil.copy(other, path)
+    with pytest.raises(StoreError, match="sealed"):
+        read(open_store(store), table)
+    fails(store, made[1], table)
+
+
+def test_other_minutes(tmp_path: Path) -> None:
+    store_day(tmp_path, make_day())
+    path = file_of(tmp_path, "minutes")
+    whole = path.read_bytes()
+    for change in (emptied, swapped):
+        rewrite(path, change)
+        with pytest.raises(StoreError, match="not as it was sealed: minutes/"):
+            read(open_store(tmp_path), "minutes")
+        for content in (False, True):
+            (damage,) = open_store(tmp_path).audit(content=content).damage[:1]
+            assert damage.table == "minutes"
+        path.write_bytes(whole)
+    assert open_store(tmp_path).audit().clean
+
+
+def test_a_file_of_the_same_size_at_a_glance(store: Path) -> None:
+    """Rows and leaves are held against the seal even where the size is as it was."""
+    path = file_of(store, "quality")
+    rewrite(path, lambda rows: pa.concat_tables([rows, rows]))
+    entry = json.loads(open_store(store).days()["files"][0])["quality"][0]
+    file = SealedFile(entry[0], entry[1], path.stat().st_size, *entry[3:])
+    assert "2 rows, where 1 were sealed" in file.at_a_glance(store / "quality", b"")
+    assert "another file" in replace(file, rows=2).at_a_glance(store / "quality", b"")
+
+
+def listed(table: Table, path: Path, root: Path) -> Part:
+    relative = path.relative_to(root / table.name).as_posix()
+    return Part(relative, 1, path.stat().st_size, "", "", b"", {}, {})
+
+
+@pytest.mark.parametrize("table", CONTENT_TABLES[:3], ids=lambda table: table.name)
+def test_a_file_that_no_seal_names(store: Path, made: tuple[Path, Path], table: Table) -> None:
+    """Never read; where the Delta table lists it others would read it, and it is refused."""
+    before = read(open_store(store), table.name)
+    path = file_of(store, table.name)
+    extra = path.with_name("part-00001-0123456789abcdef.parquet")
+    shutil.copy(path, extra)
+    assert read(open_store(store), table.name).equals(before)
+    assert verify(open_store(store), made[1], untrusted_limit=1).check("schema").verdict == (
+        Verdict.EXACT
+    )
+    partition = Partition("BINANCE", "BTC-USDT", DT)
+    list_exactly(store, table, partition, [listed(table, each, store) for each in (path, extra)])
+    with pytest.raises(StoreError, match="is in the Delta table alone"):
+        read(open_store(store), table.name)
+    fails(store, made[1], table.name)
+
+
+def test_a_table_that_lists_nothing(store: Path, made: tuple[Path, Path]) -> None:
+    partition = Partition("BINANCE", "BTC-USDT", DT)
+    (table,) = (each for each in CONTENT_TABLES if each.name == "quality")
+    list_exactly(store, table, partition, [])
+    with pytest.raises(StoreError, match="is not in the Delta table"):
+        open_store(store).trusted()
+    fails(store, made[1], "quality")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("doubtful_ns", 0), ("files", "{}"), ("certified", True), ("provenance", "real")],
+)
+def test_a_seal_that_was_edited(store: Path, column: str, value: object) -> None:
+    path = file_of(store, DAYS.name)
+    row = pq.read_table(path, partitioning=None).to_pylist()[0]
+    was = row[column]
+    row[column] = value if value != was else 7
+    pq.write_table(pa.Table.from_pylist([row], schema=DAYS.schema), path)
+    with pytest.raises(StoreError, match="is not what was written"):
+        open_store(store)
+
+
+def test_when_a_day_was_sealed_is_no_part_of_the_seal(store: Path) -> None:
+    path = file_of(store, DAYS.name)
+    row = pq.read_table(path, partitioning=None).to_pylist()[0]
+    pq.write_table(pa.Table.from_pylist([{**row, "sealed_at": 5}], schema=DAYS.schema), path)
+    assert open_store(store).days()["sealed_at"][0] == 5
