@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-from dataclasses import fields
 from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lobproof.instruments import Rule
-from lobproof.replay import Policy, Replayer
+from lobproof.replay import Policy
 from lobproof.schema.tables import MINUTES
 from lobproof.sources.cryptolake.source import as_snapshots
 from support.feeds import START, Replayed, make_instrument, same
@@ -113,20 +112,3 @@ def test_batches_pieces_and_breaks_leave_no_trace(
         save_after=breaks,
     )
     same(cut, whole)
-
-
-@given(seeds, policies)
-@example(2213235, Policy(unchained=True, size_limit=0.0))  # a silence before the seed
-def test_stored_events_tell_the_same_without_references(seed: int, policy: Policy) -> None:
-    """What references led to is in the events."""
-    day = random_day(seed)
-    if not day.items():
-        return
-    got = run_lake(day, policy, instrument=INSTRUMENT)
-    again = Replayer(INSTRUMENT)
-    again.begin_day(int(got.events.ts_order[0]))
-    events = got.events.copy()
-    states = again.process(events, 0).states
-    for name in (f.name for f in fields(states)):
-        assert np.array_equal(getattr(states, name), getattr(got.states, name)), name
-    assert events.flags.tolist() == got.events.flags.tolist()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import tempfile
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,34 +101,44 @@ class Plain:
         self.trust = {Side.BID: NOTHING, Side.ASK: NOTHING}
         self.covered = {Side.BID: NOTHING, Side.ASK: NOTHING}
         self.stale = {Side.BID: False, Side.ASK: False}
+        self.before: tuple[Any, ...] | None = None
 
     def message(self, rows: list[tuple[int, ...]]) -> None:
         """Apply one message of (kind, side, price, size, flags, sequence, prev_sequence)."""
         kind, flags, sequence, prev = rows[0][0], rows[0][4], *rows[0][5:]
         if kind == Kind.TRADE:
             return
-        if kind == Kind.MARK and flags and not (flags == Flag.DRIFT and prev >= 0):
+        said = flags & ~Flag.REFUTED
+        if kind == Kind.MARK and said and not (said == Flag.DRIFT and prev >= 0):
             if flags & Flag.GAP and not flags & Flag.TRADES:
+                self.before = None
                 self.trust_snapshot_alone() if flags & Flag.RESYNC else self.lose()
             elif flags & (Flag.DRIFT | Flag.SILENCE):
+                self.before = None
                 self.lose()
             return
-        if kind in (Kind.SNAPSHOT, Kind.CLEAR):
-            if kind == Kind.CLEAR or flags & (Flag.DRIFT | Flag.STRANDED):
-                self.lose()
+        refuted, listed = flags & Flag.REFUTED, kind in (Kind.SNAPSHOT, Kind.CLEAR)
+        if self.before and kind != Kind.CLEAR and (listed or refuted):
+            self.levels, self.trust, self.stale = self.before
+        self.before = None
+        if listed and (kind == Kind.CLEAR or flags & (Flag.DRIFT | Flag.STRANDED)):
+            self.lose()
+        if listed and not refuted:
+            if kind == Kind.SNAPSHOT and flags & Flag.AWAITS:
+                self.before = deepcopy((self.levels, self.trust, self.stale))
             if kind == Kind.CLEAR and not flags & (Flag.DRIFT | Flag.STRANDED):
                 self.stale = {Side.BID: False, Side.ASK: False}
             for side in (Side.BID, Side.ASK):
                 if kind == Kind.CLEAR:
                     self.levels[side] = {}
                 self.listed(side, [row for row in rows if row[1] == side])
-        for row_kind, side_code, price, size, *_ in rows:
+        for row_kind, side_code, price, size, *_ in () if listed and refuted else rows:
             if row_kind in (Kind.DELTA, Kind.SNAPSHOT):
                 self.levels[side_code].pop(price, None)
                 if size:
                     self.levels[side_code][price] = size
         if kind in (Kind.DELTA, Kind.MARK) and flags & Flag.DRIFT:
-            self.trust_snapshot_alone()
+            self.lose() if refuted else self.trust_snapshot_alone()
         if kind in (Kind.DELTA, Kind.MARK):
             self.sequence = sequence
         self.settle()
@@ -199,7 +211,9 @@ LEVELS = st.sampled_from([int(Side.BID), int(Side.ASK)]).flatmap(
 DELTAS = st.lists(LEVELS, min_size=1, max_size=6).map(
     lambda rows: [(int(Kind.DELTA), *row, 0) for row in rows]
 )
-DRIFTED = DELTAS.map(lambda rows: [(*row[:4], int(Flag.DRIFT)) for row in rows])
+DRIFTED = st.tuples(
+    DELTAS, st.sampled_from([Flag.DRIFT, Flag.REFUTED, Flag.REFUTED, Flag.DRIFT | Flag.REFUTED])
+).map(lambda drawn: [(*row[:4], int(drawn[1])) for row in drawn[0]])
 MARKS = st.sampled_from(
     [
         Flag(0),
@@ -210,6 +224,7 @@ MARKS = st.sampled_from(
         Flag.DRIFT,
         Flag.SILENCE,
         Flag.INVALID,
+        Flag.REFUTED,
     ]
 ).map(lambda flags: [(int(Kind.MARK), 0, 0, 0, int(flags))])
 TRADES = LEVELS.map(lambda row: [(int(Kind.TRADE), *row, 0)])
@@ -218,8 +233,9 @@ TRADES = LEVELS.map(lambda row: [(int(Kind.TRADE), *row, 0)])
 @st.composite
 def snapshots(draw: st.DrawFn) -> list[tuple[int, ...]]:
     rows: list[tuple[int, ...]] = []
-    drift = int(draw(st.sampled_from([Flag(0), Flag.DRIFT, Flag.STRANDED])))
-    if draw(st.booleans()):
+    kinds = [Flag(0), Flag.DRIFT, Flag.STRANDED, Flag.REFUTED, Flag.DRIFT | Flag.REFUTED]
+    drift = int(draw(st.sampled_from([*kinds, *(2 * [Flag.AWAITS])])))
+    if not drift & (Flag.REFUTED | Flag.AWAITS) and draw(st.booleans()):
         rows.append((int(Kind.CLEAR), 0, 0, 0, drift))
     for side in (Side.BID, Side.ASK):
         flags = drift | int(draw(st.sampled_from([Flag(0), Flag.COMPLETE])))

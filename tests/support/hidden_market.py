@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from support.feeds import ASK, BID, MS, Change, depth, snapshot
@@ -18,6 +19,8 @@ class HiddenMarket:
     rng: random.Random
     step: int = 1  # most orders rest on multiples of it, a few elsewhere
     drift: int = 0  # where the middle tends to
+    losses: float = 0.06  # share of lost messages
+    lie: int = -1  # the step after which a snapshot is not of the id that it claims
     messages: list[Message] = field(default_factory=list)
     truth: dict[int, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = field(
         default_factory=dict
@@ -80,26 +83,46 @@ class HiddenMarket:
                 self._note()
         return sorted(changes.values(), key=lambda made: made[0])
 
-    def list_book(self, at: int) -> None:
+    def list_book(self, at: int, limits: Sequence[int] = (1, 3, 5, 30, 200)) -> None:
         bids, asks = self.truth[at]
-        limit = self.rng.choice([1, 3, 5, 30, 200])
+        limit = self.rng.choice(limits)
         whole = limit == 200
         if bids and asks:
             shown = snapshot(at, bids[:limit], asks[:limit], at=self.time, whole=whole)
             self.messages.append(shown)
 
+    def list_lie(self, at: int) -> None:
+        """A snapshot that is stale, or garbled, and maybe short, and claims to be of the id."""
+        kind = self.rng.choice(["stale", "doubled", "holed"])
+        of = self.rng.choice([id_ for id_ in self.truth if id_ <= at or kind != "stale"])
+        bids, asks = (list(side) for side in self.truth[of if kind == "stale" else at])
+        for side in (bids, asks):
+            for k in range(len(side)):
+                if kind == "doubled" and self.rng.random() < 0.3:
+                    side[k] = (side[k][0], 2 * side[k][1])
+            if kind == "holed" and side:
+                side.pop(self.rng.randrange(len(side)))
+        limit = self.rng.choice([1, 3, 5, 20])
+        if bids and asks and bids[0][0] < asks[0][0]:
+            self.messages.append(snapshot(at, bids[:limit], asks[:limit], at=self.time))
+
     def run(self, steps: int) -> HiddenMarket:
-        self.list_book(self.update)
-        while steps:
-            steps -= 1
+        # what lies beyond all that another snapshot lists, nothing can refute
+        self.list_book(self.update, (200,) if self.lie >= 0 else (1, 3, 5, 30, 200))
+        for step in range(steps):
             before = self.update
             changes = self.move()
-            lost = self.rng.random() < 0.06
+            lost = self.rng.random() < self.losses
+            inside = self.rng.random() < 0.5
+            if step == self.lie and inside:
+                self.list_lie(self.rng.randrange(before, self.update))
             listed = self.rng.random()
             if listed < 0.12:
                 self.list_book(self.rng.randrange(before, self.update))
             if not lost:
                 self.messages.append(depth(self.update, before, changes, at=self.time))
+            if step == self.lie and not inside:
+                self.list_lie(self.update)
             if listed > (0.5 if lost else 0.95):
                 self.list_book(self.update)
             self.time += 100 * MS

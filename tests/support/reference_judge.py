@@ -76,6 +76,7 @@ class ReferenceJudge(ReferenceReplay):
     def __init__(self, instrument: Instrument, policy: Policy, state_every: int = 0) -> None:
         super().__init__(instrument, state_every)
         self.policy = policy
+        self.unchained = policy.unchained
         self.differing = 0  # levels that the doubt DRIFT, or a stranded snapshot, speaks of
         self.waiting: set[tuple[int, int]] = set()  # in which a reference differs
         self.waits_since = (0, 0)
@@ -153,7 +154,7 @@ class ReferenceJudge(ReferenceReplay):
             wrong = now.size_errors[errors:]
             minor = len(wrong) - equal == len(differ) and _mean_square(wrong) <= self._least()
             if always or (not never and equal and not minor):
-                self.suspects = differ
+                self.suspects = {(side, price): (side, price, 0, 0) for side, price in differ}
                 return self._insert(row, sides)
         now.counts["contradictions"] += 1
         self.differing = len(differ) or strays
@@ -201,12 +202,12 @@ class ReferenceJudge(ReferenceReplay):
         return sum(bool(size) and told.get(price) != size for price, size in held.items())
 
     def _differences(self, row: Listing, sides: dict[Side, Levels]) -> set[tuple[int, int]]:
-        before, self.suspects = self.suspects, set()
+        before, self.suspects = self.suspects, {}
         (message,) = self._snapshot_of(row, sides)
         for side in SIDES:
             rows = [one for one in message if one.side == side]
             self._compare(side, rows, len(rows) < LEVELS)
-        found, self.suspects = self.suspects, before
+        found, self.suspects = set(self.suspects), before
         return found
 
     # what is inserted --------------------------------------------------------------------------
@@ -220,7 +221,6 @@ class ReferenceJudge(ReferenceReplay):
         return self._snapshot_of(row, sides, 0 if self.lost == Q.UNSEEDED else Flag.RESYNC)
 
     def _insert(self, row: Listing, sides: dict[Side, Levels], flags: int = 0) -> list[Message]:
-        self.compared = True
         return self._snapshot_of(row, sides, flags)
 
     def _snapshot_of(
@@ -254,8 +254,8 @@ class ReferenceJudge(ReferenceReplay):
         found = super()._doubt(code, last, ts)
         return (*found[:5], self.differing, 0, 0) if code == Q.DRIFT else found
 
-    def _depth(self, message: Message) -> bool:
-        drift = super()._depth(message)
+    def _depth(self, message: Message) -> Flag:
+        add = super()._depth(message)
         if self.waiting:
             left = self.waiting - {(row.side, row.price) for row in message}
             self.waiting = set()
@@ -265,9 +265,9 @@ class ReferenceJudge(ReferenceReplay):
                 self.differing = len(left)
             else:
                 self.agreed = self.waits_since
-        return drift
+        return add
 
-    def _snapshot(self, message: Message) -> bool:
+    def _snapshot(self, message: Message) -> Flag:
         head = message[0]
         if head.kind == Kind.CLEAR and self.policy.unchained:
             self._message_at(head.ts_order)

@@ -18,6 +18,10 @@ SIDES = (Side.BID, Side.ASK)
 SPECIAL = Flag.GAP | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.INVALID | Flag.RECONNECT
 DOUBTS = Flag.DRIFT | Flag.SILENCE
 
+Difference = tuple[int, int, int, int]
+"""A level that differs: side, price, size in the book and in the snapshot."""
+Before = tuple[dict[Side, dict[int, int]], dict[Side, tuple[int, int]], dict[Side, bool]]
+"""Levels, trust and what is stale, before a snapshot."""
 Episode = tuple[int, int, int, int, int, int, int, int]
 """Code, first and last event, first and last time, count, first and last id."""
 
@@ -51,6 +55,8 @@ class Waiting:
 class ReferenceReplay:
     """Twin of ``Replayer`` for one day; fed message by message."""
 
+    unchained = False
+
     def __init__(self, instrument: Instrument, state_every: int = 0) -> None:
         self.instrument = instrument
         self.state_every = state_every
@@ -66,17 +72,24 @@ class ReferenceReplay:
         self.chained = (0, 0)  # the last depth message, or the snapshot that anchored
         self.book_ts = self.print_ts = self.life_ts = self.cadence = 0
         self.next_state = 0
-        self.suspects: set[tuple[int, int]] = set()
-        self.suspect = (0, 0)
+        self.suspects: dict[tuple[int, int], Difference] = {}
+        self.suspect = self.doubted = (0, 0)
+        self.undoable: Before | None = None
+        self.agrees: dict[Side, float] = {}
+        self.vouched = dict.fromkeys(SIDES, -math.inf)
+        self.image: dict[Side, dict[int, int]] = {side: {} for side in SIDES}
+        self.image_end = dict.fromkeys(SIDES, -math.inf)
+        self.remembered: set[Difference] = set()
+        self.probe = False
+        self.probed = self.differing = 0
         self.covered = dict.fromkeys(SIDES, (UNTRUSTED, 0))
         self.stale = dict.fromkeys(SIDES, False)
         self.pending: list[Waiting] = []
         self.event_id = 0
-        self.compared = False  # whether the snapshot that comes was held against the book already
 
     def begin_day(self, ts: int) -> None:
         self.event_id = 0
-        self.agreed = self.suspect = self.chained = (0, ts)
+        self.agreed = self.suspect = self.doubted = self.chained = (0, ts)
         self.next_state = 0
         self.doubts = dict.fromkeys(self.doubts, (0, ts))
 
@@ -84,6 +97,13 @@ class ReferenceReplay:
         if self._silent(ts):
             self.doubts[Q.SILENCE] = self.last_known
         self._close_minute()
+        last = self.event_id - 1
+        for code, since, count in (
+            (Q.REFUTED, self.doubted, len(self.suspects) if self.undoable else 0),
+            (Q.DRIFT, self.agreed, self.probed if self.probe and self.probed >= 16 else 0),
+        ):
+            if count:
+                self.episodes.append((int(code), since[0], last, since[1], ts, count, 0, 0))
         for code in sorted(self.doubts):
             self.episodes.append(self._doubt(code, self.event_id - 1, ts))
 
@@ -101,8 +121,7 @@ class ReferenceReplay:
             self._mark(head)
         else:
             listed = head.kind in (Kind.SNAPSHOT, Kind.CLEAR)
-            drift = self._snapshot(message) if listed else self._depth(message)
-            add |= Flag.DRIFT if drift else 0
+            add |= self._snapshot(message) if listed else self._depth(message)
             add |= self._settle(head, last, listed and head.sequence != self.sequence)
         add |= Flag.DOUBTFUL if self.doubts else 0
         rule = self.instrument.rule_at(ts)
@@ -156,7 +175,8 @@ class ReferenceReplay:
                 self.episodes.append((int(Q.GAP), *found))
                 self._trust_snapshot_alone()
                 if self.suspects:
-                    self.suspects, self.agreed = set(), self.suspect
+                    self.suspects, self.agreed = {}, self.suspect
+                self._rest_on_it()
             else:
                 reset = row.flags & Flag.OUT_OF_ORDER
                 self._lose_track(Q.SEQUENCE_RESET if reset else Q.GAP, ts)
@@ -173,7 +193,7 @@ class ReferenceReplay:
         if row.flags & Flag.RECONNECT:
             self._one(Q.TRUNCATED_INPUT, ts, 1, 0, 0)
 
-    def _snapshot(self, message: Message) -> bool:
+    def _snapshot(self, message: Message) -> Flag:
         head, last = message[0], self.event_id + len(message) - 1
         self.minutes[-1].counts["snapshots"] += 1
         listed = {
@@ -181,23 +201,39 @@ class ReferenceReplay:
             for side in SIDES
         }
         whole = {s: any(row.flags & Flag.COMPLETE for row in rows) for s, rows in listed.items()}
-        drift = False
+        add = Flag(0)
+        later = head.kind == Kind.SNAPSHOT and not self.lost and not self.unchained
+        believed = head.kind == Kind.SNAPSHOT and self.unchained and bool(self.suspects)
         if head.kind == Kind.CLEAR:
             self.book.clear()
-            self.suspects = set()
+            self.suspects, self.undoable = {}, None
             self.stale = dict.fromkeys(SIDES, False)
-        else:
-            for side in SIDES if not self.compared else ():
+        elif later:
+            if self.undoable:
+                self._undo()
+            earlier = dict(self.suspects)
+            agrees = {side: self._common(side, listed[side], whole[side]) for side in SIDES}
+            for side in SIDES:
                 self._compare(side, listed[side], whole[side])
+                self._compare_beyond(side, listed[side], whole[side])
+            self.doubted = self.doubted if earlier else (last, head.ts_order)
             if self.suspects and head.sequence == self.sequence:
-                drift = True
-                self._drift(last - 1, head.ts_order)
-                for side in SIDES:
-                    self.book.set_trust(side, UNTRUSTED)
-                    self.stale[side] = True
+                verdict = self._weigh()
+                if verdict != "believed":
+                    return self._disbelieve(verdict, last, head.ts_order)
+                believed = True
+            elif self.suspects:
+                self.undoable = self._before()
+                add = Flag.AWAITS
+        if believed:
+            add = Flag.DRIFT
+            self._drift(last - 1, head.ts_order)
+            for side in SIDES:
+                self.book.set_trust(side, UNTRUSTED)
+                self.stale[side] = True
         if self.lost:
             self.chained = (last, head.ts_order)
-        self.lost, self.compared = 0, False
+        self.lost = 0
         self.life_ts = head.ts_order
         if self.suspects:
             self.suspect = (last, head.ts_order)
@@ -209,11 +245,19 @@ class ReferenceReplay:
             self.stale[side] = self.stale[side] and not whole[side]
             levels = [(row.price, row.size) for row in rows]
             self.book.snapshot(side, levels, complete=whole[side])
-        return drift
+        if self.unchained:
+            return add
+        if believed or not later:
+            self._rest_on_it()
+        elif self.undoable:
+            self.agrees = agrees
+        else:
+            self._vouch(agrees)
+        return add
 
-    def _depth(self, message: Message) -> bool:
+    def _depth(self, message: Message) -> Flag:
         head, now = message[0], self.minutes[-1].counts
-        suspected = bool(self.suspects)
+        add = Flag(0)
         if head.kind == Kind.DELTA:
             now["delta_rows"] += len(message)
             for row in message:
@@ -224,13 +268,16 @@ class ReferenceReplay:
                 known = before > 0 or self._inside(row.side, row.price)
                 if volume and not self.lost and known:
                     self._reconcile(volume, before, row.size)
-                self.suspects.discard(level)
-        drift = bool(self.suspects)
-        if drift:
-            self._drift(self.suspect[0] - 1, self.suspect[1])
-            self._trust_snapshot_alone()
-        if suspected:
-            self.agreed = self.suspect
+                self.suspects.pop(level, None)
+                if self.probe and self._listed(row.side, row.price):
+                    self.probe = before == 0
+                    self.probed += before == 0
+        if self.undoable:
+            add |= self._judge_waiting(message)
+        if self.probe and self.probed >= 256:
+            now["contradictions"] += 1
+            self.lose_to_drift()
+            add |= Flag.REFUTED | Flag.DRIFT
         if head.flags & Flag.OUT_OF_ORDER:
             ids = (head.prev_sequence + 1, head.sequence)
             self._one(Q.OUT_OF_ORDER, head.ts_order, 1, *ids, rows=len(message))
@@ -248,7 +295,7 @@ class ReferenceReplay:
         self.sequence = head.sequence
         self.chained = (self.event_id + len(message) - 1, head.ts_order)
         self._message_at(head.ts_order)
-        return drift
+        return add
 
     def _message_at(self, ts: int) -> None:
         """A message of the book has come."""
@@ -346,7 +393,8 @@ class ReferenceReplay:
         return sum(_away(side, price) <= _away(side, end) for price, _ in levels)
 
     def _lose(self, code: int) -> None:
-        self.lost, self.suspects = int(code), set()
+        self.lost, self.suspects = int(code), {}
+        self.undoable, self.probe = None, False
         for side in SIDES:
             self.book.set_trust(side, UNTRUSTED)
             self.stale[side] = True
@@ -385,7 +433,130 @@ class ReferenceReplay:
         now.size_errors += [(ours[p] - theirs[p]) / theirs[p] for p in both]
         tick = self.instrument.rule_at(rows[0].ts_order).tick
         now.rank_errors += [(a - b) / tick for a, b in zip(ours, theirs, strict=False)]
-        self.suspects |= {(side, price) for price, _ in set(theirs.items()) ^ set(ours.items())}
+        for price in sorted(p for p, _ in set(theirs.items()) ^ set(ours.items())):
+            self._suspect(side, price, ours.get(price, 0), theirs.get(price, 0))
+
+    def _compare_beyond(self, side: Side, rows: Message, whole: bool) -> None:
+        """What is trusted ends: the book may lack levels there, but those that it holds are right."""
+        kind, end = self.book.trust(side)
+        if rows and kind == RANGE and not self.stale[side]:
+            far = math.inf if whole else _away(side, rows[-1].price)
+            beyond = {r.price: r.size for r in rows}
+            for price, size in self.book.levels(side):
+                if _away(side, end) < _away(side, price) <= far and beyond.get(price, 0) != size:
+                    self._suspect(side, price, size, beyond.get(price, 0))
+
+    # a snapshot as evidence ------------------------------------------------------------------
+
+    def _suspect(self, side: Side, price: int, held: int, listed: int) -> None:
+        known = self.suspects.get((side, price))
+        held = known[2] if known else held
+        self.suspects[side, price] = (int(side), price, held, listed)
+
+    def _common(self, side: Side, rows: Message, whole: bool) -> float:
+        """How far away both the book and a snapshot know a side."""
+        kind, end = self.book.trust(side)
+        if kind == UNTRUSTED or not rows:
+            return -math.inf
+        known = math.inf if whole else _away(side, rows[-1].price)
+        return known if kind == EVERYTHING else min(known, _away(side, end))
+
+    def _listed(self, side: int, price: int) -> bool:
+        return _away(side, price) <= self._listed_to(Side(side))
+
+    def _listed_to(self, side: Side) -> float:
+        kind, end = self.covered[side]
+        if kind == RANGE:
+            return _away(side, end)
+        return math.inf if kind == EVERYTHING else -math.inf
+
+    def _take_image(self) -> None:
+        for side in SIDES:
+            self.image_end[side] = self._listed_to(side)
+            levels = dict(self.book.levels(side))
+            self.image[side] = {p: s for p, s in levels.items() if self._listed(side, p)}
+
+    def _rest_on_it(self) -> None:
+        self._take_image()
+        self.vouched = dict.fromkeys(SIDES, -math.inf)
+        self.remembered, self.undoable = set(), None
+        self.probe, self.probed = True, 0
+
+    def _vouch(self, agrees: dict[Side, float]) -> None:
+        self.vouched = {side: max(self.vouched[side], agrees[side]) for side in SIDES}
+        self._take_image()
+        self.remembered, self.probe = set(), False
+
+    def _before(self) -> Before:
+        levels = {side: dict(self.book.levels(side)) for side in SIDES}
+        return levels, {side: self.book.trust(side) for side in SIDES}, dict(self.stale)
+
+    def _undo(self) -> None:
+        """The book as it was; a depth message applied since is applied again by the caller."""
+        assert self.undoable
+        levels, trust, self.stale = self.undoable
+        for side in SIDES:
+            for price, _ in list(self.book.levels(side)):
+                self.book.apply(side, price, 0)
+            for price, size in levels[side].items():
+                self.book.apply(side, price, size)
+            self.book.set_trust(side, *trust[side])
+        self.undoable = None
+
+    def _weigh(self) -> str:
+        against = set()
+        for difference in self.suspects.values():
+            side, price, held, _ = difference
+            at, image = Side(side), self.image[Side(side)]
+            away = _away(side, price)
+            if away <= self.vouched[at]:
+                against.add(difference)
+            elif price in image:
+                if image[price] != held:
+                    against.add(difference)
+            elif held or away > self.image_end[at]:
+                against.add(difference)
+        if not against:
+            return "undecided"
+        if against <= self.remembered:
+            return "believed"
+        self.remembered = set(self.suspects.values())
+        return "disbelieved"
+
+    def _judge_waiting(self, message: Message) -> Flag:
+        if not self.suspects:
+            self.agreed, self.undoable = self.suspect, None
+            self._vouch(self.agrees)
+            return Flag(0)
+        verdict = self._weigh()
+        if verdict == "believed":
+            self._drift(self.suspect[0] - 1, self.suspect[1])
+            self._trust_snapshot_alone()
+            self.agreed = self.suspect
+            self._rest_on_it()
+            return Flag.DRIFT
+        self._undo()
+        for row in message:
+            if row.kind == Kind.DELTA:
+                self.book.apply(row.side, row.price, row.size)
+        return self._disbelieve(verdict, self.event_id - 1, message[0].ts_order)
+
+    def _disbelieve(self, verdict: str, last: int, ts: int) -> Flag:
+        self.minutes[-1].counts["contradictions"] += 1
+        if verdict == "disbelieved":
+            first, first_ts = self.doubted
+            count = len(self.suspects)
+            found = (int(Q.REFUTED), first, max(last, first), first_ts, ts, count, 0, 0)
+            self.episodes.append(found)
+            self.suspects = {}
+            return Flag.REFUTED
+        self.lose_to_drift()
+        return Flag.REFUTED | Flag.DRIFT
+
+    def lose_to_drift(self) -> None:
+        self.differing = len(self.suspects) or self.probed
+        self._lose(Q.DRIFT)
+        self.doubts[int(Q.DRIFT)] = self.agreed
 
     # accounts --------------------------------------------------------------------------------
 
@@ -410,12 +581,13 @@ class ReferenceReplay:
         self.minutes[-1].counts["contradictions"] += 1
         found = len(self.suspects)
         self.episodes.append((int(Q.DRIFT), first, max(last, first), first_ts, ts, found, 0, 0))
-        self.suspects = set()
+        self.suspects = {}
 
     def _doubt(self, code: int, last: int, ts: int) -> Episode:
         first, first_ts = self.doubts[code]
         low, high = self.gap if code in (Q.GAP, Q.SEQUENCE_RESET) else (0, 0)
         count = high - low + 1 if code == Q.GAP else 1
+        count = self.differing if code == Q.DRIFT else count
         return (code, first, max(first, last), first_ts, ts, count, low, high)
 
     def _close(self, code: int, last: int, ts: int) -> None:

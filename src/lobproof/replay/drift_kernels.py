@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from lobproof.book.kernels import Book, level_size, top, trust, trusted_to
+from lobproof.book.kernels import Book, level_size, trust, trusted_to
+from lobproof.book.undo_kernels import own_levels
 from lobproof.jit import kernel
 from lobproof.replay.ledger_kernels import (
     CLOSED,
+    DIFFERENCE,
+    L_BOOK,
+    L_PRICE,
+    L_SIDE,
+    L_SNAPSHOT,
     M_DRIFT_COMPARED,
     M_DRIFT_EQUAL,
     M_DRIFT_GHOSTS,
@@ -17,39 +21,45 @@ from lobproof.replay.ledger_kernels import (
     MAX_SUSPECTS,
     PRICE_SQUARES,
     SIZE_SQUARES,
+    STALE,
     SUSPECT_LEVELS,
     SUSPECTS,
     THIS_MINUTE,
     Float64,
 )
-from lobproof.schema import EVERYTHING, UNTRUSTED, Int64
+from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Int64
 
 
 @kernel
-def note_suspect(run: Int64, side: int, price: int, earlier: int) -> None:
+def note_suspect(run: Int64, side: int, price: int, held: int, listed: int, earlier: int) -> None:
     """Remember a level that differs, once; beyond the table's end only the number is kept.
 
     The first ``earlier`` entries are those of a snapshot before this one.
     """
     for k in range(min(earlier, MAX_SUSPECTS)):
-        if run[SUSPECT_LEVELS + 2 * k] == side and run[SUSPECT_LEVELS + 2 * k + 1] == price:
+        at = SUSPECT_LEVELS + DIFFERENCE * k
+        if run[at + L_SIDE] == side and run[at + L_PRICE] == price:
+            run[at + L_SNAPSHOT] = listed
             return
-    at = run[SUSPECTS]
-    if at < MAX_SUSPECTS:
-        run[SUSPECT_LEVELS + 2 * at] = side
-        run[SUSPECT_LEVELS + 2 * at + 1] = price
-    run[SUSPECTS] = at + 1
+    if run[SUSPECTS] < MAX_SUSPECTS:
+        at = SUSPECT_LEVELS + DIFFERENCE * run[SUSPECTS]
+        run[at + L_SIDE] = side
+        run[at + L_PRICE] = price
+        run[at + L_BOOK] = held
+        run[at + L_SNAPSHOT] = listed
+    run[SUSPECTS] += 1
 
 
 @kernel
 def clear_suspect(run: Int64, side: int, price: int) -> None:
     """A depth message names the level: that it differed in a snapshot inside it proves nothing."""
     for k in range(min(run[SUSPECTS], MAX_SUSPECTS)):
-        if run[SUSPECT_LEVELS + 2 * k] == side and run[SUSPECT_LEVELS + 2 * k + 1] == price:
+        at = SUSPECT_LEVELS + DIFFERENCE * k
+        if run[at + L_SIDE] == side and run[at + L_PRICE] == price:
             last = run[SUSPECTS] - 1
             if last < MAX_SUSPECTS:
-                run[SUSPECT_LEVELS + 2 * k] = run[SUSPECT_LEVELS + 2 * last]
-                run[SUSPECT_LEVELS + 2 * k + 1] = run[SUSPECT_LEVELS + 2 * last + 1]
+                for field in range(DIFFERENCE):
+                    run[at + field] = run[SUSPECT_LEVELS + DIFFERENCE * last + field]
             run[SUSPECTS] = last
             return
 
@@ -85,18 +95,7 @@ def compare_side(
     if kind != EVERYTHING:
         limit = min(limit, sign * trusted_to(book, side))
 
-    # the book's own levels within the limit
-    room = listed + 64
-    while True:
-        own_prices = np.empty(room, np.int64)
-        own_sizes = np.empty(room, np.int64)
-        own = top(book, side, room, own_prices, own_sizes)
-        if own < room or sign * own_prices[own - 1] > limit:
-            break
-        room *= 2
-    while own > 0 and sign * own_prices[own - 1] > limit:
-        own -= 1
-
+    own_prices, own_sizes, own = own_levels(book, side, limit)
     matched = 0
     theirs = 0
     for k in range(listed):
@@ -108,7 +107,7 @@ def compare_side(
         if held == size[start + k]:
             run[THIS_MINUTE + M_DRIFT_EQUAL] += 1
         else:
-            note_suspect(run, side, price[start + k], earlier)
+            note_suspect(run, side, price[start + k], held, size[start + k], earlier)
         if held == 0:
             run[THIS_MINUTE + M_DRIFT_MISSING] += 1
         else:
@@ -128,4 +127,40 @@ def compare_side(
             while at < listed and sign * price[start + at] < sign * own_prices[k]:
                 at += 1
             if at == listed or price[start + at] != own_prices[k]:
-                note_suspect(run, side, own_prices[k], earlier)
+                note_suspect(run, side, own_prices[k], own_sizes[k], 0, earlier)
+
+
+@kernel
+def compare_beyond(
+    book: Book,
+    run: Int64,
+    side: int,
+    price: Int64,
+    size: Int64,
+    start: int,
+    stop: int,
+    complete: bool,
+    earlier: int,
+) -> None:
+    """Hold what a whole chain told of levels beyond the trusted range against a snapshot.
+
+    The book may lack levels there, but those that it holds are right, unless they may be from
+    before a loss. What differs is a suspect; nothing of it enters the minute's counts.
+    """
+    if run[STALE + side - 1] != 0 or trust(book, side) != RANGE or stop == start:
+        return
+    sign = 2 * side - 3
+    known = sign * trusted_to(book, side)
+    limit = sign * price[stop - 1]
+    if complete:
+        limit = 2**62
+    at = start
+    prices, sizes, own = own_levels(book, side, limit)
+    for k in range(own):
+        if sign * prices[k] <= known:
+            continue
+        while at < stop and sign * price[at] < sign * prices[k]:
+            at += 1
+        listed = size[at] if at < stop and price[at] == prices[k] else 0
+        if listed != sizes[k]:
+            note_suspect(run, side, prices[k], sizes[k], listed, earlier)

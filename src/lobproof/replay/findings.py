@@ -36,6 +36,7 @@ QUALITY_SEVERITY = {
     Finding.STRANDED: Severity.DOUBT,
     Finding.FROZEN: Severity.DOUBT,
     Finding.REFERENCE_UNUSED: Severity.WARNING,
+    Finding.REFUTED: Severity.DOUBT,
 }
 """How each finding bears on the rows that it covers."""
 
@@ -59,6 +60,7 @@ _DETAIL = {
     Finding.STRANDED: "a wider snapshot denies {count} levels held beyond the trusted range",
     Finding.FROZEN: "{count} prints far from the touch, half of the minute's or more",
     Finding.REFERENCE_UNUSED: "rows of `book` that cannot be a book, or are older than its deltas",
+    Finding.REFUTED: "a snapshot differs in {count} levels from a book whose chain is whole",
 }
 
 

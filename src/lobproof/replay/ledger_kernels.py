@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.book.undo_kernels import UNDO as UNDO_ROOM
 from lobproof.jit import kernel
 from lobproof.schema import Finding, Int64
 
@@ -44,7 +45,7 @@ UNCHAINED = 26  # 1: the feed's ids show no loss; only silence and references do
 RESYNC = 27  # when a reference corrects the book: RESYNC_…
 REFERENCES = 28  # references of this step that were met
 ACTION = 29  # what the replay stopped for, see `reference_kernels`
-COMPARED = 30  # 1: the snapshot that comes was held against the book already
+WAITING = 30  # 1: a snapshot that differs is applied, and the next depth message decides
 AWAITED = 31  # 1: the suspects are those of a reference, which was not applied
 DIFFERING = 32  # levels that the doubt DRIFT, or a stranded snapshot, speaks of
 ACTION_TS = 33  # and when
@@ -57,7 +58,15 @@ CHAINED_TS = 39
 QUEUE_FIRST = 40  # trades that may still be pending: number of the first, and of the next to come
 QUEUE_NEXT = 41
 DEPTH_MESSAGES = 42  # how many there were, for the age of trades
-OPEN = 43  # per code: first event id, first ts
+DOUBTED_ID = 43  # last row of the first snapshot that waits
+DOUBTED_TS = 44
+PROBE = 45  # 1: no depth message has named a level that the anchoring snapshot lists
+PROBED = 46  # levels within its range that they named, and that it lacks
+VOUCHED = 47  # per side, how far (sign * price) two snapshots agree since the anchor
+AGREES_TO = 49  # per side, how far (sign * price) the snapshot that waits and the book know it
+REMEMBERED = 51  # levels of the last snapshot that was refuted
+IMAGES = 52  # per side: levels of the image, and how far (sign * price) it goes
+OPEN = 56  # per code: first event id, first ts
 CODES = 1 + max(int(code) for code in Finding)
 if CODES > 63:
     raise ImportError("`DOUBT` has a bit a code, and no more than 63")
@@ -130,6 +139,7 @@ CROSSED = int(Finding.CROSSED)
 DRIFT = int(Finding.DRIFT)
 SILENCE = int(Finding.SILENCE)
 FROZEN = int(Finding.FROZEN)
+REFUTED = int(Finding.REFUTED)
 TALLY = 5
 T_FIRST, T_LAST, T_FIRST_TS, T_LAST_TS, T_COUNT = range(TALLY)
 TALLIES = THIS_MINUTE + MINUTE
@@ -139,10 +149,27 @@ SILENT_CADENCES = 50
 """A book is silent after so many times the mean spacing of its messages, and at least 5 s."""
 LEAST_FAR_PRINTS = 3
 """A minute is frozen where so many of its prints, and at least half, are far from the touch."""
+LEAST_PROBED = 16
+MOST_PROBED = 256
+"""An anchor is doubted after so many levels within its range that it lacks, and none that it lists.
 
+On recordings up to 146 new levels come in a row, amid a move. At the end of a day, where more may
+come, the least suffices.
+"""
+
+# a level that differs: side, price, size in the book, size in the snapshot
+L_SIDE, L_PRICE, L_BOOK, L_SNAPSHOT = range(4)
+DIFFERENCE = 4
 MAX_SUSPECTS = 16384
-SUSPECT_LEVELS = TALLIES + CODES * TALLY  # side and price of each
-RUN = SUSPECT_LEVELS + 2 * MAX_SUSPECTS
+SUSPECT_LEVELS = TALLIES + CODES * TALLY
+MAX_REMEMBERED = 1024
+REMEMBERED_LEVELS = SUSPECT_LEVELS + DIFFERENCE * MAX_SUSPECTS
+MAX_IMAGE = 8192
+IMAGE_LEVELS = REMEMBERED_LEVELS + DIFFERENCE * MAX_REMEMBERED  # per side: prices, then sizes
+UNDO = IMAGE_LEVELS + 4 * MAX_IMAGE  # what the snapshot that waits has changed
+RUN = UNDO + UNDO_ROOM
+NEVER = -(2**62)
+"""``VOUCHED`` where no second snapshot agreed."""
 
 
 @kernel
@@ -159,6 +186,7 @@ def new_run() -> Int64:
     run[PENDS] = PENDS_FOR_DELTAS
     nothing_pends(run)
     run[LOST] = UNSEEDED
+    run[[VOUCHED, VOUCHED + 1]] = NEVER
     run[DOUBT] = 1 << UNSEEDED
     run[SEQUENCE] = -1
     run[THIS_MINUTE + M_MINUTE] = -1
@@ -371,6 +399,8 @@ def begin_day(run: Int64, ts: int) -> None:
     run[SUSPECT_TS] = ts
     run[CHAINED_ID] = 0
     run[CHAINED_TS] = ts
+    run[DOUBTED_ID] = 0
+    run[DOUBTED_TS] = ts
     run[NEXT_STATE_TS] = 0
     for code in range(CODES):
         if run[DOUBT] & (1 << code):
@@ -393,6 +423,32 @@ def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int
     They stay open, but for a silence that a chain may prove to be harmless yet.
     """
     close_minute(run, found, closed, squares)
+    if run[WAITING] != 0:  # nothing has vouched for that snapshot
+        add_episode(
+            run,
+            found,
+            REFUTED,
+            run[DOUBTED_ID],
+            last,
+            run[DOUBTED_TS],
+            ts,
+            run[SUSPECTS],
+            0,
+            0,
+        )
+    if run[PROBE] != 0 and run[PROBED] >= LEAST_PROBED:
+        add_episode(
+            run,
+            found,
+            DRIFT,
+            run[AGREED_ID],
+            last,
+            run[AGREED_TS],
+            ts,
+            run[PROBED],
+            0,
+            0,
+        )
     doubt = run[DOUBT]
     for code in range(CODES):
         if doubt & (1 << code):

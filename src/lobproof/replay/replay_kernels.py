@@ -5,6 +5,7 @@ from __future__ import annotations
 from lobproof.book.kernels import Book, apply_level
 from lobproof.jit import kernel
 from lobproof.replay.drift_kernels import clear_suspect
+from lobproof.replay.evidence_kernels import probe
 from lobproof.replay.ledger_kernels import (
     ACTION,
     ACTION_TS,
@@ -27,6 +28,7 @@ from lobproof.replay.ledger_kernels import (
     M_TRADES,
     M_UNNAMED_TRADES,
     M_UNNAMED_VOLUME,
+    MOST_PROBED,
     OFF_LOT,
     OFF_TICK,
     PENDING_HIGH,
@@ -35,15 +37,16 @@ from lobproof.replay.ledger_kernels import (
     PENDS_FOR_NOTHING,
     PENDS_FOR_SNAPSHOTS,
     PRINT_TS,
+    PROBE,
+    PROBED,
     REFERENCES,
     SEQUENCE,
-    SUSPECT_ID,
-    SUSPECT_TS,
     SUSPECTS,
     THIS_MINUTE,
     UNCHAINED,
     UNCONFIRMED,
     UNSEEDED,
+    WAITING,
     Float64,
     add_episode,
     count_finding,
@@ -66,10 +69,9 @@ from lobproof.replay.reference_kernels import (
 from lobproof.replay.settle_kernels import settle
 from lobproof.replay.snapshot_kernels import (
     apply_snapshot,
-    judged,
+    judge_waiting,
     note_mark,
-    report_drift,
-    trust_snapshot_alone,
+    probation_failed,
 )
 from lobproof.replay.trade_kernels import PRINT_NS, confirm, in_trusted_range, is_far, reconcile
 from lobproof.schema import (
@@ -231,7 +233,7 @@ def replay_rows(
                     note_message(run, ts)  # snapshots are this feed's messages
                 if run[PENDS] == PENDS_FOR_SNAPSHOTS:
                     confirm(book, pending, run, start, stop, kind, side, price, size, flags)
-                if apply_snapshot(
+                add |= apply_snapshot(
                     book,
                     run,
                     found,
@@ -247,10 +249,8 @@ def replay_rows(
                     size,
                     sequence,
                     flags,
-                ):
-                    add |= F_DRIFT
+                )
             else:
-                suspected = run[SUSPECTS] > 0
                 if what == DELTA:
                     run[THIS_MINUTE + M_DELTA_ROWS] += stop - start
                     for i in range(start, stop):
@@ -262,17 +262,18 @@ def replay_rows(
                                 reconcile(run, volume, before, size[i])
                         if run[SUSPECTS] > 0:
                             clear_suspect(run, side[i], price[i])
+                        if run[PROBE] != 0:
+                            probe(run, side[i], price[i], before)
                 if run[AWAITED] != 0:
                     if awaited_contradicts(run):
                         run[ACTION] = DISTRUST
                         run[ACTION_TS] = ts
-                else:
-                    if run[SUSPECTS] > 0:
-                        add |= F_DRIFT
-                        report_drift(run, found, run[SUSPECT_ID] - 1, run[SUSPECT_TS])
-                        trust_snapshot_alone(book, run)
-                    if suspected:
-                        judged(run)
+                elif run[WAITING] != 0:
+                    add |= judge_waiting(
+                        book, run, found, start, stop, side, price, size, event_id, ts
+                    )
+                if run[PROBE] != 0 and run[PROBED] >= MOST_PROBED:
+                    add |= probation_failed(book, run)
                 if flags[start] & F_OUT_OF_ORDER:
                     add_episode(
                         run,

@@ -18,8 +18,10 @@ from lobproof.book.kernels import (
     trust,
     trusted_to,
 )
+from lobproof.book.undo_kernels import LOGGED
 from lobproof.errors import GridError
 from lobproof.instruments import Instrument
+from lobproof.replay.evidence_kernels import no_image
 from lobproof.replay.inserts import doubt_mark, snapshot_of
 from lobproof.replay.integrity import message_bounds
 from lobproof.replay.ledger_kernels import (
@@ -27,7 +29,6 @@ from lobproof.replay.ledger_kernels import (
     ACTION_TS,
     CLOSED,
     CODES,
-    COMPARED,
     DOUBT,
     EPISODE,
     FOUND,
@@ -39,6 +40,7 @@ from lobproof.replay.ledger_kernels import (
     SNAPSHOT_TRUST,
     STALE,
     STATES,
+    UNDO,
     begin_day,
     end_day,
     fall_silent,
@@ -48,7 +50,7 @@ from lobproof.replay.merge import Array, Stretch, batch_of, columns_of
 from lobproof.replay.passing_kernels import pass_by
 from lobproof.replay.pending_kernels import new_pending, reserve
 from lobproof.replay.policy import Policy
-from lobproof.replay.reference_kernels import ANCHOR, DISTRUST, NOTHING, QUIET
+from lobproof.replay.reference_kernels import DISTRUST, NOTHING, QUIET
 from lobproof.replay.replay_kernels import replay_rows
 from lobproof.replay.settle_kernels import FINDINGS_A_MESSAGE, STATE_COLUMNS
 from lobproof.replay.snapshot_kernels import lose_trust
@@ -127,6 +129,7 @@ class Replayer:
         self._book = load_book(saved)
         self._run[SEQUENCE] = book.sequence
         self._run[LIFE_TS] = ts
+        no_image(self._run)
         if UNTRUSTED in (book.bid_trust, book.ask_trust):
             lose_trust(self._book, self._run, int(Finding.UNSEEDED))
             return
@@ -263,7 +266,6 @@ class Replayer:
             return None
         if action in (DISTRUST, QUIET):
             return doubt_mark(action, int(self._run[ACTION_TS]), int(self._run[SEQUENCE]))
-        self._run[COMPARED] = int(action != ANCHOR)
         restores = int(self._run[LOST]) not in (0, int(Finding.UNSEEDED))
         return snapshot_of(references.slice(met - 1, met), action, restores=restores)
 
@@ -332,7 +334,8 @@ class Replayer:
     ) -> int:
         """Replay rows and references up to where something is to be inserted; the row there."""
         batch, references = stretch.events, stretch.references
-        self._book = ensure_far_capacity(self._book, stop - row)
+        # beside the rows' levels those may come back that a waiting snapshot has taken away
+        self._book = ensure_far_capacity(self._book, stop - row + int(self._run[UNDO + LOGGED]))
         self._run[REFERENCES] = reference
         first = min(
             int(each.ts_order[at])

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from lobproof.book.kernels import Book, apply_level, ensure_far_capacity, new_book, set_trust
+from lobproof.book.undo_kernels import LOGGED
 from lobproof.fixedpoint import from_decimal128
 from lobproof.report.axes import PriceGrid, TimeGrid
 from lobproof.report.sweep_kernels import (
@@ -36,7 +37,14 @@ from lobproof.report.sweep_kernels import (
 from lobproof.schema import LEVELS, EventBatch, Int64, Side
 from lobproof.store import Store
 from lobproof.store.playback import book_columns
-from lobproof.store.rebuild_kernels import COVERAGE, LISTED, SEQUENCE, STALE, apply_events
+from lobproof.store.rebuild_kernels import (
+    COVERAGE,
+    LISTED,
+    SEQUENCE,
+    STALE,
+    UNDONE,
+    apply_events,
+)
 
 _WINDOW_TICKS = 1 << 16
 _BATCH_ROWS = 1 << 16
@@ -97,7 +105,7 @@ def sweep(
             fill_bins(canvas, book, start)
             look(canvas, book, covered, False)
         for batch in feed.take(count):
-            book = ensure_far_capacity(book, len(batch))
+            book = ensure_far_capacity(book, len(batch) + int(covered[UNDONE + LOGGED]))
             sweep_rows(
                 canvas,
                 book,
@@ -223,7 +231,7 @@ def _book_before(
     # levels are absolute: events of the keyframe's own instant may come twice
     since = int(rows["ts_order"][0])
     for batch in store.replay(symbol, exchange=exchange, start=since, end=start):
-        book = ensure_far_capacity(book, len(batch))
+        book = ensure_far_capacity(book, len(batch) + int(covered[UNDONE + LOGGED]))
         apply_events(book, covered, *book_columns(batch))
     return book, covered
 

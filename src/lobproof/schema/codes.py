@@ -48,6 +48,8 @@ class Flag(IntFlag):
     RECONNECT = 1 << 14  # the recorder's connection or file ended here
     SILENCE = 1 << 15  # this mark: no depth message for longer than the feed's cadence explains
     STRANDED = 1 << 16  # a snapshot that lacks levels which the book held beyond its trusted range
+    REFUTED = 1 << 17  # a snapshot not believed: not applied, or, on a depth message, undone there
+    AWAITS = 1 << 18  # a snapshot that differs from the book: the next depth message decides
 
 
 _DRIFT = int(Flag.DRIFT)
@@ -96,6 +98,7 @@ class Finding(IntEnum):
     STRANDED = 17  # levels beyond the trusted range that a wider snapshot does not list
     FROZEN = 18  # a minute in which most trades print far from the touch
     REFERENCE_UNUSED = 19  # rows of the vendor's `book` that cannot be a book, or come too late
+    REFUTED = 21  # a snapshot that a whole chain contradicts: the chain is believed
 
 
 class Severity(IntEnum):

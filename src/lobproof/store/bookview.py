@@ -22,6 +22,7 @@ from lobproof.book.kernels import (
     set_trust,
     side_count,
 )
+from lobproof.book.undo_kernels import LOGGED
 from lobproof.fixedpoint import count_to_text, to_decimal128
 from lobproof.schema import (
     EVERYTHING,
@@ -40,7 +41,15 @@ from lobproof.schema import (
 from lobproof.store.catalog import SealedDay
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import book_columns, events_from, whole_messages
-from lobproof.store.rebuild_kernels import COVERAGE, LISTED, SEQUENCE, STALE, apply_events, known
+from lobproof.store.rebuild_kernels import (
+    COVERAGE,
+    LISTED,
+    SEQUENCE,
+    STALE,
+    UNDONE,
+    apply_events,
+    known,
+)
 
 _WINDOW_TICKS = 1 << 16
 
@@ -116,7 +125,7 @@ def view_book(
     event_id, ts_order, sequence = frame.event_id, frame.ts_order, frame.sequence
     since = events_from(paths, day.grid, frame.event_id + 1, time)
     for start, rows in whole_messages(since):
-        book = ensure_far_capacity(book, len(rows))
+        book = ensure_far_capacity(book, len(rows) + int(covered[UNDONE + LOGGED]))
         apply_events(book, covered, *book_columns(rows))
         event_id, ts_order = start + len(rows) - 1, int(rows.ts_order[-1])
         ours = np.flatnonzero(_of_book(rows))

@@ -1,8 +1,9 @@
 """Stored events applied to a book: what `Store.book_at` runs between a keyframe and an instant.
 
-The rows say all that the replay knew: a snapshot that contradicted the book carries ``DRIFT`` or
-``STRANDED``, and so does the depth message that proved one wrong; a mark of a gap, of drift or of
-silence, and a crossed book, take trust away. A snapshot whose id lies inside the next depth message
+The rows say all that the replay knew. A snapshot with ``REFUTED`` was not applied; one with
+``AWAITS`` was, until the depth message behind it, whose ``REFUTED`` undoes it. ``DRIFT`` on either
+takes trust away, or leaves what the snapshot alone lists; so do ``STRANDED``, a mark of a gap, of
+drift or of silence, and a crossed book. A snapshot whose id lies inside the next depth message
 is *ahead*: until that one comes no more is trusted than it lists.
 """
 
@@ -22,6 +23,7 @@ from lobproof.book.kernels import (
     trust,
     trusted_to,
 )
+from lobproof.book.undo_kernels import SAVED, UNDO, begin_undo, log_side, undo_levels
 from lobproof.jit import kernel
 from lobproof.schema import (
     EVERYTHING,
@@ -43,6 +45,8 @@ TRADES = int(Flag.TRADES)
 DRIFT = int(Flag.DRIFT)
 COMPLETE = int(Flag.COMPLETE)
 STRANDED = int(Flag.STRANDED)
+REFUTED = int(Flag.REFUTED)
+AWAITS = int(Flag.AWAITS)
 DISTRUSTS = int(Flag.DRIFT | Flag.SILENCE)
 
 TRADE = int(Kind.TRADE)
@@ -56,7 +60,9 @@ ASK = int(Side.ASK)
 LISTED = 0  # in `covered`: what a snapshot that is ahead lists, trust and far end of each side
 STALE = 4  # per side, 1: beyond the range may be levels from before a loss
 SEQUENCE = 6  # of the last depth message
-COVERAGE = 7
+WAITS = 7  # 1: the depth message that comes may undo the snapshot before it
+UNDONE = 8  # what that snapshot has changed
+COVERAGE = UNDONE + UNDO
 
 speaks = kernel(speaks_of_the_feed)
 
@@ -75,10 +81,22 @@ def known(book: Book, covered: Int64, half: int) -> tuple[int, int]:
 
 @kernel
 def distrust(book: Book, covered: Int64) -> None:
-    """Nothing of the book is known to be right any more."""
+    """Marks both sides untrusted."""
+    covered[WAITS] = 0
     for half in (BID, ASK):
         set_trust(book, half, UNTRUSTED, 0)
         covered[STALE + half - 1] = 1
+
+
+@kernel
+def undo(book: Book, covered: Int64) -> None:
+    """The book as before the snapshot that waits; nothing where none does."""
+    if covered[WAITS] == 0:
+        return
+    undo_levels(book, covered[UNDONE:])
+    for half in (BID, ASK):
+        covered[STALE + half - 1] = covered[UNDONE + SAVED + 3 * (half - 1) + 2]
+    covered[WAITS] = 0
 
 
 @kernel
@@ -131,6 +149,10 @@ def replace_side(
         covered[listed + 1] = 0 if complete else worst
         if complete:
             covered[STALE + half - 1] = 0
+        if covered[WAITS] != 0:
+            ours = side[start:stop] == half
+            limit = 2**62 if complete else sign * worst
+            log_side(book, covered[UNDONE:], half, limit, price[start:stop][ours])
         clear_side_range(book, half, sign * MAX_PRICE if complete else worst)
         extend_trust(book, half, worst, complete)
 
@@ -155,7 +177,8 @@ def apply_events(
         With room for as many levels as there are rows (`ensure_far_capacity`).
     covered
         (COVERAGE,), kept from call to call, of a keyframe in the beginning: what a snapshot that is
-        ahead lists (else zeros), `STALE` of each side, and `SEQUENCE`, -1 before the first.
+        ahead lists (else zeros), `STALE` of each side, `SEQUENCE`, -1 before the first, and what
+        can be undone.
     sequence, prev_sequence, kind, side, price, size, flags
         Columns of equal length.
     """
@@ -169,6 +192,7 @@ def apply_events(
         if what == TRADE or (what == MARK and speaks(flags[row], prev_sequence[row])):
             if flags[row] & GAP and not flags[row] & TRADES:
                 if flags[row] & RESYNC:
+                    covered[WAITS] = 0
                     trust_snapshot_alone(book, covered)
                 else:
                     distrust(book, covered)
@@ -177,21 +201,31 @@ def apply_events(
             row = stop
             continue
         drift = (flags[row] & DRIFT) != 0
+        refuted = (flags[row] & REFUTED) != 0
         listed = what in (SNAPSHOT, CLEAR)
         if what == CLEAR:
             clear_book(book)
             covered[STALE] = 0
             covered[STALE + 1] = 0
-        if listed:
-            if flags[row] & (DRIFT | STRANDED):
-                distrust(book, covered)
+        elif listed or refuted:
+            undo(book, covered)
+        covered[WAITS] = 0
+        if listed and (drift or flags[row] & STRANDED):
+            distrust(book, covered)
+        if listed and not refuted:
+            if flags[row] & AWAITS:
+                begin_undo(book, covered[UNDONE:], covered[STALE], covered[STALE + 1])
+                covered[WAITS] = 1
             replace_side(book, covered, BID, side, price, flags, row, stop)
             replace_side(book, covered, ASK, side, price, flags, row, stop)
-        if what != MARK:
+        if what != MARK and not (listed and refuted):
             for level in range(row + (what == CLEAR), stop):
                 apply_level(book, side[level], price[level], size[level])
         if drift and not listed:
-            trust_snapshot_alone(book, covered)
+            if refuted:
+                distrust(book, covered)
+            else:
+                trust_snapshot_alone(book, covered)
         if crossed(book):
             distrust(book, covered)
         else:
