@@ -2,13 +2,16 @@
 
 A later snapshot (not the one that the book was seeded from) is compared with a plain book that is
 made here from the stored events *before* it, within the range that the book is trusted in. Levels
-that the next depth message names are left out: the snapshot may lie between two messages.
+that the next depth message names are left out: the snapshot may lie between two messages. One that
+a gap follows can't be compared. One that denies what depth messages said since the anchor is
+refuted, and counts only where another says the same.
 
 A store from Crypto Lake has no such rows: see :mod:`lobproof.fidelity.exact.unstored`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -130,7 +133,11 @@ class SnapshotCheck:
             )
         if not later:
             return not_applicable(NAME, "no snapshot later than the one that seeds", **details)
-        return self._judge(_compare_all(self._window, later), details)
+        found, unlike = _compare_all(self._window, later)
+        details = {**details, **unlike}
+        if not found:
+            return not_applicable(NAME, "no later snapshot can be compared", **details)
+        return self._judge(found, details)
 
     def _judge(self, found: list[Comparison], details: dict[str, Any]) -> Check:
         compared = np.array([c.compared for c in found], np.int64)
@@ -244,18 +251,46 @@ def _contradicted(worst: Comparison, kind: Class, row: dict[str, Any]) -> Diverg
     )
 
 
-def _compare_all(window: Window, later: dict[int, pl.DataFrame]) -> list[Comparison]:
-    """Walk the book's events once and stop before each later snapshot."""
-    book = PlainBook()
-    found: list[Comparison] = []
-    open_: list[tuple[Comparison, pl.DataFrame]] = []  # wait for the next depth message
+@dataclass(slots=True)
+class _Waiting:
+    """A later snapshot until the next depth message, and beside the book: `side_by_side`."""
 
-    def settle(changes: pl.DataFrame) -> None:
-        if not open_ or not changes.height:
-            return
-        named = changes.filter(pl.col("sequence") == changes["sequence"][0])
-        for comparison, joined in open_:
-            comparison.count(joined, named.select("side", "price").unique())
+    comparison: Comparison
+    joined: pl.DataFrame
+    listed: pl.DataFrame
+
+
+def _compare_all(
+    window: Window, later: dict[int, pl.DataFrame]
+) -> tuple[list[Comparison], dict[str, int]]:
+    """Walk the book's events once and stop before each later snapshot.
+
+    Returns what was compared, and how many were not: behind which a gap lies, and refuted ones.
+    """
+    book = PlainBook()
+    nothing = book.levels.select("side", "price")
+    told = nothing  # levels that depth messages named since the anchor
+    found: list[Comparison] = []
+    open_: list[_Waiting] = []
+    refuted: list[tuple[_Waiting, pl.DataFrame, pl.DataFrame]] = []
+    in_gap = 0
+
+    def settle(named: pl.DataFrame) -> None:
+        nonlocal told
+        for one in open_:
+            left = one.joined.join(named, on=["side", "price"], how="anti", maintain_order="left")
+            wrong = left.filter(~pl.col("size").eq_missing(pl.col("size_book")))
+            denied = wrong.join(told, on=["side", "price"], how="semi")
+            if denied.height:
+                refuted.append((one, named, denied))
+                continue
+            one.comparison.count(one.joined, named)
+            found.append(one.comparison)
+            if wrong.height:  # one snapshot against another
+                book.gap()
+                told = nothing
+            else:
+                book.snapshot(one.listed)
         open_.clear()
 
     for rows in window.events(_COLUMNS):
@@ -271,24 +306,56 @@ def _compare_all(window: Window, later: dict[int, pl.DataFrame]) -> list[Compari
             book.enter(window, run["dt"][0])
             kinds = set(run["kind"].unique())
             if not kinds & {_CLEAR, _SNAPSHOT}:
-                settle(run.filter(depth_rows()))
+                gaps = run.select(book_gaps()).to_series()
+                if open_ and gaps[0]:
+                    in_gap += len(open_)
+                    if run["flags"][0] & int(Flag.RESYNC):  # they bridge it
+                        for one in open_:
+                            book.snapshot(one.listed)
+                    open_.clear()
+                changes = run.filter(depth_rows())
+                if open_ and changes.height:
+                    first = pl.col("sequence") == changes["sequence"][0]
+                    settle(changes.filter(first).select("side", "price").unique())
                 if run.filter(book_gaps() & ((pl.col("flags") & int(Flag.RESYNC)) == 0)).height:
                     book.gap()
-                book.changes(run.filter(pl.col("kind") == int(Kind.DELTA)))
+                    told = nothing
+                changes = run.filter(pl.col("kind") == int(Kind.DELTA))
+                book.changes(changes)
+                told = pl.concat([told, changes.select("side", "price")]).unique()
                 continue
             listed = run.filter(pl.col("kind") == _SNAPSHOT)
             if _CLEAR in kinds:
                 book.clear()
+                told = nothing
             elif (lists := later.pop(int(run["sequence"][0]), None)) is not None:
                 instrument = window.instrument(run["dt"][0])
                 tick = Decimal(instrument.tick).scaleb(-instrument.price_exponent)
                 comparison = Comparison(int(run["sequence"][0]), run.row(0, named=True), tick)
-                found.append(comparison)
-                open_.append((comparison, side_by_side(book, lists, _ends(listed, lists))))
+                joined = side_by_side(book, lists, _ends(listed, lists))
+                open_.append(_Waiting(comparison, joined, listed))
+                continue
             book.snapshot(listed)
-    for comparison, joined in open_:
-        comparison.count(joined)
-    return found
+    settle(nothing)
+    believed = _say_the_same([denied for *_, denied in refuted])
+    for at, (one, named, _) in enumerate(refuted):
+        if at in believed:
+            one.comparison.count(one.joined, named)
+            found.append(one.comparison)
+    found.sort(key=lambda comparison: comparison.sequence)
+    return found, {"in_gap": in_gap, "refuted": len(refuted) - len(believed)}
+
+
+def _say_the_same(denials: list[pl.DataFrame]) -> set[int]:
+    """Which of these snapshots say of a level, against the same book, what another says."""
+    if len(denials) < 2:
+        return set()
+    said = pl.concat(
+        denied.select("side", "price", "size", "size_book", pl.lit(at).alias("at"))
+        for at, denied in enumerate(denials)
+    )
+    alike = said.group_by("side", "price", "size", "size_book").agg("at")
+    return set(alike.filter(pl.col("at").list.len() > 1)["at"].explode().to_list())
 
 
 def _ends(listed: pl.DataFrame, lists: pl.DataFrame) -> dict[Side, Decimal | None]:
