@@ -437,7 +437,7 @@ class ReferenceReplay:
             self._suspect(side, price, ours.get(price, 0), theirs.get(price, 0))
 
     def _compare_beyond(self, side: Side, rows: Message, whole: bool) -> None:
-        """What is trusted ends: the book may lack levels there, but those that it holds are right."""
+        """Beyond what is trusted the book may lack levels; those that it holds are right."""
         kind, end = self.book.trust(side)
         if rows and kind == RANGE and not self.stale[side]:
             far = math.inf if whole else _away(side, rows[-1].price)
