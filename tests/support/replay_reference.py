@@ -98,12 +98,12 @@ class ReferenceReplay:
             self.doubts[Q.SILENCE] = self.last_known
         self._close_minute()
         last = self.event_id - 1
-        for code, since, count in (
+        for found_code, since, count in (
             (Q.REFUTED, self.doubted, len(self.suspects) if self.undoable else 0),
             (Q.DRIFT, self.agreed, self.probed if self.probe and self.probed >= 16 else 0),
         ):
             if count:
-                self.episodes.append((int(code), since[0], last, since[1], ts, count, 0, 0))
+                self.episodes.append((int(found_code), since[0], last, since[1], ts, count, 0, 0))
         for code in sorted(self.doubts):
             self.episodes.append(self._doubt(code, self.event_id - 1, ts))
 
