@@ -334,19 +334,10 @@ def close_minute(run: Int64, found: Int64, closed: Int64, squares: Float64) -> N
         return
     far = run[THIS_MINUTE + M_FAR_PRINTS]
     if far >= LEAST_FAR_PRINTS and 2 * far >= run[THIS_MINUTE + M_PRINTS]:
+        first, last = run[THIS_MINUTE + M_FIRST], run[THIS_MINUTE + M_LAST]
         minute = run[THIS_MINUTE + M_MINUTE]
-        add_episode(
-            run,
-            found,
-            FROZEN,
-            run[THIS_MINUTE + M_FIRST],
-            run[THIS_MINUTE + M_LAST],
-            minute,
-            minute + MINUTE_NS - 1,
-            far,
-            0,
-            0,
-        )
+        end = minute + MINUTE_NS - 1
+        add_episode(run, found, FROZEN, first, last, minute, end, far, 0, 0)
     row = run[CLOSED]
     for k in range(MINUTE):
         closed[row, k] = run[THIS_MINUTE + k]
