@@ -178,12 +178,12 @@ def test_demo_ends_with_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ("arguments", "said"),
     [
         (["inspect", "missing"], "does not exist"),
-        (["reconstruct", "missing", "--out", "s"], "no golden sample"),
-        (["verify", "missing", "--against", "golden"], "no store"),
-        (["derive-lake", "missing", "--out", "l"], "no golden sample"),
+        (["reconstruct", "missing", "--out", "s"], "does not exist"),
+        (["verify", "missing", "--against", "golden"], "does not exist"),
+        (["derive-lake", "missing", "--out", "l"], "does not exist"),
         (["import", "missing.gz", "--out", "g"], "missing.gz"),
         (["demo", "--minutes", "-1"], "above 0"),
-        (["report", "missing"], "no store"),
+        (["report", "missing"], "does not exist"),
     ],
 )
 def test_errors_are_plain_and_carry_a_hint(

@@ -103,6 +103,27 @@ def test_output_that_no_disk_takes_is_an_error(samples: Path, json_: tuple[str, 
     assert "Hint: " in ended.stderr
 
 
+def test_a_terminal_shows_progress_and_a_pipe_does_not(samples: Path, tmp_path: Path) -> None:
+    store, golden = samples / "store", samples / "whole"
+    for arguments, bars in (
+        (("verify", store, "--against", golden), ("verifying",)),
+        (
+            ("report", store, "--against", golden, "--out", tmp_path / "page.html"),
+            ("verifying", "drawing"),
+        ),
+    ):
+        ours, theirs = os.openpty()
+        try:
+            assert lobproof(*arguments, stderr=theirs, TERM="xterm").returncode == 0
+            shown = os.read(ours, 1 << 16).decode()
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        for bar in bars:
+            assert bar in shown
+            assert bar not in lobproof(*arguments).stderr
+
+
 @compiles
 def test_compiling_is_told_before_it_begins_and_once(samples: Path, tmp_path: Path) -> None:
     arguments = ("import", samples / "whole.txt", "--provenance", "synthetic", "--json", "--out")

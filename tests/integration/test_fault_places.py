@@ -68,9 +68,9 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_folder_or_nothing_is_no_recording(tmp_path: Path) -> None:
-    refused("is a folder", "import", tmp_path, "--out", tmp_path / "golden")
+    refused("is empty: it is not a recording", "import", tmp_path, "--out", tmp_path / "golden")
     refused("does not exist", "import", tmp_path / "no.gz", "--out", tmp_path / "golden")
-    refused("has no golden.json", "reconstruct", tmp_path / "no", "--out", tmp_path / "store")
+    refused("does not exist", "reconstruct", tmp_path / "no", "--out", tmp_path / "store")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -81,6 +81,16 @@ def progress(description: str) -> Iterator[tuple[Progress, TaskID]]:
         yield bar, bar.add_task(description, total=None, detail="")
 
 
+_told: list[Console] = []
+
+
+def tell_of_compiling(console: Console) -> None:
+    """Say it, once in a process."""
+    if not _told:
+        _told.append(console)
+        console.print(COMPILING, style="dim", soft_wrap=True)
+
+
 @contextmanager
 def _compiling(bar: Progress) -> Iterator[None]:
     """Say that kernels are compiled before the first is; then show how many were."""
@@ -93,8 +103,8 @@ def _compiling(bar: Progress) -> Iterator[None]:
 
     def told(count: int, under_way: bool) -> None:
         nonlocal task
+        tell_of_compiling(bar.console)
         if task is None:
-            bar.console.print(COMPILING, style="dim", soft_wrap=True)
             task = bar.add_task("compiling", total=None, detail="")
         bar.update(task, visible=under_way, detail=f"{count} kernels")
 

@@ -8,13 +8,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lobproof.cli.console import duration, err, out
+from lobproof.cli.console import duration, err, out, progress
 from lobproof.cli.reconstruct.show import show_results
+from lobproof.cli.report import drawn
+from lobproof.cli.verify import verified
 from lobproof.errors import UsageError, need_extra
-from lobproof.fidelity.exact import Verdict, verify
+from lobproof.fidelity.exact import Verdict
 from lobproof.fidelity.render import render_report
 from lobproof.pipeline import reconstruct
-from lobproof.report import write_report
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.sources.simulator import simulate
 from lobproof.store import open_store
@@ -53,22 +54,29 @@ def demo(
         notes.print(f"[bold]{number}/5[/bold] {text}")
 
     step(1, f"simulate {minutes:g} minutes of an exchange (synthetic)")
-    simulation = simulate(
-        folder / "recording", minutes=minutes, seed=seed, snapshot_every=_SNAPSHOT_EVERY_S
-    )
+    with progress("simulating") as (bar, task):
+        simulation = simulate(
+            folder / "recording",
+            minutes=minutes,
+            seed=seed,
+            snapshot_every=_SNAPSHOT_EVERY_S,
+            progress=lambda share: bar.update(task, completed=share, total=1.0),
+        )
     files = simulation.recordings
     step(2, f"import its recording as a golden sample: {len(files)} file(s)")
-    sample = import_recordings(files, folder / "golden")
+    with progress("importing"):
+        sample = import_recordings(files, folder / "golden")
     step(3, "reconstruct: order book and event stream")
     mark = time.perf_counter()
-    result = reconstruct(folder / "golden", folder / "store")
+    with progress("reconstructing"):
+        result = reconstruct(folder / "golden", folder / "store")
     show_results([result], time.perf_counter() - mark)
     step(4, "verify: every level change, trade and ticker against the sample")
     store = open_store(folder / "store")
-    report = verify(store, sample.path)
+    report = verified(store, sample.path)
     console.print(render_report(report))
     step(5, "draw the report")
-    page = write_report(store, folder / "report.html", verification=report)
+    page = drawn(store, folder / "report.html", verification=report)
     seconds = duration(int((time.perf_counter() - began) * 1e9))
     console.print(f"\nDEMO (synthetic data) finished in {seconds}.")
     console.print(f"Open the report: {page.resolve()}", soft_wrap=True)

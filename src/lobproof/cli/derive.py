@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lobproof.cli.console import Json, clock, err, out, print_json, progress
+from lobproof.cli.places import Kind, expect
 from lobproof.pipeline import DeriveResult, derive_lake
 
 
@@ -41,6 +42,7 @@ def derive(
     json_
         Print the summary as JSON.
     """
+    expect(source, Kind.GOLDEN)
     began = time.perf_counter()
     with progress("deriving") as (bar, task):
 

@@ -29,6 +29,7 @@ from lobproof.cli.console import (
     print_json,
     progress,
 )
+from lobproof.cli.places import Kind, expect
 from lobproof.errors import InputError, UsageError
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 
@@ -102,6 +103,7 @@ def doctor(
             hint="leave them out: nothing is downloaded when a folder is given",
         )
     if folder is not None:
+        expect(folder, Kind.LAKE)
         return _check(_chosen(folder, exchange, symbol, date), json_)
     with _kept(out_) as target:
         keys = _fetch_sample(target, endpoint, exchange, symbol, date)

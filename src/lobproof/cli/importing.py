@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.cli.inspect import golden_summary, show_golden
+from lobproof.cli.places import recordings
 from lobproof.errors import InputError
 from lobproof.sources.recordings.importer import import_recordings
 
@@ -54,6 +55,7 @@ def import_(
     json_
         Print the summary as JSON.
     """
+    recordings(files)
     info = None
     if exchange_info is not None:
         try:

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lobproof.cli.console import Json, clock, duration, out, partial_text, print_json
-from lobproof.errors import InputError
-from lobproof.sources.golden import DOCUMENT, GoldenSample
+from lobproof.cli.places import Kind, expect
+from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store, open_store, partial_from
 
 _SHOWN_FINDINGS = 12
@@ -29,11 +29,7 @@ def inspect(path: Path, /, *, json_: Json = False) -> int:
     json_
         Print it as JSON.
     """
-    if not path.exists():
-        raise InputError(
-            f"{path} does not exist", hint="name the folder of a store or of a golden sample"
-        )
-    if (path / DOCUMENT).is_file():
+    if expect(path, Kind.STORE, Kind.GOLDEN) is Kind.GOLDEN:
         sample = GoldenSample.load(path)
         if json_:
             print_json(golden_summary(sample))

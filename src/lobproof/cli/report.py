@@ -7,11 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lobproof.cli.console import err, out
+from lobproof.cli.console import out, progress
+from lobproof.cli.places import Kind, expect
+from lobproof.cli.verify import verified
 from lobproof.errors import need_extra
-from lobproof.fidelity.exact import verify
+from lobproof.fidelity.exact import VerifyReport
 from lobproof.report import write_report
-from lobproof.store import open_store
+from lobproof.store import Store, open_store
 
 
 def report(
@@ -36,12 +38,25 @@ def report(
         One symbol; by default all of the store.
     """
     need_extra("report")
+    expect(store, Kind.STORE)
+    if against is not None:
+        expect(against, Kind.GOLDEN)
     opened = open_store(store)
     verification = None
     if against is not None:
-        err().print("[dim]Verifying ...[/dim]")
-        verification = verify(opened, against, symbol=symbol)
-    err().print("[dim]Drawing ...[/dim]")
-    page = write_report(opened, out_, symbol=symbol, verification=verification)
+        verification = verified(opened, against, symbol=symbol)
+    page = drawn(opened, out_, symbol=symbol, verification=verification)
     out().print(f"Report: {page.resolve()}")
     return 0
+
+
+def drawn(
+    store: Store, page: Path, *, symbol: str | None = None, verification: VerifyReport | None
+) -> Path:
+    """The page of ``write_report``, with a progress line meanwhile."""
+    with progress("drawing") as (bar, task):
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, detail=f"{done:,} events")
+
+        return write_report(store, page, symbol=symbol, verification=verification, progress=advance)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lobproof.cli.console import Json, Switch, err, out, print_json
-from lobproof.fidelity.exact import Verdict
+from lobproof.cli.console import Json, Switch, out, print_json, progress
+from lobproof.cli.places import Kind, expect
+from lobproof.fidelity.exact import Verdict, VerifyReport
 from lobproof.fidelity.exact import verify as verify_store
 from lobproof.fidelity.render import render_report
-from lobproof.store import open_store
+from lobproof.store import Store, open_store
 
 _EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1}
 INCONCLUSIVE = 2
@@ -47,11 +48,31 @@ def verify(
     json_
         Print the verdict as JSON.
     """
-    if not json_ and against is not None:
-        err().print("[dim]Decoding the sample anew with a plain decoder ...[/dim]")
-    report = verify_store(open_store(store), against, lake=lake, symbol=symbol, audit=audit)
+    expect(store, Kind.STORE)
+    if against is not None:
+        expect(against, Kind.GOLDEN)
+    if lake is not None:
+        expect(lake, Kind.LAKE)
+    report = verified(open_store(store), against, lake=lake, symbol=symbol, audit=audit)
     if json_:
         print_json(report.to_dict())
     else:
         out().print(render_report(report))
     return _EXIT.get(report.verdict, INCONCLUSIVE)
+
+
+def verified(
+    store: Store,
+    against: Path | None,
+    *,
+    lake: Path | None = None,
+    symbol: str | None = None,
+    audit: bool = False,
+) -> VerifyReport:
+    """The report of ``verify``, with a progress line meanwhile."""
+    with progress("verifying") as (bar, task):
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, detail=f"{done:,} rows")
+
+        return verify_store(store, against, lake=lake, symbol=symbol, audit=audit, progress=advance)

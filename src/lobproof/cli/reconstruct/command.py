@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from lobproof.acquire.request import Request, named_symbols
-from lobproof.acquire.zones import MARK
 from lobproof.cli import ERROR
 from lobproof.cli.console import (
     Json,
@@ -22,9 +21,10 @@ from lobproof.cli.console import (
     print_json,
     progress,
 )
+from lobproof.cli.places import Kind, expect
 from lobproof.cli.reconstruct.live import live
 from lobproof.cli.reconstruct.show import document, show_failures, show_results
-from lobproof.errors import InputError, UsageError
+from lobproof.errors import UsageError
 from lobproof.pipeline import (
     LakeDay,
     Reached,
@@ -34,7 +34,6 @@ from lobproof.pipeline import (
     reconstruct_days,
 )
 from lobproof.pipeline import reconstruct as replay_sample
-from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.store import sealed
 from lobproof.store.timespan import to_ns
 
@@ -139,7 +138,9 @@ def reconstruct(
     if batch_rows < 1:
         raise UsageError(f"--batch-rows {batch_rows}", hint="give 1 or more, or leave it out")
     since = _since(from_, base)
-    if (source / "golden.json").is_file():
+    if base is not None:
+        expect(base, Kind.STORE)
+    if expect(source, Kind.GOLDEN, Kind.LAKE) is Kind.GOLDEN:
         if lake.given():
             raise UsageError(
                 f"{source} is a golden sample, which {', '.join(lake.given())} cannot be used with",
@@ -147,12 +148,6 @@ def reconstruct(
             )
         return _sample(
             source, out_, ReconstructOptions(states), since, strict, overwrite, batch_rows, json_
-        )
-    if not any((source / name).exists() for name in (MARK, *TABLES)):
-        raise InputError(
-            f"{source} has no golden.json, so it is no golden sample, and no Crypto Lake files",
-            hint="name a folder that `lobproof import` or `lobproof acquire download` made, or one "
-            "that holds trades/exchange=…/symbol=…/dt=…/1.snappy.parquet",
         )
     return _lake(source, out_, lake, since, states, strict, overwrite, batch_rows, json_)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from lobproof.cli.console import COMPILING, clock, duration, err
+from lobproof.cli.console import clock, duration, err, tell_of_compiling
 from lobproof.pipeline import LakeDay, Outcome, Reached
 
 
@@ -20,7 +20,6 @@ class Live:
         self._shares = dict.fromkeys(self._sizes, 0.0)
         self._total = sum(self._sizes.values())
         self._tasks: dict[tuple[str, str, str], TaskID] = {}
-        self._told_of_kernels = False
         self._all = bars.add_task(f"{len(days):,} days", total=self._total, detail="")
 
     def started(self, day: LakeDay) -> None:
@@ -42,10 +41,8 @@ class Live:
         self._bars.console.print(said, style="dim", markup=False, soft_wrap=True)
 
     def compiling(self, day: LakeDay, kernels: int) -> None:
-        """Say so once; then count."""
-        if not self._told_of_kernels:
-            self._told_of_kernels = True
-            self._bars.console.print(COMPILING, style="dim", soft_wrap=True)
+        """Say so, and count."""
+        tell_of_compiling(self._bars.console)
         self._bars.update(self._tasks[day.key], detail=f"compiling: {kernels} kernels")
 
     def ended(self, outcome: Outcome) -> None:

@@ -30,6 +30,8 @@ class SchemaCheck:
             )
             self._compared += report.files
             self._problems += [str(damage) for damage in report.damage]
+            if self._audit:
+                window.read(int(window.seals().filter(pl.col("dt") == dt)["events"].sum()))
         return not self._problems
 
     def columns(self) -> bool:

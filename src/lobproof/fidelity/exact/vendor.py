@@ -58,6 +58,16 @@ def book_files(
     return found
 
 
+def book_rows(files: Mapping[str, Sequence[Path]]) -> int:
+    """Rows that there are to compare; 0 where a file cannot be read, which the check will say."""
+    paths = [path for day in files.values() for path in day]
+    try:
+        frame = pl.scan_parquet(paths, hive_partitioning=False) if paths else pl.LazyFrame()
+        return int(frame.select(pl.len()).collect().item())
+    except (pl.exceptions.PolarsError, OSError):
+        return 0
+
+
 class VendorCheck:
     """Holds each row of `book` against the state of its id, slot by slot within the trusted ones.
 
@@ -137,6 +147,7 @@ class VendorCheck:
 
     def _compare(self, dt: str, rows: pl.DataFrame, day: pl.LazyFrame) -> None:
         self._counts["rows"] += rows.height
+        self._window.read(rows.height)
         if not rows.height:
             return
         low, high = rows["sequence"].min(), rows["sequence"].max()

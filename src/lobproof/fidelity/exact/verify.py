@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,14 @@ from lobproof.fidelity.exact.report import (
 )
 from lobproof.fidelity.exact.schema import SchemaCheck
 from lobproof.fidelity.exact.states import StateChecks
-from lobproof.fidelity.exact.vendor import VendorCheck, book_files
+from lobproof.fidelity.exact.vendor import VendorCheck, book_files, book_rows
 from lobproof.fidelity.exact.walk import Window
 from lobproof.paths import AnyPath, as_path
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store
+
+Progress = Callable[[int, int], None]
+"""Called with the rows read so far, and with how many there are to read."""
 
 UNTRUSTED_LIMIT = 0.001
 _BEGIN, _END = pl.col("first_ts").min(), pl.col("last_ts").max()
@@ -42,6 +46,7 @@ def verify(
     symbol: str | None = None,
     untrusted_limit: float = UNTRUSTED_LIMIT,
     audit: bool = False,
+    progress: Progress | None = None,
 ) -> VerifyReport:
     """Prove a store against a golden sample of the same time, the vendor's `book`, or both.
 
@@ -65,6 +70,8 @@ def verify(
         Largest share of time in which the touch may be in doubt.
     audit
         Recompute every content hash of those days too.
+    progress
+        Called as reading goes on.
 
     Raises
     ------
@@ -90,6 +97,8 @@ def verify(
         )
     if sample is not None:
         sample.verify_files()
+    if progress is not None:
+        window = _telling(window, files, audit=audit, progress=progress)
     schema = SchemaCheck(window, audit=audit)
     try:
         if schema.as_sealed() and schema.columns():
@@ -171,6 +180,22 @@ def _run(
         },
     }
     return checks, coverage
+
+
+def _telling(
+    window: Window, files: Mapping[str, Sequence[Path]], *, audit: bool, progress: Progress
+) -> Window:
+    """The window, which tells how far it is read."""
+    seals, done = window.seals(), 0
+    events, states = int(seals["events"].sum()), int(seals["states"].sum())
+    total = states + (1 + audit) * events + book_rows(files)
+
+    def read(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress(min(done, total), total)
+
+    return replace(window, read=read)
 
 
 def _window(store: Store, sample: GoldenSample | None, symbol: str | None) -> Window:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -19,6 +19,10 @@ from lobproof.store import Store, partial_from
 BATCH_ROWS = 1 << 18
 
 
+def _nobody(_: int) -> None:
+    """Is told of rows in vain."""
+
+
 @dataclass(frozen=True)
 class Window:
     """A symbol of a store and the days of it that are looked at, by date."""
@@ -27,6 +31,8 @@ class Window:
     exchange: str
     symbol: str
     days: tuple[str, ...]
+    read: Callable[[int], None] = _nobody
+    """Is told how many rows were read, each time."""
 
     def instrument(self, dt: str) -> Instrument:
         """The instrument of one of the days."""
@@ -82,6 +88,7 @@ class Window:
         for batch in (frame.select(names) if names else frame).collect_batches(
             chunk_size=BATCH_ROWS, maintain_order=True
         ):
+            self.read(batch.height)
             ends = batch.select(((pl.col("flags") & int(Flag.LAST)) != 0).arg_true()).to_series()
             if not len(ends):
                 held.append(batch)
@@ -94,9 +101,11 @@ class Window:
 
     def states(self) -> Iterator[pl.DataFrame]:
         """States in stored order."""
-        yield from self.table("states").collect_batches(
+        for batch in self.table("states").collect_batches(
             chunk_size=BATCH_ROWS >> 2, maintain_order=True
-        )
+        ):
+            self.read(batch.height)
+            yield batch
 
     def doubts(self) -> pl.DataFrame:
         """Findings that put the touch in doubt: dt, first_event_id, last_event_id, code."""

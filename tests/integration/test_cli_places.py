@@ -1,0 +1,94 @@
+"""Paths that are something else than a command reads: what it says, and what it names instead."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lobproof.cli.places import Kind, kind_of
+from lobproof.pipeline import derive_lake, reconstruct
+from support.fault_runs import refused
+from support.recorded import imported, made
+
+MAKES_GOLDEN = "`lobproof import FILES --out GOLDEN` makes a golden sample"
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one of each kind, folders of them, and what is nothing of the kind."""
+    folder = tmp_path_factory.mktemp("places")
+    golden = imported(folder / "made", made(6), "one")
+    for name in ("golden", "samples/a", "samples/b"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to(golden)
+    (folder / "recording.txt").symlink_to(folder / "made" / "one.txt")
+    reconstruct(golden, folder / "store")
+    derive_lake(golden, folder / "lake")
+    (folder / "mixed").mkdir()
+    for name in ("store", "golden"):
+        (folder / "mixed" / name).symlink_to(folder / name)
+    (folder / "recorded").mkdir()
+    for name in ("1.txt", "2.txt"):
+        (folder / "recorded" / name).symlink_to(folder / "recording.txt")
+    (folder / "empty").mkdir()
+    (folder / "notes").mkdir()
+    (folder / "notes" / "thesis.txt").write_text("precious")
+    (folder / "notes" / "book").mkdir()  # the name alone makes no Crypto Lake files
+    return folder
+
+
+def test_each_kind_is_known(places: Path) -> None:
+    kinds = {path.name: kind_of(path) for path in places.iterdir()}
+    assert kinds == {
+        "golden": Kind.GOLDEN,
+        "store": Kind.STORE,
+        "lake": Kind.LAKE,
+        "recording.txt": Kind.RECORDING,
+        **dict.fromkeys(("made", "samples", "mixed", "recorded", "empty", "notes")),
+    }
+    assert kind_of(places / "notes" / "thesis.txt") is None
+    assert kind_of(places / "missing") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        ("reconstruct recording.txt --out new", "is a recording", "import recording.txt --out"),
+        ("reconstruct recorded --out new", "holds 2 recordings", "recorded/1.txt recorded/2.txt"),
+        ("reconstruct samples --out new", "holds 2 golden samples", "samples/a samples/b"),
+        ("reconstruct store --out new", "store is a store", "inspect store"),
+        ("reconstruct golden/journal --out new", "lies in a golden sample", "golden"),
+        ("reconstruct empty --out new", "is empty", MAKES_GOLDEN),
+        ("reconstruct notes --out new", "holds no golden.json and no trades", MAKES_GOLDEN),
+        ("reconstruct notes/thesis.txt --out new", "is a file", MAKES_GOLDEN),
+        ("reconstruct missing --out new", "does not exist", MAKES_GOLDEN),
+        ("reconstruct golden --out new --from 2024-08-09 --base golden", "not a store", "golden"),
+        ("verify golden --against store", "not a store", "reconstruct golden --out STORE"),
+        ("verify lake --against golden", "not a store", "reconstruct lake --out STORE"),
+        ("verify store --against lake", "is a folder of Crypto Lake", MAKES_GOLDEN),
+        ("verify store --against samples", "holds 2 golden samples", "samples/a samples/b"),
+        ("verify store --lake golden", "is a golden sample", "derive-lake golden --out"),
+        ("verify store/events", "lies in a store", "store"),
+        ("verify mixed", "holds a store", "mixed/store"),
+        ("report recording.txt", "is a recording", "import recording.txt --out GOLDEN"),
+        ("report store --against missing", "does not exist", MAKES_GOLDEN),
+        ("inspect mixed", "holds a store and a golden sample", "mixed/store mixed/golden"),
+        ("inspect lake", "is a folder of Crypto Lake files", "reconstruct lake --out STORE"),
+        ("derive-lake store --out new", "is a store", "inspect store"),
+        ("derive-lake recording.txt --out new", "is a recording", "import recording.txt --out"),
+        ("import golden --out new", "is a golden sample", "reconstruct golden --out STORE"),
+        ("import recorded --out new", "holds 2 recordings", "import recorded/1.txt recorded/2.txt"),
+        ("import samples --out new", "holds 2 golden samples", "reconstruct samples/a --out STORE"),
+        ("import lake --out new", "is a folder of Crypto Lake", "reconstruct lake --out STORE"),
+        ("doctor golden", "is a golden sample", "derive-lake golden --out LAKE"),
+    ],
+)
+def test_what_else_it_is_is_told_with_the_next_command(
+    places: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, said: str, hint: str
+) -> None:
+    monkeypatch.chdir(places)
+    _, _, told = refused(re.escape(said), *arguments.split()).partition("\nHint: ")
+    assert hint in told
+    assert not (places / "new").exists()
