@@ -32,22 +32,40 @@ PACKAGE = Path(lobproof.__file__).parent
 DOCS = PACKAGE.parents[1] / "docs" / "tables.md"
 
 
+def summands(place: ast.expr) -> set[str]:
+    """Names in a place that are no factors: what it starts from."""
+    if isinstance(place, ast.BinOp):
+        left, right = summands(place.left), summands(place.right)
+        return set() if isinstance(place.op, ast.Mult) else left | right
+    if isinstance(place, ast.Slice):
+        return summands(place.lower) if place.lower is not None else set()
+    if isinstance(place, ast.List | ast.Tuple):
+        return {name for each in place.elts for name in summands(each)}
+    return {place.id} if isinstance(place, ast.Name) else set()
+
+
 def widths(ledger: ModuleType) -> dict[str, int]:
     """Names of the places of `run` that kernels use, and how many numbers each takes."""
     used = set()
     for path in (PACKAGE / "replay").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("run"):
-                place = node.slice
-                used |= {n.id for n in ast.walk(place) if isinstance(n, ast.Name)}
-    places = {name for name in used if name.isupper() and not name.startswith(("M_", "T_"))}
+                used |= summands(node.slice)
+    within = ("M_", "T_", "L_", "MAX_")
+    places = {name for name in used if name.isupper() and not name.startswith(within)}
     wide = {
         "SNAPSHOT_TRUST": 4,
         "STALE": 2,
         "OPEN": 2 * ledger.CODES,
         "THIS_MINUTE": ledger.MINUTE,
         "TALLIES": ledger.CODES * ledger.TALLY,
-        "SUSPECT_LEVELS": 2 * ledger.MAX_SUSPECTS,
+        "VOUCHED": 2,
+        "AGREES_TO": 2,
+        "IMAGES": 4,
+        "SUSPECT_LEVELS": ledger.DIFFERENCE * ledger.MAX_SUSPECTS,
+        "REMEMBERED_LEVELS": ledger.DIFFERENCE * ledger.MAX_REMEMBERED,
+        "IMAGE_LEVELS": 4 * ledger.MAX_IMAGE,
+        "UNDO": ledger.UNDO_ROOM,
     }
     ours = places | set(wide)
     return {name: wide.get(name, 1) for name in ours if hasattr(ledger, name)} | wide
