@@ -13,6 +13,7 @@ from rich.table import Table
 
 from lobproof.cli.console import Json, clock, duration, out, partial_text, print_json
 from lobproof.cli.places import Kind, expect
+from lobproof.sources.cryptolake.lag import Lag
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store, open_store, partial_from
 
@@ -140,6 +141,8 @@ def show_store(console: Console, store: Store) -> None:
             )
         console.print(table)
         for day in days:
+            if "lag" in day["verdicts"]:
+                console.print(f"{day['dt']} {Lag(**day['verdicts']['lag'])}", soft_wrap=True)
             if day["from_ns"] is not None:
                 console.print(partial_text(day["dt"], day["from_ns"]), soft_wrap=True)
         findings: Counter[str] = Counter()

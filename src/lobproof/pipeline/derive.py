@@ -216,7 +216,10 @@ class _Bridge:
         self, golden: GoldenSource, root: Path, batch_rows: int, progress: Progress | None
     ) -> None:
         instrument = golden.instrument
-        said = {"provenance": derived_provenance(golden.provenance)}
+        said = {
+            "provenance": derived_provenance(golden.provenance),
+            "book_clock": golden.order.book_clock,
+        }
         self.tables = {
             table: TableWriter(root, table, instrument.exchange, instrument.symbol, said)
             for table in SCHEMAS

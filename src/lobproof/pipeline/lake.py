@@ -181,6 +181,8 @@ def reconstruct_day(
             return unit if since is None else _from(unit, since, out, options.strategy)
 
         base = based(survey)
+        if survey.lag is not None:
+            say(f"{day}: {survey.lag}")
         saved = None if overwrite else saved_strategy(out, base, options)
         strategies, reasons = _strategies(day, options)
         if since is not None:
@@ -260,7 +262,12 @@ def _base(
             None,
             times.offset_ns,
             range(number - 1, number + 2) if late else (),
-            order=replace(order_of(day.exchange), book_clock="E"),
+            order=replace(
+                order_of(day.exchange),
+                book_clock=survey.book_clock,
+                # receive times are of one clock
+                lag_ns=0 if late or survey.lag is None else survey.lag.ns,
+            ),
         ),
         policy=Policy(unchained=True),
         one_day=True,

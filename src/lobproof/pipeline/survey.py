@@ -13,7 +13,11 @@ from typing import Any, Self
 
 from lobproof.errors import GridError
 from lobproof.instruments import Instrument
+from lobproof.schema import Clock
+from lobproof.sources.binance.profile import order_of
+from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.cryptolake.grid import infer_grid
+from lobproof.sources.cryptolake.lag import Lag, measure_lag
 from lobproof.sources.cryptolake.times import Times, survey_times
 from lobproof.store import CheckpointError, Partition, list_checkpoints, read_checkpoint
 
@@ -23,21 +27,28 @@ class Survey:
     """The decimal grid, and the times, of the files of a symbol-day.
 
     ``whole``: the grid is that of every value. Else it is that of a sample, and decoding all of
-    the files is what shows that it holds them.
+    the files is what shows that it holds them. ``lag``: of the deltas' clock behind the trades',
+    where the venue's depth messages have two times; ``book_clock``: which one the files say it is.
     """
 
     instrument: Instrument
     times: Times
     whole: bool
+    lag: Lag | None = None
+    book_clock: Clock = "E"
 
     @classmethod
     def made(cls, files: Mapping[str, Sequence[Path]], exchange: str, symbol: str) -> Self:
         """Look into the files, by table; errors are those of the two surveys."""
         times = survey_times(files)
+        lag = measure_lag(files) if order_of(exchange).book_clock != "E" else None
+        told = [read_footer(path, "book_delta_v2") for path in files.get("book_delta_v2", ())[:1]]
+        clock: Clock = "T" if told and told[0] and told[0].book_clock == "T" else "E"
         try:
-            return cls(infer_grid(files, exchange, symbol, whole=False), times, whole=False)
+            grid, whole = infer_grid(files, exchange, symbol, whole=False), False
         except GridError:  # of the sample's first bad value, which need not be the day's
-            return cls(infer_grid(files, exchange, symbol), times, whole=True)
+            grid, whole = infer_grid(files, exchange, symbol), True
+        return cls(grid, times, whole, lag, clock)
 
     @classmethod
     def saved(cls, out: Path, where: Partition, content: Sequence[str]) -> Self | None:
@@ -53,6 +64,8 @@ class Survey:
                     Instrument.from_dict(values["instrument"]),
                     Times(**values["times"]),
                     values["whole"],
+                    None if values["lag"] is None else Lag(**values["lag"]),
+                    values["book_clock"],
                 )
         return None
 
@@ -69,4 +82,6 @@ class Survey:
             "instrument": self.instrument.to_dict(),
             "times": asdict(self.times),
             "whole": self.whole,
+            "lag": None if self.lag is None else asdict(self.lag),
+            "book_clock": self.book_clock,
         }

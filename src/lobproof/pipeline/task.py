@@ -278,6 +278,7 @@ class _Run:
                     "counts": counts.to_dict(),
                     "gap_ratio": counts.gap_ratio,
                     "reasons": list(self._unit.reasons),
+                    **({"lag": lag} if (lag := self._unit.survey.get("lag")) else {}),
                 },
             },
         )

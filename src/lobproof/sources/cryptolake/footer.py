@@ -23,8 +23,8 @@ class Footer:
 
     ``first_ts`` and ``last_ts`` are nanoseconds since the epoch: the span of the receive times by
     the row groups' statistics, None without. ``schema`` maps column names to types. ``naming`` is
-    ``raw`` or ``lakeapi``, empty where the columns are neither set. ``provenance`` is what the
-    file's own metadata says, empty when it says nothing.
+    ``raw`` or ``lakeapi``, empty where the columns are neither set. ``provenance`` and
+    ``book_clock`` are what the file's own metadata says, empty when it says nothing.
     """
 
     rows: int
@@ -34,6 +34,7 @@ class Footer:
     schema: dict[str, str]
     naming: str
     provenance: str
+    book_clock: str
 
 
 def read_footer(file: Path, table: str) -> Footer | None:
@@ -65,7 +66,7 @@ def rows_of(tail: bytes) -> int | None:
 def _facts(metadata: Any, table: str) -> Footer:
     schema = metadata.schema.to_arrow_schema()
     first, last = _span(metadata, schema.names)
-    said = (schema.metadata or {}).get(b"provenance", b"")
+    said = schema.metadata or {}
     return Footer(
         rows=metadata.num_rows,
         row_groups=metadata.num_row_groups,
@@ -73,7 +74,8 @@ def _facts(metadata: Any, table: str) -> Footer:
         last_ts=last,
         schema={field.name: str(field.type) for field in schema},
         naming=_naming(table, schema.names),
-        provenance=said.decode("utf-8", "replace"),
+        provenance=said.get(b"provenance", b"").decode("utf-8", "replace"),
+        book_clock=said.get(b"book_clock", b"").decode("utf-8", "replace"),
     )
 
 

@@ -1,0 +1,150 @@
+"""The lag of a book's clock: measured from the day, used in its order, and kept in its seal."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lobproof.cli.console import out
+from lobproof.cli.inspect import show_store
+from lobproof.fidelity.exact import Verdict, verify
+from lobproof.pipeline import derive_lake, lake_days, reconstruct, reconstruct_day
+from lobproof.schema import Clock
+from lobproof.sources.cryptolake.lag import Lag, measure_lag
+from lobproof.store import Store, open_store
+from support.recorded import Line, imported
+from support.wire import T0, depth, futures_trade, snapshot
+
+LEVELS = 25
+LAG = 12
+
+
+def moving_market(messages: int = 600, *, lag: int = LAG, seed: int = 3) -> list[Line]:
+    """Futures: a book whose touch trades take from, others refill, and each message names.
+
+    A message is matched a few ms behind the trades that it tells of, and sent ``lag`` to
+    ``lag`` + 2 ms later: mostly behind further trades, which only the next one tells of.
+    """
+    rng = random.Random(seed)
+    sizes = {side: [100] * LEVELS for side in ("bids", "asks")}
+
+    def level(side: str, slot: int) -> tuple[str, str]:
+        away = -slot if side == "bids" else slot + 1
+        return f"{100 + away / 100:.2f}", f"{sizes[side][slot]}.0"
+
+    def listed(side: str) -> list[tuple[str, str]]:
+        return [level(side, slot) for slot in range(LEVELS)]
+
+    lines: list[Line] = [(T0, snapshot(9, listed("bids"), listed("asks")))]
+    matched, sent, number = T0 + 50, T0, 0
+    for final in range(10, 10 + messages):
+        for at in sorted(matched - rng.randrange(5) for _ in range(rng.choice([0, 1, 1, 2]))):
+            side, taken = rng.choice(["bids", "asks"]), rng.randrange(1, 9)
+            sizes[side][0] -= taken
+            number += 1
+            print_ = futures_trade(number, level(side, 0)[0], f"{taken}.0", time=at)
+            lines.append((at, {**print_, "m": side == "bids"}))
+        named = [level(side, 0) for side in ("bids", "asks")]
+        sent = max(sent + 1, matched + lag + rng.randrange(3))
+        message = depth(final, final, named[:1], named[1:], time=sent, pu=final - 1)
+        lines.append((sent, {**message, "T": matched}))
+        matched += rng.randrange(6, 14)
+        for side in sizes:  # between two messages: no trade, and told by the next one
+            sizes[side][0] += 40 if sizes[side][0] < 60 else 0
+    return sorted(lines, key=lambda line: line[0])
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return imported(tmp_path_factory.mktemp("futures"), moving_market())
+
+
+def files_of(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """The one day's files by table."""
+    (day,) = lake_days(folder)
+    return dict(day.files)
+
+
+def order_of(store: Store) -> dict[str, object]:
+    (config,) = store.days()["config"]
+    order: dict[str, object] = json.loads(config)["order"]
+    return order
+
+
+def named_share(store: Store) -> float:
+    minutes = store.minutes(raw=True).collect()
+    return 1 - float(minutes["unnamed_trades"].sum()) / float(minutes["trades"].sum())
+
+
+@pytest.mark.parametrize("clock", ["E", "T"])
+def test_a_derived_day_of_either_clock(
+    golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], clock: Clock
+) -> None:
+    derive_lake(golden, tmp_path / "lake", book_clock=clock)
+    lag = measure_lag(files_of(tmp_path / "lake"))
+    assert lag.trades > 300
+    if clock == "T":
+        assert (lag.ns, lag.explained) == (0, lag.unshifted)
+    else:
+        assert LAG <= lag.ns / 10**6 <= LAG + 2
+        assert lag.explained > 1.2 * lag.unshifted
+    (day,) = lake_days(tmp_path / "lake")
+    notes: list[str] = []
+    reconstruct_day(day, tmp_path / "store", note=notes.append)
+    store = open_store(tmp_path / "store")
+    assert any(str(lag) in note for note in notes)
+    order = {"book_clock": clock, "first_on_tie": "trade", "lag_ns": lag.ns}
+    assert order_of(store) == order
+    (verdicts,) = store.days()["verdicts"]
+    assert Lag(**json.loads(verdicts)["lag"]) == lag
+    assert named_share(store) > 0.99
+    depths = store.events(raw=True).filter(kind=2).collect()
+    assert (depths["ts_order"] - depths["ts_event"] >= -lag.ns).all()
+    assert (depths["ts_order"] < depths["ts_event"]).sum() == (len(depths) if lag.ns else 0)
+    report = verify(store, golden, lake=tmp_path / "lake")
+    wrong = [c.name for c in report.checks if c.verdict is Verdict.FAIL]
+    assert wrong == [], [c.reason for c in report.checks]
+    capsys.readouterr()
+    show_store(out(), store)
+    assert str(lag) in capsys.readouterr().out
+
+
+def test_the_golden_path_needs_no_lag(golden: Path, tmp_path: Path) -> None:
+    reconstruct(golden, tmp_path / "store")
+    store = open_store(tmp_path / "store")
+    assert order_of(store) == {"book_clock": "T", "first_on_tie": "trade", "lag_ns": 0}
+    volumes = store.minutes(raw=True).select(pl.col("^.*_volume$").sum()).collect()
+    (told,) = volumes.rows(named=True)
+    traded = told["buy_volume"] + told["sell_volume"]
+    assert told["unnamed_volume"] == 0
+    assert told["explained_volume"] > 9 * traded / 10
+
+
+def test_too_few_trades_are_no_measure(tmp_path: Path) -> None:
+    golden = imported(tmp_path, moving_market(150))
+    derive_lake(golden, tmp_path / "lake")
+    files = files_of(tmp_path / "lake")
+    lag = measure_lag(files)
+    assert (lag.ns, lag.trades > 0) == (0, True)
+    assert "too few trades" in str(lag)
+    assert measure_lag({"trades": files["trades"]}) == Lag()
+    assert measure_lag({"book_delta_v2": files["book_delta_v2"]}) == Lag()
+    assert measure_lag({}) == Lag()
+
+
+def test_a_sample_of_spans_tells_the_same(
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derive_lake(golden, tmp_path / "lake")
+    files = files_of(tmp_path / "lake")
+    whole = measure_lag(files)
+    monkeypatch.setattr("lobproof.sources.cryptolake.lag.SPANS", 3)
+    monkeypatch.setattr("lobproof.sources.cryptolake.lag.SPAN_ROWS", 300)
+    monkeypatch.setattr("lobproof.sources.cryptolake.lag.MAX_LAG_US", 100_000)
+    fewer = measure_lag(files)
+    assert 100 < fewer.trades < whole.trades
+    assert abs(fewer.ns - whole.ns) <= 10**6
