@@ -225,6 +225,8 @@ def make_seal(**changes: object) -> dict[str, object]:
         "book_messages": 2,
         "gaps": 0,
         "doubtful_ns": 0,
+        "warm_up_ns": 0,
+        "coverage": {"limit_ns": 5 * 10**9, "life_ts": 0, "outages": [], "streams": {}},
         "inputs": [{"name": "made-up", "bytes": 1, "sha256": "00"}],
         "config": {"states": "all", "order": asdict(Order())},
         "carried_from": "",

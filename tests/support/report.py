@@ -104,6 +104,8 @@ def build_store(
             "book_messages": counts.book_messages,
             "gaps": counts.gaps,
             "doubtful_ns": counts.doubtful_ns,
+            "warm_up_ns": counts.warm_up_ns,
+            "coverage": task.coverage,
         }
         commit_day(root, content, make_seal(**{**known, **seal}))
     return content.hashes["keyframes"]

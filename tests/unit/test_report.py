@@ -315,13 +315,17 @@ def test_a_span_is_cut_out_of_the_day(store: Path, tmp_path: Path) -> None:
     assert set(pictures(page)) == set(PICTURES)
 
 
-def test_a_span_without_events_says_so(store: Path, tmp_path: Path) -> None:
-    page = page_of(store, tmp_path / "r.html", start="2024-08-08T20:00", end="2024-08-08T21:00")
-    assert pictures(page) == {}
-    said = words(page)
-    assert "no event of it from 2024-08-08T20:00:00Z before 2024-08-08T21:00:00Z" in said
-    with pytest.raises(UsageError, match="no sealed day in the range"):
-        page_of(store, tmp_path / "r.html", start="2025-01-01")
+def test_a_span_in_which_nothing_was_heard_says_so(store: Path, tmp_path: Path) -> None:
+    early = {"start": "2024-08-07", "end": "2024-08-08"}
+    for span in ({"start": "2024-08-08T20:00", "end": "2024-08-08T21:00"}, early):
+        with pytest.raises(UsageError, match="BTC-USDT heard nothing in the range"):
+            page_of(store, tmp_path / "r.html", **span)
+    root = tmp_path / "two"
+    later = batch_of([anchor(0, 5, BIDS, ASKS), mark(120, 6)], START_NS + 20 * 3_600 * 10**9)
+    build_store(root, later)
+    build_store(root, batch_of([mark(120, 6)]), instrument=make_instrument("ETH-USDT"))
+    page = page_of(root, tmp_path / "r.html", start="2024-08-08T20:00", end="2024-08-08T21:00")
+    assert "no event of it from 2024-08-08T20:00:00Z before 2024-08-08T21:00:00Z" in words(page)
 
 
 def two_days(root: Path, gap_days: int, *, carried: bool) -> Path:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -161,14 +163,29 @@ def test_ranges_are_by_ts_order_start_inclusive_end_exclusive(store: Store, day:
     assert store.minutes(end=START_NS + 60 * 10**9).collect().height == 1
 
 
-def test_an_empty_frame_needs_a_sealed_day(store: Store, second: Day) -> None:
-    assert store.events(start="2024-08-08T23:00", end="2024-08-08T23:30").collect().is_empty()
-    for low, high in (("2024-08-11", None), (None, "2024-08-07"), ("2024-08-08", "2024-08-08")):
-        with pytest.raises(UsageError, match=r"no sealed day in the range|is empty") as caught:
-            store.events(start=low, end=high)
-        assert "Hint" in str(caught.value)
-    with pytest.raises(UsageError, match=r"2024-08-08 … 2024-08-09"):
-        store.trusted(start="2025-01-01")
+def test_a_range_in_which_nothing_was_heard_is_refused(store: Store, day: Day) -> None:
+    """By every reader: silence would look like a market in which nothing happens."""
+    last = int(day.events.ts_order[-1])
+    inside = int(day.events.ts_order[10])
+    assert store.events(start=inside + 1, end=inside + 2).collect().is_empty()
+    readers: list[Callable[..., object]] = [store.events, store.states, store.trusted]
+    readers += [store.replay, store.market_events, store.minutes, store.quality, store.keyframes]
+    readers += [partial(store.files, "events")]
+    for low, high in (
+        ("2024-08-08T23:00", "2024-08-08T23:30"),
+        (last + 1, NEXT),
+        (None, int(day.events.ts_order[0])),
+        ("2024-08-11", None),
+    ):
+        for read in readers:
+            with pytest.raises(UsageError, match="BTC-USDT heard nothing in the range") as caught:
+                read(start=low, end=high)
+            assert "2024-08-08 … 2024-08-09: events from" in caught.value.hint
+            assert "coverage()" in caught.value.hint
+    for read in readers:  # what is covered in part is read
+        read(start=last + 1, end="2024-08-09T12:00")
+    with pytest.raises(UsageError, match="is empty"):
+        store.events(start="2024-08-08", end="2024-08-08")
 
 
 def test_symbols_are_resolved(tmp_path: Path) -> None:

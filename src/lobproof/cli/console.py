@@ -127,9 +127,6 @@ def partial_text(dt: str, from_ns: int) -> str:
 
 def duration(ns: int) -> str:
     """A span of time in its natural unit."""
-    seconds = ns / 1e9
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"
+    from lobproof.store.timespan import show_length  # what --help does not need
+
+    return show_length(ns)

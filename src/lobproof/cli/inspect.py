@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store, open_store, partial_from
 
 _SHOWN_FINDINGS = 12
+_SHOWN_OUTAGES = 5
+_PACED = ("depth", "trades", "book")
+"""Streams whose silences are shown: a snapshot comes when it is asked for."""
 
 
 def inspect(path: Path, /, *, json_: Json = False) -> int:
@@ -109,6 +113,7 @@ def store_summary(store: Store) -> dict[str, Any]:
                 "inputs": json.loads(row["inputs"]),
                 "config": json.loads(row["config"]),
                 "verdicts": json.loads(row["verdicts"]),
+                "coverage": json.loads(row["coverage"]),
                 "from_ns": partial_from(row),
                 "bytes": sum(int(entry[2]) for parts in files.values() for entry in parts),
             }
@@ -127,12 +132,14 @@ def show_store(console: Console, store: Store) -> None:
     for head, days in by_symbol.items():
         table = Table(title=head, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("day")
+        table.add_column("covered", no_wrap=True)
         for name in ("events", "trades", "states", "gaps", "doubtful", "size"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("content hash")
         for day in days:
             table.add_row(
                 str(day["dt"]),
+                covered_text(day),
                 *(f"{day[name]:,}" for name in ("events", "trades", "states")),
                 f"[red]{day['gaps']:,}[/red]" if day["gaps"] else "0",
                 duration(day["doubtful_ns"]),
@@ -143,6 +150,8 @@ def show_store(console: Console, store: Store) -> None:
         for day in days:
             if "lag" in day["verdicts"]:
                 console.print(f"{day['dt']} {Lag(**day['verdicts']['lag'])}", soft_wrap=True)
+            for line in heard_text(day):
+                console.print(f"{day['dt']}: {line}", soft_wrap=True)
             if day["from_ns"] is not None:
                 console.print(partial_text(day["dt"], day["from_ns"]), soft_wrap=True)
         findings: Counter[str] = Counter()
@@ -150,3 +159,35 @@ def show_store(console: Console, store: Store) -> None:
             findings.update(day["verdicts"]["findings"])
         text = ", ".join(f"{name} {count:,}" for name, count in sorted(findings.items()))
         console.print(f"findings: {text or 'none'}")
+
+
+def covered_text(day: Mapping[str, Any]) -> str:
+    """From when to when a day was heard, and how long that is, without its outages."""
+    if not day["first_ts"]:
+        return "nothing"
+    outages = sum(until - since for since, until in day["coverage"]["outages"])
+    first, last = (clock(day[name])[11:19] for name in ("first_ts", "last_ts"))
+    return f"{first}–{last}, {duration(day['last_ts'] - day['first_ts'] - outages)}"
+
+
+def heard_text(day: Mapping[str, Any]) -> list[str]:
+    """What there is to say of a day's coverage: outages, silences, the time before its book."""
+    coverage = day["coverage"]
+    lines = [
+        f"[red]nothing was heard from {clock(since)} to {clock(until)} "
+        f"({duration(until - since)})[/red]"
+        for since, until in coverage["outages"][:_SHOWN_OUTAGES]
+    ]
+    more = len(coverage["outages"]) - _SHOWN_OUTAGES
+    if more > 0:
+        lines.append(f"[red]{more:,} more outages[/red]")
+    silent = [
+        f"{name} silent {stream['silences']:,} x, {duration(stream['silent_ns'])} in all"
+        for name, stream in coverage["streams"].items()
+        if stream["silences"] and name in _PACED
+    ]
+    if silent:
+        lines.append(f"[dim]{'; '.join(silent)}[/dim]")
+    if day["warm_up_ns"]:
+        lines.append(f"[dim]warm-up {duration(day['warm_up_ns'])}, before the first anchor[/dim]")
+    return lines

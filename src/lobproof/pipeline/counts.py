@@ -24,7 +24,8 @@ class DayCounts:
     """What a day holds.
 
     ``references`` are rows of the vendor's `book` that were held against the book,
-    ``contradictions`` those that it cannot be reconciled with.
+    ``contradictions`` those that it cannot be reconciled with. ``warm_up_ns``: of the time in doubt
+    what lies before the first anchor, for no other reason.
     """
 
     events: int = 0
@@ -36,6 +37,7 @@ class DayCounts:
     contradictions: int = 0
     silences: int = 0
     doubtful_ns: int = 0
+    warm_up_ns: int = 0
     findings: dict[str, int] = field(default_factory=dict)
 
     def add(self, step: Step) -> None:
@@ -52,6 +54,8 @@ class DayCounts:
         self.events = events
         self.findings = dict(sorted(found.items()))
         self.doubtful_ns = doubtful_time(episodes)
+        seeded = episodes[episodes[:, E_CODE] != int(Finding.UNSEEDED)]
+        self.warm_up_ns = self.doubtful_ns - doubtful_time(seeded)
 
     @property
     def lost(self) -> int:

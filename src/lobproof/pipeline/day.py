@@ -61,6 +61,7 @@ class DayTask:
     ) -> None:
         self.dt = dt
         self.counts = DayCounts()
+        self.coverage: dict[str, Any] = {}
         self.writer = writer
         self._replayer = replayer
         self._keyframe_ns = keyframe_ns
@@ -105,6 +106,7 @@ class DayTask:
         self._keyframe(self._last_ts)
         episodes = np.concatenate(self._episodes)
         self.counts.close(self._rows, episodes)
+        self.coverage = self._replayer.coverage(episodes)
         if self.writer is None:
             return None
         self.writer.quality(quality_rows(episodes))

@@ -243,6 +243,8 @@ class _Run:
             self._done.append(replace(sealed_day(row), counts=day.counts))
             return
         counts = day.counts
+        if self._unit.carried is not None or self._unit.start is not None:
+            counts.warm_up_ns = 0  # a book that was carried over untrusted had been lost
         partial_from = self._unit.start.at.from_ns if self._unit.start and not self._done else None
         refused = counts.no_go(self._unit.strategy) if self._unit.gate else ""
         if refused:
@@ -258,6 +260,8 @@ class _Run:
                 "book_messages": counts.book_messages,
                 "gaps": counts.gaps,
                 "doubtful_ns": counts.doubtful_ns,
+                "warm_up_ns": counts.warm_up_ns,
+                "coverage": day.coverage,
                 "inputs": [
                     {key: entry[key] for key in ("name", "bytes", "sha256")}
                     for entry in self._unit.inputs

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lobproof.book.undo_kernels import UNDO as UNDO_ROOM
 from lobproof.jit import kernel
+from lobproof.replay.coverage_kernels import HEARD, STREAMS, hear_anew, limit_of, paced
 from lobproof.schema import Finding, Int64
 
 Float64 = NDArray[np.float64]
@@ -144,9 +145,6 @@ TALLY = 5
 T_FIRST, T_LAST, T_FIRST_TS, T_LAST_TS, T_COUNT = range(TALLY)
 TALLIES = THIS_MINUTE + MINUTE
 
-LEAST_SILENCE_NS = 5_000_000_000
-SILENT_CADENCES = 50
-"""A book is silent after so many times the mean spacing of its messages, and at least 5 s."""
 LEAST_FAR_PRINTS = 3
 """A minute is frozen where so many of its prints, and at least half, are far from the touch."""
 LEAST_PROBED = 16
@@ -166,7 +164,8 @@ MAX_REMEMBERED = 1024
 REMEMBERED_LEVELS = SUSPECT_LEVELS + DIFFERENCE * MAX_SUSPECTS
 MAX_IMAGE = 8192
 IMAGE_LEVELS = REMEMBERED_LEVELS + DIFFERENCE * MAX_REMEMBERED  # per side: prices, then sizes
-UNDO = IMAGE_LEVELS + 4 * MAX_IMAGE  # what the snapshot that waits has changed
+HEARD_AT = IMAGE_LEVELS + 4 * MAX_IMAGE  # when each stream was heard, one after the other
+UNDO = HEARD_AT + STREAMS * HEARD  # what the snapshot that waits has changed
 RUN = UNDO + UNDO_ROOM
 NEVER = -(2**62)
 """``VOUCHED`` where no second snapshot agreed."""
@@ -231,10 +230,9 @@ def open_doubt(run: Int64, code: int, event_id: int, ts: int) -> None:
 
 @kernel
 def last_known(run: Int64) -> tuple[int, int]:
-    """Event and time after which the book was last known to be right, before a loss.
+    """Event and time after which the book was last known to be right: what a loss reaches back to.
 
-    A chain that is whole proves it of each message. Where ids show no loss only a snapshot or a
-    reference that agrees does.
+    A whole chain proves it of each message; without one, a snapshot or reference that agrees does.
     """
     if run[UNCHAINED] != 0:
         return run[AGREED_ID], run[AGREED_TS]
@@ -287,14 +285,14 @@ def count_finding(run: Int64, code: int, event_id: int, ts: int, count: int) -> 
 @kernel
 def quiet_limit(run: Int64) -> int:
     """The longest time without a depth message that the feed's cadence explains, ns."""
-    return int(max(LEAST_SILENCE_NS, SILENT_CADENCES * run[CADENCE]))
+    return limit_of(run[CADENCE])
 
 
 @kernel
 def silent(run: Int64, ts: int) -> bool:
     """Whether the feed has been quiet for longer than is its way, and no loss is known yet.
 
-    Also before the seed: what the book held until then proves nothing about the first snapshot.
+    Before the seed too: what the book held proves nothing about the first snapshot.
     """
     if run[LIFE_TS] == 0 or run[LOST] not in (0, UNSEEDED):
         return False
@@ -303,7 +301,7 @@ def silent(run: Int64, ts: int) -> bool:
 
 @kernel
 def silent_unchained(run: Int64, ts: int) -> bool:
-    """Whether a silence is a loss already: a chain would tell, with the next message."""
+    """Whether a silence is a loss already: a chain would tell with the next message."""
     return bool(run[UNCHAINED] != 0 and silent(run, ts))
 
 
@@ -319,10 +317,7 @@ def note_message(run: Int64, ts: int) -> None:
     if run[BOOK_TS] > 0:
         since = ts - run[BOOK_TS]
         run[THIS_MINUTE + M_SILENCE] = max(run[THIS_MINUTE + M_SILENCE], since)
-        if since > 0:
-            # a silence is no cadence: it counts as the longest gap that is none
-            usual = min(since, quiet_limit(run))
-            run[CADENCE] += (usual - run[CADENCE]) // 64 if run[CADENCE] > 0 else usual
+        run[CADENCE] = paced(run[CADENCE], since)
     run[BOOK_TS] = ts
     run[LIFE_TS] = ts
 
@@ -393,6 +388,8 @@ def begin_day(run: Int64, ts: int) -> None:
     run[DOUBTED_ID] = 0
     run[DOUBTED_TS] = ts
     run[NEXT_STATE_TS] = 0
+    for stream in range(STREAMS):
+        hear_anew(run, HEARD_AT + stream * HEARD)
     for code in range(CODES):
         if run[DOUBT] & (1 << code):
             run[OPEN + 2 * code] = 0

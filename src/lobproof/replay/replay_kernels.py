@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lobproof.book.kernels import Book, apply_level
 from lobproof.jit import kernel
+from lobproof.replay.coverage_kernels import ALL, BOOK, DEPTH, HEARD, SNAPSHOTS, TRADES, hear
 from lobproof.replay.drift_kernels import clear_suspect
 from lobproof.replay.evidence_kernels import probe
 from lobproof.replay.ledger_kernels import (
@@ -16,6 +17,7 @@ from lobproof.replay.ledger_kernels import (
     DOUBT,
     EXPIRED_TRADES,
     EXPIRED_VOLUME,
+    HEARD_AT,
     LIFE_TS,
     LOST,
     M_BUY_VOLUME,
@@ -160,6 +162,8 @@ def replay_rows(
                 run[ACTION] = QUIET
                 return start
             run[REFERENCES] += 1
+            hear(run, HEARD_AT + BOOK * HEARD, ts)
+            hear(run, HEARD_AT + ALL * HEARD, ts)
             behind = max(first_id + start - 1, 0)
             if reference_flags[k] & F_BAD_TS:
                 count_finding(run, BAD_TS, behind, ts, 1)
@@ -192,10 +196,12 @@ def replay_rows(
         last_id = first_id + stop - 1
         enter_minute(run, found, closed, squares, ts, event_id)
         run[THIS_MINUTE + M_LAST] = last_id
+        hear(run, HEARD_AT + ALL * HEARD, ts)
         what = kind[start]
         add = 0
         if what == TRADE:
             run[THIS_MINUTE + M_TRADES] += 1
+            hear(run, HEARD_AT + TRADES * HEARD, ts)
             if side[start] == BID:
                 run[THIS_MINUTE + M_BUY_VOLUME] += size[start]
             else:
@@ -229,6 +235,7 @@ def replay_rows(
         else:
             if what in (SNAPSHOT, CLEAR):
                 run[THIS_MINUTE + M_SNAPSHOTS] += 1
+                hear(run, HEARD_AT + SNAPSHOTS * HEARD, ts)
                 if what == CLEAR and run[UNCHAINED] != 0:
                     note_message(run, ts)  # snapshots are this feed's messages
                 if run[PENDS] == PENDS_FOR_SNAPSHOTS:
@@ -296,6 +303,7 @@ def replay_rows(
                 run[CHAINED_ID] = last_id
                 run[CHAINED_TS] = ts
                 note_message(run, ts)
+                hear(run, HEARD_AT + DEPTH * HEARD, ts)
             add |= settle(
                 book,
                 run,

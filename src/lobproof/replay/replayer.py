@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +11,13 @@ from numpy.typing import NDArray
 from lobproof.book import load_book, save_book
 from lobproof.book.kernels import (
     MAX_PRICE,
-    dump_side,
     ensure_far_capacity,
     new_book,
-    side_count,
-    trust,
-    trusted_to,
 )
 from lobproof.book.undo_kernels import LOGGED
 from lobproof.errors import GridError
 from lobproof.instruments import Instrument
+from lobproof.replay.coverage import coverage_of
 from lobproof.replay.evidence_kernels import no_image
 from lobproof.replay.inserts import doubt_mark, snapshot_of
 from lobproof.replay.integrity import message_bounds
@@ -54,16 +51,16 @@ from lobproof.replay.reference_kernels import DISTRUST, NOTHING, QUIET
 from lobproof.replay.replay_kernels import replay_rows
 from lobproof.replay.settle_kernels import FINDINGS_A_MESSAGE, STATE_COLUMNS
 from lobproof.replay.snapshot_kernels import lose_trust
-from lobproof.replay.step import BookLevels, Piece, Step, joined, minute_columns, states_of
-from lobproof.schema import (
-    UNTRUSTED,
-    EventBatch,
-    Finding,
-    Int64,
-    Kind,
-    ReferenceBatch,
-    Side,
+from lobproof.replay.step import (
+    BookLevels,
+    Piece,
+    Step,
+    joined,
+    levels_of,
+    minute_columns,
+    states_of,
 )
+from lobproof.schema import UNTRUSTED, EventBatch, Finding, Int64, Kind, ReferenceBatch
 
 STEP_ROWS = 1 << 16
 """Rows replayed at a time: bounds the memory of the outputs, and has no effect on the result."""
@@ -285,26 +282,11 @@ class Replayer:
 
     def levels(self) -> BookLevels:
         """The whole book as it stands."""
-        sides = []
-        for side in (int(Side.BID), int(Side.ASK)):
-            count = side_count(self._book, side)
-            prices, sizes = np.empty(count, np.int64), np.empty(count, np.int64)
-            dump_side(self._book, side, prices, sizes)
-            sides.append((prices, sizes, trust(self._book, side), trusted_to(self._book, side)))
-        (bids, bid_sizes, bid_trust, bid_to), (asks, ask_sizes, ask_trust, ask_to) = sides
-        return BookLevels(
-            int(self._run[SEQUENCE]),
-            bids,
-            bid_sizes,
-            asks,
-            ask_sizes,
-            int(bid_trust),
-            int(bid_to),
-            int(ask_trust),
-            int(ask_to),
-            *self._run[STALE : STALE + 2].tolist(),
-            *self._run[SNAPSHOT_TRUST : SNAPSHOT_TRUST + 4].tolist(),
-        )
+        return levels_of(self._book, self._run)
+
+    def coverage(self, episodes: Int64) -> dict[str, Any]:
+        """When each stream of the day was heard, given all its findings; see `coverage_of`."""
+        return coverage_of(self._run, episodes)
 
     def _prepared(self, part: Stretch, messages: int, first_id: int) -> _Output:
         """Room for all that so many messages, and what is inserted among them, can give."""

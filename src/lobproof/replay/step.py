@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.book.kernels import Book, dump_side, side_count, trust, trusted_to
 from lobproof.instruments import Instrument
 from lobproof.replay import ledger_kernels as ledger
 from lobproof.replay.ledger_kernels import (
@@ -22,7 +23,10 @@ from lobproof.replay.ledger_kernels import (
     M_TRUSTED_MIN,
     NO_REACH,
     PRICE_SQUARES,
+    SEQUENCE,
     SIZE_SQUARES,
+    SNAPSHOT_TRUST,
+    STALE,
     WHOLE_SIDE,
 )
 from lobproof.replay.merge import Stretch
@@ -36,7 +40,7 @@ from lobproof.replay.settle_kernels import (
     S_TS,
     S_TS_EVENT,
 )
-from lobproof.schema import EventBatch, Int64, StateBatch
+from lobproof.schema import EventBatch, Int64, Side, StateBatch
 from lobproof.schema.tables import MINUTES
 
 _COUNTED = {
@@ -120,6 +124,22 @@ class BookLevels:
     bid_listed_to: int = 0
     ask_listed: int = 0
     ask_listed_to: int = 0
+
+
+def levels_of(book: Book, run: Int64) -> BookLevels:
+    """The whole book as it stands in a run."""
+    sides = []
+    for side in (int(Side.BID), int(Side.ASK)):
+        count = side_count(book, side)
+        prices, sizes = np.empty(count, np.int64), np.empty(count, np.int64)
+        dump_side(book, side, prices, sizes)
+        sides.append((prices, sizes, int(trust(book, side)), int(trusted_to(book, side))))
+    (bids, bid_sizes, bid_trust, bid_to), (asks, ask_sizes, ask_trust, ask_to) = sides
+    known = (SEQUENCE, STALE, STALE + 1, *range(SNAPSHOT_TRUST, SNAPSHOT_TRUST + 4))
+    sequence, *others = run[list(known)].tolist()
+    return BookLevels(
+        sequence, bids, bid_sizes, asks, ask_sizes, bid_trust, bid_to, ask_trust, ask_to, *others
+    )
 
 
 def states_of(rows: Int64) -> StateBatch:

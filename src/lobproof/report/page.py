@@ -58,8 +58,8 @@ def write_report(
     Raises
     ------
     UsageError
-        If there is no such symbol, no sealed day in that time, or the verification is of a symbol
-        that is not shown.
+        If there is no such symbol, the store heard nothing of any of them in that time, or the
+        verification is of a symbol that is not shown.
     ExtraError
         If the packages of the extra ``report`` are not installed.
     """
@@ -74,13 +74,19 @@ def write_report(
         )
     parts: list[Section] = []
     empty: list[str] = []
+    unheard: UsageError | None = None
     for number, names in enumerate(shown):
-        found = survey(store, *names, start=start, end=end, progress=progress)
+        try:
+            found = survey(store, *names, start=start, end=end, progress=progress)
+        except UsageError as error:
+            found, unheard = None, error
         if found is None:
             empty.append(" ".join(reversed(names)))
             continue
         ours = proof if proof and (proof["exchange"], proof["symbol"]) == names else None
         parts.append(section(found, ours, number))
+    if not parts and unheard is not None:
+        raise unheard
     page = _render(parts, empty, _limits(start, end))
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")

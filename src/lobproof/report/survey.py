@@ -103,12 +103,12 @@ def survey(
 ) -> Survey | None:
     """What there is of a symbol from ``start`` (inclusive) to ``end`` (exclusive).
 
-    None where the days that the span touches hold no event in it.
+    None where the days that the span touches hold no event.
 
     Raises
     ------
     UsageError
-        If the span touches no sealed day.
+        If the store heard nothing of the symbol in the span.
     """
     low = None if start is None else to_ns(start)
     high = None if end is None else to_ns(end)

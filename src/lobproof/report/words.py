@@ -23,6 +23,7 @@ from lobproof.report.survey import LISTED, Survey
 from lobproof.report.text import count, duration, moment, share, short, size_of
 from lobproof.schema import Finding, Severity
 from lobproof.store import partial_from
+from lobproof.store.coverage import Coverage
 
 Verification = Mapping[str, Any]
 """``VerifyReport.to_dict()``."""
@@ -269,6 +270,8 @@ def _day(day: Mapping[str, Any]) -> dict[str, Any]:
         "messages": count(day["book_messages"]),
         "gaps": count(day["gaps"]),
         "doubt": duration(day["doubtful_ns"]),
+        "warm_up": duration(day["warm_up_ns"]),
+        "heard": _heard(Coverage.of(day["coverage"])),
         "bytes": size_of(sum(int(file[2]) for listed in files.values() for file in listed)),
         "provenance": day["provenance"],
         "strategy": day["strategy"],
@@ -284,6 +287,22 @@ def _day(day: Mapping[str, Any]) -> dict[str, Any]:
             for entry in json.loads(day["inputs"])
         ],
     }
+
+
+def _heard(coverage: Coverage) -> list[dict[str, str]]:
+    """A row for each stream of a day that was heard."""
+    return [
+        {
+            "stream": name,
+            "span": f"{moment(stream.first)[11:]} – {moment(stream.last)[11:]}",
+            "messages": count(stream.messages),
+            "silences": count(stream.silences),
+            "silent": duration(stream.silent_ns),
+            "longest": duration(max((until - since for since, until in stream.listed), default=0)),
+        }
+        for name, stream in coverage.streams.items()
+        if stream.messages
+    ]
 
 
 def _gap_ratio(verdicts: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from lobproof.schema.batch import EventBatch, Int8, Int32, Int64, ReferenceBatch, StateBatch
 from lobproof.schema.codes import (
+    COVERED_STREAMS,
     EVERYTHING,
     LEVELS,
     PENDING_MESSAGES,
@@ -20,6 +21,7 @@ from lobproof.schema.codes import (
 from lobproof.schema.order import Clock, Order
 
 __all__ = [
+    "COVERED_STREAMS",
     "EVERYTHING",
     "LEVELS",
     "PENDING_MESSAGES",

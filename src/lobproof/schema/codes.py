@@ -109,6 +109,10 @@ class Severity(IntEnum):
     DOUBT = 3  # the touch is not to be trusted: ``trusted()`` leaves these rows out
 
 
+COVERED_STREAMS = ("depth", "snapshots", "trades", "book", "all")
+"""What a seal's ``coverage`` speaks of: depth messages, snapshots among the events, trades, rows of
+the vendor's `book`, and anything at all."""
+
 LEVELS = 20
 """Levels a side in ``states``."""
 

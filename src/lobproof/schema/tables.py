@@ -179,6 +179,8 @@ DAYS = Table(
         ("book_messages", pa.int64()),
         ("gaps", pa.int64()),
         ("doubtful_ns", pa.int64()),  # time during which the touch was not trusted
+        ("warm_up_ns", pa.int64()),  # of it: before the first anchor, for no other reason
+        ("coverage", pa.string()),  # JSON: when each stream was heard
         ("events_hash", pa.string()),
         ("states_hash", pa.string()),
         ("keyframes_hash", pa.string()),

@@ -31,6 +31,7 @@ from lobproof.schema import (
     RANGE,
     UNTRUSTED,
     EventBatch,
+    Finding,
     Flag,
     Int8,
     Int64,
@@ -60,9 +61,9 @@ class BookView:
 
     ``bids`` and ``asks`` hold all levels, best first: ``price`` and ``size`` as exact
     ``Decimal(38, 18)``, and ``trusted``: whether the level is known to be right – its side is
-    complete from the touch to there, the book is not crossed, and no finding of ``quality`` puts
-    the touch in doubt (``doubtful``). A side's ``trust`` is UNTRUSTED, RANGE or EVERYTHING;
-    ``trusted_to`` is the far end of a RANGE.
+    complete from the touch to there, the book is not crossed, no finding of ``quality`` puts the
+    touch in doubt, and the book is still heard of (else ``doubtful``, for a ``reason``). A side's
+    ``trust`` is UNTRUSTED, RANGE or EVERYTHING; ``trusted_to`` is the far end of a RANGE.
     """
 
     exchange: str
@@ -79,6 +80,7 @@ class BookView:
     ask_trusted_to: Decimal | None
     crossed: bool
     doubtful: bool
+    reason: str  # why it is doubtful: findings, or how long nothing has been heard; else empty
     pending: bool  # whether trades that no depth message shows yet are taken off
 
     @property
@@ -101,7 +103,8 @@ def view_book(
     paths: Sequence[Path],
     frame: Keyframe,
     time: int,
-    doubts: Sequence[tuple[int, int]],
+    doubts: pl.DataFrame,
+    unheard: str,
     *,
     pending: bool,
 ) -> BookView:
@@ -116,7 +119,9 @@ def view_book(
     time
         Nanoseconds; the day must hold an event at or before it.
     doubts
-        Closed intervals of event ids whose touch is in doubt.
+        ``first_event_id, last_event_id, code, detail``: closed intervals whose touch is in doubt.
+    unheard
+        Why nothing vouches for the book at that time any more; empty where something does.
     pending
         Take off what trades consumed that no depth message shows yet.
     """
@@ -135,8 +140,8 @@ def view_book(
         side, price, volume = pending_trades(_before(paths, day, event_id))
         for s in levels:
             levels[s] = _take_off(*levels[s], price[side == s], volume[side == s])
-    doubtful = any(first <= event_id <= last for first, last in doubts)
-    usable = not doubtful and not crossed(book)
+    reason = "; ".join(text for text in (doubts_at(doubts, event_id), unheard) if text)
+    usable = not reason and not crossed(book)
     (bid_kind, bid_end), (ask_kind, ask_end) = (known(book, covered, int(side)) for side in levels)
     return BookView(
         exchange=day.partition.exchange,
@@ -152,9 +157,19 @@ def view_book(
         ask_trust=int(ask_kind),
         ask_trusted_to=_far_end(day, ask_kind, ask_end),
         crossed=bool(crossed(book)),
-        doubtful=doubtful,
+        doubtful=bool(reason),
+        reason=reason,
         pending=pending,
     )
+
+
+def doubts_at(doubts: pl.DataFrame, event_id: int) -> str:
+    """The doubts that an event lies in, in words; empty with none."""
+    found = doubts.filter(
+        (pl.col("first_event_id") <= event_id) & (pl.col("last_event_id") >= event_id)
+    )
+    rows = found.select("code", "detail").unique(maintain_order=True).iter_rows()
+    return "; ".join(f"{Finding(code).name}: {detail}" for code, detail in rows)
 
 
 def pending_trades(rows: EventBatch) -> tuple[Int8, Int64, Int64]:

@@ -13,6 +13,7 @@ from lobproof.errors import StoreError, UsageError
 from lobproof.instruments import Instrument, Rule
 from lobproof.schema.tables import CONTENT_TABLES, EVENTS, Table
 from lobproof.store.commit import sealed
+from lobproof.store.coverage import Coverage, covers
 from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.grids import Grid
 from lobproof.store.hashing import header
@@ -35,6 +36,9 @@ class SealedDay:
     last_ts: int
     files: dict[str, tuple[SealedFile, ...]]
     hashes: dict[str, str]
+    coverage: Coverage
+    chained: bool  # whether the feed's ids show a loss
+    carried_from: str  # hash of the keyframes that it goes on from, or empty
     from_ns: int | None = None  # of a partial day: where it begins
 
     @property
@@ -155,38 +159,62 @@ class Catalog:
 
 
 def within(days: Sequence[SealedDay], start: int | None, end: int | None) -> list[SealedDay]:
-    """The days that a range touches; ``start`` inclusive, ``end`` exclusive.
+    """The days that cover some of a range; ``start`` inclusive, ``end`` exclusive.
 
     Raises
     ------
     UsageError
-        If the range is empty or touches no sealed day: silence would look like an empty market.
+        If the range is empty, or the store heard nothing in it: silence would look like a market
+        in which nothing happens.
     """
     if start is not None and end is not None and start >= end:
         raise UsageError(
             f"The range from {show_ns(start)} to {show_ns(end)} is empty.",
             hint="start is inclusive, end exclusive: end must be later.",
         )
-    touched = [
-        day
-        for day in days
-        if (end is None or day.span[0] < end) and (start is None or day.span[1] > start)
-    ]
+    touched = [day for day in days if covers(day, start, end)]
     if not touched:
-        first, last = days[0], days[-1]
-        partial = "".join(
-            f"; {day.partition.dt} is a partial day, from {show_ns(day.from_ns)} on"
-            for day in days
-            if day.from_ns is not None
-        )
         raise UsageError(
-            f"{first.partition.exchange} {first.partition.symbol} has no sealed day in the range"
+            f"{_named(days)} heard nothing in the range"
             f"{'' if start is None else ' from ' + show_ns(start)}"
             f"{'' if end is None else ' to ' + show_ns(end)}.",
-            hint=f"It has {show_days(day.partition.dt for day in days)}: events from "
-            f"{show_ns(first.first_ts)} to {show_ns(last.last_ts)}{partial}.",
+            hint=_heard(days, start, end),
         )
     return touched
+
+
+def at(days: Sequence[SealedDay], time: int) -> SealedDay:
+    """The day that a time belongs to; `UsageError` where there is none."""
+    for day in reversed(days):
+        if day.span[0] <= time < day.span[1]:
+            return day
+    raise UsageError(
+        f"{_named(days)} has no sealed day of {show_ns(time)}.", hint=_heard(days, time, time + 1)
+    )
+
+
+def _named(days: Sequence[SealedDay]) -> str:
+    return f"{days[0].partition.exchange} {days[0].partition.symbol}"
+
+
+def _heard(days: Sequence[SealedDay], start: int | None, end: int | None) -> str:
+    """What there is instead of a range that is not covered."""
+    partial = "".join(
+        f"; {day.partition.dt} is a partial day, from {show_ns(day.from_ns)} on"
+        for day in days
+        if day.from_ns is not None
+    )
+    outage = "".join(
+        f"; nothing was heard from {show_ns(since)} to {show_ns(until)}"
+        for day in days
+        for since, until in day.coverage.outages
+        if (end is None or since < end) and (start is None or start < until)
+    )
+    return (
+        f"It has {show_days(day.partition.dt for day in days)}: events from "
+        f"{show_ns(days[0].first_ts)} to {show_ns(days[-1].last_ts)}{partial}{outage}. "
+        "`coverage()` shows all that was heard."
+    )
 
 
 def finest(days: Sequence[SealedDay]) -> Grid:
@@ -265,6 +293,9 @@ def _day(row: dict[str, object]) -> SealedDay:
             last_ts=int(str(row["last_ts"])),
             files={t.name: tuple(SealedFile(*f) for f in files[t.name]) for t in CONTENT_TABLES},
             hashes={name: str(row[f"{name}_hash"]) for name in (*files, "content")},
+            coverage=Coverage.of(str(row["coverage"])),
+            chained=bool(json.loads(str(row["config"])).get("chained", True)),
+            carried_from=str(row["carried_from"]),
             from_ns=partial_from(row),
         )
     except (ValueError, KeyError, TypeError) as error:

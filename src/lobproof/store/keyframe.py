@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lobproof.errors import StoreError
 from lobproof.schema import Int64, Side
+from lobproof.store.timespan import show_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,31 @@ class Keyframe:
         values += levels
         values += [side[name][0] for names in known for side in (bids, asks) for name in names]
         return cls(*values)
+
+    @classmethod
+    def before(cls, frames: pl.LazyFrame, time: int, day: str) -> Keyframe:
+        """The last one at or before a time, or that which opens the day.
+
+        Parameters
+        ----------
+        frames
+            Rows of the table, of one day, as they are stored but prices and sizes as counts.
+        day
+            Names it in the error.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        known = frames.filter((pl.col("ts_order") <= time) | (pl.col("event_id") < 0))
+        rows = known.filter(pl.col("event_id") == pl.col("event_id").max()).collect()
+        if rows.is_empty():
+            raise StoreError(
+                f"{day} has no keyframe before {show_ns(time)}.",
+                hint="Reconstruct that day again.",
+            )
+        return cls.of(rows)
 
     def columns(self) -> list[NDArray[np.generic]]:
         """The rows of ``keyframes``: per side a header row with price and size 0, then levels."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lobproof.errors import StoreError, UsageError
+from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema import EventBatch, Flag, Severity
@@ -21,20 +21,22 @@ from lobproof.schema.tables import (
     Table,
 )
 from lobproof.store.audit import AuditReport, audit_days
-from lobproof.store.bookview import BookView, view_book
+from lobproof.store.bookview import BookView, doubts_at, view_book
 from lobproof.store.catalog import (
     Catalog,
     SealedDay,
+    at,
     day_of_last_event,
     finest,
     on_grid,
     symbols,
     within,
 )
+from lobproof.store.coverage import coverage_frame, unheard
 from lobproof.store.grids import Grid
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import replay_day
-from lobproof.store.timespan import Time, bounds, show_ns, to_ns
+from lobproof.store.timespan import Time, bounds, to_ns
 from lobproof.store.views import (
     Numbers,
     empty_frame,
@@ -68,7 +70,9 @@ class Store:
     text or int nanoseconds, compared with ``ts_order``. Errors of all of them:
 
     UsageError
-        If the symbol is unknown or ambiguous, or the range touches no sealed day.
+        If the symbol is unknown or ambiguous, or nothing was heard in the whole range: before the
+        first event, behind the last, or within an outage. Where a range is covered in part,
+        `coverage` tells by what.
     StoreError
         If a day is not as it was sealed: a file is missing, or its size, its rows or its footer are
         others. Files that no seal names are never read. That bytes were changed behind an intact
@@ -232,7 +236,8 @@ class Store:
             rows = self._scan(STATES, day, grid, low, high, numbers, raw)
             rows = rows.filter((pl.col("flags") & int(Flag.DOUBTFUL)) == 0)
             doubts = self._doubts(day)
-            frames.append(rows.filter(outside(doubts)) if doubts else rows)
+            lies = doubts.select("first_event_id", "last_event_id").rows()
+            frames.append(rows.filter(outside(lies)) if lies else rows)
         return pl.concat(frames)
 
     def market_events(
@@ -290,8 +295,9 @@ class Store:
     ) -> BookView:
         """The full book after the last event with ``ts_order <= time``.
 
-        It is replayed from the keyframe before. With ``pending`` it shows the book with those
-        trades taken off that no depth message reflects yet.
+        It is replayed from the keyframe before. With ``pending`` trades are taken off that no
+        depth message reflects yet. Behind a day's last event it is in doubt, unless the next day
+        goes on from there and shows that nothing was missed.
 
         Raises
         ------
@@ -301,11 +307,27 @@ class Store:
         """
         moment = to_ns(time)
         days = self._catalog.resolve(symbol, exchange)
-        touched = within(days, moment, moment + 1)
-        day = day_of_last_event(days, touched[-1], moment)
-        frame = self._frame_before(day, moment)
+        day = day_of_last_event(days, at(days, moment), moment)
+        frames = self._scan(KEYFRAMES, day, day.grid, None, None, "grid", raw=True)
+        frame = Keyframe.before(frames, moment, str(day.partition))
         paths = self._catalog.paths(day, EVENTS)
-        return view_book(day, paths, frame, moment, self._doubts(day), pending=pending)
+        silent = unheard(days, day, moment, lambda after: doubts_at(self._doubts(after), 0))
+        return view_book(day, paths, frame, moment, self._doubts(day), silent, pending=pending)
+
+    def coverage(
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+    ) -> pl.DataFrame:
+        """When each stream was heard: a row a stream and day that the range touches.
+        ``exchange, symbol, dt, stream`` (depth, snapshots, trades, the vendor's book, all),
+        ``first`` and ``last`` by ``ts_order``, ``messages``, ``silences`` (longer than the stream's
+        pace explains), ``silent`` in all, ``longest_silence``, ``listed``: the longest ones.
+        """
+        return coverage_frame(self._catalog.resolve(symbol, exchange), *bounds(start, end))
 
     def audit(
         self,
@@ -366,26 +388,12 @@ class Store:
         where = day.partition.values()
         return frame.select(*(pl.lit(value).alias(name) for name, value in where.items()), pl.all())
 
-    def _frame_before(self, day: SealedDay, time: int) -> Keyframe:
-        """The day's last keyframe at or before ``time``, on the day's grid."""
-        frames = self._scan(KEYFRAMES, day, day.grid, None, None, "grid", raw=True).filter(
-            (pl.col("ts_order") <= time) | (pl.col("event_id") < 0)
-        )
-        event_id = frames.select(pl.col("event_id").max()).collect().item()
-        if event_id is None:
-            raise StoreError(
-                f"{day.partition} has no keyframe before {show_ns(time)}.",
-                hint="Reconstruct that day again.",
-            )
-        rows = frames.filter(pl.col("event_id") == event_id).collect()
-        return Keyframe.of(rows)
-
-    def _doubts(self, day: SealedDay) -> list[tuple[int, int]]:
-        """Closed intervals of event ids whose touch is in doubt."""
-        found = (
+    def _doubts(self, day: SealedDay) -> pl.DataFrame:
+        """Closed intervals of event ids whose touch is in doubt, and why."""
+        return (
             self._scan(QUALITY, day, day.grid, None, None, "decimal", raw=True)
             .filter(pl.col("severity") >= int(Severity.DOUBT))
-            .select("first_event_id", "last_event_id")
+            .select("first_event_id", "last_event_id", "code", "detail")
+            .sort(pl.all())
             .collect()
         )
-        return [(int(first), int(last)) for first, last in found.iter_rows()]

@@ -16,7 +16,7 @@ from lobproof.store.content import DayContent
 UNHASHED = "sealed_at"
 """The one column of a seal that differs between two runs of the same task."""
 
-_JSON = ("instrument", "files", "inputs", "config", "verdicts")
+_JSON = ("instrument", "files", "inputs", "config", "verdicts", "coverage")
 _PROVENANCE = ("real", "unknown", "derived", "synthetic")
 """From the most real to the least."""
 
@@ -31,6 +31,8 @@ CALLER_COLUMNS = (
     "book_messages",
     "gaps",
     "doubtful_ns",
+    "warm_up_ns",
+    "coverage",
     "inputs",
     "config",
     "carried_from",
@@ -61,8 +63,8 @@ def seal_row(content: DayContent, seal: Mapping[str, object]) -> dict[str, objec
     content
         From `DayWriter.close`.
     seal
-        The columns of `CALLER_COLUMNS`; ``inputs``, ``config`` and ``verdicts`` may be given as
-        objects and are then stored as JSON.
+        The columns of `CALLER_COLUMNS`; ``coverage``, ``inputs``, ``config`` and ``verdicts``
+        may be given as objects and are then stored as JSON.
 
     Raises
     ------

@@ -66,6 +66,16 @@ def show_ns(ns: int) -> str:
     return f"{text}{digits}Z"
 
 
+def show_length(ns: int) -> str:
+    """A span of time in its natural unit."""
+    seconds = ns / 1e9
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def show_days(days: Iterable[str]) -> str:
     """Days in short: ``2024-08-01 … 2024-08-07, 2024-08-09``."""
     runs: list[list[str]] = []
