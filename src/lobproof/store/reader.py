@@ -323,9 +323,9 @@ class Store:
         end: Time | None = None,
     ) -> pl.DataFrame:
         """When each stream was heard: a row a stream and day that the range touches.
-        ``exchange, symbol, dt, stream`` (depth, snapshots, trades, the vendor's book, all),
-        ``first`` and ``last`` by ``ts_order``, ``messages``, ``silences`` (longer than the stream's
-        pace explains), ``silent`` in all, ``longest_silence``, ``listed``: the longest ones.
+
+        ``exchange, symbol, dt, stream, first, last, messages``; ``silences`` longer than the pace
+        of the stream explains, ``silent`` in all, ``longest_silence``, ``listed``: the longest.
         """
         return coverage_frame(self._catalog.resolve(symbol, exchange), *bounds(start, end))
 
