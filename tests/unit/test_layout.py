@@ -65,6 +65,7 @@ def widths(ledger: ModuleType) -> dict[str, int]:
         "SUSPECT_LEVELS": ledger.DIFFERENCE * ledger.MAX_SUSPECTS,
         "REMEMBERED_LEVELS": ledger.DIFFERENCE * ledger.MAX_REMEMBERED,
         "IMAGE_LEVELS": 4 * ledger.MAX_IMAGE,
+        "HEARD_AT": ledger.STREAMS * ledger.HEARD,
         "UNDO": ledger.UNDO_ROOM,
     }
     ours = places | set(wide)
