@@ -20,6 +20,7 @@ from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
 from lobproof.store import Store
 from lobproof.store.bookview import BookView
 
+SUBSTITUTE = "a time that is said to be a substitute"
 QUIET = 5 * SECOND
 """Nothing heard for so long is silence, whatever the feed's cadence."""
 
@@ -88,7 +89,7 @@ def _judge_states(store: Store, rows: pl.DataFrame, known: Known, found: Judged)
     own[:, 1::2] *= 10 ** (DIGITS - instrument.size_exponent)
     truth = known.levels
     ids, times = rows["sequence"].to_numpy(), rows["ts_order"].to_numpy()
-    events = rows["event_id"].to_numpy()
+    events, flags = rows["event_id"].to_numpy(), rows["flags"].to_numpy()
     told = np.concatenate([np.arange(LEVELS) < claimed[:, k : k + 1] for k in (0, 1)], axis=1)
     best: list[Wrong | None] = [None] * rows.height
     done = np.zeros(rows.height, np.bool_)
@@ -107,9 +108,9 @@ def _judge_states(store: Store, rows: pl.DataFrame, known: Known, found: Judged)
         late = np.abs(times - off) > known.slack
         done |= here & ~bad.any(axis=1) & ~late
         for row in np.flatnonzero(here & (bad.any(axis=1) | late)).tolist():
-            best[row] = _wrong(
-                row, version, bad, own, truth, events, ids, off=int(times[row] - off[row])
-            )
+            by = int(times[row] - off[row])
+            said = bool(flags[row] & int(Flag.BAD_TS))
+            best[row] = _wrong(row, version, bad, own, truth, events, ids, off=by, flagged=said)
     found.wrong += [
         one for one, right in zip(best, done.tolist(), strict=True) if one and not right
     ]
@@ -125,11 +126,13 @@ def _wrong(
     ids: Int64,
     *,
     off: int,
+    flagged: bool,
 ) -> Wrong:
     where = int(events[row]), int(ids[row]), int(version[row])
     slots = np.flatnonzero(bad[row])
     if not len(slots):
-        return Wrong(f"time off by {off / SECOND:.3f} s", *where)
+        what = SUBSTITUTE if flagged and abs(off) <= 62 * SECOND else "time"
+        return Wrong(f"{what} off by {off / SECOND:.3f} s", *where)
     slot = int(slots[0])
     said = int(own[row, 2 * slot]), int(own[row, 2 * slot + 1])
     true = int(truth[where[2], 2 * slot]), int(truth[where[2], 2 * slot + 1])
