@@ -644,6 +644,26 @@ def test_a_size_that_differs_shows_at_the_next_snapshot(tmp_path: Path) -> None:
     assert check.first.kind == "stale"
 
 
+@pytest.mark.parametrize(("lies", "verdict"), [((3,), None), ((3, 5), None), ((3, 3), "fail")])
+def test_a_snapshot_that_denies_the_chain_counts_only_with_a_second(
+    lies: tuple[int, ...], verdict: str | None, tmp_path: Path
+) -> None:
+    market = make_market(snapshots=0, partials=False)
+    told = next(row for row in reversed(market.rows) if row["kind"] == Kind.DELTA and row["size"])
+    levels, price, update = market.book[told["side"]], told["price"], market.rows[-1]["sequence"]
+    time = market.rows[-1]["ts_order"]
+    for lie in lies:
+        levels[price] += lie  # what it lists is not what depth messages said
+        market.snapshot(time, update)
+        levels[price] -= lie
+        market.depth(time, update + 1, update + 2, [(Side.BID, 99_000, 7)])
+        update, time = update + 2, time + 100 * MS
+    check = prove(market, tmp_path).check("snapshots")
+    assert check.details["refuted"] == (0 if verdict else len(lies))
+    assert (check.verdict == Verdict.FAIL) == bool(verdict)
+    assert check.compared - check.equal == (2 if verdict else 0)
+
+
 def test_a_seed_that_is_not_the_recorded_one(tmp_path: Path) -> None:
     market = make_market(snapshots=0)
 
