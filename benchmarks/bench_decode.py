@@ -28,7 +28,6 @@ from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
 from lobproof.sources.binance.scanner import Scanner
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.recordings import import_recordings
-from lobproof.sources.recordings.probe import probe
 from lobproof.sources.recordings.reader import RecordingFile
 
 RUNS = 5
@@ -50,8 +49,7 @@ def decode(sample: Sample, instrument: Instrument, kinds: tuple[int, ...]) -> in
     """Level changes of the files, decoded as far as ``kinds`` asks."""
     rows = 0
     for path in sample.files:
-        stamps = probe(path).stamps
-        scanner = Scanner(instrument.venue_symbol, kinds, digits=stamps.digits, scale=stamps.scale)
+        scanner = Scanner(instrument.venue_symbol, kinds, recorded=True)
         for data in RecordingFile(path):
             block = scanner.scan(data, path.name, 1)
             rows += len(book_batch(block, instrument))
@@ -70,13 +68,10 @@ def slow(sample: Sample, instrument: Instrument) -> int:
     """Level changes by msgspec, of depth messages alone, as texts."""
     rows = 0
     for path in sample.files:
-        stamps = probe(path).stamps
         for data in RecordingFile(path):
             for line in data.splitlines():
                 if b"@depth" in line[:60]:
-                    decoded = decode_recording(
-                        line, stamps.digits, stamps.scale, instrument.venue_symbol
-                    )
+                    decoded = decode_recording(line, instrument.venue_symbol)
                     rows += len(decoded.bids) + len(decoded.asks)
     return rows
 

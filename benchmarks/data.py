@@ -17,7 +17,6 @@ from lobproof.sources.binance.scanner import Scanner
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
-from lobproof.sources.recordings.probe import probe
 from lobproof.sources.recordings.reader import RecordingFile
 from lobproof.sources.simulator import simulate
 
@@ -75,10 +74,7 @@ def samples(scratch: Path) -> list[Sample]:
 def decode(sample: Sample, golden: GoldenSample) -> Iterator[EventBatch]:
     """The depth messages of the gzip files as batches, nothing written between."""
     for path in sample.files:
-        stamps = probe(path).stamps
-        scanner = Scanner(
-            golden.instrument.venue_symbol, (DEPTH,), digits=stamps.digits, scale=stamps.scale
-        )
+        scanner = Scanner(golden.instrument.venue_symbol, (DEPTH,), recorded=True)
         line = 1
         for data in RecordingFile(path):
             block = scanner.scan(data, path.name, line)

@@ -82,7 +82,7 @@ def _spelled(value: Any, choose: random.Random) -> str:
 def test_both_decoders_give_the_same_values(message: dict[str, Any]) -> None:
     for text in (wrapped(message), tight(message)):
         line = stamped([text])
-        expected = decoded_values(decode_recording(line.rstrip(b"\n"), 19, 1, "BTCUSDT"))
+        expected = decoded_values(decode_recording(line.rstrip(b"\n"), "BTCUSDT"))
         assert row_values(scanned(line), 0) == expected
 
 
@@ -105,7 +105,7 @@ def test_damage_never_raises_and_both_decoders_agree_on_it(
     line = bytearray(stamped([wrapped(message)]))
     at %= len(line)
     line[at : at + len(noise) or at + 1] = noise
-    block = Scanner("BTCUSDT", ALL, digits=19, doubt_foreign=True).scan(bytes(line), "file", 1)
+    block = Scanner("BTCUSDT", ALL, recorded=True, doubt_foreign=True).scan(bytes(line), "file", 1)
     for row in range(len(block.messages)):
         kind = int(block.messages[row, KIND])
         assert kind != IRREGULAR
@@ -115,7 +115,7 @@ def test_damage_never_raises_and_both_decoders_agree_on_it(
 
 def _slow_kind(line: bytes) -> int:
     try:
-        return decode_recording(line, 19, 1, "BTCUSDT").kind
+        return decode_recording(line, "BTCUSDT").kind
     except Problem:
         return INVALID
 
@@ -124,13 +124,13 @@ def _slow_kind(line: bytes) -> int:
 @example(b'{"capture_ns":1,"stream":"invalid","data_b64":"\xff"}')
 @example(b"\xff\xfe 1 {}")
 def test_noise_never_raises(noise: bytes) -> None:
-    for number in (0, 10, 19):
-        block = Scanner("BTCUSDT", ALL, digits=number).scan(noise, "noise", 1)
+    for recorded in (False, True):
+        block = Scanner("BTCUSDT", ALL, recorded=recorded).scan(noise, "noise", 1)
         assert IRREGULAR not in block.messages[:, KIND]
     with suppress(Problem):
         decode_journal(noise, "BTCUSDT")
     with suppress(Problem):
-        decode_recording(noise, 10, 1, "BTCUSDT")
+        decode_recording(noise, "BTCUSDT")
 
 
 @given(

@@ -47,7 +47,7 @@ second slow, just behind midnight; and the few orders finer than the lot."""
 @pytest.mark.parametrize("symbol", list(ROWS))
 def test_the_tables_are_the_recording(real_data: Path, tmp_path: Path, symbol: str) -> None:
     files = sorted((real_data / "binance-spot").glob(f"{symbol.lower()}_*.gz"))
-    golden = import_recordings(files, tmp_path / "golden")
+    golden = import_recordings(files, tmp_path / "golden", snapshot_limit=1000)
     result = derive_lake(golden.path, tmp_path / "lake")
     assert result.rows == ROWS[symbol]
     assert (result.gaps, result.trade_gaps, result.unreadable) == (0, 0, 0)
@@ -99,7 +99,7 @@ def test_the_tables_are_the_recording(real_data: Path, tmp_path: Path, symbol: s
 
 def test_the_same_bytes_whatever_the_batches(real_data: Path, tmp_path: Path) -> None:
     files = sorted((real_data / "binance-spot").glob("ethusdt_*.gz"))
-    golden = import_recordings(files, tmp_path / "golden").path
+    golden = import_recordings(files, tmp_path / "golden", snapshot_limit=1000).path
     one = derive_lake(golden, tmp_path / "one")
     other = derive_lake(golden, tmp_path / "other", batch_rows=997)
     assert one.files == other.files

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.real
 def test_some_dropped_messages_are_reported(real_data: Path, tmp_path: Path, symbol: str) -> None:
     folder = real_data / "binance-spot"
     recording = Recording.read(list(folder.glob(f"{symbol.lower()}_*.gz")))
-    intact = import_recordings(recording.paths, tmp_path / "intact").path
+    intact = import_recordings(recording.paths, tmp_path / "intact", snapshot_limit=1000).path
     numbers = recording.droppable(5, seed=11)
     for number in numbers:
         against = intact if number == numbers[2] else None

@@ -73,7 +73,7 @@ def made(
     folder = tmp_path_factory.mktemp(symbol)
     golden, lake = folder / "golden", folder / "lake"
     files = sorted(real_data.rglob(f"{symbol}_*.gz"))
-    import_recordings(files, golden)
+    import_recordings(files, golden, snapshot_limit=1000)
     reconstruct(golden, folder / "direct")
     derive_lake(golden, lake)
     reconstruct_lake(lake, folder / "full")

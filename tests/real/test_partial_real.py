@@ -36,7 +36,7 @@ def hold_parts(whole: Path, out: Path, make: Callable[[Since], object]) -> None:
 @pytest.mark.parametrize("symbol", ["btcusdt", "nexousdt"])
 def test_parts_of_recorded_days(real_data: Path, tmp_path: Path, symbol: str) -> None:
     files = sorted((real_data / "binance-spot").glob(f"{symbol}*"))
-    sample = import_recordings(files, tmp_path / "golden").path
+    sample = import_recordings(files, tmp_path / "golden", snapshot_limit=1000).path
     whole, out = tmp_path / "whole", tmp_path / "part"
     reconstruct(sample, whole, OPTIONS)
     hold_parts(whole, out, lambda since: reconstruct(sample, out, OPTIONS, since=since))

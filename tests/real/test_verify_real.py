@@ -65,7 +65,7 @@ def recordings(real_data: Path, symbol: str) -> list[Path]:
 
 def prepare(files: list[Path], folder: Path) -> Chain:
     chain = Chain(folder / "golden", folder / "store")
-    import_recordings(files, chain.golden)
+    import_recordings(files, chain.golden, snapshot_limit=1000)
     reconstruct(chain.golden, chain.store)
     return chain
 

@@ -122,6 +122,7 @@ class Scene:
         """The chosen depth message cannot be read."""
         return self.gap(
             INVALID,
+            UNREADABLE,
             invalid={reason: 1},
             strict_import=f", line {self.row + 1}: {reason}: {detail}",
             strict="GAP at event",  # which begins with the message before
@@ -129,6 +130,7 @@ class Scene:
 
 
 INVALID = Finding("INVALID_INPUT", 1, "input that is no message of the stream")
+UNREADABLE = Finding("UNREADABLE", 1, "1 line(s) that may be depth messages cannot be read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +294,7 @@ _TRUNCATED = _said(
     strict="TRUNCATED_INPUT at event",
 )
 _UNTRUSTED: dict[str, Any] = {"verdict": FAIL, "failing": frozenset({"untrusted_share"})}
-_NO_STAMP = "no receive time of"
+_NO_STAMP = "no receive time before"
 _OVERLAP = r"begins before .* ends: they overlap in time"
 _JUNK = b"x" * 10_000_000 + b"\n"
 
@@ -315,7 +317,7 @@ FAULTS = [
         lambda s: _whole(s)[:-30],
         lambda s: Told(
             invalid={"json": 1},
-            findings=[INVALID],
+            findings=[INVALID, *([UNREADABLE] if b"@depth" in s.lines[-1][:80] else [])],
             strict_import=f", line {len(s.lines)}: json",
             strict="INVALID_INPUT at event",
         ),
@@ -399,11 +401,11 @@ FAULTS = [
         ),
         urgent=True,
     ),
-    Fault("an empty file", lambda s: b"", _said(refused="is empty"), urgent=True),
+    Fault("an empty file", lambda s: b"", _said(refused="nothing but an empty file"), urgent=True),
     Fault(
         "gzip of nothing",
         lambda s: gzip.compress(b""),
-        _said(refused="line 1: not a recording"),
+        _said(refused="nothing but an empty file"),
     ),
     Fault(
         "no recording",

@@ -71,7 +71,7 @@ class Scene:
     @classmethod
     def make(cls, files: Sequence[Path], folder: Path) -> Scene:
         """Import, reconstruct directly, and derive the tables of a symbol's recordings."""
-        golden = import_recordings(files, folder / "golden").path
+        golden = import_recordings(files, folder / "golden", snapshot_limit=1000).path
         reconstruct(golden, folder / "direct")
         store = lobproof.open(folder / "direct")
         lake = derive_lake(golden, folder / "lake").out

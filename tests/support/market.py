@@ -247,13 +247,15 @@ class Market:
         times = [row["ts_event"] for row in self.rows if row["ts_event"]]
         document = {
             "format": "lobproof golden sample",
-            "format_version": 1,
+            "format_version": 2,
             "instrument": self.instrument.to_dict(),
             "market": "futures" if self.futures else "spot",
             "provenance": "synthetic",
             "inputs": [],
             "clock": {"offset_ns": OFFSET_NS, "days": {}},
             "trade_stream": "trade",
+            "snapshots": [],
+            "snapshot_limit": None,
             "span": {
                 "first_recv_ns": self.lines[0][0],
                 "last_recv_ns": self.lines[-1][0],

@@ -47,7 +47,8 @@ def imported(folder: Path, lines: Sequence[Line], name: str = "one") -> Path:
     file.write_bytes(
         b"".join(stamped([wrapped(message)], start_ns=(time + 3) * NS) for time, message in lines)
     )
-    return import_recordings([file], folder / name, provenance="synthetic").path
+    sample = import_recordings([file], folder / name, provenance="synthetic", snapshot_limit=100)
+    return sample.path
 
 
 def without(lines: Sequence[Line], dropped: Callable[[dict[str, Any]], bool]) -> list[Line]:

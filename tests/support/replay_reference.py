@@ -70,6 +70,7 @@ class ReferenceReplay:
         self.gap = (0, 0)
         self.agreed = (0, 0)
         self.chained = (0, 0)  # the last depth message, or the snapshot that anchored
+        self.unread = 0  # lines since then that cannot be read
         self.book_ts = self.print_ts = self.life_ts = self.cadence = 0
         self.next_state = 0
         self.suspects: dict[tuple[int, int], Difference] = {}
@@ -96,6 +97,8 @@ class ReferenceReplay:
     def end_day(self, ts: int) -> None:
         if self._silent(ts):
             self.doubts[Q.SILENCE] = self.last_known
+        if self.unread:
+            self.doubts[Q.UNREADABLE] = self.last_known
         self._close_minute()
         last = self.event_id - 1
         for found_code, since, count in (
@@ -169,6 +172,9 @@ class ReferenceReplay:
             return
         if row.flags & Flag.GAP:
             self.minutes[-1].counts["gaps"] += 1
+            if self.unread:
+                self.doubts[Q.UNREADABLE] = self.last_known
+                self._close(Q.UNREADABLE, self.event_id, ts)
             if row.flags & Flag.RESYNC:
                 since, since_ts = self.last_known
                 found = (since, self.event_id, since_ts, ts, seq - prev, prev + 1, seq)
@@ -190,6 +196,7 @@ class ReferenceReplay:
             self._one(Q.OUT_OF_ORDER, ts, 1, low, seq)
         if row.flags & Flag.INVALID:
             self.minutes[-1].tallies[Q.INVALID_INPUT].append((self.event_id, ts, 1))
+            self.unread += seq < 0
         if row.flags & Flag.RECONNECT:
             self._one(Q.TRUNCATED_INPUT, ts, 1, 0, 0)
 
@@ -294,6 +301,7 @@ class ReferenceReplay:
             self.minutes[-1].tallies[Q.TRADE_UNCONFIRMED].append(found)
         self.sequence = head.sequence
         self.chained = (self.event_id + len(message) - 1, head.ts_order)
+        self.unread = 0
         self._message_at(head.ts_order)
         return add
 
@@ -586,8 +594,8 @@ class ReferenceReplay:
     def _doubt(self, code: int, last: int, ts: int) -> Episode:
         first, first_ts = self.doubts[code]
         low, high = self.gap if code in (Q.GAP, Q.SEQUENCE_RESET) else (0, 0)
-        count = high - low + 1 if code == Q.GAP else 1
-        count = self.differing if code == Q.DRIFT else count
+        counts = {Q.GAP: high - low + 1, Q.DRIFT: self.differing, Q.UNREADABLE: self.unread}
+        count = counts.get(Q(code), 1)
         return (code, first, max(first, last), first_ts, ts, count, low, high)
 
     def _close(self, code: int, last: int, ts: int) -> None:

@@ -167,8 +167,8 @@ def recording(path: Path, messages: Sequence[dict[str, Any]], start_ns: int = T0
     return path
 
 
-def scanned(data: bytes, *, digits: int = 19, scale: int = 1, symbol: str = "BTCUSDT") -> Block:
-    return Scanner(symbol, ALL, digits=digits, scale=scale).scan(data, "file", 1)
+def scanned(data: bytes, *, recorded: bool = True, symbol: str = "BTCUSDT") -> Block:
+    return Scanner(symbol, ALL, recorded=recorded).scan(data, "file", 1)
 
 
 def row_values(block: Block, row: int) -> dict[str, Any]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import json
+import lzma
 import random
+import re
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,6 @@ from lobproof.errors import GridError, InputError, StrictError, UsageError
 from lobproof.schema import EventBatch, Finding, Flag, Kind, Side
 from lobproof.sources.binance import journal as journal_module
 from lobproof.sources.binance.journal import HOUR_NS, read_frames
-from lobproof.sources.binance.snapshots import presumed_limit
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import audit as audit_module
@@ -135,7 +138,8 @@ def test_a_small_recording(tmp_path: Path) -> None:
     assert trades["gaps"] == trades["duplicates"] == trades["late"] == trades["overlaps"] == 0
     (listed,) = document["snapshots"]
     assert (listed["last_update_id"], listed["bids"], listed["asks"]) == (5, 2, 1)
-    assert (listed["limit"], listed["ours"], listed["line"]) == (None, True, 3)
+    assert (listed["ours"], listed["named"], listed["line"]) == (True, False, 3)
+    assert document["snapshot_limit"] is sample.snapshot_limit is None
     (given,) = sample.inputs
     assert (given["name"], given["lines"], given["kept"], given["stamp_unit"]) == (
         "a.gz",
@@ -154,7 +158,8 @@ def test_a_small_recording(tmp_path: Path) -> None:
 
 
 def test_the_book_has_its_snapshot_in_place(tmp_path: Path) -> None:
-    sample = import_recordings([recording(tmp_path / "a.txt", MESSAGES)], tmp_path / "golden")
+    file = recording(tmp_path / "a.txt", MESSAGES)
+    sample = import_recordings([file], tmp_path / "golden", snapshot_limit=100)
     book = _book(sample)
     assert book.kind.tolist() == [
         *[Kind.DELTA] * 2,
@@ -215,10 +220,47 @@ def test_several_snapshots_and_empty_ones(tmp_path: Path) -> None:
     # one that lists nothing is a row without a level: no message to apply, and nothing to trust
     assert (book.kind[1], book.price[1], book.size[1]) == (Kind.SNAPSHOT, 0, 0)
     assert book.flags[1] == int(Flag.LAST)
-    # five bids are as many as a limit of five gives, one ask is all there was
-    assert [bool(flag & int(Flag.COMPLETE)) for flag in book.flags[4:]] == [False] * 5 + [True]
-    assert [entry["limit"] for entry in sample.document["snapshots"]] == [5, None, None]
-    assert (presumed_limit(1000, 12), presumed_limit(305, 818)) == (1000, None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "bids", "asks", "complete"),
+    [
+        (None, 1, 15, (False, False)),  # a count proves nothing
+        (None, 305, 818, (False, False)),
+        (1000, 305, 818, (True, True)),
+        (818, 305, 818, (True, False)),
+        (25, 25, 25, (False, False)),
+        (100, 3, 3, (True, True)),
+        (1000, 20, 13, (False, True)),  # spot's partial depth without its stream's name
+    ],
+)
+def test_only_a_known_limit_shows_that_a_side_was_listed_whole(
+    tmp_path: Path, limit: int | None, bids: int, asks: int, complete: tuple[bool, bool]
+) -> None:
+    listed = (
+        [(f"{5000 - n}", "1") for n in range(bids)],
+        [(f"{6000 + n}", "1") for n in range(asks)],
+    )
+    messages = [depth(1, 3, [("1", "1")]), snapshot(3, *listed)]
+    file = recording(tmp_path / "a.txt", messages)
+    sample = import_recordings([file], tmp_path / "golden", snapshot_limit=limit)
+    assert sample.snapshot_limit == limit
+    flags = _book(sample).flags[1:] & int(Flag.COMPLETE)
+    assert [set(part.tolist()) for part in (flags[:bids], flags[bids:])] == [
+        {int(Flag.COMPLETE) if whole else 0} for whole in complete
+    ]
+    with pytest.raises(UsageError, match="of other inputs or options"):
+        import_recordings([file], tmp_path / "golden", snapshot_limit=5000)
+
+
+def test_a_limit_that_a_snapshot_exceeds_or_that_is_none(tmp_path: Path) -> None:
+    file = recording(tmp_path / "a.txt", MESSAGES)
+    with pytest.raises(
+        InputError, match=r"a\.txt, line 3: a snapshot of 2 bids and 1 asks, where 1"
+    ):
+        import_recordings([file], tmp_path / "golden", snapshot_limit=1)
+    with pytest.raises(UsageError, match="a snapshot limit of 0"):
+        import_recordings([file], tmp_path / "golden", snapshot_limit=0)
 
 
 def test_files_in_any_order_are_one_recording(tmp_path: Path) -> None:
@@ -272,8 +314,6 @@ def test_futures(tmp_path: Path) -> None:
     assert (sent.ts_event // NS).tolist() == [T0, 0, T0 + 100, T0 + 200]
     assert book.sequence.tolist() == [15, 15, 20, 26]
     assert book.prev_sequence.tolist() == [8, 15, 15, 22]
-    only = recording(tmp_path / "b.txt", [futures_trade(7, "1.5", "1")])
-    assert import_recordings([only], tmp_path / "trades").market == "futures"
     with pytest.raises(InputError, match="with pu are not of BINANCE"):
         import_recordings([tmp_path / "a.txt"], tmp_path / "spot", exchange="BINANCE")
     coin = import_recordings([tmp_path / "a.txt"], tmp_path / "coin", exchange="BINANCE_DELIVERY")
@@ -553,19 +593,18 @@ def test_many_streams_are_counted(tmp_path: Path) -> None:
 
 
 def test_trades_of_both_kinds(tmp_path: Path) -> None:
-    both = _take(
-        tmp_path, stamped([wrapped(aggregate(1, 2, "1", "2")), wrapped(trade(1, "1", "1"))])
-    )
+    first = wrapped(MESSAGES[0])
+    texts = [first, wrapped(aggregate(1, 2, "1", "2")), wrapped(trade(1, "1", "1"))]
+    both = _take(tmp_path, stamped(texts))
     assert both.document["trade_stream"] == "trade"
     assert "trade is used" in both.document["notes"][1]
     assert [len(batch) for batch in GoldenSource(both).trades()] == [1]
-    lines = stamped([wrapped(aggregate(1, 2, "1", "2")), wrapped(aggregate(3, 3, "1", "2"))])
+    lines = stamped([first, texts[1], wrapped(aggregate(3, 3, "1", "2"))])
     joined = _take(tmp_path, lines)
     assert joined.document["trade_stream"] == "aggTrade"
     (batch,) = GoldenSource(joined).trades()
     assert batch.sequence.tolist() == [2, 3]
     assert joined.document["trade_ids"]["gaps"] == 0
-    assert list(GoldenSource(joined).book()) == []
     assert list(GoldenSource(joined).tickers()) == []
 
 
@@ -591,13 +630,224 @@ def test_a_mix_of_symbols(tmp_path: Path) -> None:
     sample = _take(tmp_path, stamped([*other, *texts]), symbol="btcusdt")
     assert sample.document["counts"]["other_symbol"] == 3
     assert sample.inputs[0]["other_symbol"] == 3
-    assert [entry["ours"] for entry in sample.document["snapshots"]] == [False, True]
+    assert [entry["ours"] for entry in sample.document["snapshots"]] == [False, False]
     assert any("other symbols" in note for note in sample.document["notes"])
-    book = _book(sample)
-    assert set(book.sequence[book.kind == Kind.SNAPSHOT].tolist()) == {5}
-    foreign = _take(tmp_path, stamped([other[3], *texts, other[0]]), symbol="BTCUSDT")
-    only_foreign = [entry for entry in foreign.document["snapshots"] if not entry["ours"]]
-    assert len(only_foreign) == 1
+    assert not any(_book(sample).kind == Kind.SNAPSHOT)
+    found = [finding for finding in sample.findings() if "names no symbol" in finding.detail]
+    assert [(finding.code, finding.line) for finding in found] == [
+        (Finding.INVALID_INPUT, line) for line in (4, 7)
+    ]
+    assert "no snapshot" in sample.document["notes"][0]
+    ours = _take(tmp_path, stamped([*other, *texts]), symbol="btcusdt", snapshots_are_ours=True)
+    book = _book(ours)
+    assert set(book.sequence[book.kind == Kind.SNAPSHOT].tolist()) == {5, 904}
+    assert ours.findings() == []
+
+
+@pytest.mark.parametrize(
+    ("named", "kind"),
+    [
+        ({"symbol": "BTCUSDT"}, {5}),
+        ({"symbol": "ETHUSDT"}, set()),
+    ],
+)
+def test_a_snapshot_that_names_its_symbol(
+    tmp_path: Path, named: dict[str, str], kind: set[int]
+) -> None:
+    foreign = wrapped(trade(5, "3", "1", symbol="ETHUSDT"))
+    for place in (named | MESSAGES[2], MESSAGES[2] | named):
+        texts = [wrapped(MESSAGES[0]), tight(place), foreign, wrapped(MESSAGES[3])]
+        sample = _take(tmp_path, stamped(texts), symbol="BTCUSDT")
+        book = _book(sample)
+        assert set(book.sequence[book.kind == Kind.SNAPSHOT].tolist()) == kind
+        assert sample.findings() == []
+    if not kind:
+        with pytest.raises(InputError, match="a message of ETHUSDT in a recording of BTCUSDT"):
+            _take(tmp_path, stamped(texts[:2]))
+
+
+STAMPS = [
+    ("1700000000.{f:03} ", "s"),
+    ("1700000000.{f:03}000: ", "s"),
+    ("1700000000{f:03},", "ms"),
+    ("1700000000{f:03}000\t", "µs"),
+    ("2023-11-14T22:13:20.{f:03}Z ", "ISO"),
+    ("2023-11-14 22:13:20.{f:03}0000, ", "ISO"),
+]
+
+
+@pytest.mark.parametrize(("stamp", "unit"), STAMPS)
+def test_receive_times_that_recorders_write(tmp_path: Path, stamp: str, unit: str) -> None:
+    texts = [wrapped(message) for message in MESSAGES]
+    spelled = "".join(stamp.format(f=10 * i) + f"{t}\n" for i, t in enumerate(texts))
+    sample = _take(tmp_path, spelled.encode(), strict=True)
+    assert sample.inputs[0]["stamp_unit"] == unit
+    (tmp_path / "plain").mkdir()
+    plain = _take(tmp_path / "plain", stamped(texts))
+    assert _same(_book(sample), _book(plain))
+    assert sample.document["span"] == plain.document["span"]
+
+
+def test_a_receive_time_that_changes_its_unit(tmp_path: Path) -> None:
+    texts = [wrapped(message) for message in MESSAGES]
+    lines = stamped(texts).splitlines(keepends=True)
+    changed = [line if i % 2 else line[:13] + line[19:] for i, line in enumerate(lines)]
+    sample = _take(tmp_path, b"".join(changed), strict=True)
+    (tmp_path / "plain").mkdir()
+    assert _same(_book(sample), _book(_take(tmp_path / "plain", b"".join(lines))))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress, lzma.compress, bz2.compress])
+def test_compressed_recordings(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    choose = random.Random(3)
+    messages = [
+        depth(i, i, [(f"10.{choose.randrange(100):02}", f"{choose.randrange(1, 10**9)}")])
+        for i in range(1, 60_000)
+    ]
+    lines = stamped([wrapped(message) for message in messages])
+    # in two streams, under a name that says nothing
+    whole = b"".join(pack(part) for part in (lines[:999], lines[999:]))
+    file = tmp_path / "recording"
+    file.write_bytes(whole)
+    sample = import_recordings([file], tmp_path / "golden", strict=True)
+    assert sample.document["counts"]["depth"] == len(messages)
+    file.write_bytes(whole[: len(whole) * 9 // 10])
+    cut = import_recordings([file], tmp_path / "cut")
+    kept = cut.document["counts"]["depth"]
+    assert 1 <= kept < len(messages)
+    assert cut.inputs[0]["truncated"]
+    assert cut.findings()[-1].code == Finding.TRUNCATED_INPUT
+    assert "data breaks off at byte" in cut.findings()[-1].detail
+    assert _same(_book(cut).slice(0, kept), _book(sample).slice(0, kept))
+    with pytest.raises(StrictError, match=r"data breaks off at byte|line [0-9]+: "):
+        import_recordings([file], tmp_path / "strict", strict=True)
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 0x55
+    file.write_bytes(damaged)
+    with pytest.raises(InputError, match="data is damaged"):
+        import_recordings([file], tmp_path / "damaged")
+
+
+@pytest.mark.parametrize(
+    "nothing", [b"", b"\n\n", gzip.compress(b""), gzip.compress(b"17" * 99)[:20]]
+)
+def test_an_empty_file_beside_others_is_a_finding(tmp_path: Path, nothing: bytes) -> None:
+    good = recording(tmp_path / "a.gz", MESSAGES)
+    empty = tmp_path / "b.gz"
+    empty.write_bytes(nothing)
+    sample = import_recordings([good, empty], tmp_path / "golden")
+    (found,) = sample.findings()
+    assert (found.code, found.file, found.detail) == (
+        Finding.TRUNCATED_INPUT,
+        "b.gz",
+        "the file is empty",
+    )
+    assert import_recordings([empty, good], tmp_path / "golden").reused
+    alone = import_recordings([good], tmp_path / "alone")
+    assert _same(_book(sample), _book(alone))
+    with pytest.raises(StrictError, match=r"b\.gz: the file is empty"):
+        import_recordings([good, empty], tmp_path / "strict", strict=True)
+    with pytest.raises(InputError, match="nothing but an empty file"):
+        import_recordings([empty], tmp_path / "nothing")
+
+
+def test_shapes_of_a_snapshot_and_of_levels(tmp_path: Path) -> None:
+    plain = _take(tmp_path, stamped([wrapped(message) for message in MESSAGES]))
+    listed = MESSAGES[2]
+    named = {"stream": "btcusdt@depthSnapshot", "generated": True, "data": listed}
+    reply = {"id": "5a", "status": 200, "result": listed, "rateLimits": []}
+    for number, shape in enumerate((named, reply)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        texts = [tight(shape) if m is listed else wrapped(m) for m in MESSAGES]
+        sample = _take(folder, stamped(texts), strict=True)
+        assert _same(_book(sample), _book(plain))
+        assert sample.document["counts"] == plain.document["counts"]
+    (tmp_path / "three").mkdir()
+    text = "\n".join(wrapped(message) for message in MESSAGES)
+    text = re.sub(r'(\["[0-9.]+","[0-9.]+")\]', r"\1,[]]", text)
+    assert text.count("[]]") > 5
+    sample = _take(tmp_path / "three", stamped(text.splitlines()), strict=True)
+    assert _same(_book(sample), _book(plain))
+    other = stamped([text.splitlines()[0].replace("[]]", "7]"), *text.splitlines()[1:]])
+    sample = _take(tmp_path / "three", other)
+    assert sample.document["findings"]["invalid"]["by_reason"] == {"shape": 1}
+
+
+def test_trades_without_execution_continue_the_ids(tmp_path: Path) -> None:
+    none = {"p": "0", "q": "0.000", "X": "NA"}
+    messages = [
+        depth(10, 15, [("1.5", "2")], pu=8),
+        *(futures_trade(n, "1.5", "1") | (none if n in (2, 4, 5, 9) else {}) for n in range(1, 10)),
+        futures_trade(12, "1.5", "1"),
+    ]
+    sample = import_recordings([recording(tmp_path / "a.txt", messages)], tmp_path / "golden")
+    document = sample.document
+    assert (document["counts"]["trade"], document["counts"]["without_execution"]) == (10, 4)
+    assert [gap["after"] for gap in document["trade_ids"]["gaps_listed"]] == [9]
+    for rows in (1, 100):
+        trades = EventBatch.concat(list(GoldenSource(sample).trades(rows)))
+        assert trades.sequence.tolist() == [1, 3, 6, 7, 8, 12]
+        assert trades.prev_sequence.tolist() == [0, 1, 3, 6, 7, 11]
+        assert trades.size.min() > 0
+    for wrong in ({"p": "0"}, {"q": "0"}, {**none, "p": "1"}, {**none, "X": "MARKET"}):
+        odd = _take(tmp_path, stamped([wrapped(messages[0]), wrapped(messages[1] | wrong)]))
+        assert sum(odd.document["findings"]["invalid"]["by_reason"].values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("symbol", "exchange", "name"),
+    [
+        ("BTCUSD_PERP", "BINANCE_DELIVERY", "BTC-USD-PERP"),
+        ("ETHUSD_240927", "BINANCE_DELIVERY", "ETH-USD-240927"),
+        ("BTCUSDT_240927", "BINANCE_FUTURES", "BTC-USDT-240927"),
+        ("BTCUSDT", "BINANCE_FUTURES", "BTC-USDT-PERP"),
+    ],
+)
+def test_which_futures_exchange(tmp_path: Path, symbol: str, exchange: str, name: str) -> None:
+    texts = [
+        tight({**depth(n, n, [("1.5", "2")], pu=n - 1, symbol=symbol), "ps": "X", "st": 1})
+        for n in (1, 2)
+    ]
+    sample = _take(tmp_path, stamped(texts), strict=True)
+    assert (sample.document["exchange"], sample.instrument.symbol) == (exchange, name)
+
+
+def _partial(number: int, levels: int) -> dict[str, Any]:
+    sides = [(f"{n}.5", "1") for n in range(1, levels + 1)], [(f"{n}.5", "1") for n in range(9, 99)]
+    return depth(number, number, sides[0], sides[1][:levels], pu=number - 1)
+
+
+def _diff(number: int) -> dict[str, Any]:
+    return depth(number, number, [("1.5", "0")], [("9.5", "3")], pu=number - 1)
+
+
+@pytest.mark.parametrize("levels", [5, 10, 20])
+@pytest.mark.parametrize("every", [1, 2, 50])
+def test_partial_depth_without_its_streams_name_is_refused(
+    tmp_path: Path, levels: int, every: int
+) -> None:
+    bodies = [_diff(n) if n % every else _partial(n, levels) for n in range(1, 201)]
+    with pytest.raises(InputError, match=f"{200 // every} of 200 depth .* partial depth") as told:
+        _take(tmp_path, stamped([tight(body) for body in bodies]))
+    assert told.value.hint
+    # a stream's name says what it is
+    named = _take(tmp_path, stamped([wrapped(body) for body in bodies]))
+    assert named.document["counts"]["depth"] == 200
+
+
+def test_a_few_changes_of_that_shape_are_changes(tmp_path: Path) -> None:
+    bodies = [_partial(n, 5) if n in (7, 200) else _diff(n) for n in range(1, 301)]
+    assert _take(tmp_path, stamped([tight(body) for body in bodies])).document["counts"]["depth"]
+    spot = [depth(n, n, *([("1", "1")] * 5, [("2", "1")] * 5)) for n in range(1, 9)]
+    assert _take(tmp_path, stamped([tight(body) for body in spot])).document["counts"]["depth"]
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    none = _take(tmp_path, stamped([wrapped(MESSAGES[0]), wrapped(MESSAGES[3])]))
+    assert "the book will be untrusted" in none.document["notes"][0]
+    trades = _take(tmp_path, stamped([wrapped(MESSAGES[4]), wrapped(MESSAGES[5])]))
+    assert "no depth message" in trades.document["notes"][0]
 
 
 def test_a_damaged_name_is_no_other_symbol(tmp_path: Path) -> None:
@@ -624,8 +874,8 @@ def test_what_is_no_recording(tmp_path: Path) -> None:
     for path, words in [
         (tmp_path / "none.gz", "none.gz does not exist"),
         (tmp_path, "is a folder"),
-        (empty, "empty.gz is empty"),
-        (hollow, "hollow.gz, line 1: not a recording"),
+        (empty, "empty.gz: nothing but an empty file"),
+        (hollow, "hollow.gz: nothing but an empty file"),
         (picture, "picture.png, line 1: not a recording"),
         (table, "table.csv, line 1: not a recording; it begins with 'price,size'"),
         (replies, "no market-data line in .*replies.txt"),

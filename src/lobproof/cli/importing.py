@@ -25,14 +25,17 @@ def import_(
     symbol: str | None = None,
     provenance: Literal["real", "derived", "synthetic"] | None = None,
     exchange_info: Path | None = None,
+    snapshot_limit: int | None = None,
+    snapshots_are_ours: Switch = False,
     strict: Switch = False,
     overwrite: Switch = False,
     json_: Json = False,
 ) -> int:
     """Turn line-stamped collector recordings into a golden sample.
 
-    Each line of a recording is `<receive time> <JSON>`, plain or gzip; files may come in any
-    order. The messages are kept byte for byte, in journals that `zstdcat` can read.
+    Each line of a recording is `<receive time> <JSON>`, plain or compressed by gzip, zstd, xz or
+    bzip2; the time is in s, ms, µs or ns since 1970 or an ISO time. Files may come in any order.
+    The messages are kept byte for byte, in journals that `zstdcat` can read.
 
     Parameters
     ----------
@@ -48,6 +51,12 @@ def import_(
         By default real, or synthetic where a `simulation.json` beside the file says so.
     exchange_info
         The venue's exchangeInfo document: gives tick and lot, which are inferred without it.
+    snapshot_limit
+        Levels a side that the recorder asked for in its snapshots (`limit=` of the request). Only
+        with it does a side that lists fewer count as whole; without it the book is known to the
+        last level listed.
+    snapshots_are_ours
+        In a recording of several symbols, take the snapshots that name none as this symbol's.
     strict
         Turn every gap and unreadable line into an error.
     overwrite
@@ -77,6 +86,8 @@ def import_(
             symbol=symbol,
             provenance=provenance,
             exchange_info=info,
+            snapshot_limit=snapshot_limit,
+            snapshots_are_ours=snapshots_are_ours,
             strict=strict,
             overwrite=overwrite,
             progress=advance,

@@ -86,6 +86,8 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     table.add_row("depth chain", _audit_text(chain))
     table.add_row("trade ids", _audit_text(ids))
     table.add_row("clock", f"receive time - exchange time: {sample.clock_offset_ns / 1e6:,.1f} ms")
+    for note in document["notes"]:
+        table.add_row("[yellow]note[/yellow]", note)
     for finding in sample.findings()[:_SHOWN_FINDINGS]:
         where = f" ({finding.file}:{finding.line})" if finding.file else ""
         table.add_row("[yellow]finding[/yellow]", f"{finding.count} x {finding.detail}{where}")

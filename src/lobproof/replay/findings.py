@@ -37,6 +37,7 @@ QUALITY_SEVERITY = {
     Finding.FROZEN: Severity.DOUBT,
     Finding.REFERENCE_UNUSED: Severity.WARNING,
     Finding.REFUTED: Severity.DOUBT,
+    Finding.UNREADABLE: Severity.DOUBT,
 }
 """How each finding bears on the rows that it covers."""
 
@@ -59,6 +60,7 @@ _DETAIL = {
     Finding.SILENCE: "no book message for longer than the feed's cadence explains",
     Finding.STRANDED: "a wider snapshot denies {count} levels held beyond the trusted range",
     Finding.FROZEN: "{count} prints far from the touch, half of the minute's or more",
+    Finding.UNREADABLE: "{count} line(s) that may be depth messages cannot be read",
     Finding.REFERENCE_UNUSED: "rows of `book` that cannot be a book, or are older than its deltas",
     Finding.REFUTED: "a snapshot differs in {count} levels from a book whose chain is whole",
 }

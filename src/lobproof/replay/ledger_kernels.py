@@ -67,7 +67,8 @@ VOUCHED = 47  # per side, how far (sign * price) two snapshots agree since the a
 AGREES_TO = 49  # per side, how far (sign * price) the snapshot that waits and the book know it
 REMEMBERED = 51  # levels of the last snapshot that was refuted
 IMAGES = 52  # per side: levels of the image, and how far (sign * price) it goes
-OPEN = 56  # per code: first event id, first ts
+UNREAD = 56  # lines since CHAINED that cannot be read: the next depth message tells what was lost
+OPEN = 57  # per code: first event id, first ts
 CODES = 1 + max(int(code) for code in Finding)
 if CODES > 63:
     raise ImportError("`DOUBT` has a bit a code, and no more than 63")
@@ -141,6 +142,7 @@ DRIFT = int(Finding.DRIFT)
 SILENCE = int(Finding.SILENCE)
 FROZEN = int(Finding.FROZEN)
 REFUTED = int(Finding.REFUTED)
+UNREADABLE = int(Finding.UNREADABLE)
 TALLY = 5
 T_FIRST, T_LAST, T_FIRST_TS, T_LAST_TS, T_COUNT = range(TALLY)
 TALLIES = THIS_MINUTE + MINUTE
@@ -255,6 +257,8 @@ def close_doubt(run: Int64, found: Int64, code: int, last: int, ts: int) -> None
     elif code == RESET:
         ids_from = run[GAP_FROM]
         ids_to = run[GAP_TO]
+    elif code == UNREADABLE:
+        count = run[UNREAD]
     first = run[OPEN + 2 * code]
     add_episode(
         run,
@@ -397,18 +401,23 @@ def begin_day(run: Int64, ts: int) -> None:
 
 
 @kernel
-def fall_silent(run: Int64, ts: int) -> None:
-    """The events of a day end at ``ts``: a silence up to there is in doubt, chain or not."""
+def doubt_the_end(run: Int64, ts: int) -> None:
+    """The events of a day end at ``ts``, and no chain vouches for what is behind its last message.
+
+    A silence up to there is in doubt, and so is the book behind lines that cannot be read.
+    """
+    since, since_ts = last_known(run)
     if silent(run, ts):
-        since, since_ts = last_known(run)
         open_doubt(run, SILENCE, since, since_ts)
+    if run[UNREAD] > 0:
+        open_doubt(run, UNREADABLE, since, since_ts)
 
 
 @kernel
 def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int, ts: int) -> None:
     """Close the minute, and write a finding for each doubt that is still open.
 
-    They stay open, but for a silence that a chain may prove to be harmless yet.
+    They stay open, but for those that a chain may prove to be harmless yet.
     """
     close_minute(run, found, closed, squares)
     if run[WAITING] != 0:  # nothing has vouched for that snapshot
@@ -444,3 +453,4 @@ def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int
     run[DOUBT] = doubt
     if run[UNCHAINED] == 0 and run[LOST] != SILENCE:
         run[DOUBT] &= ~(1 << SILENCE)
+    run[DOUBT] &= ~(1 << UNREADABLE)

@@ -47,6 +47,7 @@ from lobproof.replay.ledger_kernels import (
     THIS_MINUTE,
     UNCHAINED,
     UNCONFIRMED,
+    UNREAD,
     UNSEEDED,
     WAITING,
     Float64,
@@ -302,6 +303,7 @@ def replay_rows(
                 run[SEQUENCE] = sequence[start]
                 run[CHAINED_ID] = last_id
                 run[CHAINED_TS] = ts
+                run[UNREAD] = 0
                 note_message(run, ts)
                 hear(run, HEARD_AT + DEPTH * HEARD, ts)
             add |= settle(

@@ -39,8 +39,8 @@ from lobproof.replay.ledger_kernels import (
     STATES,
     UNDO,
     begin_day,
+    doubt_the_end,
     end_day,
-    fall_silent,
     new_run,
 )
 from lobproof.replay.merge import Array, Stretch, batch_of, columns_of
@@ -269,7 +269,7 @@ class Replayer:
     def end_day(self, last_id: int, ts: int) -> Step:
         """Close the minute; doubts still open become findings, and go on into the next day."""
         out = self._output(1)
-        fall_silent(self._run, ts)
+        doubt_the_end(self._run, ts)
         end_day(self._run, out.found, out.closed, out.squares, last_id, ts)
         return self._taken(out)
 

@@ -54,6 +54,7 @@ from lobproof.replay.ledger_kernels import (
     THIS_MINUTE,
     UNCHAINED,
     UNDO,
+    UNREAD,
     WAITING,
     Float64,
     add_episode,
@@ -104,6 +105,7 @@ Q_OUT_OF_ORDER = int(Finding.OUT_OF_ORDER)
 Q_TRUNCATED = int(Finding.TRUNCATED_INPUT)
 Q_SILENCE = int(Finding.SILENCE)
 Q_STRANDED = int(Finding.STRANDED)
+Q_UNREADABLE = int(Finding.UNREADABLE)
 
 FAR_AWAY = 2**62 - 1
 
@@ -178,8 +180,10 @@ def note_mark(
         return
     if flags & F_GAP:
         run[THIS_MINUTE + M_GAPS] += 1
+        since, since_ts = last_known(run)
+        if run[UNREAD] > 0:
+            add_episode(run, found, Q_UNREADABLE, since, event_id, since_ts, ts, run[UNREAD], 0, 0)
         if flags & F_RESYNC:
-            since, since_ts = last_known(run)
             missing = ids_to - ids_from
             add_episode(
                 run, found, Q_GAP, since, event_id, since_ts, ts, missing, ids_from + 1, ids_to
@@ -206,6 +210,8 @@ def note_mark(
         add_episode(run, found, Q_OUT_OF_ORDER, event_id, event_id, ts, ts, 1, first, ids_to)
     if flags & F_INVALID:
         count_finding(run, INVALID, event_id, ts, 1)
+        if ids_to < 0:
+            run[UNREAD] += 1
     if flags & F_RECONNECT:
         add_episode(run, found, Q_TRUNCATED, event_id, event_id, ts, ts, 1, 0, 0)
 

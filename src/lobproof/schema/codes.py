@@ -43,7 +43,7 @@ class Flag(IntFlag):
     OUT_OF_ORDER = 1 << 9  # a message older than what was applied; recorded, not applied
     COMPLETE = 1 << 10  # a snapshot row of a side that is listed whole
     DRIFT = 1 << 11  # a snapshot that contradicts the rebuilt book
-    TRADES = 1 << 12  # this mark speaks of the trade stream, not of the book
+    TRADES = 1 << 12  # this mark speaks of the trades, or of another stream than the book's
     INVALID = 1 << 13  # stands for input that could not be read
     RECONNECT = 1 << 14  # the recorder's connection or file ended here
     SILENCE = 1 << 15  # this mark: no depth message for longer than the feed's cadence explains
@@ -98,6 +98,7 @@ class Finding(IntEnum):
     STRANDED = 17  # levels beyond the trusted range that a wider snapshot does not list
     FROZEN = 18  # a minute in which most trades print far from the touch
     REFERENCE_UNUSED = 19  # rows of the vendor's `book` that cannot be a book, or come too late
+    UNREADABLE = 20  # depth lines that cannot be read, and no chain that goes on behind them
     REFUTED = 21  # a snapshot that a whole chain contradicts: the chain is believed
 
 

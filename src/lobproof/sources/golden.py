@@ -15,13 +15,17 @@ from lobproof.paths import AnyPath, as_path
 from lobproof.schema import Finding
 
 GOLDEN_FORMAT = "lobproof golden sample"
-GOLDEN_VERSION = 1
+GOLDEN_VERSION = 2
 DOCUMENT = "golden.json"
 JOURNAL_FOLDER = "journal"
 PROVENANCES = ("real", "derived", "synthetic")
 MISSING_SHARE = 0.05
 """Share of a day's messages without exchange time from which on receive times order it."""
 _CHUNK = 1 << 20
+_NOBODYS = (
+    "a snapshot that names no symbol in a recording of several: it anchors nothing (import with "
+    "--snapshots-are-ours if all such are of this symbol)"
+)
 _HINT = "the folder is not a whole golden sample; import the recordings again"
 
 
@@ -90,6 +94,7 @@ class GoldenSample:
                 sample.clock_offset_ns,
                 sample.receive_days,
                 sample.inputs,
+                sample.snapshot_limit,
                 document["trade_stream"],
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -126,6 +131,18 @@ class GoldenSample:
         return int(self.document["clock"]["offset_ns"])
 
     @property
+    def snapshot_limit(self) -> int | None:
+        """Levels a side that its snapshots were asked for; None if nobody knows."""
+        limit = self.document["snapshot_limit"]
+        return None if limit is None else int(limit)
+
+    @property
+    def snapshots_of_nobody(self) -> set[tuple[int, int]]:
+        """Update id and capture time of the snapshots that need not be of this symbol."""
+        listed = self.document["snapshots"]
+        return {(int(s["last_update_id"]), int(s["capture_ns"])) for s in listed if not s["ours"]}
+
+    @property
     def receive_days(self) -> tuple[str, ...]:
         """Days on which so many exchange times are missing that receive times give the order."""
         days = self.document["clock"]["days"].items()
@@ -148,13 +165,16 @@ class GoldenSample:
             )
         for reason, count in sorted((+unlisted).items()):
             found.append(InputFinding(Finding.INVALID_INPUT, count, f"{reason}: more such lines"))
-        for entry in self.document["findings"]["truncated"]:
-            detail = f"the gzip data breaks off at byte {entry['bytes']}"
-            found.append(
-                InputFinding(
-                    Finding.TRUNCATED_INPUT, 1, detail, str(entry["file"]), int(entry["line"])
-                )
-            )
+        for code, entry in (
+            *((Finding.TRUNCATED_INPUT, entry) for entry in self.document["findings"]["truncated"]),
+            *(
+                (Finding.INVALID_INPUT, {**entry, "detail": _NOBODYS})
+                for entry in self.document["snapshots"]
+                if not entry["ours"]
+            ),
+        ):
+            file, line = str(entry["file"]), int(entry["line"])
+            found.append(InputFinding(code, 1, str(entry["detail"]), file, line))
         return found
 
     def verify_files(self) -> None:

@@ -50,6 +50,7 @@ class BesideSample:
             sample.instrument.venue_symbol,
             str(sample.document["trade_stream"]),
             window.orders[window.days[0]].book_clock,
+            sample.snapshots_of_nobody,
         )
 
     def run(self, stored: Iterator[pl.DataFrame]) -> None:

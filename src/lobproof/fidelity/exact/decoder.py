@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -143,20 +143,29 @@ class PlainDecoder:
         ``trade`` or ``aggTrade``: which of the two is compared.
     book_clock
         ``E`` or ``T``: the time of a depth message that was stored. Without a T it is E.
+    left_out
+        Update id and capture time of snapshots that need not be of this symbol.
     """
 
     def __init__(
-        self, journals: list[Path], venue_symbol: str, trade_stream: str, book_clock: str = "E"
+        self,
+        journals: list[Path],
+        venue_symbol: str,
+        trade_stream: str,
+        book_clock: str = "E",
+        left_out: Collection[tuple[int, int]] = (),
     ) -> None:
         self._journals = journals
         self._symbol = venue_symbol
         self._trade_stream = trade_stream
         self._book_clock = book_clock
+        self._left_out = left_out
         self._last = -1
         self._last_ts = 0
         self._clock = {"depth": 0, "trade": 0}
         self._trade_ids = SeenIds()
         self._snapshots = 0
+        self._passed: dict[int, int] = {}
         self.tally = Tally()
         self._levels = _Lists(LEVELS)
         self._trades = _Lists(pl.Schema({**TRADES, "first": pl.Int64()}))
@@ -230,7 +239,9 @@ class PlainDecoder:
             self._ticker(data)
         elif _DEPTH.fullmatch(what):
             self._depth(data, capture)
-        elif what == "snapshot":
+        elif what in ("snapshot", "depthSnapshot"):
+            if (int(data["lastUpdateId"]), capture) in self._left_out:
+                return
             rows = _list_rows(data)
             columns = self._listed.columns
             columns["message"] += [self._snapshots] * len(rows[0])
@@ -278,9 +289,13 @@ class PlainDecoder:
         first, last = int(data["t" if raw else "f"]), int(data["t" if raw else "l"])
         ts = _nanoseconds(data["T"])
         price, size = _texts([data["p"], data["q"]])
+        previous = self._passed.pop(first - 1, first - 1)
+        if data.get("X") == "NA" and not (Decimal(price) or Decimal(size)):
+            self._passed = {last: previous}  # no execution: the next one follows what was before
+            return
         columns = self._trades.columns
         columns["id"].append(last)
-        columns["prev"].append(first - 1)
+        columns["prev"].append(previous)
         columns["first"].append(first)
         columns["ts"].append(ts)
         columns["clock"].append(self._time("trade", ts, capture))
@@ -311,8 +326,8 @@ class PlainDecoder:
 
 
 def _columns(levels: list[Any]) -> tuple[list[str], list[str]]:
-    """Prices and sizes of a list of pairs."""
-    return _texts([price for price, _ in levels]), _texts([size for _, size in levels])
+    """Prices and sizes of a list of levels; once these had a third element that says nothing."""
+    return _texts([level[0] for level in levels]), _texts([level[1] for level in levels])
 
 
 def _list_rows(data: dict[str, Any]) -> tuple[list[Any], ...]:

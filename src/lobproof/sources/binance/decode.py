@@ -13,12 +13,15 @@ from decimal import Decimal
 from typing import Annotated, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Raw, Struct
 
+from lobproof.sources.binance.kernels import read_stamp
 from lobproof.sources.binance.message_kernels import (
     AGGREGATE,
     DEPTH,
     FOREIGN,
+    NO_EXECUTION,
     OTHER,
     SNAPSHOT,
     TICKER,
@@ -29,8 +32,8 @@ Pairs = list[tuple[bytes, bytes]]
 
 _Id = Annotated[int, Meta(ge=0, lt=9 * 10**18)]
 _ABSENT = Raw(b"")
-_Levels = list[tuple[Raw, Raw]]
-_HEAD = re.compile(rb"([0-9]+)[ \t]+(.*)", re.DOTALL)
+_Levels = list[Annotated[list[Raw], Meta(min_length=2, max_length=3)]]
+_COMMENT = re.compile(rb"configuration: (.*)", re.DOTALL)  # heads cryptofeed's raw dumps
 _PLAIN = re.compile(rb"[0-9]+(?:\.[0-9]+)?")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 _DEPTH_STREAM = re.compile(r"depth(@.*)?", re.DOTALL)
@@ -39,6 +42,7 @@ _STREAM_KINDS = {
     "aggTrade": AGGREGATE,
     "bookTicker": TICKER,
     "snapshot": SNAPSHOT,
+    "depthSnapshot": SNAPSHOT,
 }
 _EVENT_KINDS = {
     "depthUpdate": DEPTH,
@@ -143,6 +147,7 @@ class _Snapshot(Struct):
     asks: _Levels
     E: int | None = None
     T: int = 0
+    symbol: str | None = None
 
 
 class _Probe(Struct):
@@ -150,7 +155,10 @@ class _Probe(Struct):
 
     e: str | None = None
     s: str | None = None
+    symbol: str | None = None
     lastUpdateId: Raw = _ABSENT
+    result: Raw = _ABSENT
+    U: Raw = _ABSENT
     u: Raw = _ABSENT
     B: Raw = _ABSENT
     A: Raw = _ABSENT
@@ -180,12 +188,22 @@ def check_json(body: bytes) -> object:
     return document
 
 
-def decode_recording(line: bytes, digits: int, scale: int, symbol: str) -> Decoded:
-    """A line ``<stamp> <JSON>``; ``digits`` and ``scale`` as for the kernel ``scan``."""
-    head = _HEAD.fullmatch(line)
-    if head is None or len(head[1]) != digits or int(head[1]) * scale >= 2**63:
-        raise Problem("stamp", f"no receive time of {digits} digits and a blank before the JSON")
-    recv, body = int(head[1]) * scale, head[2]
+def split_stamp(line: bytes) -> tuple[int, bytes] | None:
+    """Receive time in ns and JSON of a recording's line, as the kernel ``read_stamp`` reads it."""
+    recv, behind = read_stamp(np.frombuffer(line, np.uint8), 0, len(line))
+    return None if recv < 0 else (int(recv), line[behind:])
+
+
+def decode_recording(line: bytes, symbol: str) -> Decoded:
+    """A line ``<receive time> <JSON>``."""
+    head = split_stamp(line)
+    if head is None:
+        comment = _COMMENT.fullmatch(line)
+        if comment is None:
+            raise Problem("stamp", "no receive time before the JSON")
+        check_json(comment[1])
+        return Decoded(OTHER, data=comment[1])
+    recv, body = head
     if isinstance(check_json(body), dict):
         probe = _read(body, _Probe)
         if len(probe.stream):
@@ -216,25 +234,31 @@ def journal_entry(line: bytes) -> JournalLine:
 
 def symbol_of(line: bytes) -> str | None:
     """The symbol that a recording's line names, in its stream or its payload."""
-    head = _HEAD.fullmatch(line)
+    head = split_stamp(line)
     try:
-        probe = _read(head[2], _Probe) if head else _Probe()
+        probe = _read(head[1], _Probe) if head else _Probe()
         stream = msgspec.json.decode(probe.stream, type=str) if len(probe.stream) else ""
     except (Problem, msgspec.DecodeError):
         return None
     name, at, _ = stream.partition("@")
     if at and name and not name.startswith("!"):
         return name.upper()
-    return probe.s
+    return probe.s or probe.symbol
 
 
 def _decode_bare(body: bytes, probe: _Probe, symbol: str) -> Decoded:
-    if len(probe.lastUpdateId) and probe.e is None:
-        return decode_payload(None, body, symbol, SNAPSHOT)
+    if probe.e is None and bytes(probe.result).startswith(b"{"):  # the WebSocket API's reply
+        body = bytes(probe.result)
+        probe = _read(body, _Probe)
     kind = _EVENT_KINDS.get(probe.e or "", OTHER)
-    if probe.e is None and len(probe.u) and len(probe.B) and len(probe.A):
+    if probe.e is None and len(probe.lastUpdateId):
+        kind = SNAPSHOT
+    elif probe.e is None and len(probe.u) and len(probe.B) and len(probe.A):
         kind = TICKER
-    if kind != OTHER and probe.s is not None and probe.s != symbol:
+    elif probe.e is None and len(probe.U) and len(probe.u):
+        kind = DEPTH  # and wrong, but not to be passed over
+    named = probe.symbol if kind == SNAPSHOT else probe.s
+    if kind != OTHER and named is not None and named != symbol:
         return Decoded(FOREIGN, data=body)
     return decode_payload(None, body, symbol, kind)
 
@@ -266,7 +290,7 @@ def decode_payload(
     elif kind == TICKER:
         _fill_ticker(decoded, _read(data, _Ticker), symbol)
     elif kind == SNAPSHOT:
-        _fill_snapshot(decoded, _read(data, _Snapshot))
+        _fill_snapshot(decoded, _read(data, _Snapshot), symbol)
     return decoded
 
 
@@ -297,11 +321,13 @@ def _fill_trade(decoded: Decoded, raw: _Trade, first: int, last: int, symbol: st
     if last < first:
         raise Problem("ids", f"first id {first}, last id {last}: not in order")
     price, size = _plain(raw.p), _plain(raw.q)
-    _check_positive(price, "price")
-    _check_positive(size, "size")
+    executed = raw.X != "NA" or bool((price + size).strip(b"0."))
+    if executed:
+        _check_positive(price, "price")
+        _check_positive(size, "size")
     decoded.event, decoded.traded = _moment(raw.E), _moment(raw.T)
     decoded.first, decoded.final, decoded.previous = first, last, first - 1
-    decoded.taker = 2 if raw.m else 1
+    decoded.taker = NO_EXECUTION if not executed else 2 if raw.m else 1
     decoded.futures = raw.X is not None
     decoded.bids = [(price, size)]
 
@@ -317,7 +343,9 @@ def _fill_ticker(decoded: Decoded, raw: _Ticker, symbol: str) -> None:
     decoded.asks = [(_plain(raw.a), _plain(raw.A))]
 
 
-def _fill_snapshot(decoded: Decoded, raw: _Snapshot) -> None:
+def _fill_snapshot(decoded: Decoded, raw: _Snapshot, symbol: str) -> None:
+    if raw.symbol is not None:
+        _check_symbol(raw.symbol, symbol)
     decoded.event, decoded.traded = _moment(raw.E or 0), _moment(raw.T)
     decoded.first = decoded.final = decoded.previous = raw.lastUpdateId
     decoded.futures = raw.E is not None
@@ -325,9 +353,12 @@ def _fill_snapshot(decoded: Decoded, raw: _Snapshot) -> None:
 
 
 def _side(levels: _Levels) -> Pairs:
-    pairs = [(_plain(price), _plain(size)) for price, size in levels]
-    for price, _ in pairs:
-        _check_positive(price, "price")
+    pairs = []
+    for price, size, *more in levels:
+        if more and bytes(more[0]).strip() != b"[]":
+            raise Problem("shape", "a level's third element is not []")
+        pairs.append((_plain(price), _plain(size)))
+        _check_positive(pairs[-1][0], "price")
     return pairs
 
 

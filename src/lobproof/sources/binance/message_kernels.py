@@ -29,7 +29,7 @@ PREVIOUS = 10  # the id that must come before
 LEVEL = 11  # first row in the level table
 BIDS = 12  # rows there, bids first
 ASKS = 13
-TAKER = 14  # 1 bought, 2 sold; in lines that are no messages, the flags of their mark
+TAKER = 14  # 1 bought, 2 sold, 0 no execution; in lines that are no messages, a mark's flags
 FUTURES = 15  # 1 where the payload has a field that only futures have
 NAME = 16  # the stream, counted by count_streams; -1 beyond what it can hold
 COLUMNS = 17
@@ -46,6 +46,8 @@ FOREIGN = 7  # another symbol's
 INVALID = 8
 CONTROL = 9
 IRREGULAR = 10
+
+NO_EXECUTION = 0  # a trade message of price 0, size 0 and X NA: only its id counts
 
 # Columns of the level table: where the price's and the size's digits start and stop.
 PRICE, PRICE_STOP, SIZE, SIZE_STOP = 0, 1, 2, 3

@@ -19,6 +19,7 @@ from lobproof.sources.binance.message_kernels import (
     INVALID,
     KIND,
     LEVEL,
+    NO_EXECUTION,
     PREVIOUS,
     PRICE,
     PRICE_STOP,
@@ -155,6 +156,7 @@ def trade_rows(
     messages: Int64,
     levels: Int64,
     wanted: int,
+    passed: Int64,
     price_exponent: int,
     size_exponent: int,
     ts_event: Int64,
@@ -167,10 +169,21 @@ def trade_rows(
     size: Int64,
     flags: Int32,
 ) -> tuple[int, int, int]:
-    """One row per message of the kind ``wanted``: raw or aggregated trades."""
+    """One row per execution of the kind ``wanted``: raw or aggregated trades.
+
+    The ids of messages that are no execution are no gap: the trade behind them names the id before
+    them. ``passed`` keeps, from call to call, the id before such a run and the last of it.
+    """
     row = 0
     for i in range(messages.shape[0]):
         if messages[i, KIND] != wanted:
+            continue
+        previous = messages[i, PREVIOUS]
+        if previous == passed[1]:
+            previous = passed[0]
+        if messages[i, TAKER] == NO_EXECUTION:
+            passed[0] = previous
+            passed[1] = messages[i, FINAL]
             continue
         first = messages[i, LEVEL]
         level, status = level_counts(
@@ -181,7 +194,7 @@ def trade_rows(
         ts_event[row] = messages[i, TRADED]
         ts_recv[row] = messages[i, RECV]
         sequence[row] = messages[i, FINAL]
-        prev_sequence[row] = messages[i, PREVIOUS]
+        prev_sequence[row] = previous
         kind[row] = _TRADE
         side[row] = messages[i, TAKER]
         flags[row] = _LAST

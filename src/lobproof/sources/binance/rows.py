@@ -15,10 +15,12 @@ from lobproof.sources.binance.message_kernels import (
     BIDS,
     KIND,
     LEVEL,
+    NO_EXECUTION,
     PRICE,
     PRICE_STOP,
     SIZE,
     SIZE_STOP,
+    TAKER,
     TICKER,
 )
 from lobproof.sources.binance.row_kernels import (
@@ -63,14 +65,23 @@ def book_batch(block: Block, instrument: Instrument, clock: Clock = "E") -> Even
     return batch
 
 
-def trade_batch(block: Block, kind: int, instrument: Instrument) -> EventBatch:
-    """One row per ``TRADE`` or ``AGGREGATE``, as ``kind`` says; errors as :func:`book_batch`."""
-    batch = EventBatch.empty(int(np.count_nonzero(block.messages[:, KIND] == kind)))
+def trade_batch(
+    block: Block, kind: int, instrument: Instrument, passed: Int64 | None = None
+) -> EventBatch:
+    """One row per ``TRADE`` or ``AGGREGATE``, as ``kind`` says; errors as :func:`book_batch`.
+
+    ``passed`` (2,) is the kernel's, to be kept from block to block; -1 before the first.
+    """
+    passed = np.full(2, -1, np.int64) if passed is None else passed
+    messages = block.messages
+    executed = (messages[:, KIND] == kind) & (messages[:, TAKER] != NO_EXECUTION)
+    batch = EventBatch.empty(int(np.count_nonzero(executed)))
     message, level, status = trade_rows(
         block.buffer,
         block.messages,
         block.levels,
         kind,
+        passed,
         instrument.price_exponent,
         instrument.size_exponent,
         batch.ts_event,

@@ -48,9 +48,9 @@ from lobproof.sources.binance.shapes import shapes_of
 _NEWLINE, _RETURN = 10, 13
 _INVALID_MARK = int(Flag.INVALID | Flag.LAST)
 _BREAK_MARK = int(Flag.RECONNECT | Flag.LAST)
-_TRADE_LINE = re.compile(rb'@(trade|aggTrade)\b|"e" ?: ?"(trade|aggTrade)"')
-JOURNAL = 0
-"""Stamp digits that stand for a journal's lines."""
+_BOOK_LINE = re.compile(rb'@depth|"depthUpdate"')
+_OTHER_LINE = re.compile(rb'"stream" ?: ?"[^"@]*@\w+["@]|"e" ?: ?"\w+"')
+_SEEN = 256  # bytes of a line within which it says what it is
 
 
 @dataclass(slots=True)
@@ -88,8 +88,8 @@ class Scanner:
         As the venue's payloads write it.
     wanted
         The kinds to parse; lines of others are only told apart.
-    digits, scale
-        Digits of a recording's stamps and ns per unit; ``JOURNAL`` for journal lines.
+    recorded
+        Whether the lines are a recording's; else a journal's.
     doubt_foreign
         Look closely at lines that seem to be of another symbol: are they whole?
     """
@@ -99,15 +99,13 @@ class Scanner:
         symbol: str,
         wanted: tuple[int, ...],
         *,
-        digits: int = JOURNAL,
-        scale: int = 1,
+        recorded: bool = False,
         doubt_foreign: bool = False,
     ) -> None:
         self._symbol = symbol
         self._shapes = shapes_of(symbol)
         self._wanted = sum(1 << kind for kind in wanted)
-        self._digits = digits
-        self._scale = scale
+        self._recorded = recorded
         self._slow = (IRREGULAR, FOREIGN) if doubt_foreign else (IRREGULAR,)
         self._levels = np.empty((0, 4), np.int64)
 
@@ -123,8 +121,7 @@ class Scanner:
         used = scan(
             buffer,
             ends,
-            self._digits,
-            self._scale,
+            self._recorded,
             self._shapes.text,
             self._shapes.index,
             self._wanted,
@@ -133,7 +130,7 @@ class Scanner:
         )
         block = Block(name, first_line, buffer, ends, messages, self._levels[:used])
         self._decode_irregular(block)
-        if self._digits == JOURNAL:
+        if not self._recorded:
             self._read_marks(block)
         return block
 
@@ -146,10 +143,8 @@ class Scanner:
         for row in rows.tolist():
             line = block.line(row)
             try:
-                if self._digits == JOURNAL:
-                    decoded = decode_journal(line, self._symbol)
-                else:
-                    decoded = decode_recording(line, self._digits, self._scale, self._symbol)
+                decode = decode_recording if self._recorded else decode_journal
+                decoded = decode(line, self._symbol)
             except Problem as problem:
                 recv = block.messages[row, RECV]
                 block.messages[row] = 0
@@ -186,8 +181,18 @@ class Scanner:
 
 
 def _mark_of(line: bytes) -> int:
-    """Flags of the mark that stands for an unreadable line."""
-    return _INVALID_MARK | (int(Flag.TRADES) if _TRADE_LINE.search(line[:256]) else 0)
+    """Flags of the mark that stands for an unreadable line.
+
+    It speaks of the book unless its beginning names another stream: of a line that cannot be read
+    nobody knows better.
+    """
+    other = _OTHER_LINE.search(line[:_SEEN]) and not is_depth_line(line)
+    return _INVALID_MARK | (int(Flag.TRADES) if other else 0)
+
+
+def is_depth_line(line: bytes) -> bool:
+    """Whether an unreadable line says at its beginning that it is a depth message."""
+    return _BOOK_LINE.search(line[:_SEEN]) is not None
 
 
 def _fill(

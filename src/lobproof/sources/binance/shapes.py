@@ -129,6 +129,7 @@ _STREAMS = (
     (AGGREGATE, "{}@aggTrade"),
     (TICKER, "{}@bookTicker"),
     (SNAPSHOT, "{}@snapshot"),
+    (SNAPSHOT, "{}@depthSnapshot"),  # tardis.dev's
     (INVALID, "invalid"),
     (CONTROL, "control"),
 )

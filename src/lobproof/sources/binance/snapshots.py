@@ -13,28 +13,24 @@ from lobproof.sources.binance.message_kernels import BIDS, FINAL, KIND, RECV, SN
 from lobproof.sources.binance.rows import message_levels
 from lobproof.sources.binance.scanner import Block
 
-LIMITS = (5, 10, 20, 50, 100, 500, 1000, 5000)
-"""Levels a side that a request may ask for."""
-
-
-def presumed_limit(bids: int, asks: int) -> int | None:
-    """The limit that a snapshot of so many levels seems to have been cut at, if any.
-
-    A side that is listed whole and happens to have as many levels as a limit is taken for a cut
-    one: that claims less, never more.
-    """
-    return max(bids, asks) if max(bids, asks) in LIMITS else None
+PARTIAL_DEPTHS = (5, 10, 20)
+"""Levels a side of spot's partial depth, which without its stream's name looks like a snapshot."""
 
 
 @dataclass(slots=True)
 class Snapshot:
-    """A REST snapshot's id, receive time and levels, ``bids`` of them bids, then asks."""
+    """A REST snapshot's id, receive time and levels, ``bids`` of them bids, then asks.
+
+    ``limit`` is how many levels a side were asked for, if that is known: only then do fewer show
+    that a side was listed whole. A count proves nothing: REST takes any limit.
+    """
 
     sequence: int
     recv: int
     bids: int
     price: Int64
     size: Int64
+    limit: int | None
 
     def rows(self) -> EventBatch:
         """Its message; one that lists nothing is a row without a level, and replay refuses it."""
@@ -48,15 +44,17 @@ class Snapshot:
         batch.side[: self.bids], batch.side[self.bids :] = Side.BID, Side.ASK
         batch.price[:], batch.size[:] = self.price, self.size
         asks = len(self.price) - self.bids
-        limit = presumed_limit(self.bids, asks)
-        if limit is None or self.bids < limit:
+        if self._whole(self.bids):
             batch.flags[: self.bids] |= Flag.COMPLETE
-        if limit is None or asks < limit:
+        if self._whole(asks):
             batch.flags[self.bids :] |= Flag.COMPLETE
         return batch
 
+    def _whole(self, levels: int) -> bool:
+        return self.limit is not None and levels < self.limit and levels not in PARTIAL_DEPTHS
 
-def snapshots_in(block: Block, instrument: Instrument) -> Iterator[Snapshot]:
+
+def snapshots_in(block: Block, instrument: Instrument, limit: int | None) -> Iterator[Snapshot]:
     """The snapshots of a block that was scanned for them.
 
     Raises
@@ -67,4 +65,5 @@ def snapshots_in(block: Block, instrument: Instrument) -> Iterator[Snapshot]:
     for row in np.flatnonzero(block.messages[:, KIND] == SNAPSHOT).tolist():
         price, size = message_levels(block, row, instrument)
         message = block.messages[row]
-        yield Snapshot(int(message[FINAL]), int(message[RECV]), int(message[BIDS]), price, size)
+        ids = int(message[FINAL]), int(message[RECV])
+        yield Snapshot(*ids, int(message[BIDS]), price, size, limit)

@@ -80,9 +80,10 @@ class GoldenSource:
         kind = TRADE if self.sample.document["trade_stream"] == "trade" else AGGREGATE
 
         def batches() -> Iterator[EventBatch]:
+            passed = np.full(2, -1, np.int64)
             for block in self._blocks((kind,)):
                 if isinstance(block, Block):
-                    yield trade_batch(block, kind, self.instrument)
+                    yield trade_batch(block, kind, self.instrument, passed)
 
         return _cut(batches(), batch_rows, message_ends)
 
@@ -156,13 +157,14 @@ class GoldenSource:
     def _snapshots(self) -> list[Snapshot]:
         """All snapshots that can be of this symbol, read in a pass of their own."""
         listed = self.sample.document["snapshots"]
-        foreign = {(s["last_update_id"], s["capture_ns"]) for s in listed if not s["ours"]}
+        foreign = self.sample.snapshots_of_nobody
         journals = {str(s["journal"]) for s in listed if s["ours"]}
+        limit = self.sample.snapshot_limit
         return [
             snapshot
             for block in self._blocks((SNAPSHOT,), journals)
             if isinstance(block, Block)
-            for snapshot in snapshots_in(block, self.instrument)
+            for snapshot in snapshots_in(block, self.instrument, limit)
             if (snapshot.sequence, snapshot.recv) not in foreign
         ]
 

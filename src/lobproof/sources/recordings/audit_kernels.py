@@ -1,9 +1,23 @@
-"""Kernel of the audit of ids."""
+"""Kernels of the audits of ids and of the shape of depth messages."""
 
 from __future__ import annotations
 
 from lobproof.jit import kernel
 from lobproof.schema import Int64
+from lobproof.sources.binance.message_kernels import (
+    ASKS,
+    BIDS,
+    DEPTH,
+    DOT,
+    FUTURES,
+    KIND,
+    LEVEL,
+    SIZE,
+    SIZE_STOP,
+    STREAM_STOP,
+    ZERO,
+    Bytes,
+)
 
 LAST, LAST_EVENT, BEFORE_FINAL, BEFORE_PREVIOUS, GAPS, DUPLICATES, LATE, OVERLAPS, RESETS = range(9)
 FIRST_IRREGULAR = 9
@@ -47,3 +61,27 @@ def audit_ids(
             state[LAST] = final[i]
             state[LAST_EVENT] = event[i]
     return written
+
+
+@kernel
+def count_partial(buf: Bytes, messages: Int64, levels: Int64) -> int:
+    """Depth messages without a stream's name that look like partial depth of futures.
+
+    Those are whole lists: 5, 10 or 20 levels on each side, and never a size of 0.
+    """
+    count = 0
+    for i in range(messages.shape[0]):
+        bids = messages[i, BIDS]
+        if messages[i, KIND] != DEPTH or messages[i, FUTURES] == 0 or messages[i, STREAM_STOP] != 0:
+            continue
+        if bids != messages[i, ASKS] or (bids != 5 and bids != 10 and bids != 20):
+            continue
+        partial = True
+        first = messages[i, LEVEL]
+        for level in range(first, first + 2 * bids):
+            zero = True
+            for pos in range(levels[level, SIZE], levels[level, SIZE_STOP]):
+                zero = zero and (buf[pos] == ZERO or buf[pos] == DOT)
+            partial = partial and not zero
+        count += int(partial)
+    return count

@@ -21,7 +21,6 @@ from lobproof.sources.binance.message_kernels import (
     TICKER,
     TRADE,
 )
-from lobproof.sources.binance.snapshots import presumed_limit
 from lobproof.sources.golden import GOLDEN_FORMAT, GOLDEN_VERSION
 from lobproof.sources.recordings.intake import Intake
 
@@ -45,6 +44,8 @@ def describe(
     provenance: str,
     exchange_info: Mapping[str, Any] | None,
     exchange_info_sha256: str,
+    *,
+    snapshots_are_ours: bool,
 ) -> dict[str, Any]:
     """The document of a finished intake; closes its journals.
 
@@ -58,6 +59,7 @@ def describe(
     instrument = _instrument(intake, exchange, exchange_info)
     trades = TRADE if intake.counts[TRADE] or not intake.counts[AGGREGATE] else AGGREGATE
     journals = [asdict(file) for file in intake.journal.close()]
+    snapshots = _snapshots(intake, snapshots_are_ours)
     return {
         "format": GOLDEN_FORMAT,
         "format_version": GOLDEN_VERSION,
@@ -80,12 +82,15 @@ def describe(
         "counts": {
             **{name: intake.counts[kind] for name, kind in _NAMES.items()},
             "level_changes": intake.level_changes,
+            "without_execution": intake.without_execution,
         },
         "streams": intake.streams,
         "trade_stream": "trade" if trades == TRADE else "aggTrade",
         "chain": intake.chain.to_dict(),
         "trade_ids": intake.trades[trades].to_dict(),
-        "snapshots": _snapshots(intake),
+        "snapshots": snapshots,
+        "snapshot_limit": intake.snapshot_limit,
+        "snapshots_are_ours": snapshots_are_ours,
         "clock": intake.clock.to_dict(),
         "inputs": intake.inputs,
         "journals": journals,
@@ -94,7 +99,7 @@ def describe(
             "invalid": {"by_reason": dict(sorted(intake.reasons.items())), "listed": intake.listed},
             "truncated": intake.truncated,
         },
-        "notes": _notes(intake),
+        "notes": _notes(intake, snapshots),
         "exchange_info_sha256": exchange_info_sha256,
     }
 
@@ -130,27 +135,28 @@ def _instrument(
     return Instrument(exchange, symbol, intake.symbol, price_exponent, size_exponent, (rule,))
 
 
-def _snapshots(intake: Intake) -> list[dict[str, Any]]:
-    """Each with the limit that it seems to have been asked with, and whether it can be ours.
+def _snapshots(intake: Intake, are_ours: bool) -> list[dict[str, Any]]:
+    """Each with whether it is of this symbol.
 
-    A REST snapshot names no symbol. Where the recording holds other symbols' messages, one whose
-    id lies outside the chain's is taken for one of theirs.
+    A REST snapshot names no symbol, and update ids of futures are one counter for the whole venue:
+    where the recording holds other symbols' messages too, one that is not named is nobody's.
     """
-    listed: list[dict[str, Any]] = []
-    low, high = intake.chain.first - 1, intake.chain.last
-    for snapshot in intake.snapshots:
-        limit = presumed_limit(int(snapshot["bids"]), int(snapshot["asks"]))
-        ours = not intake.counts[FOREIGN] or low <= int(snapshot["last_update_id"]) <= high
-        listed.append({**snapshot, "limit": limit, "ours": ours})
-    return listed
+    alone = are_ours or not intake.counts[FOREIGN]
+    return [{**snapshot, "ours": alone or snapshot["named"]} for snapshot in intake.snapshots]
 
 
-def _notes(intake: Intake) -> list[str]:
+def _notes(intake: Intake, snapshots: list[dict[str, Any]]) -> list[str]:
     notes: list[str] = []
-    if not intake.counts[SNAPSHOT]:
-        notes.append("no snapshot: nothing of the book is known to be complete")
+    if not intake.counts[DEPTH]:
+        notes.append("no depth message: there is no book in it")
+    elif not any(snapshot["ours"] for snapshot in snapshots):
+        notes.append("no snapshot: the book will be untrusted from the first row to the last")
     if intake.counts[TRADE] and intake.counts[AGGREGATE]:
         notes.append("both trade and aggTrade were recorded: trade is used")
+    if intake.without_execution:
+        notes.append(
+            f"{intake.without_execution:,} trade messages of price 0 and size 0 are no executions"
+        )
     if intake.counts[FOREIGN]:
-        notes.append(f"{intake.counts[FOREIGN]} lines of other symbols were left out")
+        notes.append(f"{intake.counts[FOREIGN]:,} lines of other symbols were left out")
     return notes

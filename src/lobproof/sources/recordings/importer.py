@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 from lobproof.errors import InputError, StrictError, UsageError
 from lobproof.paths import AnyPath, as_path, as_paths
-from lobproof.sources.binance.message_kernels import SNAPSHOT
+from lobproof.sources.binance.message_kernels import DEPTH, INVALID, SNAPSHOT
 from lobproof.sources.golden import (
     DOCUMENT,
     JOURNAL_FOLDER,
@@ -39,6 +40,7 @@ IRREGULAR = {
 """Counts of an audit of ids beside its gaps, in words."""
 
 EXCHANGES = ("BINANCE", "BINANCE_FUTURES", "BINANCE_DELIVERY")
+_COIN_MARGINED = re.compile(r"USD_(PERP|[0-9]+)$")
 
 
 def import_recordings(
@@ -49,6 +51,8 @@ def import_recordings(
     symbol: str | None = None,
     provenance: str | None = None,
     exchange_info: Mapping[str, Any] | None = None,
+    snapshot_limit: int | None = None,
+    snapshots_are_ours: bool = False,
     strict: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -61,7 +65,8 @@ def import_recordings(
     Parameters
     ----------
     files
-        Plain or gzip, in any order, each stamped in s, ms, µs or ns; they must not overlap in time.
+        Plain or compressed, in any order; they must not overlap in time. Each line has its receive
+        time: in s, ms, µs or ns, or an ISO time.
     out
         The folder to make. If it holds a sample of the same inputs, nothing is done and the
         result says ``reused``.
@@ -76,6 +81,12 @@ def import_recordings(
         side-car lists a file. What it lists never passes for real.
     exchange_info
         The venue's document with tick and lot; by default they are inferred.
+    snapshot_limit
+        Levels a side that the recorder asked the venue for. Only where it is known does a side
+        that lists fewer count as whole; otherwise the book is known to the last level listed.
+        Simulated recordings know theirs.
+    snapshots_are_ours
+        Snapshots that name no symbol are of this one, in a recording of several symbols too.
     strict
         Turn every gap, late or unreadable line and broken file into an error.
     overwrite
@@ -86,7 +97,8 @@ def import_recordings(
     Raises
     ------
     InputError
-        For files that are missing, no recordings, of several symbols, overlapping or damaged.
+        For files that are missing, no recordings, of several symbols, overlapping or damaged; when
+        no depth message can be read, or they are partial depth.
     GridError
         When no decimal grid holds all numbers.
     StrictError
@@ -95,9 +107,12 @@ def import_recordings(
         When ``out`` holds something else, or an option is none that exists.
     """
     paths, out = as_paths(files), as_path(out)
-    provenance = _check_options(exchange, provenance, paths)
+    provenance, simulated_limit = _check_options(exchange, provenance, snapshot_limit, paths)
+    snapshot_limit = snapshot_limit or simulated_limit
     probes, named = probe_all(paths, symbol)
-    sought = _Sought(exchange, named, provenance, _digest(exchange_info))
+    sought = _Sought(
+        exchange, named, provenance, _digest(exchange_info), snapshot_limit, snapshots_are_ours
+    )
     if out.exists():
         there = _existing(out, probes, sought, overwrite=overwrite)
         if there is not None:
@@ -107,7 +122,13 @@ def import_recordings(
     out.parent.mkdir(parents=True, exist_ok=True)
     work = out.parent / f".{out.name}.{os.getpid()}-{token_hex(4)}.importing"
     try:
-        intake = Intake(work / JOURNAL_FOLDER, named, keep_only=symbol is not None, strict=strict)
+        intake = Intake(
+            work / JOURNAL_FOLDER,
+            named,
+            keep_only=symbol is not None,
+            snapshot_limit=snapshot_limit,
+            strict=strict,
+        )
         _read_all(intake, probes, progress)
         document = describe(
             intake,
@@ -115,6 +136,7 @@ def import_recordings(
             provenance,
             exchange_info,
             sought.exchange_info_sha256,
+            snapshots_are_ours=snapshots_are_ours,
         )
         if strict:
             _refuse_findings(document)
@@ -137,6 +159,8 @@ class _Sought:
     venue_symbol: str
     provenance: str
     exchange_info_sha256: str
+    snapshot_limit: int | None
+    snapshots_are_ours: bool
 
     def fits(self, document: dict[str, Any]) -> bool:
         return (
@@ -144,16 +168,27 @@ class _Sought:
             and self.venue_symbol == document["venue_symbol"]
             and self.provenance == document["provenance"]
             and self.exchange_info_sha256 == document["exchange_info_sha256"]
+            and self.snapshot_limit == document["snapshot_limit"]
+            and self.snapshots_are_ours == document["snapshots_are_ours"]
         )
 
 
-def _check_options(exchange: str | None, provenance: str | None, files: Sequence[Path]) -> str:
-    """The provenance to note, once the options are found to fit."""
+def _check_options(
+    exchange: str | None, provenance: str | None, limit: int | None, files: Sequence[Path]
+) -> tuple[str, int | None]:
+    """The provenance to note, once the options are found to fit, and the simulator's limit."""
     if exchange is not None and exchange not in EXCHANGES:
         raise UsageError(f"no exchange {exchange!r}", hint=f"one of {', '.join(EXCHANGES)}")
-    simulated = next((file for file in files if simulation_of(file) is not None), None)
+    if limit is not None and limit < 1:
+        raise UsageError(
+            f"a snapshot limit of {limit}", hint="name how many levels a side were asked for"
+        )
+    sides = [simulation_of(file) for file in files]
+    simulated = next((file for file, side in zip(files, sides, strict=True) if side), None)
+    limits = {side.get("snapshot_limit") if side else None for side in sides}
+    known = limits.pop() if len(limits) == 1 else None
     if provenance is None:
-        return "real" if simulated is None else "synthetic"
+        return "real" if simulated is None else "synthetic", known
     if provenance not in PROVENANCES:
         raise UsageError(f"no provenance {provenance!r}", hint=f"one of {', '.join(PROVENANCES)}")
     if provenance == "real" and simulated is not None:
@@ -161,7 +196,7 @@ def _check_options(exchange: str | None, provenance: str | None, files: Sequence
             f"{simulated} was simulated: it cannot be imported as real",
             hint="leave the provenance out",
         )
-    return provenance
+    return provenance, known
 
 
 def _digest(exchange_info: Mapping[str, Any] | None) -> str:
@@ -207,20 +242,32 @@ def _read_all(intake: Intake, probes: Sequence[Probe], progress: Progress | None
 
         intake.read(source, told)
         done += source.path.stat().st_size
-    if not any(intake.counts[kind] for kind in MARKET_KINDS if kind != SNAPSHOT):
+    shown = ", ".join(str(source.path) for source in probes)
+    ours = (kind for kind in (*MARKET_KINDS, INVALID) if kind != SNAPSHOT)
+    if not any(intake.counts[kind] for kind in ours):
         seen = ", ".join(sorted({source.symbol for source in probes if source.symbol}))
         raise InputError(
-            f"no market-data line of {intake.symbol} in "
-            f"{', '.join(str(source.path) for source in probes)}",
+            f"no market-data line of {intake.symbol} in {shown}",
             hint=f"symbols seen: {seen or 'none'}",
         )
+    if intake.depth_unreadable and not intake.counts[DEPTH]:
+        first = intake.listed[0]
+        raise InputError(
+            f"not one of {intake.depth_unreadable:,} depth messages in {shown} can be read; the "
+            f"first unreadable line is {first['file']}, line {first['line']}: {first['reason']}: "
+            f"{first['detail']}",
+            hint="the messages are to be Binance's, as its streams send them",
+        )
+    intake.refuse_partial_depth()
 
 
 def _exchange_of(intake: Intake, exchange: str | None, probes: Sequence[Probe]) -> str:
-    futures = intake.hints_of_futures if intake.futures is None else intake.futures
+    futures = bool(intake.futures)
     if exchange is None:
-        return "BINANCE_FUTURES" if futures else "BINANCE"
-    if intake.futures is not None and futures != (exchange != "BINANCE"):
+        if not futures:
+            return "BINANCE"
+        return "BINANCE_DELIVERY" if _COIN_MARGINED.search(intake.symbol) else "BINANCE_FUTURES"
+    if futures != (exchange != "BINANCE"):
         raise InputError(
             f"{probes[0].path}: depth messages {'with' if futures else 'without'} pu are not of "
             f"{exchange}",
@@ -249,6 +296,6 @@ def _refuse_findings(document: dict[str, Any]) -> None:
     findings = document["findings"]
     for entry in (*findings["invalid"]["listed"], *findings["truncated"]):
         raise StrictError(
-            f"{entry['file']}, line {entry['line']}: {entry.get('detail', 'breaks off')}",
+            f"{entry['file']}, line {entry['line']}: {entry['detail']}",
             hint="without --strict such lines are kept, flagged and counted",
         )

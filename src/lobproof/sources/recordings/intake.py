@@ -31,17 +31,20 @@ from lobproof.sources.binance.message_kernels import (
     INVALID,
     KIND,
     NAME,
+    NO_EXECUTION,
     OTHER,
     PREVIOUS,
     RECV,
     SNAPSHOT,
+    TAKER,
     TICKER,
     TRADE,
 )
-from lobproof.sources.binance.scanner import Block, Scanner
+from lobproof.sources.binance.scanner import Block, Scanner, is_depth_line
 from lobproof.sources.recordings.audit import ClockAudit, IdAudit, NumberAudit
+from lobproof.sources.recordings.audit_kernels import count_partial
 from lobproof.sources.recordings.lines import LineWriter
-from lobproof.sources.recordings.probe import Probe
+from lobproof.sources.recordings.probe import Probe, symbols_in
 from lobproof.sources.recordings.reader import RecordingFile
 
 MAX_LISTED_LINES = 100
@@ -58,12 +61,23 @@ class Intake:
         Where the journals go.
     symbol
         The sample's; ``keep_only`` says that lines of others are counted instead of refused.
+    snapshot_limit
+        Levels a side that the snapshots were asked for; None if nobody knows.
     strict
         Whether a line or a file that is not whole is an error.
     """
 
-    def __init__(self, folder: Path, symbol: str, *, keep_only: bool, strict: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        symbol: str,
+        *,
+        keep_only: bool,
+        snapshot_limit: int | None,
+        strict: bool,
+    ) -> None:
         self.symbol = symbol
+        self.snapshot_limit = snapshot_limit
         self._keep_only = keep_only
         self._strict = strict
         self.journal = JournalWriter(folder)
@@ -74,9 +88,11 @@ class Intake:
         self.numbers = NumberAudit()
         self.counts: Counter[int] = Counter()
         self.futures: bool | None = None
-        self.hints_of_futures = False
         self.inputs: list[dict[str, Any]] = []
-        self.snapshots: list[dict[str, int | str]] = []
+        self.snapshots: list[dict[str, Any]] = []
+        self.without_execution = 0
+        self.depth_unreadable = 0
+        self._partial = 0  # depth messages that look like partial depth
         self.reasons: Counter[str] = Counter()
         self.listed: list[dict[str, Any]] = []
         self.truncated: list[dict[str, Any]] = []
@@ -102,11 +118,15 @@ class Intake:
         ------
         InputError
             When it overlaps the file before in time, holds another symbol's messages (unless they
-            are to be left out), or two diff. depth streams.
+            are to be left out), two diff. depth streams, or a snapshot beyond the limit.
         StrictError
             In strict mode, at the first line or file that is not whole.
         """
         stamps, name = source.stamps, source.path.name
+        file = RecordingFile(source.path)
+        if stamps is None:
+            self._read_empty(file)
+            return
         if self._bases and stamps.first_ns < self._ended:
             raise InputError(
                 f"{source.path} begins before {self._last_file} ends: they overlap in time",
@@ -114,13 +134,8 @@ class Intake:
             )
         self._latest = max(self._latest, stamps.first_ns)
         self._bases.append(self._lines_before)
-        file = RecordingFile(source.path)
         scanner = Scanner(
-            self.symbol,
-            MARKET_KINDS,
-            digits=stamps.digits,
-            scale=stamps.scale,
-            doubt_foreign=not self._keep_only,
+            self.symbol, MARKET_KINDS, recorded=True, doubt_foreign=not self._keep_only
         )
         self._control("file_start", name, stamps.first_ns)
         before = Counter(self.counts)
@@ -132,17 +147,30 @@ class Intake:
             self._lines_before += len(block.ends)
             read(file.bytes)
         if file.truncated_at is not None:
-            self._truncated(source.path, file.truncated_at, line - 1)
+            at = f"the {file.compression} data breaks off at byte {file.truncated_at}"
+            self._truncated(file, at, line - 1)
+            self._control("truncated", name, self._latest)
         self._control("file_end", name, self._latest)
         self._last_file = str(source.path)
+        self._list_input(file, stamps.unit, line - 1, before)
+
+    def _read_empty(self, file: RecordingFile) -> None:
+        """A file in which nothing is: a recorder's that died as it began."""
+        for _ in file:
+            pass
+        self._bases.append(self._lines_before)
+        self._truncated(file, "the file is empty", 0)
+        self._list_input(file, "", 0, Counter(self.counts))
+
+    def _list_input(self, file: RecordingFile, unit: str, lines: int, before: Counter[int]) -> None:
         now = self.counts
         self.inputs.append(
             {
-                "name": name,
+                "name": file.path.name,
                 "bytes": file.bytes,
                 "sha256": file.sha256,
-                "stamp_unit": stamps.unit,
-                "lines": line - 1,
+                "stamp_unit": unit,
+                "lines": lines,
                 "kept": sum(now[k] - before[k] for k in range(DEPTH, OTHER + 1)),
                 "invalid": now[INVALID] - before[INVALID],
                 "other_symbol": now[FOREIGN] - before[FOREIGN],
@@ -150,6 +178,21 @@ class Intake:
                 "truncated": file.truncated_at is not None,
             }
         )
+
+    def refuse_partial_depth(self) -> None:
+        """InputError where depth messages without a stream's name are no changes but whole lists.
+
+        Nothing but their shape tells, and only of many: a change of five levels a side is rare (at
+        most one message in 800 of the recordings known), and one list in a hundred is enough.
+        """
+        depth = self.counts[DEPTH]
+        if 0 < depth == self._partial or (self._partial > 1 and 100 * self._partial >= depth):
+            raise InputError(
+                f"{self._partial:,} of {depth:,} depth messages list 5, 10 or 20 levels a side and "
+                "no size of 0: they look like partial depth (@depth20), not like changes",
+                hint="import a recording of the diff. depth stream alone, or one whose lines name "
+                "their streams",
+            )
 
     def place(self, number: int) -> str:
         """File and line of the ``number``-th line of all."""
@@ -182,6 +225,10 @@ class Intake:
             _widen(self.event_span, of_kind[:, EVENT])
         _widen(self.recv_span, messages[(kinds >= DEPTH) & (kinds <= OTHER), RECV])
         self.numbers.add(block, self._lines_before)
+        self._partial += count_partial(block.buffer, messages, block.levels)
+        self.without_execution += int(
+            np.count_nonzero((kinds == TRADE) & (messages[:, TAKER] == NO_EXECUTION))
+        )
         depth = messages[kinds == DEPTH]
         self.level_changes += int(depth[:, BIDS].sum() + depth[:, ASKS].sum())
 
@@ -190,10 +237,12 @@ class Intake:
         if self._keep_only or not len(rows):
             return
         row = int(rows[0])
+        named = symbol_of(block.line(row))
+        others = [symbol for symbol in symbols_in(path) if symbol not in (self.symbol, named)]
         raise InputError(
-            f"{path}, line {block.first_line + row}: a message of {symbol_of(block.line(row))} "
-            f"in a recording of {self.symbol}",
-            hint=f"--symbol {self.symbol} keeps one and counts the rest",
+            f"{path}, line {block.first_line + row}: a message of {named} in a recording of "
+            f"{self.symbol}; symbols: {', '.join([self.symbol, str(named), *others])}",
+            hint=f"import them one by one: --symbol {self.symbol} keeps one and counts the rest",
         )
 
     def _check_market(self, block: Block) -> None:
@@ -201,8 +250,6 @@ class Intake:
         messages = block.messages
         kinds = messages[:, KIND]
         rows = np.flatnonzero(kinds == DEPTH)
-        parsed = (kinds >= DEPTH) & (kinds <= SNAPSHOT)
-        self.hints_of_futures |= bool(np.any(messages[parsed, FUTURES]))
         if not len(rows):
             return
         if self.futures is None:
@@ -239,6 +286,7 @@ class Intake:
                 hint="without --strict the line is kept, flagged and counted",
             )
         self.reasons[problem.reason] += 1
+        self.depth_unreadable += is_depth_line(block.line(row))
         if len(self.listed) < MAX_LISTED_LINES:
             self.listed.append(
                 {
@@ -249,14 +297,15 @@ class Intake:
                 }
             )
 
-    def _truncated(self, path: Path, offset: int, line: int) -> None:
+    def _truncated(self, file: RecordingFile, detail: str, line: int) -> None:
         if self._strict:
             raise StrictError(
-                f"{path}: the gzip data breaks off at byte {offset}, in line {line}",
+                f"{file.path}: {detail}, in line {line}",
                 hint="without --strict what can be read is kept and the break is flagged",
             )
-        self.truncated.append({"file": path.name, "bytes": offset, "line": line})
-        self._control("truncated", path.name, self._latest)
+        self.truncated.append(
+            {"file": file.path.name, "bytes": file.bytes, "line": line, "detail": detail}
+        )
 
     def _control(self, event: str, name: str, capture_ns: int) -> None:
         self._line(capture_ns, {"stream": "control", "conn": 0, "event": event, "file": name})
@@ -292,15 +341,23 @@ class Intake:
 
     def _list_snapshot(self, block: Block, row: int) -> None:
         message = block.messages[row]
+        bids, asks = int(message[BIDS]), int(message[ASKS])
+        if self.snapshot_limit is not None and max(bids, asks) > self.snapshot_limit:
+            raise InputError(
+                f"{block.where(row)}: a snapshot of {bids} bids and {asks} asks, where "
+                f"{self.snapshot_limit} a side were asked for",
+                hint="leave --snapshot-limit out where snapshots of several limits were recorded",
+            )
         self.snapshots.append(
             {
                 "last_update_id": int(message[FINAL]),
-                "bids": int(message[BIDS]),
-                "asks": int(message[ASKS]),
+                "bids": bids,
+                "asks": asks,
                 "capture_ns": int(message[RECV]),
                 "file": block.name,
                 "line": block.first_line + row,
                 "journal": self.journal.name,
+                "named": symbol_of(block.line(row)) is not None,
             }
         )
 

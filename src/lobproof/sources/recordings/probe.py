@@ -8,27 +8,41 @@ from pathlib import Path
 
 from lobproof.errors import InputError, UsageError
 from lobproof.sources.binance.decode import symbol_of
-from lobproof.sources.recordings.reader import RecordingFile, Stamps, stamps_of
+from lobproof.sources.recordings.reader import RecordingFile, Stamps, no_recording, stamps_of
 
 _LOOK_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A recording's file before it is read; ``symbol`` is None where its beginning names none."""
+    """A recording's file before it is read.
+
+    ``stamps`` is None where nothing is in it, ``symbol`` where its beginning names none.
+    """
 
     path: Path
-    stamps: Stamps
+    stamps: Stamps | None
     symbol: str | None
+
+    @property
+    def first_ns(self) -> int:
+        """Receive time of its first line; 0 without one."""
+        return self.stamps.first_ns if self.stamps else 0
 
 
 def probe(path: Path) -> Probe:
-    """Look at the beginning of a file; InputError if it is no recording."""
+    """Look at the beginning of a file; InputError if it holds something else than a recording."""
     stamps: Stamps | None = None
+    head = b""
     looked = 0
-    for data in RecordingFile(path):
-        if stamps is None:
-            stamps = stamps_of(data, path)
+    file = RecordingFile(path)
+    for data in file:
+        head = head or data.lstrip()
+        stamps = stamps or stamps_of(data)
+        if stamps is None and head:
+            if file.truncated_at is not None and b"\n" not in data:
+                break  # it broke off within its first line
+            raise no_recording(data, path)
         for line in data.splitlines():
             symbol = symbol_of(line)
             if symbol is not None:
@@ -36,9 +50,20 @@ def probe(path: Path) -> Probe:
         looked += len(data)
         if looked > _LOOK_BYTES:
             break
-    if stamps is None:
-        stamps = stamps_of(b"", path)
     return Probe(path, stamps, None)
+
+
+def symbols_in(path: Path) -> list[str]:
+    """The symbols that the beginning of a file names, in order of appearance."""
+    seen: dict[str, None] = {}
+    looked = 0
+    for data in RecordingFile(path):
+        named = (symbol_of(line) for line in data.splitlines())
+        seen.update((symbol, None) for symbol in named if symbol is not None)
+        looked += len(data)
+        if looked > _LOOK_BYTES:
+            break
+    return list(seen)
 
 
 def probe_all(files: Sequence[Path], symbol: str | None) -> tuple[list[Probe], str]:
@@ -47,16 +72,18 @@ def probe_all(files: Sequence[Path], symbol: str | None) -> tuple[list[Probe], s
     Raises
     ------
     InputError
-        When a file is no recording, or none names a symbol.
+        When a file is no recording, all are empty, or none names a symbol.
     UsageError
         Without files.
     """
     if not files:
         raise UsageError("no files to import", hint="name the recording's files")
-    probes = sorted((probe(Path(p)) for p in files), key=lambda p: (p.stamps.first_ns, p.path.name))
+    probes = sorted((probe(Path(p)) for p in files), key=lambda p: (p.first_ns, p.path.name))
+    shown = ", ".join(str(p.path) for p in probes)
+    if not any(p.stamps for p in probes):
+        raise InputError(f"{shown}: nothing but an empty file", hint="fetch the recording again")
     named = symbol.upper() if symbol else next((p.symbol for p in probes if p.symbol), None)
     if named is None:
-        shown = ", ".join(str(p.path) for p in probes)
         raise InputError(
             f"no market-data line in {shown}",
             hint="the messages are to be Binance's: depthUpdate, trade, aggTrade, bookTicker",

@@ -1,71 +1,113 @@
-"""Line-stamped recordings as blocks of whole lines, gzip or plain, whatever their size."""
+"""Line-stamped recordings as blocks of whole lines, compressed or plain, whatever their size."""
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import hashlib
-import re
-from collections.abc import Iterator
+import lzma
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from isal import igzip_lib
 
 from lobproof.errors import InputError
+from lobproof.sources.binance.decode import split_stamp
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 26
 _CHUNK = 1 << 18
-_GZIP_MAGIC = b"\x1f\x8b"
-_UNITS = {10: ("s", 10**9), 13: ("ms", 10**6), 16: ("µs", 10**3), 19: ("ns", 1)}
-_HEAD = re.compile(rb"([0-9]{10}|[0-9]{13}|[0-9]{16}|[0-9]{19})[ \t]+[{\[]")
-_DAMAGED = cast(type[Exception], igzip_lib.IsalError)
+_UNITS = {10: "s", 13: "ms", 16: "µs", 19: "ns"}
 _NO_RECORDING = (
-    "a recording has lines of <receive time> <JSON>, the time in s, ms, µs or ns since 1970, "
-    "plain or gzip"
+    "a recording has lines of <receive time> <JSON>, the time in s, ms, µs or ns since 1970 or an "
+    "ISO time, plain or compressed by gzip, zstd, xz or bzip2"
+)
+
+
+class _Decompressor(Protocol):
+    """What the decompressors of one stream have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class _Compression(NamedTuple):
+    name: str
+    magic: bytes
+    begin: Callable[[], _Decompressor]
+    damaged: tuple[type[Exception], ...]
+
+
+_COMPRESSIONS = (
+    _Compression(
+        "gzip",
+        b"\x1f\x8b",
+        lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP),
+        (cast(type[Exception], igzip_lib.IsalError),),
+    ),
+    _Compression("zstd", b"\x28\xb5\x2f\xfd", zstd.ZstdDecompressor, (zstd.ZstdError,)),
+    _Compression("xz", b"\xfd7zXZ\0", lzma.LZMADecompressor, (lzma.LZMAError,)),
+    _Compression("bzip2", b"BZh", bz2.BZ2Decompressor, (OSError, ValueError)),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """How a file's lines are stamped."""
+    """How a file's first line is stamped: the unit, and the time in ns."""
 
-    digits: int
     unit: str
-    scale: int
     first_ns: int
 
 
-def stamps_of(head: bytes, path: Path) -> Stamps:
-    """Stamp format by the first line of ``head`` that has one; InputError where none has."""
-    for line in head.split(b"\n"):
-        match = _HEAD.match(line)
-        if match:
-            unit, scale = _UNITS[len(match[1])]
-            return Stamps(len(match[1]), unit, scale, int(match[1]) * scale)
+def stamps_of(head: bytes) -> Stamps | None:
+    """The first stamp in ``head``, which says the file's time; None where no line has one."""
+    for line in head.splitlines():
+        split = split_stamp(line)
+        if split is not None and split[1][:1] in (b"{", b"["):
+            digits = len(line) - len(line.lstrip(b"0123456789"))
+            return Stamps(_UNITS.get(digits, "ISO"), split[0])
+    return None
+
+
+def no_recording(head: bytes, path: Path) -> InputError:
+    """The error that says that a file which begins with ``head`` is no recording."""
     shown = head.split(b"\n", 1)[0][:60].decode("utf-8", "backslashreplace")
     begins = f"it begins with {shown!r}" if shown.strip() else "its first line is blank"
-    raise InputError(f"{path}, line 1: not a recording; {begins}", hint=_NO_RECORDING)
+    return InputError(f"{path}, line 1: not a recording; {begins}", hint=_NO_RECORDING)
 
 
 class RecordingFile:
     """One pass over a file: ``for data in file`` gives blocks of whole lines.
 
-    After the pass ``truncated_at`` tells whether a gzip stream broke off (bytes of the file that
-    were read; None if it is whole), ``sha256`` and ``bytes`` describe the file as it lies on disk.
+    After the pass ``truncated_at`` tells whether a compressed stream broke off (bytes of the file
+    that were read; None if it is whole), ``sha256`` and ``bytes`` describe the file as it lies on
+    disk.
 
     Raises
     ------
     InputError
-        Missing, a folder, unreadable, empty, damaged gzip data, or lines too long to be lines.
+        Missing, a folder, unreadable, damaged compressed data, or lines too long to be lines.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.bytes = 0
         self.sha256 = ""
+        self.compression = ""
         self.truncated_at: int | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -104,12 +146,10 @@ class RecordingFile:
             with self.path.open("rb") as file:
                 pieces = self._pieces(file, digest)
                 first = next(pieces, b"")
-                if not first:
-                    raise InputError(
-                        f"{self.path} is empty", hint="leave it out, or fetch the recording again"
-                    )
-                if first.startswith(_GZIP_MAGIC):
-                    plain = self._inflate(first, pieces)
+                packed = (c for c in _COMPRESSIONS if first.startswith(c.magic))
+                compression = next(packed, None)
+                if compression is not None:
+                    plain = self._unpacked(compression, first, pieces)
                 else:
                     plain = chain((first,), pieces)
                 # a byte order mark is no part of the first line
@@ -130,27 +170,30 @@ class RecordingFile:
             self.bytes += len(piece)
             yield piece
 
-    def _inflate(self, piece: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Members of a gzip file one after the other; zeros behind the last are padding."""
+    def _unpacked(
+        self, compression: _Compression, piece: bytes, pieces: Iterator[bytes]
+    ) -> Iterator[bytes]:
+        """Streams of a compressed file one after the other; zeros behind the last are padding."""
+        self.compression = compression.name
         while piece:
-            member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-            while not member.eof:
+            stream = compression.begin()
+            while not stream.eof:
                 try:
-                    data = member.decompress(piece, BLOCK_BYTES)
-                except _DAMAGED as error:
+                    data = stream.decompress(piece, BLOCK_BYTES)
+                except compression.damaged as error:
                     raise InputError(
-                        f"{self.path}: the gzip data is damaged within its first {self.bytes} "
-                        f"bytes ({error}); none of its lines can be trusted",
+                        f"{self.path}: the {compression.name} data is damaged within its first "
+                        f"{self.bytes} bytes ({error}); none of its lines can be trusted",
                         hint="fetch the recording again; unpack it by hand to see what is left",
                     ) from error
                 if data:
                     yield data
                 piece = b""
-                if member.needs_input and not member.eof:
+                if stream.needs_input and not stream.eof:
                     piece = next(pieces, b"")
                     if not piece:
                         self.truncated_at = self.bytes
                         return
-            piece = member.unused_data.lstrip(b"\0")
+            piece = stream.unused_data.lstrip(b"\0")
             while not piece and (more := next(pieces, b"")):
                 piece = more.lstrip(b"\0")

@@ -31,6 +31,7 @@ from lobproof.sources.simulator.recorder import Lines, Recorder, RecorderConfig
 
 _DAY_NS = 86_400_000_000_000
 _CHUNK_EVENTS = 60_000
+_SNAPSHOT_LIMIT = 5000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -155,6 +156,7 @@ def simulate(
         "recording": recording,
         "lake": lake,
         "snapshot_every": snapshot_every,
+        "snapshot_limit": _SNAPSHOT_LIMIT,
         "symbol": chosen.symbol,
         "instrument": chosen.instrument.to_dict(),
         "config": chosen.to_dict(),
@@ -259,7 +261,7 @@ def _run(
         FeedConfig(
             tickers=recording,
             tops=lake,
-            snapshot_limit=5000,
+            snapshot_limit=request["snapshot_limit"],
             first_snapshot_s=0.5 if recording else None,
             snapshot_every_s=request["snapshot_every"],
             burst_lag_ms=wrong.burst_lag_ms,
