@@ -108,6 +108,7 @@ def stored_book(
         int(sides[1]["stale"][0]),
         *listed[0],
         *listed[1],
+        int(rows["awaits"][0]),
     )
 
 

@@ -206,6 +206,7 @@ class DayTask:
                 book.bid_listed_to,
                 book.ask_listed,
                 book.ask_listed_to,
+                book.awaits,
             )
         )
 

@@ -127,7 +127,7 @@ class Replayer:
         self._run[SEQUENCE] = book.sequence
         self._run[LIFE_TS] = ts
         no_image(self._run)
-        if UNTRUSTED in (book.bid_trust, book.ask_trust):
+        if UNTRUSTED in (book.bid_trust, book.ask_trust) or book.awaits:
             lose_trust(self._book, self._run, int(Finding.UNSEEDED))
             return
         self._run[[STALE, STALE + 1]] = book.bid_stale, book.ask_stale

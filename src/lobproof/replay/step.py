@@ -27,6 +27,7 @@ from lobproof.replay.ledger_kernels import (
     SIZE_SQUARES,
     SNAPSHOT_TRUST,
     STALE,
+    WAITING,
     WHOLE_SIDE,
 )
 from lobproof.replay.merge import Stretch
@@ -107,6 +108,7 @@ class BookLevels:
 
     ``stale``: beyond that range may lie levels from before a loss. ``listed``: what a snapshot
     lists whose id lies inside the next depth message, until that one comes, as trust and far end.
+    ``awaits``: that message may undo the snapshot; what was before it is not here.
     """
 
     sequence: int
@@ -124,6 +126,7 @@ class BookLevels:
     bid_listed_to: int = 0
     ask_listed: int = 0
     ask_listed_to: int = 0
+    awaits: int = 0
 
 
 def levels_of(book: Book, run: Int64) -> BookLevels:
@@ -135,7 +138,8 @@ def levels_of(book: Book, run: Int64) -> BookLevels:
         dump_side(book, side, prices, sizes)
         sides.append((prices, sizes, int(trust(book, side)), int(trusted_to(book, side))))
     (bids, bid_sizes, bid_trust, bid_to), (asks, ask_sizes, ask_trust, ask_to) = sides
-    known = (SEQUENCE, STALE, STALE + 1, *range(SNAPSHOT_TRUST, SNAPSHOT_TRUST + 4))
+    listed = range(SNAPSHOT_TRUST, SNAPSHOT_TRUST + 4)
+    known = (SEQUENCE, STALE, STALE + 1, *listed, WAITING)
     sequence, *others = run[list(known)].tolist()
     return BookLevels(
         sequence, bids, bid_sizes, asks, ask_sizes, bid_trust, bid_to, ask_trust, ask_to, *others

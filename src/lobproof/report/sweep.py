@@ -43,6 +43,8 @@ from lobproof.store.rebuild_kernels import (
     SEQUENCE,
     STALE,
     UNDONE,
+    UNKNOWN,
+    WAITS,
     apply_events,
 )
 
@@ -203,7 +205,8 @@ def _book_before(
 ) -> tuple[Book, Int64]:
     """The book as the day opens or as it stands before ``start``, and its ``covered``."""
     frames = store.keyframes(symbol, exchange=exchange, raw=True).filter(
-        (pl.col("dt") == day["dt"]) & ((pl.col("event_id") < 0) | (pl.col("ts_order") < start))
+        (pl.col("dt") == day["dt"])
+        & ((pl.col("event_id") < 0) | (pl.col("awaits") == 0) & (pl.col("ts_order") < start))
     )
     rows = frames.filter(pl.col("event_id") == pl.col("event_id").max()).collect()
     price, size = (
@@ -215,6 +218,7 @@ def _book_before(
     )
     covered = np.zeros(COVERAGE, np.int64)
     covered[SEQUENCE] = rows["sequence"][0]
+    covered[WAITS] = UNKNOWN if rows["awaits"][0] else 0
     sides = rows["side"].to_numpy()
     book = ensure_far_capacity(new_book(_WINDOW_TICKS, tick), len(rows))
     for row in range(len(rows)):

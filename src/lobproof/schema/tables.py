@@ -95,6 +95,7 @@ KEYFRAMES = Table(
         ("stale", pa.int8()),  # 1: beyond it may lie levels from before a loss
         ("listed", pa.int8()),  # what a snapshot lists that the next depth message overlaps
         ("listed_to", DECIMAL),  # the far end of that, 0 unless RANGE
+        ("awaits", pa.int8()),  # 1: that message may undo the snapshot
     ),
     EVENT_GROUP_ROWS,
     dictionary=("price", "size", "trusted_to", "listed_to"),

@@ -48,6 +48,8 @@ from lobproof.store.rebuild_kernels import (
     SEQUENCE,
     STALE,
     UNDONE,
+    UNKNOWN,
+    WAITS,
     apply_events,
     known,
 )
@@ -257,6 +259,7 @@ def book_of(frame: Keyframe, tick: int) -> tuple[Book, Int64]:
     covered[LISTED + 2 : LISTED + 4] = frame.ask_listed, frame.ask_listed_to
     covered[STALE : STALE + 2] = frame.bid_stale, frame.ask_stale
     covered[SEQUENCE] = frame.sequence
+    covered[WAITS] = UNKNOWN if frame.awaits else 0
     return book, covered
 
 

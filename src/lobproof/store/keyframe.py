@@ -24,7 +24,8 @@ class Keyframe:
     far end of the range, 0 unless ``RANGE``. ``bid_stale``, ``ask_stale``: 1 where the side
     may hold, beyond that range, levels from before a loss: those prove nothing. ``bid_listed``,
     ``ask_listed``: of a snapshot whose id lies inside the next depth message, until that one comes,
-    what it lists, with the far end of a range like ``trusted_to``.
+    what it lists, with the far end of a range like ``trusted_to``. ``awaits``, 1: that message may
+    undo the snapshot, and what the book was before it is not here: only replays go on from this.
     """
 
     event_id: int
@@ -44,6 +45,7 @@ class Keyframe:
     bid_listed_to: int = 0
     ask_listed: int = 0
     ask_listed_to: int = 0
+    awaits: int = 0
 
     @classmethod
     def of(cls, rows: pl.DataFrame) -> Keyframe:
@@ -58,11 +60,12 @@ class Keyframe:
         values: list[Any] = [rows[name][0] for name in ("event_id", "ts_order", "sequence")]
         values += levels
         values += [side[name][0] for names in known for side in (bids, asks) for name in names]
+        values.append(rows["awaits"][0])
         return cls(*values)
 
     @classmethod
     def before(cls, frames: pl.LazyFrame, time: int, day: str) -> Keyframe:
-        """The last one at or before a time, or that which opens the day.
+        """The last one at or before a time that awaits nothing, or that which opens the day.
 
         Parameters
         ----------
@@ -76,7 +79,8 @@ class Keyframe:
         StoreError
             If there is none.
         """
-        known = frames.filter((pl.col("ts_order") <= time) | (pl.col("event_id") < 0))
+        tells_all = (pl.col("ts_order") <= time) & (pl.col("awaits") == 0)
+        known = frames.filter(tells_all | (pl.col("event_id") < 0))
         rows = known.filter(pl.col("event_id") == pl.col("event_id").max()).collect()
         if rows.is_empty():
             raise StoreError(
@@ -106,6 +110,7 @@ class Keyframe:
             sides(self.bid_stale, self.ask_stale, np.int8),
             sides(self.bid_listed, self.ask_listed, np.int8),
             sides(self.bid_listed_to, self.ask_listed_to, np.int64),
+            np.full(rows, self.awaits, np.int8),
         ]
 
     def copy(self) -> Keyframe:
@@ -119,7 +124,7 @@ class Keyframe:
         )
 
 
-HEAD = 15
+HEAD = 16
 """Numbers of a keyframe beside its levels."""
 
 
@@ -140,6 +145,7 @@ def pack(frames: Sequence[Keyframe]) -> dict[str, Int64]:
             frame.bid_listed_to,
             frame.ask_listed,
             frame.ask_listed_to,
+            frame.awaits,
             len(frame.bid_prices),
             len(frame.ask_prices),
         ]

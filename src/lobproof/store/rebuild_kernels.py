@@ -60,9 +60,10 @@ ASK = int(Side.ASK)
 LISTED = 0  # in `covered`: what a snapshot that is ahead lists, trust and far end of each side
 STALE = 4  # per side, 1: beyond the range may be levels from before a loss
 SEQUENCE = 6  # of the last depth message
-WAITS = 7  # 1: the depth message that comes may undo the snapshot before it
+WAITS = 7  # 1: the depth message that comes may undo the snapshot before it; or UNKNOWN
 UNDONE = 8  # what that snapshot has changed
 COVERAGE = UNDONE + UNDO
+UNKNOWN = 2  # it may, and what was before the snapshot is not known
 
 speaks = kernel(speaks_of_the_feed)
 
@@ -92,6 +93,9 @@ def distrust(book: Book, covered: Int64) -> None:
 def undo(book: Book, covered: Int64) -> None:
     """The book as before the snapshot that waits; nothing where none does."""
     if covered[WAITS] == 0:
+        return
+    if covered[WAITS] == UNKNOWN:
+        distrust(book, covered)
         return
     undo_levels(book, covered[UNDONE:])
     for half in (BID, ASK):
