@@ -3,8 +3,12 @@
 In clean environments every command's ``--help`` starts, or names the extra that it lacks and how
 to install it; then the commands run, from a simulated recording to a verified store and, against a
 fake bucket, from a download to a certificate. The oldest versions are the lower bounds in
-pyproject.toml. ``make check-install`` runs it; with ``QUICK=1`` only what is most likely to break,
-with the kernels as plain Python. Exit 1 with one line a finding.
+pyproject.toml. ``make check-install`` runs it; names of cases (``lowest-acquire-report``) as
+arguments choose among them. Exit 1 with one line a finding.
+
+With ``QUICK=1`` (as CI has it) only what is most likely to break is tried, with the kernels as
+plain Python, and what fails with other versions than the lock's is a warning: a release of
+somebody else's must not turn a commit red that was green.
 """
 
 from __future__ import annotations
@@ -74,7 +78,8 @@ def cases() -> list[Case]:
     """All combinations, or those that break first."""
     none, both = frozenset[str](), frozenset({"acquire", "report"})
     if QUICK:
-        return [Case("newest", none), Case("newest", both), Case("lowest", both)]
+        worst = [("lock", none), ("newest", none), ("newest", both), ("lowest", both)]
+        return [Case(versions, extras) for versions, extras in worst]
     kinds = (none, frozenset({"acquire"}), frozenset({"report"}), both)
     return [Case(versions, extras) for versions in ("lock", "newest", "lowest") for extras in kinds]
 
@@ -218,6 +223,7 @@ def fake_bucket() -> Iterator[str]:
         cwd=ROOT,
         env=os.environ | settings,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
     try:
@@ -233,7 +239,7 @@ def fake_bucket() -> Iterator[str]:
 
 def main() -> int:
     """Build the wheel, make the environments, try them; return the exit code."""
-    failed = 0
+    failed = warned = 0
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lobproof-install-")))
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
@@ -243,17 +249,20 @@ def main() -> int:
         call([*pip, "install", "-qq", "--target", folder / "uv", "uv"], os.environ)
         bucket = "" if QUICK else stack.enter_context(fake_bucket())
         with ThreadPoolExecutor(2) as pool:
-            tasks = [
-                pool.submit(check, case, folder, folder / "uv" / "bin" / "uv", wheel, bucket)
-                for case in cases()
-            ]
-            for task in tasks:
+            uv = folder / "uv" / "bin" / "uv"
+            chosen = [case for case in cases() if case.name in sys.argv[1:] or not sys.argv[1:]]
+            tasks = {case: pool.submit(check, case, folder, uv, wheel, bucket) for case in chosen}
+            for case, task in tasks.items():
                 seen, wrong = task.result()
                 print(seen, flush=True)
-                if wrong:
+                if wrong and QUICK and case.versions != "lock":
+                    print(f"  WARNING (the lock has other versions): {wrong}")
+                    warned += 1
+                elif wrong:
                     print(f"  FAILED {wrong}")
                     failed += 1
-    print(f"check-install: {len(tasks) - failed} passed, {failed} failed")
+    passed = len(tasks) - failed - warned
+    print(f"check-install: {passed} passed, {failed} failed, {warned} warned of")
     return 1 if failed else 0
 
 
