@@ -63,6 +63,7 @@ def agree(got: Replayed, messages: list[Message], twin: ReferenceJudge) -> None:
     for name in MINUTES.schema.names:
         wanted = [row.get(name, 0) for row in rows]
         np.testing.assert_allclose(got.minutes[name].astype(float), wanted, err_msg=name)
+    assert got.coverage == twin.coverage()
 
 
 @given(seeds, policies, st.sampled_from([0, -1, 10**9]))

@@ -80,6 +80,7 @@ def test_the_kernels_give_what_the_plain_replay_gives(
         assert list(zip(prices.tolist(), sizes.tolist(), strict=True)) == twin.book.levels(side)
         assert (trust, end) == twin.book.trust(side)
     assert got.levels.sequence == twin.sequence
+    assert got.coverage == twin.coverage()
 
 
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 80)), st.lists(st.integers(1, 80)))

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -103,6 +104,7 @@ class Replayed:
     episodes: Int64
     minutes: dict[str, NDArray[np.generic]]
     levels: BookLevels
+    coverage: dict[str, Any]
 
     def findings(self) -> list[tuple[str, int, int, int]]:
         """Name, first and last event and count of each finding, by first event."""
@@ -161,15 +163,17 @@ def replay(
         steps.append(replayer.process(part, count))
         count += len(part)
     steps.append(replayer.end_day(count - 1, int(parts[-1].ts_order[-1])))
+    episodes = np.concatenate([step.episodes for step in steps])
     return Replayed(
         EventBatch.concat(parts),
         StateBatch.concat([step.states for step in steps]),
-        np.concatenate([step.episodes for step in steps]),
+        episodes,
         {
             name: np.concatenate([step.minutes[name] for step in steps])
             for name in MINUTES.schema.names
         },
         replayer.levels(),
+        replayer.coverage(episodes),
     )
 
 
@@ -182,6 +186,7 @@ def same(got: Replayed, other: Replayed) -> None:
     assert sorted(got.episodes.tolist()) == sorted(other.episodes.tolist())
     for name, column in got.minutes.items():
         np.testing.assert_array_equal(column, other.minutes[name])
+    assert got.coverage == other.coverage
 
 
 # random feeds ------------------------------------------------------------------------------------

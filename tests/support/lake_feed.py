@@ -187,7 +187,8 @@ def run_lake(
     steps.append(replayer.end_day(rows - 1, last))
     step = joined(steps)
     batch = EventBatch.concat(events)
-    return Replayed(batch, step.states, step.episodes, step.minutes, replayer.levels())
+    coverage = replayer.coverage(step.episodes)
+    return Replayed(batch, step.states, step.episodes, step.minutes, replayer.levels(), coverage)
 
 
 def _pieces(

@@ -91,6 +91,8 @@ class ReferenceJudge(ReferenceReplay):
             out.append(self._doubt_mark(Flag.SILENCE, head.ts_order))
             self.process(out[-1])
         if isinstance(head, Listing):
+            for stream in ("book", "all"):
+                self.heard.hear(stream, head.ts_order)
             if head.flags & Flag.BAD_TS:
                 after = max(self.event_id - 1, 0)
                 self.minutes[-1].tallies[Q.BAD_TS].append((after, head.ts_order, 1))

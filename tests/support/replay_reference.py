@@ -6,11 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lobproof.book.reference import ReferenceBook
 from lobproof.instruments import Instrument
 from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Flag, Kind, Side
 from lobproof.schema import Finding as Q
+from support.plain_coverage import Heard
 from support.stream_reference import Message, Row
 
 MINUTE_NS = 60 * 10**9
@@ -87,6 +89,7 @@ class ReferenceReplay:
         self.stale = dict.fromkeys(SIDES, False)
         self.pending: list[Waiting] = []
         self.event_id = 0
+        self.heard = Heard()
 
     def begin_day(self, ts: int) -> None:
         self.event_id = 0
@@ -96,9 +99,9 @@ class ReferenceReplay:
 
     def end_day(self, ts: int) -> None:
         if self._silent(ts):
-            self.doubts[Q.SILENCE] = self.last_known
+            self.doubts.setdefault(Q.SILENCE, self.last_known)
         if self.unread:
-            self.doubts[Q.UNREADABLE] = self.last_known
+            self.doubts.setdefault(Q.UNREADABLE, self.last_known)
         self._close_minute()
         last = self.event_id - 1
         for found_code, since, count in (
@@ -110,6 +113,10 @@ class ReferenceReplay:
         for code in sorted(self.doubts):
             self.episodes.append(self._doubt(code, self.event_id - 1, ts))
 
+    def coverage(self) -> dict[str, Any]:
+        """When each stream of the day was heard, behind its end."""
+        return self.heard.coverage(self._quiet_limit(), self.life_ts, self.episodes)
+
     def process(self, message: Message) -> None:
         """Replay a message and complete its flags."""
         head, ts, first = message[0], message[0].ts_order, self.event_id
@@ -117,13 +124,16 @@ class ReferenceReplay:
         self._enter_minute(ts, first)
         now = self.minutes[-1]
         now.last = last
+        self.heard.hear("all", ts)
         add = 0
         if head.kind == Kind.TRADE:
+            self.heard.hear("trades", ts)
             self._trade(head)
         elif head.kind == Kind.MARK and head.flags & (SPECIAL | DOUBTS):
             self._mark(head)
         else:
             listed = head.kind in (Kind.SNAPSHOT, Kind.CLEAR)
+            self.heard.hear("snapshots" if listed else "depth", ts)
             add |= self._snapshot(message) if listed else self._depth(message)
             add |= self._settle(head, last, listed and head.sequence != self.sequence)
         add |= Flag.DOUBTFUL if self.doubts else 0
@@ -328,7 +338,7 @@ class ReferenceReplay:
         crossed = self.book.crossed
         if crossed and not self.lost:
             self._lose(Q.CROSSED)
-            self.doubts[Q.CROSSED] = self.agreed
+            self.doubts.setdefault(Q.CROSSED, self.agreed)
         if not crossed:
             for side in SIDES:
                 self._grow(side)
@@ -417,7 +427,7 @@ class ReferenceReplay:
         if self.lost:
             self._close(self.lost, self.event_id - 1, ts)
         self._lose(code)
-        self.doubts[int(code)] = self.last_known
+        self.doubts.setdefault(int(code), self.last_known)
 
     def _trust_snapshot_alone(self) -> None:
         for side in SIDES:
@@ -564,7 +574,7 @@ class ReferenceReplay:
     def lose_to_drift(self) -> None:
         self.differing = len(self.suspects) or self.probed
         self._lose(Q.DRIFT)
-        self.doubts[int(Q.DRIFT)] = self.agreed
+        self.doubts.setdefault(int(Q.DRIFT), self.agreed)
 
     # accounts --------------------------------------------------------------------------------
 

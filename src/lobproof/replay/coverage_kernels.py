@@ -54,7 +54,10 @@ def hear(run: Int64, at: int, ts: int) -> None:
 
 @kernel
 def list_silence(run: Int64, at: int, length: int) -> None:
-    """Count a silence since the last message, and list it in place of the shortest, if longer."""
+    """Count a silence since the last message; list it in place of the shortest, if it is longer.
+
+    Of several that are the shortest the last one goes.
+    """
     count = run[at + H_SILENCES]
     run[at + H_SILENCES] += 1
     run[at + H_SILENT] += length
@@ -63,7 +66,8 @@ def list_silence(run: Int64, at: int, length: int) -> None:
         slot = at + H_LISTED
         for k in range(1, LISTED_SILENCES):
             other = at + H_LISTED + 2 * k
-            if run[other + 1] - run[other] < run[slot + 1] - run[slot]:
+            longer = run[other + 1] - run[other] - run[slot + 1] + run[slot]
+            if longer < 0 or (longer == 0 and run[other] > run[slot]):
                 slot = other
         if run[slot + 1] - run[slot] >= length:
             return

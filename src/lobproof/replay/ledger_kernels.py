@@ -224,10 +224,11 @@ def add_episode(
 
 @kernel
 def open_doubt(run: Int64, code: int, event_id: int, ts: int) -> None:
-    """Note since which event the doubt ``code`` holds."""
-    run[DOUBT] |= 1 << code
-    run[OPEN + 2 * code] = event_id
-    run[OPEN + 2 * code + 1] = ts
+    """Note since which event the doubt ``code`` holds; one that is open holds since before."""
+    if run[DOUBT] & (1 << code) == 0:
+        run[DOUBT] |= 1 << code
+        run[OPEN + 2 * code] = event_id
+        run[OPEN + 2 * code + 1] = ts
 
 
 @kernel
