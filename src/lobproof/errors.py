@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from importlib.util import find_spec
 
 EXTRAS = {
@@ -49,6 +52,41 @@ class StoreError(LobproofError):
 
 class UsageError(LobproofError):
     """A request that does not fit: unknown symbol, time outside the data, contradicting options."""
+
+
+class PlaceError(LobproofError):
+    """The operating system refuses to read or write somewhere: rights, a full disk, a folder."""
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What only writing meets: a disk or a quota that is full."""
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_SUCH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+
+
+def system_error(error: OSError) -> int:
+    """The number of an error of the operating system; 0 where it has none.
+
+    What comes from Delta has it in its text alone.
+    """
+    found = re.search(r"os error (\d+)", str(error))
+    return error.errno or (int(found[1]) if found else 0)
+
+
+def place_error(error: OSError) -> PlaceError:
+    """What to say of an error of the operating system, in words and with what can be done."""
+    number = system_error(error)
+    told = os.strerror(number) if number else str(error)
+    where = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
+    if number in NO_ROOM:
+        hint = "make room, or choose another place; then run the same command again"
+    elif number in _NO_RIGHT:
+        hint = "choose another place, or get the right to read and write there"
+    elif number in _NO_SUCH:
+        hint = "check the path: every part of it but the last has to be a folder"
+    else:
+        hint = "check the path, its permissions and the free space"
+    return PlaceError(f"{where}: {told}" if where else told, hint=hint)
 
 
 class ExtraError(LobproofError):

@@ -1,12 +1,18 @@
-"""Paths as callers give them: text, or any object that stands for a path."""
+"""Paths as callers give them, folders that appear whole, and what a disk refuses."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from secrets import token_hex
+from shutil import rmtree
+from typing import Any
 
-from lobproof.errors import UsageError
+from lobproof.errors import NO_ROOM, UsageError, system_error
 
 AnyPath = str | os.PathLike[str]
 """What every public function takes where it asks for a file or a folder."""
@@ -30,3 +36,74 @@ def as_paths(given: AnyPath | Iterable[AnyPath]) -> list[Path]:
     if isinstance(given, str | os.PathLike):
         return [as_path(given)]
     return [as_path(one) for one in given]
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Make the disk's errors name the file: those of writing to it do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Make a full disk name ``out``; other errors may come from what is read meanwhile."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and system_error(error) in NO_ROOM:
+            error.filename = str(out)
+        raise
+
+
+@contextmanager
+def whole_folder(out: Path, doing: str) -> Iterator[Path]:
+    """A hidden folder beside ``out`` to fill; it takes its place in the end, or is gone.
+
+    What was killed while ``doing`` the same is cleared away. A full disk names ``out``.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f".{escape(out.name)}.*.{doing}"):
+        with suppress(OSError), _held(left):
+            rmtree(left)
+    work = out.parent / f".{out.name}.{os.getpid()}-{token_hex(4)}.{doing}"
+    replaced = work.with_suffix(".replaced")
+    work.mkdir()
+    try:
+        with writing(out), _held(work):
+            yield work
+            if out.exists():
+                out.rename(replaced)
+            try:
+                work.rename(out)
+            except BaseException:
+                if replaced.exists():
+                    replaced.rename(out)
+                raise
+    finally:
+        rmtree(work, ignore_errors=True)
+        rmtree(replaced, ignore_errors=True)
+
+
+def drop_writer(writer: Any) -> None:
+    """Close a Parquet writer whose file nobody wants: a full disk may refuse its last bytes."""
+    with suppress(OSError):
+        writer.close()
+    writer.is_open = False  # or it tries again when it is collected
+    with suppress(OSError):
+        writer.close()
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder for oneself; OSError where another process does. Freed even by ``kill -9``."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)

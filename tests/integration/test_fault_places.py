@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from lobproof.paths import whole_folder
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
+from lobproof.store.layout import ensure_store
 from support.fault_runs import command, refused, telling
 from support.faults import Recording
 
@@ -105,27 +108,138 @@ def test_a_folder_that_may_not_be_written(
     refused("ermission", "reconstruct", golden.path, "--out", closed / "store")
 
 
+def _writers(files: list[Path], golden: Path, store: Path, to: Path) -> list[tuple[object, ...]]:
+    """Every command that writes, below ``to``."""
+    return [
+        ("import", *files, "--out", to / "new"),
+        ("reconstruct", golden, "--out", to / "store"),
+        ("derive-lake", golden, "--out", to / "derived"),
+        ("simulate", "--minutes", "0.05", "--lake", "--out", to / "sim"),
+        ("report", store, "--out", to / "page.html"),
+    ]
+
+
+def _hidden(folder: Path) -> list[Path]:
+    """Half files, and hidden ones beside what was to be made; locks and checkpoints may stay."""
+    return [
+        path
+        for path in folder.rglob(".*")
+        if path.name.startswith(".tmp") or path.parent == folder or path.suffix == ".tmp"
+    ]
+
+
 @pytest.mark.parametrize("size", [1000, 50_000])
 def test_a_full_disk_leaves_nothing_half_made(
     files: list[Path], tmp_path: Path, golden: GoldenSample, size: int
 ) -> None:
-    for arguments in (
-        ("import", *files, "--out", tmp_path / "new"),
-        ("reconstruct", golden.path, "--out", tmp_path / "store"),
-    ):
+    there = _store(golden, tmp_path / "there")
+    for arguments in _writers(files, golden.path, there, tmp_path):
+        if size > 1000 and arguments[0] in ("derive-lake", "simulate"):
+            continue  # none of their files is as large
         process = _spawn(*arguments, limit=size)
         _, err = process.communicate(timeout=300)
         assert process.returncode == 3, err
         assert "Traceback" not in err
         assert "error: " in err
-        assert "\nHint: " in err
-    assert not (tmp_path / "new").exists()
-    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".importing")]
+        assert "File too large" in err
+        assert "\nHint: make room" in err
+        assert _hidden(tmp_path) == []
+    assert {path.name for path in tmp_path.iterdir()} <= {"golden", "store", "there"}
     said = command("inspect", tmp_path / "store", "--json")
     assert said.code == 3 or said.document["days"] == []
     assert command("import", *files, "--out", tmp_path / "new").code == 0
     assert command("reconstruct", golden.path, "--out", tmp_path / "store").code == 0
     assert command("verify", tmp_path / "store", "--against", tmp_path / "new").code in (0, 1)
+
+
+_ON_A_DISK = """
+import subprocess, sys
+from pathlib import Path
+from lobproof.store.layout import ensure_store
+from support.fault_runs import command
+from integration.test_fault_places import _hidden, _writers
+
+disk, golden, store, *files = map(Path, sys.argv[1:])
+for kib in (8, 32, 96, 200):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", disk], check=True)
+    for arguments in _writers(files, golden, store, disk):
+        said = command(*arguments)
+        if said.code != 0:
+            assert said.code == 3, said
+            assert str(disk) in said.err and "No space left on device\\nHint: " in said.err, said
+        assert _hidden(disk) == [], (kib, arguments, _hidden(disk))
+        for path in disk.iterdir():
+            subprocess.run(["rm", "-r", path], check=True)
+        print(said.code)
+    subprocess.run(["umount", disk], check=True)
+"""
+
+
+def test_a_disk_that_fills_up_at_any_moment(
+    files: list[Path], tmp_path: Path, golden: GoldenSample
+) -> None:
+    alone = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else [])]
+    disk, probe = tmp_path / "disk", ["mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
+    if not shutil.which("unshare") or subprocess.run([*alone, *probe], check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    disk.mkdir()
+    store = _store(golden, tmp_path / "there")
+    ended = subprocess.run(
+        [*alone, sys.executable, "-c", _ON_A_DISK, disk, golden.path, store, *files],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert ended.stdout.count("3") > 10
+
+
+def test_a_page_in_place_of_a_folder(golden: GoldenSample, tmp_path: Path) -> None:
+    store = _store(golden, tmp_path)
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    folder.mkdir()
+    file.write_text("precious")
+    hint = refused("is a folder, and the page is one file", "report", store, "--out", folder)
+    assert f"name it: {folder / 'report.html'}" in hint
+    refused(f"{file} is a file", "report", store, "--out", file / "page.html")
+    assert list(folder.iterdir()) == []
+    assert file.read_text() == "precious"
+    assert _hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("doing", ["importing", "deriving", "simulating"])
+def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path, doing: str) -> None:
+    left = tmp_path / f".out.123-abcd.{doing}"
+    left.mkdir()
+    (left / "half").write_text("half")
+    other = tmp_path / f".outer.123-abcd.{doing}"
+    other.mkdir()
+    with whole_folder(tmp_path / "out", doing) as work:
+        assert not left.exists()
+        with whole_folder(tmp_path / "out", doing) as second:  # which leaves what is under way
+            (second / "file").write_text("second")
+        (work / "file").write_text("first")
+    assert (tmp_path / "out" / "file").read_text() == "first"
+    assert sorted(tmp_path.iterdir()) == [other, tmp_path / "out"]
+
+
+def test_a_folder_is_kept_where_another_cannot_take_its_place(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "file").write_text("precious")
+    with pytest.raises(FileNotFoundError), whole_folder(out, "importing") as work:
+        shutil.rmtree(work)
+    assert (out / "file").read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_marker_that_a_killed_run_left_goes_with_the_next(tmp_path: Path) -> None:
+    left = tmp_path / ".tmp-marker-123"
+    left.write_text("half")
+    ensure_store(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["lobproof-store.json"]
 
 
 def test_a_killed_import_shows_nothing_and_can_be_run_again(

@@ -22,11 +22,11 @@ from lobproof.acquire.zones import (
     FILE_MODE,
     LakeFolder,
     make_private,
-    naming,
     sync_folder,
     write_whole,
 )
 from lobproof.errors import InputError
+from lobproof.paths import naming
 from lobproof.sources.cryptolake.layout import LakeKey
 
 AUDITS = "audits"

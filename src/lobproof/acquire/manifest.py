@@ -23,8 +23,9 @@ from typing import Any
 import msgspec
 
 import lobproof
-from lobproof.acquire.zones import FILE_MODE, LakeFolder, Zone, locked, naming, sync_folder
+from lobproof.acquire.zones import FILE_MODE, LakeFolder, Zone, locked, sync_folder
 from lobproof.errors import StoreError
+from lobproof.paths import naming
 from lobproof.sources.cryptolake.layout import LakeKey
 
 NAME = "manifest.jsonl"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lobproof.errors import StoreError, UsageError
-from lobproof.paths import AnyPath, as_path
+from lobproof.paths import AnyPath, as_path, naming
 from lobproof.sources.cryptolake.layout import LakeKey
 
 FOLDER_MODE = 0o700
@@ -183,17 +183,6 @@ def make_private(root: Path, folder: Path) -> None:
     missing = [p for p in (folder, *folder.parents) if root in p.parents and not p.exists()]
     for path in reversed(missing):
         path.mkdir(mode=FOLDER_MODE, exist_ok=True)
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Make the disk's errors name the file: those of writing to it do not."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -199,7 +199,7 @@ def main() -> None:
         sys.stdout.flush()
     except OSError as error:  # a disk that is full, not a reader that went away
         if code != ERROR:  # else it has been said
-            _say(f"standard output: {error}", "check the free space where it goes")
+            _say(f"standard output: {error.strerror}", "check the free space where it goes")
         _to_nowhere(1)
         code = ERROR
     if "obstore" in sys.modules:
@@ -212,7 +212,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code. Errors go to standard error, without a traceback."""
-    from lobproof.errors import LobproofError, missing_extra
+    from lobproof.errors import LobproofError, missing_extra, place_error
 
     try:
         result = app(arguments, exit_on_error=False)
@@ -234,7 +234,8 @@ def run(arguments: list[str]) -> int:
         )
         return INTERRUPTED
     except OSError as error:
-        _say(str(error), "check the path, its permissions and the free space")
+        place = place_error(error)
+        _say(place.message, place.hint)
         return ERROR
     return result if isinstance(result, int) else 0
 

@@ -12,7 +12,7 @@ from lobproof.cli.places import Kind, expect
 from lobproof.cli.verify import verified
 from lobproof.errors import need_extra
 from lobproof.fidelity.exact import VerifyReport
-from lobproof.report import write_report
+from lobproof.report import check_page, write_report
 from lobproof.store import Store, open_store
 
 
@@ -41,12 +41,13 @@ def report(
     expect(store, Kind.STORE)
     if against is not None:
         expect(against, Kind.GOLDEN)
+    check_page(out_)
     opened = open_store(store)
     verification = None
     if against is not None:
         verification = verified(opened, against, symbol=symbol)
     page = drawn(opened, out_, symbol=symbol, verification=verification)
-    out().print(f"Report: {page.resolve()}")
+    out().print(f"Report: {page.resolve()}", soft_wrap=True)
     return 0
 
 

@@ -88,4 +88,4 @@ def show_simulation(result: SimulationResult) -> None:
     counts = ", ".join(f"{name} {count:,}" for name, count in result.counts.items())
     out().print(f"Synthetic market: {counts}")
     for file in result.files:
-        out().print(f"  {file} ({file.stat().st_size / 1e6:,.1f} MB)")
+        out().print(f"  {file} ({file.stat().st_size / 1e6:,.1f} MB)", soft_wrap=True)

@@ -7,13 +7,10 @@ the trades. The folder appears whole or not at all.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -24,7 +21,7 @@ from lobproof import __version__
 from lobproof.errors import GridError, InputError, UsageError
 from lobproof.fixedpoint import count_to_text
 from lobproof.fixedpoint.float_kernels import MAX_FLOAT_COUNT
-from lobproof.paths import AnyPath, as_path
+from lobproof.paths import AnyPath, as_path, whole_folder
 from lobproof.replay import BookAudit, Replayer, StreamClock, Stretch, TradeAudit, stamped
 from lobproof.schema import LEVELS, Clock, EventBatch, Flag, Int64, Kind, Side, StateBatch
 from lobproof.sources.binance.source import BATCH_ROWS, GoldenSource
@@ -127,21 +124,19 @@ def derive_lake(
     there = _existing(out, request)
     if there is not None:
         return there
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = out.parent / f".{out.name}.{os.getpid()}-{token_hex(4)}.deriving"
-    work.mkdir()
-    try:
+    with whole_folder(out, "deriving") as work:
         bridge = _Bridge(golden, work, batch_rows, progress)
-        counts = bridge.run()
+        try:
+            counts = bridge.run()
+        except BaseException:
+            for table in bridge.tables.values():
+                table.abort()
+            raise
         files = describe_files(work, bridge.files())
         rows = {table: dict(sorted(t.rows.items())) for table, t in bridge.tables.items()}
         document = {**request, "rows": rows, "counts": counts, "files": files}
         text = json.dumps(document, indent=1, ensure_ascii=False)
         (work / SIDE_CAR).write_text(f"{text}\n", encoding="utf-8")
-        work.rename(out)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
     return _result(out, document)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lobproof.errors import UsageError
-from lobproof.paths import AnyPath, as_path
+from lobproof.paths import AnyPath, as_path, writing
 from lobproof.pipeline.feed import Feed, Streams, skipping
 from lobproof.pipeline.results import Progress, ReconstructResult
 from lobproof.pipeline.start import Since, find_start
@@ -68,7 +68,8 @@ def reconstruct(
     out = as_path(out)
     unit = golden_unit(GoldenSource(GoldenSample.load(source)), batch_rows)
     instrument = unit.instrument
-    with symbol_lock(out, instrument.exchange, instrument.symbol, waiting=waiting):
+    where = (instrument.exchange, instrument.symbol)
+    with writing(out), symbol_lock(out, *where, waiting=waiting):
         return reconstruct_unit(
             unit if since is None else _from(unit, since, out),
             out,

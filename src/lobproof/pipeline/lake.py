@@ -16,7 +16,7 @@ from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.standing import standings
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import GridError, InputError, UsageError
-from lobproof.paths import AnyPath, as_path
+from lobproof.paths import AnyPath, as_path, writing
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
@@ -170,7 +170,7 @@ def reconstruct_day(
     out, options = as_path(out), options or ReconstructOptions()
     refuse_carry(carry, since)
     say = note or (lambda _: None)
-    with symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):
+    with writing(out), symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):
         hashes = _hashes(day)
         where = Partition(day.exchange, day.symbol, day.dt)
         found = None if overwrite else Survey.saved(out, where, list(hashes.values()))

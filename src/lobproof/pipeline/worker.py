@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, NoReturn
 
-from lobproof.errors import LobproofError
+from lobproof.errors import LobproofError, place_error
 from lobproof.jit import compiling
 from lobproof.pipeline.lake import LakeDay, reconstruct_day
 from lobproof.pipeline.results import Reached, ReconstructResult
@@ -121,7 +121,8 @@ def done(job: Job, send: Callable[[Answer], None]) -> ReconstructResult | Failur
     except (BrokenPipeError, ConnectionResetError):
         raise
     except OSError as error:
-        return Failure(str(error), "check the path, its permissions and the free space")
+        place = place_error(error)
+        return Failure(place.message, place.hint)
     except Exception as error:
         return Failure(
             f"{type(error).__name__}: {error}",

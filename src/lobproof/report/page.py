@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lobproof import __version__
-from lobproof.errors import UsageError, need_extra
+from lobproof.errors import PlaceError, UsageError, need_extra
 from lobproof.fidelity.exact.report import VerifyReport
-from lobproof.paths import AnyPath, as_path
+from lobproof.paths import AnyPath, as_path, naming
 from lobproof.report.figures.style import COLOURS
 from lobproof.report.survey import sections, survey
 from lobproof.report.sweep import Progress
@@ -57,14 +57,17 @@ def write_report(
 
     Raises
     ------
+    PlaceError
+        If the page cannot be written where it is to go.
     UsageError
-        If there is no such symbol, the store heard nothing of any of them in that time, or the
-        verification is of a symbol that is not shown.
+        If ``out`` is a folder, there is no such symbol, the store heard nothing of any of them in
+        that time, or the verification is of a symbol that is not shown.
     ExtraError
         If the packages of the extra ``report`` are not installed.
     """
     need_extra("report")
     out = as_path(out)
+    check_page(out)
     shown = sections(store, symbol, exchange)
     proof = verification.to_dict() if isinstance(verification, VerifyReport) else verification
     if proof is not None and (proof["exchange"], proof["symbol"]) not in shown:
@@ -90,9 +93,37 @@ def write_report(
     page = _render(parts, empty, _limits(start, end))
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    partial.write_text(page, encoding="utf-8", newline="\n")
-    partial.replace(out)
+    try:
+        with naming(out):
+            partial.write_text(page, encoding="utf-8", newline="\n")
+            partial.replace(out)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     return out
+
+
+def check_page(out: Path) -> None:
+    """Raise where no page can be written, before the work of it begins.
+
+    Raises
+    ------
+    UsageError
+        If ``out`` is a folder.
+    PlaceError
+        If its folder cannot be made or written to.
+    """
+    if out.is_dir():
+        raise UsageError(
+            f"{out} is a folder, and the page is one file", hint=f"name it: {out / 'report.html'}"
+        )
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise PlaceError(f"{there} is a file", hint=f"choose another place for {out.name}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PlaceError(
+            f"{there} cannot be written to", hint=f"choose another place for {out.name}"
+        )
 
 
 def _limits(start: Time | None, end: Time | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from lobproof.errors import StoreError
+from lobproof.paths import drop_writer
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, PARTITION_COLUMNS, TABLES
 from lobproof.store.content import DayContent
 from lobproof.store.delta import list_exactly, listed_files, open_delta
@@ -76,10 +77,16 @@ def _commit(root: Path, content: DayContent, row: Mapping[str, object]) -> bool:
     for table in CONTENT_TABLES:
         list_exactly(root, table, partition, content.tables[table.name].parts)
     temporary = folder / f"{TEMPORARY}{name}"
-    with open_writer(temporary, DAYS) as writer:
+    writer = open_writer(temporary, DAYS)
+    try:
         writer.write_table(seal_table(row))
-    sync_file(temporary)
-    temporary.replace(folder / name)
+        writer.close()
+        sync_file(temporary)
+        temporary.replace(folder / name)
+    except BaseException:
+        drop_writer(writer)
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(folder)
     size = (folder / name).stat().st_size
     list_exactly(root, DAYS, partition, [Part(path, 1, size, seal_hash(row), "", b"", {}, {})])

@@ -20,6 +20,7 @@ CHECKPOINTS = ".checkpoints"
 TEMPORARY = ".tmp-"
 """Start of the name of a file that is being written. Readers of folders skip dot files."""
 
+_MARKERS = f"{TEMPORARY}marker-"
 _NAME = re.compile(r"[^\s/\\=%?#*:\"<>|\x00-\x1f.][^\s/\\=%?#*:\"<>|\x00-\x1f]*")
 
 
@@ -122,12 +123,20 @@ def ensure_store(root: Path) -> None:
                 hint="Give an empty or a new folder, or an existing store.",
             )
         document = {"format": "lobproof store", "format_version": FORMAT_VERSION}
-        temporary = root / f"{TEMPORARY}marker-{os.getpid()}"
-        temporary.write_text(json.dumps(document) + "\n", "utf-8")
-        sync_file(temporary)
-        temporary.replace(marker)
-        sync_folder(root)
+        temporary = root / f"{_MARKERS}{os.getpid()}"
+        try:
+            temporary.write_text(json.dumps(document) + "\n", "utf-8")
+            sync_file(temporary)
+            temporary.replace(marker)
+            sync_folder(root)
+        except FileNotFoundError:  # another process made the store, and cleared this away
+            check_marker(root)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     check_marker(root)
+    for left in root.glob(f"{_MARKERS}*"):
+        left.unlink(missing_ok=True)
 
 
 def make_folder(root: Path, relative: str) -> Path:

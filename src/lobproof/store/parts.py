@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lobproof.fixedpoint import to_decimal128
+from lobproof.paths import drop_writer
 from lobproof.schema.tables import FORMAT_VERSION, Table
 from lobproof.store.grids import Grid
 from lobproof.store.hashing import Column, file_hash, header, join_leaves, leaf, table_hash
@@ -68,16 +69,20 @@ def to_arrow(column: Column, field: pa.Field, grid: Grid) -> pa.Array:
 
 def open_writer(path: Path, table: Table) -> pq.ParquetWriter:
     """A Parquet writer with the table's settings."""
-    return pq.ParquetWriter(
-        path,
-        table.schema,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=list(table.dictionary),
-        column_encoding=dict.fromkeys(table.delta_packed, "DELTA_BINARY_PACKED"),
-        write_statistics=list(table.statistics),
-        store_decimal_as_integer=False,
-    )
+    try:
+        return pq.ParquetWriter(
+            path,
+            table.schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=list(table.dictionary),
+            column_encoding=dict.fromkeys(table.delta_packed, "DELTA_BINARY_PACKED"),
+            write_statistics=list(table.statistics),
+            store_decimal_as_integer=False,
+        )
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 class PartWriter:
@@ -164,7 +169,7 @@ class PartWriter:
 
     def abort(self) -> None:
         """Drop the file."""
-        self._writer.close()
+        drop_writer(self._writer)
         self._temporary.unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lobproof.paths import drop_writer
 from lobproof.schema import Int64
 from lobproof.sources.cryptolake.layout import COLUMNS, LakeKey
 
@@ -90,7 +91,13 @@ class TableWriter:
     def close(self) -> None:
         """Finish the open files."""
         for day in list(self._open):
-            self._open.pop(day).close()
+            self._open[day].close()
+            del self._open[day]
+
+    def abort(self) -> None:
+        """Let go of the open files, whatever is in them."""
+        for file in self._open.values():
+            file.abort()
 
     def _day(self, day: int) -> _File:
         """The day's open file; few are open, and a day that comes again later gets another one."""
@@ -128,6 +135,9 @@ class _File:
     def close(self) -> None:
         self._write(self._waiting)
         self._writer.close()
+
+    def abort(self) -> None:
+        drop_writer(self._writer)
 
     def _write(self, count: int) -> None:
         if not count:

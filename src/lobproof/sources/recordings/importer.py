@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from lobproof.errors import InputError, StrictError, UsageError
-from lobproof.paths import AnyPath, as_path, as_paths
+from lobproof.paths import AnyPath, as_path, as_paths, whole_folder
 from lobproof.sources.binance.message_kernels import DEPTH, INVALID, SNAPSHOT
 from lobproof.sources.golden import (
     DOCUMENT,
@@ -119,9 +116,7 @@ def import_recordings(
             if strict:
                 _refuse_findings(there.document)
             return there
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = out.parent / f".{out.name}.{os.getpid()}-{token_hex(4)}.importing"
-    try:
+    with whole_folder(out, "importing") as work:
         intake = Intake(
             work / JOURNAL_FOLDER,
             named,
@@ -142,12 +137,6 @@ def import_recordings(
             _refuse_findings(document)
         text = json.dumps(document, ensure_ascii=False, indent=1)
         (work / DOCUMENT).write_text(f"{text}\n", encoding="utf-8")
-        if out.exists():
-            out.rename(work.with_suffix(".replaced"))
-        work.rename(out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(work.with_suffix(".replaced"), ignore_errors=True)
     return GoldenSample.load(out)
 
 

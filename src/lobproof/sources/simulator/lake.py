@@ -105,6 +105,11 @@ class LakeWriter:
             table.close()
         return [path for table in self._tables.values() for path in table.files]
 
+    def abort(self) -> None:
+        """Let go of the open files."""
+        for table in self._tables.values():
+            table.abort()
+
     def _stamp(self, kind: str, sent: Int64, ids: Int64) -> tuple[Int64, Int64]:
         """Exchange and receipt times as the vendor has them: float seconds times 1e9, cut off."""
         config, seed = self._config, self._seed

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from isal import isal_zlib
 
 from lobproof import __version__
 from lobproof.errors import UsageError
-from lobproof.paths import AnyPath, as_path
+from lobproof.paths import AnyPath, as_path, whole_folder
 from lobproof.schema import Int64
 from lobproof.sources.simulator.config import PRESETS, MarketConfig, VenueMarket
 from lobproof.sources.simulator.feed import Feed, FeedConfig
@@ -165,17 +164,10 @@ def simulate(
     existing = _existing(out, request)
     if existing is not None:
         return existing
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        counts, files = _run(partial, chosen, request, wrong, progress)
-        described = describe_files(partial, files)
-        write_side_car(partial, {**request, "counts": counts, "files": described})
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with whole_folder(out, "simulating") as work:
+        counts, files = _run(work, chosen, request, wrong, progress)
+        described = describe_files(work, files)
+        write_side_car(work, {**request, "counts": counts, "files": described})
     return _result(out, {"counts": counts, "files": described})
 
 
@@ -294,8 +286,11 @@ def _run(
             counts["snapshots"] += len(batch.snapshots)
             if progress is not None:
                 progress((market.now - config.start_ns) / (end - config.start_ns))
-    finally:
         files = lines.close() + tables.close()
+    except BaseException:
+        lines.abort()
+        tables.abort()
+        raise
     if lake:
         counts |= {f"lake_{table}": rows for table, rows in tables.rows.items()}
     return counts, files
@@ -321,10 +316,15 @@ class _DailyLines:
                 self._of_day(int(days[first])).write(text.tobytes())
 
     def close(self) -> list[Path]:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
         return self._files
+
+    def abort(self) -> None:
+        """Let go of the open file."""
+        if self._file is not None:
+            self._file.abort()
 
     def _of_day(self, day: int) -> _Gzip:
         if self._file is None or day != self._day:
@@ -348,5 +348,9 @@ class _Gzip:
         self._file.write(self._stream.compress(data))
 
     def close(self) -> None:
-        self._file.write(self._stream.flush())
-        self._file.close()
+        with self._file:
+            self._file.write(self._stream.flush())
+
+    def abort(self) -> None:
+        with suppress(OSError):  # of a full disk
+            self._file.close()
