@@ -76,7 +76,10 @@ def unpinned(
     pins: Mapping[str, Pin], packages: Iterable[Distribution], wanted: Mapping[str, list[str]]
 ) -> list[str]:
     """What the installed packages, or ``wanted`` (who → requirements), ask for beyond the pins."""
-    asked = dict(wanted)
+    asked = {
+        who: [line for line in lines if _applies(Requirement(line), frozenset())]
+        for who, lines in wanted.items()
+    }
     for package in packages:
         pin = pins.get(canonicalize_name(package.name))
         # The project itself is no pin: the lock has all of its extras.

@@ -8,6 +8,7 @@ import os
 import runpy
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib.metadata import PathDistribution
 from pathlib import Path
@@ -176,3 +177,22 @@ def test_an_environment_beside_its_lock() -> None:
     assert CHECK["differences"](pins, same | {"first": "1.1"}) != []
     assert CHECK["differences"](pins, same | {"third": "1.0"}) != []
     assert CHECK["differences"](pins, {"first": "1.0"}) != []
+
+
+@pytest.mark.parametrize("lock", [CHECK["LOCK"], *CHECK["OTHERS"]])
+def test_the_locks_are_complete(lock: str) -> None:
+    pins, wrong = CHECK["read_pins"]((ROOT / lock).read_text(encoding="utf-8"))
+    assert wrong == []
+    assert len(pins) > 20
+
+
+def test_the_lock_has_what_the_project_asks_for_with_every_extra() -> None:
+    pins, _ = CHECK["read_pins"]((ROOT / CHECK["LOCK"]).read_text(encoding="utf-8"))
+    said = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = {
+        "the project": said["project"]["dependencies"],
+        "the build": said["build-system"]["requires"],
+        **said["project"]["optional-dependencies"],
+        **said["dependency-groups"],
+    }
+    assert CHECK["unpinned"](pins, [], wanted) == []
