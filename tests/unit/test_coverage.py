@@ -13,7 +13,7 @@ import pytest
 
 import lobproof
 from lobproof.cli.inspect import covered_text, heard_text, store_summary
-from lobproof.errors import StoreError, UsageError
+from lobproof.errors import UsageError
 from lobproof.fidelity.exact.report import Verdict
 from lobproof.pipeline import ReconstructOptions, reconstruct
 from lobproof.sources.recordings import import_recordings
@@ -241,15 +241,6 @@ def test_batches_and_parts_leave_no_trace_in_the_seal(tmp_path: Path) -> None:
         seals.append(open_store(tmp_path / name).days().row(0, named=True))
     for column in ("coverage", "warm_up_ns", "doubtful_ns"):
         assert seals[0][column] == seals[1][column]
-
-
-def test_a_store_of_an_older_format_is_refused(tmp_path: Path) -> None:
-    rebuilt(tmp_path, feed(NOON, every(0, 2)))
-    marker = tmp_path / "store" / "lobproof-store.json"
-    marker.write_text(json.dumps({"format": "lobproof store", "format_version": 1}))
-    with pytest.raises(StoreError, match="format version 1") as caught:
-        open_store(tmp_path / "store")
-    assert "Reconstruct it" in caught.value.hint
 
 
 def test_the_recorder_was_down_for_an_hour(real_data: Path, tmp_path: Path) -> None:

@@ -315,6 +315,15 @@ def test_a_span_is_cut_out_of_the_day(store: Path, tmp_path: Path) -> None:
     assert set(pictures(page)) == set(PICTURES)
 
 
+def test_the_page_says_when_each_stream_was_heard(tmp_path: Path) -> None:
+    messages = [anchor(0, 5, BIDS, ASKS), depth(30, 6, (Side.BID, 1_000_000, 1000))]
+    messages += [trade(31, 1, Side.BUY, 1_000_001, 40), mark(630, 7), mark(631, 8)]
+    said = words(page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html"))
+    assert "When each stream was heard" in said
+    assert "depth 00:00:30.000 – 00:10:31.000 3 1 10 min 10 min" in said
+    assert "Of it warm-up" in said
+
+
 def test_a_span_in_which_nothing_was_heard_says_so(store: Path, tmp_path: Path) -> None:
     early = {"start": "2024-08-07", "end": "2024-08-08"}
     for span in ({"start": "2024-08-08T20:00", "end": "2024-08-08T21:00"}, early):

@@ -386,9 +386,14 @@ def test_folders_that_are_no_store_are_not_written_to(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("marker", "message"),
-    [('{"format_version": 99}', "99"), ("{}", "damaged"), ("no json", "damaged")],
+    [
+        ('{"format_version": 99}', "version 99"),
+        ('{"format_version": 1}', "version 1"),
+        ("{}", "damaged"),
+        ("no json", "damaged"),
+    ],
 )
-def test_a_store_of_a_newer_or_damaged_format_is_refused(
+def test_a_store_of_another_or_damaged_format_is_refused(
     tmp_path: Path, marker: str, message: str
 ) -> None:
     (tmp_path / MARKER).write_text(marker)
