@@ -79,9 +79,7 @@ def samples(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         root = real_data if top == "data" else real_data.parent / top
         files = sorted(root.glob(rest))
         if files:
-            found[name] = import_recordings(
-                files, folder / name.replace(" ", "-"), exchange=recording.exchange
-            ).path
+            found[name] = import_recordings(files, folder / name.replace(" ", "-")).path
     return found
 
 

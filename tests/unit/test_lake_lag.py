@@ -12,12 +12,20 @@ import pytest
 from lobproof.cli.console import out
 from lobproof.cli.inspect import show_store
 from lobproof.fidelity.exact import Verdict, verify
-from lobproof.pipeline import derive_lake, lake_days, reconstruct, reconstruct_day
+from lobproof.pipeline import (
+    Reached,
+    ReconstructOptions,
+    derive_lake,
+    lake_days,
+    reconstruct,
+    reconstruct_day,
+)
+from lobproof.pipeline.start import Since
 from lobproof.schema import Clock
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
 from lobproof.store import Store, open_store
 from support.recorded import Line, imported
-from support.wire import T0, depth, futures_trade, snapshot
+from support.wire import NS, T0, depth, futures_trade, snapshot
 
 LEVELS = 25
 LAG = 12
@@ -148,3 +156,34 @@ def test_a_sample_of_spans_tells_the_same(
     fewer = measure_lag(files)
     assert 100 < fewer.trades < whole.trades
     assert abs(fewer.ns - whole.ns) <= 10**6
+
+
+def test_a_partial_day_and_a_killed_one_keep_the_lag(golden: Path, tmp_path: Path) -> None:
+    """A message that was sent behind the boundary, and matched before it, is no part of the day."""
+    derive_lake(golden, tmp_path / "lake")
+    (day,) = lake_days(tmp_path / "lake")
+    options = ReconstructOptions(keyframe_seconds=1, part_rows=300)
+    whole = reconstruct_day(day, tmp_path / "whole", options)
+    begin = (T0 + 3_000) * NS
+    reconstruct_day(day, tmp_path / "part", options, since=Since(begin, tmp_path / "whole"))
+    part = open_store(tmp_path / "part")
+    assert order_of(part) == order_of(open_store(tmp_path / "whole"))
+    depths = part.events(raw=True).filter(kind=2).collect()
+    lag = int(str(order_of(part)["lag_ns"]))
+    ordered, sent = (min(depths[name].to_list()) for name in ("ts_order", "ts_event"))
+    assert begin <= ordered < begin + 20 * NS
+    assert sent >= begin + lag
+    report = verify(part, golden)
+    assert report.check("level_changes").verdict is Verdict.EXACT, report.check("level_changes")
+    assert report.check("trades").verdict is Verdict.EXACT
+
+    def stop(reached: Reached) -> None:
+        if reached.events > 900:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reconstruct_day(day, tmp_path / "killed", options, batch_rows=100, progress=stop)
+    resumed = reconstruct_day(day, tmp_path / "killed", options)
+    assert resumed.resumed_at > 0
+    assert resumed.days[0].content_hash == whole.days[0].content_hash
+    assert order_of(open_store(tmp_path / "killed")) == order_of(part)
