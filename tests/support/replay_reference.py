@@ -84,7 +84,7 @@ class ReferenceReplay:
         self.image_end = dict.fromkeys(SIDES, -math.inf)
         self.remembered: set[Difference] = set()
         self.probe = False
-        self.probed = self.differing = 0
+        self.probed = self.differing = self.shared = 0
         self.covered = dict.fromkeys(SIDES, (UNTRUSTED, 0))
         self.stale = dict.fromkeys(SIDES, False)
         self.pending: list[Waiting] = []
@@ -230,9 +230,11 @@ class ReferenceReplay:
                 self._undo()
             earlier = dict(self.suspects)
             agrees = {side: self._common(side, listed[side], whole[side]) for side in SIDES}
+            alike = self.minutes[-1].counts["drift_equal"]
             for side in SIDES:
                 self._compare(side, listed[side], whole[side])
                 self._compare_beyond(side, listed[side], whole[side])
+            self.shared = self.minutes[-1].counts["drift_equal"] - alike
             self.doubted = self.doubted if earlier else (last, head.ts_order)
             if self.suspects and head.sequence == self.sequence:
                 verdict = self._weigh()
@@ -536,7 +538,7 @@ class ReferenceReplay:
                 against.add(difference)
         if not against:
             return "undecided"
-        if against <= self.remembered:
+        if against <= self.remembered and self.shared >= len(self.suspects):
             return "believed"
         self.remembered = set(self.suspects.values())
         return "disbelieved"

@@ -105,6 +105,19 @@ def test_a_second_snapshot_that_says_the_same_is_believed() -> None:
     assert got.states.levels[-1].reshape(2, 20, 2)[1, 2].tolist() == [1003, 9]
 
 
+def test_two_snapshots_of_another_book_do_not_outvote_the_chain() -> None:
+    """They say the same, and share hardly a level with the book."""
+    others = [
+        snapshot(
+            seq, [(price, 3) for price, _ in BIDS], [*ASKS[:2], *((p, 3) for p, _ in ASKS[3:])]
+        )
+        for seq in (102, 103)
+    ]
+    got = replay([*CHANGED, depth(102, 101), others[0], depth(103, 102), others[1]])
+    assert [finding[0] for finding in got.findings()[1:]] == ["REFUTED", "REFUTED"]
+    assert got.trusted()[-1] == (5, 5)
+
+
 def test_a_second_snapshot_that_says_something_else_is_refuted_too() -> None:
     for second in ({1003: 8, 996: 2}, {1003: 9, 996: 2, 1000: 3}):
         set_since = depth(102, 101, [(BID, 1000, 6)])

@@ -4,7 +4,8 @@ A later snapshot that differs from a book whose chain is whole is held against w
 each level that differs:
 
 - depth messages set it since the anchor, or two snapshots agreed on it: the chain is believed and
-  the snapshot refuted, unless it says what the last refuted one said of every such level;
+  the snapshot refuted, unless it says what the last refuted one said of every such level, and
+  most of its levels are the book's (another symbol's are not);
 - it is as the anchoring snapshot listed it, and nothing else: one snapshot stands against another,
   and nothing is believed until a third comes.
 
@@ -34,6 +35,7 @@ from lobproof.replay.ledger_kernels import (
     PROBED,
     REMEMBERED,
     REMEMBERED_LEVELS,
+    SHARED,
     SNAPSHOT_TRUST,
     SUSPECT_ID,
     SUSPECT_LEVELS,
@@ -167,7 +169,7 @@ def weigh(run: Int64) -> int:
                 said += 1
     if against == 0:
         return UNDECIDED
-    if said == against:
+    if said == against and run[SHARED] >= run[SUSPECTS]:
         return BELIEVED
     count = min(run[SUSPECTS], MAX_REMEMBERED)
     for k in range(DIFFERENCE * count):

@@ -68,7 +68,8 @@ AGREES_TO = 49  # per side, how far (sign * price) the snapshot that waits and t
 REMEMBERED = 51  # levels of the last snapshot that was refuted
 IMAGES = 52  # per side: levels of the image, and how far (sign * price) it goes
 UNREAD = 56  # lines since CHAINED that cannot be read: the next depth message tells what was lost
-OPEN = 57  # per code: first event id, first ts
+SHARED = 57  # levels that the later snapshot and the book have alike
+OPEN = 58  # per code: first event id, first ts
 CODES = 1 + max(int(code) for code in Finding)
 if CODES > 63:
     raise ImportError("`DOUBT` has a bit a code, and no more than 63")

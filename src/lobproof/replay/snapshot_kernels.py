@@ -40,12 +40,14 @@ from lobproof.replay.ledger_kernels import (
     LIFE_TS,
     LOST,
     M_CONTRADICTIONS,
+    M_DRIFT_EQUAL,
     M_GAPS,
     NEVER,
     PROBE,
     PROBED,
     REFUTED,
     SEQUENCE,
+    SHARED,
     SNAPSHOT_TRUST,
     STALE,
     SUSPECT_ID,
@@ -370,6 +372,7 @@ def apply_snapshot(
         if run[WAITING] != 0:  # of two before one depth message the first may be the one that errs
             restore(book, run)
         earlier = run[SUSPECTS]
+        alike = run[THIS_MINUTE + M_DRIFT_EQUAL]
         bids_to = reach_known(book, BID, price, begin, middle, bids_complete)
         asks_to = reach_known(book, ASK, price, middle, stop, asks_complete)
         for half in (BID, ASK):
@@ -378,6 +381,7 @@ def apply_snapshot(
             complete = bids_complete if half == BID else asks_complete
             compare_side(book, run, squares, half, price, size, low, high, complete, tick, earlier)
             compare_beyond(book, run, half, price, size, low, high, complete, earlier)
+        run[SHARED] = run[THIS_MINUTE + M_DRIFT_EQUAL] - alike
         if run[SUSPECTS] > 0:
             if earlier == 0:
                 run[DOUBTED_ID] = last_id

@@ -282,7 +282,9 @@ def _compare_all(
             wrong = left.filter(~pl.col("size").eq_missing(pl.col("size_book")))
             denied = wrong.join(told, on=["side", "price"], how="semi")
             if denied.height:
-                refuted.append((one, named, denied))
+                # another symbol's book says the same twice too, and shares hardly a level
+                may_be = denied if left.height >= 2 * wrong.height else denied.clear()
+                refuted.append((one, named, may_be))
                 continue
             one.comparison.count(one.joined, named)
             found.append(one.comparison)
