@@ -72,7 +72,11 @@ def whole_folder(out: Path, doing: str) -> Iterator[Path]:
             rmtree(left)
     work = out.parent / f".{out.name}.{os.getpid()}-{token_hex(4)}.{doing}"
     replaced = work.with_suffix(".replaced")
-    work.mkdir()
+    try:
+        work.mkdir()
+    except OSError as error:
+        error.filename = str(out)  # which is the name that was given
+        raise
     try:
         with writing(out), _held(work):
             yield work

@@ -9,7 +9,7 @@ import pytest
 
 from lobproof.cli.places import Kind, kind_of
 from lobproof.pipeline import derive_lake, reconstruct
-from support.fault_runs import refused
+from support.fault_runs import command, refused
 from support.recorded import imported, made
 
 MAKES_GOLDEN = "`lobproof import FILES --out GOLDEN` makes a golden sample"
@@ -92,3 +92,17 @@ def test_what_else_it_is_is_told_with_the_next_command(
     _, _, told = refused(re.escape(said), *arguments.split()).partition("\nHint: ")
     assert hint in told
     assert not (places / "new").exists()
+
+
+@pytest.mark.parametrize("arguments", ["inspect store", "reconstruct golden --out store"])
+def test_tables_fit_into_80_columns(
+    places: Path, monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    monkeypatch.chdir(places)
+    monkeypatch.setenv("COLUMNS", "80")
+    said = command(*arguments.split())
+    days = command("inspect", "store", "--json").document["days"]
+    rows = [line for line in said.out.splitlines() if days[0]["content_hash"][:12] in line]
+    assert rows
+    room = len(f"{100_000_000:,}") - len(f"{days[0]['events']:,}")  # a large day's events
+    assert all(len(line.rstrip()) + room <= 80 for line in rows)

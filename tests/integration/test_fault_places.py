@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -325,7 +326,7 @@ def test_a_missing_journal(golden: GoldenSample, tmp_path: Path) -> None:
         (lambda text: text[: len(text) // 2], "is damaged"),
         (lambda text: "", "is damaged"),
         (lambda text: "[]", "does not describe a golden sample"),
-        (lambda text: text.replace('"format_version": 1', '"format_version": 7'), "version 7"),
+        (lambda text: re.sub('"format_version": [0-9]+', '"format_version": 7', text), "version 7"),
         (lambda text: text.replace('"clock"', '"clocks"'), "is damaged: KeyError 'clock'"),
         (lambda text: text.replace('"tick"', '"tack"'), "is damaged"),
         (

@@ -134,22 +134,21 @@ def show_store(console: Console, store: Store) -> None:
     for head, days in by_symbol.items():
         table = Table(title=head, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("day")
-        table.add_column("covered", no_wrap=True)
-        for name in ("events", "trades", "states", "gaps", "doubtful", "size"):
+        for name in ("events", "trades", "states", "gaps", "doubtful"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("content hash")
+        table.add_column("content hash", no_wrap=True)  # which is all that 80 columns hold
         for day in days:
             table.add_row(
                 str(day["dt"]),
-                covered_text(day),
                 *(f"{day[name]:,}" for name in ("events", "trades", "states")),
                 f"[red]{day['gaps']:,}[/red]" if day["gaps"] else "0",
                 duration(day["doubtful_ns"]),
-                f"{day['bytes'] / 1e6:,.1f} MB",
                 day["content_hash"][:12],
             )
         console.print(table)
         for day in days:
+            size = f"{day['bytes'] / 1e6:,.1f} MB"
+            console.print(f"{day['dt']} covered: {covered_text(day)}; {size}", soft_wrap=True)
             if "lag" in day["verdicts"]:
                 console.print(f"{day['dt']} {Lag(**day['verdicts']['lag'])}", soft_wrap=True)
             for line in heard_text(day):

@@ -13,13 +13,10 @@ from rich.table import Table
 from lobproof.cli.console import duration, err, out, partial_text
 from lobproof.pipeline import Outcome, ReconstructResult
 
-_WIDTH = 112
-
 
 def show_results(results: Sequence[ReconstructResult], seconds: float) -> None:
     """Days by symbol, as tables, with findings and reasons beneath."""
     console = out()
-    console.width = max(console.width, _WIDTH)  # rather wrapped by the terminal than cut off
     if all(result.reused for result in results):
         err().print("[dim]Sealed already from the same input: nothing to do.[/dim]")
     symbols = dict.fromkeys((result.exchange, result.symbol) for result in results)
@@ -32,6 +29,9 @@ def show_results(results: Sequence[ReconstructResult], seconds: float) -> None:
             for day in result.days:
                 if day.from_ns is not None:
                     console.print(partial_text(day.dt, day.from_ns), soft_wrap=True)
+                certified = "certified" if result.certified else "uncertified"
+                messages = f"{day.counts.book_messages:,} messages"
+                console.print(f"{day.dt} {day.strategy}, {certified}, {messages}", soft_wrap=True)
                 found = ", ".join(f"{name} {n:,}" for name, n in day.counts.findings.items())
                 console.print(f"{day.dt} findings: {found or 'none'}", soft_wrap=True)
                 for reason in day.reasons:
@@ -94,10 +94,10 @@ def document(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _table(results: Sequence[ReconstructResult]) -> Table:
+    """A row a day: what fits into 80 columns for the largest days, too."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("day", "strategy", "data"):
-        table.add_column(name, no_wrap=True)
-    for name in ("events", "trades", "messages", "gap ratio", "doubtful"):
+    table.add_column("day", no_wrap=True)
+    for name in ("events", "trades", "gap ratio", "doubtful"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("content hash", no_wrap=True)
     for result in results:
@@ -106,11 +106,8 @@ def _table(results: Sequence[ReconstructResult]) -> Table:
             ratio = "-" if counts.gap_ratio is None else f"{counts.gap_ratio:.3%}"
             table.add_row(
                 day.dt,
-                day.strategy,
-                "certified" if result.certified else "uncertified",
                 f"{counts.events:,}",
                 f"{counts.trades:,}",
-                f"{counts.book_messages:,}",
                 f"[red]{ratio}[/red]" if counts.lost else ratio,
                 duration(counts.doubtful_ns),
                 day.content_hash[:12],
