@@ -66,6 +66,7 @@ from lobproof.replay.ledger_kernels import (
     open_doubt,
 )
 from lobproof.schema import (
+    DISTRUSTS,
     EVERYTHING,
     RANGE,
     UNTRUSTED,
@@ -93,7 +94,6 @@ F_TRADES = int(Flag.TRADES)
 F_INVALID = int(Flag.INVALID)
 F_RECONNECT = int(Flag.RECONNECT)
 F_DRIFT = int(Flag.DRIFT)
-F_SILENCE = int(Flag.SILENCE)
 F_STRANDED = int(Flag.STRANDED)
 F_REFUTED = int(Flag.REFUTED)
 F_AWAITS = int(Flag.AWAITS)
@@ -202,7 +202,7 @@ def note_mark(
             run[GAP_FROM] = ids_from if ids_from >= 0 else run[SEQUENCE]
             run[GAP_TO] = ids_to
         return
-    if flags & (F_DRIFT | F_SILENCE):
+    if flags & DISTRUSTS:
         lose_track(book, run, found, Q_DRIFT if flags & F_DRIFT else Q_SILENCE, event_id, ts)
         return
     first = ids_from + 1 if 0 <= ids_from < ids_to else ids_to

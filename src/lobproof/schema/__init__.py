@@ -3,6 +3,7 @@
 from lobproof.schema.batch import EventBatch, Int8, Int32, Int64, ReferenceBatch, StateBatch
 from lobproof.schema.codes import (
     COVERED_STREAMS,
+    DISTRUSTS,
     EVERYTHING,
     LEVELS,
     PENDING_MESSAGES,
@@ -22,6 +23,7 @@ from lobproof.schema.order import Clock, Order
 
 __all__ = [
     "COVERED_STREAMS",
+    "DISTRUSTS",
     "EVERYTHING",
     "LEVELS",
     "PENDING_MESSAGES",

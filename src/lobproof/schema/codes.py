@@ -52,6 +52,9 @@ class Flag(IntFlag):
     AWAITS = 1 << 18  # a snapshot that differs from the book: the next depth message decides
 
 
+DISTRUSTS = int(Flag.DRIFT | Flag.SILENCE)
+"""A MARK that speaks of the feed with one of these takes all trust away and names no hole."""
+
 _DRIFT = int(Flag.DRIFT)
 SPEAKS_OF_THE_FEED = int(
     Flag.GAP

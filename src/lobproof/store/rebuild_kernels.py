@@ -26,6 +26,7 @@ from lobproof.book.kernels import (
 from lobproof.book.undo_kernels import SAVED, UNDO, begin_undo, log_side, undo_levels
 from lobproof.jit import kernel
 from lobproof.schema import (
+    DISTRUSTS,
     EVERYTHING,
     RANGE,
     UNTRUSTED,
@@ -47,7 +48,6 @@ COMPLETE = int(Flag.COMPLETE)
 STRANDED = int(Flag.STRANDED)
 REFUTED = int(Flag.REFUTED)
 AWAITS = int(Flag.AWAITS)
-DISTRUSTS = int(Flag.DRIFT | Flag.SILENCE)
 
 TRADE = int(Kind.TRADE)
 CLEAR = int(Kind.CLEAR)

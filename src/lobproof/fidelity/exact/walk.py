@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lobproof.instruments import Instrument
-from lobproof.schema import Flag, Kind, Order, Severity, speaks_of_the_feed
+from lobproof.schema import DISTRUSTS, Flag, Kind, Order, Severity, speaks_of_the_feed
 from lobproof.store import Store, partial_from
 
 BATCH_ROWS = 1 << 18
@@ -135,7 +135,7 @@ def doubt_marks() -> pl.Expr:
 
     An empty depth message can carry ``DRIFT`` too; where there is a chain it has an id before.
     """
-    said = (pl.col("flags") & int(Flag.DRIFT | Flag.SILENCE)) != 0
+    said = (pl.col("flags") & DISTRUSTS) != 0
     return (pl.col("kind") == int(Kind.MARK)) & said & (pl.col("prev_sequence") < 0)
 
 
