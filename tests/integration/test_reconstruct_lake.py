@@ -7,19 +7,23 @@ import shutil
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+import lobproof
 from fakes.lake import environment, put_index
 from fakes.s3 import fake_lake
 from lobproof.acquire.certificate import DEMO, REAL, certify
 from lobproof.acquire.zones import Zone
 from lobproof.errors import InputError, UsageError
 from lobproof.pipeline import Reached, ReconstructOptions, lake_days, reconstruct_day
+from lobproof.schema import Finding, Severity
 from lobproof.sources.simulator import simulate
 from lobproof.store import sealed
 from support.fault_runs import command
 from support.judged_lakes import made
 from support.kills import assert_tidy, simulated, told
+from support.lake_days import without
 
 ANCHORED = ReconstructOptions(strategy="anchored")
 
@@ -138,3 +142,36 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
     assert notes[0].endswith("The day starts anew.")
     assert told(out) == told(tmp_path / "undisturbed")
     assert_tidy(out)
+
+
+def test_every_screen_names_the_strategy_and_why_and_doubts_outlive_the_fallback(
+    tmp_path: Path,
+) -> None:
+    """A tenth of the level changes is lost: the day is known at rows of `book`, and in doubt."""
+
+    def keep(table: str, _: str, rows: pl.DataFrame) -> pl.Series:
+        kept = pl.int_range(rows.height, eager=True) % 10 != 0
+        return kept | pl.Series([table != "book_delta_v2"] * rows.height)
+
+    lake = without(simulated(tmp_path / "sim", minutes=0.5), tmp_path / "lossy", keep)
+    store, page = tmp_path / "store", tmp_path / "page.html"
+    said = [
+        command("reconstruct", lake, "--out", store).out,
+        command("inspect", store).out,
+        command("verify", store, "--lake", lake).out,
+    ]
+    assert command("report", store, "--out", page).code == 0
+    said.append(page.read_text())
+    for text in said:
+        assert "anchored" in text
+        assert "NO-GO for full: the gap ratio is" in " ".join(text.split())
+    quality = lobproof.open(store).quality(raw=True).collect()
+    doubts = quality.filter(pl.col("severity") == int(Severity.DOUBT))
+    drift = doubts.filter(pl.col("code") == int(Finding.DRIFT))
+    assert drift["detail"].str.contains("replayed in full, which was given up").all()
+    days = lobproof.open(store).days()
+    assert days["doubtful_ns"][0] > 0.9 * (days["last_ts"][0] - days["first_ts"][0])
+    # who believes `book` more than the deltas says so, and nothing is looked at
+    command("reconstruct", lake, "--out", tmp_path / "believed", "--strategy", "anchored")
+    believed = lobproof.open(tmp_path / "believed").quality(raw=True).collect()
+    assert int(Finding.DRIFT) not in believed["code"]

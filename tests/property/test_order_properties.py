@@ -40,6 +40,8 @@ def messages_in(stretches: Sequence[Stretch]) -> list[Message]:
             listed.ts_event.tolist(),
             listed.ts_recv.tolist(),
             listed.sequence.tolist(),
+            listed.flags.tolist(),
+            listed.ts_behind.tolist(),
             strict=True,
         )
         rows = [(place, _shown(times)) for place, *times in told]
@@ -54,8 +56,8 @@ def messages_in(stretches: Sequence[Stretch]) -> list[Message]:
 
 
 def _shown(times: list[int]) -> Message:
-    ts_order, ts_event, ts_recv, sequence = times
-    return [Listing(ts_order, ts_event, ts_recv, sequence, -1)]
+    ts_order, ts_event, ts_recv, sequence, flags, ts_behind = times
+    return [Listing(ts_order, ts_event, ts_recv, sequence, -1, flags=flags, ts_behind=ts_behind)]
 
 
 def random_sides(rng: random.Random) -> tuple[list[Message], list[Message]]:
@@ -134,7 +136,7 @@ def test_what_is_held_can_be_saved(seed: int, cuts: list[int], taken: int) -> No
 
 def test_a_row_without_id_and_time_holds_nothing_up() -> None:
     """Nor does one whose time alone is wrong, or a message of such a time."""
-    lost = _shown([0, 0, 0, 0])
+    lost = _shown([0, 0, 0, 0, 0, 0])
     ahead = listing(103, (), ())
     ahead[0].ts_event += 10**15
     rows = [depth(seq, -1, [(BID, 7, 1)], at=seq * 1000 * MS) for seq in range(101, 140)]

@@ -265,6 +265,107 @@ def truncated(day: Day, table: str, rows: int) -> Day:
     return day.with_table(table, kept, day.about("truncated", gone.height, gone))
 
 
+def frozen(day: Day, row: int, count: int) -> Day:
+    """Behind a row of `book` so many list its levels again; their ids and times go on."""
+    rows = day.tables[BOOK]
+    still = rows.slice(row + 1, count).with_columns(
+        pl.lit(rows[name][row], pl.Float64).alias(name) for name in LEVEL_COLUMNS
+    )
+    return _rows_of_book(day, row + 1, still, "frozen")
+
+
+def doubled(day: Day, row: int, count: int) -> Day:
+    """Rows of `book` with twice the sizes at the touch."""
+    names = ("bid_0_size", "ask_0_size")
+    rows = day.tables[BOOK].slice(row, count).with_columns(pl.col(name) * 2 for name in names)
+    return _rows_of_book(day, row, rows, "doubled")
+
+
+def stale(day: Day, row: int, count: int) -> Day:
+    """Rows of `book` with the levels of the row before them."""
+    before = day.tables[BOOK].slice(row - 1, count)
+    rows = day.tables[BOOK].slice(row, count).with_columns(before[n] for n in LEVEL_COLUMNS)
+    return _rows_of_book(day, row, rows, "stale")
+
+
+def shallow(day: Day, levels: int, empty: float | None) -> Day:
+    """Rows of `book` with so many levels a side, the other slots null, NaN or 0."""
+    names = [name for name in LEVEL_COLUMNS if int(name.split("_")[1]) >= levels]
+    return day.with_table(
+        BOOK,
+        day.tables[BOOK].with_columns(pl.lit(empty, pl.Float64).alias(name) for name in names),
+    )
+
+
+def one_sided(day: Day, row: int, count: int) -> Day:
+    """Rows of `book` without their asks."""
+    names = [name for name in LEVEL_COLUMNS if name.startswith("ask")]
+    rows = day.tables[BOOK].slice(row, count)
+    none = rows.with_columns(pl.lit(None, pl.Float64).alias(name) for name in names)
+    return _rows_of_book(day, row, none, "one side")
+
+
+def numbered(day: Day, table: str, rows: tuple[int, int], change: pl.Expr) -> Day:
+    """Rows of a table with other sequence numbers."""
+    here = pl.int_range(pl.len()).is_between(*rows, closed="left")
+    spoilt = day.tables[table].with_columns(
+        pl.when(here).then(change).otherwise(pl.col("sequence_number")).alias("sequence_number")
+    )
+    touched = day.tables[table].slice(rows[0], rows[1] - rows[0])
+    return day.with_table(table, spoilt, day.about("numbered", touched.height, touched))
+
+
+def halved(day: Day, first: int) -> Day:
+    """The first message from ``first`` on of two rows or more: half of it comes behind the next."""
+    while np.subtract(*day.bounds(first, first + 1)[::-1]) < 2:
+        first += 1
+    low, high = day.bounds(first, first + 1)
+    _, place = day.bounds(first, first + 2)
+    half = (low + high) // 2
+    rows = day.tables[DELTAS]
+    parts = [rows.head(half), rows.slice(high, place - high), rows.slice(half, high - half)]
+    done = day.about("halved", 1, rows.slice(low, place - low))
+    return day.with_table(DELTAS, pl.concat([*parts, rows.slice(place)]), done)
+
+
+def exchanged(day: Day, first: int, length: int) -> Day:
+    """Two blocks of so many messages, one behind the other, change places."""
+    low, middle = day.bounds(first, first + length)
+    _, high = day.bounds(first, first + 2 * length)
+    rows = day.tables[DELTAS]
+    parts = [
+        rows.head(low),
+        rows.slice(middle, high - middle),
+        rows.slice(low, middle - low),
+        rows.slice(high),
+    ]
+    done = day.about("exchanged", length, rows.slice(low, high - low))
+    return day.with_table(DELTAS, pl.concat(parts), done)
+
+
+# --- trades -----------------------------------------------------------------------------------
+
+
+def shuffled(day: Day, within: int, seed: int) -> Day:
+    """Trades out of order, by so many places at most; their ids are unique."""
+    rows = day.tables[TRADES]
+    places = np.arange(rows.height) + np.random.default_rng(seed).uniform(0, within, rows.height)
+    return day.with_table(TRADES, rows[np.argsort(places, kind="stable").tolist()])
+
+
+def thinned_trades(day: Day, share: float, seed: int) -> Day:
+    """Without a share of the trades, at random."""
+    rows = day.tables[TRADES]
+    kept = np.random.default_rng(seed).random(rows.height) >= share
+    return day.with_table(TRADES, rows.filter(pl.Series(kept)))
+
+
+def shifted(day: Day, table: str, by: int, *columns: str) -> Day:
+    """A table whose times are off by so many ns."""
+    spoilt = day.tables[table].with_columns(pl.col(name) + by for name in columns)
+    return day.with_table(table, spoilt)
+
+
 # --- a change of the tick ---------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from support.lake_faults import BOOK, Day, PlainBook
 
 Floats = NDArray[np.float64]
 SIZE_LIMIT = ReconstructOptions().size_limit
+CONTRADICTIONS = (Finding.DRIFT, Finding.STRANDED, Finding.CROSSED)
 TALLIED = (Finding.OFF_TICK, Finding.OFF_LOT, Finding.TRADE_UNCONFIRMED, Finding.BAD_TS)
 """Findings that are counted by the minute."""
 
@@ -221,11 +222,13 @@ class Rebuilt:
         )
         deltas = np.flatnonzero(kinds == int(Kind.DELTA))
         taking = int(Flag.DRIFT | Flag.SILENCE | Flag.GAP)
+        contradict = self.doubts.filter(pl.col("code").is_in([int(c) for c in CONTRADICTIONS]))
+        ends = set(contradict["last_event_id"])
         for code, first, last in self.doubts.select(
             "code", "first_event_id", "last_event_id"
         ).iter_rows():
             name = f"{Finding(code).name} {first}-{last}"
-            if code in (Finding.UNSEEDED, Finding.FROZEN):
+            if code in (Finding.UNSEEDED, Finding.FROZEN, Finding.REFERENCE_STALE):
                 continue
             part = slice(first, last + 1)
             marks = first + np.flatnonzero(
@@ -239,6 +242,8 @@ class Rebuilt:
             # the row of the last message before the mark may stand behind it
             stop = seen if len(over) and not len(marks) else _last_before(deltas, seen)
             early = agreed[(agreed > first) & (agreed < stop)]
+            if first in ends and code in CONTRADICTIONS:
+                early = early[:0]  # of two near to each other, what lies between is doubt too
             if len(early) and code != Finding.TOUCH_BEYOND_RANGE:
                 told.append(f"{name}: the row at event {early[-1]} agreed")
             if last == len(kinds) - 1:
@@ -246,10 +251,13 @@ class Rebuilt:
                 if len(later) and code != Finding.SILENCE:
                     told.append(f"{name}: not ended by the row of {later[0]}")
                 continue
+            if code in CONTRADICTIONS and kinds[first] == int(Kind.SNAPSHOT):
+                continue  # a row that corrected, until the next one agrees
             if kinds[last + 1] not in (int(Kind.SNAPSHOT), int(Kind.MARK), int(Kind.DELTA)):
                 told.append(f"{name}: no anchor behind it")
             if len(found) and code not in (Finding.SILENCE, Finding.TOUCH_BEYOND_RANGE):
-                later = sequences[sequences > numbers[seen]]
+                # a row that corrected the book is alone until the next one
+                later = sequences[sequences > numbers[seen]][int(code in CONTRADICTIONS) :]
                 if len(later) and numbers[last + 1] > later[0] and kinds[last + 1] != Kind.MARK:
                     told.append(f"{name}: the row of {later[0]} could have ended it")
         return told

@@ -20,6 +20,7 @@ from support.stream_reference import Message, Row
 
 Levels = list[tuple[int, int]]
 PLACE_TOLERANCE_NS = 10 * 10**9
+EVIDENCE_NS = 10**9
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class Listing(Row):
     kind: int = 0
     bids: tuple[tuple[int, int], ...] = ()
     asks: tuple[tuple[int, int], ...] = ()
+    ts_behind: int = 0
 
     @property
     def slots(self) -> list[int]:
@@ -40,7 +42,7 @@ class Listing(Row):
 def to_references(listings: Sequence[Message]) -> ReferenceBatch:
     rows = [row for (row,) in listings if isinstance(row, Listing)]
     batch = ReferenceBatch.empty(len(rows))
-    for name in ("ts_order", "ts_event", "ts_recv", "sequence", "flags"):
+    for name in ("ts_order", "ts_event", "ts_recv", "sequence", "flags", "ts_behind"):
         getattr(batch, name)[:] = [getattr(row, name) for row in rows]
     batch.levels[:] = np.array([row.slots for row in rows], np.int64).reshape(-1, 4 * LEVELS)
     return batch
@@ -51,18 +53,40 @@ def weave(messages: Iterable[Message], listings: Iterable[Message]) -> list[Mess
     out: list[Message] = []
     rest = list(listings)
     for message in messages:
-        while rest and _stands_before(rest[0][0], message[0]):
+        while rest:
+            (listing,) = rest[0]
+            assert isinstance(listing, Listing)
+            if _of_another_time(listing, message[0]):
+                listing.flags |= Flag.OUT_OF_ORDER
+            if not _stands_before(listing, message[0]):
+                break
+            listing.ts_behind = message[0].ts_event
             out.append(rest.pop(0))
         out.append(message)
+    ids = [message[0].sequence for message in out if not isinstance(message[0], Listing)]
+    for (listing,) in rest:
+        if ids and listing.sequence > ids[-1] >= 0:
+            listing.flags |= Flag.OUT_OF_ORDER
     return out + rest
 
 
-def _stands_before(listing: Row, head: Row) -> bool:
+def _apart(listing: Row, head: Row) -> int | None:
     clocks = ((listing.ts_event, head.ts_event), (listing.ts_recv, head.ts_recv))
     told = [a - b for a, b in clocks if a > 0 and b > 0]
     # by the exchange's clock, unless only the recorder's can be right
     near = [time for time in told if abs(time) <= PLACE_TOLERANCE_NS]
-    apart = near[0] if near else min(told, key=abs, default=None)
+    return near[0] if near else min(told, key=abs, default=None)
+
+
+def _of_another_time(listing: Row, head: Row) -> bool:
+    apart = _apart(listing, head)
+    if apart is None or listing.sequence <= 0 or head.sequence < 0:
+        return False
+    return apart > EVIDENCE_NS if listing.sequence < head.sequence else apart < -EVIDENCE_NS
+
+
+def _stands_before(listing: Row, head: Row) -> bool:
+    apart = _apart(listing, head)
     if apart is not None and abs(apart) > PLACE_TOLERANCE_NS:
         return apart < 0
     if listing.sequence <= 0 or head.sequence < 0:
@@ -81,6 +105,15 @@ class ReferenceJudge(ReferenceReplay):
         self.waiting: set[tuple[int, int]] = set()  # in which a reference differs
         self.waits_since = (0, 0)
         self.contradicted = False
+        self.listed: list[int] = [0] * 4 * LEVELS
+        self.fresh = (0, 0)  # where the last row of `book` first was what it is
+        self.still = False
+        self.unproven: tuple[int, int] | None = None  # from where a row that corrected is alone
+        self.prints = [0, 0, 0]
+
+    def begin_day(self, ts: int) -> None:
+        super().begin_day(ts)
+        self.fresh = (0, ts)
 
     def feed(self, message: Message) -> list[Message]:
         """The events that come of a message or a reference."""
@@ -110,28 +143,62 @@ class ReferenceJudge(ReferenceReplay):
     def last_known(self) -> tuple[int, int]:
         return self.agreed if self.policy.unchained else self.chained
 
+    def end_day(self, ts: int) -> None:
+        self._moves_again(self.event_id - 1, ts)
+        self._proven(self.event_id - 1, ts)
+        super().end_day(ts)
+
+    def _proven(self, last: int, ts: int) -> None:
+        if self.unproven:
+            first, since = self.unproven
+            span = (first, max(first, last), since, ts)
+            self.episodes.append((int(Q.DRIFT), *span, self.differing, 0, 0))
+        self.unproven = None
+
+    def _moves_again(self, last: int, ts: int) -> None:
+        first, since = self.fresh
+        if self.still or (self.prints[2] >= 3 and ts - since >= 10**9):
+            span = (first, max(first, last), since, ts)
+            self.episodes.append((int(Q.REFERENCE_STALE), *span, 1, 0, 0))
+        self.still, self.prints = False, [0, 0, 0]
+
     # references --------------------------------------------------------------------------------
 
     def meet(self, row: Listing) -> list[Message]:
         """What is to be inserted because of a reference."""
-        sides = {Side.BID: _listed(row.bids, -1), Side.ASK: _listed(row.asks, 1)}
-        bids, asks = sides[Side.BID], sides[Side.ASK]
+        bids, asks = _listed(row.bids, -1), _listed(row.asks, 1)
         now, after = self.minutes[-1], max(self.event_id - 1, 0)
-        old = 0 < row.sequence < self.sequence
-        if not bids or not asks or bids[0][0] >= asks[0][0] or old:
+        old = row.sequence < 0 or 0 < row.sequence < self.sequence
+        lives = not self.book_ts or row.ts_order - self.book_ts <= self._quiet_limit()
+        none = bids is None or asks is None or not (bids or asks)
+        crossed = bids and asks and bids[0][0] >= asks[0][0]
+        useless = none or crossed or old or row.flags & Flag.OUT_OF_ORDER
+        if useless or not bids or not asks:
             now.tallies[Q.REFERENCE_UNUSED].append((after, row.ts_order, 1))
-            return []
+            if useless or self.lost or row.sequence != self.sequence or not lives:
+                return []
+            one = {Side.BID: bids} if bids else {Side.ASK: asks or []}
+            return self._meet_one_side(row, one)
+        sides = {Side.BID: bids, Side.ASK: asks}
+        again = self.listed == row.slots
+        if not again:
+            self._moves_again(after, row.ts_order)
+            self.listed, self.fresh = row.slots, (after, row.ts_order)
         now.counts["references"] += 1
         same = all(self._shows(side, levels) for side, levels in sides.items())
-        lives = not self.book_ts or row.ts_order - self.book_ts <= self._quiet_limit()
         if self.lost:
             if not self._may_anchor(sides, same, lives):
                 return []
             now.counts["contradictions"] += self.lost == Q.CROSSED and not same
+            if not same and self.lost in (Q.CROSSED, Q.DRIFT):
+                self.unproven = self.unproven or (after + 1, row.ts_order)
             return self._anchor(row, sides)
         always, never = (self.policy.correct == word for word in ("always", "never"))
         further = any(self._further(side, levels) for side, levels in sides.items()) or always
         self.waiting = set()
+        if not same and again and row.sequence == self.sequence:
+            self.still = True
+            return []
         differ, strays, equal, errors = set[tuple[int, int]](), 0, 0, 0
         if same:
             for levels in sides.values():
@@ -147,6 +214,7 @@ class ReferenceJudge(ReferenceReplay):
             equal = now.counts["drift_equal"] - equal
         if not differ and not strays:
             self.agreed, self.life_ts = (after, row.ts_order), row.ts_order
+            self._proven(after, row.ts_order)
             return self._insert(row, sides) if further else []
         leads = row.sequence != self.sequence
         if lives and leads:  # the next message may explain it
@@ -157,12 +225,23 @@ class ReferenceJudge(ReferenceReplay):
             minor = len(wrong) - equal == len(differ) and _mean_square(wrong) <= self._least()
             if always or (not never and equal and not minor):
                 self.suspects = {(side, price): (side, price, 0, 0) for side, price in differ}
+                self.unproven = self.unproven or (after + 1, row.ts_order)
+                self.differing = len(differ)
                 return self._insert(row, sides)
         now.counts["contradictions"] += 1
         self.differing = len(differ) or strays
         if differ or never or not lives:
             return [self._doubt_mark(Flag.DRIFT, row.ts_order)]
         return self._insert(row, sides, Flag.STRANDED)
+
+    def _meet_one_side(self, row: Listing, side: dict[Side, Levels]) -> list[Message]:
+        self.waiting = set()
+        differ = self._differences(row, side)
+        if not differ:
+            return []
+        self.minutes[-1].counts["contradictions"] += 1
+        self.differing = len(differ)
+        return [self._doubt_mark(Flag.DRIFT, row.ts_order)]
 
     def _may_anchor(self, sides: dict[Side, Levels], same: bool, lives: bool) -> bool:
         if self.lost == Q.UNSEEDED:
@@ -173,7 +252,7 @@ class ReferenceJudge(ReferenceReplay):
             return True
         errors = []
         for side, levels in sides.items():
-            ours = self.book.levels(side)[: len(levels) + (len(levels) < LEVELS)]
+            ours = self.book.levels(side)[: len(levels)]
             if [price for price, _ in ours] != [price for price, _ in levels]:
                 return True
             errors += [(a - b) / b for (_, a), (_, b) in zip(ours, levels, strict=True)]
@@ -183,12 +262,11 @@ class ReferenceJudge(ReferenceReplay):
         return self.policy.size_limit**2
 
     def _shows(self, side: Side, levels: Levels) -> bool:
-        ours = self.book.levels(side)
-        return ours[: len(levels)] == levels and (len(levels) == LEVELS or ours == levels)
+        return self.book.levels(side)[: len(levels)] == levels
 
     def _further(self, side: Side, levels: Levels) -> bool:
         kind, end = self.book.trust(side)
-        if kind == RANGE and len(levels) == LEVELS:
+        if kind == RANGE:
             return _away(side, levels[-1][0]) > _away(side, end)
         return kind != EVERYTHING
 
@@ -208,7 +286,7 @@ class ReferenceJudge(ReferenceReplay):
         (message,) = self._snapshot_of(row, sides)
         for side in SIDES:
             rows = [one for one in message if one.side == side]
-            self._compare(side, rows, len(rows) < LEVELS)
+            self._compare(side, rows, whole=False)
         found, self.suspects = set(self.suspects), before
         return found
 
@@ -230,9 +308,8 @@ class ReferenceJudge(ReferenceReplay):
     ) -> list[Message]:
         head = (row.ts_order, row.ts_event, row.ts_recv, row.sequence, -1, int(Kind.SNAPSHOT))
         message = [
-            Row(*head, int(side), *level, flags | row.flags | whole)
+            Row(*head, int(side), *level, flags | row.flags)
             for side, levels in sides.items()
-            for whole in [Flag.COMPLETE if len(levels) < LEVELS else 0]
             for level in levels
         ]
         message[-1].flags |= Flag.LAST
@@ -273,6 +350,13 @@ class ReferenceJudge(ReferenceReplay):
         head = message[0]
         if head.kind == Kind.CLEAR and self.policy.unchained:
             self._message_at(head.ts_order)
+            shown = {(r.side, r.price, r.size) for r in message[1:]}
+            if shown == {(s, *level) for s in SIDES for level in self.book.levels(s)}:
+                new, seen, old = self.prints
+                self.prints = [0, new, old + seen]
+            else:
+                self._moves_again(self.event_id - 1, head.ts_order)
+                self.fresh = (self.event_id + len(message) - 1, head.ts_order)
         if self.policy.trades_wait_for == "snapshots":
             self._confirm(message)
         if head.flags & Flag.STRANDED:
@@ -286,7 +370,11 @@ class ReferenceJudge(ReferenceReplay):
         return super()._snapshot(message)
 
     def _trade(self, row: Row) -> None:
+        before = self.minutes[-1].counts["prints"]
         super()._trade(row)
+        if self.minutes[-1].counts["prints"] > before:
+            bid, ask = self.book.best_bid[0], self.book.best_ask[0]
+            self.prints[0] += 3 if bid and ask and not bid <= row.price <= ask else 1
         if self.policy.trades_wait_for == "nothing":
             self.pending = []
 
@@ -296,8 +384,7 @@ class ReferenceJudge(ReferenceReplay):
             held = [one.size for one in self.pending if one.level == (side, price)]
             rows = [r for r in message if r.kind == Kind.SNAPSHOT and r.side == side]
             reach = max((_away(side, r.price) for r in rows), default=None)
-            whole = any(r.flags & Flag.COMPLETE for r in rows)
-            if reach is None or (_away(side, price) > reach and not whole):
+            if reach is None or _away(side, price) > reach:
                 now["unnamed_volume"] += sum(held)
                 now["unnamed_trades"] += len(held)
             elif not self.lost:
@@ -306,12 +393,12 @@ class ReferenceJudge(ReferenceReplay):
         self.pending = []
 
 
-def _listed(slots: Sequence[tuple[int, int]], sign: int) -> Levels:
-    """The levels of a side; none where no book can look like that."""
+def _listed(slots: Sequence[tuple[int, int]], sign: int) -> Levels | None:
+    """The levels of a side; None where no book can look like that."""
     used = [level for level in slots if level != (0, 0)]
     prices = [sign * price for price, _ in used]
     right = list(slots[: len(used)]) == used and prices == sorted(set(prices))
-    return used if right and all(price > 0 < size for price, size in used) else []
+    return used if right and all(price > 0 < size for price, size in used) else None
 
 
 def _mean_square(errors: Sequence[float]) -> float:

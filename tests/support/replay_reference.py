@@ -62,6 +62,7 @@ class ReferenceReplay:
     def __init__(self, instrument: Instrument, state_every: int = 0) -> None:
         self.instrument = instrument
         self.state_every = state_every
+        self.unchained = False
         self.book = ReferenceBook()
         self.sequence = -1
         self.states: list[tuple[object, ...]] = []
@@ -90,6 +91,7 @@ class ReferenceReplay:
         self.pending: list[Waiting] = []
         self.event_id = 0
         self.heard = Heard()
+        self.touch = (0, 0)  # behind the last message
 
     def begin_day(self, ts: int) -> None:
         self.event_id = 0
@@ -157,9 +159,11 @@ class ReferenceReplay:
         now = self.minutes[-1].counts
         now["trades"] += 1
         now["buy_volume" if row.side == Side.BUY else "sell_volume"] += row.size
-        if row.flags & Flag.OUT_OF_ORDER:
+        if row.flags & Flag.OUT_OF_ORDER and not self.unchained:
             self._one(Q.OUT_OF_ORDER, row.ts_order, 1, row.sequence, row.sequence)
             return
+        if row.flags & Flag.OUT_OF_ORDER:
+            self.minutes[-1].tallies[Q.OUT_OF_ORDER].append((self.event_id, row.ts_order, 1))
         bid, ask = self.book.best_bid[0], self.book.best_ask[0]
         outside = max(bid - row.price, row.price - ask)
         seeded = self.lost != Q.UNSEEDED and bid and ask
@@ -357,6 +361,11 @@ class ReferenceReplay:
         for code in sorted(wanted - set(self.doubts)):
             self.doubts[code] = (last, ts)
         flags = Flag.CROSSED if crossed else Flag(0)
+        bid, ask = self.book.best_bid[0], self.book.best_ask[0]
+        if not wanted:
+            rose, fell = bid >= self.touch[1] > 0, 0 < ask <= self.touch[0]
+            now.counts["through"] += rose or fell
+        self.touch = (bid, ask)
         now.counts["book_messages"] += 1
         now.counts["crossed_messages"] += crossed
         bids, asks = self.book.bids(LEVELS), self.book.asks(LEVELS)
@@ -374,7 +383,8 @@ class ReferenceReplay:
             padded = [side + [(0, 0)] * (LEVELS - len(side)) for side in (bids, asks)]
             levels = tuple(number for side in padded for level in side for number in level)
             key = (last, ts, head.ts_event, head.sequence)
-            self.states.append((*key, levels, slots[Side.BID], slots[Side.ASK], int(flags)))
+            told = int(flags | head.flags & Flag.BAD_TS)
+            self.states.append((*key, levels, slots[Side.BID], slots[Side.ASK], told))
         return int(flags)
 
     # trust -----------------------------------------------------------------------------------
@@ -627,6 +637,10 @@ class ReferenceReplay:
             if far >= 3 and 2 * far >= now.counts["prints"]:
                 span = (now.first, now.last, now.minute, now.minute + MINUTE_NS - 1)
                 self.episodes.append((int(Q.FROZEN), *span, far, 0, 0))
+            through = now.counts["through"]
+            if through >= 20 and not now.counts["trades"]:
+                span = (now.first, now.last, now.minute, now.minute + MINUTE_NS - 1)
+                self.episodes.append((int(Q.TRADES_ABSENT), *span, through, 0, 0))
         for code, found in self.minutes[-1].tallies.items() if self.minutes else ():
             (first, first_ts, _), (last, last_ts, _) = found[0], found[-1]
             count = sum(n for _, _, n in found)

@@ -11,6 +11,7 @@ import numpy as np
 from lobproof.schema import EventBatch, Flag, Kind, Side
 
 TOLERANCE_NS = 60 * 10**9
+WINDOW = 1 << 14
 DAY_NS = 86_400 * 10**9
 
 
@@ -77,11 +78,15 @@ def valid_snapshot(message: Message) -> bool:
     )
 
 
+def _content(message: Message) -> tuple[int, tuple[tuple[int, int, int], ...]]:
+    return message[0].sequence, tuple((row.side, row.price, row.size) for row in message)
+
+
 def audit_book(messages: Iterable[Message]) -> list[Message]:
     out: list[Message] = []
     last = snapshot = -1
     time = 0
-    seen: list[int] = []
+    seen: list[tuple[int, tuple[tuple[int, int, int], ...]]] = []
     anchored = seeded = False
     for message in messages:
         head = message[0]
@@ -108,22 +113,29 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
                 out.append(rows)
                 anchored = seeded = True
                 snapshot = head.sequence
-        elif head.sequence < 0:
+        elif head.kind == Kind.MARK and head.sequence < 0:
             out.append(message)
         elif head.kind == Kind.MARK and head.sequence == head.prev_sequence:
             out.append([_mark(head, Flag.INVALID)])
+        elif head.sequence < 0:
+            out.append([_mark(head, Flag.OUT_OF_ORDER | Flag.GAP)])
+            anchored = False
         elif head.sequence < last and head.ts_event > time > 0:
             onward = head.prev_sequence if head.prev_sequence >= 0 else head.sequence - 1
             ids = {"sequence": onward, "prev_sequence": last}
             out.append([_mark(head, Flag.GAP | Flag.OUT_OF_ORDER, **ids)])
             out.append(message)
             last, snapshot, time, anchored = head.sequence, -1, head.ts_event, False
-            seen += [head.sequence] * (head.prev_sequence < 0)
+            seen.append(_content(message))
         elif head.sequence <= last:
             unchained = head.prev_sequence < 0
-            again = head.sequence == last or (unchained and head.sequence in seen[-1024:])
-            anchored = anchored and (again or not unchained)
-            late = Flag.OUT_OF_ORDER | (Flag.GAP if unchained else 0)
+            same = _content(message) in seen[-1024:]
+            again = same and (unchained or head.sequence == last)
+            other = not same and head.sequence in {number for number, _ in seen[-1024:]}
+            anchored = anchored and (again or not (unchained or other))
+            late = Flag.OUT_OF_ORDER
+            if unchained or other:
+                late |= Flag.GAP if unchained else Flag.DRIFT
             out.append([_mark(head, Flag.DUPLICATE if again else late)])
         else:
             known = last if last >= 0 else snapshot
@@ -139,7 +151,7 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
             else:
                 out.append(message)
             last, snapshot, time = head.sequence, -1, head.ts_event
-            seen += [head.sequence] * (head.prev_sequence < 0)
+            seen.append(_content(message))
     return out
 
 
@@ -148,8 +160,19 @@ def audit_trades(messages: Iterable[Message]) -> list[Message]:
     out: list[Message] = []
     last = lowest = -1
     missing: set[int] = set()
+    seen: list[tuple[int, tuple[tuple[int, int, int], ...]]] = []
     for (row,) in messages:
-        if row.sequence < 0 or row.sequence > last:
+        content = _content([row])
+        same = content in seen[-WINDOW:]
+        other = not same and row.sequence in {number for number, _ in seen[-WINDOW:]}
+        if row.sequence >= 0:
+            seen.append(content)
+        if row.sequence >= 0 > row.prev_sequence:
+            late = row.sequence < last and not same
+            kept = replace(row, flags=row.flags | (Flag.OUT_OF_ORDER if late else 0))
+            out.append([_mark(row, Flag.DUPLICATE | Flag.TRADES) if same else kept])
+            last = max(last, row.sequence if row.sequence < 2**62 and not same else last)
+        elif row.sequence < 0 or row.sequence > last:
             if row.sequence >= 0 and last < 0:
                 lowest = row.prev_sequence
             if last >= 0 and row.prev_sequence > last:
@@ -162,7 +185,7 @@ def audit_trades(messages: Iterable[Message]) -> list[Message]:
             missing |= set(range(row.sequence + 1, lowest + 1))
             lowest = row.prev_sequence
             out.append([replace(row, flags=row.flags | Flag.OUT_OF_ORDER)])
-        elif row.sequence in missing:
+        elif other or row.sequence in missing:
             missing -= set(range(row.prev_sequence + 1, row.sequence + 1))
             out.append([replace(row, flags=row.flags | Flag.OUT_OF_ORDER)])
         else:
@@ -186,7 +209,7 @@ def stamp(
             stands_in = Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER
             timeless = row.kind != 0 and (
                 (row.kind in (Kind.SNAPSHOT, Kind.CLEAR) and row.ts_event <= 0)
-                or row.sequence < 0
+                or (row.kind == Kind.MARK and row.sequence < 0)
                 or (row.kind == Kind.MARK and row.flags & stands_in and row.ts_event <= 0)
             )
             if timeless:
@@ -199,6 +222,8 @@ def stamp(
             row.flags |= Flag.BAD_TS if bad else 0
             use_receive = bad or (corrected > 0 and corrected // DAY_NS in receive_days)
             time = corrected if use_receive else row.ts_event
+            behind = getattr(row, "ts_behind", 0)
+            time = min(time, behind) if behind > 0 else time
             clock = max(clock, time - lag, time // DAY_NS * DAY_NS if lag else time)
         leading += message
         for row in leading:

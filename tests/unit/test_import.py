@@ -402,13 +402,27 @@ def test_the_clock_is_the_median() -> None:
     assert audit.to_dict()["offset_ns"] == 0
     event = np.arange(1, 1002, dtype=np.int64) * SECOND
     spread = (np.arange(1001) - 500) * 1_000_000
-    audit.add(event[:500] - 70_000_000 + spread[:500], event[:500])
-    audit.add(event[500:] - 70_000_000 + spread[500:], event[500:])
-    audit.add(np.array([5]), np.array([0]))
-    audit.add(np.array([10**18]), np.array([1]))
+    audit.add("depth", event[:500] - 70_000_000 + spread[:500], event[:500])
+    audit.add("depth", event[500:] - 70_000_000 + spread[500:], event[500:])
+    audit.add("trades", np.array([5]), np.array([0]))
+    audit.add("depth", np.array([10**18]), np.array([1]))
     result = audit.to_dict()
     assert abs(result["offset_ns"] + 70_000_000) <= 1_000_000
     assert result["messages"] == 1002
+    assert result["apart_s"] == {}
+
+
+@pytest.mark.parametrize("first", ["depth", "trades"])
+@pytest.mark.parametrize("off", ["depth", "trades"])
+def test_no_stream_s_clock_is_believed_for_being_first(first: str, off: str) -> None:
+    """One whose times are hours from the recorder's is the one that is off."""
+    recv = np.arange(1, 101, dtype=np.int64) * SECOND + 10**18
+    audit = ClockAudit()
+    for name in sorted(("depth", "trades"), key=lambda name: name != first):
+        audit.add(name, recv, recv - 5 * 10**6 + (8 * 3600 * SECOND if name == off else 0))
+    result = audit.to_dict()
+    assert abs(result["offset_ns"] - 5 * 10**6) <= 10**6
+    assert result["apart_s"] == {off: 8 * 3600}
 
 
 @pytest.mark.kernels

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from lobproof.replay import BookAudit, TradeAudit
-from lobproof.replay.integrity_kernels import RING_RANGES
-from lobproof.schema import EventBatch, Flag, Kind
+from lobproof.replay.trade_id_kernels import (
+    RING_RANGES,
+    WINDOW,
+)
+from lobproof.schema import UNORDERED, EventBatch, Flag, Kind
 from support.feeds import ASK, BID, LAST, batches, book_of, depth, mark, snapshot, trade
 from support.stream_reference import Message, Row, to_batch, to_rows
 
@@ -238,6 +241,27 @@ def test_without_a_chain_only_going_back_is_seen() -> None:
     assert [flags for *_, flags in told(rows)] == [0, 0, 0, lost, DUPLICATE, DUPLICATE]
 
 
+def test_the_same_id_with_other_content_is_no_duplicate() -> None:
+    """Without a chain what it changed is not in the book; in one, the two contradict each other."""
+    other = [(BID, 1000, 4)]
+    rows = audited([depth(n, -1, SHORT) for n in (50, 60, 70)] + [depth(60, -1, other)])
+    assert told(rows)[-1] == (Kind.MARK, -1, 60, LATE | int(Flag.GAP))
+    rows = audited([depth(50, -1, SHORT), depth(50, -1, [*SHORT, *other])])
+    assert told(rows)[-1] == (Kind.MARK, -1, 50, LATE | int(Flag.GAP))
+    for number, before in ((9, 5), (5, 2)):
+        rows = audited([depth(5, 2, SHORT), depth(9, 5, SHORT), depth(number, before, other)])
+        assert told(rows)[-1] == (Kind.MARK, before, number, LATE | int(Flag.DRIFT))
+
+
+def test_a_negative_id_is_a_message_out_of_order() -> None:
+    rows = audited([depth(50, -1, SHORT), depth(-7, -1, SHORT), depth(60, -1, SHORT)])
+    assert told(rows) == [
+        (Kind.DELTA, -1, 50, 0),
+        (Kind.MARK, -1, -7, LATE | int(Flag.GAP)),
+        (Kind.DELTA, -1, 60, 0),
+    ]
+
+
 def test_marks_of_the_source_leave_the_chain_alone() -> None:
     messages = [
         depth(5, 2, SHORT),
@@ -304,6 +328,29 @@ def test_a_late_trade_below_the_first_is_late() -> None:
     rows = audited([trade(n, BID, 1000) for n in numbers], trades=True)
     flags = [row.flags & (LATE | DUPLICATE) for row in rows]
     assert flags == [0, LATE, DUPLICATE, LATE, DUPLICATE, LATE, LATE]
+
+
+def test_without_a_chain_a_trade_is_dropped_only_where_id_and_content_repeat() -> None:
+    numbers = [10, 6, 6, 8, 10, 5, 9]
+    prices = [1000, 1000, 1001, 1000, 1000, 1000, 1000]
+    rows = audited(
+        [trade(n, BID, p, prev=-1) for n, p in zip(numbers, prices, strict=True)], trades=True
+    )
+    flags = [row.flags & (LATE | DUPLICATE) for row in rows]
+    assert flags == [0, LATE, LATE, LATE, DUPLICATE, LATE, LATE]
+
+
+def test_trades_whose_ids_are_text_have_no_order() -> None:
+    numbers = [UNORDERED + n for n in (9, 5, 9, 7)]
+    rows = audited([trade(n, BID, 1000, prev=-1) for n in [3, *numbers, 4]], trades=True)
+    flags = [row.flags & (LATE | DUPLICATE) for row in rows]
+    assert flags == [0, 0, 0, DUPLICATE, 0, 0]
+
+
+def test_the_window_of_trades() -> None:
+    numbers = [1, *range(10, WINDOW + 10), 1, 11]
+    rows = audited([trade(n, BID, 1000, prev=-1) for n in numbers], trades=True)
+    assert [row.flags & (LATE | DUPLICATE) for row in rows[-2:]] == [LATE, DUPLICATE]
 
 
 def test_trades_without_ids_pass() -> None:

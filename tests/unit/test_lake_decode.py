@@ -25,7 +25,7 @@ from lobproof.replay.integrity_kernels import (
     message_ends,
     new_book_state,
 )
-from lobproof.schema import EventBatch, Flag, Kind, Side
+from lobproof.schema import UNORDERED, EventBatch, Flag, Kind, Side
 from lobproof.sources.cryptolake import decode
 from lobproof.sources.cryptolake.decode import Decoded, books, deltas, trades
 from lobproof.sources.cryptolake.decode_kernels import to_microsecond
@@ -205,6 +205,8 @@ def assert_equal(one: Any, other: Any) -> None:
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
+X, Y = 20328598967190697, 11823354180864760
+"""What the texts "x" and "y" become, for ever: stores hold them."""
 TRADES = [
     ("buy", 0.5, 60_000.01, 11, NS, NS + 1),
     ("sell", 1e-5, 60_000.0, 12, 0, NS),
@@ -222,10 +224,12 @@ TRADES = [
     [
         (pa.array([11, 12, 14]), [11, 12, 14]),
         (pa.array([11, None, 14], pa.int32()), [11, -1, 14]),
-        (pa.array(["11", "x", None]), [11, -1, -1]),
+        (pa.array(["11", "x", None]), [11, UNORDERED + X, -1]),
+        (pa.array(["x", "12", "y"], pa.large_string()), [UNORDERED + X, 12, UNORDERED + Y]),
+        (pa.array(["y", "12", "x"]).dictionary_encode(), [UNORDERED + Y, 12, UNORDERED + X]),
         (pa.array(["11", "", "14"]).dictionary_encode(), [11, -1, 14]),
     ],
-    ids=["integers", "null", "text", "dictionary"],
+    ids=["integers", "null", "text", "large text", "text again", "dictionary"],
 )
 def test_trades(tmp_path: Path, side: pa.DataType, ids: pa.Array, sequences: list[int]) -> None:
     table = pa.Table.from_pylist(

@@ -62,6 +62,8 @@ def widths(ledger: ModuleType) -> dict[str, int]:
         "VOUCHED": 2,
         "AGREES_TO": 2,
         "IMAGES": 4,
+        "PRINTS": 3,
+        "LISTED": 4 * schema.LEVELS,
         "SUSPECT_LEVELS": ledger.DIFFERENCE * ledger.MAX_SUSPECTS,
         "REMEMBERED_LEVELS": ledger.DIFFERENCE * ledger.MAX_REMEMBERED,
         "IMAGE_LEVELS": 4 * ledger.MAX_IMAGE,
@@ -125,11 +127,13 @@ def test_a_finding_without_a_bit_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_new_count_of_the_minute_moves_what_lies_behind() -> None:
     text = Path(str(ledger_kernels.__file__)).read_text(encoding="utf-8")
-    longer = text.replace("    M_ASK_REACH,\n)", "    M_ASK_REACH,\n    M_MORE,\n)")
+    longer = text.replace("    M_THROUGH,\n)", "    M_THROUGH,\n    M_MORE,\n)")
     assert longer != text
     with pytest.raises(ValueError, match="not enough values"):
         another(longer)
-    ledger = another(longer.replace(f"MINUTE = {ledger_kernels.MINUTE}", "MINUTE = 36"))
+    ledger = another(
+        longer.replace(f"MINUTE = {ledger_kernels.MINUTE}", f"MINUTE = {ledger_kernels.MINUTE + 1}")
+    )
     assert ledger.MINUTE == ledger_kernels.MINUTE + 1 == ledger.M_MORE + 1
     assert overlaps(ledger) == []
 

@@ -105,11 +105,71 @@ def test_rows_alone_seed_a_book_and_a_minute_without_events_ends_before_it_begin
     assert later.findings() == got.findings() == [SEEDED]
 
 
-def test_a_side_listed_whole_is_known_whole() -> None:
-    got = run([delta(101, [])], [listing(100, BIDS[:3], ASKS)])
-    assert got.trusted()[-1] == (20, 20)
-    assert (got.levels.bid_trust, got.levels.ask_trust) == (EVERYTHING, RANGE)
-    assert all(bool(flag & Flag.COMPLETE) == (at < 3) for at, flag in enumerate(got.flags()[:23]))
+def test_fewer_than_twenty_levels_show_no_end_of_a_side() -> None:
+    """They may be all that the vendor kept: known is what lies up to the worst one."""
+    deep = delta(101, [(BID, 990, 4)])
+    got = run([deep, delta(102, [])], [listing(100, BIDS[:3], ASKS), listing(101, BIDS[:3], ASKS)])
+    assert got.trusted()[-1] == (3, 20)
+    assert (got.levels.bid_trust, got.levels.bid_trusted_to) == (RANGE, 998)
+    assert not any(flag & Flag.COMPLETE for flag in got.flags())
+    assert got.findings() == [("UNSEEDED", 0, 21, 1)]
+    # one that lists fewer than are known agrees as far as it goes, and takes nothing away
+    fewer = run(
+        [delta(101, []), delta(102, [(BID, 1000, 7)]), delta(103, [])],
+        [SEED, listing(102, changed(BIDS[:3], (1000, 7)), ASKS[:1])],
+    )
+    assert fewer.trusted()[-1] == (20, 20)
+    assert counted(fewer, "contradictions", "drift_equal") == [0, 4]
+    wrong = run(
+        [delta(101, []), delta(102, [])], [SEED, listing(101, changed(BIDS[:3], (999, 7)), ASKS)]
+    )
+    assert counted(wrong, "contradictions") == [1]
+
+
+def test_a_row_of_one_side_vouches_for_nothing_and_may_contradict() -> None:
+    agrees = run([delta(101, []), delta(102, [])], [SEED, listing(101, BIDS, [])])
+    assert agrees.findings() == [SEEDED, ("REFERENCE_UNUSED", 40, 40, 1)]
+    assert agrees.trusted()[-1] == (20, 20)
+    denies = run(
+        [delta(101, []), delta(102, []), delta(103, [])],
+        [SEED, listing(101, [], changed(ASKS, (1001, 7))), listing(102, BIDS, ASKS)],
+    )
+    assert denies.findings() == [SEEDED, ("DRIFT", 39, 81, 1), ("REFERENCE_UNUSED", 40, 40, 1)]
+    assert denies.trusted()[-1] == (20, 20)
+    nothing = run([delta(101, [])], [listing(100, BIDS, [])])
+    assert nothing.findings()[0][0] == "UNSEEDED"
+    assert nothing.trusted()[-1] == (0, 0)
+
+
+# a book that stands still ------------------------------------------------------------------------
+
+
+def test_rows_that_stand_still_while_the_deltas_move_correct_nothing() -> None:
+    """The next one that moves agrees with the deltas: they were right all along."""
+    sizes = [(101 + n, 20 + n) for n in range(4)]
+    book = [delta(seq, [(BID, 1000, size)], at=n * 100 * MS) for n, (seq, size) in enumerate(sizes)]
+    first = listing(101, changed(BIDS, (1000, 20)), ASKS)
+    frozen = [listing(101 + n, changed(BIDS, (1000, 20)), ASKS, at=n * 100 * MS) for n in (1, 2)]
+    moves = listing(104, changed(BIDS, (1000, 23)), ASKS, at=300 * MS)
+    got = run(book, [SEED, first, *frozen, moves])
+    assert kinds(got) == "sdddd"
+    assert got.states.levels[:, 1].tolist() == [10, 20, 21, 22, 23]
+    assert got.findings() == [SEEDED, ("REFERENCE_STALE", 40, 43, 1)]
+    assert counted(got, "contradictions") == [0]
+    # to the end of the day; and where the deltas were not right after all
+    ends = run(book, [SEED, first, *frozen])
+    assert ends.findings() == [SEEDED, ("REFERENCE_STALE", 40, 43, 1)]
+    denied = listing(104, changed(BIDS, (1000, 24)), ASKS, at=300 * MS)
+    lost = run([*book, delta(105, [], at=400 * MS)], [SEED, first, *frozen, denied])
+    assert ("REFERENCE_STALE", 40, 43, 1) in lost.findings()
+    assert ("DRIFT", 40, 82, 1) in lost.findings()
+
+
+def test_rows_that_stand_still_where_nothing_moves_are_no_finding() -> None:
+    book = [delta(101 + n, [(BID, 500, 1 + n)], at=n * 100 * MS) for n in range(4)]
+    rows = [listing(101 + n, BIDS, ASKS, at=n * 100 * MS) for n in range(4)]
+    got = run(book, [SEED, *rows])
+    assert got.findings() == [SEEDED]
 
 
 def test_a_later_row_extends_the_range() -> None:
@@ -131,11 +191,11 @@ def test_a_level_told_right_behind_the_range_extends_it() -> None:
 def test_levels_from_before_a_silence_extend_nothing() -> None:
     """No row had come yet, so that there was no book to take trust from."""
     early = [delta(50, [(BID, 980, 4)]), delta(90, [], at=6 * SECOND)]
-    got = run(early, [listing(100, BIDS, ASKS, at=6 * SECOND)])
+    got = run(early, [listing(90, BIDS, ASKS, at=6 * SECOND)])
     assert got.levels.bid_trusted_to == 981
     assert kinds(got) == "dmms"
     assert got.findings() == [("UNSEEDED", 0, 0, 1), ("SILENCE", 0, 41, 1)]
-    quick = run([early[0], delta(90, [], at=4 * SECOND)], [listing(100, BIDS, ASKS, at=4 * SECOND)])
+    quick = run([early[0], delta(90, [], at=4 * SECOND)], [listing(90, BIDS, ASKS, at=4 * SECOND)])
     assert quick.levels.bid_trusted_to == 980
 
 
@@ -161,8 +221,9 @@ def test_a_row_corrects_and_the_doubt_reaches_back_to_the_last_that_agreed() -> 
         [SEED, listing(101, BIDS, ASKS), listing(104, fallen, ASKS), listing(105, fallen, ASKS)],
     )
     assert kinds(got) == "sdmmsm"
-    # event 40 is the last that a row agreed after, 43 to 82 the correction
-    assert got.findings() == [SEEDED, ("DRIFT", 40, 81, 1)]
+    # event 40 is the last that a row agreed after, 43 to 82 the correction, which stands alone
+    # until a row agrees behind event 83
+    assert got.findings() == [SEEDED, ("DRIFT", 40, 81, 1), ("DRIFT", 43, 83, 1)]
     assert got.flags()[43] & Flag.DRIFT
     assert got.states.levels[-1, 0] == 999
     assert got.trusted()[-1] == (20, 20)
@@ -189,7 +250,8 @@ def test_a_small_difference_in_sizes_corrects_nothing(size: int, kind: str) -> N
 
 def test_policies() -> None:
     book = [delta(101, [(BID, 1000, 11)]), delta(102, [], at=MS), delta(103, [], at=2 * MS)]
-    rows = [SEED, listing(101, BIDS, ASKS), listing(102, BIDS, ASKS, at=MS)]
+    asks = changed(ASKS, (1020, 9))
+    rows = [SEED, listing(101, BIDS, asks), listing(102, BIDS, asks, at=MS)]
     agrees = listing(103, changed(BIDS, (1000, 11)), ASKS, at=2 * MS)
 
     def letters(correct: Correct, *more: Message) -> str:
@@ -445,7 +507,7 @@ def test_a_carried_book_that_was_whole_stays_so_and_rows_judge_it() -> None:
     assert run_lake(DAY, replayer=replayer).levels.ask_trust == EVERYTHING
     replayer, _ = carried()
     got = run_lake(LakeDay(DAY.book, [listing(101, BIDS, ASKS)]), replayer=replayer)
-    assert got.findings() == [("DRIFT", 0, 40, 1)]
+    assert got.findings() == [("DRIFT", 0, 40, 1), ("DRIFT", 2, 41, 1)]
 
 
 def test_a_carried_book_without_trust_waits_for_a_row() -> None:

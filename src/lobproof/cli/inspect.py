@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lobproof.cli.console import Json, clock, duration, out, partial_text, print_json
@@ -155,6 +156,10 @@ def show_store(console: Console, store: Store) -> None:
                 console.print(f"{day['dt']}: {line}", soft_wrap=True)
             if day["from_ns"] is not None:
                 console.print(partial_text(day["dt"], day["from_ns"]), soft_wrap=True)
+            if not day["config"].get("chained", True):
+                console.print(f"{day['dt']} strategy {day['strategy']}", soft_wrap=True)
+            for reason in day["verdicts"]["reasons"]:
+                console.print(f"{day['dt']} [yellow]{escape(reason)}[/yellow]", soft_wrap=True)
         findings: Counter[str] = Counter()
         for day in days:
             findings.update(day["verdicts"]["findings"])

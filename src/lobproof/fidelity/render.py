@@ -41,6 +41,9 @@ def render_report(report: VerifyReport) -> RenderableType:
     )
     for dt, start in report.coverage.get("partial_days", {}).items():
         parts.append(Text(f"{dt} is a partial day: nothing before {start} was compared", "yellow"))
+    for dt, (strategy, *reasons) in report.coverage.get("strategies", {}).items():
+        why = f": {'; '.join(reasons)}" if reasons else ""
+        parts.append(Text(f"{dt} was replayed with the strategy {strategy}{why}", "yellow"))
     golden = report.coverage.get("golden", {})
     if golden.get("unreadable"):
         parts.append(

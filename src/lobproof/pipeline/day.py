@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lobproof.errors import StrictError
 from lobproof.pipeline.counts import DayCounts
+from lobproof.pipeline.told import Row, Told, doubts_of
 from lobproof.replay import (
     QUALITY_SEVERITY,
     Piece,
     Replayer,
     Step,
     Stretch,
+    bridged,
     quality_rows,
 )
 from lobproof.replay.ledger_kernels import E_CODE, E_FIRST, E_LAST, EPISODE
@@ -48,6 +50,10 @@ class DayTask:
         Spacing of keyframes between the one that opens and the one that closes the day.
     strict
         Raise :class:`StrictError` at the first gap or doubt.
+    unchained
+        Whether the ids of the feed show no loss.
+    told
+        Findings that the day has beside those of its replay.
     """
 
     def __init__(
@@ -58,6 +64,8 @@ class DayTask:
         *,
         keyframe_ns: int,
         strict: bool,
+        unchained: bool = False,
+        told: Sequence[Row] = (),
     ) -> None:
         self.dt = dt
         self.counts = DayCounts()
@@ -66,8 +74,11 @@ class DayTask:
         self._replayer = replayer
         self._keyframe_ns = keyframe_ns
         self._strict = strict
+        self._unchained = unchained
+        self._told = Told(told)
         self.begun = False
         self._rows = 0
+        self._first_ts = 0
         self._last_ts = 0
         self._next_keyframe = 0
         self._last_keyframe = -2
@@ -77,7 +88,7 @@ class DayTask:
         """Replay and write whole messages of this day, and the references among them."""
         if not self.begun:
             self.begun = True
-            first_ts = _first_ts(stretch)
+            first_ts = self._first_ts = _first_ts(stretch)
             self._replayer.begin_day(first_ts)
             self._keyframe(first_ts)
             self._next_keyframe = first_ts - first_ts % self._keyframe_ns + self._keyframe_ns
@@ -100,17 +111,36 @@ class DayTask:
                 if checkpoint is not None and closed and len(piece):
                     checkpoint(Stretch.concat([piece.rest, stretch]))
 
-    def finish(self) -> DayContent | None:
-        """Close the day: last minute, open doubts, closing keyframe, files."""
+    def finish(self, told: Sequence[Row] = ()) -> DayContent | None:
+        """Close the day: last minute, open doubts, closing keyframe, files.
+
+        ``told``: what only its end tells of the whole day.
+        """
         self._take(self._replayer.end_day(self._rows - 1, self._last_ts))
         self._keyframe(self._last_ts)
         episodes = np.concatenate(self._episodes)
+        if self._unchained:
+            episodes = bridged(episodes)
+        self._episodes = [episodes]
+        span = (self._rows, self._first_ts, self._last_ts)
+        episodes = np.concatenate(
+            [episodes, *(one.episodes(*span) for one in (self._told, Told(told)))]
+        )
         self.counts.close(self._rows, episodes)
         self.coverage = self._replayer.coverage(episodes)
         if self.writer is None:
             return None
         self.writer.quality(quality_rows(episodes))
         return self.writer.close()
+
+    def doubts(self) -> list[Row]:
+        """What the replay found that puts the book in doubt, once it is finished."""
+        return doubts_of(np.concatenate(self._episodes))
+
+    def go_on_in_silence(self) -> None:
+        """Write no more: what the rest of the day would show is still to be known."""
+        self.abort()
+        self.writer = None
 
     def abort(self) -> None:
         """Remove what was written, but for what a checkpoint lists."""
@@ -121,22 +151,25 @@ class DayTask:
         """State at the end of a part, as a document and arrays."""
         document = {
             "rows": self._rows,
+            "first_ts": self._first_ts,
             "last_ts": self._last_ts,
             "next_keyframe": self._next_keyframe,
             "last_keyframe": self._last_keyframe,
             "counts": self.counts.to_dict(),
         }
-        return document, {"episodes": np.concatenate(self._episodes)}
+        return document, {"episodes": np.concatenate(self._episodes), **self._told.save()}
 
     def load(self, document: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Continue from what :meth:`save` returned; the writer must have been resumed there."""
         self.begun = True
         self._rows = int(document["rows"])
+        self._first_ts = int(document["first_ts"])
         self._last_ts = int(document["last_ts"])
         self._next_keyframe = int(document["next_keyframe"])
         self._last_keyframe = int(document["last_keyframe"])
         self.counts = DayCounts.of(document["counts"])
         self._episodes = [arrays["episodes"].astype(np.int64)]
+        self._told.load(arrays)
 
     def _room(self) -> int:
         return STEP_ROWS if self.writer is None else self.writer.room
@@ -145,7 +178,9 @@ class DayTask:
         if len(piece):
             if self.writer is not None:
                 self.writer.append(piece.parts, piece.step.states)
-            self._rows += len(piece)
+            for part in piece.parts:
+                self._told.add(part.ts_order, self._rows)
+                self._rows += len(part)
             self._last_ts = int(piece.parts[-1].ts_order[-1])
         self._take(piece.step)
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from lobproof.pipeline.told import Row, of_the_day
 from lobproof.replay import (
     BookAudit,
     Merge,
@@ -18,7 +19,7 @@ from lobproof.replay import (
     stamped,
 )
 from lobproof.replay.merge import Array
-from lobproof.schema import EventBatch, Flag, Order, ReferenceBatch
+from lobproof.schema import EventBatch, Finding, Flag, Order, ReferenceBatch
 
 B = TypeVar("B", EventBatch, ReferenceBatch)
 Open = Callable[[int], Iterator[B]]
@@ -83,6 +84,7 @@ class Feed:
         self._references = _Counted(streams.references or _none, rows["references"])
         book_audit, trade_audit = BookAudit(), TradeAudit()
         order, days = streams.order, streams.receive_days
+        self._trade_audit = trade_audit
         clocks = [
             StreamClock(streams.offset_ns, receive_days=days, lag_ns=lag)
             for lag in (order.lag_ns, 0)
@@ -129,6 +131,12 @@ class Feed:
         ):
             saved[f"rows.{name}"] = np.array([stream.rows], np.int64)
         return saved
+
+    def told(self) -> list[Row]:
+        """What the trades' ids tell of the whole day, of a feed that has been taken to its end."""
+        without, missing = self._trade_audit.lacking()
+        found = ((2, without), (3, missing))
+        return [of_the_day(Finding.TRADES_ABSENT, count, why) for why, count in found if count]
 
     def close(self) -> None:
         """End the threads that read ahead."""

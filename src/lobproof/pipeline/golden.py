@@ -14,9 +14,11 @@ from lobproof.pipeline.feed import Feed, Streams, skipping
 from lobproof.pipeline.results import Progress, ReconstructResult
 from lobproof.pipeline.start import Since, find_start
 from lobproof.pipeline.task import reconstruct_unit
+from lobproof.pipeline.told import of_the_day
 from lobproof.pipeline.unit import ReconstructOptions, Unit
 from lobproof.replay import Policy
-from lobproof.schema import EventBatch
+from lobproof.replay.findings import CLOCK_NAMES
+from lobproof.schema import EventBatch, Finding
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import least_real, symbol_lock
@@ -94,6 +96,10 @@ def golden_unit(golden: GoldenSource, batch_rows: int) -> Unit:
         receive_days=sample.receive_days,
         streams=golden_streams(golden, batch_rows),
         policy=Policy(),
+        told=[
+            of_the_day(Finding.CLOCK, 1, CLOCK_NAMES.index(name), apart)
+            for name, apart in sample.document["clock"].get("apart_s", {}).items()
+        ],
         content=[entry["sha256"] for entry in sample.document["journals"]],
     )
 

@@ -23,11 +23,13 @@ from lobproof.pipeline.results import Note, Progress, ReconstructResult
 from lobproof.pipeline.start import Since, find_start, refuse_carry
 from lobproof.pipeline.survey import Survey
 from lobproof.pipeline.task import NoGoError, reconstruct_unit, saved_strategy
+from lobproof.pipeline.told import Row
 from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
 from lobproof.sources.binance.profile import order_of
 from lobproof.sources.cryptolake.footer import read_footer
+from lobproof.sources.cryptolake.layout import natural_order
 from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
 from lobproof.sources.golden import MISSING_SHARE, file_sha256
 from lobproof.store import Partition, drop_checkpoints, least_real, symbol_lock
@@ -113,14 +115,15 @@ def lake_days(
     days = []
     for day, files in sorted(groups.items()):
         tables: dict[str, tuple[Path, ...]] = {}
-        for file in sorted(files):
+        files.sort(key=lambda file: (file.key.table, natural_order(file.key.name)))
+        for file in files:
             tables[file.key.table] = (*tables.get(file.key.table, ()), file.path)
         facts = {file.path: entries.get(file.key) for file in files}
         days.append(
             LakeDay(
                 *day,
                 files=tables,
-                names={file.path: file.key.path for file in sorted(files)},
+                names={file.path: file.key.path for file in files},
                 hashes={p: e.fetched["sha256"] for p, e in facts.items() if e is not None},
                 provenance=least_real(*(_provenance(file, facts[file.path]) for file in files)),
                 certified=all(file.zone == Zone.READY and file.key in covered for file in files),
@@ -148,8 +151,7 @@ def reconstruct_day(
     ----------
     options
         What shapes the content. With the strategy ``auto`` the day is replayed in full, and where
-        its feed turns out too lossy for that (R13), anew from snapshots; the reasons are in the
-        seal.
+        its feed turns out too lossy for that (R13), anew from snapshots; the seal has the reasons.
     carry
         Begin with the book that the day before closed with in ``out``; not with ``since``.
     since
@@ -174,7 +176,7 @@ def reconstruct_day(
         hashes = _hashes(day)
         where = Partition(day.exchange, day.symbol, day.dt)
         found = None if overwrite else Survey.saved(out, where, list(hashes.values()))
-        survey = found or Survey.made(day.files, day.exchange, day.symbol)
+        survey = found or Survey.made(day.files, day.exchange, day.symbol, day.dt)
 
         def based(survey: Survey) -> Unit:
             unit = _base(day, out, hashes, survey, carry=carry)
@@ -187,8 +189,11 @@ def reconstruct_day(
         strategies, reasons = _strategies(day, options)
         if since is not None:
             strategies, reasons = (base.strategy,), list(base.reasons)
+        about = survey.told(trades=_rows(day, "trades"))
+        told: tuple[Row, ...] = about
         if saved is not None:
             strategies, reasons = strategies[strategies.index(saved[0]) :], list(saved[1])
+            told = tuple(saved[2])
         while True:
             strategy, gate = strategies[0], len(strategies) > 1
             if strategy != "full":  # which decodes every value
@@ -197,7 +202,7 @@ def reconstruct_day(
             unit = _replayed(base, day, strategy, options, batch_rows)
             try:
                 return reconstruct_unit(
-                    replace(unit, gate=gate, reasons=tuple(reasons)),
+                    replace(unit, gate=gate, reasons=tuple(reasons), told=told),
                     out,
                     options,
                     strict=strict,
@@ -208,6 +213,7 @@ def reconstruct_day(
             except NoGoError as error:
                 strategies = strategies[1:]
                 reasons.append(f"NO-GO for {strategy}: {error}")
+                told = (*about, *(told[len(about) :] or error.doubts))
                 say(f"{day}: {reasons[-1]}; trying {strategies[0]}.")
             except GridError as error:
                 finer = survey.of_all_values(day.files)

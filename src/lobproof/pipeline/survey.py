@@ -13,11 +13,13 @@ from typing import Any, Self
 
 from lobproof.errors import GridError
 from lobproof.instruments import Instrument
-from lobproof.schema import Clock
+from lobproof.pipeline.told import Row, of_the_day
+from lobproof.schema import Clock, Finding
 from lobproof.sources.binance.profile import order_of
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.cryptolake.grid import infer_grid
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
+from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.cryptolake.times import Times, survey_times
 from lobproof.store import CheckpointError, Partition, list_checkpoints, read_checkpoint
 
@@ -38,9 +40,11 @@ class Survey:
     book_clock: Clock = "E"
 
     @classmethod
-    def made(cls, files: Mapping[str, Sequence[Path]], exchange: str, symbol: str) -> Self:
-        """Look into the files, by table; errors are those of the two surveys."""
-        times = survey_times(files)
+    def made(
+        cls, files: Mapping[str, Sequence[Path]], exchange: str, symbol: str, dt: str = ""
+    ) -> Self:
+        """Look into the files of a day, by table; errors are those of the two surveys."""
+        times = survey_times(files, dt)
         lag = measure_lag(files) if order_of(exchange).book_clock != "E" else None
         told = [read_footer(path, "book_delta_v2") for path in files.get("book_delta_v2", ())[:1]]
         clock: Clock = "T" if told and told[0] and told[0].book_clock == "T" else "E"
@@ -75,6 +79,16 @@ class Survey:
             return self
         instrument = infer_grid(files, self.instrument.exchange, self.instrument.symbol)
         return replace(self, instrument=instrument, whole=True)
+
+    def told(self, *, trades: int) -> tuple[Row, ...]:
+        """What is known of the whole day before its replay; ``trades``: rows of that table."""
+        off = self.times.off
+        found = [
+            of_the_day(Finding.CLOCK, 1, TABLES.index(name), off[name]) for name in sorted(off)
+        ]
+        if not trades:
+            found.append(of_the_day(Finding.TRADES_ABSENT, 0, 1))
+        return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -32,6 +32,7 @@ from lobproof.pipeline.results import (
     sealed_days,
 )
 from lobproof.pipeline.run_up import AnotherBookError, RunUp
+from lobproof.pipeline.told import Row
 from lobproof.pipeline.unit import STATE_SPACING, Frame, ReconstructOptions, Unit
 from lobproof.replay import Replayer, Stretch
 from lobproof.replay.merge import Array, arrays_of, stretch_of
@@ -52,7 +53,11 @@ DAY_NS = 86_400_000_000_000
 
 
 class NoGoError(Exception):
-    """The feed is too lossy for the strategy; the message says by what measure."""
+    """The feed is too lossy for the strategy; ``doubts``: what was found, which the next keeps."""
+
+    def __init__(self, message: str, doubts: Sequence[Row]) -> None:
+        super().__init__(message)
+        self.doubts = doubts
 
 
 def reconstruct_unit(
@@ -162,7 +167,7 @@ class _Run:
                     f"{self._unit.where} holds neither depth messages nor trades",
                     hint="import a recording that has a depth stream, or name other files",
                 )
-            self._finish(self._day, last=True)
+            self._finish(self._day, last=True, told=feed.told() if self._unit.one_day else ())
         except BaseException:
             if self._day is not None:
                 self._day.abort()
@@ -219,24 +224,26 @@ class _Run:
             writer,
             keyframe_ns=self._options.keyframe_seconds * 1_000_000_000,
             strict=self._strict,
+            unchained=self._unit.policy.unchained,
+            told=self._unit.told,
         )
 
     def _look_at(self, day: DayTask) -> None:
-        """End the task where more is lost than the strategy bears, whatever comes."""
-        if not self._unit.gate or self._unit.strategy != "full":
-            return
-        most = self._unit.most_messages
-        limit = max(ceil(GAP_LIMIT * most), 1)
-        if day.counts.lost >= limit:
-            # the limit and not the count, which depends on where the batches end
-            raise NoGoError(
-                f"{limit:,} messages or more are lost, backward or contradicted, of {most:,} at "
-                f"most: the gap ratio is {GAP_LIMIT:.1%} or more"
-            )
+        """Write no more where more is lost than the strategy bears, whatever comes.
 
-    def _finish(self, day: DayTask, *, last: bool) -> None:
+        The replay goes on: what it finds is doubt in the day that is written in the end.
+        """
+        if not self._unit.gate or self._unit.strategy != "full" or day.writer is None:
+            return
+        if day.counts.lost >= max(ceil(GAP_LIMIT * self._unit.most_messages), 1):
+            day.go_on_in_silence()
+
+    def _finish(self, day: DayTask, *, last: bool, told: Sequence[Row] = ()) -> None:
         dt = day.dt
-        content = day.finish()
+        content = day.finish(told)
+        refused = day.counts.no_go(self._unit.strategy) if self._unit.gate else ""
+        if refused:
+            raise NoGoError(refused, day.doubts())
         if content is None:
             row = self._seals.filter(pl.col("dt") == dt).row(0, named=True)
             self._carried_from = row["keyframes_hash"]
@@ -246,9 +253,6 @@ class _Run:
         if self._unit.carried is not None or self._unit.start is not None:
             counts.warm_up_ns = 0  # a book that was carried over untrusted had been lost
         partial_from = self._unit.start.at.from_ns if self._unit.start and not self._done else None
-        refused = counts.no_go(self._unit.strategy) if self._unit.gate else ""
-        if refused:
-            raise NoGoError(refused)
         committed = commit_day(
             self._out,
             content,
@@ -323,6 +327,7 @@ class _Run:
                 "survey": dict(self._unit.survey),
                 "strategy": self._unit.strategy,
                 "reasons": list(self._unit.reasons),
+                "told": [list(row) for row in self._unit.told],
                 "dt": day.dt,
                 "day": document,
                 "carried_from": self._carried_from,
@@ -370,15 +375,17 @@ class _Run:
 
 def saved_strategy(
     out: Path, unit: Unit, options: ReconstructOptions
-) -> tuple[str, Sequence[str]] | None:
-    """The strategy that a killed run of a one-day unit had come to, and why; None without one."""
+) -> tuple[str, Sequence[str], Sequence[Row]] | None:
+    """Strategy, reasons and findings that a killed run of a one-day unit had come to, or None."""
     instrument = unit.instrument
     where = Partition(instrument.exchange, instrument.symbol, unit.days[0])
     try:
         saved = read_checkpoint(checkpoint_path(out, where, unit.task_id(options)))
     except CheckpointError:
         return None  # told where the run would go on from it
-    return None if saved is None else (saved.document["strategy"], saved.document["reasons"])
+    if saved is None:
+        return None
+    return saved.document["strategy"], saved.document["reasons"], saved.document["told"]
 
 
 def _under(name: str, arrays: dict[str, Array]) -> dict[str, Array]:

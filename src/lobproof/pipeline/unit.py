@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.pipeline.feed import Streams
+from lobproof.pipeline.told import Row
 from lobproof.replay import BookLevels, Policy
 from lobproof.schema.tables import FORMAT_VERSION, PART_ROWS
 
@@ -103,9 +104,9 @@ class Unit:
     ``days`` are those that it may fill, in order; ``one_day`` puts everything into the first,
     whatever the clock says. ``inputs`` have name, bytes and sha256. ``gate``: whether a feed that
     is too lossy for the strategy ends it; ``most_messages`` is more than it can have. ``rows``: how
-    many the input has, where that is known. ``carried``: the book that the day before closed with,
-    the hash of its keyframes, and its time. ``start``: where the first day begins, if it is a
-    partial one.
+    many the input has, where that is known. ``told``: findings that each day has beside those of
+    its replay. ``carried``: the book that the day before closed with, the hash of its keyframes,
+    and its time. ``start``: where the first day begins, if it is a partial one.
     """
 
     where: str
@@ -123,6 +124,7 @@ class Unit:
     most_messages: int = 0
     rows: int = 0
     reasons: tuple[str, ...] = ()
+    told: Sequence[Row] = ()
     carried: tuple[BookLevels, str, int] | None = None
     start: Start | None = None
     content: Sequence[str] = field(default_factory=list)

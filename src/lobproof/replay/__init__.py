@@ -1,6 +1,12 @@
 """From source-ordered streams to one judged, ordered stream, its book and its accounts."""
 
-from lobproof.replay.findings import QUALITY_SEVERITY, doubtful_time, quality_rows
+from lobproof.replay.findings import (
+    DOUBTFUL_CODES,
+    QUALITY_SEVERITY,
+    bridged,
+    doubtful_time,
+    quality_rows,
+)
 from lobproof.replay.integrity import BookAudit, TradeAudit
 from lobproof.replay.merge import Merge, StreamClock, Stretch, Weave, stamped
 from lobproof.replay.policy import Policy
@@ -8,6 +14,7 @@ from lobproof.replay.replayer import Replayer
 from lobproof.replay.step import BookLevels, Piece, Step
 
 __all__ = [
+    "DOUBTFUL_CODES",
     "QUALITY_SEVERITY",
     "BookAudit",
     "BookLevels",
@@ -20,6 +27,7 @@ __all__ = [
     "Stretch",
     "TradeAudit",
     "Weave",
+    "bridged",
     "doubtful_time",
     "quality_rows",
     "stamped",

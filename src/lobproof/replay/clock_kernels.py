@@ -62,6 +62,7 @@ def order_times(
     reference_event: Int64,
     reference_recv: Int64,
     reference_flags: Int32,
+    reference_behind: Int64,
     reference_order: Int64,
     offset: int,
     tolerance: int,
@@ -79,7 +80,8 @@ def order_times(
     the clock where they stand; before the first message they take its time, flagged. On
     ``receive_days`` (days since 1970 by the corrected receive time) that time orders what has one.
     A message has one time, the latest of its rows'. Reference ``k`` stands before row
-    ``places[k]``, never inside a message, and moves the clock like a message.
+    ``places[k]``, never inside a message, and moves the clock like a message, but not beyond
+    ``reference_behind``, the time of the one that comes next (0: there is none).
     """
     rows = ts_event.shape[0]
     references = places.shape[0]
@@ -100,6 +102,9 @@ def order_times(
             )
             if stands_in:
                 reference_flags[reference] |= BAD_TS
+            behind = reference_behind[reference]
+            if behind > 0:
+                time = min(time, max(behind - lag, behind - behind % DAY_NS))
             clock = max(clock, time)
             reference_order[reference] = clock
             reference += 1
@@ -119,7 +124,7 @@ def order_times(
         if not again:
             bad = False
             listed = kind[i] == SNAPSHOT or kind[i] == CLEAR
-            timeless = (listed and ts_event[i] <= 0) or sequence[i] < 0
+            timeless = (listed and ts_event[i] <= 0) or (kind[i] == MARK and sequence[i] < 0)
             if kind[i] == MARK and flags[i] & STANDS_IN and ts_event[i] <= 0:
                 timeless = True
             if timeless:

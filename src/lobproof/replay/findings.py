@@ -38,8 +38,29 @@ QUALITY_SEVERITY = {
     Finding.REFERENCE_UNUSED: Severity.WARNING,
     Finding.REFUTED: Severity.DOUBT,
     Finding.UNREADABLE: Severity.DOUBT,
+    Finding.TRADES_ABSENT: Severity.WARNING,
+    Finding.CLOCK: Severity.WARNING,
+    Finding.REFERENCE_STALE: Severity.DOUBT,
 }
 """How each finding bears on the rows that it covers."""
+
+DOUBTFUL_CODES = frozenset(
+    c for c, severity in QUALITY_SEVERITY.items() if severity == Severity.DOUBT
+)
+
+EARLIER = -(2**62)
+"""In place of an episode's first id: what an attempt found that was given up."""
+BRIDGE_NS = 10_000_000_000
+"""Contradictions this near to each other are one: what agreed in between proves nothing."""
+_CONTRADICTIONS = (Finding.DRIFT, Finding.STRANDED, Finding.CROSSED)
+CLOCK_NAMES = ("trades", "book", "book_delta_v2", "depth")
+"""Whose clock a finding CLOCK speaks of: tables of Crypto Lake, streams of a recording."""
+_NO_TRADES = (
+    "no trade while the book moved through its touch {count} times",
+    "there are no trades in the files",
+    "{count} trades have no id: a loss of others would not show",
+    "of the trades' ids, which follow one another, {count} are missing",
+)
 
 _DETAIL = {
     Finding.UNSEEDED: "no snapshot yet",
@@ -61,8 +82,9 @@ _DETAIL = {
     Finding.STRANDED: "a wider snapshot denies {count} levels held beyond the trusted range",
     Finding.FROZEN: "{count} prints far from the touch, half of the minute's or more",
     Finding.UNREADABLE: "{count} line(s) that may be depth messages cannot be read",
-    Finding.REFERENCE_UNUSED: "rows of `book` that cannot be a book, or are older than its deltas",
+    Finding.REFERENCE_UNUSED: "rows of `book` that cannot be a book, or are not of their time",
     Finding.REFUTED: "a snapshot differs in {count} levels from a book whose chain is whole",
+    Finding.REFERENCE_STALE: "`book` stands still while deltas or trades say that it moved",
 }
 
 
@@ -80,16 +102,46 @@ def quality_rows(episodes: Int64) -> dict[str, list[object]]:
         columns["code"].append(int(code))
         columns["severity"].append(int(QUALITY_SEVERITY[code]))
         columns["count"].append(row[E_COUNT])
-        columns["detail"].append(
-            _DETAIL[code].format(first=row[E_FROM], last=row[E_TO], count=row[E_COUNT])
-        )
+        columns["detail"].append(_detail(code, row[E_FROM], row[E_TO], row[E_COUNT]))
     return columns
+
+
+def _detail(code: Finding, first: int, last: int, count: int) -> str:
+    if first == EARLIER:
+        return f"found {count} times when the day was replayed in full, which was given up"
+    if code == Finding.TRADES_ABSENT:
+        return _NO_TRADES[first].format(count=count)
+    if code == Finding.CLOCK:
+        table = CLOCK_NAMES[first]
+        if last == 0:
+            return f"some of the times of {table} are not of the day"
+        return f"the times of {table} are {abs(last)} s {'ahead' if last > 0 else 'behind'}"
+    if code == Finding.OUT_OF_ORDER and first == last == 0:
+        return f"{count} trades came out of the order of their ids"
+    return _DETAIL[code].format(first=first, last=last, count=count)
+
+
+def bridged(episodes: Int64) -> Int64:
+    """Episodes of a feed without a chain, contradictions near to each other without a gap.
+
+    Two sources contradict each other: where they agree shortly in between, one may have been
+    corrected by what is wrong in the other.
+    """
+    out = episodes.copy()
+    rows = np.flatnonzero(np.isin(out[:, E_CODE], [int(code) for code in _CONTRADICTIONS]))
+    rows = rows[np.argsort(out[rows, E_FIRST_TS], kind="stable")]
+    ends = np.maximum.accumulate(out[rows, E_LAST_TS])[:-1]
+    last = np.maximum.accumulate(out[rows, E_LAST])[:-1]
+    since = out[rows[1:], E_FIRST_TS] - ends
+    near = (since > 0) & (since <= BRIDGE_NS)
+    out[rows[1:][near], E_FIRST_TS] = ends[near]
+    out[rows[1:][near], E_FIRST] = np.minimum(out[rows[1:][near], E_FIRST], last[near])
+    return out
 
 
 def doubtful_time(episodes: Int64) -> int:
     """Time, ns, covered by at least one episode of severity DOUBT."""
-    codes = [int(code) for code, severity in QUALITY_SEVERITY.items() if severity == Severity.DOUBT]
-    doubts = episodes[np.isin(episodes[:, E_CODE], codes)]
+    doubts = episodes[np.isin(episodes[:, E_CODE], [int(code) for code in DOUBTFUL_CODES])]
     if len(doubts) == 0:
         return 0
     order = np.argsort(doubts[:, E_FIRST_TS], kind="stable")

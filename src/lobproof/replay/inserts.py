@@ -35,8 +35,8 @@ def snapshot_of(reference: ReferenceBatch, action: int, *, restores: bool) -> Ev
     batch.side[:] = sides + int(Side.BID)
     batch.price[:] = levels[sides, places, 0]
     batch.size[:] = levels[sides, places, 1]
-    whole = np.count_nonzero(levels[:, :, 0], axis=1) < LEVELS
-    batch.flags[:] = np.where(whole[sides], int(Flag.COMPLETE), 0) | reference.flags[0]
+    # fewer than twenty may be all that the vendor kept: a count says nothing of a side's end
+    batch.flags[:] = reference.flags[0]
     if restores:
         batch.flags |= int(Flag.RESYNC)
     if action == STRAND:

@@ -23,9 +23,15 @@ from lobproof.replay.integrity_kernels import (
     VERDICT,
     assemble,
     judge_book,
-    judge_trades,
     message_ends,
     new_book_state,
+)
+from lobproof.replay.trade_id_kernels import (
+    HIGHEST_ID,
+    IDS,
+    LOWEST_ID,
+    NO_ID,
+    judge_trades,
     new_trade_state,
 )
 from lobproof.schema import EventBatch, Flag, Int64, Kind, Side
@@ -120,6 +126,16 @@ class TradeAudit(_Audit):
     def __init__(self) -> None:
         super().__init__(new_trade_state(), Flag.TRADES)
 
+    def lacking(self) -> tuple[int, int]:
+        """So far, of a feed without a chain: trades without an id, and ids that are missing.
+
+        Missing are those that were not seen between the lowest and the highest one, where most
+        were: ids that a venue skips, or that are another stream's, follow one another nowhere.
+        """
+        low, high, count = self._state[[LOWEST_ID, HIGHEST_ID, IDS]].tolist()
+        span = high - low + 1
+        return int(self._state[NO_ID]), span - count if 0 < count < span <= 2 * count else 0
+
     def process(self, batch: EventBatch) -> EventBatch:
         """The judged rows of ``batch`` (one row a trade, in the source's order)."""
         ends = np.arange(1, len(batch) + 1, dtype=np.int64)
@@ -127,6 +143,12 @@ class TradeAudit(_Audit):
             batch,
             ends,
             lambda verdicts: judge_trades(
-                self._state, batch.sequence, batch.prev_sequence, verdicts
+                self._state,
+                batch.side,
+                batch.price,
+                batch.size,
+                batch.sequence,
+                batch.prev_sequence,
+                verdicts,
             ),
         )

@@ -21,6 +21,7 @@ GAP = int(Flag.GAP)
 RESYNC = int(Flag.RESYNC)
 DUPLICATE = int(Flag.DUPLICATE)
 OUT_OF_ORDER = int(Flag.OUT_OF_ORDER)
+DRIFT = int(Flag.DRIFT)
 
 # book state
 LAST_SEQUENCE = 0  # of the last applied depth message; -1 before the first
@@ -29,17 +30,13 @@ ANCHORED = 2  # 1 from a valid snapshot until a gap
 SEEDED = 3  # 1 once a snapshot was valid
 LAST_EVENT = 4  # exchange time of the last applied depth message
 RECENT_NEXT = 5
-RECENT = 6  # ids of the last applied depth messages: what comes again, and what comes late
+RECENT = 6  # ids of the last applied depth messages, then what stands for their rows
 RECENT_IDS = 1024
-BOOK_STATE = RECENT + RECENT_IDS
-
-# trade state: last and lowest id, a ring of missing id ranges (exclusive start, inclusive end)
-LAST_TRADE = 0
-LOWEST_TRADE = 1  # id before the lowest one seen
-RING_NEXT = 2
-RING = 3
-RING_RANGES = 1024
-TRADE_STATE = RING + 2 * RING_RANGES
+CONTENTS = RECENT + RECENT_IDS
+BOOK_STATE = CONTENTS + RECENT_IDS
+UNSEEN, OTHER, SAME = range(3)  # of an id that comes again
+MASK = (1 << 62) - 1
+FACTOR = 0x9E3779B1
 
 # verdicts of one message
 V_COLLAPSE = 0  # flags of the MARK row that stands in for the message; 0 keeps it
@@ -89,11 +86,30 @@ def snapshot_is_valid(start: int, stop: int, side: Int8, price: Int64, size: Int
 
 
 @kernel
-def is_recent(state: Int64, sequence: int) -> bool:
-    """Whether a depth message of this id was applied lately."""
-    found = False
+def mixed(value: int, number: int) -> int:
+    """A hash, up to 2^62, of what ``value`` stands for and one more number."""
+    value = (value ^ (value >> 31) ^ number) & MASK
+    return ((value & 0x7FFFFFFF) * FACTOR ^ (value >> 31)) & MASK
+
+
+@kernel
+def content_of(start: int, stop: int, side: Int8, price: Int64, size: Int64) -> int:
+    """A number that stands for what rows ``start:stop`` say."""
+    value = stop - start
+    for i in range(start, stop):
+        value = mixed(value, (price[i] << 2) + side[i])
+        value ^= size[i]
+    return mixed(value, 0)
+
+
+@kernel
+def seen_before(state: Int64, sequence: int, content: int) -> int:
+    """Whether a depth message of this id was applied lately, and with the same content."""
+    found = UNSEEN
     for k in range(RECENT_IDS):
-        found |= state[RECENT + k] == sequence
+        if state[RECENT + k] == sequence:
+            same = state[CONTENTS + k] == content
+            found = max(found, SAME if same else OTHER)
     return found
 
 
@@ -115,7 +131,10 @@ def judge_book(
     A depth message is next when its ``prev_sequence`` is the last applied ``sequence``, or, right
     after a snapshot, when the snapshot's id lies in ``[prev_sequence, sequence)``. A feed without
     a chain has ``prev_sequence`` -1: there, only going backwards is seen, and a message that does
-    so, unless it came before, breaks the chain: what it changed is not in the book. A snapshot
+    so, unless it came before, breaks the chain: what it changed is not in the book. It came before
+    where id and content are those of a message applied lately; the same id with other content is
+    a loss of order too, and in a chain a contradiction: which of the two is right nobody knows. A
+    negative id says nothing of the order, and is treated as one that goes back. A snapshot
     older than what was applied would move the book back, and one that lists nothing (a MARK whose
     two ids are the same) says nothing: both are left out. Ids that go back while the exchange's
     time goes on are no late message but a new beginning: the chain breaks there, and goes on with
@@ -158,15 +177,24 @@ def judge_book(
                 state[ANCHORED] = 1
                 state[SEEDED] = 1
                 state[SNAPSHOT_SEQUENCE] = ids_until
-        elif kind[start] == MARK and ids_until >= 0 and ids_until == ids_from:
-            verdict[V_COLLAPSE] = INVALID
-        elif ids_until >= 0:
+        elif kind[start] == MARK and (ids_until < 0 or ids_until == ids_from):
+            if ids_until >= 0:
+                verdict[V_COLLAPSE] = INVALID
+        elif ids_until < 0:
+            verdict[V_COLLAPSE] = OUT_OF_ORDER | GAP
+            state[ANCHORED] = 0
+        else:
+            content = content_of(start, stop, side, price, size)
             began_anew = ids_until < last and ts_event[start] > state[LAST_EVENT] > 0
             if last >= 0 and ids_until <= last and not began_anew:
-                if ids_until == last or (ids_from < 0 and is_recent(state, ids_until)):
+                before = seen_before(state, ids_until, content)
+                if before == SAME and (ids_from < 0 or ids_until == last):
                     verdict[V_COLLAPSE] = DUPLICATE
                 elif ids_from < 0:
                     verdict[V_COLLAPSE] = OUT_OF_ORDER | GAP
+                    state[ANCHORED] = 0
+                elif before == OTHER:
+                    verdict[V_COLLAPSE] = OUT_OF_ORDER | DRIFT
                     state[ANCHORED] = 0
                 else:
                     verdict[V_COLLAPSE] = OUT_OF_ORDER
@@ -190,9 +218,9 @@ def judge_book(
                     elif last >= 0 and ids_from < last:
                         verdict[V_FLAGS] = OUT_OF_ORDER
                 state[LAST_SEQUENCE] = ids_until
-                if ids_from < 0:
-                    state[RECENT + state[RECENT_NEXT]] = ids_until
-                    state[RECENT_NEXT] = (state[RECENT_NEXT] + 1) % RECENT_IDS
+                state[RECENT + state[RECENT_NEXT]] = ids_until
+                state[CONTENTS + state[RECENT_NEXT]] = content
+                state[RECENT_NEXT] = (state[RECENT_NEXT] + 1) % RECENT_IDS
                 state[SNAPSHOT_SEQUENCE] = -1
                 state[LAST_EVENT] = ts_event[start]
         if (
@@ -203,66 +231,6 @@ def judge_book(
         ):
             judged += 1
         start = stop
-    return judged
-
-
-@kernel
-def add_range(state: Int64, low: int, high: int) -> None:
-    """Remember the ids above ``low`` up to ``high`` as missing, if there are any."""
-    if high > low:
-        slot = state[RING_NEXT]
-        state[RING + 2 * slot] = low
-        state[RING + 2 * slot + 1] = high
-        state[RING_NEXT] = (slot + 1) % RING_RANGES
-
-
-@kernel
-def judge_trades(state: Int64, sequence: Int64, prev_sequence: Int64, verdicts: Int64) -> int:
-    """Judge each trade (one row each) by its id; returns how many verdicts are not empty.
-
-    A late id that fills a known hole, or lies below all seen, is a trade out of order; any other
-    is a duplicate.
-    """
-    judged = 0
-    for i in range(sequence.shape[0]):
-        verdict = verdicts[i]
-        verdict[:] = 0
-        trade_id = sequence[i]
-        before = prev_sequence[i]
-        last = state[LAST_TRADE]
-        if trade_id < 0:
-            continue
-        if last >= 0 and trade_id <= last:
-            late = trade_id <= state[LOWEST_TRADE]
-            if late:
-                # what lies between it and the lowest before may come still
-                add_range(state, trade_id, state[LOWEST_TRADE])
-                state[LOWEST_TRADE] = before
-            for r in range(0 if late else RING_RANGES):
-                low = state[RING + 2 * r]
-                high = state[RING + 2 * r + 1]
-                if low < trade_id <= high:
-                    late = True
-                    # ids are filled from the front; a hole in the middle is cut in two
-                    state[RING + 2 * r] = trade_id
-                    if before > low:
-                        add_range(state, low, before)
-                    break
-            if late:
-                verdict[V_FLAGS] = OUT_OF_ORDER
-            else:
-                verdict[V_COLLAPSE] = DUPLICATE
-        else:
-            if last >= 0 and before > last:
-                verdict[V_GAP] = 1
-                verdict[V_GAP_FROM] = last
-                verdict[V_GAP_TO] = before
-                add_range(state, last, before)
-            if last < 0:
-                state[LOWEST_TRADE] = before
-            state[LAST_TRADE] = trade_id
-        if verdict[V_COLLAPSE] != 0 or verdict[V_GAP] != 0 or verdict[V_FLAGS] != 0:
-            judged += 1
     return judged
 
 
@@ -312,11 +280,4 @@ def new_book_state() -> Int64:
     """State of :func:`judge_book` before the first message."""
     state = np.full(BOOK_STATE, -1, np.int64)
     state[[ANCHORED, SEEDED, LAST_EVENT, RECENT_NEXT]] = 0
-    return state
-
-
-def new_trade_state() -> Int64:
-    """State of :func:`judge_trades` before the first trade."""
-    state = np.zeros(TRADE_STATE, np.int64)
-    state[LAST_TRADE] = -1
     return state

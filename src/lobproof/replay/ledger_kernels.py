@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from lobproof.book.undo_kernels import UNDO as UNDO_ROOM
 from lobproof.jit import kernel
-from lobproof.replay.coverage_kernels import HEARD, STREAMS, hear_anew, limit_of, paced
-from lobproof.schema import Finding, Int64
+from lobproof.replay.coverage_kernels import HEARD, STREAMS, limit_of, paced
+from lobproof.schema import LEVELS, Finding, Int64
 
 Float64 = NDArray[np.float64]
 
@@ -69,7 +69,17 @@ REMEMBERED = 51  # levels of the last snapshot that was refuted
 IMAGES = 52  # per side: levels of the image, and how far (sign * price) it goes
 UNREAD = 56  # lines since CHAINED that cannot be read: the next depth message tells what was lost
 SHARED = 57  # levels that the later snapshot and the book have alike
-OPEN = 58  # per code: first event id, first ts
+STILL = 58  # 1: `book` repeats its last row although the deltas have moved the book
+FRESH_ID = 59  # the event after which its row first was what it still is, and when
+FRESH_TS = 60
+PRINTS = 61  # prints since the last row of `book`, those that one row, and that more left out
+LAST_BID = 64  # the touch behind the last message; 0 where a side was empty
+LAST_ASK = 65
+UNPROVEN = 66  # 1: a row corrected the book, and no other has agreed since; from where, and when
+UNPROVEN_ID = 67
+UNPROVEN_TS = 68
+LISTED = 69  # the last row of `book` that could be one, as it is listed
+OPEN = LISTED + 4 * LEVELS  # per code: first event id, first ts
 CODES = 1 + max(int(code) for code in Finding)
 if CODES > 63:
     raise ImportError("`DOUBT` has a bit a code, and no more than 63")
@@ -84,7 +94,7 @@ EPISODE = 8
 E_CODE, E_FIRST, E_LAST, E_FIRST_TS, E_LAST_TS, E_COUNT, E_FROM, E_TO = range(EPISODE)
 
 # --- per-minute counts; there are as many names as `MINUTE` says, or nothing starts -----------
-MINUTE = 35
+MINUTE = 36
 (
     M_MINUTE,
     M_FIRST,
@@ -121,6 +131,7 @@ MINUTE = 35
     M_SIZES,
     M_BID_REACH,
     M_ASK_REACH,
+    M_THROUGH,
 ) = range(MINUTE)
 NO_REACH = -1
 WHOLE_SIDE = 2**62
@@ -148,8 +159,8 @@ TALLY = 5
 T_FIRST, T_LAST, T_FIRST_TS, T_LAST_TS, T_COUNT = range(TALLY)
 TALLIES = THIS_MINUTE + MINUTE
 
-LEAST_FAR_PRINTS = 3
-"""A minute is frozen where so many of its prints, and at least half, are far from the touch."""
+LEAST_UNSHOWN_PRINTS = 3
+"""Rows of `book` stand still that show nothing of so many prints."""
 LEAST_PROBED = 16
 MOST_PROBED = 256
 """An anchor is doubted after so many levels within its range that it lacks, and none that it lists.
@@ -326,133 +337,3 @@ def note_message(run: Int64, ts: int) -> None:
         run[CADENCE] = paced(run[CADENCE], since)
     run[BOOK_TS] = ts
     run[LIFE_TS] = ts
-
-
-@kernel
-def close_minute(run: Int64, found: Int64, closed: Int64, squares: Float64) -> None:
-    """Write the current minute and its tallies, if there is one, and empty both."""
-    if run[THIS_MINUTE + M_MINUTE] < 0:
-        return
-    far = run[THIS_MINUTE + M_FAR_PRINTS]
-    if far >= LEAST_FAR_PRINTS and 2 * far >= run[THIS_MINUTE + M_PRINTS]:
-        first, last = run[THIS_MINUTE + M_FIRST], run[THIS_MINUTE + M_LAST]
-        minute = run[THIS_MINUTE + M_MINUTE]
-        end = minute + MINUTE_NS - 1
-        add_episode(run, found, FROZEN, first, last, minute, end, far, 0, 0)
-    row = run[CLOSED]
-    for k in range(MINUTE):
-        closed[row, k] = run[THIS_MINUTE + k]
-        run[THIS_MINUTE + k] = 0
-    run[THIS_MINUTE + M_MINUTE] = -1
-    run[CLOSED] = row + 1
-    squares[row + 1, SIZE_SQUARES] = 0.0
-    squares[row + 1, PRICE_SQUARES] = 0.0
-    for code in range(CODES):
-        at = TALLIES + TALLY * code
-        if run[at + T_COUNT] > 0:
-            add_episode(
-                run,
-                found,
-                code,
-                run[at + T_FIRST],
-                run[at + T_LAST],
-                run[at + T_FIRST_TS],
-                run[at + T_LAST_TS],
-                run[at + T_COUNT],
-                0,
-                0,
-            )
-            for k in range(TALLY):
-                run[at + k] = 0
-
-
-@kernel
-def enter_minute(
-    run: Int64, found: Int64, closed: Int64, squares: Float64, ts: int, event_id: int
-) -> None:
-    """Make the minute of ``ts`` the current one."""
-    minute = ts - ts % MINUTE_NS
-    if run[THIS_MINUTE + M_MINUTE] != minute:
-        close_minute(run, found, closed, squares)
-        run[THIS_MINUTE + M_MINUTE] = minute
-        run[THIS_MINUTE + M_FIRST] = event_id
-        run[THIS_MINUTE + M_LAST] = event_id - 1
-        run[THIS_MINUTE + M_TRUSTED_MIN] = -1
-        run[THIS_MINUTE + M_BID_REACH] = NO_REACH
-        run[THIS_MINUTE + M_ASK_REACH] = NO_REACH
-
-
-@kernel
-def begin_day(run: Int64, ts: int) -> None:
-    """Ids start again at 0: doubts that are open go on from there."""
-    run[AGREED_ID] = 0
-    run[AGREED_TS] = ts
-    run[SUSPECT_ID] = 0
-    run[SUSPECT_TS] = ts
-    run[CHAINED_ID] = 0
-    run[CHAINED_TS] = ts
-    run[DOUBTED_ID] = 0
-    run[DOUBTED_TS] = ts
-    run[NEXT_STATE_TS] = 0
-    for stream in range(STREAMS):
-        hear_anew(run, HEARD_AT + stream * HEARD)
-    for code in range(CODES):
-        if run[DOUBT] & (1 << code):
-            run[OPEN + 2 * code] = 0
-            run[OPEN + 2 * code + 1] = ts
-
-
-@kernel
-def doubt_the_end(run: Int64, ts: int) -> None:
-    """The events of a day end at ``ts``, and no chain vouches for what is behind its last message.
-
-    A silence up to there is in doubt, and so is the book behind lines that cannot be read.
-    """
-    since, since_ts = last_known(run)
-    if silent(run, ts):
-        open_doubt(run, SILENCE, since, since_ts)
-    if run[UNREAD] > 0:
-        open_doubt(run, UNREADABLE, since, since_ts)
-
-
-@kernel
-def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int, ts: int) -> None:
-    """Close the minute, and write a finding for each doubt that is still open.
-
-    They stay open, but for those that a chain may prove to be harmless yet.
-    """
-    close_minute(run, found, closed, squares)
-    if run[WAITING] != 0:  # nothing has vouched for that snapshot
-        add_episode(
-            run,
-            found,
-            REFUTED,
-            run[DOUBTED_ID],
-            last,
-            run[DOUBTED_TS],
-            ts,
-            run[SUSPECTS],
-            0,
-            0,
-        )
-    if run[PROBE] != 0 and run[PROBED] >= LEAST_PROBED:
-        add_episode(
-            run,
-            found,
-            DRIFT,
-            run[AGREED_ID],
-            last,
-            run[AGREED_TS],
-            ts,
-            run[PROBED],
-            0,
-            0,
-        )
-    doubt = run[DOUBT]
-    for code in range(CODES):
-        if doubt & (1 << code):
-            close_doubt(run, found, code, last, ts)
-    run[DOUBT] = doubt
-    if run[UNCHAINED] == 0 and run[LOST] != SILENCE:
-        run[DOUBT] &= ~(1 << SILENCE)
-    run[DOUBT] &= ~(1 << UNREADABLE)

@@ -117,6 +117,7 @@ class StreamClock:
             references.ts_event,
             references.ts_recv,
             references.flags,
+            references.ts_behind,
             references.ts_order,
             self._offset,
             TOLERANCE_NS,
@@ -187,6 +188,7 @@ class Weave:
         self._references = references
         self._held = Stretch.of(EventBatch.empty())
         self._more = [True, True]
+        self._last = -1  # id of the last message that was given
 
     def __iter__(self) -> Iterator[Stretch]:
         while True:
@@ -202,6 +204,9 @@ class Weave:
                 references.sequence,
                 references.ts_event,
                 references.ts_recv,
+                references.flags,
+                references.ts_behind,
+                self._last,
                 self._more[0],
                 self._more[1],
                 PLACE_TOLERANCE_NS,
@@ -209,15 +214,17 @@ class Weave:
             )
             whole = Stretch(rows, references, places)
             self._held = whole.after(row, used)
+            self._last = int(rows.sequence[row - 1]) if row else self._last
             yield whole.slice(0, 0, row, used)
 
     def save(self) -> dict[str, Array]:
         """What is held, as arrays; :meth:`load` of it continues exactly here."""
-        return arrays_of(self._held)
+        return {**arrays_of(self._held), "last": np.array([self._last], np.int64)}
 
     def load(self, saved: Mapping[str, Array]) -> None:
         """Continue from what :meth:`save` returned."""
         self._held = stretch_of(saved)
+        self._last = int(saved["last"][0])
 
     def _refilled(self) -> tuple[EventBatch, ReferenceBatch]:
         rows, references = self._held.events, self._held.references

@@ -9,6 +9,9 @@ from lobproof.jit import kernel
 from lobproof.schema import Flag, Int32, Int64
 
 LAST = int(Flag.LAST)
+MISPLACED = int(Flag.OUT_OF_ORDER)
+EVIDENCE_NS = 1_000_000_000
+"""A reference whose time is further than this from where its id places it proves nothing."""
 END_OF_TIME = (1 << 63) - 1
 
 
@@ -53,6 +56,9 @@ def place_references(
     reference: Int64,
     reference_event: Int64,
     reference_recv: Int64,
+    reference_flags: Int32,
+    reference_behind: Int64,
+    last: int,
     more_rows: bool,
     more_references: bool,
     tolerance: int,
@@ -61,7 +67,10 @@ def place_references(
     """Place references between messages as far as is certain; rows and references used.
 
     ``places[k]`` is the row before which reference ``k`` stands. A side that is used up ends the
-    stretch, unless no more of it comes.
+    stretch, unless no more of it comes. ``reference_behind[k]`` gets the time of the message behind
+    it (0 without one), beyond which it moves no clock. A reference is flagged ``OUT_OF_ORDER``
+    where its id and its time place it apart – the levels are not those of either place – and behind
+    all messages where its id is above the last one's (``last`` before these rows, -1 for none).
     """
     rows = flags.shape[0]
     count = reference.shape[0]
@@ -73,6 +82,8 @@ def place_references(
         if used == count and more_references:
             break
         before = row == rows
+        if used < count:
+            reference_behind[used] = 0
         if not before and used < count:
             between, timed = time_between(
                 reference_event[used],
@@ -82,6 +93,17 @@ def place_references(
                 tolerance,
             )
             before = stands_before(reference[used], sequence[row], between, timed, tolerance)
+            known = reference[used] > 0 and sequence[row] >= 0
+            by_id = reference[used] < sequence[row]
+            late = between > EVIDENCE_NS if by_id else between < -EVIDENCE_NS
+            if timed and known and late:
+                reference_flags[used] |= MISPLACED
+            if before:
+                reference_behind[used] = ts_event[row]
+        elif before:
+            behind = sequence[row - 1] if row > 0 else last
+            if reference[used] > behind >= 0:
+                reference_flags[used] |= MISPLACED
         if before:
             places[used] = row
             used += 1

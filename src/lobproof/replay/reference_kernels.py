@@ -34,16 +34,22 @@ from lobproof.replay.ledger_kernels import (
     SEQUENCE,
     SIZE_SQUARES,
     STALE,
+    STILL,
     SUSPECT_ID,
     SUSPECT_TS,
     SUSPECTS,
     THIS_MINUTE,
+    UNPROVEN,
+    UNPROVEN_ID,
+    UNPROVEN_TS,
     UNSEEDED,
     UNUSED,
     Float64,
     count_finding,
     flowing,
 )
+from lobproof.replay.minute_kernels import end_correction
+from lobproof.replay.standstill_kernels import repeats
 from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Int64, Side
 
 BID = int(Side.BID)
@@ -76,9 +82,9 @@ def listed(levels: Int64, side: int) -> int:
 
 @kernel
 def agrees(levels: Int64, side: int, count: int, prices: Int64, sizes: Int64, own: int) -> bool:
-    """Whether the book's leading levels are those of the reference."""
+    """Whether the book's leading levels are those of the reference, as far as it lists any."""
     offset = 2 * LEVELS * (side - 1)
-    if own < count or (count < LEVELS and own != count):
+    if own < count:
         return False
     same = True
     for k in range(count):
@@ -95,7 +101,7 @@ def reaches_further(book: Book, levels: Int64, side: int, count: int) -> bool:
         return False
     worst = levels[2 * LEVELS * (side - 1) + 2 * count - 2]
     sign = 2 * side - 3
-    return bool(count < LEVELS or kind == UNTRUSTED or sign * worst > sign * trusted_to(book, side))
+    return bool(kind == UNTRUSTED or sign * worst > sign * trusted_to(book, side))
 
 
 @kernel
@@ -138,7 +144,7 @@ def size_error(
     """Sum of squared relative size errors of the leading levels; -1 where a price differs."""
     offset = 2 * LEVELS * (side - 1)
     error = 0.0
-    if own < count or (count < LEVELS and own != count):
+    if own < count:
         return -1.0
     for k in range(count):
         if prices[k] != levels[offset + 2 * k]:
@@ -149,6 +155,34 @@ def size_error(
 
 
 @kernel
+def meet_one_side(
+    book: Book, run: Int64, squares: Float64, levels: Int64, bids: int, tick: int
+) -> int:
+    """A reference of which one side is empty: it vouches for nothing, and may still contradict.
+
+    The other side is held against the book; the empty one says nothing, for a vendor that lost it
+    is likelier than a market without it.
+    """
+    side = BID if bids > 0 else ASK
+    offset = 2 * LEVELS * (side - 1)
+    count = listed(levels, side)
+    price = np.empty(LEVELS, np.int64)
+    size = np.empty(LEVELS, np.int64)
+    for k in range(count):
+        price[k] = levels[offset + 2 * k]
+        size[k] = levels[offset + 2 * k + 1]
+    run[SUSPECTS] = 0
+    run[AWAITED] = 0
+    compare_side(book, run, squares, side, price, size, 0, count, False, tick, 0)
+    if run[SUSPECTS] == 0:
+        return NOTHING
+    run[THIS_MINUTE + M_CONTRADICTIONS] += 1
+    run[DIFFERING] = run[SUSPECTS]
+    run[SUSPECTS] = 0
+    return DISTRUST
+
+
+@kernel
 def meet_reference(
     book: Book,
     run: Int64,
@@ -156,6 +190,7 @@ def meet_reference(
     squares: Float64,
     levels: Int64,
     sequence: int,
+    misplaced: bool,
     event_id: int,
     ts: int,
     tick: int,
@@ -165,14 +200,24 @@ def meet_reference(
 
     A reference of the book's own id is judged at once; any other that differs waits for the next
     depth message, which may explain it (the suspects that it leaves). ``size_limit`` is the root
-    mean square of relative size errors up to which no correction is asked for.
+    mean square of relative size errors up to which no correction is asked for. ``misplaced``: its
+    id and its time do not belong together, so that it is evidence of nothing. One that repeats the
+    one before it although the deltas have moved the book proves nothing either: the next one that
+    moves tells whether the deltas were right.
     """
     bids = listed(levels, BID)
     asks = listed(levels, ASK)
-    lacking = bids <= 0 or asks <= 0
-    if lacking or levels[0] >= levels[2 * LEVELS] or (0 < sequence < run[SEQUENCE]):
+    none = bids < 0 or asks < 0 or bids + asks == 0
+    crosses = bids > 0 and asks > 0 and levels[0] >= levels[2 * LEVELS]
+    late = sequence < 0 or 0 < sequence < run[SEQUENCE]
+    if none or crosses or late or misplaced or bids == 0 or asks == 0:
         count_finding(run, UNUSED, event_id, ts, 1)
-        return NOTHING
+        if none or crosses or late or misplaced or run[LOST] != 0:
+            return NOTHING
+        if sequence != run[SEQUENCE] or not flowing(run, ts):
+            return NOTHING
+        return meet_one_side(book, run, squares, levels, bids, tick)
+    again = repeats(run, found, levels, event_id, ts)
     run[THIS_MINUTE + M_REFERENCES] += 1
     prices = np.empty((2, LEVELS), np.int64)
     sizes = np.empty((2, LEVELS), np.int64)
@@ -197,9 +242,12 @@ def meet_reference(
             return NOTHING
         if lost == CROSSED and not same:  # a contradiction that the book told first
             run[THIS_MINUTE + M_CONTRADICTIONS] += 1
+        if not same and lost in (CROSSED, DRIFT):
+            begin_correction(run, event_id, ts)
         return ANCHOR
     further = reaches_further(book, levels, BID, bids) or reaches_further(book, levels, ASK, asks)
     if same:
+        end_correction(run, found, event_id, ts)
         run[SUSPECTS] = 0
         run[AWAITED] = 0
         run[AGREED_ID] = event_id
@@ -211,9 +259,15 @@ def meet_reference(
         run[THIS_MINUTE + M_RANKS] += compared
         run[THIS_MINUTE + M_SIZES] += compared
         return EXTEND if further or run[RESYNC] == RESYNC_ALWAYS else NOTHING
+    if again and sequence == run[SEQUENCE]:
+        run[STILL] = 1
+        run[SUSPECTS] = 0
+        run[AWAITED] = 0
+        return NOTHING
     return differs(
         book,
         run,
+        found,
         squares,
         levels,
         bids,
@@ -231,9 +285,19 @@ def meet_reference(
 
 
 @kernel
+def begin_correction(run: Int64, event_id: int, ts: int) -> None:
+    """The book is made what a row lists; an earlier correction that was not proven goes on."""
+    if run[UNPROVEN] == 0:
+        run[UNPROVEN] = 1
+        run[UNPROVEN_ID] = event_id + 1
+        run[UNPROVEN_TS] = ts
+
+
+@kernel
 def differs(
     book: Book,
     run: Int64,
+    found: Int64,
     squares: Float64,
     levels: Int64,
     bids: int,
@@ -264,9 +328,7 @@ def differs(
         for k in range(count):
             price[k] = levels[2 * LEVELS * (side - 1) + 2 * k]
             size[k] = levels[2 * LEVELS * (side - 1) + 2 * k + 1]
-        compare_side(
-            book, run, squares, side, price, size, 0, count, count < LEVELS, tick, run[SUSPECTS]
-        )
+        compare_side(book, run, squares, side, price, size, 0, count, False, tick, run[SUSPECTS])
         own = own_bids if side == BID else own_asks
         strays += stranded(book, run, levels, side, count, prices[side - 1], own)
     error = squares[run[CLOSED], SIZE_SQUARES]
@@ -278,6 +340,7 @@ def differs(
             run[AGREED_ID] = event_id
             run[AGREED_TS] = ts
             run[LIFE_TS] = ts
+            end_correction(run, found, event_id, ts)
             return EXTEND if further or run[RESYNC] == RESYNC_ALWAYS else NOTHING
         run[THIS_MINUTE + M_CONTRADICTIONS] += 1
         run[DIFFERING] = strays
@@ -293,6 +356,8 @@ def differs(
     minor = run[SUSPECTS] == matched - equal and error <= size_limit * size_limit * matched
     corrects = run[RESYNC] == RESYNC_ON_DRIFT and equal > 0 and not minor
     if lives and (corrects or run[RESYNC] == RESYNC_ALWAYS):
+        begin_correction(run, event_id, ts)
+        run[DIFFERING] = run[SUSPECTS]
         return CORRECT
     run[THIS_MINUTE + M_CONTRADICTIONS] += 1
     run[DIFFERING] = run[SUSPECTS]

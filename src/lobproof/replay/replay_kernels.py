@@ -18,6 +18,7 @@ from lobproof.replay.ledger_kernels import (
     EXPIRED_TRADES,
     EXPIRED_VOLUME,
     HEARD_AT,
+    LEAST_UNSHOWN_PRINTS,
     LIFE_TS,
     LOST,
     M_BUY_VOLUME,
@@ -39,6 +40,7 @@ from lobproof.replay.ledger_kernels import (
     PENDS_FOR_NOTHING,
     PENDS_FOR_SNAPSHOTS,
     PRINT_TS,
+    PRINTS,
     PROBE,
     PROBED,
     REFERENCES,
@@ -53,9 +55,11 @@ from lobproof.replay.ledger_kernels import (
     Float64,
     add_episode,
     count_finding,
-    enter_minute,
     note_message,
     silent_unchained,
+)
+from lobproof.replay.minute_kernels import (
+    enter_minute,
 )
 from lobproof.replay.pending_kernels import (
     add_trade,
@@ -76,7 +80,17 @@ from lobproof.replay.snapshot_kernels import (
     note_mark,
     probation_failed,
 )
-from lobproof.replay.trade_kernels import PRINT_NS, confirm, in_trusted_range, is_far, reconcile
+from lobproof.replay.standstill_kernels import (
+    note_listed,
+)
+from lobproof.replay.trade_kernels import (
+    PRINT_NS,
+    confirm,
+    in_trusted_range,
+    is_far,
+    outside,
+    reconcile,
+)
 from lobproof.schema import (
     SPEAKS_OF_THE_FEED,
     Finding,
@@ -175,6 +189,7 @@ def replay_rows(
                 squares,
                 reference_levels[k],
                 reference_sequence[k],
+                (reference_flags[k] & F_OUT_OF_ORDER) != 0,
                 behind,
                 ts,
                 tick,
@@ -207,7 +222,11 @@ def replay_rows(
                 run[THIS_MINUTE + M_BUY_VOLUME] += size[start]
             else:
                 run[THIS_MINUTE + M_SELL_VOLUME] += size[start]
-            if flags[start] & F_OUT_OF_ORDER:
+            late = (flags[start] & F_OUT_OF_ORDER) != 0
+            if late and run[UNCHAINED] != 0:
+                # of a venue that stores its trades out of the order of their ids
+                count_finding(run, Q_OUT_OF_ORDER, event_id, ts, 1)
+            if late and run[UNCHAINED] == 0:
                 add_episode(
                     run,
                     found,
@@ -227,6 +246,9 @@ def replay_rows(
                     run[THIS_MINUTE + M_PRINTS] += 1
                     if run[LOST] != UNSEEDED and is_far(book, price[start]):
                         run[THIS_MINUTE + M_FAR_PRINTS] += 1
+                    # outside the touch it must have taken a level whole
+                    took = outside(book, price[start])
+                    run[PRINTS] += LEAST_UNSHOWN_PRINTS if took else 1
                 if run[PENDS] != PENDS_FOR_NOTHING:
                     add_trade(pending, run, BID + ASK - side[start], price[start], size[start], ts)
         elif what == MARK and flags[start] & SPEAKS_OF_THE_FEED:
@@ -239,8 +261,9 @@ def replay_rows(
                 hear(run, HEARD_AT + SNAPSHOTS * HEARD, ts)
                 if what == CLEAR and run[UNCHAINED] != 0:
                     note_message(run, ts)  # snapshots are this feed's messages
+                    note_listed(book, run, found, start + 1, stop, event_id, ts, side, price, size)
                 if run[PENDS] == PENDS_FOR_SNAPSHOTS:
-                    confirm(book, pending, run, start, stop, kind, side, price, size, flags)
+                    confirm(book, pending, run, start, stop, kind, side, price, size)
                 add |= apply_snapshot(
                     book,
                     run,
@@ -317,6 +340,7 @@ def replay_rows(
                 sequence[start],
                 state_every,
                 what in (SNAPSHOT, CLEAR) and sequence[start] != run[SEQUENCE],
+                flags[start] & F_BAD_TS,
             )
         if run[DOUBT] != 0:
             add |= F_DOUBTFUL

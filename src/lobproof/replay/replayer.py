@@ -38,12 +38,10 @@ from lobproof.replay.ledger_kernels import (
     STALE,
     STATES,
     UNDO,
-    begin_day,
-    doubt_the_end,
-    end_day,
     new_run,
 )
 from lobproof.replay.merge import Array, Stretch, batch_of, columns_of
+from lobproof.replay.minute_kernels import begin_day, doubt_the_end, end_day
 from lobproof.replay.passing_kernels import pass_by
 from lobproof.replay.pending_kernels import new_pending, reserve
 from lobproof.replay.policy import Policy

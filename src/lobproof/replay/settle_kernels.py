@@ -22,6 +22,8 @@ from lobproof.replay.ledger_kernels import (
     AGREED_TS,
     CODES,
     DOUBT,
+    LAST_ASK,
+    LAST_BID,
     LOST,
     M_ASK_REACH,
     M_BID_REACH,
@@ -31,6 +33,7 @@ from lobproof.replay.ledger_kernels import (
     M_SPREAD_COUNT,
     M_SPREAD_MAX,
     M_SPREAD_SUM,
+    M_THROUGH,
     M_TRUSTED_MIN,
     NEXT_STATE_TS,
     NO_REACH,
@@ -115,12 +118,13 @@ def settle(
     sequence: int,
     state_every: int,
     ahead: bool,
+    told: int,
 ) -> int:
     """End of a book message: touch, trust, doubts, the state row. Returns flags for its rows.
 
-    ``ahead``: the message is a snapshot whose id lies inside the next depth message; until that
-    one comes, what the snapshot does not list is older than what it does. What it lists is kept
-    until then, and no longer.
+    ``told`` are flags of the message that its state has too. ``ahead``: the message is a snapshot
+    whose id lies inside the next depth message; until that one comes, what the snapshot does not
+    list is older than what it does. What it lists is kept until then, and no longer.
     """
     bid_prices = np.empty(LEVELS, np.int64)
     bid_sizes = np.empty(LEVELS, np.int64)
@@ -161,6 +165,14 @@ def settle(
             elif wanted & bit and not doubt & bit:
                 open_doubt(run, code, last_id, ts)
 
+    best_bid = bid_prices[0] if bids > 0 else 0
+    best_ask = ask_prices[0] if asks > 0 else 0
+    rose = best_bid >= run[LAST_ASK] > 0
+    fell = 0 < best_ask <= run[LAST_BID]
+    if wanted == 0 and (rose or fell):
+        run[THIS_MINUTE + M_THROUGH] += 1
+    run[LAST_BID] = best_bid
+    run[LAST_ASK] = best_ask
     run[THIS_MINUTE + M_BOOK_MESSAGES] += 1
     flags = 0
     if is_crossed:
@@ -177,8 +189,8 @@ def settle(
     trusted = min(bid_slots, ask_slots)
     if run[THIS_MINUTE + M_TRUSTED_MIN] < 0 or trusted < run[THIS_MINUTE + M_TRUSTED_MIN]:
         run[THIS_MINUTE + M_TRUSTED_MIN] = trusted
-    run[THIS_MINUTE + M_BID_REACH] = reach(book, BID, bid_prices[0] if bids > 0 else 0)
-    run[THIS_MINUTE + M_ASK_REACH] = reach(book, ASK, ask_prices[0] if asks > 0 else 0)
+    run[THIS_MINUTE + M_BID_REACH] = reach(book, BID, best_bid)
+    run[THIS_MINUTE + M_ASK_REACH] = reach(book, ASK, best_ask)
 
     if state_every >= 0 and ts >= run[NEXT_STATE_TS]:
         if state_every > 0:
@@ -190,7 +202,7 @@ def settle(
         states[at, S_SEQUENCE] = sequence
         states[at, S_BID_TRUSTED] = bid_slots
         states[at, S_ASK_TRUSTED] = ask_slots
-        states[at, S_FLAGS] = flags
+        states[at, S_FLAGS] = flags | told
         for k in range(LEVELS):
             states[at, S_LEVELS + 2 * k] = bid_prices[k]
             states[at, S_LEVELS + 2 * k + 1] = bid_sizes[k]

@@ -23,10 +23,9 @@ from lobproof.replay.pending_kernels import (
     P_VOLUME,
     forget,
 )
-from lobproof.schema import EVERYTHING, RANGE, Flag, Int8, Int32, Int64, Kind, Side
+from lobproof.schema import EVERYTHING, RANGE, Int8, Int64, Kind, Side
 
 CLEAR = int(Kind.CLEAR)
-COMPLETE = int(Flag.COMPLETE)
 BID = int(Side.BID)
 ASK = int(Side.ASK)
 FAR_BASIS_POINTS = 30
@@ -69,7 +68,6 @@ def confirm(
     side: Int8,
     price: Int64,
     size: Int64,
-    flags: Int32,
 ) -> None:
     """Account for all pending trades by the snapshot in rows ``start:stop``, not yet applied."""
     if run[PENDING] == 0:
@@ -84,7 +82,7 @@ def confirm(
         covered = False
         for i in range(begin, stop):
             if side[i] == half:
-                covered |= sign * price[i] >= sign * level or (flags[i] & COMPLETE) != 0
+                covered |= sign * price[i] >= sign * level
                 if price[i] == level:
                     after = size[i]
         volume = pending[slot, P_VOLUME]
@@ -94,6 +92,14 @@ def confirm(
         elif run[LOST] == 0:
             reconcile(run, volume, level_size(book, half, level), after)
     forget(pending, run)
+
+
+@kernel
+def outside(book: Book, price: int) -> bool:
+    """Whether a trade prints outside the touch."""
+    bid = best_price(book, BID)
+    ask = best_price(book, ASK)
+    return bool(bid != 0 and ask != 0 and not bid <= price <= ask)
 
 
 @kernel

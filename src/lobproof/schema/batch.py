@@ -105,7 +105,9 @@ class ReferenceBatch(Columns):
     """One row per book that a vendor lists beside its deltas: ground truth that is no event.
 
     ``levels`` is laid out as in :class:`StateBatch`; times and ids are those of an event.
-    ``ts_order`` is 0 until the merge sets it; ``flags`` are ``BAD_TS`` or nothing.
+    ``ts_order`` is 0 until the merge sets it. ``ts_behind`` is the time of the message that comes
+    next, 0 where none does: it is set where a reference gets its place, as is ``OUT_OF_ORDER``, the
+    flag of one whose id and time place it apart. The other flag is ``BAD_TS``.
     """
 
     ts_order: Int64
@@ -114,6 +116,7 @@ class ReferenceBatch(Columns):
     sequence: Int64
     levels: Int64
     flags: Int32
+    ts_behind: Int64
 
     def __len__(self) -> int:
         return len(self.ts_order)  # asked often
@@ -128,6 +131,7 @@ class ReferenceBatch(Columns):
             sequence=np.zeros(rows, np.int64),
             levels=np.zeros((rows, 4 * LEVELS), np.int64),
             flags=np.zeros(rows, np.int32),
+            ts_behind=np.zeros(rows, np.int64),
         )
 
 

@@ -103,6 +103,9 @@ class Finding(IntEnum):
     REFERENCE_UNUSED = 19  # rows of the vendor's `book` that cannot be a book, or come too late
     UNREADABLE = 20  # depth lines that cannot be read, and no chain that goes on behind them
     REFUTED = 21  # a snapshot that a whole chain contradicts: the chain is believed
+    TRADES_ABSENT = 22  # no trades where there must have been some
+    CLOCK = 23  # a table's times disagree with the other tables'
+    REFERENCE_STALE = 24  # the vendor's `book` stands still while the market moves
 
 
 class Severity(IntEnum):
@@ -123,6 +126,8 @@ LEVELS = 20
 PENDING_MESSAGES = 2
 PENDING_NS = 200_000_000
 """A trade whose level no depth message names is pending for so many, and for so long, at least."""
+UNORDERED = 1 << 62
+"""A trade's ``sequence`` from here on stands for an id that is text and tells no order."""
 
 UNTRUSTED = 0
 RANGE = 1

@@ -12,7 +12,7 @@ from lobproof.fidelity.exact.ids import LATE, NEW, SeenIds
 from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict, not_applicable
 from lobproof.fidelity.exact.walk import last_rows
 from lobproof.instruments import Instrument
-from lobproof.schema import Flag, Kind, Order
+from lobproof.schema import UNORDERED, Flag, Kind, Order
 from lobproof.schema.codes import PRICE_SCALE
 
 _LEVELS = (int(Kind.DELTA), int(Kind.SNAPSHOT))
@@ -230,16 +230,23 @@ class OrderCheck:
 
 
 class TradeIdCheck:
-    """``trade_ids``: unique; rising too, apart from those that are flagged as late."""
+    """``trade_ids``: unique; rising too, apart from those that are flagged as late.
+
+    Trades without an id, and ids that are text, are counted.
+    """
 
     def __init__(self) -> None:
         self._tally = Tally("trade_ids")
         self._seen = SeenIds()
         self._late = 0
+        self._unordered = 0
 
     def add(self, rows: pl.DataFrame) -> None:
         """Check a frame of events."""
         trades = rows.filter(pl.col("kind") == int(Kind.TRADE))
+        numbered = pl.col("sequence").is_between(0, UNORDERED, closed="left")
+        self._unordered += trades.select((~numbered).sum()).item()
+        trades = trades.filter(numbered)
         ids, before = trades["sequence"].to_numpy(), trades["prev_sequence"].to_numpy()
         status = self._seen.add(np.where(before < 0, ids, before + 1), ids)
         flagged = (trades["flags"].to_numpy() & int(Flag.OUT_OF_ORDER)) != 0
@@ -255,4 +262,7 @@ class TradeIdCheck:
 
     def result(self) -> Check:
         """The check."""
-        return self._tally.check("trades", missing_ids=self._seen.missing, late=self._late)
+        unordered = {"without_a_number": self._unordered} if self._unordered else {}
+        return self._tally.check(
+            "trades", missing_ids=self._seen.missing, late=self._late, **unordered
+        )

@@ -18,6 +18,7 @@ GATE_B = (
     "snapshots",
     "partial_depth",
     "vendor_book",
+    "vendor_trades",
 )
 LISTED = 100
 """So many findings of a check are listed one by one; all are counted."""

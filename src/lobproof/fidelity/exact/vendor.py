@@ -1,6 +1,7 @@
-"""``vendor_book``: Crypto Lake's own rows of `book` against the states, by sequence.
+"""``vendor_book``, ``vendor_trades``: Crypto Lake's own files against the store.
 
-Read by Polars from the files; a float stands for the decimal that has it as its nearest float.
+Rows of `book` against the states of their sequence, trades one by one. Read by Polars from the
+files; a float stands for the decimal that has it as its nearest float.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 
 from lobproof.errors import InputError, UsageError
 from lobproof.fidelity.exact.bounds import time_rate
-from lobproof.fidelity.exact.report import Check, Class, Divergence, not_applicable
+from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict, not_applicable
 from lobproof.fidelity.exact.states import LEVEL_COLUMNS
 from lobproof.fidelity.exact.walk import Window, inside
-from lobproof.schema import LEVELS, Side
+from lobproof.schema import LEVELS, UNORDERED, Flag, Kind, Side
 from lobproof.schema.codes import PRICE_SCALE
-from lobproof.sources.cryptolake.layout import LakeKey
+from lobproof.sources.cryptolake.layout import LakeKey, actual_names, natural_order
 
 NAME = "vendor_book"
 LIMIT = 0.001
@@ -31,27 +32,29 @@ _SIDES = (("bid", Side.BID), ("ask", Side.ASK))
 _SLOTS = [name for side, _ in _SIDES for pair in LEVEL_COLUMNS[side] for name in pair]
 
 
-def book_files(
+def vendor_files(
     folder: Path, exchange: str, symbol: str, days: Sequence[str]
-) -> Mapping[str, tuple[Path, ...]]:
-    """The files of `book` of these days, in the best zone that has them, or in a plain folder.
+) -> Mapping[str, Mapping[str, tuple[Path, ...]]]:
+    """Table → day → files, of `book` and `trades`, each from the best zone or a plain folder.
 
     Raises
     ------
     UsageError
         When there are none.
     """
-    found: dict[str, tuple[Path, ...]] = {}
-    for dt in days:
-        for zone in _ZONES:
-            key = LakeKey("book", exchange, symbol, dt, "")
-            files = sorted((folder / zone / key.path).glob("*.parquet"))
-            if files:
-                found[dt] = tuple(files)
-                break
-    if not found:
+    found: dict[str, dict[str, tuple[Path, ...]]] = {"book": {}, "trades": {}}
+    for table, held in found.items():
+        for dt in days:
+            for zone in _ZONES:
+                key = LakeKey(table, exchange, symbol, dt, "")
+                files = (folder / zone / key.path).glob("*.parquet")
+                there = sorted(files, key=lambda path: natural_order(path.name))
+                if there:
+                    held[dt] = tuple(there)
+                    break
+    if not any(found.values()):
         raise UsageError(
-            f"{folder} has no `book` of {exchange} {symbol} on {', '.join(days)}",
+            f"{folder} has no `book` and no trades of {exchange} {symbol} on {', '.join(days)}",
             hint="name the folder that the store was reconstructed from: one of `lobproof acquire "
             "download`, or one that holds book/exchange=…/symbol=…/dt=…/1.snappy.parquet",
         )
@@ -184,20 +187,35 @@ class VendorCheck:
         wrong = np.zeros((both.height, 2 * LEVELS), np.bool_)
         slots = np.zeros(both.height, np.int64)
         for half, (side, _) in enumerate(_SIDES):
-            trusted = both[f"{side}_trusted"].to_numpy()
-            slots += trusted
+            listed = _listed(both, side)
+            # fewer than twenty may be all that the vendor kept: what lies beyond it does not deny
+            known = np.minimum(both[f"{side}_trusted"].to_numpy(), listed.sum(axis=1))
+            slots += known
             exponents = (instrument.price_exponent, instrument.size_exponent)
             for names, exponent in zip(LEVEL_COLUMNS[side], exponents, strict=True):
                 for slot, name in enumerate(names):
-                    theirs = both[name].fill_null(0.0).to_numpy()
+                    theirs = np.where(listed[:, slot], both[name].to_numpy(), 0.0)
                     step = pl.lit(10 ** (PRICE_SCALE - exponent), pl.Int128)
                     counts = both.select(
                         (pl.col(f"{name}_state").to_physical() // step).cast(pl.Int64)
                     ).to_series()
                     # a count and its unit are exact, so their quotient is the nearest float
                     same = counts.to_numpy() / 10.0**exponent == theirs
-                    wrong[:, half * LEVELS + slot] |= ~same & (slot < trusted)
+                    wrong[:, half * LEVELS + slot] |= ~same & (slot < known)
         return wrong, slots
+
+
+def _listed(rows: pl.DataFrame, side: str) -> NDArray[np.bool_]:
+    """Which slots of a side hold a level: null, NaN and 0 are one thing."""
+    prices, sizes = LEVEL_COLUMNS[side]
+    used = [
+        rows.select((pl.col(p).fill_nan(None) > 0) & (pl.col(q).fill_nan(None) > 0))
+        .to_series()
+        .fill_null(value=False)
+        .to_numpy()
+        for p, q in zip(prices, sizes, strict=True)
+    ]
+    return np.stack(used, axis=1)
 
 
 def _divergence(row: dict[str, Any], at: int) -> Divergence:
@@ -214,4 +232,153 @@ def _divergence(row: dict[str, Any], at: int) -> Divergence:
         event_id=int(row["event_id"]),
         expected={what: row[name] for what, name in names.items()},
         found={what: row[f"{name}_state"] for what, name in names.items()},
+    )
+
+
+TRADES = "vendor_trades"
+_KEY = ("number", "time", "taker", "price", "size")
+
+
+def vendor_trades(window: Window, files: Mapping[str, Sequence[Path]]) -> Check:
+    """Each trade of the files against the stored ones, by id, time, side, price and amount.
+
+    Of equal ones in the files the store may hold one alone, where a mark says that it came again:
+    as many as there are marks. An id that is text has no say, its trade the rest. Of partial days
+    nothing is compared.
+    """
+    counts = dict.fromkeys(("rows", "stored", "missing", "extra", "repeated"), 0)
+    marks, first = 0, None
+    days = [dt for dt in window.days if dt in files and dt not in window.begins]
+    for dt in days:
+        theirs = pl.concat([_trades_of(path) for path in files[dt]])
+        ours, marked = _stored_trades(window, dt)
+        marks += marked
+        counts["rows"] += theirs.height
+        counts["stored"] += ours.height
+        both = (
+            theirs.group_by(_KEY)
+            .agg(pl.len().cast(pl.Int64).alias("there"))
+            .join(
+                ours.group_by(_KEY).agg(
+                    pl.len().cast(pl.Int64).alias("here"), pl.col("event_id").min()
+                ),
+                on=_KEY,
+                how="full",
+                coalesce=True,
+                nulls_equal=True,
+            )
+            .with_columns(pl.col("there", "here").fill_null(0))
+            .with_columns((pl.col("there") - pl.col("here")).alias("less"))
+        )
+        lost = (pl.col("here") == 0) | ((pl.col("number") == -1) & (pl.col("less") > 0))
+        more = pl.col("less") < 0
+        counts["missing"] += int(both.filter(lost)["less"].sum())
+        counts["extra"] -= int(both.filter(more)["less"].sum())
+        counts["repeated"] += int(both.filter(~lost & ~more)["less"].sum())
+        bad = both.filter(lost | more).sort("time", "number", nulls_last=True)
+        if first is None and bad.height:
+            first = _trade_divergence(dt, bad.row(0, named=True))
+    if not days or not (counts["rows"] or counts["stored"]):
+        return not_applicable(TRADES, "there are no trades of whole days in the files")
+    unexplained = max(counts["repeated"] - marks, 0)
+    wrong = counts["missing"] + counts["extra"] + unexplained
+    equal = counts["rows"] - counts["missing"] - unexplained
+    reason = first.detail if first else ""
+    if unexplained and not reason:
+        reason = f"{unexplained:,} trades that the files have more than once are stored once"
+    return Check(
+        TRADES,
+        Verdict.FAIL if wrong else Verdict.EXACT,
+        counts["rows"],
+        counts["rows"],
+        equal,
+        reason=reason,
+        details={**counts, "marked_as_repeated": marks},
+        first=first,
+    )
+
+
+def _trades_of(path: Path) -> pl.DataFrame:
+    """The trades of a file as keys."""
+    try:
+        names = actual_names("trades", pl.read_parquet_schema(path))
+        number = pl.col(names["id"]).cast(pl.String).str
+        is_text = ~number.contains(r"^[0-9]{0,18}$")
+        time = pl.col(names["timestamp"]).cast(pl.Int64)
+        return (
+            pl.scan_parquet(path, hive_partitioning=False)
+            .select(
+                pl.when(is_text)
+                .then(-2)
+                .otherwise(number.to_integer(strict=False))
+                .fill_null(-1)
+                .cast(pl.Int64)
+                .alias("number"),
+                pl.when(time > 0).then((time + 500) // 1000 * 1000).otherwise(0).alias("time"),
+                (pl.col(names["side"]).cast(pl.String) == "buy").alias("taker"),
+                pl.col(names["price"]).alias("price"),
+                pl.col(names["amount"]).alias("size"),
+            )
+            .collect()
+        )
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read: {error}", hint="`lobproof acquire validate` looks at it"
+        ) from error
+
+
+def _stored_trades(window: Window, dt: str) -> tuple[pl.DataFrame, int]:
+    """The stored trades of a day as keys, and the marks of trades that came again."""
+    events = window.table("events").filter(pl.col("dt") == dt)
+    instrument = window.instrument(dt)
+    values = {"price": instrument.price_exponent, "size": instrument.size_exponent}
+    trades = (
+        events.filter(pl.col("kind") == int(Kind.TRADE))
+        .select(
+            "event_id",
+            pl.when(pl.col("sequence") >= UNORDERED)
+            .then(-2)
+            .when(pl.col("sequence") < 0)
+            .then(-1)
+            .otherwise("sequence")
+            .cast(pl.Int64)
+            .alias("number"),
+            pl.col("ts_event").cast(pl.Int64).alias("time"),
+            (pl.col("side") == int(Side.BUY)).alias("taker"),
+            *(
+                (pl.col(name).to_physical() // pl.lit(10 ** (PRICE_SCALE - e), pl.Int128)).cast(
+                    pl.Int64
+                )
+                for name, e in values.items()
+            ),
+        )
+        .collect()
+    )
+    # a count and its unit are exact, so their quotient is the nearest float; by NumPy, for Polars
+    # multiplies by the inverse
+    trades = trades.with_columns(
+        pl.Series(name, trades[name].to_numpy() / 10.0**e) for name, e in values.items()
+    )
+    repeated = int(Flag.TRADES | Flag.DUPLICATE)
+    marks = events.filter(
+        (pl.col("kind") == int(Kind.MARK)) & (pl.col("flags") & repeated == repeated)
+    )
+    return trades, marks.select(pl.len()).collect().item()
+
+
+def _trade_divergence(dt: str, row: dict[str, Any]) -> Divergence:
+    missing = row["less"] > 0
+    values = {name: row[name] for name in ("price", "size")}
+    number = None if row["number"] < 0 else int(row["number"])
+    what = "a trade without a number" if number is None else f"trade {number}"
+    return Divergence(
+        TRADES,
+        Class.MISSING if missing else Class.EXTRA,
+        number,
+        int(row["time"]),
+        f"{what} is in the vendor's files {row['there']} times, and stored {row['here']} times",
+        dt=dt,
+        event_id=None if row["event_id"] is None else int(row["event_id"]),
+        expected=values if missing else None,
+        found=None if missing else values,
     )

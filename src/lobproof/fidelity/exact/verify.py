@@ -25,7 +25,7 @@ from lobproof.fidelity.exact.report import (
 )
 from lobproof.fidelity.exact.schema import SchemaCheck
 from lobproof.fidelity.exact.states import StateChecks
-from lobproof.fidelity.exact.vendor import VendorCheck, book_files, book_rows
+from lobproof.fidelity.exact.vendor import VendorCheck, book_rows, vendor_files, vendor_trades
 from lobproof.fidelity.exact.walk import Window
 from lobproof.paths import AnyPath, as_path
 from lobproof.sources.golden import GoldenSample
@@ -86,9 +86,9 @@ def verify(
     """
     sample = None if golden_path is None else GoldenSample.load(golden_path)
     window = _window(store, sample, symbol)
-    files: Mapping[str, Sequence[Path]] = {}
+    files: Mapping[str, Mapping[str, Sequence[Path]]] = {}
     if lake is not None:
-        files = book_files(as_path(lake), window.exchange, window.symbol, window.days)
+        files = vendor_files(as_path(lake), window.exchange, window.symbol, window.days)
     elif sample is None:
         raise UsageError(
             "There is nothing to verify the store against.",
@@ -98,7 +98,7 @@ def verify(
     if sample is not None:
         sample.verify_files()
     if progress is not None:
-        window = _telling(window, files, audit=audit, progress=progress)
+        window = _telling(window, files.get("book", {}), audit=audit, progress=progress)
     schema = SchemaCheck(window, audit=audit)
     try:
         if schema.as_sealed() and schema.columns():
@@ -120,6 +120,7 @@ def verify(
         {
             "days": list(window.days),
             **({"partial_days": begun} if begun else {}),
+            **window.strategies(),
             **coverage,
         },
     )
@@ -128,7 +129,7 @@ def verify(
 def _run(
     window: Window,
     sample: GoldenSample | None,
-    files: Mapping[str, Sequence[Path]],
+    files: Mapping[str, Mapping[str, Sequence[Path]]],
     schema: SchemaCheck,
     untrusted_limit: float,
 ) -> tuple[list[Check], dict[str, Any]]:
@@ -163,9 +164,7 @@ def _run(
         trade_ids.result(),
         states.untrusted_share(untrusted_limit),
         *(beside.checks(depth) if beside is not None else ()),
-        VendorCheck(window, files).result(depth)
-        if files
-        else not_applicable("vendor_book", "no folder of Crypto Lake files was named"),
+        *_beside_lake(window, files, depth),
     ]
     why = "no golden sample was named"
     done = {check.name for check in checks}
@@ -196,6 +195,21 @@ def _telling(
         progress(min(done, total), total)
 
     return replace(window, read=read)
+
+
+def _beside_lake(
+    window: Window, files: Mapping[str, Mapping[str, Sequence[Path]]], depth: pl.DataFrame
+) -> list[Check]:
+    """The checks against the vendor's own files."""
+    if not files:
+        why = "no folder of Crypto Lake files was named"
+        return [not_applicable(name, why) for name in ("vendor_book", "vendor_trades")]
+    book = not_applicable("vendor_book", "the folder has no `book`")
+    if files["book"]:
+        book = VendorCheck(window, files["book"]).result(depth)
+    if window.chained:  # a golden sample's own trades are of another stamp
+        return [book, not_applicable("vendor_trades", "the store does not come from these files")]
+    return [book, vendor_trades(window, files["trades"])]
 
 
 def _window(store: Store, sample: GoldenSample | None, symbol: str | None) -> Window:

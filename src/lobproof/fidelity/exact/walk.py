@@ -61,6 +61,15 @@ class Window:
         """The days whose strategy stores no level changes: their book is known at snapshots."""
         return tuple(self.seals().filter(pl.col("strategy") != "full")["dt"])
 
+    def strategies(self) -> dict[str, dict[str, list[str]]]:
+        """Under ``strategies``: of the days that were not replayed in full, how and why."""
+        others = {
+            row["dt"]: [row["strategy"], *json.loads(row["verdicts"])["reasons"]]
+            for row in self.seals().iter_rows(named=True)
+            if row["strategy"] != "full" or json.loads(row["verdicts"])["reasons"]
+        }
+        return {"strategies": others} if others else {}
+
     def joined(self, before: str, after: str) -> bool:
         """Whether a day goes on where another one ends, or is the same."""
         days = (date.fromisoformat(after) - date.fromisoformat(before)).days

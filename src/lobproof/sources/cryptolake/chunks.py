@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lobproof.errors import InputError
 from lobproof.schema import Int8, Int64
+from lobproof.sources.cryptolake.decode_kernels import text_ids
 from lobproof.sources.cryptolake.layout import actual_names, type_problem
 
 AGAIN = "download the file again"
@@ -235,12 +236,27 @@ def integers(chunk: Chunk, raw: str, missing: int) -> Int64:
 
 
 def ids(chunk: Chunk) -> Int64:
-    """Trade ids, integers or text, as int64; -1 for null and for text that is no such number."""
+    """Trade ids, integers or text, as int64; -1 for null.
+
+    Text that is no number up to 18 digits (a UUID) becomes one from ``UNORDERED`` up that follows
+    from its bytes alone: it tells trades apart, and no order. Empty text is null.
+    """
     column = _plain(chunk.columns["id"])
-    if not pa.types.is_integer(column.type):
-        number = pc.match_substring_regex(column, r"^[0-9]{1,18}$")
-        column = pc.if_else(number, column, pa.scalar(None, column.type))
-    return _integers(chunk, column, -1)
+    if pa.types.is_integer(column.type):
+        return _integers(chunk, column, -1)
+    column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    number = pc.match_substring_regex(column, r"^[0-9]{1,18}$").fill_null(True)
+    if pc.all(number).as_py() is not False:
+        return _integers(chunk, column, -1)
+    text = column.filter(pc.invert(number)).cast(pa.large_string())
+    _, offsets, data = text.buffers()
+    hashed = np.empty(len(text), np.int64)
+    # a filtered array is a copy: it begins at its first offset
+    text_ids(np.frombuffer(offsets, np.int64), np.frombuffer(data, np.uint8), hashed)
+    told = pc.if_else(number, column, pa.scalar(None, column.type))
+    found = _integers(chunk, told, -1).copy()
+    found[~number.to_numpy(zero_copy_only=False)] = hashed
+    return _sealed(found)
 
 
 def floats(chunk: Chunk, raw: str) -> NDArray[np.float64]:

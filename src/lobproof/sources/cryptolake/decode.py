@@ -116,8 +116,8 @@ def trades(
 ) -> Generator[Decoded[EventBatch]]:
     """Rows of ``trades``, each a message, ``batch_rows`` a batch.
 
-    ``sequence`` is the trade's id, -1 where it is null or not a number. Parameters as for
-    :func:`deltas`.
+    ``sequence`` is the trade's id, -1 where it is null; for text that is no number see
+    :func:`~lobproof.sources.cryptolake.chunks.ids`. Parameters as for :func:`deltas`.
 
     Raises
     ------

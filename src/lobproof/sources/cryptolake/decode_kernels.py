@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lobproof.fixedpoint.float_kernels import float_to_count
 from lobproof.fixedpoint.kernels import MAX_COUNT, OK
 from lobproof.jit import kernel
-from lobproof.schema import Flag, Int8, Int32, Int64, Kind, Side
+from lobproof.schema import UNORDERED, Flag, Int8, Int32, Int64, Kind, Side
 
 # further statuses of a value, beside those of fixedpoint
 NOT_FINITE = 10
@@ -25,6 +25,9 @@ IN_SIZE = 32
 FILLED = 0  # rows so far
 OPEN = 1  # first row of the message that has not ended
 FILL_STATE = 2
+
+HALF = (1 << 31) - 1
+FACTOR = 0x9E3779B1
 
 BID = int(Side.BID)
 ASK = int(Side.ASK)
@@ -197,6 +200,21 @@ def write_trades(
         ts_event[row] = to_microsecond(times[row])
         ts_recv[row] = to_microsecond(receipts[row])
     return len(prices), OK
+
+
+@kernel
+def text_ids(offsets: Int64, data: NDArray[np.uint8], out: Int64) -> None:
+    """Write a number from ``UNORDERED`` up for each text, by its bytes alone.
+
+    Text ``k`` is ``data[offsets[k]:offsets[k + 1]]``.
+    """
+    for k in range(len(out)):
+        low = offsets[k + 1] - offsets[k]
+        high = 0
+        for i in range(offsets[k], offsets[k + 1]):
+            low = ((low ^ data[i]) * FACTOR + high) & HALF
+            high = (high * FACTOR + (low >> 7) + data[i]) & HALF
+        out[k] = UNORDERED | (high << 31 | low)
 
 
 @kernel

@@ -65,6 +65,12 @@ _KEY = re.compile(
 )
 
 
+def natural_order(name: str) -> tuple[tuple[int, str], ...]:
+    """A key that sorts names by the numbers in them: 2.parquet before 10.parquet."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((int(part), "") if k % 2 else (0, part) for k, part in enumerate(parts))
+
+
 def is_date(text: str) -> bool:
     """Whether ``text`` is a date as keys have it, YYYY-MM-DD."""
     try:

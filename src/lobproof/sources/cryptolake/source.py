@@ -67,7 +67,8 @@ def as_snapshots(references: ReferenceBatch, *, clear: bool) -> EventBatch:
     """Rows of ``book`` as snapshot messages; ``clear``: each opens with a CLEAR row.
 
     What lists nothing, or has an empty slot before a listed one, is a MARK whose two ids are the
-    same: an audit calls it invalid.
+    same: an audit calls it invalid. A side is known down to the worst price listed, never whole:
+    fewer than twenty levels may be all that the vendor kept.
     """
     levels = references.levels.reshape(len(references), 2, LEVELS, 2)
     used = (levels != 0).any(axis=3)
@@ -89,8 +90,6 @@ def as_snapshots(references: ReferenceBatch, *, clear: bool) -> EventBatch:
     batch.side[listed] = halves + int(Side.BID)
     batch.price[listed] = levels[rows, halves, slots, 0]
     batch.size[listed] = levels[rows, halves, slots, 1]
-    whole = np.count_nonzero(used, axis=2) < LEVELS
-    batch.flags[listed] = np.where(whole[rows, halves], int(Flag.COMPLETE), 0)
     nothing = ends[counts == 0] - 1
     batch.prev_sequence[nothing] = batch.sequence[nothing]
     batch.flags[ends - 1] |= int(Flag.LAST)

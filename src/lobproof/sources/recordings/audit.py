@@ -98,16 +98,17 @@ class IdAudit:
 class ClockAudit:
     """Receive minus event time: its median by a histogram of 0.1 ms within 60 s of the first.
 
+    By stream, so that none is believed for being first: of streams further apart than that those
+    count whose clock is nearest to the recorder's, which is hours off less often than a stamp.
     Also, by day of receipt, how many messages there are and how many have no event time.
     """
 
     def __init__(self) -> None:
-        self._bins: Counter[int] = Counter()
-        self._base: int | None = None
+        self._bins: dict[str, Counter[int]] = {}
         self._days: dict[int, tuple[int, int]] = {}
 
-    def add(self, recv: Int64, event: Int64) -> None:
-        """Times of the next messages, ns; those without an event time are left out."""
+    def add(self, stream: str, recv: Int64, event: Int64) -> None:
+        """Times of a stream's next messages, ns; those without an event time are left out."""
         known = event > 0
         days, at = np.unique(recv // DAY_NS, return_inverse=True)
         lost = np.bincount(at[~known], minlength=len(days))
@@ -117,31 +118,46 @@ class ClockAudit:
         bins = (recv[known] - event[known]) // BIN_NS
         if not len(bins):
             return
-        if self._base is None:
-            self._base = int(bins[0])
-        bins = np.clip(bins, self._base - _SPAN_BINS, self._base + _SPAN_BINS)
+        seen = self._bins.setdefault(stream, Counter())
+        base = next(iter(seen), int(bins[0]))
+        bins = np.clip(bins, base - _SPAN_BINS, base + _SPAN_BINS)
+        seen[base] += 0
         values, counts = np.unique(bins, return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            self._bins[value] += count
+            seen[value] += count
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the sample's document; offset 0 without messages."""
-        total = sum(self._bins.values())
-        passed, offset = 0, 0
-        for value in sorted(self._bins):
-            passed += self._bins[value]
-            if 2 * passed >= total:
-                offset = value * BIN_NS + BIN_NS // 2
-                break
+        medians = {name: _median(seen) for name, seen in self._bins.items()}
+        nearest = min(medians.values(), key=abs, default=0)
+        alike = {name for name, one in medians.items() if abs(one - nearest) <= _SPAN_BINS}
+        joint: Counter[int] = Counter()
+        for name in alike:
+            joint += self._bins[name]
+        offset = _median(joint) * BIN_NS + BIN_NS // 2 if joint else 0
         return {
             "offset_ns": offset,
-            "messages": total,
+            "apart_s": {
+                name: round((nearest - one) * BIN_NS / 1e9)
+                for name, one in sorted(medians.items())
+                if name not in alike
+            },
+            "messages": sum(sum(seen.values()) for seen in self._bins.values()),
             "days": {
                 f"{np.datetime64(day, 'D')}": {"messages": messages, "without_time": missing}
                 for day, (messages, missing) in sorted(self._days.items())
             },
             "method": "median of receive minus event time, from a histogram of 0.1 ms",
         }
+
+
+def _median(bins: Counter[int]) -> int:
+    passed, total = 0, sum(bins.values())
+    for value in sorted(bins):
+        passed += bins[value]
+        if 2 * passed >= total:
+            return value
+    return 0
 
 
 class NumberAudit:

@@ -221,7 +221,8 @@ class Intake:
             of_kind = messages[kinds == kind]
             ids = (of_kind[:, column] for column in (FIRST, FINAL, PREVIOUS, EVENT))
             audit.add(*ids)
-            self.clock.add(of_kind[:, RECV], of_kind[:, EVENT])
+            stream = "depth" if kind == DEPTH else "trades"
+            self.clock.add(stream, of_kind[:, RECV], of_kind[:, EVENT])
             _widen(self.event_span, of_kind[:, EVENT])
         _widen(self.recv_span, messages[(kinds >= DEPTH) & (kinds <= OTHER), RECV])
         self.numbers.add(block, self._lines_before)

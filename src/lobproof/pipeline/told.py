@@ -1,0 +1,101 @@
+"""``Told``: findings about stretches of time that a day has beside those of its own replay.
+
+What an earlier attempt found, and what a survey or an audit tells of the whole day. They are known
+by time; the events that they cover show as the day is replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lobproof.replay import DOUBTFUL_CODES
+from lobproof.replay.findings import EARLIER
+from lobproof.replay.ledger_kernels import (
+    E_CODE,
+    E_COUNT,
+    E_FIRST,
+    E_FIRST_TS,
+    E_FROM,
+    E_LAST,
+    E_LAST_TS,
+    E_TO,
+    EPISODE,
+)
+from lobproof.replay.merge import Array
+from lobproof.schema import Finding, Int64
+
+MARGIN_NS = 1_000_000_000
+"""What an attempt found covers so much more on either side: the tables' clocks may differ."""
+END_OF_TIME = (1 << 63) - 1
+T_CODE, T_FIRST, T_LAST, T_COUNT, T_FROM, T_TO = range(6)
+
+Row = Sequence[int]
+"""Code, first and last time, count, and two numbers that the detail may name."""
+
+
+def of_the_day(code: Finding, count: int, first: int, second: int = 0) -> Row:
+    """A finding about a whole day."""
+    return [int(code), 0, END_OF_TIME, count, first, second]
+
+
+def doubts_of(episodes: Int64) -> list[Row]:
+    """The doubts of an attempt that is given up, for the next: one row a stretch of each code.
+
+    A book not yet seeded, and a touch beyond the levels listed, are of that attempt alone.
+    """
+    rows: list[Row] = []
+    for code in sorted(DOUBTFUL_CODES - {Finding.UNSEEDED, Finding.TOUCH_BEYOND_RANGE}):
+        found = episodes[episodes[:, E_CODE] == int(code)]
+        found = found[np.argsort(found[:, E_FIRST_TS], kind="stable")]
+        if not len(found):
+            continue
+        first = found[:, E_FIRST_TS] - MARGIN_NS
+        last = np.maximum.accumulate(found[:, E_LAST_TS] + MARGIN_NS)
+        begins = np.flatnonzero(np.concatenate([[True], first[1:] > last[:-1]]))
+        ends = np.concatenate([begins[1:], [len(found)]])
+        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+            span = (int(first[begin]), int(last[end - 1]))
+            rows.append([int(code), *span, end - begin, EARLIER, 0])
+    return rows
+
+
+class Told:
+    """Gives each row the events that it covers, as they come."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = np.array(rows, np.int64).reshape(-1, 6)
+        self._first = np.full(len(rows), -1, np.int64)
+        self._last = np.full(len(rows), -1, np.int64)
+
+    def add(self, ts: Int64, first_id: int) -> None:
+        """The next events: their ascending ``ts_order``, and the id of the first."""
+        if not len(self._rows) or not len(ts):
+            return
+        begins, ends = self._rows[:, T_FIRST], self._rows[:, T_LAST]
+        new = (self._first < 0) & (begins <= ts[-1])
+        self._first[new] = first_id + np.searchsorted(ts, begins[new])
+        done = (self._last < 0) & (ends < ts[-1])
+        self._last[done] = first_id + np.searchsorted(ts, ends[done], side="right") - 1
+
+    def episodes(self, events: int, first_ts: int, last_ts: int) -> Int64:
+        """The rows as episodes of a day of so many events between these times."""
+        found = np.zeros((len(self._rows), EPISODE), np.int64)
+        end = max(events - 1, 0)
+        found[:, E_FIRST] = np.where(self._first < 0, end, self._first)
+        found[:, E_LAST] = np.where(self._last < 0, end, np.maximum(self._last, found[:, E_FIRST]))
+        for to, of in ((E_CODE, T_CODE), (E_COUNT, T_COUNT), (E_FROM, T_FROM), (E_TO, T_TO)):
+            found[:, to] = self._rows[:, of]
+        found[:, E_FIRST_TS] = np.clip(self._rows[:, T_FIRST], first_ts, last_ts)
+        found[:, E_LAST_TS] = np.clip(self._rows[:, T_LAST], first_ts, last_ts)
+        return found
+
+    def save(self) -> dict[str, Array]:
+        """State as arrays; :meth:`load` of it continues exactly here."""
+        return {"told_first": self._first.copy(), "told_last": self._last.copy()}
+
+    def load(self, saved: Mapping[str, Array]) -> None:
+        """Continue from what :meth:`save` returned."""
+        self._first = saved["told_first"].astype(np.int64)
+        self._last = saved["told_last"].astype(np.int64)
