@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ PATHS = ("golden", "lake")
 
 def main() -> int:
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the tally is told all the same
     data = Path(os.environ.get("LOBPROOF_REAL_DATA", "../shared/data")).resolve()
     recordings = arguments.recordings or recordings_in(data)
     tally = Tally()
@@ -31,9 +33,12 @@ def main() -> int:
             print(f"No recordings in {data}: simulated ones instead (LOBPROOF_REAL_DATA).")
             data, recordings = Path(folder), simulated(Path(folder))
         for plan in _plans(arguments, recordings):
-            outcome = run(plan, data, work)
-            if outcome.failed and not arguments.plan:
-                outcome = shrunk(outcome, data, work)
+            try:
+                outcome = run(plan, data, work)
+                if outcome.failed and not arguments.plan:
+                    outcome = shrunk(outcome, data, work)
+            except KeyboardInterrupt:
+                break
             tally.take(outcome)
             if arguments.plan or (outcome.failed and (arguments.all or not OPEN & {*plan.kinds})):
                 print(outcome, flush=True)

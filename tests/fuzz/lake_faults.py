@@ -162,7 +162,7 @@ class Lake:
         """Which rows of `book` are so, and which lie."""
         truth = self.known.levels
         listed = book.select(LEVEL_COLUMNS).fill_null(0.0).fill_nan(0.0).to_numpy()
-        counts = np.rint(listed * 10.0**DIGITS).astype(np.int64)
+        counts = np.rint(np.clip(np.nan_to_num(listed), -1e9, 1e9) * 10.0**DIGITS).astype(np.int64)
         for row, number in enumerate(book["sequence_number"].to_list()):
             versions = self.known.ids.get(number, set())
             if any(np.array_equal(truth[version], counts[row]) for version in versions):

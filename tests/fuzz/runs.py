@@ -219,7 +219,7 @@ def simulated(folder: Path) -> list[str]:
     """Names of recordings of a simulated exchange, made below ``folder``: for whom has no real."""
     for name in ("spot", "futures"):
         made = lobproof.simulate(
-            folder / name, market=name, minutes=4, seed=3, start="2026-01-05T09:00:00Z"
+            folder / name, market=name, minutes=3, seed=3, start="2026-01-05T09:00:00Z"
         )
         files = tuple(str(file.relative_to(folder)) for file in made.recordings)
         RECORDINGS[name] = Recording(name, files)
