@@ -1,0 +1,138 @@
+"""Stored events by hand: what `book_at` trusts behind snapshots that wait for a depth message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from lobproof.book.kernels import Book, level_size
+from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Kind
+from lobproof.store.bookview import book_of
+from lobproof.store.keyframe import Keyframe
+from lobproof.store.playback import book_columns
+from lobproof.store.rebuild_kernels import apply_events, known
+from support.feeds import ASK, BID, depth, mark, snapshot
+from support.stream_reference import Message, to_batch
+
+pytestmark = pytest.mark.kernels
+
+BIDS = [(1000, 5), (999, 5), (998, 5)]
+ASKS = [(1001, 5), (1002, 5), (1003, 5)]
+WHOLE = snapshot(100, BIDS, ASKS, whole=True)
+LOST = [mark(Flag.GAP, seq=120), mark(Flag.SILENCE), mark(Flag.DRIFT)]
+
+
+def after(*messages: Message, since: Keyframe | None = None) -> list[tuple[int, int]]:
+    """What is known of bids and asks behind the messages."""
+    none = np.zeros(0, np.int64)
+    opening = Keyframe(-1, 0, -1, none, none, none, none, UNTRUSTED, 0, UNTRUSTED, 0)
+    book, covered = book_of(since or opening, 1)
+    apply_events(book, covered, *book_columns(to_batch(list(messages))))
+    return [known(book, covered, side) for side in (BID, ASK)]
+
+
+def flagged(message: Message, flags: Flag) -> Message:
+    for row in message:
+        row.flags |= int(flags)
+    return message
+
+
+@pytest.mark.parametrize("seq", [100, 103])
+@pytest.mark.parametrize(
+    ("bids", "asks", "listed"),
+    [
+        ([(1000, 5)], [(1001, 5), (1002, 5)], [(RANGE, 1000), (RANGE, 1002)]),
+        ([(1000, 5)], [], [(RANGE, 1000), (UNTRUSTED, 0)]),
+        ([], [(1001, 5)], [(UNTRUSTED, 0), (RANGE, 1001)]),
+    ],
+)
+def test_behind_a_snapshot_that_is_ahead(
+    seq: int,
+    bids: Sequence[tuple[int, int]],
+    asks: Sequence[tuple[int, int]],
+    listed: list[tuple[int, int]],
+) -> None:
+    """No more is trusted than it lists, until the depth message that it lies inside has come.
+
+    One of the last message's own id is not ahead.
+    """
+    first = depth(101, 100, [(BID, 999, 6)])
+    shown = snapshot(101 if seq == 100 else seq, bids, asks)
+    whole = [(EVERYTHING, 0), (EVERYTHING, 0)]
+    assert after(WHOLE, first, shown) == (whole if seq == 100 else listed)
+    assert after(WHOLE, first, shown, depth(104, 101, [(BID, 998, 1)])) == whole
+    assert after(WHOLE, first, shown, depth(104, 101)) == whole
+
+
+@pytest.mark.parametrize("loss", LOST, ids=["gap", "silence", "drift"])
+def test_a_loss_behind_a_snapshot_that_is_ahead(loss: Message) -> None:
+    shown = snapshot(103, [(1000, 5)], [(1001, 5)])
+    nothing = [(UNTRUSTED, 0), (UNTRUSTED, 0)]
+    assert after(WHOLE, depth(101, 100), shown, loss) == nothing
+    assert after(WHOLE, depth(101, 100), loss) == nothing
+
+
+def test_a_gap_that_a_snapshot_bridges() -> None:
+    """What it lists holds; what was known before it does not."""
+    shown = snapshot(103, [(1000, 5), (999, 5)], [(1001, 5)])
+    bridged = mark(Flag.GAP | Flag.RESYNC, seq=102)
+    assert after(WHOLE, depth(101, 100), shown, bridged) == [(RANGE, 999), (RANGE, 1001)]
+    other = mark(Flag.GAP | Flag.TRADES, seq=102)
+    assert after(WHOLE, depth(101, 100), other) == [(EVERYTHING, 0), (EVERYTHING, 0)]
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_depth_message_that_proves_the_book_wrong(empty: bool) -> None:
+    """The snapshot before it alone is trusted, also where the message names no level."""
+    shown = snapshot(103, [(1000, 5), (999, 5)], [(1001, 5)])
+    proof = flagged(depth(104, 101, [] if empty else [(BID, 998, 1)]), Flag.DRIFT)
+    assert proof[-1].kind == (Kind.MARK if empty else Kind.DELTA)
+    # the range grows by the level that is held right behind it, unless levels may be stale
+    assert after(WHOLE, depth(101, 100), shown, proof) == [(RANGE, 999), (RANGE, 1001)]
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("flags", [Flag.REFUTED, Flag.REFUTED | Flag.DRIFT])
+def test_a_depth_message_that_proves_the_snapshot_wrong(flags: Flag, empty: bool) -> None:
+    """The book is as before the snapshot, with its trust and its levels; or nothing is known."""
+    shown = flagged(snapshot(103, [(1000, 9)], [(1001, 5), (1005, 5)]), Flag.AWAITS)
+    proof = flagged(depth(104, 101, [] if empty else [(BID, 998, 1)]), flags)
+    trusted = [(EVERYTHING, 0)] * 2 if flags == Flag.REFUTED else [(UNTRUSTED, 0)] * 2
+    messages = [WHOLE, depth(101, 100), shown, proof]
+    assert after(*messages) == trusted
+    none = np.zeros(0, np.int64)
+    opening = Keyframe(-1, 0, -1, none, none, none, none, UNTRUSTED, 0, UNTRUSTED, 0)
+    book, covered = book_of(opening, 1)
+    apply_events(book, covered, *book_columns(to_batch(messages)))
+    assert after_levels(book) == [5, 5]
+
+
+def after_levels(book: Book) -> list[int]:
+    """Sizes at 1000 and 1003, which the snapshot changed and took away."""
+    return [int(level_size(book, BID, 1000)), int(level_size(book, ASK, 1003))]
+
+
+@pytest.mark.parametrize("side", [BID, ASK])
+def test_stale_levels_come_back_with_what_was_before(side: int) -> None:
+    """A range that may have stale levels behind it grows by the touch alone, as it did before."""
+    seed = snapshot(100, [(1000, 5), (998, 5)], [(1001, 5), (1003, 5)])
+    flagged(seed, Flag.DRIFT)
+    shown = flagged(snapshot(103, [(1000, 5)], [(1001, 5)], whole=True), Flag.AWAITS)
+    proof = flagged(depth(104, 101, [(BID, 997, 1), (ASK, 1004, 1)]), Flag.REFUTED)
+    ends = after(seed, depth(101, 100), shown, proof)
+    assert ends == [(RANGE, 998), (RANGE, 1003)], "no growth over stale neighbours"
+    assert ends[side - 1][0] == RANGE
+
+
+def test_a_keyframe_that_awaits_trusts_nothing_once_undone() -> None:
+    levels = np.array([1000], np.int64), np.array([9], np.int64)
+    asks = np.array([1001], np.int64), np.array([5], np.int64)
+    frame = Keyframe(7, 0, 101, *levels, *asks, EVERYTHING, 0, EVERYTHING, 0, awaits=1)
+    kept = depth(104, 101, [(BID, 998, 1)])
+    refuted = flagged(depth(104, 101, [(BID, 998, 1)]), Flag.REFUTED)
+    assert after(kept, since=frame) == [(EVERYTHING, 0)] * 2
+    assert after(refuted, since=frame) == [(UNTRUSTED, 0)] * 2
+    again = snapshot(104, [(1000, 4)], [(1001, 5)])
+    assert after(again, since=frame) == [(RANGE, 1000), (RANGE, 1001)]
