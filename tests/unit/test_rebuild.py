@@ -66,12 +66,25 @@ def test_behind_a_snapshot_that_is_ahead(
     assert after(WHOLE, first, shown, depth(104, 101)) == whole
 
 
+def test_one_side_listed_whole_ahead() -> None:
+    shown = snapshot(103, [], [(1001, 5)], whole=True)
+    assert after(WHOLE, depth(101, 100), shown) == [(UNTRUSTED, 0), (EVERYTHING, 0)]
+
+
 @pytest.mark.parametrize("loss", LOST, ids=["gap", "silence", "drift"])
 def test_a_loss_behind_a_snapshot_that_is_ahead(loss: Message) -> None:
     shown = snapshot(103, [(1000, 5)], [(1001, 5)])
     nothing = [(UNTRUSTED, 0), (UNTRUSTED, 0)]
     assert after(WHOLE, depth(101, 100), shown, loss) == nothing
     assert after(WHOLE, depth(101, 100), loss) == nothing
+
+
+@pytest.mark.parametrize("loss", LOST, ids=["gap", "silence", "drift"])
+def test_a_loss_is_not_undone(loss: Message) -> None:
+    """What a refuted snapshot has changed comes back, but no trust that was lost since."""
+    shown = flagged(snapshot(103, [(1000, 9)], [(1001, 5)]), Flag.AWAITS)
+    proof = flagged(depth(104, 101, [(BID, 998, 1)]), Flag.REFUTED)
+    assert after(WHOLE, depth(101, 100), shown, loss, proof) == [(UNTRUSTED, 0)] * 2
 
 
 def test_a_gap_that_a_snapshot_bridges() -> None:
