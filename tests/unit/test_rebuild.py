@@ -127,16 +127,21 @@ def after_levels(book: Book) -> list[int]:
     return [int(level_size(book, BID, 1000)), int(level_size(book, ASK, 1003))]
 
 
-@pytest.mark.parametrize("side", [BID, ASK])
-def test_stale_levels_come_back_with_what_was_before(side: int) -> None:
-    """A range that may have stale levels behind it grows by the touch alone, as it did before."""
-    seed = snapshot(100, [(1000, 5), (998, 5)], [(1001, 5), (1003, 5)])
-    flagged(seed, Flag.DRIFT)
-    shown = flagged(snapshot(103, [(1000, 5)], [(1001, 5)], whole=True), Flag.AWAITS)
-    proof = flagged(depth(104, 101, [(BID, 997, 1), (ASK, 1004, 1)]), Flag.REFUTED)
-    ends = after(seed, depth(101, 100), shown, proof)
-    assert ends == [(RANGE, 998), (RANGE, 1003)], "no growth over stale neighbours"
-    assert ends[side - 1][0] == RANGE
+@pytest.mark.parametrize("bid_stale", [0, 1])
+@pytest.mark.parametrize("ask_stale", [0, 1])
+def test_stale_levels_come_back_with_what_was_before(bid_stale: int, ask_stale: int) -> None:
+    """A range with stale levels behind it does not grow over them, as it did not before."""
+    bids, asks, sizes = np.array([[1000, 999], [1001, 1002], [5, 5]], np.int64)
+    known_to = (RANGE, 1000, RANGE, 1001, bid_stale, ask_stale)
+    frame = Keyframe(7, 0, 100, bids, sizes, asks, sizes, *known_to)
+    ends = [(RANGE, 1000 if bid_stale else 999), (RANGE, 1001 if ask_stale else 1002)]
+    assert after(depth(101, 100), since=frame) == ends
+    proof = flagged(depth(104, 101), Flag.REFUTED)
+    for whole in (True, False):
+        shown = snapshot(103, [(1000, 5)], [(1001, 5)], whole=whole)
+        shown = flagged(shown, Flag.AWAITS | Flag.DRIFT if not whole else Flag.AWAITS)
+        undone = after(depth(101, 100), shown, proof, since=frame)
+        assert undone == (ends if whole else [(UNTRUSTED, 0)] * 2)
 
 
 def test_a_keyframe_that_awaits_trusts_nothing_once_undone() -> None:
