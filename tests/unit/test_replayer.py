@@ -197,6 +197,13 @@ def test_a_crossed_book_is_wrong_since_it_was_last_confirmed() -> None:
     assert got.minutes["doubtful_messages"].tolist() == [2]
 
 
+def test_a_book_that_crosses_again_is_in_doubt_since_the_first_time() -> None:
+    """The snapshot between lists one side, and leaves the bid that crosses."""
+    got = replay([SEED, depth(101, 100, [(BID, 1002, 5)]), snapshot(101, [], ASKS)])
+    assert got.states.flags.tolist() == [0, CROSSED | DOUBTFUL, CROSSED | DOUBTFUL]
+    assert got.findings()[1:] == [("CROSSED", 10, len(got.events) - 1, 1)]
+
+
 def test_a_locked_book_is_crossed() -> None:
     assert replay(after([(BID, 1001, 5)])).states.flags[-1] & CROSSED
 
