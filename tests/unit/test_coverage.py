@@ -119,7 +119,7 @@ def test_coverage_is_a_frame(outage: tuple[Store, Path]) -> None:
     assert frame.row(3, named=True)["first"] is None
     assert store.coverage(end="2024-08-08").is_empty()
     (day,) = store_summary(store)["days"]
-    assert covered_text(day) == "12:00:00–13:01:59, 119.8 s"
+    assert covered_text(day) == "12:00:00–13:01:59, 119.8 s of the day"
     first, silent = heard_text(day)
     assert "nothing was heard from 2024-08-08 12:00:59.950 to 2024-08-08 13:01:00.000" in first
     assert "depth silent 1 x, 60.0 min in all; trades silent 2 x" in silent

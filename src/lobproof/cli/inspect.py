@@ -173,7 +173,7 @@ def covered_text(day: Mapping[str, Any]) -> str:
         return "nothing"
     outages = sum(until - since for since, until in day["coverage"]["outages"])
     first, last = (clock(day[name])[11:19] for name in ("first_ts", "last_ts"))
-    return f"{first}–{last}, {duration(day['last_ts'] - day['first_ts'] - outages)}"
+    return f"{first}–{last}, {duration(day['last_ts'] - day['first_ts'] - outages)} of the day"
 
 
 def heard_text(day: Mapping[str, Any]) -> list[str]:
