@@ -18,9 +18,13 @@ from lobproof.fidelity.exact.report import Verdict, VerifyReport
 from lobproof.fidelity.exact.verify import verify
 from lobproof.pipeline import reconstruct
 from lobproof.schema import Finding, Severity
+from lobproof.sources.binance import scanner
+from lobproof.sources.binance.decode import decode_recording
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
+from lobproof.sources.recordings.reader import RecordingFile
 from lobproof.store import Store, open_store
+from support.wire import decoded_values, row_values, scanned
 
 pytestmark = pytest.mark.real
 
@@ -237,6 +241,27 @@ def test_an_outage_is_in_doubt(cases: Path, tmp_path: Path) -> None:
     assert outcome.store.days()["doubtful_ns"].sum() > 3500 * 10**9
     middle = int(gap["first_ts"][0] + gap["last_ts"][0]) // 2
     assert outcome.store.book_at(middle).doubtful
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol"),
+    [
+        ("binance-usdm/ethusdt_20240808.gz", "ETHUSDT"),
+        ("binance-coinm/ethusd_perp_20240809.gz", "ETHUSD_PERP"),
+    ],
+)
+def test_every_line_of_futures_decoded_by_both_is_equal(
+    futures: Path, name: str, symbol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+    slow = decode_recording
+    monkeypatch.setattr(scanner, "decode_recording", None)  # no line departs from the strict shapes
+    for data in RecordingFile(futures / name):
+        block = scanned(data, symbol=symbol)
+        for row in range(len(block.messages)):
+            assert row_values(block, row) == decoded_values(slow(block.line(row), symbol))
+            compared += 1
+    assert compared > 30_000
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,19 @@ INSTRUMENT = Instrument("BINANCE", "BTC-USDT", "BTCUSDT", 2, 5, (Rule(0, 1, 1),)
 BIDS = [("61737.63000000", "0.00000000"), ("61730.17", "1.5")]
 ASKS = [("61837.64000000", "1.54698000")]
 
+
+def _coin_margined(payload: dict[str, Any]) -> dict[str, Any]:
+    """With the pair behind the symbol, and a ticker's id first."""
+    fields = (
+        sorted(payload, key=lambda name: name != "u") if payload["e"] == "bookTicker" else payload
+    )
+    return {
+        name: value
+        for field in fields
+        for name, value in ((field, payload[field]), *([("ps", "BTCUSDT")] if field == "s" else []))
+    }
+
+
 STRICT: list[tuple[int, dict[str, Any]]] = [
     (DEPTH, depth(7, 9, BIDS, ASKS)),
     (DEPTH, depth(7, 9)),
@@ -71,6 +84,8 @@ STRICT: list[tuple[int, dict[str, Any]]] = [
     (TICKER, ticker(5, ("1.10", "3"), ("1.20", "4.5"))),
     (TICKER, ticker(5, ("0.00000000", "0.00000000"), ("1.20", "4.5"))),
     (TICKER, futures_ticker(5, ("1.10", "3"), ("1.20", "4.5"))),
+    (DEPTH, _coin_margined(depth(7, 9, BIDS, ASKS, pu=3))),
+    (TICKER, _coin_margined(futures_ticker(5, ("1.10", "3"), ("1.20", "4.5")))),
     (SNAPSHOT, snapshot(11, BIDS[1:], ASKS)),
     (SNAPSHOT, snapshot(11, [], [])),
     (SNAPSHOT, {"lastUpdateId": 11, "E": T0, "T": T0 - 1, "bids": [], "asks": [["2", "1"]]}),

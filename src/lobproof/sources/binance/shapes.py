@@ -74,6 +74,12 @@ _SHAPES = (
         '"pu":<previous>,"b":<bids>,"a":<asks>}',
     ),
     (
+        DEPTH,  # coin-margined
+        FUTURES_SHAPE,
+        '{"e":"depthUpdate","E":<event>,"T":<traded>,"s":"<symbol>","ps":"<pair>","U":<first>,'
+        '"u":<final>,"pu":<previous>,"b":<bids>,"a":<asks>}',
+    ),
+    (
         TRADE,
         SPOT_SHAPE,
         '{"e":"trade","E":<event>,"s":"<symbol>","t":<id>,"p":"<positive>","q":"<positive>",'
@@ -114,6 +120,12 @@ _SHAPES = (
         '{"e":"bookTicker","u":<final>,"s":"<symbol>","b":"<number>","B":"<number>",'
         '"a":"<number>","A":"<number>","T":<traded>,"E":<event>}',
     ),
+    (
+        TICKER,  # coin-margined
+        FUTURES_SHAPE,
+        '{"u":<final>,"e":"bookTicker","s":"<symbol>","ps":"<pair>","b":"<number>","B":"<number>",'
+        '"a":"<number>","A":"<number>","T":<traded>,"E":<event>}',
+    ),
     (SNAPSHOT, SPOT_SHAPE, '{"lastUpdateId":<final>,"bids":<bids>,"asks":<asks>}'),
     (
         SNAPSHOT,
@@ -149,9 +161,10 @@ class Shapes:
 
 def shapes_of(symbol: str) -> Shapes:
     """The tables for a symbol as payloads write it; streams have it in lower case."""
+    names = {"symbol": symbol, "pair": symbol.partition("_")[0]}
 
     def field(match: re.Match[str]) -> str:
-        return symbol if match[1] == "symbol" else chr(_FIELDS[match[1]])
+        return names.get(match[1]) or chr(_FIELDS[match[1]])
 
     text = b""
     index = []
