@@ -198,8 +198,7 @@ def test_a_snapshot_of_another_symbol_is_no_anchor(cases: Path, tmp_path: Path, 
         assert ["names no symbol" in finding.detail for finding in found] == [True]
     else:
         assert found == []
-    failing = {check.name for check in outcome.report.checks if check.verdict is Verdict.FAIL}
-    assert failing == {"untrusted_share"}
+    assert outcome.report.verdict is Verdict.INCONCLUSIVE
     with pytest.raises(InputError, match="BTCUSDT, BTCUSDC") as told:
         import_recordings([cases / f"snapshot-{name}.txt.gz"], tmp_path / "all")
     assert "--symbol" in told.value.hint

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -711,12 +712,17 @@ def test_a_receive_time_that_changes_its_unit(tmp_path: Path) -> None:
     assert _same(_book(sample), _book(_take(tmp_path / "plain", b"".join(lines))))
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress, lzma.compress, bz2.compress])
+def _zstd(data: bytes) -> bytes:
+    """As ``zstd`` does it; without a checksum a frame can't tell that it is damaged."""
+    return zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1})
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, _zstd, lzma.compress, bz2.compress])
 def test_compressed_recordings(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     choose = random.Random(3)
     messages = [
         depth(i, i, [(f"10.{choose.randrange(100):02}", f"{choose.randrange(1, 10**9)}")])
-        for i in range(1, 60_000)
+        for i in range(1, 20_000)
     ]
     lines = stamped([wrapped(message) for message in messages])
     # in two streams, under a name that says nothing
@@ -740,6 +746,32 @@ def test_compressed_recordings(tmp_path: Path, pack: Callable[[bytes], bytes]) -
     file.write_bytes(damaged)
     with pytest.raises(InputError, match="data is damaged"):
         import_recordings([file], tmp_path / "damaged")
+
+
+def test_a_recording_in_a_zip_archive(tmp_path: Path) -> None:
+    lines = stamped([wrapped(message) for message in MESSAGES])
+    plain = _take(tmp_path, lines)
+    file = tmp_path / "recording.zip"
+
+    def archive(names: list[str]) -> bytes:
+        with ZipFile(file, "w", ZIP_DEFLATED) as packed:
+            packed.writestr("folder/", b"")
+            for name in names:
+                packed.writestr(name, lines)
+        return file.read_bytes()
+
+    whole = archive(["folder/lines.txt"])
+    sample = import_recordings([file], tmp_path / "zipped", strict=True)
+    assert _same(_book(sample), _book(plain))
+    assert sample.inputs[0]["bytes"] == len(whole)
+    for damaged in (whole[:-5], whole[:200] + b"xxxx" + whole[204:]):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match="zip archive is damaged") as told:
+            import_recordings([file], tmp_path / "damaged")
+        assert told.value.hint
+    archive(["a.txt", "b.txt"])
+    with pytest.raises(InputError, match="a zip archive of 2 files"):
+        import_recordings([file], tmp_path / "two")
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,9 @@ def import_(
 ) -> int:
     """Turn line-stamped collector recordings into a golden sample.
 
-    Each line of a recording is `<receive time> <JSON>`, plain or compressed by gzip, zstd, xz or
-    bzip2; the time is in s, ms, µs or ns since 1970 or an ISO time. Files may come in any order.
-    The messages are kept byte for byte, in journals that `zstdcat` can read.
+    Each line of a recording is `<receive time> <JSON>`, plain or compressed by gzip, zstd, xz,
+    bzip2 or zip; the time is in s, ms, µs or ns since 1970 or an ISO time. Files may come in any
+    order. The messages are kept byte for byte, in journals that `zstdcat` can read.
 
     Parameters
     ----------

@@ -7,11 +7,13 @@ import codecs
 import hashlib
 import lzma
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
+from zipfile import BadZipFile, ZipFile
 
 from isal import igzip_lib
 
@@ -29,7 +31,7 @@ _CHUNK = 1 << 18
 _UNITS = {10: "s", 13: "ms", 16: "µs", 19: "ns"}
 _NO_RECORDING = (
     "a recording has lines of <receive time> <JSON>, the time in s, ms, µs or ns since 1970 or an "
-    "ISO time, plain or compressed by gzip, zstd, xz or bzip2"
+    "ISO time, plain or compressed by gzip, zstd, xz, bzip2 or zip"
 )
 
 
@@ -63,6 +65,10 @@ _COMPRESSIONS = (
     _Compression("xz", b"\xfd7zXZ\0", lzma.LZMADecompressor, (lzma.LZMAError,)),
     _Compression("bzip2", b"BZh", bz2.BZ2Decompressor, (OSError, ValueError)),
 )
+
+
+_ZIP_MAGIC = b"PK\3\4"
+_UNZIPPABLE = (BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,8 @@ class RecordingFile:
                 compression = next(packed, None)
                 if compression is not None:
                     plain = self._unpacked(compression, first, pieces)
+                elif first.startswith(_ZIP_MAGIC):
+                    plain = self._unzipped(file, pieces)
                 else:
                     plain = chain((first,), pieces)
                 # a byte order mark is no part of the first line
@@ -169,6 +177,28 @@ class RecordingFile:
             digest.update(piece)
             self.bytes += len(piece)
             yield piece
+
+    def _unzipped(self, file: BinaryIO, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The one file of a zip archive; its list stands at the end, so that a cut one is lost."""
+        for _ in pieces:
+            pass
+        try:
+            with ZipFile(file) as archive:
+                members = [member for member in archive.infolist() if not member.is_dir()]
+                if len(members) != 1:
+                    raise InputError(
+                        f"{self.path}: a zip archive of {len(members)} files",
+                        hint="unpack it, and name the recordings one by one",
+                    )
+                with archive.open(members[0]) as lines:
+                    while piece := lines.read(_CHUNK):
+                        yield piece
+        except _UNZIPPABLE as error:
+            raise InputError(
+                f"{self.path}: the zip archive is damaged or of a kind that is not read ({error}); "
+                "none of its lines can be trusted",
+                hint="fetch the recording again; unpack it by hand to see what is left",
+            ) from error
 
     def _unpacked(
         self, compression: _Compression, piece: bytes, pieces: Iterator[bytes]
