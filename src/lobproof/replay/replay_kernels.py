@@ -58,6 +58,7 @@ from lobproof.replay.ledger_kernels import (
     note_message,
     silent_unchained,
 )
+from lobproof.replay.mark_kernels import note_mark
 from lobproof.replay.minute_kernels import (
     enter_minute,
 )
@@ -77,7 +78,6 @@ from lobproof.replay.settle_kernels import settle
 from lobproof.replay.snapshot_kernels import (
     apply_snapshot,
     judge_waiting,
-    note_mark,
     probation_failed,
 )
 from lobproof.replay.standstill_kernels import (

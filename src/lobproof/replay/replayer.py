@@ -40,6 +40,7 @@ from lobproof.replay.ledger_kernels import (
     UNDO,
     new_run,
 )
+from lobproof.replay.mark_kernels import lose_trust
 from lobproof.replay.merge import Array, Stretch, batch_of, columns_of
 from lobproof.replay.minute_kernels import begin_day, doubt_the_end, end_day
 from lobproof.replay.passing_kernels import pass_by
@@ -48,7 +49,6 @@ from lobproof.replay.policy import Policy
 from lobproof.replay.reference_kernels import DISTRUST, NOTHING, QUIET
 from lobproof.replay.replay_kernels import replay_rows
 from lobproof.replay.settle_kernels import FINDINGS_A_MESSAGE, STATE_COLUMNS
-from lobproof.replay.snapshot_kernels import lose_trust
 from lobproof.replay.step import (
     BookLevels,
     Piece,

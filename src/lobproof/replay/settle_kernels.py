@@ -45,7 +45,7 @@ from lobproof.replay.ledger_kernels import (
     close_doubt,
     open_doubt,
 )
-from lobproof.replay.snapshot_kernels import lose_trust
+from lobproof.replay.mark_kernels import lose_trust
 from lobproof.schema import (
     EVERYTHING,
     LEVELS,
