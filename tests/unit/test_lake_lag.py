@@ -6,6 +6,7 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -23,6 +24,7 @@ from lobproof.pipeline import (
 from lobproof.pipeline.start import Since
 from lobproof.schema import Clock
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
+from lobproof.sources.cryptolake.write import TableWriter
 from lobproof.store import Store, open_store
 from support.recorded import Line, imported
 from support.wire import NS, T0, depth, futures_trade, snapshot
@@ -142,6 +144,29 @@ def test_too_few_trades_are_no_measure(tmp_path: Path) -> None:
     assert measure_lag({"trades": files["trades"]}) == Lag()
     assert measure_lag({"book_delta_v2": files["book_delta_v2"]}) == Lag()
     assert measure_lag({}) == Lag()
+
+
+def test_what_chance_explains_is_no_lag(tmp_path: Path) -> None:
+    """Some shift of hundreds is always the best: trades and deltas that know nothing of another."""
+    rng, start = np.random.default_rng(1), T0 * NS
+    count, of_message = 60_000, 6
+    made = {"provenance": "synthetic"}
+    names = ("BINANCE_FUTURES", "BTC-USDT-PERP", made)
+    trades, deltas = (TableWriter(tmp_path, t, *names) for t in ("trades", "book_delta_v2"))
+    times = start + np.sort(rng.integers(0, 600_000, count)) * NS
+    sides = np.where(rng.random(count) < 0.5, "buy", "sell")
+    sizes, prices = rng.integers(1, 9, count) / 8, rng.integers(100, 140, count) / 8
+    trades.append(times, [sides, sizes, prices, np.arange(count), times, times])
+    sent = np.repeat(start + np.arange(count // of_message) * 60 * NS, of_message)
+    message = np.repeat(np.arange(count // of_message), of_message)
+    shuffled = rng.permutation(count)
+    columns = [sent, sent, message, sides == "buy", prices[shuffled], sizes[shuffled]]
+    deltas.append(sent, columns)
+    for table in (trades, deltas):
+        table.close()
+    lag = measure_lag({"trades": trades.files, "book_delta_v2": deltas.files})
+    assert lag.explained > 1000
+    assert (lag.ns, lag.explained) == (0, lag.unshifted)
 
 
 def test_a_sample_of_spans_tells_the_same(

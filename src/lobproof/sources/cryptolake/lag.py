@@ -35,6 +35,8 @@ MAX_LAG_US = 1_000_000
 """A longer lag is not looked for."""
 LEAST_EXPLAINED = 100
 """With fewer explained trades in the sample there is no measure: no lag."""
+SIGMAS = 4
+"""The best of some hundred shifts must be better than none by so many standard errors."""
 _US = 1_000
 _MS = 1_000
 _DAY_US = 86_400_000_000
@@ -50,7 +52,7 @@ Floats = NDArray[np.float64]
 class Lag:
     """``ns``: how far the deltas' clock lags behind the trades'; 0 where nothing shows it.
 
-    Of the ``trades`` of the sample ``explained`` are explained with the lag, ``unshifted`` without.
+    Of the ``trades`` of the sample ``explained`` are explained with it, ``unshifted`` without.
     """
 
     ns: int = 0
@@ -84,18 +86,22 @@ def measure_lag(paths: Mapping[str, Sequence[Path]]) -> Lag:
     sample = _sampled(paths)
     if sample is None:
         return Lag()
-    seen: dict[int, int] = {}
+    seen: dict[int, NDArray[np.bool_]] = {}
 
     def best(lags: Sequence[int]) -> int:
         seen.update({lag: sample.explained(lag * _MS) for lag in lags if lag not in seen})
-        return min(seen, key=lambda lag: (-seen[lag], lag))
+        return min(seen, key=lambda lag: (-np.count_nonzero(seen[lag]), lag))
 
     coarse = best(_COARSE)
     at = _COARSE.index(coarse)
     low, high = _COARSE[max(at - 1, 0)], _COARSE[min(at + 1, len(_COARSE) - 1)]
     lag = best(range(low, high + 1))
-    found = seen[lag] >= LEAST_EXPLAINED
-    return Lag(lag * _MS * _US if found else 0, sample.count, seen[lag], seen[0])
+    won, lost = (int(np.sum(seen[a] & ~seen[b])) for a, b in ((lag, 0), (0, lag)))
+    unshifted = int(np.count_nonzero(seen[0]))
+    explained = unshifted + won - lost
+    if explained < LEAST_EXPLAINED or won - lost < SIGMAS * (won + lost) ** 0.5:
+        return Lag(0, sample.count, unshifted, unshifted)
+    return Lag(lag * _MS * _US, sample.count, explained, unshifted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +127,8 @@ class _Sample:
         """Trades."""
         return len(self.wanted)
 
-    def explained(self, lag: int) -> int:
-        """Trades that are explained where the deltas' clock is ``lag`` µs earlier."""
+    def explained(self, lag: int) -> NDArray[np.bool_]:
+        """Which trades are explained where the deltas' clock is ``lag`` µs earlier."""
         found = np.searchsorted(self.keys, self.wanted + lag)
         row = np.minimum(found, len(self.keys) - 1)
         delay = self.keys[row] - self.wanted - lag
@@ -135,7 +141,9 @@ class _Sample:
         volume = np.bincount(of_row, self.sizes[named], len(rows))
         fall = self.falls[rows]
         good = fall >= volume * (1 - 1e-9)  # the sum of floats is not exact
-        return int(np.count_nonzero(good[of_row]))
+        explained = np.zeros(self.count, np.bool_)
+        explained[named] = good[of_row]
+        return explained
 
 
 def _sampled(paths: Mapping[str, Sequence[Path]]) -> _Sample | None:
