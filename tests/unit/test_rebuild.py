@@ -144,6 +144,24 @@ def test_stale_levels_come_back_with_what_was_before(bid_stale: int, ask_stale: 
         assert undone == (ends if whole else [(UNTRUSTED, 0)] * 2)
 
 
+@pytest.mark.parametrize("stale", [0, 1])
+@pytest.mark.parametrize(
+    ("moved", "ends"),
+    [
+        ([(BID, 1000, 0), (ASK, 990, 5)], [(RANGE, 990), (RANGE, 1001)]),
+        ([(ASK, 1001, 0), (BID, 1010, 5)], [(RANGE, 1000), (RANGE, 1010)]),
+        ([(BID, 1000, 0), (ASK, 1001, 0)], [(RANGE, 1000), (RANGE, 1001)]),
+    ],
+)
+def test_a_touch_beyond_the_range_extends_it(
+    stale: int, moved: list[tuple[int, int, int]], ends: list[tuple[int, int]]
+) -> None:
+    """Nothing rests at or through the opposite touch, whatever is stale; without one nothing is."""
+    bid, ask, size = np.array([[1000], [1001], [5]], np.int64)
+    frame = Keyframe(7, 0, 100, bid, size, ask, size, RANGE, 1000, RANGE, 1001, stale, stale)
+    assert after(depth(101, 100, moved), since=frame) == ends
+
+
 def test_a_keyframe_that_awaits_trusts_nothing_once_undone() -> None:
     levels = np.array([1000], np.int64), np.array([9], np.int64)
     asks = np.array([1001], np.int64), np.array([5], np.int64)
