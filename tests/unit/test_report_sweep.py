@@ -160,11 +160,12 @@ def test_a_gap_ends_what_is_known_until_the_next_anchor(tmp_path: Path) -> None:
     found = looked_at(tmp_path)
     columns = found.sums.columns
     assert columns[COVERED].sum() == 60 * SECOND
-    assert columns[TRUSTED].sum() == 30 * SECOND
-    assert found.quality.doubtful == 30 * SECOND
-    assert found.quality.doubts.tolist() == [[START_NS + 20 * SECOND, START_NS + 50 * SECOND]]
+    # in doubt since the last message before the gap
+    assert columns[TRUSTED].sum() == 20 * SECOND
+    assert found.quality.doubtful == 40 * SECOND
+    assert found.quality.doubts.tolist() == [[START_NS + 10 * SECOND, START_NS + 50 * SECOND]]
     size = found.sums.levels[0, LEVEL_SIZE, 0] / found.sums.levels[0, LEVEL_TIME, 0]
-    assert size == pytest.approx((10 * 5 + 10 * 50 + 10 * 5) / 30)
+    assert size == pytest.approx(5)
 
 
 def test_the_end_of_a_range_is_noted(tmp_path: Path) -> None:
