@@ -71,6 +71,11 @@ def test_one_side_listed_whole_ahead() -> None:
     assert after(WHOLE, depth(101, 100), shown) == [(UNTRUSTED, 0), (EVERYTHING, 0)]
 
 
+def test_of_two_snapshots_ahead_the_last_one_tells() -> None:
+    both, one = snapshot(102, BIDS, ASKS), snapshot(103, [(1000, 5)], [])
+    assert after(WHOLE, depth(101, 100), both, one) == [(RANGE, 1000), (UNTRUSTED, 0)]
+
+
 @pytest.mark.parametrize("loss", LOST, ids=["gap", "silence", "drift"])
 def test_a_loss_behind_a_snapshot_that_is_ahead(loss: Message) -> None:
     shown = snapshot(103, [(1000, 5)], [(1001, 5)])
