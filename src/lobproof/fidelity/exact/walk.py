@@ -63,11 +63,11 @@ class Window:
 
     def strategies(self) -> dict[str, dict[str, list[str]]]:
         """Under ``strategies``: of the days that were not replayed in full, how and why."""
-        others = {
-            row["dt"]: [row["strategy"], *json.loads(row["verdicts"])["reasons"]]
-            for row in self.seals().iter_rows(named=True)
-            if row["strategy"] != "full" or json.loads(row["verdicts"])["reasons"]
-        }
+        others: dict[str, list[str]] = {}
+        for row in self.seals().iter_rows(named=True):
+            reasons = json.loads(row["verdicts"]).get("reasons", [])
+            if row["strategy"] != "full" or reasons:
+                others[row["dt"]] = [row["strategy"], *reasons]
         return {"strategies": others} if others else {}
 
     def joined(self, before: str, after: str) -> bool:
