@@ -150,7 +150,7 @@ def _notes(intake: Intake, snapshots: list[dict[str, Any]]) -> list[str]:
     if not intake.counts[DEPTH]:
         notes.append("no depth message: there is no book in it")
     elif not any(snapshot["ours"] for snapshot in snapshots):
-        notes.append("no snapshot: the book will be untrusted from the first row to the last")
+        notes.append("no snapshot of this symbol: the book will be untrusted from first to last")
     if intake.counts[TRADE] and intake.counts[AGGREGATE]:
         notes.append("both trade and aggTrade were recorded: trade is used")
     if intake.without_execution:
