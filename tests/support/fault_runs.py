@@ -138,29 +138,32 @@ def check_strict(files: Sequence[Path], folder: Path, told: Told, options: Seque
 
 
 def check_contradiction(scene: Scene, folder: Path) -> None:
-    """The first snapshot again, as if it were a later one: drift, back to the last agreement."""
+    """The first snapshot again, as if it were a later one: the chain is believed, and it is told."""
     update = scene.depth.final
     files = write(folder / "input", scene.inserted(scene.snapshot_line(update), row=scene.row + 1))
     outcome = chain(files, folder)
     assert outcome.golden.document["counts"]["snapshot"] == 2
-    (drift,) = outcome.findings(Code.DRIFT).iter_rows(named=True)
-    assert drift["severity"] == Severity.DOUBT
-    assert drift["count"] > 0
+    (refuted,) = outcome.findings(Code.REFUTED).iter_rows(named=True)
+    assert refuted["severity"] == Severity.DOUBT
+    assert refuted["count"] > 0
+    assert not outcome.findings(Code.DRIFT).height
     events = outcome.store.events(raw=True).collect().sort("dt", "event_id")
-    snapshots = events.filter(pl.col("kind") == int(Kind.SNAPSHOT))
-    seed = snapshots.filter(pl.col("sequence") != update)["event_id"].max()
-    again = snapshots.filter(pl.col("sequence") == update)["event_id"].to_numpy()
-    # from the end of the snapshot that was right until the wrong one has replaced the book
-    assert (drift["first_event_id"], drift["last_event_id"]) == (seed, again.max() - 1)
-    assert all(outcome.flagged(Flag.DRIFT)["sequence"] == update)
-    trusted = outcome.store.trusted(raw=True).select("event_id").collect()["event_id"]
-    assert not trusted.is_between(seed, int(again.max()) - 1).any()
-    assert {"snapshots", "untrusted_share"} <= failing(outcome.report)
-    first = outcome.report.check("snapshots").first
-    assert first is not None
-    assert first.id == update
+    again = events.filter((pl.col("kind") == int(Kind.SNAPSHOT)) & (pl.col("sequence") == update))
+    assert refuted["first_event_id"] == refuted["last_event_id"] == again["event_id"].max()
+    assert outcome.flagged(Flag.REFUTED)["event_id"].to_list() == again["event_id"].to_list()
+    # the book behind it is the chain's
+    whole = chain(write(folder / "whole", b"".join(scene.lines)), folder / "chain")
+    levels = pl.exclude("event_id", "ts_order", "ts_event")
+    behind, undisturbed = (
+        one.store.trusted(raw=True).filter(pl.col("sequence") > update).select(levels).collect()
+        for one in (outcome, whole)
+    )
+    assert behind.height > 0
+    assert behind.equals(undisturbed)
+    assert outcome.report.check("snapshots").details["refuted"] == 1
+    assert failing(outcome.report) <= {"untrusted_share"}  # of a short scene a message is much
     strict = folder / "strict"
-    refused("DRIFT at event", "reconstruct", folder / "golden", "--out", strict, "--strict")
+    refused("REFUTED at event", "reconstruct", folder / "golden", "--out", strict, "--strict")
 
 
 def check_mix(scene: Scene, folder: Path) -> None:

@@ -775,7 +775,9 @@ def test_a_recording_in_a_zip_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "nothing", [b"", b"\n\n", gzip.compress(b""), gzip.compress(b"17" * 99)[:20]]
+    "nothing",
+    [b"", b"\n\n", gzip.compress(b"", mtime=0), gzip.compress(b"17" * 99, mtime=0)[:20]],
+    ids=["no byte", "no line", "empty gzip", "gzip cut off"],
 )
 def test_an_empty_file_beside_others_is_a_finding(tmp_path: Path, nothing: bytes) -> None:
     good = recording(tmp_path / "a.gz", MESSAGES)
