@@ -138,7 +138,7 @@ def check_strict(files: Sequence[Path], folder: Path, told: Told, options: Seque
 
 
 def check_contradiction(scene: Scene, folder: Path) -> None:
-    """The first snapshot again, as if it were a later one: the chain is believed, and it is told."""
+    """The first snapshot again, as if it were a later one: told, and the chain is believed."""
     update = scene.depth.final
     files = write(folder / "input", scene.inserted(scene.snapshot_line(update), row=scene.row + 1))
     outcome = chain(files, folder)
