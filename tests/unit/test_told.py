@@ -51,6 +51,11 @@ def test_each_row_gets_the_events_of_its_time_whatever_the_batches(cuts: list[in
     ]
 
 
+def test_what_only_the_end_tells_covers_the_whole_day() -> None:
+    rows = [of_the_day(Finding.TRADES_ABSENT, 3, 2)]
+    assert Told(rows).episodes(10, S, 9 * S)[:, 1:5].tolist() == [[0, 9, S, 9 * S]]
+
+
 def test_doubts_of_an_attempt_with_a_margin_one_row_a_stretch() -> None:
     found = np.array(
         [

@@ -83,7 +83,9 @@ class Told:
         """The rows as episodes of a day of so many events between these times."""
         found = np.zeros((len(self._rows), EPISODE), np.int64)
         end = max(events - 1, 0)
-        found[:, E_FIRST] = np.where(self._first < 0, end, self._first)
+        # what its end alone tells of the day has met no event
+        late = np.where(self._rows[:, T_FIRST] <= first_ts, 0, end)
+        found[:, E_FIRST] = np.where(self._first < 0, late, self._first)
         found[:, E_LAST] = np.where(self._last < 0, end, np.maximum(self._last, found[:, E_FIRST]))
         for to, of in ((E_CODE, T_CODE), (E_COUNT, T_COUNT), (E_FROM, T_FROM), (E_TO, T_TO)):
             found[:, to] = self._rows[:, of]
