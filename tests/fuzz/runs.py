@@ -226,5 +226,5 @@ def simulated(folder: Path) -> list[str]:
     return ["spot", "futures"]
 
 
-OPEN: frozenset[str] = frozenset()
-"""Kinds of which failures are known."""
+OPEN = frozenset({"receipt times wrong"})
+"""Kinds of which failures are known; docs/verification.md says which, and how they fail."""
