@@ -770,6 +770,8 @@ def _reason(known: Known, one: Wrong) -> str:
         return ""
     if known.believed and known.lies:
         return "a strategy that believes `book`, which lies"
+    if known.lies and not known.evidence:
+        return "a lie that nothing contradicts"
     gone = [v for v in known.lost.get((one.side, one.price), ()) if v <= one.version]
     if not gone:
         return ""
