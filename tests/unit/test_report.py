@@ -253,6 +253,12 @@ def test_a_side_that_was_never_seen_leaves_the_touch_in_doubt(tmp_path: Path) ->
     assert "touch in doubt 1 min 100 % of the time" in words(page)
 
 
+def test_warm_up_is_named_beside_the_doubt(tmp_path: Path) -> None:
+    early, late = depth(0, 4, (Side.BID, 1_000_000, 5)), depth(60, 6, (Side.BID, 1_000_000, 5))
+    page = page_of(store_of(tmp_path / "s", early, anchor(30, 5, BIDS, ASKS), late), tmp_path / "r")
+    assert "touch in doubt 30 s 50 % of the time, 30 s of it warm-up" in words(page)
+
+
 def test_a_side_that_emptied_is_empty_not_in_doubt(tmp_path: Path) -> None:
     gone = [(Side.ASK, price, 0) for price, _ in ASKS[:2]]
     messages = [anchor(0, 5, BIDS, ASKS[:2]), depth(30, 6, *gone), mark(60, 7)]

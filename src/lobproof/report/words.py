@@ -125,6 +125,7 @@ def _tiles(survey: Survey) -> list[dict[str, str]]:
     gaps = int(survey.minutes["gaps"].sum())
     grave = int(quality.codes.filter(pl.col("severity") >= int(Severity.WARNING))["findings"].sum())
     doubtful = quality.doubtful
+    warm_up = sum(day["warm_up_ns"] for day in survey.days)
     traded = (
         "no trade"
         if survey.traded is None
@@ -147,7 +148,8 @@ def _tiles(survey: Survey) -> list[dict[str, str]]:
         (
             "touch in doubt",
             duration(doubtful),
-            f"{share(doubtful, length)} of the time",
+            f"{share(doubtful, length)} of the time"
+            + (f", {duration(warm_up)} of it warm-up" if warm_up else ""),
             "ok" if not doubtful else "bad" if doubtful * 1000 > length else "unsure",
         ),
         (
