@@ -51,7 +51,7 @@ def survey_times(paths: Mapping[str, Sequence[Path]], dt: str = "") -> Times:
     paths
         Table → its files, in order.
     dt
-        The day that the times must lie in, with an hour to spare; empty: any.
+        The day that most times must lie in, and the others but for an hour; empty: any.
 
     Raises
     ------
@@ -111,18 +111,22 @@ def _check_unit(table: str, raw: str, times: Int64) -> None:
 
 
 def _outside(table: str, times: Int64, dt: str) -> float:
-    """The share of times that are not of the day; raises where they are most."""
+    """The share of times that are not of the day, nor of an hour beside it.
+
+    Raises where most are not of the day itself.
+    """
     known = times[times > 0]
+    if not len(known):
+        return 0.0
     start = int(np.datetime64(dt, "ns").astype(np.int64))
-    inside = (known >= start - _HOUR_NS) & (known < start + _DAY_NS + _HOUR_NS)
-    share = 1.0 - float(inside.mean()) if len(known) else 0.0
-    if share > 0.5:
+    beside = (known < start - _HOUR_NS) | (known >= start + _DAY_NS + _HOUR_NS)
+    if np.mean((known < start) | (known >= start + _DAY_NS)) > 0.5:
         middle = np.datetime64(int(np.median(known)) // 10**9, "s")
         raise InputError(
             f"{table}: its times are not of {dt} (their median is {middle})",
             hint="the folder's dt, or the times, are wrong: compare with the vendor's file",
         )
-    return share
+    return float(np.mean(beside))
 
 
 def _sampled(files: Sequence[LakeFile], spans: Sequence[Span]) -> tuple[Int64, Int64]:
