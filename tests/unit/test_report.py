@@ -411,7 +411,7 @@ def test_trades_far_from_the_rest_do_not_flatten_the_picture(tmp_path: Path, odd
 
 
 def test_a_verification_without_a_divergence_passes(store: Path, tmp_path: Path) -> None:
-    checks = (Check("chain", Verdict.EXACT, 9, 9, 9),)
+    checks = (Check("chain", Verdict.EXACT, 9, 9, 9), Check("trades", Verdict.EXACT, 5, 5, 5))
     proof = VerifyReport("BINANCE", "BTC-USDT", "synthetic", checks, {})
     said = words(page_of(store, tmp_path / "r.html", verification=proof))
     assert "Verified: pass" in said

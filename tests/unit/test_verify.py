@@ -750,12 +750,14 @@ def test_a_store_without_states(tmp_path: Path) -> None:
     assert "by the seals" in report.check("untrusted_share").reason
 
 
-def test_a_golden_sample_of_nothing_decides_only_gate_a(tmp_path: Path) -> None:
+def test_integrity_alone_is_no_proof(tmp_path: Path) -> None:
     market = make_market()
     market.lines = market.lines[:1]
     report = prove(market, tmp_path)
     assert report.check("level_changes").verdict is Verdict.NOT_APPLICABLE
-    assert report.verdict is Verdict.PASS
+    assert report.check("snapshots").verdict is Verdict.NOT_APPLICABLE
+    assert report.check("order").verdict is Verdict.EXACT
+    assert report.verdict is Verdict.INCONCLUSIVE
 
 
 # overlap --------------------------------------------------------------------------------------
@@ -842,6 +844,8 @@ def test_verdicts_add_up() -> None:
     none, exact = Verdict.NOT_APPLICABLE, Verdict.EXACT
     assert report() is report(none) is Verdict.INCONCLUSIVE
     assert report(none, exact) is report(Verdict.PASS) is Verdict.PASS
+    only_a = VerifyReport("X", "Y", "real", (Check("order", exact), Check("trades", none)), {})
+    assert only_a.verdict is Verdict.INCONCLUSIVE
     assert report(exact, Verdict.INCONCLUSIVE) is Verdict.INCONCLUSIVE
     assert report(exact, Verdict.INCONCLUSIVE, Verdict.FAIL) is Verdict.FAIL
     assert not_applicable("trades", "why", n=1).to_dict()["details"] == {"n": 1}

@@ -163,11 +163,15 @@ class VerifyReport:
 
     @property
     def verdict(self) -> Verdict:
-        """Fail if any check fails; inconclusive if any is, or if nothing was decided."""
+        """Fail if any check fails; inconclusive if any is, or if no check of Gate B was decided.
+
+        Integrity alone is no proof: nothing was held against what happened.
+        """
         verdicts = {check.verdict for check in self.checks}
+        exactness = {check.verdict for check in self.checks if check.gate == "B"}
         if Verdict.FAIL in verdicts:
             return Verdict.FAIL
-        if Verdict.INCONCLUSIVE in verdicts or not verdicts & {Verdict.PASS, Verdict.EXACT}:
+        if Verdict.INCONCLUSIVE in verdicts or not exactness & {Verdict.PASS, Verdict.EXACT}:
             return Verdict.INCONCLUSIVE
         return Verdict.PASS
 
