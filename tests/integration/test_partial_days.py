@@ -262,7 +262,7 @@ def test_from_a_partial_day_and_with_other_options(
         reconstruct_day(day, tmp_path / "fourth", OPTIONS, since=at("00:00:39", first))
     for path in first.glob("keyframes/exchange=*/**/*.parquet"):
         path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(StoreError, match=f"BINANCE SIM-USDT {DT}: its keyframes cannot be read"):
+    with pytest.raises(StoreError, match=f"BINANCE SIM-USDT {DT} is not as it was sealed"):
         reconstruct_day(day, tmp_path / "fourth", OPTIONS, since=at("00:00:41", first))
 
 
