@@ -233,6 +233,17 @@ def test_a_coin_margined_perpetual(cases: Path, tmp_path: Path) -> None:
     assert assert_trusted_is_true(outcome, file, "BTCUSD_PERP") > 2000
 
 
+def test_a_snapshot_inside_a_gap_does_not_hide_it(cases: Path, tmp_path: Path) -> None:
+    """The gap comes first; the snapshot lies behind it and cannot be compared."""
+    outcome = ran([cases / "snapshot-inside-a-gap.txt.gz"], tmp_path)
+    first = outcome.report.first_divergence
+    assert first is not None
+    assert (first.check, first.kind) == ("chain", "missing")
+    snapshots = outcome.report.check("snapshots")
+    assert snapshots.verdict is not Verdict.FAIL
+    assert (snapshots.details["in_gap"], snapshots.details["refuted"]) == (1, 0)
+
+
 def test_an_outage_is_in_doubt(cases: Path, tmp_path: Path) -> None:
     outcome = ran([cases / "outage-of-an-hour.txt.gz"], tmp_path)
     gap = outcome.store.quality(raw=True).filter(pl.col("code") == int(Finding.GAP)).collect()

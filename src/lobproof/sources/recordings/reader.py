@@ -68,6 +68,7 @@ _COMPRESSIONS = (
 
 
 _ZIP_MAGIC = b"PK\3\4"
+# zipfile raises NotImplementedError for a way of packing, RuntimeError for a password
 _UNZIPPABLE = (BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 
 
