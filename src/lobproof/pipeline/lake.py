@@ -9,8 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lobproof.acquire.lake import Lake, LakeFile
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.standing import standings
@@ -27,11 +25,10 @@ from lobproof.pipeline.told import Row
 from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
-from lobproof.sources.binance.profile import order_of
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.cryptolake.layout import natural_order
 from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
-from lobproof.sources.golden import MISSING_SHARE, file_sha256
+from lobproof.sources.golden import file_sha256
 from lobproof.store import Partition, drop_checkpoints, least_real, symbol_lock
 
 _STRATEGIES: tuple[Strategy, ...] = ("full", "anchored", "time-sorted")
@@ -183,8 +180,8 @@ def reconstruct_day(
             return unit if since is None else _from(unit, since, out, options.strategy)
 
         base = based(survey)
-        if survey.lag is not None:
-            say(f"{day}: {survey.lag}")
+        for line in survey.notes():
+            say(f"{day}: {line}")
         saved = None if overwrite else saved_strategy(out, base, options)
         strategies, reasons = _strategies(day, options)
         if since is not None:
@@ -199,7 +196,7 @@ def reconstruct_day(
             if strategy != "full":  # which decodes every value
                 survey = survey.of_all_values(day.files)
                 base = based(survey)
-            unit = _replayed(base, day, strategy, options, batch_rows)
+            unit = _replayed(base, survey, day, strategy, options, batch_rows)
             try:
                 return reconstruct_unit(
                     replace(unit, gate=gate, reasons=tuple(reasons), told=told),
@@ -245,8 +242,6 @@ def _base(
     instrument, times, carried = survey.instrument, survey.times, None
     if carry:
         carried, instrument = closing_book(out, day.exchange, day.symbol, day.dt, instrument)
-    number = int(np.datetime64(day.dt, "D").astype(np.int64))
-    late = any(share >= MISSING_SHARE for share in times.missing.values())
 
     def nothing(_: int) -> Iterator[Any]:
         return iter(())
@@ -261,19 +256,14 @@ def _base(
             for path, name in day.names.items()
         ],
         days=(day.dt,),
-        receive_days=(day.dt,) if late else (),
+        receive_days=(day.dt,) if survey.receive_days else (),
         streams=Streams(
             nothing,
             nothing,
             None,
             times.offset_ns,
-            range(number - 1, number + 2) if late else (),
-            order=replace(
-                order_of(day.exchange),
-                book_clock=survey.book_clock,
-                # receive times are of one clock
-                lag_ns=0 if late or survey.lag is None else survey.lag.ns,
-            ),
+            survey.receive_days,
+            order=survey.order,
         ),
         policy=Policy(unchained=True),
         one_day=True,
@@ -313,10 +303,16 @@ def _strategies(day: LakeDay, options: ReconstructOptions) -> tuple[Sequence[Str
 
 
 def _replayed(
-    base: Unit, day: LakeDay, strategy: Strategy, options: ReconstructOptions, batch_rows: int
+    base: Unit,
+    survey: Survey,
+    day: LakeDay,
+    strategy: Strategy,
+    options: ReconstructOptions,
+    batch_rows: int,
 ) -> Unit:
     """The unit under a strategy."""
     source = LakeSource(day.files, base.instrument, batch_rows=batch_rows)
+    trades = survey.in_order(source.trades, batch_rows)
 
     def snapshots(start: int) -> Iterator[EventBatch]:
         for references in source.books(start):
@@ -329,15 +325,13 @@ def _replayed(
             strategy=strategy,
             policy=Policy(unchained=True, trades_wait_for=waits),
             rows=_rows(day, "book", "trades"),
-            streams=replace(base.streams, book=snapshots, trades=source.trades, by_message=True),
+            streams=replace(base.streams, book=snapshots, trades=trades, by_message=True),
         )
     return replace(
         base,
         strategy=strategy,
         policy=Policy(unchained=True, correct=options.resync, size_limit=options.size_limit),
-        streams=replace(
-            base.streams, book=source.deltas, trades=source.trades, references=source.books
-        ),
+        streams=replace(base.streams, book=source.deltas, trades=trades, references=source.books),
         most_messages=_rows(day, "book_delta_v2"),
         rows=_rows(day, *day.files),
     )

@@ -6,21 +6,28 @@ begins at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from lobproof.errors import GridError
 from lobproof.instruments import Instrument
+from lobproof.pipeline.feed import Open
 from lobproof.pipeline.told import Row, of_the_day
-from lobproof.schema import Clock, Finding
+from lobproof.replay import TradePlaces, in_time
+from lobproof.schema import Clock, EventBatch, Finding, Order
 from lobproof.sources.binance.profile import order_of
+from lobproof.sources.cryptolake.chunks import CHUNK_ROWS, chunks, ids, integers
+from lobproof.sources.cryptolake.decode_kernels import write_times
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.cryptolake.grid import infer_grid
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
 from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.cryptolake.times import Times, survey_times
+from lobproof.sources.golden import MISSING_SHARE
 from lobproof.store import CheckpointError, Partition, list_checkpoints, read_checkpoint
 
 
@@ -31,6 +38,8 @@ class Survey:
     ``whole``: the grid is that of every value. Else it is that of a sample, and decoding all of
     the files is what shows that it holds them. ``lag``: of the deltas' clock behind the trades',
     where the venue's depth messages have two times; ``book_clock``: which one the files say it is.
+    ``receive_days``: those (since 1970) that receive times order, for want of others;
+    ``shuffled``: trades stand in no order, of ids or of times, and must be sorted.
     """
 
     instrument: Instrument
@@ -38,6 +47,8 @@ class Survey:
     whole: bool
     lag: Lag | None = None
     book_clock: Clock = "E"
+    receive_days: Sequence[int] = ()
+    shuffled: bool = False
 
     @classmethod
     def made(
@@ -52,7 +63,12 @@ class Survey:
             grid, whole = infer_grid(files, exchange, symbol, whole=False), False
         except GridError:  # of the sample's first bad value, which need not be the day's
             grid, whole = infer_grid(files, exchange, symbol), True
-        return cls(grid, times, whole, lag, clock)
+        days: Sequence[int] = ()
+        if any(share >= MISSING_SHARE for share in times.missing.values()):
+            number = int(np.datetime64(dt, "D").astype(np.int64))
+            days = number - 1, number, number + 1
+        shuffled = _shuffled(files.get("trades", ()), TradePlaces(times.offset_ns, days))
+        return cls(grid, times, whole, lag, clock, days, shuffled)
 
     @classmethod
     def saved(cls, out: Path, where: Partition, content: Sequence[str]) -> Self | None:
@@ -70,6 +86,8 @@ class Survey:
                     values["whole"],
                     None if values["lag"] is None else Lag(**values["lag"]),
                     values["book_clock"],
+                    tuple(values["receive_days"]),
+                    values["shuffled"],
                 )
         return None
 
@@ -79,6 +97,30 @@ class Survey:
             return self
         instrument = infer_grid(files, self.instrument.exchange, self.instrument.symbol)
         return replace(self, instrument=instrument, whole=True)
+
+    @property
+    def order(self) -> Order:
+        """How the streams become one."""
+        # receive times are of one clock
+        lag_ns = 0 if self.receive_days or self.lag is None else self.lag.ns
+        venue = order_of(self.instrument.exchange)
+        return replace(venue, book_clock=self.book_clock, lag_ns=lag_ns)
+
+    def notes(self) -> list[str]:
+        """What the user is told of it, line by line."""
+        lines = [] if self.lag is None else [str(self.lag)]
+        return lines + ["trades are out of order: sorted by time"] * self.shuffled
+
+    def in_order(
+        self, trades: Callable[[int], Generator[EventBatch]], batch_rows: int
+    ) -> Open[EventBatch]:
+        """The stream of trades, sorted where it must be."""
+
+        def by_time(start: int) -> Generator[EventBatch]:
+            places = TradePlaces(self.times.offset_ns, self.receive_days)
+            return in_time(trades, places, batch_rows, start)
+
+        return by_time if self.shuffled else trades
 
     def told(self, *, trades: int) -> tuple[Row, ...]:
         """What is known of the whole day before its replay; ``trades``: rows of that table."""
@@ -98,4 +140,17 @@ class Survey:
             "whole": self.whole,
             "lag": None if self.lag is None else asdict(self.lag),
             "book_clock": self.book_clock,
+            "receive_days": list(self.receive_days),
+            "shuffled": self.shuffled,
         }
+
+
+def _shuffled(trades: Sequence[Path], places: TradePlaces) -> bool:
+    for chunk in chunks("trades", trades, ("timestamp", "receipt_timestamp", "id"), CHUNK_ROWS):
+        sent, received = np.empty(len(chunk), np.int64), np.empty(len(chunk), np.int64)
+        write_times(integers(chunk, "timestamp", 0), sent)
+        write_times(integers(chunk, "receipt_timestamp", 0), received)
+        places.add(sent, received, ids(chunk).copy())
+        if places.shuffled:
+            return True
+    return False

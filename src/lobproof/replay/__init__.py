@@ -12,6 +12,7 @@ from lobproof.replay.merge import Merge, StreamClock, Stretch, Weave, stamped
 from lobproof.replay.policy import Policy
 from lobproof.replay.replayer import Replayer
 from lobproof.replay.step import BookLevels, Piece, Step
+from lobproof.replay.trade_order import TradePlaces, in_time
 
 __all__ = [
     "DOUBTFUL_CODES",
@@ -26,9 +27,11 @@ __all__ = [
     "StreamClock",
     "Stretch",
     "TradeAudit",
+    "TradePlaces",
     "Weave",
     "bridged",
     "doubtful_time",
+    "in_time",
     "quality_rows",
     "stamped",
 ]

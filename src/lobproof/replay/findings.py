@@ -117,7 +117,7 @@ def _detail(code: Finding, first: int, last: int, count: int) -> str:
             return f"some of the times of {table} are not of the day"
         return f"the times of {table} are {abs(last)} s {'ahead' if last > 0 else 'behind'}"
     if code == Finding.OUT_OF_ORDER and first == last == 0:
-        return f"{count} trades came out of the order of their ids"
+        return f"{count} trades came late, by their ids or times"
     return _DETAIL[code].format(first=first, last=last, count=count)
 
 
