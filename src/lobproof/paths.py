@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from glob import escape
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
@@ -67,9 +67,11 @@ def whole_folder(out: Path, doing: str) -> Iterator[Path]:
     What was killed while ``doing`` the same is cleared away. A full disk names ``out``.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    for left in out.parent.glob(f".{escape(out.name)}.*.{doing}"):
-        with suppress(OSError), _held(left):
-            rmtree(left)
+    ours = re.compile(rf"\.{re.escape(out.name)}\.[0-9]+-[0-9a-f]+\.{doing}")
+    for left in out.parent.iterdir():
+        if ours.fullmatch(left.name):
+            with suppress(OSError), _held(left):
+                rmtree(left)
     work = out.parent / f".{out.name}.{os.getpid()}-{token_hex(4)}.{doing}"
     replaced = work.with_suffix(".replaced")
     try:
@@ -90,6 +92,8 @@ def whole_folder(out: Path, doing: str) -> Iterator[Path]:
                 raise
     finally:
         rmtree(work, ignore_errors=True)
+        if replaced.is_symlink():
+            replaced.unlink()
         rmtree(replaced, ignore_errors=True)
 
 
@@ -105,7 +109,7 @@ def drop_writer(writer: Any) -> None:
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Hold a folder for oneself; OSError where another process does. Freed even by ``kill -9``."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

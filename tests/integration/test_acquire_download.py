@@ -123,6 +123,22 @@ def final(folder: LakeFolder) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("suffix", [".part", ".part.json", ".lock"])
+def test_a_link_in_the_way(
+    bucket: FakeBucket, folder: LakeFolder, tmp_path: Path, suffix: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("1" if suffix == ".lock" else "precious")
+    before = (victim.stat().st_mode, victim.read_bytes())
+    name = f"{DELTAS.replace('/', '__')}{suffix}"
+    (folder.root / "partial" / name).symlink_to(victim)
+    result = get(bucket, folder)
+    assert [(failure.key.path, failure.kind) for failure in result.failed] == [(DELTAS, "folder")]
+    assert "is a link" in result.failed[0].reason
+    assert len(result.fetched) == 2
+    assert (victim.stat().st_mode, victim.read_bytes()) == before
+
+
 def test_files_records_and_modes(bucket: FakeBucket, folder: LakeFolder, lake: Path) -> None:
     result = get(bucket, folder)
     assert result.ok

@@ -454,9 +454,10 @@ def check_resumed(root: Path, day: Day, undisturbed: tuple[Path, DayContent]) ->
 
 
 KILLS = [
-    [("writer:write_checkpoint", 1, "before"), ("writer:write_checkpoint", 2, "after")],
-    [("checkpoint:sync_folder", 2, "before"), ("parts:PartWriter.finish", 3, "after")],
-    [("parts:sync_file", 4, "before"), ("checkpoint:sync_folder", 3, "after")],
+    [("store.writer:write_checkpoint", 1, "before"), ("store.writer:write_checkpoint", 2, "after")],
+    # fifteen folders and the marker before the second checkpoint; none in a run that resumes
+    [("files:sync_folder", 17, "before"), ("store.parts:PartWriter.finish", 3, "after")],
+    [("store.parts:sync_file", 4, "before"), ("files:sync_folder", 3, "after")],
 ]
 
 
@@ -468,7 +469,7 @@ def test_killed_and_resumed(
     kills: list[tuple[str, int, str]],
 ) -> None:
     for seed, (target, count, when) in enumerate(kills):
-        process = child(tmp_path, f"lobproof.store.{target}", count, when, seed)
+        process = child(tmp_path, f"lobproof.{target}", count, when, seed)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
     check_resumed(tmp_path, day, undisturbed)

@@ -122,7 +122,7 @@ MORE_POINTS = [
     *(("lobproof.store.commit:list_exactly", n, "after") for n in (1, 2, 4, 5, 6)),
     *(("lobproof.store.delta:sync_log", n, "before") for n in range(1, 7)),
     ("lobproof.store.commit:seal_table", 1, "before"),
-    ("lobproof.store.commit:sync_file", 1, "before"),
+    ("lobproof.store.commit:replacing", 1, "before"),
 ]
 
 

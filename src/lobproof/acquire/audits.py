@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,14 +17,9 @@ from lobproof.acquire.checks.flag_kernels import BITS
 from lobproof.acquire.checks.reasons import POLICY, REFUSED, TOGETHER, verdict
 from lobproof.acquire.checks.scan import Scan
 from lobproof.acquire.checks.together import Reasons
-from lobproof.acquire.zones import (
-    FILE_MODE,
-    LakeFolder,
-    make_private,
-    sync_folder,
-    write_whole,
-)
+from lobproof.acquire.zones import FILE_MODE, LakeFolder
 from lobproof.errors import InputError
+from lobproof.files import below, replacing, sync_folder
 from lobproof.paths import naming
 from lobproof.sources.cryptolake.layout import LakeKey
 
@@ -125,12 +119,12 @@ class Audit:
 
 def audit_path(folder: LakeFolder, key: LakeKey) -> Path:
     """Where the audit of a file lies."""
-    return folder.root / AUDITS / f"{key.path}.json"
+    return below(folder.root, f"{AUDITS}/{key.path}.json")
 
 
 def rows_path(folder: LakeFolder, key: LakeKey) -> Path:
     """Where the numbers of its bad rows lie: columns ``reason`` and ``row``."""
-    return folder.root / AUDITS / f"{key.path}.rows.parquet"
+    return below(folder.root, f"{AUDITS}/{key.path}.rows.parquet")
 
 
 def read_audit(path: Path) -> dict[str, Any]:
@@ -156,11 +150,11 @@ def read_audit(path: Path) -> dict[str, Any]:
 def write_audit(folder: LakeFolder, audit: Audit, *, provenance: str) -> Audit:
     """Write an audit, and the bad rows where the file was read for it; the audit as written."""
     path = audit_path(folder, audit.key)
-    make_private(folder.root, path.parent)
+    folder.folder_of(path)
     if audit.findings is not None:
         digest = _write_rows(rows_path(folder, audit.key), audit.findings, provenance)
         audit = replace(audit, document={**audit.document, "rows_sha256": digest})
-    write_whole(path, audit.data)
+    folder.write(path, audit.data)
     return audit
 
 
@@ -189,26 +183,22 @@ def _write_rows(path: Path, findings: Findings, provenance: str) -> str | None:
         [("reason", pa.dictionary(pa.int8(), pa.string())), ("row", pa.int64())],
         metadata={"provenance": provenance},
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    written, digest = 0, None
-    try:
-        with naming(path), pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for name, rows in findings.all_rows():
-                reason = pa.DictionaryArray.from_arrays(
-                    pa.repeat(pa.scalar(0, pa.int8()), len(rows)), [name]
-                )
-                writer.write_table(pa.table([reason, pa.array(rows)], schema=schema))
-                written += len(rows)
-        if written:
-            digest = _digest(temporary)
-            temporary.chmod(FILE_MODE)
-            temporary.rename(path)
-        else:
-            path.unlink(missing_ok=True)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
-    return digest
+    found = [(name, rows) for name, rows in findings.all_rows() if len(rows)]
+    if not found:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        return None
+    with (
+        replacing(path, FILE_MODE) as temporary,
+        naming(path),
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for name, rows in found:
+            reason = pa.DictionaryArray.from_arrays(
+                pa.repeat(pa.scalar(0, pa.int8()), len(rows)), [name]
+            )
+            writer.write_table(pa.table([reason, pa.array(rows)], schema=schema))
+    return _digest(path)
 
 
 def _reason(name: str, count: int, rows: int, detail: str, first: list[int]) -> dict[str, Any]:

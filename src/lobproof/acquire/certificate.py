@@ -30,8 +30,9 @@ from lobproof.acquire.checks.reasons import NOTE
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
 from lobproof.acquire.request import Request
 from lobproof.acquire.standing import require_whole
-from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone, locked, write_whole
+from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone
 from lobproof.errors import InputError, StoreError, UsageError
+from lobproof.files import below, locked
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 
 REFUSED, DEMO, REAL = "REFUSED", "DEMO", "CERTIFIED"
@@ -176,8 +177,8 @@ def _issue(
             manifest.append(CERTIFIED, key, certificate=document["id"], verdict=document["verdict"])
             if entry.zone is not Zone.READY:
                 folder.move(folder.path(entry.zone, key), Zone.READY, key)
-    path = folder.root / CERTIFICATES / f"{document['id']}.json"
-    write_whole(path, f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode())
+    path = below(folder.root, f"{CERTIFICATES}/{document['id']}.json")
+    folder.write(path, f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode())
     return Certificate(document, path)
 
 
@@ -261,7 +262,7 @@ def _same(
     ids = {entry.certificate for entry in entries.values()}
     if len(ids) != 1 or "" in ids:
         return None
-    path = folder.root / CERTIFICATES / f"{ids.pop()}.json"
+    path = below(folder.root, f"{CERTIFICATES}/{ids.pop()}.json")
     if not path.is_file():
         return None
     try:

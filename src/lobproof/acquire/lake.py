@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import InputError, UsageError
+from lobproof.files import walk
 from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import (
     ALIASES,
@@ -197,7 +198,8 @@ class Lake:
     def _all(self, zone: Zone | None) -> Iterable[LakeFile]:
         if self._zones is None:
             # a half file of ours or of another tool begins with a point
-            paths = sorted(p for t in TABLES for p in (self.folder / t).rglob("[!.]*.parquet"))
+            found = (path for table in TABLES for path in walk(self.folder, table))
+            paths = sorted(path for path in found if path.suffix == ".parquet")
             keys = ((LakeKey.parse(p.relative_to(self.folder).as_posix()), p) for p in paths)
             return [LakeFile(key, path) for key, path in keys if key is not None]
         zones = Zone if zone is None else (zone,)

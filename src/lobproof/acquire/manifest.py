@@ -23,8 +23,9 @@ from typing import Any
 import msgspec
 
 import lobproof
-from lobproof.acquire.zones import FILE_MODE, LakeFolder, Zone, locked, sync_folder
+from lobproof.acquire.zones import FILE_MODE, LakeFolder, Zone
 from lobproof.errors import StoreError
+from lobproof.files import below, locked, open_ours, sync_folder
 from lobproof.paths import naming
 from lobproof.sources.cryptolake.layout import LakeKey
 
@@ -121,7 +122,7 @@ class Manifest:
 
     def __init__(self, folder: LakeFolder) -> None:
         self.folder = folder
-        self.path = folder.root / NAME
+        self.path = below(folder.root, NAME)
         self._lock = folder.root / f"{NAME}.lock"
         self._reading = threading.Lock()
         self._offset = 0
@@ -151,7 +152,7 @@ class Manifest:
                 record["recovered_bytes"] = torn
             line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
             new = not self.path.exists()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+            descriptor = open_ours(self.path, FILE_MODE)
             try:
                 end = os.lseek(descriptor, 0, os.SEEK_END) - torn
                 os.ftruncate(descriptor, end)

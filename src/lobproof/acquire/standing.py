@@ -12,7 +12,7 @@ from typing import Any
 
 from lobproof.acquire.certificate_file import is_intact, read_certificate
 from lobproof.acquire.manifest import CERTIFIED, NAME, ZONES, Entry, Manifest
-from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone
+from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError, StoreError
 from lobproof.sources.cryptolake.layout import LakeKey
 
@@ -89,7 +89,7 @@ def standings(folder: LakeFolder) -> list[Standing]:
     """
     # the documents first: what they speak of is in the manifest by then
     found: dict[str, dict[str, Any] | None] = {}
-    for path in sorted((folder.root / CERTIFICATES).glob("*.json")):
+    for path in folder.certificates():
         try:
             found[path.stem] = read_certificate(path)
         except InputError:

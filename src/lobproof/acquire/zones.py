@@ -8,9 +8,7 @@ files lie in ``partial`` and nowhere else. Nobody but the owner may look in.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -18,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lobproof.errors import StoreError, UsageError
-from lobproof.paths import AnyPath, as_path, naming
+from lobproof.files import below, locked, make_folder, sync_folder, walk, write_whole
+from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import LakeKey
 
 FOLDER_MODE = 0o700
@@ -77,16 +76,16 @@ class LakeFolder:
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(FOLDER_MODE)
         # the mark first: what a kill leaves is then one of ours
-        write_whole(mark, b"lobproof acquired data, version 1\n")
+        write_whole(mark, b"lobproof acquired data, version 1\n", FILE_MODE)
         self._make_zones()
 
     def _make_zones(self) -> None:
         for name in (*Zone, PARTIAL, CERTIFICATES):
-            (self.root / name).mkdir(mode=FOLDER_MODE, exist_ok=True)
+            make_folder(self.root, name, FOLDER_MODE)
 
     def path(self, zone: Zone, key: LakeKey) -> Path:
-        """Where the file of ``key`` lies in ``zone``."""
-        return self.root / zone / key.path
+        """Where the file of ``key`` lies in ``zone``; `PlaceError` if a link is on the way."""
+        return below(self.root, f"{zone}/{key.path}")
 
     def reasons_path(self, key: LakeKey) -> Path:
         """Where the reasons of a quarantined file lie, beside it."""
@@ -95,7 +94,7 @@ class LakeFolder:
 
     def partial(self, key: LakeKey, suffix: str = ".part") -> Path:
         """Where a half file lies, or what belongs to it."""
-        return self.root / PARTIAL / (key.path.replace("/", "__") + suffix)
+        return below(self.root, f"{PARTIAL}/{key.path.replace('/', '__')}{suffix}")
 
     def where(self, key: LakeKey) -> Zone | None:
         """The zone in which the file of ``key`` lies now; None if in none."""
@@ -104,7 +103,7 @@ class LakeFolder:
     def keys(self, zone: Zone) -> list[LakeKey]:
         """All files of a zone, in order."""
         top = self.root / zone
-        found = (LakeKey.parse(p.relative_to(top).as_posix()) for p in top.rglob("*.parquet"))
+        found = (LakeKey.parse(p.relative_to(top).as_posix()) for p in walk(self.root, zone))
         return sorted(key for key in found if key is not None)
 
     def move(self, source: Path, zone: Zone, key: LakeKey) -> Path:
@@ -116,8 +115,8 @@ class LakeFolder:
             When the two lie on different filesystems; the file stays where it is.
         """
         target = self.path(zone, key)
-        make_private(self.root, target.parent)
-        source.chmod(FILE_MODE)
+        self.folder_of(target)
+        below(self.root, source.relative_to(self.root)).chmod(FILE_MODE)
         try:
             source.rename(target)
         except OSError as error:
@@ -138,9 +137,21 @@ class LakeFolder:
     def write_reasons(self, key: LakeKey, document: Mapping[str, Any]) -> None:
         """Put the reasons beside a file in quarantine."""
         path = self.reasons_path(key)
-        make_private(self.root, path.parent)
         text = json.dumps(document, indent=1, ensure_ascii=False)
-        write_whole(path, f"{text}\n".encode())
+        self.write(path, f"{text}\n".encode())
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a small file of this folder, whole or not at all, for its owner alone."""
+        self.folder_of(path)
+        write_whole(path, data, FILE_MODE)
+
+    def folder_of(self, path: Path) -> Path:
+        """The folder of a file below this one, made for its owner alone if it is missing."""
+        return make_folder(self.root, path.parent.relative_to(self.root), FOLDER_MODE)
+
+    def certificates(self) -> list[Path]:
+        """The files of certificates, by name."""
+        return [path for path in walk(self.root, CERTIFICATES) if path.suffix == ".json"]
 
     def drop_reasons(self, key: LakeKey) -> None:
         """Remove the reasons of a file that is in quarantine no more."""
@@ -150,24 +161,8 @@ class LakeFolder:
     def lock(self, key: LakeKey, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
         """Hold the file of ``key`` for oneself; freed even by ``kill -9``."""
         path = self.partial(key, ".lock")
-        with locked(path, waiting=waiting and (lambda: waiting(f"Another process has {key}."))):
+        with locked(path, waiting=waiting and (lambda _: waiting(f"Another process has {key}."))):
             yield
-
-
-@contextmanager
-def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """An exclusive advisory lock on a file that stays there; ``waiting`` is told once."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting is not None:
-                waiting()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _is_unicode(path: Path) -> bool:
@@ -176,40 +171,3 @@ def _is_unicode(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def make_private(root: Path, folder: Path) -> None:
-    """Make ``folder`` below ``root``, every new one for its owner alone."""
-    missing = [p for p in (folder, *folder.parents) if root in p.parents and not p.exists()]
-    for path in reversed(missing):
-        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file so that it appears whole or not at all, for its owner alone."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-    try:
-        with naming(path), os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` durable."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be opened: {error.strerror}", hint="check the folder and its rights"
-        ) from error
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

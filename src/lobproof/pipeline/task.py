@@ -47,6 +47,7 @@ from lobproof.store import (
     drop_checkpoints,
     read_checkpoint,
     sealed,
+    told_deleted,
 )
 
 DAY_NS = 86_400_000_000_000
@@ -218,6 +219,8 @@ class _Run:
         return self._task(dt, writer)
 
     def _task(self, dt: str, writer: DayWriter | None) -> DayTask:
+        if writer is not None and writer.deleted:
+            self._note(told_deleted(self._out, writer.deleted))
         return DayTask(
             dt,
             self._replayer,

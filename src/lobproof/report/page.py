@@ -10,7 +10,8 @@ from typing import Any
 from lobproof import __version__
 from lobproof.errors import PlaceError, UsageError, need_extra
 from lobproof.fidelity.exact.report import VerifyReport
-from lobproof.paths import AnyPath, as_path, naming
+from lobproof.files import write_whole
+from lobproof.paths import AnyPath, as_path
 from lobproof.report.figures.style import COLOURS
 from lobproof.report.survey import sections, survey
 from lobproof.report.sweep import Progress
@@ -92,14 +93,7 @@ def write_report(
         raise unheard
     page = _render(parts, empty, _limits(start, end))
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with naming(out):
-            partial.write_text(page, encoding="utf-8", newline="\n")
-            partial.replace(out)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    write_whole(out, page.encode())
     return out
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lobproof.errors import GridError, InputError
+from lobproof.files import below
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema import Finding
@@ -62,7 +63,7 @@ class GoldenSample:
             When the folder or its document is missing or damaged, or a journal is not as listed.
         """
         path = as_path(path)
-        file = path / DOCUMENT
+        file = below(path, DOCUMENT)
         try:
             document = json.loads(file.read_bytes())
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -104,7 +105,7 @@ class GoldenSample:
         except GridError as error:
             raise InputError(f"{file} is damaged: {error.message}", hint=_HINT) from error
         for name, size in sizes.items():
-            journal = path / JOURNAL_FOLDER / name
+            journal = below(path, f"{JOURNAL_FOLDER}/{name}")
             if not journal.is_file():
                 raise InputError(f"{journal} is missing", hint=_HINT)
             if journal.stat().st_size != size:
@@ -117,8 +118,8 @@ class GoldenSample:
     @property
     def journals(self) -> list[Path]:
         """The journal files in order."""
-        folder = self.path / JOURNAL_FOLDER
-        return [folder / str(entry["name"]) for entry in self.document["journals"]]
+        folder = below(self.path, JOURNAL_FOLDER)
+        return [below(folder, str(entry["name"])) for entry in self.document["journals"]]
 
     @property
     def inputs(self) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from lobproof.store.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from lobproof.store.commit import clean_partition, commit_day, sealed
+from lobproof.store.commit import clean_partition, commit_day, sealed, told_deleted
 from lobproof.store.content import DayContent, TableContent
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.layout import Partition
@@ -47,5 +47,6 @@ __all__ = [
     "read_checkpoint",
     "sealed",
     "symbol_lock",
+    "told_deleted",
     "write_checkpoint",
 ]

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lobproof.errors import LobproofError
+from lobproof.files import below
 from lobproof.fixedpoint import from_decimal128
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
 from lobproof.store.catalog import Catalog, SealedDay
@@ -108,7 +109,7 @@ class _FileAudit:
     """One file: its leaves as they are, and where they are not as they were."""
 
     def __init__(self, root: Path, day: SealedDay, table: Table, file: SealedFile) -> None:
-        self._path = root / table.name / file.path
+        self._path = below(root, f"{table.name}/{file.path}")
         self._day = day
         self._table = table
         self._file = file

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from lobproof.errors import StoreError, UsageError
+from lobproof.files import below
 from lobproof.instruments import Instrument, Rule
 from lobproof.schema.tables import CONTENT_TABLES, EVENTS, Table
 from lobproof.store.commit import sealed
@@ -103,7 +104,7 @@ class Catalog:
         StoreError
             If the Delta table lists others, or one of them is not as it was sealed.
         """
-        folder = self.root / table.name
+        folder = below(self.root, table.name)
         for path, why in self.mislisted(day, table):
             raise _not_as_sealed(day, table, path, why)
         if (day.partition, table.name) not in self._held:
@@ -113,7 +114,7 @@ class Catalog:
                 if why:
                     raise _not_as_sealed(day, table, file.path, why)
             self._held.add((day.partition, table.name))
-        return [folder / file.path for file in day.files[table.name]]
+        return [below(folder, file.path) for file in day.files[table.name]]
 
     def resolve(self, symbol: str | None, exchange: str | None) -> list[SealedDay]:
         """The days of one symbol, by date.

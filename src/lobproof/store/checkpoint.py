@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import struct
 from collections import deque
@@ -23,9 +22,11 @@ from numpy.typing import NDArray
 
 from lobproof import __version__
 from lobproof.errors import StoreError
+from lobproof.files import TEMPORARY, below, make_folder, replacing
 from lobproof.jit import cache_folder
+from lobproof.paths import naming
 from lobproof.schema.tables import FORMAT_VERSION
-from lobproof.store.layout import CHECKPOINTS, TEMPORARY, Partition, make_folder, sync_folder
+from lobproof.store.layout import CHECKPOINTS, Partition
 from lobproof.store.lock import require_lock
 
 _MAGIC = b"lobproof checkpoint 1\n"
@@ -63,7 +64,8 @@ def checkpoint_path(root: Path, partition: Partition, task_id: str) -> Path:
     """
     if not re.fullmatch(rf"[0-9a-f]{{{_TASK_DIGITS},}}", task_id):
         raise ValueError(f"a task's id has at least {_TASK_DIGITS} hexadecimal digits: {task_id!r}")
-    return root / CHECKPOINTS / f"{_stem(partition)}{task_id[:_TASK_DIGITS]}{_SUFFIX}"
+    name = f"{_stem(partition)}{task_id[:_TASK_DIGITS]}{_SUFFIX}"
+    return below(root, f"{CHECKPOINTS}/{name}")
 
 
 def list_checkpoints(root: Path, partition: Partition) -> list[Path]:
@@ -122,24 +124,15 @@ def write_checkpoint(
         ensure_ascii=False,
     ).encode()
     make_folder(path.parent.parent, path.parent.name)
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
     digest = xxhash.xxh3_128()
-    try:
-        with temporary.open("wb") as file:
-            for piece in (_MAGIC, struct.pack("<Q", len(header)), header):
-                digest.update(piece)
-                file.write(piece)
-            for array in plain.values():
-                digest.update(array.data)
-                file.write(array.data)
-            file.write(digest.digest())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with replacing(path) as temporary, naming(path), temporary.open("wb") as file:
+        for piece in (_MAGIC, struct.pack("<Q", len(header)), header):
+            digest.update(piece)
+            file.write(piece)
+        for array in plain.values():
+            digest.update(array.data)
+            file.write(array.data)
+        file.write(digest.digest())
 
 
 def read_checkpoint(path: Path) -> Saved | None:
@@ -217,10 +210,11 @@ def _stem(partition: Partition) -> str:
 
 
 def _files(root: Path, partition: Partition) -> Iterator[Path]:
-    folder = root / CHECKPOINTS
-    starts = (_stem(partition), f"{TEMPORARY}{_stem(partition)}")
+    folder = below(root, CHECKPOINTS)
+    whole = rf"{re.escape(_stem(partition))}[0-9a-f]{{{_TASK_DIGITS}}}{re.escape(_SUFFIX)}"
+    ours = re.compile(rf"{whole}|{re.escape(TEMPORARY)}{whole}.*")
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith(starts) and path.name.endswith(_SUFFIX):
+        if ours.fullmatch(path.name) and not path.is_dir():
             yield path
 
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from lobproof.errors import StoreError
+from lobproof.files import below, make_folder, replacing
 from lobproof.paths import drop_writer
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, PARTITION_COLUMNS, TABLES
 from lobproof.store.content import DayContent
 from lobproof.store.delta import list_exactly, listed_files, open_delta
 from lobproof.store.layout import (
     MARKER,
-    TEMPORARY,
     Partition,
     check_marker,
     check_version,
     files_of,
-    make_folder,
-    sync_file,
-    sync_folder,
 )
 from lobproof.store.lock import commit_lock, require_lock
 from lobproof.store.parts import Part, open_writer
@@ -76,18 +73,14 @@ def _commit(root: Path, content: DayContent, row: Mapping[str, object]) -> bool:
     list_exactly(root, DAYS, partition, [])
     for table in CONTENT_TABLES:
         list_exactly(root, table, partition, content.tables[table.name].parts)
-    temporary = folder / f"{TEMPORARY}{name}"
-    writer = open_writer(temporary, DAYS)
-    try:
-        writer.write_table(seal_table(row))
-        writer.close()
-        sync_file(temporary)
-        temporary.replace(folder / name)
-    except BaseException:
-        drop_writer(writer)
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(folder)
+    with replacing(folder / name) as temporary:
+        writer = open_writer(temporary, DAYS)
+        try:
+            writer.write_table(seal_table(row))
+            writer.close()
+        except BaseException:
+            drop_writer(writer)
+            raise
     size = (folder / name).stat().st_size
     list_exactly(root, DAYS, partition, [Part(path, 1, size, seal_hash(row), "", b"", {}, {})])
     return True
@@ -104,7 +97,7 @@ def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -
         check_marker(root)
         for path in listed_files(open_delta(root, DAYS)):
             names = [piece.split("=", 1)[1] for piece in path.split("/")[:-1]]
-            file = root / DAYS.name / path
+            file = below(root, f"{DAYS.name}/{path}")
             chosen = exchange in (None, names[0]) and symbol in (None, names[1])
             if chosen and file.is_file():  # whoever deletes a seal unseals the day
                 places[str(file)] = names
@@ -125,6 +118,8 @@ def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -
     return pl.concat([where, rows.drop(_FILE)], how="horizontal").sort(PARTITION_COLUMNS)
 
 
+_NAMED = 8
+"""Of the files that are deleted so many are named."""
 _FILE = "file of the seal"
 _UNSEAL = "Delete that file, which unseals its day, and reconstruct the day again."
 
@@ -154,11 +149,18 @@ def _readable(path: str) -> bool:
         return False
 
 
+def told_deleted(root: Path, files: Sequence[Path]) -> str:
+    """What to say of files that `clean_partition` deleted."""
+    names = [path.relative_to(root).as_posix() for path in files]
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"Deleted in {root}, since no commit lists them: {', '.join(names[:_NAMED])}{more}."
+
+
 def clean_partition(root: Path, partition: Partition, keep: Collection[Path] = ()) -> list[Path]:
-    """Delete what lies in a partition and no commit lists: left by kills, or replaced.
+    """Delete our files in a partition that no commit lists: left by kills, or replaced.
 
     The symbol's lock must be held, for another writer's unfinished files look the same. Files to
-    ``keep`` are those that a checkpoint lists.
+    ``keep`` are those that a checkpoint lists. Files of other names are not ours, and stay.
 
     Returns
     -------

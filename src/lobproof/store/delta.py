@@ -15,8 +15,9 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from lobproof.errors import StoreError
+from lobproof.files import below, make_folder, sync_file, sync_folder, walk
 from lobproof.schema.tables import PARTITION_COLUMNS, Table
-from lobproof.store.layout import Partition, make_folder, sync_file, sync_folder
+from lobproof.store.layout import Partition
 from lobproof.store.parts import Part
 
 ATTEMPTS = 30
@@ -32,9 +33,16 @@ def delta_schema(table: Table) -> Schema:
 def open_delta(root: Path, table: Table) -> DeltaTable | None:
     """The Delta table as of now, None if nothing was ever committed to it."""
     try:
-        return DeltaTable(str(root / table.name))
+        return DeltaTable(_folder(root, table))
     except TableNotFoundError:
         return None
+
+
+def _folder(root: Path, table: Table) -> str:
+    """A table's folder, in which and in whose log no link lies where Delta would follow it."""
+    for _ in walk(root, f"{table.name}/_delta_log"):
+        pass
+    return str(below(root, table.name))
 
 
 def listed_files(delta: DeltaTable | None, partition: Partition | None = None) -> dict[str, int]:
@@ -102,7 +110,7 @@ def list_exactly(root: Path, table: Table, partition: Partition, parts: Iterable
 
 def sync_log(root: Path, table: Table) -> None:
     """Wait until the newest commit is on the disk."""
-    log = root / table.name / "_delta_log"
+    log = below(root, f"{table.name}/_delta_log")
     newest = max((path for path in log.glob("*.json")), default=None)
     if newest is not None:
         sync_file(newest)
@@ -113,7 +121,7 @@ def _create(root: Path, table: Table) -> DeltaTable:
     make_folder(root, table.name)
     try:
         create_table_with_add_actions(
-            str(root / table.name),
+            _folder(root, table),
             delta_schema(table),
             [],
             mode="error",
@@ -121,9 +129,9 @@ def _create(root: Path, table: Table) -> DeltaTable:
             name=table.name,
         )
     except DeltaError:  # another process was faster, or the next line says what is wrong
-        return DeltaTable(str(root / table.name))
+        return DeltaTable(_folder(root, table))
     sync_log(root, table)
-    return DeltaTable(str(root / table.name))
+    return DeltaTable(_folder(root, table))
 
 
 def _add(root: Path, table: Table, partition: Partition, part: Part) -> AddAction:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,16 +10,15 @@ from datetime import date
 from pathlib import Path
 
 from lobproof.errors import StoreError
+from lobproof.files import TEMPORARY, below, write_whole
 from lobproof.schema.tables import FORMAT_VERSION
 
 MARKER = "lobproof-store.json"
 """The file that makes a folder a store; it names the format version of its creator."""
 LOCKS = ".locks"
 CHECKPOINTS = ".checkpoints"
-TEMPORARY = ".tmp-"
-"""Start of the name of a file that is being written. Readers of folders skip dot files."""
 
-_MARKERS = f"{TEMPORARY}marker-"
+_MARKERS = re.compile(rf"{re.escape(TEMPORARY)}({re.escape(MARKER)}\.[0-9a-f]+|marker-[0-9]+)")
 _NAME = re.compile(r"[^\s/\\=%?#*:\"<>|\x00-\x1f.][^\s/\\=%?#*:\"<>|\x00-\x1f]*")
 
 
@@ -70,7 +68,7 @@ class Partition:
 
 def check_marker(root: Path) -> None:
     """Raise `StoreError` unless ``root`` is a store that this version of lobproof can read."""
-    marker = root / MARKER
+    marker = below(root, MARKER)
     if not root.is_dir():
         raise StoreError(
             f"There is no store at {root}.",
@@ -111,7 +109,7 @@ def ensure_store(root: Path) -> None:
     StoreError
         If ``root`` is a folder with other things in it, no folder, or a newer store.
     """
-    marker = root / MARKER
+    marker = below(root, MARKER)
     if not marker.exists():
         if root.exists() and not root.is_dir():
             raise StoreError(f"{root} is a file.", hint="Give the folder for the store.")
@@ -123,49 +121,24 @@ def ensure_store(root: Path) -> None:
                 hint="Give an empty or a new folder, or an existing store.",
             )
         document = {"format": "lobproof store", "format_version": FORMAT_VERSION}
-        temporary = root / f"{_MARKERS}{os.getpid()}"
         try:
-            temporary.write_text(json.dumps(document) + "\n", "utf-8")
-            sync_file(temporary)
-            temporary.replace(marker)
-            sync_folder(root)
+            write_whole(marker, f"{json.dumps(document)}\n".encode())
         except FileNotFoundError:  # another process made the store, and cleared this away
             check_marker(root)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
     check_marker(root)
-    for left in root.glob(f"{_MARKERS}*"):
-        left.unlink(missing_ok=True)
+    for left in root.iterdir():
+        if _MARKERS.fullmatch(left.name) and not left.is_dir():
+            left.unlink(missing_ok=True)
 
 
-def make_folder(root: Path, relative: str) -> Path:
-    """Create ``root/relative`` with its parents, each synced to its parent; return it."""
-    folder = root
-    for name in Path(relative).parts:
-        parent, folder = folder, folder / name
-        if not folder.is_dir():
-            folder.mkdir(exist_ok=True)
-            sync_folder(parent)
-    return folder
-
-
-def sync_file(path: Path) -> None:
-    """Wait until the file's content is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the folder's entries are on the disk."""
-    sync_file(path)
+_PART = re.compile(rf"part-[0-9]{{5,}}-[0-9a-f]{{16}}\.parquet|{re.escape(TEMPORARY)}part-.*")
+"""Names of our files in a partition, finished or not: no others are deleted."""
 
 
 def files_of(root: Path, table: str, partition: Partition) -> Iterator[Path]:
-    """Files that lie in a partition's folder, committed or not."""
-    folder = root / table / partition.folder
+    """Our files that lie in a partition's folder, committed or not."""
+    folder = below(root, f"{table}/{partition.folder}")
     if folder.is_dir():
-        yield from (entry for entry in sorted(folder.iterdir()) if entry.is_file())
+        for entry in sorted(folder.iterdir()):
+            if _PART.fullmatch(entry.name) and not entry.is_dir():
+                yield entry

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lobproof.errors import StoreError
-from lobproof.store.layout import LOCKS, check_name, ensure_store, make_folder
+from lobproof.files import locked, make_folder
+from lobproof.store.layout import LOCKS, check_name, ensure_store
 
 _held: dict[Path, int] = {}
 """Locks that this process holds, with the thread that took each."""
@@ -105,20 +104,11 @@ def commit_lock(root: Path) -> Iterator[None]:
 def _flocked(
     path: Path, root: Path, what: str, shared: bool, waiting: Callable[[str], None] | None
 ) -> Iterator[None]:
-    """Hold the lock file, alone or with others; it names the process that holds it alone."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    try:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting is not None:
-                holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-                waiting(f"Waiting for process {holder or '?'}, which is writing {what} to {root}.")
-            fcntl.flock(descriptor, kind)
-        if not shared:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    """Hold the lock file, alone or with others."""
+
+    def told(holder: str) -> None:
+        if waiting is not None:
+            waiting(f"Waiting for process {holder}, which is writing {what} to {root}.")
+
+    with locked(path, shared=shared, mode=0o666, waiting=told):
         yield
-    finally:
-        os.close(descriptor)

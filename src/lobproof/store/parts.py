@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lobproof.files import below, new_file, sync_file
 from lobproof.fixedpoint import to_decimal128
 from lobproof.paths import drop_writer
 from lobproof.schema.tables import FORMAT_VERSION, Table
 from lobproof.store.grids import Grid
 from lobproof.store.hashing import Column, file_hash, header, join_leaves, leaf, table_hash
-from lobproof.store.layout import TEMPORARY, Partition, sync_file
+from lobproof.store.layout import Partition
 
 METADATA_KEY = b"lobproof"
 
@@ -52,7 +53,7 @@ class PartTarget:
     @property
     def folder(self) -> Path:
         """The partition's folder."""
-        return self.root / self.table.name / self.partition.folder
+        return below(self.root, f"{self.table.name}/{self.partition.folder}")
 
     @property
     def head(self) -> bytes:
@@ -94,7 +95,7 @@ class PartWriter:
     def __init__(self, target: PartTarget, number: int) -> None:
         self._target = target
         self._number = number
-        self._temporary = target.folder / f"{TEMPORARY}part-{number:05d}"
+        self._temporary = new_file(target.folder / f"part-{number:05d}")
         self._writer = open_writer(self._temporary, target.table)
         self._groups: list[list[bytes]] = []
         self._minimum: dict[str, int] = {}

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lobproof.files import below
 from lobproof.schema.tables import KEYFRAMES, MINUTES, QUALITY
 from lobproof.store.checkpoint import CheckpointError, Saved
 from lobproof.store.hashing import table_hash
@@ -173,7 +174,7 @@ def _values(saved: Saved, texts: Mapping[str, list[object]], name: str) -> list[
 
 def _found(target: PartTarget, number: int, entry: Mapping[str, Any]) -> Part:
     """The part as it was saved, with the leaves that its file has: they must give its hash."""
-    path = target.root / target.table.name / entry["path"]
+    path = below(target.root, f"{target.table.name}/{entry['path']}")
     try:
         size = path.stat().st_size
         metadata = pq.read_metadata(path) if size == entry["size"] else None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lobproof.files import below
 from lobproof.store.hashing import file_hash, table_hash
 from lobproof.store.parts import stored_document
 
@@ -28,7 +29,7 @@ class SealedFile:
         The footer holds the leaves of the content's hash: another file under this name shows,
         bytes that were changed behind it do not. ``head`` is what the table's hash starts with.
         """
-        path = folder / self.path
+        path = below(folder, self.path)
         if not path.is_file():
             return "does not exist"
         try:
@@ -48,7 +49,7 @@ class SealedFile:
     def by_its_bytes(self, folder: Path) -> str:
         """What is wrong with the file's bytes; empty if nothing is."""
         try:
-            same = file_hash(folder / self.path) == self.bytes_hash
+            same = file_hash(below(folder, self.path)) == self.bytes_hash
         except OSError as error:
             return f"cannot be read: {error}"
         return "" if same else "holds other bytes than were sealed"

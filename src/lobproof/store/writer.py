@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.files import make_folder, sync_folder
 from lobproof.instruments import Instrument
 from lobproof.schema import EventBatch, StateBatch
 from lobproof.schema.tables import (
@@ -40,7 +41,7 @@ from lobproof.store.incoming import (
     state_columns,
 )
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.layout import Partition, make_folder, sync_folder
+from lobproof.store.layout import Partition
 from lobproof.store.lock import require_lock
 from lobproof.store.parts import Part, PartTarget
 from lobproof.store.progress import KEY, SMALL, Progress, Restored, restore
@@ -55,7 +56,7 @@ class DayWriter:
 
     Files appear under temporary names, are synced and renamed; nothing is visible to readers
     before `lobproof.store.commit_day`. What an earlier writer left in the partition without
-    committing it is deleted first, its checkpoints too; `resume` goes on from a checkpoint instead.
+    committing it is deleted first (``deleted``), its checkpoints too; `resume` goes on from one.
     As a context manager it aborts unless it was closed.
 
     Parameters
@@ -140,7 +141,7 @@ class DayWriter:
             start = restore(saved, self._identity(), targets)
         self._at = start.position
         self._listed = self._files(start.parts)
-        clean_partition(root, self._partition, self._listed)
+        self.deleted = clean_partition(root, self._partition, self._listed)
         self._writers = {
             name: GroupWriter(targets[name], n, start.parts.get(name, ()))
             for name, n in _BUFFERS.items()

@@ -18,11 +18,12 @@ from lobproof.acquire.certificate import (
 )
 from lobproof.acquire.certificate import certify as issue
 from lobproof.acquire.recheck import verify_certificate
-from lobproof.acquire.zones import LakeFolder, write_whole
+from lobproof.acquire.zones import FILE_MODE, LakeFolder
 from lobproof.cli.acquire.held import EVERYTHING, Held
 from lobproof.cli.acquire.remedies import show_remedies
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
 from lobproof.errors import UsageError
+from lobproof.files import write_whole
 
 _STYLES = {REAL: "bold green", DEMO: "bold cyan"}
 _SHOWN = 40
@@ -93,7 +94,7 @@ def certify(
         return _show_check(verify, found, as_json=json_)
     if out_ is not None:
         text = json.dumps(certificate.document, indent=1, ensure_ascii=False)
-        write_whole(out_, f"{text}\n".encode())
+        write_whole(out_, f"{text}\n".encode(), FILE_MODE)
     if json_:
         print_json(certificate.document)
     else:

@@ -19,6 +19,7 @@ from lobproof.fidelity.exact.bounds import time_rate
 from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict, not_applicable
 from lobproof.fidelity.exact.states import LEVEL_COLUMNS
 from lobproof.fidelity.exact.walk import Window, inside
+from lobproof.files import walk
 from lobproof.schema import LEVELS, UNORDERED, Flag, Kind, Side
 from lobproof.schema.codes import PRICE_SCALE
 from lobproof.sources.cryptolake.layout import LakeKey, actual_names, natural_order
@@ -47,8 +48,11 @@ def vendor_files(
         for dt in days:
             for zone in _ZONES:
                 key = LakeKey(table, exchange, symbol, dt, "")
-                files = (folder / zone / key.path).glob("*.parquet")
-                there = sorted(files, key=lambda path: natural_order(path.name))
+                files = walk(folder, f"{zone}/{key.path}".lstrip("/"))
+                there = sorted(
+                    (path for path in files if path.suffix == ".parquet"),
+                    key=lambda path: natural_order(path.name),
+                )
                 if there:
                     held[dt] = tuple(there)
                     break

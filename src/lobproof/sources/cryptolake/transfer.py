@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from obstore.exceptions import BaseError
 
+from lobproof.files import open_ours, write_whole
 from lobproof.sources.cryptolake.catalogue import RemoteObject
 from lobproof.sources.cryptolake.digest import Digest
 from lobproof.sources.cryptolake.remote import (
@@ -93,8 +94,7 @@ class _Part:
         self._note_path = note_path
         self._found = found
         self._start()
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
-        self._file = os.fdopen(descriptor, "r+b", buffering=0)
+        self._file = os.fdopen(open_ours(path, _FILE_MODE), "r+b", buffering=0)
 
     def resume(self) -> None:
         """Take what a former run left of this version, or start anew."""
@@ -112,7 +112,8 @@ class _Part:
         self._stop()
         self._start()
         self.length = self._begun = 0
-        _write_note(self._note_path, _Note.of(self._found))
+        note = json.dumps(asdict(_Note.of(self._found)))
+        write_whole(self._note_path, note.encode(), _FILE_MODE)
 
     def write(self, piece: bytes) -> None:
         """Append and hash."""
@@ -368,16 +369,6 @@ def _read_note(path: Path) -> _Note | None:
         return _Note(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _write_note(path: Path, note: _Note) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(json.dumps(asdict(note)).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
 
 
 def _begin_write_back(descriptor: int, start: int, length: int) -> None:
