@@ -137,9 +137,10 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
     notes: list[str] = []
     result = reconstruct_day(day, out, options, note=notes.append)
     assert result.resumed_at == 0
-    assert len(notes) == 1
+    assert len(notes) == 2
     assert notes[0].startswith(f"The checkpoint {checkpoint} is damaged")
     assert notes[0].endswith("The day starts anew.")
+    assert notes[1].startswith(f"Deleted in {out}, since no commit lists them: ")
     assert told(out) == told(tmp_path / "undisturbed")
     assert_tidy(out)
 

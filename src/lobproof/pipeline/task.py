@@ -49,8 +49,7 @@ from lobproof.store import (
     sealed,
     told_deleted,
 )
-
-DAY_NS = 86_400_000_000_000
+from lobproof.store.timespan import DAY_NS
 
 
 class NoGoError(Exception):
