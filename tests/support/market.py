@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +190,8 @@ class Market:
     def pair(self, price: int, size: int) -> list[str]:
         """Price and size as the venue writes them: eight digits after the point."""
         return [
-            self.instrument.price_text(price) + "0" * (8 - self.instrument.price_exponent),
-            self.instrument.size_text(size) + "0" * (8 - self.instrument.size_exponent),
+            f"{Decimal(self.instrument.price_text(price)):.8f}",
+            f"{Decimal(self.instrument.size_text(size)):.8f}",
         ]
 
     def side(self, side: Side) -> list[tuple[int, int]]:

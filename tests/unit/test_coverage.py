@@ -216,6 +216,7 @@ def test_warm_up_is_no_doubt(tmp_path: Path, seed: float, length: int, verdict: 
     share = lobproof.verify(store, golden).check("untrusted_share")
     assert (share.verdict, share.details["warm_up_ns"]) == (verdict, warm_up)
     assert share.details["untrusted_ns"] == 0
+    assert share.compared == share.equal < share.comparable
     assert "of warm-up" in share.reason
     (day,) = store_summary(store)["days"]
     assert any("warm-up" in line for line in heard_text(day))

@@ -201,7 +201,9 @@ def test_exponents_outside_the_scale_are_refused(exponent: int) -> None:
 def test_counts_as_text() -> None:
     assert count_to_text(6173763, 2) == "61737.63"
     assert count_to_text(-5, 3) == "-0.005"
-    assert count_to_text(0, 2) == "0.00"
+    assert count_to_text(0, 2) == "0"
+    assert count_to_text(100, 7) == "0.00001"
+    assert count_to_text(-1200, 2) == "-12"
     assert count_to_text(10**12, 0) == "1000000000000"
     assert count_to_text(-7, 0) == "-7"
 

@@ -97,7 +97,7 @@ def test_a_grid_finer_than_the_rules() -> None:
     assert (instrument.price_exponent, instrument.size_exponent) == (2, 8)
     assert instrument.rules == (Rule(5, 1, 1000),)
     assert instrument == from_exchange_info(SPOT, "BTCUSDT", since_ns=5).with_exponents(2, 8)
-    assert instrument.size_text(2542618900) == "25.42618900"
+    assert instrument.size_text(2542618900) == "25.426189"
 
 
 @pytest.mark.parametrize(

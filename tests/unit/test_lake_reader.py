@@ -203,15 +203,24 @@ def test_a_folder_with_zones_gives_ready_days_unless_told_otherwise(tmp_path: Pa
 def test_requests_that_cannot_be_met_say_why(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no folder"):
         lake(tmp_path / "nowhere")
-    source: Lake = lake(tmp_path)
-    with pytest.raises(UsageError, match="has no trades"):
-        source.table("trades")
+    for empty in ("", "trades/exchange=X", "photos/exchange=X/symbol=Y/dt=2026-01-05"):
+        (tmp_path / empty).mkdir(parents=True, exist_ok=True)
+        with pytest.raises(UsageError, match="holds no Crypto Lake files") as no_lake:
+            lake(tmp_path)
+        assert "exchange=…/symbol=…/dt=…" in no_lake.value.hint
     put(tmp_path, "trades", trades())
+    source: Lake = lake(tmp_path)
+    with pytest.raises(UsageError, match="has no book"):
+        source.table("book")
     with pytest.raises(UsageError, match="no trades of XRP-USDT from 2026-01-05") as error:
         source.table("trades", symbol="XRP-USDT", start="2026-01-05")
     assert "BINANCE BTC-USDT" in error.value.hint
     with pytest.raises(UsageError, match="no table 'candles'"):
         source.table("candles")
+    with pytest.raises(UsageError, match="no table 'trade'"):
+        source.files(table="trade")
+    with pytest.raises(UsageError, match="no day lies from 2026-01-05"):
+        source.files(start="2026-01-05", end="2026-01-05")
     with pytest.raises(UsageError, match="is no day"):
         source.table("trades", start="yesterday")
     with pytest.raises(UsageError, match="no zone 'fresh'"):

@@ -119,6 +119,43 @@ def test_names_and_times_are_readable(store: Store, day: Day) -> None:
     assert store.minutes(end=NEXT).collect()["minute"].dt.minute().to_list() == [0, 1, 2]
 
 
+def test_rows_are_chosen_by_names_that_can_occur(store: Store) -> None:
+    everything = store.events().collect()
+    for chosen in ({"kind": "TRADE"}, {"side": ("BUY", "ASK")}, {"kind": ["DELTA"], "side": "BID"}):
+        expected = everything
+        for column, names in chosen.items():
+            wanted = [names] if isinstance(names, str) else list(names)
+            expected = expected.filter(pl.col(column).cast(pl.String).is_in(wanted))
+        assert 0 < expected.height < everything.height
+        assert store.events(**chosen).collect().equals(expected)
+        raw = store.events(**chosen, raw=True).collect()
+        assert raw["event_id"].to_list() == expected["event_id"].to_list()
+    findings = store.quality().collect()
+    for column in ("code", "severity"):
+        name = findings[column][0]
+        expected = findings.filter(pl.col(column).cast(pl.String) == name)
+        assert store.quality(**{column: name}).collect().equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("table", "wrong", "choice"),
+    [
+        ("events", {"kind": "TRADES"}, "TRADE, DELTA"),
+        ("events", {"kind": ["TRADE", "trade"]}, "TRADE, DELTA"),
+        ("events", {"side": "sell"}, "BUY, SELL"),
+        ("events", {"side": ()}, "BUY, SELL"),
+        ("quality", {"code": "GAPS"}, "UNSEEDED, GAP"),
+        ("quality", {"severity": "doubt"}, "INFO, WARNING, DOUBT"),
+    ],
+)
+def test_a_name_that_cannot_occur_is_no_empty_result(
+    store: Store, table: str, wrong: dict[str, Any], choice: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        getattr(store, table)(**wrong)
+    assert choice in refused.value.hint
+
+
 def test_a_missing_time_is_null(tmp_path: Path) -> None:
     day = make_day(messages=20)
     day.events.ts_event[0] = 0
@@ -375,6 +412,21 @@ def test_book_at_is_the_book_after_the_last_event_up_to_then(store: Store, day: 
             assert not view.crossed
             of_book = day.events.kind[: last + 1] != Kind.TRADE
             assert view.sequence == day.events.sequence[: last + 1][of_book][-1]
+
+
+def test_a_book_is_shown_in_short(store: Store, day: Day) -> None:
+    views = [store.book_at(int(time)) for time in day.events.ts_order[::40]]
+    assert {view.doubtful for view in views} == {True, False}
+    for view in views:
+        head, bids, asks, *more = repr(view).splitlines()
+        assert head.startswith("Book of BINANCE BTC-USDT (DEMO: synthetic data) at 2024-08-08T")
+        assert head.endswith(f"event {view.event_id:,}")
+        for line, side in ((bids, view.bids), (asks, view.asks)):
+            assert f"{side['price'][0]:f}".rstrip("0").rstrip(".") in line
+            assert f"{side.height:,} levels" in line
+            assert ("none trusted" in line) == view.doubtful
+        assert (more == [f"in doubt: {view.reason}"]) if view.doubtful else not more
+        assert len(repr(store.book_at(view.ts_order, pending=True)).splitlines()) <= 6
 
 
 def test_book_at_across_days_and_outside(store: Store, day: Day, second: Day) -> None:

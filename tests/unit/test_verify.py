@@ -456,6 +456,7 @@ def test_time_in_doubt_is_weighed(tmp_path: Path) -> None:
     # four messages, 100 ms apart, before the snapshot at the time of the fourth; 3.9 s in all
     assert share.details["untrusted_ns"] == 300 * MS
     assert share.details["span_ns"] == 3900 * MS
+    assert share.comparable == share.compared == share.equal + 4
     again = verify(open_store(tmp_path / "store"), tmp_path / "golden", untrusted_limit=0.1)
     assert again.verdict is Verdict.PASS
     assert again.check("untrusted_share").verdict is Verdict.PASS

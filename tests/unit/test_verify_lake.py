@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from lobproof.errors import InputError, UsageError
 from lobproof.fidelity.exact import Verdict, VerifyReport, verify
+from lobproof.fidelity.render import render_report
 from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
 from lobproof.pipeline.lake import lake_days, reconstruct_day
 from lobproof.store import open_store
@@ -53,6 +56,34 @@ def test_the_vendors_book_alone(folder: Path) -> None:
     for name in ("level_changes", "trades", "book_ticker_last", "snapshots", "partial_depth"):
         assert report.check(name).reason == "no golden sample was named"
     assert "golden" not in report.coverage
+
+
+def test_it_says_that_nothing_of_it_is_real(folder: Path) -> None:
+    made_of_tables = open_store(folder / "store")
+    for golden, against in (
+        (None, "Crypto Lake files"),
+        (folder / "golden", "a synthetic golden sample and Crypto Lake files"),
+    ):
+        report = verify(made_of_tables, golden, lake=folder / "lake")
+        assert (report.provenance, report.against) == ("synthetic", against)
+        assert report.to_dict()["provenance"] == "synthetic"
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(render_report(report))
+        assert "DEMO: synthetic data" in console.export_text()
+
+
+def test_the_least_real_of_both_sides_is_told(folder: Path, tmp_path: Path) -> None:
+    """Tables of unknown origin, of which one says that it is derived."""
+    unmarked = shutil.copytree(folder / "lake", tmp_path / "lake")
+    for path in unmarked.rglob("*.parquet"):
+        pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    reconstruct_lake(unmarked, tmp_path / "store", ReconstructOptions(strategy="full"))
+    store = open_store(tmp_path / "store")
+    assert verify(store, lake=unmarked).provenance == "unknown"
+    assert verify(store, folder / "golden").provenance == "synthetic"
+    path = next((unmarked / "book").rglob("*.parquet"))
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"provenance": "derived"}), path)
+    assert verify(store, lake=unmarked).provenance == "derived"
 
 
 def changed(

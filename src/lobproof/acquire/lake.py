@@ -19,6 +19,7 @@ from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import (
     ALIASES,
     COLUMNS,
+    PLAIN_PARTS,
     TABLES,
     LakeKey,
     actual_names,
@@ -54,9 +55,15 @@ def lake(folder: AnyPath) -> Lake:
     Raises
     ------
     UsageError
-        When there is no such folder.
+        When there is no such folder, or it is neither.
     """
     return Lake(folder)
+
+
+def is_lake(folder: Path) -> bool:
+    """Whether a folder has zones, or a table's days in the vendor's layout."""
+    days = (day for table in TABLES for day in (folder / table).glob(PLAIN_PARTS))
+    return (folder / MARK).is_file() or any(day.is_dir() for day in days)
 
 
 class Lake:
@@ -64,9 +71,10 @@ class Lake:
 
     def __init__(self, folder: AnyPath) -> None:
         folder = as_path(folder)
-        if not folder.is_dir():
+        if not is_lake(folder):
+            what = "holds no Crypto Lake files" if folder.is_dir() else "is no folder"
             raise UsageError(
-                f"{folder} is no folder",
+                f"{folder} {what}",
                 hint="name a folder that `lobproof acquire download` made, or one that holds "
                 "trades/exchange=…/symbol=…/dt=…/1.snappy.parquet",
             )
@@ -91,9 +99,16 @@ class Lake:
         Raises
         ------
         UsageError
-            For a zone that does not exist, and for a day that is none.
+            For a table or zone that does not exist, a day that is none, and a span without a day.
         """
         first, stop = _day(start), _day(end)
+        if table is not None:
+            _one_of("table", table, TABLES)
+        if first is not None and stop is not None and first >= stop:
+            raise UsageError(
+                f"no day lies from {first} to before {stop}",
+                hint="the end is the first day that is not wanted any more",
+            )
         return [
             file
             for file in self._all(None if zone is None else _zone(zone))

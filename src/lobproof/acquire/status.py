@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from lobproof.acquire.certificate import DEMO
 from lobproof.acquire.manifest import CERTIFIED, Entry, Manifest, missing
 from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone
+from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.layout import LakeKey
 
 MARKS = {
@@ -37,6 +38,7 @@ class Month:
 
     exchange: str
     symbol: str
+    provenance: str  # the least real of the files
     table: str
     month: str
     days: tuple[str, ...]
@@ -54,6 +56,7 @@ class Month:
         return {
             "exchange": self.exchange,
             "symbol": self.symbol,
+            "provenance": self.provenance,
             "table": self.table,
             "month": self.month,
             "states": states,
@@ -104,7 +107,7 @@ def _month(
     like: LakeKey,
     table: str,
     month: str,
-    entries: Iterable[Entry],
+    entries: Sequence[Entry],
     span: tuple[str, str],
     states: dict[LakeKey, str],
 ) -> Month:
@@ -124,7 +127,10 @@ def _month(
         files += 1
         rows += int(entry.fetched.get("rows") or 0)
         size += int(entry.fetched["size"])
-    return Month(like.exchange, like.symbol, table, month, tuple(days), files, rows, size)
+    provenance = least_real("real", *(str(entry.fetched["provenance"]) for entry in entries))
+    return Month(
+        like.exchange, like.symbol, provenance, table, month, tuple(days), files, rows, size
+    )
 
 
 def _state(entry: Entry, demo: set[str], certificates: Path) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -37,6 +39,13 @@ def out() -> Console:
 def err() -> Console:
     """Standard error: progress, warnings, notes."""
     return Console(stderr=True, highlight=False)
+
+
+def show_next(*words: str | Path, also: str = "") -> None:
+    """The command that comes next, and what else may, on standard error."""
+    command = shlex.join(["lobproof", *map(str, words)])
+    text = f"Next: {command}{f', or {also}' if also else ''}"
+    err().print(text, style="dim", markup=False, soft_wrap=True)
 
 
 def print_json(document: Any) -> None:

@@ -11,9 +11,10 @@ from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from lobproof.cli.console import Json, clock, err, out, print_json, progress
+from lobproof.cli.console import Json, clock, err, out, print_json, progress, show_next
 from lobproof.cli.places import Kind, expect
 from lobproof.pipeline import DeriveResult, derive_lake
+from lobproof.schema.provenance import made_of
 
 
 def derive(
@@ -54,9 +55,7 @@ def derive(
         print_json(asdict(result))
         return 0
     _show(result, time.perf_counter() - began)
-    err().print(
-        f"Next: lobproof.lake({str(out_)!r}) in Python", style="dim", markup=False, soft_wrap=True
-    )
+    show_next("reconstruct", out_, "--out", "STORE")
     return 0
 
 
@@ -65,8 +64,8 @@ def _show(result: DeriveResult, seconds: float) -> None:
     if result.reused:
         err().print("[dim]The folder holds these tables already: nothing to do.[/dim]")
     console.print(
-        f"[bold]{result.exchange} {result.symbol}[/bold] (derived from a "
-        f"{result.source_provenance} golden sample), {seconds:.1f} s"
+        f"[bold]{result.exchange} {result.symbol}[/bold] ({made_of(result.provenance)}; "
+        f"derived from a {result.source_provenance} golden sample), {seconds:.1f} s"
     )
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("day")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from lobproof.cli.console import Json, Switch, err, out, print_json, progress
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.cli.inspect import golden_summary, show_golden
 from lobproof.cli.places import recordings
 from lobproof.errors import InputError
@@ -98,10 +97,5 @@ def import_(
     if sample.reused:
         err().print("[dim]The folder holds this sample already: nothing to do.[/dim]")
     show_golden(out(), sample)
-    err().print(
-        f"Next: lobproof reconstruct {shlex.quote(str(out_))} --out STORE",
-        style="dim",
-        markup=False,
-        soft_wrap=True,
-    )
+    show_next("reconstruct", out_, "--out", "STORE")
     return 0

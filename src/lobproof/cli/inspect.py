@@ -15,6 +15,7 @@ from rich.table import Table
 
 from lobproof.cli.console import Json, clock, duration, out, partial_text, print_json
 from lobproof.cli.places import Kind, expect
+from lobproof.schema.provenance import made_of
 from lobproof.sources.cryptolake.lag import Lag
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store, open_store, partial_from
@@ -86,7 +87,10 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     table.add_row("rules", f"tick {tick}, lot {lot} ({document['rules_from']})")
     table.add_row("depth chain", _audit_text(chain))
     table.add_row("trade ids", _audit_text(ids))
-    table.add_row("clock", f"receive time - exchange time: {sample.clock_offset_ns / 1e6:,.1f} ms")
+    offset = f"receive time - exchange time: {sample.clock_offset_ns / 1e6:,.1f} ms"
+    if sample.clock_offset_ns < 0:
+        offset += " (the recorder's clock is behind the exchange's, whose times give the order)"
+    table.add_row("clock", offset)
     for note in document["notes"]:
         table.add_row("[yellow]note[/yellow]", note)
     for finding in sample.findings()[:_SHOWN_FINDINGS]:
@@ -130,7 +134,7 @@ def show_store(console: Console, store: Store) -> None:
     console.print(f"[bold]Store {store.path}[/bold]", soft_wrap=True)
     by_symbol: dict[str, list[dict[str, Any]]] = {}
     for day in summary["days"]:
-        head = f"{day['exchange']} {day['symbol']} ({day['provenance']})"
+        head = f"{day['exchange']} {day['symbol']} ({made_of(day['provenance'])})"
         by_symbol.setdefault(head, []).append(day)
     for head, days in by_symbol.items():
         table = Table(title=head, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
-from lobproof.acquire.zones import MARK
+from lobproof.acquire.lake import is_lake
 from lobproof.errors import LobproofError, UsageError
 from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.golden import DOCUMENT
@@ -59,8 +59,7 @@ def kind_of(path: Path) -> Kind | None:
             return Kind.GOLDEN
         if (path / MARKER).is_file():
             return Kind.STORE
-        tables = (entry for name in TABLES for entry in (path / name).glob("exchange=*"))
-        return Kind.LAKE if (path / MARK).is_file() or any(tables) else None
+        return Kind.LAKE if is_lake(path) else None
     if not path.is_file():
         return None
     from lobproof.sources.recordings.probe import probe  # takes a second, and most need it not

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from lobproof.cli.console import Json, Switch, err, out, print_json, progress
+from lobproof.cli.console import Json, Switch, out, print_json, progress, show_next
 from lobproof.sources.simulator import SimulationResult
 from lobproof.sources.simulator import simulate as simulate_market
 
@@ -69,17 +68,13 @@ def simulate(
             progress=lambda share: bar.update(task, completed=share, total=1.0),
         )
     if json_:
-        print_json(asdict(result))
+        print_json({"provenance": "synthetic", **asdict(result)})
         return 0
     show_simulation(result)
-    recordings = shlex.join(str(file) for file in result.recordings)
-    if recordings:
-        err().print(
-            f"Next: lobproof import {recordings} --out GOLDEN",
-            style="dim",
-            markup=False,
-            soft_wrap=True,
-        )
+    if result.recordings:
+        show_next("import", *result.recordings, "--out", "GOLDEN")
+    elif result.lake:
+        show_next("reconstruct", result.lake, "--out", "STORE")
     return 0
 
 

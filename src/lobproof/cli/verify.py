@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lobproof.cli.console import Json, Switch, out, print_json, progress
+from lobproof.cli.console import Json, Switch, out, print_json, progress, show_next
 from lobproof.cli.places import Kind, expect
 from lobproof.fidelity.exact import Verdict, VerifyReport
 from lobproof.fidelity.exact import verify as verify_store
@@ -58,6 +58,11 @@ def verify(
         print_json(report.to_dict())
     else:
         out().print(render_report(report))
+        if report.verdict is Verdict.PASS:
+            in_python = f"lobproof.open({str(store)!r}) in Python"
+            show_next("report", store, *(("--against", against) if against else ()), also=in_python)
+        else:
+            show_next("inspect", store)
     return _EXIT.get(report.verdict, INCONCLUSIVE)
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lobproof.fidelity.exact.report import Check, Divergence, Verdict, VerifyReport, plain
+from lobproof.schema.provenance import made_of
 
 _STYLES = {
     Verdict.EXACT: "bold green",
@@ -23,8 +24,8 @@ def render_report(report: VerifyReport) -> RenderableType:
     verdict = report.verdict
     head = Text.assemble(
         (verdict.value.upper(), f"{_STYLES[verdict]} reverse"),
-        f"  {report.exchange} {report.symbol}  {', '.join(report.coverage.get('days', []))}",
-        f"  against {_against(report)}",
+        f"  {report.exchange} {report.symbol} ({made_of(report.provenance)})",
+        f"  {', '.join(report.coverage.get('days', []))}\nagainst {report.against}",
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
@@ -56,12 +57,6 @@ def render_report(report: VerifyReport) -> RenderableType:
     if report.first_divergence:
         parts.append(_panel(report.first_divergence))
     return Group(*parts)
-
-
-def _against(report: VerifyReport) -> str:
-    if not report.provenance:
-        return "the vendor's `book`"
-    return f"a {report.provenance} golden sample"
 
 
 def _row(check: Check) -> list[RenderableType]:

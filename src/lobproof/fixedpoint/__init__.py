@@ -163,10 +163,11 @@ def decimals_in(text: str) -> int:
 
 
 def count_to_text(count: int, exponent: int) -> str:
-    """``count * 10**-exponent`` with exactly ``exponent`` digits after the point."""
+    """``count * 10**-exponent``, exact, without zeros that end a fraction."""
     digits = str(abs(count)).rjust(exponent + 1, "0")
     sign = "-" if count < 0 else ""
-    return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}" if exponent else f"{sign}{digits}"
+    whole = len(digits) - exponent
+    return f"{sign}{digits[:whole]}.{digits[whole:].rstrip('0')}".removesuffix(".")
 
 
 def to_decimal128(

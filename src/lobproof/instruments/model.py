@@ -120,11 +120,11 @@ class Instrument:
         return found
 
     def price_text(self, count: int) -> str:
-        """The price of ``count`` with ``price_exponent`` digits after the point."""
+        """The price of ``count``, without zeros that end a fraction."""
         return count_to_text(count, self.price_exponent)
 
     def size_text(self, count: int) -> str:
-        """The size of ``count`` with ``size_exponent`` digits after the point."""
+        """The size of ``count``, without zeros that end a fraction."""
         return count_to_text(count, self.size_exponent)
 
     def with_exponents(self, price_exponent: int, size_exponent: int) -> Self:

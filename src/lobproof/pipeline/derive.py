@@ -47,8 +47,8 @@ class DeriveResult:
     ----------
     out, exchange, symbol
         The folder; names as in the vendor's paths.
-    source_provenance
-        Of the golden sample; the tables themselves are ``derived``.
+    provenance, source_provenance
+        Of the tables (``derived``, or ``synthetic`` where the sample is), and of the sample.
     rows
         Table → date → rows.
     files
@@ -70,6 +70,7 @@ class DeriveResult:
     out: Path
     exchange: str
     symbol: str
+    provenance: str
     source_provenance: str
     rows: dict[str, dict[str, int]]
     files: tuple[str, ...]
@@ -190,6 +191,7 @@ def _result(out: Path, document: dict[str, Any], *, reused: bool = False) -> Der
         out,
         source["instrument"]["exchange"],
         source["instrument"]["symbol"],
+        document["provenance"],
         source["provenance"],
         document["rows"],
         tuple(document["files"]),

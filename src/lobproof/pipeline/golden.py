@@ -19,9 +19,10 @@ from lobproof.pipeline.unit import ReconstructOptions, Unit
 from lobproof.replay import Policy
 from lobproof.replay.findings import CLOCK_NAMES
 from lobproof.schema import EventBatch, Finding
+from lobproof.schema.provenance import least_real
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
-from lobproof.store import least_real, symbol_lock
+from lobproof.store import symbol_lock
 
 
 def reconstruct(

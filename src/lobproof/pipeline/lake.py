@@ -25,11 +25,12 @@ from lobproof.pipeline.told import Row
 from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
+from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.cryptolake.layout import natural_order
 from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
 from lobproof.sources.golden import file_sha256
-from lobproof.store import Partition, drop_checkpoints, least_real, symbol_lock
+from lobproof.store import Partition, drop_checkpoints, symbol_lock
 
 _STRATEGIES: tuple[Strategy, ...] = ("full", "anchored", "time-sorted")
 
@@ -381,10 +382,7 @@ def _nothing(
         hint = (
             f"there is {', '.join(there[:6])}{' …' if len(there) > 6 else ''}"
             if there
-            else (
-                "name a folder of `lobproof acquire download`, or one that holds "
-                "trades/exchange=…/symbol=…/dt=…/1.snappy.parquet"
-            )
+            else "`lobproof acquire download` fetches days into it"
         )
     return UsageError(
         f"{folder} has {what if not missing else 'nothing of ' + what}"

@@ -16,6 +16,7 @@ from lobproof.report.axes import PriceGrid, TimeGrid
 from lobproof.report.sweep import Progress, Sweep, sweep
 from lobproof.report.text import THIN
 from lobproof.schema import LEVELS, Finding, Int64, Kind, Severity
+from lobproof.schema.provenance import least_real
 from lobproof.store import Store
 from lobproof.store.timespan import Time, to_ns
 
@@ -68,8 +69,7 @@ class Survey:
     @property
     def provenance(self) -> str:
         """``real``, ``unknown``, ``derived``, ``synthetic``: the least real of the days."""
-        found = {day["provenance"] for day in self.days}
-        return next(name for name in ("synthetic", "derived", "unknown", "real") if name in found)
+        return least_real(*(day["provenance"] for day in self.days))
 
     @property
     def chained(self) -> bool:

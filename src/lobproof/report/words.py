@@ -108,10 +108,7 @@ _DAY = 86_400 * 10**9
 def _about(survey: Survey) -> str:
     rule = survey.instrument.rule_at(survey.span[0])
     venue = survey.instrument.venue_symbol
-    tick, lot = (
-        text.rstrip("0").rstrip(".") if "." in text else text
-        for text in (survey.instrument.price_text(rule.tick), survey.instrument.size_text(rule.lot))
-    )
+    tick, lot = survey.instrument.price_text(rule.tick), survey.instrument.size_text(rule.lot)
     part = "" if survey.whole else " · part of what the store holds"
     for day in survey.days:
         if (start := partial_from(day)) is not None:

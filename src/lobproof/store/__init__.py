@@ -18,7 +18,7 @@ from lobproof.store.layout import Partition
 from lobproof.store.lock import symbol_lock
 from lobproof.store.parts import Part
 from lobproof.store.reader import Store, open_store
-from lobproof.store.seal import CALLER_COLUMNS, FROM, least_real, partial_from
+from lobproof.store.seal import CALLER_COLUMNS, FROM, partial_from
 from lobproof.store.writer import DayWriter
 
 __all__ = [
@@ -40,7 +40,6 @@ __all__ = [
     "clean_partition",
     "commit_day",
     "drop_checkpoints",
-    "least_real",
     "list_checkpoints",
     "open_store",
     "partial_from",

@@ -39,6 +39,7 @@ from lobproof.schema import (
     Side,
     speaks_of_the_feed,
 )
+from lobproof.schema.provenance import made_of
 from lobproof.store.catalog import SealedDay
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import book_columns, events_from, whole_messages
@@ -53,11 +54,12 @@ from lobproof.store.rebuild_kernels import (
     apply_events,
     known,
 )
+from lobproof.store.timespan import show_ns
 
 _WINDOW_TICKS = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BookView:
     """The book after the last event at or before a time.
 
@@ -70,6 +72,7 @@ class BookView:
 
     exchange: str
     symbol: str
+    provenance: str
     dt: str
     ts_order: int  # of the last event, ns
     event_id: int  # of the last event
@@ -94,6 +97,39 @@ class BookView:
     def best_ask(self) -> Decimal | None:
         """Best ask price, None for an empty side."""
         return _first(self.asks)
+
+    def __repr__(self) -> str:
+        """What it is of, the touch, how far it can be trusted, and why no further."""
+        bids, asks = (self.bid_trust, self.bid_trusted_to), (self.ask_trust, self.ask_trusted_to)
+        if self.crossed or self.doubtful:
+            bids = asks = (UNTRUSTED, None)
+        lines = [
+            f"Book of {self.exchange} {self.symbol} ({made_of(self.provenance)}) "
+            f"at {show_ns(self.ts_order)}, event {self.event_id:,}",
+            f"bids: {_touch(self.bids)}; {self.bids.height:,} levels, {_trusted(*bids)}",
+            f"asks: {_touch(self.asks)}; {self.asks.height:,} levels, {_trusted(*asks)}",
+        ]
+        if self.crossed:
+            lines.append("crossed")
+        if self.doubtful:
+            lines.append(f"in doubt: {self.reason}")
+        if self.pending:
+            lines.append("less the trades that no depth message shows yet")
+        return "\n".join(lines)
+
+
+def _touch(levels: pl.DataFrame) -> str:
+    if not levels.height:
+        return "empty"
+    # as stored they have eighteen decimals
+    price, size = (f"{levels[name][0]:f}".rstrip("0").rstrip(".") for name in ("price", "size"))
+    return f"{price} x {size}"
+
+
+def _trusted(kind: int, end: Decimal | None) -> str:
+    if end is not None:
+        return f"trusted to {end:f}"
+    return "trusted to the last" if kind == EVERYTHING else "none trusted"
 
 
 def _first(levels: pl.DataFrame) -> Decimal | None:
@@ -148,6 +184,7 @@ def view_book(
     return BookView(
         exchange=day.partition.exchange,
         symbol=day.partition.symbol,
+        provenance=day.provenance,
         dt=day.partition.dt,
         ts_order=ts_order,
         event_id=event_id,

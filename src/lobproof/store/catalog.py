@@ -31,6 +31,7 @@ class SealedDay:
     """A sealed symbol-day."""
 
     partition: Partition
+    provenance: str
     instrument: Instrument
     venue_symbol: str
     first_ts: int
@@ -288,6 +289,7 @@ def _day(row: dict[str, object]) -> SealedDay:
         files = json.loads(str(row["files"]))
         return SealedDay(
             partition=partition,
+            provenance=str(row["provenance"]),
             instrument=Instrument.from_dict(json.loads(str(row["instrument"]))),
             venue_symbol=str(row["venue_symbol"]),
             first_ts=int(str(row["first_ts"])),

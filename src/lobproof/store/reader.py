@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -37,15 +37,7 @@ from lobproof.store.grids import Grid
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import replay_day
 from lobproof.store.timespan import Time, bounds, to_ns
-from lobproof.store.views import (
-    Numbers,
-    empty_frame,
-    in_range,
-    messages,
-    numeric,
-    outside,
-    readable,
-)
+from lobproof.store.views import Numbers, View, among, empty_frame, messages, outside, shown
 
 BATCH_ROWS = 1 << 16
 
@@ -137,6 +129,8 @@ class Store:
         exchange: str | None = None,
         start: Time | None = None,
         end: Time | None = None,
+        kind: str | Iterable[str] | None = None,
+        side: str | Iterable[str] | None = None,
         numbers: Numbers = "decimal",
         raw: bool = False,
     ) -> pl.LazyFrame:
@@ -146,6 +140,9 @@ class Store:
         ----------
         symbol, exchange, start, end
             See the class.
+        kind, side
+            Rows of that name only, or of one of several: ``"TRADE"``, ``("BUY", "SELL")``. Other
+            than with a filter of Polars, a name that cannot occur is an error, and not no row.
         numbers
             ``"decimal"``: prices and sizes as stored, ``Decimal(38, 18)``, exact; a product of
             price and size overflows its digits. ``"grid"``: int64 counts on the finest grid of
@@ -159,7 +156,8 @@ class Store:
         pl.LazyFrame
             ``exchange, symbol, dt`` and the columns of the table.
         """
-        return self._frame(EVENTS, symbol, exchange, start, end, numbers, raw)
+        view = View(*bounds(start, end), numbers, raw, among(kind=kind, side=side))
+        return self._frame(EVENTS, symbol, exchange, view)
 
     def states(
         self,
@@ -172,7 +170,7 @@ class Store:
         raw: bool = False,
     ) -> pl.LazyFrame:
         """Twenty levels a side at the ends of book messages; parameters as of `events`."""
-        return self._frame(STATES, symbol, exchange, start, end, numbers, raw)
+        return self._frame(STATES, symbol, exchange, View(*bounds(start, end), numbers, raw))
 
     def keyframes(
         self,
@@ -185,7 +183,7 @@ class Store:
         raw: bool = False,
     ) -> pl.LazyFrame:
         """Full books; parameters as of `events`."""
-        return self._frame(KEYFRAMES, symbol, exchange, start, end, numbers, raw)
+        return self._frame(KEYFRAMES, symbol, exchange, View(*bounds(start, end), numbers, raw))
 
     def quality(
         self,
@@ -194,11 +192,17 @@ class Store:
         exchange: str | None = None,
         start: Time | None = None,
         end: Time | None = None,
+        code: str | Iterable[str] | None = None,
+        severity: str | Iterable[str] | None = None,
         numbers: Numbers = "decimal",
         raw: bool = False,
     ) -> pl.LazyFrame:
-        """Findings: the intervals that touch the range; parameters as of `events`."""
-        return self._frame(QUALITY, symbol, exchange, start, end, numbers, raw)
+        """Findings: the intervals that touch the range; parameters as of `events`.
+
+        ``code`` and ``severity`` keep those of a name (``"GAP"``, ``"DOUBT"``), or of several.
+        """
+        view = View(*bounds(start, end), numbers, raw, among(code=code, severity=severity))
+        return self._frame(QUALITY, symbol, exchange, view)
 
     def minutes(
         self,
@@ -211,7 +215,7 @@ class Store:
         raw: bool = False,
     ) -> pl.LazyFrame:
         """Statistics of the minutes that touch the range; parameters as of `events`."""
-        return self._frame(MINUTES, symbol, exchange, start, end, numbers, raw)
+        return self._frame(MINUTES, symbol, exchange, View(*bounds(start, end), numbers, raw))
 
     def trusted(
         self,
@@ -228,13 +232,14 @@ class Store:
         Rows flagged ``DOUBTFUL`` are left out, and those inside intervals of ``quality`` of
         severity ``DOUBT``, which reach back over rows that were written before the doubt arose.
         """
-        low, high = bounds(start, end)
-        days = within(self._catalog.resolve(symbol, exchange), low, high)
+        view = View(
+            *bounds(start, end), numbers, raw, [(pl.col("flags") & int(Flag.DOUBTFUL)) == 0]
+        )
+        days = within(self._catalog.resolve(symbol, exchange), view.start, view.end)
         grid = finest(days)
         frames = []
         for day in days:
-            rows = self._scan(STATES, day, grid, low, high, numbers, raw)
-            rows = rows.filter((pl.col("flags") & int(Flag.DOUBTFUL)) == 0)
+            rows = self._scan(STATES, day, grid, view)
             doubts = self._doubts(day)
             lies = doubts.select("first_event_id", "last_event_id").rows()
             frames.append(rows.filter(outside(lies)) if lies else rows)
@@ -258,12 +263,10 @@ class Store:
             ``symbol``, ``data`` (list of structs ``kind, side, price, size, flags``: the rows of
             the message) and ``sequence``: here the event_id of the message's last row.
         """
-        low, high = bounds(start, end)
-        days = within(self._catalog.resolve(symbol, exchange), low, high)
+        view = View(*bounds(start, end), numbers, raw=True)
+        days = within(self._catalog.resolve(symbol, exchange), view.start, view.end)
         grid = finest(days)
-        return pl.concat(
-            messages(self._scan(EVENTS, day, grid, low, high, numbers, raw=True)) for day in days
-        )
+        return pl.concat(messages(self._scan(EVENTS, day, grid, view)) for day in days)
 
     def replay(
         self,
@@ -308,7 +311,7 @@ class Store:
         moment = to_ns(time)
         days = self._catalog.resolve(symbol, exchange)
         day = day_of_last_event(days, at(days, moment), moment)
-        frames = self._scan(KEYFRAMES, day, day.grid, None, None, "grid", raw=True)
+        frames = self._scan(KEYFRAMES, day, day.grid, View(numbers="grid", raw=True))
         frame = Keyframe.before(frames, moment, str(day.partition))
         paths = self._catalog.paths(day, EVENTS)
         silent = unheard(days, day, moment, lambda after: doubts_at(self._doubts(after), 0))
@@ -351,47 +354,25 @@ class Store:
         return audit_days(self._catalog, days, content=content)
 
     def _frame(
-        self,
-        table: Table,
-        symbol: str | None,
-        exchange: str | None,
-        start: Time | None,
-        end: Time | None,
-        numbers: Numbers,
-        raw: bool,
+        self, table: Table, symbol: str | None, exchange: str | None, view: View
     ) -> pl.LazyFrame:
-        low, high = bounds(start, end)
-        days = within(self._catalog.resolve(symbol, exchange), low, high)
+        days = within(self._catalog.resolve(symbol, exchange), view.start, view.end)
         grid = finest(days)
-        return pl.concat(self._scan(table, day, grid, low, high, numbers, raw) for day in days)
+        return pl.concat(self._scan(table, day, grid, view) for day in days)
 
-    def _scan(
-        self,
-        table: Table,
-        day: SealedDay,
-        grid: Grid,
-        low: int | None,
-        high: int | None,
-        numbers: Numbers,
-        raw: bool,
-    ) -> pl.LazyFrame:
+    def _scan(self, table: Table, day: SealedDay, grid: Grid, view: View) -> pl.LazyFrame:
         paths = self._catalog.paths(day, table)
-        frame = (
-            pl.scan_parquet(paths, glob=False, hive_partitioning=False)
-            if paths
-            else (empty_frame(table))
-        )
-        frame = frame.filter(*in_range(table, low, high))
-        frame = frame.with_columns(*numeric(table, grid, numbers))
-        if not raw:
-            frame = frame.with_columns(*readable(table))
+        stored = empty_frame(table)
+        if paths:
+            stored = pl.scan_parquet(paths, glob=False, hive_partitioning=False)
         where = day.partition.values()
-        return frame.select(*(pl.lit(value).alias(name) for name, value in where.items()), pl.all())
+        names = (pl.lit(value).alias(name) for name, value in where.items())
+        return shown(stored, table, grid, view).select(*names, pl.all())
 
     def _doubts(self, day: SealedDay) -> pl.DataFrame:
         """Closed intervals of event ids whose touch is in doubt, and why."""
         return (
-            self._scan(QUALITY, day, day.grid, None, None, "decimal", raw=True)
+            self._scan(QUALITY, day, day.grid, View(raw=True))
             .filter(pl.col("severity") >= int(Severity.DOUBT))
             .select("first_event_id", "last_event_id", "code", "detail")
             .sort(pl.all())

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from lobproof import __version__
+from lobproof.schema.provenance import PROVENANCE
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, FORMAT_VERSION
 from lobproof.store.content import DayContent
 
@@ -17,9 +18,6 @@ UNHASHED = "sealed_at"
 """The one column of a seal that differs between two runs of the same task."""
 
 _JSON = ("instrument", "files", "inputs", "config", "verdicts", "coverage")
-_PROVENANCE = ("real", "unknown", "derived", "synthetic")
-"""From the most real to the least."""
-
 FROM = "from_ns"
 """Where ``config`` says that a day is a partial one, and from when on, in ns."""
 
@@ -42,11 +40,6 @@ CALLER_COLUMNS = (
     "verdicts",
 )
 """What only the caller knows of a day; the other columns follow from its content."""
-
-
-def least_real(*provenances: str) -> str:
-    """What is made of several: the last of ``real``, ``unknown``, ``derived``, ``synthetic``."""
-    return max(provenances, key=_PROVENANCE.index)
 
 
 def partial_from(seal: Mapping[str, object]) -> int | None:
@@ -74,8 +67,8 @@ def seal_row(content: DayContent, seal: Mapping[str, object]) -> dict[str, objec
     if set(seal) != set(CALLER_COLUMNS):
         odd = sorted(set(seal) ^ set(CALLER_COLUMNS))
         raise ValueError(f"a seal has the columns {CALLER_COLUMNS}; missing or unknown: {odd}")
-    if seal["provenance"] not in _PROVENANCE:
-        raise ValueError(f"provenance is one of {_PROVENANCE}, not {seal['provenance']!r}")
+    if seal["provenance"] not in PROVENANCE:
+        raise ValueError(f"provenance is one of {list(PROVENANCE)}, not {seal['provenance']!r}")
     if seal["certified"] and seal["provenance"] != "real":
         raise ValueError("only real data is certified")
     instrument = content.instrument

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -34,6 +34,23 @@ SEVERITIES = pl.Enum([severity.name for severity in Severity])
 
 _MINUTE_NS = 60_000_000_000
 _TRUST_CODES = {"UNTRUSTED": UNTRUSTED, "RANGE": RANGE, "EVERYTHING": EVERYTHING}
+
+
+class View(NamedTuple):
+    """Which rows of a table are shown, and how: see `Store.events`."""
+
+    start: int | None = None
+    end: int | None = None
+    numbers: Numbers = "decimal"
+    raw: bool = False
+    chosen: Sequence[pl.Expr] = ()
+
+
+def shown(stored: pl.LazyFrame, table: Table, grid: Grid, view: View) -> pl.LazyFrame:
+    """The rows and columns of a stored table that a view asks for, numbers on ``grid``."""
+    rows = stored.filter(*in_range(table, view.start, view.end), *view.chosen)
+    rows = rows.with_columns(*numeric(table, grid, view.numbers))
+    return rows if view.raw else rows.with_columns(*readable(table))
 
 
 def moment(column: str) -> pl.Expr:
@@ -69,6 +86,47 @@ def readable(table: Table) -> list[pl.Expr]:
     elif table is QUALITY:
         expressions += [named("code", Finding, CODES), named("severity", Severity, SEVERITIES)]
     return expressions
+
+
+_TRADE = pl.col("kind") == Kind.TRADE
+_WORDS: Mapping[str, Mapping[str, pl.Expr]] = {
+    "kind": {kind.name: pl.col("kind") == kind for kind in Kind},
+    "side": {
+        "NONE": pl.col("side") == Side.NONE,
+        "BID": ~_TRADE & (pl.col("side") == Side.BID),
+        "ASK": ~_TRADE & (pl.col("side") == Side.ASK),
+        "BUY": _TRADE & (pl.col("side") == Side.BUY),
+        "SELL": _TRADE & (pl.col("side") == Side.SELL),
+    },
+    "code": {code.name: pl.col("code") == code for code in Finding},
+    "severity": {severity.name: pl.col("severity") == severity for severity in Severity},
+}
+"""Column of names → each name's rows, by the stored integers."""
+
+
+def among(**wanted: str | Iterable[str] | None) -> list[pl.Expr]:
+    """Predicates on the stored integers: rows whose column has one of the names; None: any.
+
+    Raises
+    ------
+    UsageError
+        For a name that cannot occur, and where none is given: Polars would show no row, as if
+        there was none.
+    """
+    predicates = []
+    for column, names in wanted.items():
+        if names is None:
+            continue
+        known = _WORDS[column]
+        chosen = [names] if isinstance(names, str) else list(names)
+        odd = [name for name in chosen if name not in known]
+        if odd or not chosen:
+            raise UsageError(
+                f"There is no {column} {odd[0]!r}." if odd else f"{column} names nothing.",
+                hint=f"Choose among {', '.join(known)}.",
+            )
+        predicates.append(pl.any_horizontal(known[name] for name in chosen))
+    return predicates
 
 
 def numeric(table: Table, grid: Grid, numbers: Numbers) -> list[pl.Expr]:

@@ -21,9 +21,10 @@ from lobproof.acquire.recheck import verify_certificate
 from lobproof.acquire.zones import FILE_MODE, LakeFolder
 from lobproof.cli.acquire.held import EVERYTHING, Held
 from lobproof.cli.acquire.remedies import show_remedies
-from lobproof.cli.console import Json, Switch, err, out, print_json, progress
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.errors import UsageError
 from lobproof.files import write_whole
+from lobproof.schema.provenance import least_real, made_of
 
 _STYLES = {REAL: "bold green", DEMO: "bold cyan"}
 _SHOWN = 40
@@ -99,6 +100,8 @@ def certify(
         print_json(certificate.document)
     else:
         _show(certificate)
+        if folder is not None and certificate.path is not None:
+            show_next("reconstruct", folder, "--out", "STORE")
     return 0 if certificate.verdict in (REAL, DEMO) else 1
 
 
@@ -107,10 +110,12 @@ def _show(certificate: Certificate) -> None:
     verdict = certificate.verdict
     coverage = document["coverage"]
     days = sum(len(days) for days in coverage["days"].values())
+    provenance = least_real(*(str(described["provenance"]) for described in document["objects"]))
     console.print(
         Text.assemble(
             (verdict, f"{_STYLES.get(verdict, 'bold red')} reverse"),
-            f"  {', '.join(coverage['days'])}  {days} symbol-day(s)  {document['id'][:12]}",
+            f"  {', '.join(coverage['days'])} ({made_of(provenance)})  {days} symbol-day(s)  "
+            f"{document['id'][:12]}",
         )
     )
     table = Table(box=None, pad_edge=False, header_style="bold")

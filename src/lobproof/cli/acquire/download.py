@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from lobproof.acquire.plan import Plan
 from lobproof.acquire.plan import plan as make_plan
 from lobproof.acquire.standing import Standing, broken_since, holding
 from lobproof.acquire.zones import LakeFolder
+from lobproof.cli.acquire.held import provenance_of
 from lobproof.cli.acquire.options import (
     ANYTHING,
     ANYWHERE,
@@ -38,8 +38,9 @@ from lobproof.cli.acquire.options import (
     show_notes,
 )
 from lobproof.cli.acquire.remedies import show_broken_certificates
-from lobproof.cli.console import Json, Switch, err, out, print_json, progress
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.errors import UsageError
+from lobproof.schema.provenance import made_of
 from lobproof.sources.cryptolake.catalogue import Inventory
 from lobproof.sources.cryptolake.layout import LakeKey
 from lobproof.sources.cryptolake.remote import DEFAULT_POLICY, Policy
@@ -157,11 +158,13 @@ def download(
         )
     # seen afterwards: an object may change while it is fetched
     broken = broken_since(folder, held)
+    provenance = provenance_of(folder, (*result.fetched, *result.present))
     if json_:
         told_broken = [standing.to_dict() for standing in broken]
+        document["provenance"] = provenance
         print_json({**document, **result.to_dict(), "certificates_broken": told_broken})
     else:
-        _show_result(result, found, out_, broken)
+        _show_result(result, found, out_, broken, provenance)
     if not result.ok:
         return 1
     return 2 if planned.absent or found.only_in_contents or found.unknown_symbols else 0
@@ -214,7 +217,11 @@ def _ask(planned: Plan, limit_gb: float, yes: bool, silent: bool) -> None:
 
 
 def _show_result(
-    result: DownloadResult, found: Inventory, folder: Path, broken: list[Standing]
+    result: DownloadResult,
+    found: Inventory,
+    folder: Path,
+    broken: list[Standing],
+    provenance: str,
 ) -> None:
     console = out()
     if result.fetched or result.failed:
@@ -225,14 +232,17 @@ def _show_result(
         )
     if result.present:
         console.print(f"present    {len(result.present):,} objects, not fetched again")
+    if result.fetched or result.present:
+        console.print(f"provenance {made_of(provenance)}")
     show_broken_certificates(broken)
     for failure in result.failed:
         console.print(f"failed     {failure.key}", style="bold red", markup=False, soft_wrap=True)
         console.print(f"           {failure.reason}", markup=False, soft_wrap=True)
         console.print(f"           {failure.hint}", style="dim", markup=False, soft_wrap=True)
-    validate = f"lobproof acquire validate {shlex.quote(str(folder))}"
-    following = validate if result.ok else "the same command again"
-    err().print(f"Next: {following}", style="dim", markup=False, soft_wrap=True)
+    if result.ok:
+        show_next("acquire", "validate", folder)
+    else:
+        err().print("Next: the same command again", style="dim", soft_wrap=True)
 
 
 @contextmanager

@@ -1,13 +1,17 @@
-"""What the commands on a folder's days share: which of them are meant."""
+"""What the commands on a folder's days share: which of them are meant, and what they are."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cyclopts import Parameter
 
+from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.request import Request, named_symbols, split_names
-from lobproof.sources.cryptolake.layout import TABLES
+from lobproof.acquire.zones import LakeFolder
+from lobproof.schema.provenance import least_real
+from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 
 
 @Parameter(name="*")
@@ -47,3 +51,10 @@ class Held:
 
 
 EVERYTHING = Held()
+
+
+def provenance_of(folder: LakeFolder, keys: Iterable[LakeKey]) -> str:
+    """The least real of what the manifest says of files; ``unknown`` of those it does not know."""
+    entries = Manifest(folder).entries()
+    found = (entries[key].fetched["provenance"] if key in entries else "" for key in keys)
+    return least_real(*(str(one) for one in found))

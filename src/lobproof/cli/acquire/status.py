@@ -14,7 +14,8 @@ from lobproof.acquire.status import MARKS, Month
 from lobproof.acquire.status import status as status_of
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli.acquire.remedies import show_remedies
-from lobproof.cli.console import Json, Switch, err, out, print_json, progress
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
+from lobproof.schema.provenance import least_real, made_of
 
 _STYLES = {
     "certified": "bold green",
@@ -68,7 +69,22 @@ def status(folder: Path, /, *, check: Switch = False, json_: Json = False) -> in
             hint = f"Hint: `lobproof acquire status {folder} --check` names the lost files"
             err().print(hint, style="dim", markup=False, soft_wrap=True)
         show_remedies(["lost"] * lost)
+        _show_next(folder, months)
     return 1 if wrong or lost or any(standing.cut for standing in certificates) else 0
+
+
+def _show_next(folder: Path, months: list[Month]) -> None:
+    """The step that the files are at which are least far."""
+    if any(month.count("raw") for month in months):
+        show_next("acquire", "validate", folder)
+    elif any(month.count("validated") for month in months):
+        show_next("acquire", "certify", folder)
+    elif any(month.count("certified") or month.count("demo") for month in months):
+        show_next("reconstruct", folder, "--out", "STORE")
+    elif any(month.count("doubtful") for month in months):
+        show_next("reconstruct", folder, "--zone", "validated", "--out", "STORE")
+    elif not months:
+        show_next("acquire", "download", "--out", folder)
 
 
 def _show_broken(certificates: list[Standing]) -> None:
@@ -96,7 +112,9 @@ def _show(months: list[Month], wrong: list[str]) -> None:
     for month in months:
         by_symbol.setdefault(f"{month.exchange} {month.symbol}", []).append(month)
     for symbol, held in by_symbol.items():
-        table = Table(title=Text(symbol), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        told = made_of(least_real(*(month.provenance for month in held)))
+        title = Text(f"{symbol} ({told})")
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("month", no_wrap=True)
         table.add_column("table", no_wrap=True)
         table.add_column("1        10        20        30", no_wrap=True)
@@ -118,8 +136,9 @@ def _show(months: list[Month], wrong: list[str]) -> None:
         console.print(table)
     legend = Text()
     for state, mark in MARKS.items():
-        legend.append(mark, _STYLES[state])
-        legend.append(f" {state}  ", "dim")
+        if any(month.count(state) for month in months):
+            legend.append(mark, _STYLES[state])
+            legend.append(f" {state}  ", "dim")
     console.print(legend)
     for line in wrong:
         console.print(Text(line, "bold red"), soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from rich.table import Table
@@ -15,11 +14,12 @@ from lobproof.acquire.standing import broken_since, holding
 from lobproof.acquire.validate import LOST, Judged, ValidationResult
 from lobproof.acquire.validate import validate as judge
 from lobproof.acquire.zones import LakeFolder
-from lobproof.cli.acquire.held import EVERYTHING, Held
+from lobproof.cli.acquire.held import EVERYTHING, Held, provenance_of
 from lobproof.cli.acquire.remedies import show_broken_certificates, show_remedies
-from lobproof.cli.console import Json, Switch, err, out, print_json, progress
+from lobproof.cli.console import Json, Switch, out, print_json, progress, show_next
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
+from lobproof.schema.provenance import made_of
 
 _STYLES = {GOOD: "green", DOUBTFUL: "yellow", REFUSED: "bold red", LOST: "bold red"}
 _DECIMALS = 8
@@ -87,17 +87,18 @@ def validate(
         before = holding(lake)
         result = judge(lake, keys, instrument=instrument, again=again, progress=told)
     broken = broken_since(lake, before)
+    provenance = provenance_of(lake, keys)
     if json_:
         told_broken = [standing.to_dict() for standing in broken]
-        print_json({"folder": str(folder), **result.to_dict(), "certificates_broken": told_broken})
+        told_of = {"folder": str(folder), "provenance": provenance}
+        print_json({**told_of, **result.to_dict(), "certificates_broken": told_broken})
     else:
-        _show(result)
+        _show(result, provenance)
         show_broken_certificates(broken)
         reasons = [reason for judged in result.files for reason in _against(judged)]
         show_remedies(reasons)
         if not reasons:
-            following = f"Next: lobproof acquire certify {shlex.quote(str(folder))}"
-            err().print(following, style="dim", markup=False, soft_wrap=True)
+            show_next("acquire", "certify", folder)
     return 1 if result.failed else 0
 
 
@@ -120,7 +121,7 @@ def _instrument(request: Request, tick: str | None, lot: str | None) -> Instrume
     )
 
 
-def _show(result: ValidationResult) -> None:
+def _show(result: ValidationResult, provenance: str) -> None:
     console = out()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("verdict", "file", "rows"):
@@ -140,7 +141,9 @@ def _show(result: ValidationResult) -> None:
         if result.count(verdict)
     )
     before = sum(not judged.anew for judged in result.files if judged.verdict != LOST)
-    console.print(f"{counts}{f' ({before:,} judged before)' if before else ''}")
+    console.print(
+        f"{counts}{f' ({before:,} judged before)' if before else ''}; {made_of(provenance)}"
+    )
 
 
 def _against(judged: Judged) -> list[str]:

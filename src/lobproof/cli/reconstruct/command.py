@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,9 +16,9 @@ from lobproof.cli.console import (
     Json,
     Switch,
     clock,
-    err,
     print_json,
     progress,
+    show_next,
 )
 from lobproof.cli.places import Kind, expect
 from lobproof.cli.reconstruct.live import live
@@ -218,7 +217,7 @@ def _sample(
         print_json(asdict(result))
         return 0
     show_results([result], time.perf_counter() - began)
-    _next("verify", store, "--against", source)
+    show_next("verify", store, "--against", source)
     return 0
 
 
@@ -273,17 +272,12 @@ def _lake(
         return ERROR
     if not as_json:
         if len({(day.exchange, day.symbol) for day in days}) == 1:
-            _next("verify", store, "--lake", source, *_which(store, days[0].symbol))
+            show_next("verify", store, "--lake", source, *_which(store, days[0].symbol))
         else:
-            _next("inspect", store)
+            show_next("inspect", store)
     return 0
 
 
 def _which(store: Path, symbol: str) -> Sequence[str]:
     """What names a symbol in a store, where that holds others too."""
     return ("--symbol", symbol) if sealed(store)["symbol"].n_unique() > 1 else ()
-
-
-def _next(*words: str | Path) -> None:
-    command = shlex.join(["lobproof", *map(str, words)])
-    err().print(f"Next: {command}", style="dim", markup=False, soft_wrap=True)

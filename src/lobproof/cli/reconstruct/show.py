@@ -12,6 +12,7 @@ from rich.table import Table
 
 from lobproof.cli.console import duration, err, out, partial_text
 from lobproof.pipeline import Outcome, ReconstructResult
+from lobproof.schema.provenance import made_of
 
 
 def show_results(results: Sequence[ReconstructResult], seconds: float) -> None:
@@ -22,8 +23,8 @@ def show_results(results: Sequence[ReconstructResult], seconds: float) -> None:
     symbols = dict.fromkeys((result.exchange, result.symbol) for result in results)
     for names in symbols:
         chosen = [result for result in results if (result.exchange, result.symbol) == names]
-        made_of = ", ".join(dict.fromkeys(_made_of(result.provenance) for result in chosen))
-        console.print(f"[bold]{' '.join(names)}[/bold] ({made_of})")
+        told = ", ".join(dict.fromkeys(made_of(result.provenance) for result in chosen))
+        console.print(f"[bold]{' '.join(names)}[/bold] ({told})")
         console.print(_table(chosen))
         for result in chosen:
             for day in result.days:
@@ -113,12 +114,3 @@ def _table(results: Sequence[ReconstructResult]) -> Table:
                 day.content_hash[:12],
             )
     return table
-
-
-def _made_of(provenance: str) -> str:
-    return {
-        "real": "real data",
-        "unknown": "DEMO: data of unknown origin",
-        "derived": "DEMO: derived data",
-        "synthetic": "DEMO: synthetic data",
-    }[provenance]

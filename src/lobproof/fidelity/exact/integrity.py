@@ -9,7 +9,14 @@ import numpy as np
 import polars as pl
 
 from lobproof.fidelity.exact.ids import LATE, NEW, SeenIds
-from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict, not_applicable
+from lobproof.fidelity.exact.report import (
+    Check,
+    Class,
+    Divergence,
+    Verdict,
+    not_applicable,
+    plain,
+)
 from lobproof.fidelity.exact.walk import last_rows
 from lobproof.instruments import Instrument
 from lobproof.schema import UNORDERED, Flag, Kind, Order
@@ -140,8 +147,9 @@ class GridCheck:
 
 def _grid_text(row: dict[str, object]) -> str:
     return (
-        f"price {row['price']} or size {row['size']} of this {Kind(int(str(row['kind']))).name} "
-        "row cannot be: off the decimal grid, or of an impossible sign"
+        f"price {plain(row['price'])} or size {plain(row['size'])} of this "
+        f"{Kind(int(str(row['kind']))).name} row cannot be: off the decimal grid, or of an "
+        "impossible sign"
     )
 
 

@@ -153,13 +153,18 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """The outcome of `verify`. ``coverage`` says how much of both sides was compared."""
+    """The outcome of `verify`.
+
+    ``provenance`` is the least real of all that was compared, ``against`` what the store was held
+    against, in words; ``coverage`` says how much of both sides was compared.
+    """
 
     exchange: str
     symbol: str
     provenance: str
     checks: tuple[Check, ...]
     coverage: Mapping[str, Any]
+    against: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -198,6 +203,7 @@ class VerifyReport:
             "exchange": self.exchange,
             "symbol": self.symbol,
             "provenance": self.provenance,
+            "against": self.against,
             "coverage": plain(self.coverage),
             "checks": [check.to_dict() for check in self.checks],
             "first_divergence": first.to_dict() if first else None,

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lobproof.fidelity.exact.integrity import GridCheck, Tally
-from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict
+from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict, plain
 from lobproof.fidelity.exact.schema import SchemaCheck
 from lobproof.fidelity.exact.walk import Window, inside
 from lobproof.schema import LEVELS, Finding, Flag, Int64
@@ -87,8 +87,8 @@ class StateChecks:
             touch,
             judged["wrong"],
             lambda row: (
-                f"best bid {row['bid_0_price']}, best ask {row['ask_0_price']}: crossed "
-                "on trusted rows, or not what the CROSSED flag says"
+                f"best bid {plain(row['bid_0_price'])}, best ask {plain(row['ask_0_price'])}: "
+                "crossed on trusted rows, or not what the CROSSED flag says"
             ),
             Class.EXTRA,
         )
@@ -103,7 +103,8 @@ class StateChecks:
         What lies before the first anchor is warm-up: no part of the share, and with more than
         ``WARM_UP_LIMIT_NS`` of it, or more than is trusted, there is no verdict. Rows of
         Crypto Lake's `book` list twenty levels, which the touch leaves now and then until the next
-        one: there ``limit`` is for every other doubt, and ``BEYOND_LIMIT`` for this one.
+        one: there ``limit`` is for every other doubt, and ``BEYOND_LIMIT`` for this one. Compared
+        are the states behind the warm-up, equal those of them that are trusted.
         """
         touch, seals = self.touch, self._window.seals()
         warm_up = int(seals["warm_up_ns"].sum())
@@ -142,7 +143,7 @@ class StateChecks:
             "untrusted_share",
             verdict,
             touch.height,
-            touch.height,
+            touch.height - int(np.count_nonzero(warm)),
             trusted,
             limit=limit,
             reason=reason,

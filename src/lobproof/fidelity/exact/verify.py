@@ -28,6 +28,8 @@ from lobproof.fidelity.exact.states import StateChecks
 from lobproof.fidelity.exact.vendor import VendorCheck, book_rows, vendor_files, vendor_trades
 from lobproof.fidelity.exact.walk import Window
 from lobproof.paths import AnyPath, as_path
+from lobproof.schema.provenance import least_real
+from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store
 
@@ -112,7 +114,7 @@ def verify(
     return VerifyReport(
         window.exchange,
         window.symbol,
-        sample.provenance if sample is not None else "",
+        _provenance(window, sample, files),
         tuple(
             done.get(name) or not_applicable(name, "the store is not as it was sealed")
             for name in (*GATE_A, *GATE_B)
@@ -123,7 +125,32 @@ def verify(
             **window.strategies(),
             **coverage,
         },
+        " and ".join(
+            [
+                *([f"a {sample.provenance} golden sample"] if sample is not None else []),
+                *(["Crypto Lake files"] if lake is not None else []),
+            ]
+        ),
     )
+
+
+def _provenance(
+    window: Window,
+    sample: GoldenSample | None,
+    files: Mapping[str, Mapping[str, Sequence[Path]]],
+) -> str:
+    """The least real of the store's days, the sample, and what the files say of themselves."""
+    found = [*window.seals()["provenance"]]
+    if sample is not None:
+        found.append(sample.provenance)
+    footers = (
+        read_footer(path, table)
+        for table, days in files.items()
+        for paths in days.values()
+        for path in paths
+    )
+    found += [footer.provenance for footer in footers if footer and footer.provenance]
+    return least_real(*found)
 
 
 def _run(

@@ -19,6 +19,8 @@ TABLES = ("trades", "book", "book_delta_v2")
 NEVER_REAL = ("synthetic", "derived")
 """Provenances that a file tells of itself, and that no bucket can take back."""
 
+PLAIN_PARTS = "exchange=*/symbol=*/dt=*"
+"""Folders of a table in the vendor's layout."""
 LEVEL_COLUMNS = tuple(
     f"{side}_{level}_{field}"
     for side in ("bid", "ask")
