@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from lobproof.book.kernels import apply_level, new_book
 from lobproof.book.undo_kernels import LOGGED, MAX_LOGGED, OVERFLOWN, UNDO, log_level
 from lobproof.pipeline.counts import DayCounts
+from lobproof.pipeline.lake import lake_days
+from lobproof.pipeline.survey import Survey
+from lobproof.replay import Policy, TradeAudit, bridged
 from lobproof.replay.drift_kernels import clear_suspect, note_suspect
 from lobproof.replay.ledger_kernels import (
     BOOK_TS,
@@ -24,11 +29,12 @@ from lobproof.replay.ledger_kernels import (
 )
 from lobproof.replay.merge import PLACE_TOLERANCE_NS, TOLERANCE_NS
 from lobproof.replay.merge_kernels import stands_before, time_between
+from lobproof.replay.trade_id_kernels import WINDOW
 from lobproof.replay.trade_kernels import is_far
-from lobproof.schema import Int64
+from lobproof.schema import Finding, Flag, Int64, Kind
 from support.feeds import ASK, BID, MS, START, Replayed, trade
-from support.lake_feed import LakeDay, delta, listing, run_lake
-from support.stream_reference import Message
+from support.lake_feed import LakeDay, anchored_streams, delta, listing, run_lake, write_lake
+from support.stream_reference import Message, to_batch
 
 SECOND = 1000 * MS
 BIDS = [(1000 - n, 10) for n in range(20)]
@@ -113,6 +119,34 @@ def test_an_id_among_the_last_thousand_and_twenty_four(since: int, found: list[s
     assert names(run([*book, delta(101, [])])) == found
 
 
+@pytest.mark.parametrize("before", [0, 5_000])
+@pytest.mark.parametrize(
+    ("since", "again"), [(WINDOW - 1, True), (WINDOW, True), (WINDOW + 1, False)]
+)
+def test_a_trade_among_the_last_sixteen_thousand(since: int, again: bool, before: int) -> None:
+    """With the same content it is there twice; beyond them it is one that came late, and stays."""
+    assert WINDOW == 16_384
+    ids = [*range(1, before + 1), 7 * WINDOW, *range(9 * WINDOW, 9 * WINDOW + since - 1)]
+    given = to_batch(trade(n, BID, 1000, prev=-1) for n in [*ids, 7 * WINDOW])
+    got = TradeAudit().process(given)
+    late = Flag.LAST | Flag.OUT_OF_ORDER
+    told = (Kind.MARK, Flag.LAST | Flag.DUPLICATE | Flag.TRADES) if again else (Kind.TRADE, late)
+    assert (got.kind[-1], got.flags[-1]) == told
+    assert not (got.flags[:-1] & Flag.DUPLICATE).any()
+    # and of other content it stays in any case
+    given.size[-1] += 1
+    got = TradeAudit().process(given)
+    assert (got.kind[-1], got.flags[-1]) == (Kind.TRADE, late)
+
+
+@pytest.mark.parametrize(("late", "unused"), [(0, []), (1, ["REFERENCE_UNUSED"])])
+def test_an_id_and_a_time_that_are_a_second_apart(late: int, unused: list[str]) -> None:
+    book = [delta(101, []), delta(102, [], at=5 * SECOND), delta(103, [], at=7 * SECOND)]
+    for seq, at in ((101, 6 * SECOND + late), (102, 4 * SECOND - late)):
+        rows = [listing(100, BIDS, ASKS), listing(seq, BIDS, ASKS, at=at)]
+        assert names(run_lake(LakeDay(book, rows))) == unused
+
+
 @pytest.mark.parametrize("off", [-1, 1])
 def test_a_reference_ten_seconds_from_its_place(off: int) -> None:
     """Within that its id tells, beyond that its time."""
@@ -128,6 +162,81 @@ def test_a_reference_ten_seconds_from_its_place(off: int) -> None:
 def test_an_exchange_time_a_minute_from_the_receive_time() -> None:
     """`test_clock` holds the edge; here is how far it is."""
     assert TOLERANCE_NS == 60 * SECOND
+
+
+# sizes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "corrects"), [(1249, False), (1250, False), (1251, True), (750, False), (749, True)]
+)
+def test_the_size_limit(size: int, corrects: bool) -> None:
+    """The root of the mean square: of four levels one is off by a quarter, which is 0.125."""
+    bids, asks = [(1000, 1000), (999, 1000)], [(1001, 1000), (1002, 1000)]
+    policy = Policy(unchained=True, size_limit=0.125)
+    book = [delta(101, [(BID, 1000, size)]), delta(102, [])]
+    differs = listing(101, bids, asks)
+
+    def kinds(*rows: Message) -> list[Kind]:
+        got = run_lake(LakeDay(book, [listing(100, [(1000, 500), *bids[1:]], asks), *rows]), policy)
+        ends = (got.events.flags & Flag.LAST) != 0
+        return [Kind(kind) for kind in got.events.kind[ends].tolist()]
+
+    seeded, after = [Kind.SNAPSHOT, Kind.DELTA], Kind.SNAPSHOT if corrects else Kind.MARK
+    assert kinds(differs) == [*seeded, after, Kind.MARK]
+    # a doubt stays as long as rows differ by no more
+    off = listing(102, bids, asks)
+    again = [Kind.SNAPSHOT] if corrects else []
+    wild = listing(101, [(price + 100, 1) for price, _ in bids], [(p + 100, 1) for p, _ in asks])
+    assert kinds(wild, off) == [*seeded, Kind.MARK, Kind.MARK, *again]
+
+
+def test_no_size_limit_corrects_by_anything() -> None:
+    policy = Policy(unchained=True, size_limit=0.0)
+    rows = [listing(100, BIDS, ASKS), listing(101, [(1000, 10**9 + 1), *BIDS[1:]], ASKS)]
+    got = run_lake(LakeDay([delta(101, [(BID, 1000, 10**9)]), delta(102, [])], rows), policy)
+    assert got.events.kind.tolist().count(Kind.SNAPSHOT) == 80
+
+
+# prints that `book` shows nothing of, and a touch that moves without any -------------------------
+
+
+def stands_still(trades: list[Message], *times: int) -> bool:
+    """Whether rows of `book` that repeat are a finding; the last one, of those times, moves."""
+    rows = [listing(100 + n, BIDS, ASKS, at=at) for n, at in enumerate(times[:-1])]
+    rows.append(listing(200, [(1000, 9), *BIDS[1:]], ASKS, at=times[-1]))
+    day = LakeDay([], rows, trades)
+    policy = Policy(unchained=True, trades_wait_for="snapshots")
+    return "REFERENCE_STALE" in names(run_lake(day, policy, source=anchored_streams(day)))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("prints", [2, 3, 4])
+def test_three_prints_that_two_rows_show_nothing_of(prints: int, rows: int) -> None:
+    trades = [trade(1 + n, BID, 1001, at=n * SECOND + MS) for n in range(prints)]
+    times = [5 * SECOND + n * MS for n in range(rows + 1)]
+    assert stands_still(trades, 0, *times) == (prints >= 3 and rows >= 2)
+
+
+@pytest.mark.parametrize(("late", "stale"), [(-1, False), (0, True), (1, True)])
+def test_a_second_in_which_rows_stand_still(late: int, stale: bool) -> None:
+    """One print outside the touch is enough for it."""
+    assert stands_still([trade(1, BID, 1002, at=1)], 0, 5, 6, SECOND + late) == stale
+    assert not stands_still([trade(1, BID, 1001, at=1)], 0, 5, 6, SECOND + late)
+
+
+@pytest.mark.parametrize(("times", "absent"), [(19, False), (20, True), (21, True)])
+@pytest.mark.parametrize("traded", [False, True])
+def test_twenty_times_through_the_touch_without_a_trade(
+    times: int, absent: bool, traded: bool
+) -> None:
+    book = []
+    for n in range(times):
+        up = n % 2 == 0
+        changes = [(ASK, 1001, 0), (BID, 1001, 5)] if up else [(BID, 1001, 0), (ASK, 1001, 10)]
+        book.append(delta(101 + n, changes, at=n * SECOND))
+    got = run(book, [trade(1, BID, 1001, at=MS)] if traded else [])
+    assert names(got).count("TRADES_ABSENT") == int(absent and not traded)
 
 
 # tables that are full ----------------------------------------------------------------------------
@@ -156,6 +265,33 @@ def test_more_changes_of_a_snapshot_than_can_be_undone(number: int) -> None:
     assert undo[LOGGED] == min(number, MAX_LOGGED)
     assert undo[OVERFLOWN] == int(number > MAX_LOGGED)
     assert undo[UNDO:].tolist() == [0, 0, 0]
+
+
+# times ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("apart", "one"), [(10 * SECOND, True), (10 * SECOND + 1, False)])
+def test_contradictions_ten_seconds_apart_are_one(apart: int, one: bool) -> None:
+    drift = int(Finding.DRIFT)
+    found = [[drift, 5, 6, START, START + 9], [drift, 8, 9, START + 9 + apart, START + 99 * SECOND]]
+    got = bridged(np.array([[*row, 1, 0, 0] for row in found]))
+    assert got[1, 3] == (START + 9 if one else START + 9 + apart)
+
+
+@pytest.mark.parametrize(("missing", "received"), [(4, False), (5, True), (6, True)])
+def test_five_times_in_a_hundred_that_are_missing(
+    missing: int, received: bool, tmp_path: Path
+) -> None:
+    book = [delta(101 + n, [(BID, 1000, 1 + n)], at=n * MS) for n in range(100)]
+    for (row,) in book[:missing]:
+        row.ts_event = 0
+    trades = [trade(n, BID, 1001, at=n * MS) for n in range(20)]
+    (day,) = lake_days(
+        write_lake(tmp_path, LakeDay(book[::-1], [listing(100, BIDS, ASKS)], trades))
+    )
+    survey = Survey.made(day.files, day.exchange, day.symbol, day.dt)
+    assert survey.times.missing == {"book": 0.0, "book_delta_v2": missing / 100, "trades": 0.0}
+    assert bool(survey.receive_days) == received
 
 
 # strategies --------------------------------------------------------------------------------------
