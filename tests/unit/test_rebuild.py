@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lobproof.book.kernels import Book, level_size
-from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Kind
+from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Int64, Kind
 from lobproof.store.bookview import book_of
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import book_columns
@@ -26,11 +26,22 @@ LOST = [mark(Flag.GAP, seq=120), mark(Flag.SILENCE), mark(Flag.DRIFT)]
 
 def after(*messages: Message, since: Keyframe | None = None) -> list[tuple[int, int]]:
     """What is known of bids and asks behind the messages."""
+    book, covered = played(messages, since)
+    return [known(book, covered, side) for side in (BID, ASK)]
+
+
+def played(messages: Sequence[Message], since: Keyframe | None = None) -> tuple[Book, Int64]:
     none = np.zeros(0, np.int64)
     opening = Keyframe(-1, 0, -1, none, none, none, none, UNTRUSTED, 0, UNTRUSTED, 0)
     book, covered = book_of(since or opening, 1)
-    apply_events(book, covered, *book_columns(to_batch(list(messages))))
-    return [known(book, covered, side) for side in (BID, ASK)]
+    apply_events(book, covered, *book_columns(to_batch(messages)))
+    return book, covered
+
+
+def sizes(side: int, *prices: int, messages: Sequence[Message]) -> list[int]:
+    """What rests at some prices behind the messages."""
+    book, _ = played(messages)
+    return [int(level_size(book, side, price)) for price in prices]
 
 
 def flagged(message: Message, flags: Flag) -> Message:
@@ -120,16 +131,27 @@ def test_a_depth_message_that_proves_the_snapshot_wrong(flags: Flag, empty: bool
     trusted = [(EVERYTHING, 0)] * 2 if flags == Flag.REFUTED else [(UNTRUSTED, 0)] * 2
     messages = [WHOLE, depth(101, 100), shown, proof]
     assert after(*messages) == trusted
-    none = np.zeros(0, np.int64)
-    opening = Keyframe(-1, 0, -1, none, none, none, none, UNTRUSTED, 0, UNTRUSTED, 0)
-    book, covered = book_of(opening, 1)
-    apply_events(book, covered, *book_columns(to_batch(messages)))
-    assert after_levels(book) == [5, 5]
+    # the snapshot changed one of them and took the other away
+    assert sizes(BID, 1000, messages=messages) + sizes(ASK, 1003, messages=messages) == [5, 5]
 
 
-def after_levels(book: Book) -> list[int]:
-    """Sizes at 1000 and 1003, which the snapshot changed and took away."""
-    return [int(level_size(book, BID, 1000)), int(level_size(book, ASK, 1003))]
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_a_refuted_snapshot_took_away_comes_back(whole: bool) -> None:
+    """Of a side that it lists whole, what lies beyond its worst price too."""
+    shown = flagged(snapshot(103, [(1000, 9)], [(1001, 5)], whole=whole), Flag.AWAITS)
+    messages = [WHOLE, depth(101, 100), shown]
+    there = [0, 0] if whole else [5, 5]
+    assert sizes(BID, 1000, 999, 998, messages=messages) == [9, *there]
+    messages.append(flagged(depth(104, 101, [(ASK, 1003, 1)]), Flag.REFUTED))
+    assert sizes(BID, 1000, 999, 998, messages=messages) == [5, 5, 5]
+    assert sizes(ASK, 1001, 1002, 1003, messages=messages) == [5, 5, 1]
+
+
+def test_a_snapshot_that_bridged_a_gap_is_not_undone() -> None:
+    shown = flagged(snapshot(103, [(1000, 9)], [(1001, 5)]), Flag.AWAITS)
+    bridged = mark(Flag.GAP | Flag.RESYNC, seq=102)
+    messages = [WHOLE, depth(101, 100), shown, bridged, snapshot(104, [], [(1001, 7)])]
+    assert sizes(BID, 1000, messages=messages) == [9]
 
 
 @pytest.mark.parametrize("bid_stale", [0, 1])

@@ -7,22 +7,39 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lobproof.book.kernels import apply_level, new_book
+from lobproof.book.kernels import apply_level, ensure_far_capacity, new_book
 from lobproof.book.undo_kernels import LOGGED, MAX_LOGGED, OVERFLOWN, UNDO, log_level
 from lobproof.pipeline.counts import DayCounts
 from lobproof.pipeline.lake import lake_days
 from lobproof.pipeline.survey import Survey
 from lobproof.replay import Policy, TradeAudit, bridged
 from lobproof.replay.drift_kernels import clear_suspect, note_suspect
+from lobproof.replay.evidence_kernels import (
+    BELIEVED,
+    DISBELIEVED,
+    UNKNOWN,
+    set_since,
+    take_image,
+    weigh,
+)
 from lobproof.replay.ledger_kernels import (
     BOOK_TS,
     CADENCE,
+    HEARD_AT,
+    IMAGE_LEVELS,
+    IMAGES,
     LIFE_TS,
     LOST,
+    MAX_IMAGE,
+    MAX_REMEMBERED,
     MAX_SUSPECTS,
+    NEVER,
     REMEMBERED_LEVELS,
+    SHARED,
+    SNAPSHOT_TRUST,
     SUSPECTS,
     UNCHAINED,
+    VOUCHED,
     flowing,
     new_run,
     silent,
@@ -31,8 +48,8 @@ from lobproof.replay.merge import PLACE_TOLERANCE_NS, TOLERANCE_NS
 from lobproof.replay.merge_kernels import stands_before, time_between
 from lobproof.replay.trade_id_kernels import WINDOW
 from lobproof.replay.trade_kernels import is_far
-from lobproof.schema import Finding, Flag, Int64, Kind
-from support.feeds import ASK, BID, MS, START, Replayed, trade
+from lobproof.schema import RANGE, Finding, Flag, Int64, Kind
+from support.feeds import ASK, BID, MS, START, Replayed, depth, replay, snapshot, trade
 from support.lake_feed import LakeDay, anchored_streams, delta, listing, run_lake, write_lake
 from support.stream_reference import Message, to_batch
 
@@ -251,7 +268,8 @@ def test_more_suspects_than_there_is_room_for(number: int) -> None:
         note_suspect(state, BID, price, 1, 2, 0)
     assert state[SUSPECTS] == number
     assert not state[REMEMBERED_LEVELS:].any()
-    for price in range(1, number + 1):
+    state[REMEMBERED_LEVELS : REMEMBERED_LEVELS + 2] = BID, 10**6
+    for price in (*range(1, number + 1), 10**6):
         clear_suspect(state, BID, price)
     assert state[SUSPECTS] == max(number - MAX_SUSPECTS, 0)
 
@@ -292,6 +310,66 @@ def test_five_times_in_a_hundred_that_are_missing(
     survey = Survey.made(day.files, day.exchange, day.symbol, day.dt)
     assert survey.times.missing == {"book": 0.0, "book_delta_v2": missing / 100, "trades": 0.0}
     assert bool(survey.receive_days) == received
+
+
+# one snapshot against a chain ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("new", "found", "trusted"),
+    [(15, [], True), (16, ["DRIFT"], True), (255, ["DRIFT"], True), (256, ["DRIFT"], False)],
+)
+def test_levels_that_an_anchor_lacks(new: int, found: list[str], trusted: bool) -> None:
+    """Sixteen at the end of a day, 256 at once; one that it lists clears it."""
+    seed = snapshot(100, [(1000, 5), (600, 5)], [(1001, 5), (1400, 5)])
+    changes = [(BID, 999 - n, 1) for n in range(new)]
+    got = replay([seed, depth(101, 100, changes), depth(102, 101)])
+    assert names(got) == found
+    assert got.trusted()[1] == ((min(new + 2, 20), 2) if trusted else (0, 0))
+    assert names(replay([seed, depth(101, 100, [*changes[1:], (BID, 1000, 4)])])) == []
+
+
+@pytest.mark.parametrize("number", [MAX_REMEMBERED - 1, MAX_REMEMBERED, MAX_REMEMBERED + 1])
+def test_a_second_snapshot_that_says_the_same_of_a_thousand_levels(number: int) -> None:
+    """Of more, what the first one said is not all remembered: it is not believed."""
+    assert MAX_REMEMBERED == 1024
+    state = new_run()
+    for price in range(1, number + 1):
+        note_suspect(state, BID, price, 1, 2, 0)
+    state[VOUCHED], state[SHARED] = 0, number
+    assert weigh(state) == DISBELIEVED
+    assert not state[IMAGE_LEVELS:].any()
+    assert weigh(state) == (BELIEVED if number <= MAX_REMEMBERED else DISBELIEVED)
+    state[SHARED] = number - 1  # it must share as many levels with the book as it denies
+    assert weigh(state) == DISBELIEVED
+
+
+@pytest.mark.parametrize(
+    ("number", "listed", "cut"),
+    [
+        (MAX_IMAGE - 1, 2**40, False),
+        (MAX_IMAGE, 2**40, True),  # whether there are more is not looked at
+        (MAX_IMAGE, MAX_IMAGE, False),
+        (MAX_IMAGE + 1, MAX_IMAGE, False),
+        (MAX_IMAGE + 1, MAX_IMAGE + 1, True),
+    ],
+)
+def test_an_image_of_eight_thousand_levels(number: int, listed: int, cut: bool) -> None:
+    assert MAX_IMAGE == 8192
+    book = ensure_far_capacity(new_book(64, 1), number)
+    for price in range(1, number + 1):
+        apply_level(book, ASK, price, 5)
+    state = new_run()
+    state[SNAPSHOT_TRUST + 2 : SNAPSHOT_TRUST + 4] = RANGE, listed
+    take_image(book, state)
+    assert state[IMAGES : IMAGES + 2].tolist() == [0, NEVER]
+    held = min(number, MAX_IMAGE)
+    assert state[IMAGES + 2 : IMAGES + 4].tolist() == [held, UNKNOWN if cut else listed]
+    assert set_since(state, ASK, held, 5) is False
+    assert set_since(state, ASK, held, 6) is True
+    assert set_since(state, ASK, held + 1, 5) is not cut
+    assert not state[IMAGE_LEVELS : IMAGE_LEVELS + 2 * MAX_IMAGE].any()
+    assert not state[HEARD_AT:].any()
 
 
 # strategies --------------------------------------------------------------------------------------

@@ -58,11 +58,12 @@ def sorted_rows(
     return [row for batch in batches for row in to_rows(batch)]
 
 
-def shuffled(messages: list[Message]) -> bool:
+def judged(messages: list[Message]) -> tuple[bool, list[int]]:
+    """Whether they are shuffled, and the places of those that came late."""
     places = TradePlaces(OFFSET, ())
     rows = to_batch(messages)
-    places.add(rows.ts_event, rows.ts_recv, rows.sequence)
-    return places.shuffled
+    _, late = places.add(rows.ts_event, rows.ts_recv, rows.sequence)
+    return places.shuffled, np.flatnonzero(late).tolist()
 
 
 def some(ids: list[int], times: list[int]) -> list[Message]:
@@ -98,18 +99,24 @@ def test_any_order_becomes_that_of_time(monkeypatch: pytest.MonkeyPatch, block: 
 @pytest.mark.kernels
 def test_what_is_out_of_order() -> None:
     """Ids tell, where there are any; then times. One alone that goes back moves nothing."""
-    ahead, back = [0, 10, 20], [0, 20, 10]
-    assert not shuffled(some([1, 2, 3], ahead))
-    assert not shuffled(some([1, 2, 3], back)), "the venue numbered them so"
-    assert not shuffled(some([1, 3, 2], ahead))
-    assert not shuffled(some([1, 3, 3], back)), "one that came twice"
-    assert shuffled(some([1, 3, 2], back))
-    texts = [UNORDERED + n for n in (9, 5, 7)]
-    assert not shuffled(some(texts, ahead))
-    assert shuffled(some(texts, back))
-    assert shuffled(some([-1, -1, -1], back))
+    ahead, back, ties = [0, 10, 20], [0, 20, 10], [0, 10, 10]
+    assert judged(some([1, 2, 3], ahead)) == (False, [])
+    assert judged(some([1, 2, 3], back)) == (False, []), "the venue numbered them so"
+    assert judged(some([1, 3, 2], ahead)) == (False, [2])
+    assert judged(some([1, 3, 2], ties)) == (False, [2])
+    assert judged(some([1, 3, 3], back)) == (False, []), "one that came twice"
+    assert judged(some([1, 3, 2], back)) == (True, [2])
+    none = [-1, -1, -1]
+    for ids in (
+        none,
+        *([UNORDERED + n for n in some_text] for some_text in ((9, 5, 7), (5, 7, 9))),
+    ):
+        assert judged(some(ids, ahead)) == (False, [])
+        assert judged(some(ids, ties)) == (False, [])
+        assert judged(some(ids, back)) == (True, [2])
     # the highest id, and the latest time, of all before
-    assert shuffled(some([1, 9, 8, 2], [0, 90, 91, 20]))
+    assert judged(some([1, 9, 8, 2], [0, 90, 91, 20])) == (True, [2, 3])
+    assert judged(some([1, 5, 6, 4], [0, 90, 20, 30])) == (True, [3])
 
 
 @pytest.mark.kernels
