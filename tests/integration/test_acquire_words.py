@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -15,6 +18,9 @@ from fakes.s3 import FakeBucket, fake_lake
 from lobproof.acquire.audits import audit_path
 from lobproof.acquire.certificate import certify
 from lobproof.acquire.zones import LakeFolder, Zone
+from lobproof.cli import ERROR
+from lobproof.sources.cryptolake.connection import connect
+from lobproof.sources.cryptolake.remote import Policy, Remote, UnreachableError, run
 from support.fault_runs import Said, command, refused
 from support.judged_lakes import made
 from support.lakes import key
@@ -80,7 +86,19 @@ def test_nothing_at_all_ends_in_a_hint(bucket: FakeBucket) -> None:
     said = acquire("download", "--out", "lake", "--symbols", "TYPO-USDT")
     assert said.code == 1
     assert "has nothing of this request" in said.err
+    assert said.err.splitlines()[-2].startswith("error: s3://words/")
     assert said.err.splitlines()[-1].startswith("Hint: ")
+    listed = acquire("list-inventory", "--symbols", "TYPO-USDT")
+    assert listed.code == 1
+    assert listed.err.splitlines()[-2].startswith("error: s3://words/")
+
+
+def test_everything_there_already_is_no_error(bucket: FakeBucket) -> None:
+    assert acquire("download", "--out", "lake").code == 0
+    again = acquire("download", "--out", "lake")
+    assert again.code == 0
+    assert "present    1 objects, not fetched again" in again.out
+    assert "error" not in again.err
 
 
 def test_a_bucket_that_is_not_there(bucket: FakeBucket) -> None:
@@ -107,6 +125,51 @@ def test_a_store_out_of_reach_has_no_tick(bucket: FakeBucket) -> None:
     steps = said.document["steps"]
     assert [step["ok"] for step in steps] == [False] * len(steps)
     assert "Hint: check the line to the endpoint" in steps[0]["detail"]
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "https://no-such-host.invalid"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("acquire", "list-inventory"),
+        ("acquire", "list-inventory", "--exchange", "BINANCE", "--symbols", "A-USDT,B-USDT"),
+        ("acquire", "download", "--out", "lake"),
+        ("doctor", "--sample"),
+    ],
+    ids=["list", "list-some", "download", "doctor"],
+)
+def test_a_store_out_of_reach_is_soon_told(
+    bucket: FakeBucket, arguments: tuple[str, ...], endpoint: str
+) -> None:
+    """A refused connection, a name that nothing has: not eight tries of each request."""
+    began = monotonic()
+    said = command(*arguments, "--endpoint", endpoint)
+    assert monotonic() - began < 15
+    assert said.code == ERROR
+    lines = said.err.splitlines()
+    assert len(lines) <= 5
+    assert all(line.startswith(f"no connection to {endpoint}: ") for line in lines[:-2])
+    assert lines[-2].startswith(f"error: no connection to {endpoint}: ")
+    for word in ("--endpoint", "lobproof simulate --lake"):
+        assert word in lines[-1]
+
+
+def test_a_store_that_has_answered_is_waited_for() -> None:
+    """A line that breaks is tried as often as the policy says."""
+    connection = connect(endpoint="http://127.0.0.1:1", environ=environment())
+    remote = Remote(connection, Policy(attempts=6, first_wait=0.01, longest_wait=0.01))
+    tries: list[bool] = []
+
+    async def ask(answers: bool) -> None:
+        tries.append(answers)
+        if not answers:
+            raise UnreachableError("no connection", hint="none")
+
+    for answers, asked in ((False, 3), (True, 1), (False, 6)):
+        tries.clear()
+        with nullcontext() if answers else pytest.raises(UnreachableError):
+            run(remote.retrying(partial(ask, answers)))
+        assert len(tries) == asked
 
 
 @pytest.mark.parametrize(

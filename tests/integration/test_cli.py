@@ -56,6 +56,31 @@ def test_each_command_explains_itself_with_examples(
     assert f"lobproof {command}" in text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told", "help_of"),
+    [
+        (["verify"], "STORE", "verify"),
+        (["verify", "store", "--agianst", "golden"], "--against", "verify"),
+        (["verify", "store", "golden"], "golden", "verify"),
+        (["simulate", "--out", "x", "--minutes", "abc"], "abc", "simulate"),
+        (["simulate", "--out", "x", "--preset", "doge"], "nexo", "simulate"),
+        (["acquire", "download"], "--out", "acquire download"),
+        (["acquire", "frob"], "list-inventory", "acquire"),
+        (["verfy"], "verify", ""),
+    ],
+)
+def test_wrong_usage_ends_in_a_hint(
+    arguments: list[str], told: str, help_of: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == ERROR
+    said = capsys.readouterr()
+    what, hint = said.err.splitlines()
+    assert what.startswith("error: ")
+    assert told in what
+    assert hint.startswith(f"Hint: `lobproof {help_of} --help`".replace("  ", " "))
+    assert said.out == ""
+
+
 def test_help_loads_nothing_heavy() -> None:
     loaded = subprocess.run(
         [
@@ -105,7 +130,10 @@ def test_verify_exits_by_its_verdict(chain: Path, capsys: pytest.CaptureFixture[
     assert checks["snapshots"]["verdict"] == "exact"
     assert code == {"pass": 0, "fail": 1, "inconclusive": 2}[report["verdict"]]
     assert run(["verify", str(chain / "store"), "--against", str(chain / "golden")]) == code
-    assert "level_changes" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "level_changes" in said.out
+    assert "DEMO: synthetic data" in said.out
+    assert "Next: lobproof " in said.err
 
 
 def test_running_again_says_so_and_changes_nothing(

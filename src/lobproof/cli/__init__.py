@@ -199,7 +199,7 @@ def main() -> None:
         sys.stdout.flush()
     except OSError as error:  # a disk that is full, not a reader that went away
         if code != ERROR:  # else it has been said
-            _say(f"standard output: {error.strerror}", "check the free space where it goes")
+            say_error(f"standard output: {error.strerror}", "check the free space where it goes")
         _to_nowhere(1)
         code = ERROR
     if "obstore" in sys.modules:
@@ -215,17 +215,19 @@ def run(arguments: list[str]) -> int:
     from lobproof.errors import LobproofError, missing_extra, place_error
 
     try:
-        result = app(arguments, exit_on_error=False)
-    except CycloptsError:
-        return ERROR  # cyclopts has said what is wrong
+        result = app(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        command = " ".join(["lobproof", *(error.command_chain or ())])
+        say_error(str(error), f"`{command} --help` lists what it takes, with examples")
+        return ERROR
     except LobproofError as error:
-        _say(error.message, error.hint)
+        say_error(error.message, error.hint)
         return ERROR
     except ImportError as error:
         missing = missing_extra(error)
         if missing is None:
             raise
-        _say(missing.message, missing.hint)
+        say_error(missing.message, missing.hint)
         return ERROR
     except KeyboardInterrupt:
         print(
@@ -235,12 +237,13 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except OSError as error:
         place = place_error(error)
-        _say(place.message, place.hint)
+        say_error(place.message, place.hint)
         return ERROR
     return result if isinstance(result, int) else 0
 
 
-def _say(what: str, hint: str) -> None:
+def say_error(what: str, hint: str) -> None:
+    """An error and what can be done about it, on standard error."""
     print(f"error: {what}\nHint: {hint}", file=sys.stderr)
 
 

@@ -209,10 +209,10 @@ def _fetch_sample(
 ) -> list[LakeKey]:
     """Download the smallest symbol-day that has all tables; its keys."""
     from lobproof.acquire.download import download
+    from lobproof.cli.acquire.options import Place
     from lobproof.sources.cryptolake.catalogue import RemoteObject, catalogue
-    from lobproof.sources.cryptolake.connection import connect
 
-    connection = connect(sample=True, endpoint=endpoint)
+    connection = Place(sample=True, endpoint=endpoint).connect()
     with progress("looking for a small day"):
         there = catalogue(
             connection,

@@ -14,6 +14,7 @@ from lobproof.sources.cryptolake.remote import (
     Policy,
     Remote,
     RemoteError,
+    UnreachableError,
     run,
 )
 
@@ -69,6 +70,8 @@ async def _steps(connection: Connection) -> tuple[list[Step], bool]:
     except RemoteError as error:
         # denied: it is there, and downloads can do without the listing
         steps.append(("bucket", isinstance(error, AccessDeniedError), _words(error)))
+        if isinstance(error, UnreachableError):
+            return steps, False  # nor would anything else be answered
         names = []
     else:
         steps.append(("bucket", True, "listing is allowed"))

@@ -27,6 +27,7 @@ from lobproof.acquire.plan import Plan
 from lobproof.acquire.plan import plan as make_plan
 from lobproof.acquire.standing import Standing, broken_since, holding
 from lobproof.acquire.zones import LakeFolder
+from lobproof.cli import say_error
 from lobproof.cli.acquire.held import provenance_of
 from lobproof.cli.acquire.options import (
     ANYTHING,
@@ -114,7 +115,7 @@ def download(
     tables, symbols = wanted.names()
     policy = Policy(attempts=attempts, total_seconds=total_seconds, rate=rate)
     connection = place.connect()
-    with progress("asking the bucket"):
+    with progress(f"asking {connection.place}"):
         found = wanted.ask(connection, policy)
         planned = make_plan(
             connection,
@@ -137,8 +138,10 @@ def download(
         if json_:
             print_json(document)
         if nothing:
-            hint = "Hint: `lobproof acquire list-inventory` shows what is there"
-            err().print(hint, markup=False, soft_wrap=True)
+            say_error(
+                f"{connection.place} has nothing of what is asked for: nothing was downloaded",
+                "`lobproof acquire list-inventory` shows what is there",
+            )
             return 1
         planned.require_room()
         return 0

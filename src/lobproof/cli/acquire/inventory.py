@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from lobproof.cli import say_error
 from lobproof.cli.acquire.options import ANYTHING, ANYWHERE, Place, Wanted, gigabytes, show_notes
 from lobproof.cli.console import Json, out, print_json, progress
 from lobproof.sources.cryptolake.catalogue import RemoteObject
@@ -49,7 +50,7 @@ def list_inventory(
     """
     wanted.names()  # wrong ones before any request
     connection = place.connect()
-    with progress("asking the bucket"):
+    with progress(f"asking {connection.place}"):
         found = wanted.ask(connection)
     lines = _lines(found.objects)
     code = 1 if not lines else 2 if found.unknown_symbols else 0
@@ -88,6 +89,11 @@ def list_inventory(
         f"{len(found.objects):,} objects, {gigabytes(found.size)}, in {connection.place}",
         markup=False,
     )
+    if not lines:
+        say_error(
+            f"{connection.place} has nothing of what is asked for",
+            "without --tables, --exchange, --symbols, --start and --end everything is shown",
+        )
     return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Annotated
 
 import stamina.instrumentation
@@ -116,6 +117,10 @@ class Wanted:
         )
 
 
+_PAUSE_SECONDS = 10.0
+"""So long a reason to try again is not repeated: requests side by side meet the same."""
+_said: dict[str, float] = {}
+
 ANYWHERE = Place()
 ANYTHING = Wanted()
 
@@ -132,8 +137,12 @@ def show_notes(notes: Iterable[str]) -> None:
 
 
 def _tell(details: stamina.instrumentation.RetryDetails) -> None:
-    """Say that something is tried again: its error holds no secret."""
+    """Say that something is tried again, and why, once in a while: its error holds no secret."""
     reason = getattr(details.caused_by, "message", type(details.caused_by).__name__)
+    now = monotonic()
+    if now - _said.get(reason, -_PAUSE_SECONDS) < _PAUSE_SECONDS:
+        return
+    _said[reason] = now
     err().print(
         f"{reason}; trying again in {details.wait_for:.1f} s",
         style="dim",

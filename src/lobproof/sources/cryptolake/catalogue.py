@@ -27,6 +27,7 @@ from lobproof.sources.cryptolake.remote import (
     Remote,
     RemoteError,
     UnavailableError,
+    UnreachableError,
     bare,
     run,
     when,
@@ -282,7 +283,7 @@ async def _read_index(remote: Remote, request: Request, table: str, answer: _Tab
     path = f"{table}/{INDEX}"
     try:
         keys = read_index(await remote.read(path), remote.connection.prefix)
-    except CredentialsError:
+    except (CredentialsError, UnreachableError):
         raise
     except NotFoundError:
         answer.notes.append(f"{table}: no {INDEX}; the bucket was listed instead")

@@ -45,6 +45,11 @@ _INVALID = {
 _BUSY = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "InternalError"}
 _ODD_KEY = "invalid path"
 """What the client says of a key that it cannot hold, with empty parts or control characters."""
+_FIRST_TRIES = 3
+"""Attempts at a store that has never answered: it may not be there at all."""
+_NO_CONNECTION = re.compile(r"legacy::Error\(\s*Connect\b")
+_WHY = re.compile(r'(?:message|error): "([^"]{1,200})"')
+"""What the system says of a connection that was not made, in the client's debug text."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]{1,80})</Code>")
 
@@ -93,6 +98,12 @@ class UnavailableError(TransientError):
     """The store is busy, or the line to it broke or is silent."""
 
     kind = "unavailable"
+
+
+class UnreachableError(UnavailableError):
+    """There is no connection to the store: refused, not resolved, not answered."""
+
+    kind = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +160,14 @@ class Remote:
         self.policy = policy if policy is not None else DEFAULT_POLICY
         self._store = connection.store(read_seconds=self.policy.read_seconds)
         self._pace = Pace(self.policy.rate)
+        self._answered = False
 
     async def retrying(
         self, ask: Callable[[], Awaitable[T]], *, total_seconds: float | None = None
     ) -> T:
         """``ask`` until it answers, or until attempts or time are used up.
+
+        A store that has never answered is asked ``_FIRST_TRIES`` times at most.
 
         Raises
         ------
@@ -162,8 +176,16 @@ class Remote:
         """
         policy = self.policy
         total = policy.total_seconds if total_seconds is None else total_seconds
+        tries = 0
+
+        def again(error: Exception) -> bool:
+            nonlocal tries
+            tries += 1
+            given_up = isinstance(error, UnreachableError) and tries >= _FIRST_TRIES
+            return isinstance(error, TransientError) and (self._answered or not given_up)
+
         async for attempt in stamina.retry_context(
-            on=TransientError,
+            on=again,
             attempts=policy.attempts,
             timeout=max(total, 0.001),
             wait_initial=policy.first_wait,
@@ -171,7 +193,9 @@ class Remote:
             wait_jitter=min(1.0, policy.first_wait),
         ):
             with attempt:
-                return await ask()
+                answer = await ask()
+                self._answered = True
+                return answer
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def objects(self, prefix: str, *, after: str = "") -> list[ObjectMeta]:
@@ -244,13 +268,25 @@ class Remote:
             options["if_match"] = f'"{etag}"'
         await self._pace.turn()
         try:
-            return await obstore.get_async(self._store, path, options=options)
+            answer = await obstore.get_async(self._store, path, options=options)
         except (BaseError, OSError) as error:
             raise self.translate(error, f"read {path}") from None
+        self._answered = True
+        return answer
 
     def translate(self, error: BaseException, what: str) -> RemoteError:
         """One of our errors for one of the client's, secrets and debug text left out."""
         text = str(error)
+        if _NO_CONNECTION.search(text):
+            why = _WHY.search(text)
+            return UnreachableError(
+                f"no connection to {self.connection.endpoint}: "
+                f"{self.connection.redact(why[1]) if why else 'it was not made'}",
+                hint="check the line to the endpoint, or name another store with --endpoint; "
+                "without one, `lobproof simulate --lake --no-recording --out sim` makes simulated "
+                "days, and in a clone `make lake` serves some to try acquire on",
+            )
+        self._answered = True
         status = _STATUS.search(text)
         number = int(status[1]) if status else 0
         found = _CODE.search(text)
