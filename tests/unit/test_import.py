@@ -1199,3 +1199,27 @@ def test_simulated_files_never_pass_for_real(tmp_path: Path) -> None:
     assert sample.provenance == "synthetic"
     with pytest.raises(UsageError, match="was simulated"):
         import_recordings(simulation.recordings, tmp_path / "other", provenance="real")
+
+
+def test_a_simulated_recording_carries_its_mark(tmp_path: Path) -> None:
+    """Copied away from its side-car, packed otherwise, one file of both days."""
+    simulation = simulate(tmp_path / "sim", preset="nexo", minutes=0.05)
+    whole = b"".join(gzip.decompress(path.read_bytes()) for path in simulation.recordings)
+    copies = [tmp_path / path.name for path in simulation.recordings]
+    for path, copied in zip(simulation.recordings, copies, strict=True):
+        copied.write_bytes(path.read_bytes())
+    plain, packed = tmp_path / "plain.txt", tmp_path / "packed.xz"
+    plain.write_bytes(whole)
+    packed.write_bytes(lzma.compress(whole))
+    beside = import_recordings(simulation.recordings, tmp_path / "beside")
+    for number, files in enumerate((copies, [plain], [packed])):
+        sample = import_recordings(files, tmp_path / f"golden-{number}")
+        assert sample.provenance == "synthetic"
+        for name in ("counts", "streams", "span", "snapshot_limit"):
+            assert sample.document[name] == beside.document[name], name
+        with pytest.raises(UsageError, match="was simulated"):
+            import_recordings(files, tmp_path / "other", provenance="real")
+    unmarked = re.sub(rb'"lobproof":{[^}]*},', b"", whole)
+    assert len(unmarked) < len(whole)
+    plain.write_bytes(unmarked)
+    assert import_recordings([plain], tmp_path / "unmarked").provenance == "real"

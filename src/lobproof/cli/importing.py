@@ -47,7 +47,8 @@ def import_(
     symbol
         Keep this symbol (as the venue writes it) and count the rest; without it, one is allowed.
     provenance
-        By default real, or synthetic where a `simulation.json` beside the file says so.
+        By default real, or synthetic where the file's first line, or a `simulation.json` beside
+        it, says so.
     exchange_info
         The venue's exchangeInfo document: gives tick and lot, which are inferred without it.
     snapshot_limit

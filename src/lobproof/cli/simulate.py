@@ -28,8 +28,8 @@ def simulate(
 ) -> int:
     """Simulate an exchange and write what a recorder (or Crypto Lake) would have of it.
 
-    Synthetic, and marked so: by the file names, by `simulation.json` beside them, and by the
-    symbol SIMUSDT.
+    Synthetic, and marked so: by the file names, by `simulation.json` beside them, by the first line
+    of each recording, and by the symbol SIMUSDT.
 
     Parameters
     ----------

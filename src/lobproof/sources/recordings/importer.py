@@ -23,7 +23,6 @@ from lobproof.sources.golden import (
 from lobproof.sources.recordings.document import describe
 from lobproof.sources.recordings.intake import MARKET_KINDS, Intake
 from lobproof.sources.recordings.probe import Probe, probe_all
-from lobproof.sources.simulator.provenance import simulation_of
 
 Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes read so far of all files, and their sum."""
@@ -74,8 +73,8 @@ def import_recordings(
         As the venue writes it. By default the first that is named, and others are an error; given,
         others are counted and left out.
     provenance
-        ``real``, ``derived`` or ``synthetic``; by default real, but synthetic where the simulator's
-        side-car lists a file. What it lists never passes for real.
+        ``real``, ``derived`` or ``synthetic``; by default real, but synthetic where the first line
+        of a file says so, or the simulator's side-car lists it. Neither ever passes for real.
     exchange_info
         The venue's document with tick and lot; by default they are inferred.
     snapshot_limit
@@ -104,9 +103,10 @@ def import_recordings(
         When ``out`` holds something else, or an option is none that exists.
     """
     paths, out = as_paths(files), as_path(out)
-    provenance, simulated_limit = _check_options(exchange, provenance, snapshot_limit, paths)
-    snapshot_limit = snapshot_limit or simulated_limit
+    _check_options(exchange, provenance, snapshot_limit)
     probes, named = probe_all(paths, symbol)
+    provenance, simulated_limit = _origin(provenance, probes)
+    snapshot_limit = snapshot_limit or simulated_limit
     sought = _Sought(
         exchange, named, provenance, _digest(exchange_info), snapshot_limit, snapshots_are_ours
     )
@@ -162,30 +162,28 @@ class _Sought:
         )
 
 
-def _check_options(
-    exchange: str | None, provenance: str | None, limit: int | None, files: Sequence[Path]
-) -> tuple[str, int | None]:
-    """The provenance to note, once the options are found to fit, and the simulator's limit."""
+def _check_options(exchange: str | None, provenance: str | None, limit: int | None) -> None:
     if exchange is not None and exchange not in EXCHANGES:
         raise UsageError(f"no exchange {exchange!r}", hint=f"one of {', '.join(EXCHANGES)}")
     if limit is not None and limit < 1:
         raise UsageError(
             f"a snapshot limit of {limit}", hint="name how many levels a side were asked for"
         )
-    sides = [simulation_of(file) for file in files]
-    simulated = next((file for file, side in zip(files, sides, strict=True) if side), None)
-    limits = {side.get("snapshot_limit") if side else None for side in sides}
-    known = limits.pop() if len(limits) == 1 else None
-    if provenance is None:
-        return "real" if simulated is None else "synthetic", known
-    if provenance not in PROVENANCES:
+    if provenance is not None and provenance not in PROVENANCES:
         raise UsageError(f"no provenance {provenance!r}", hint=f"one of {', '.join(PROVENANCES)}")
+
+
+def _origin(provenance: str | None, probes: Sequence[Probe]) -> tuple[str, int | None]:
+    """The provenance to note, and the limit that the simulator knows of its snapshots."""
+    simulated = next((one.path for one in probes if one.simulation is not None), None)
+    limits = {(one.simulation or {}).get("snapshot_limit") for one in probes}
+    known = limits.pop() if len(limits) == 1 else None
     if provenance == "real" and simulated is not None:
         raise UsageError(
             f"{simulated} was simulated: it cannot be imported as real",
             hint="leave the provenance out",
         )
-    return provenance, known
+    return provenance or ("real" if simulated is None else "synthetic"), known
 
 
 def _digest(exchange_info: Mapping[str, Any] | None) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lobproof.errors import InputError, UsageError
 from lobproof.sources.binance.decode import symbol_of
 from lobproof.sources.recordings.reader import RecordingFile, Stamps, no_recording, stamps_of
+from lobproof.sources.simulator.provenance import read_mark, simulation_of
 
 _LOOK_BYTES = 1 << 24
 
@@ -17,12 +19,14 @@ _LOOK_BYTES = 1 << 24
 class Probe:
     """A recording's file before it is read.
 
-    ``stamps`` is None where nothing is in it, ``symbol`` where its beginning names none.
+    ``stamps`` is None where nothing is in it, ``symbol`` where its beginning names none;
+    ``simulation`` is what says that it was simulated, None where nothing does.
     """
 
     path: Path
     stamps: Stamps | None
     symbol: str | None
+    simulation: Mapping[str, Any] | None = None
 
     @property
     def first_ns(self) -> int:
@@ -33,11 +37,14 @@ class Probe:
 def probe(path: Path) -> Probe:
     """Look at the beginning of a file; InputError if it holds something else than a recording."""
     stamps: Stamps | None = None
+    simulation = simulation_of(path)
     head = b""
     looked = 0
     file = RecordingFile(path)
     for data in file:
-        head = head or data.lstrip()
+        if not head:
+            head = data.lstrip()
+            simulation = simulation or read_mark(head.partition(b"\n")[0])
         stamps = stamps or stamps_of(data)
         if stamps is None and head:
             if file.truncated_at is not None and b"\n" not in data:
@@ -46,11 +53,11 @@ def probe(path: Path) -> Probe:
         for line in data.splitlines():
             symbol = symbol_of(line)
             if symbol is not None:
-                return Probe(path, stamps, symbol)
+                return Probe(path, stamps, symbol, simulation)
         looked += len(data)
         if looked > _LOOK_BYTES:
             break
-    return Probe(path, stamps, None)
+    return Probe(path, stamps, None, simulation)
 
 
 def symbols_in(path: Path) -> list[str]:

@@ -1,4 +1,7 @@
-"""The side-car of simulated files: ``simulation.json`` lists them and says what they are."""
+"""What says that files were simulated: a side-car that lists them, and each recording's first line.
+
+The side-car is ``simulation.json``; the line goes where the recording goes, unpacked too.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,27 @@ from lobproof.errors import InputError
 SIDE_CAR = "simulation.json"
 _HIGHEST = 8
 """Folders to climb from a file to its side-car (a lake's tables lie six deep)."""
+
+
+_MARK = b'"lobproof":{"provenance":"synthetic"'
+
+
+def marked(line: bytes, snapshot_limit: int) -> bytes:
+    """A recording's first line that says what it is: one more member, which other readers skip."""
+    begin = line.index(b"{") + 1
+    mark = b'%b,"snapshot_limit":%d},' % (_MARK, snapshot_limit)
+    return line[:begin] + mark + line[begin:]
+
+
+def read_mark(line: bytes) -> dict[str, Any] | None:
+    """What a recording's line says of its simulation; None of any other line."""
+    if _MARK not in line:
+        return None
+    try:
+        said = json.loads(line[line.index(b"{") :])["lobproof"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def describe_files(root: Path, files: list[Path]) -> dict[str, dict[str, Any]]:

@@ -23,6 +23,7 @@ from lobproof.sources.simulator.lake import LakeConfig, LakeWriter
 from lobproof.sources.simulator.market import Market
 from lobproof.sources.simulator.provenance import (
     describe_files,
+    marked,
     read_side_car,
     write_side_car,
 )
@@ -262,7 +263,7 @@ def _run(
         ),
     )
     recorder = Recorder(config, wrong.recorder, seed)
-    lines = _DailyLines(folder, config.venue_symbol.lower())
+    lines = _DailyLines(folder, config.venue_symbol.lower(), request["snapshot_limit"])
     tables = LakeWriter(folder / "lake", config, wrong.lake, seed)
     counts = dict.fromkeys(
         ("market_events", "depth_messages", "level_changes", "trades", "tickers", "snapshots"), 0
@@ -297,11 +298,12 @@ def _run(
 
 
 class _DailyLines:
-    """Gzip files of lines, one per UTC day of the recorder's clock."""
+    """Gzip files of lines, one per UTC day of the recorder's clock; the first line marks them."""
 
-    def __init__(self, folder: Path, symbol: str) -> None:
+    def __init__(self, folder: Path, symbol: str, snapshot_limit: int) -> None:
         self._folder = folder
         self._symbol = symbol
+        self._limit = snapshot_limit
         self._day = -1
         self._file: _Gzip | None = None
         self._files: list[Path] = []
@@ -313,7 +315,7 @@ class _DailyLines:
         for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             if first < last:
                 text = lines.text[starts[first] : starts[last]]
-                self._of_day(int(days[first])).write(text.tobytes())
+                self._write(int(days[first]), text.tobytes())
 
     def close(self) -> list[Path]:
         file, self._file = self._file, None
@@ -326,7 +328,7 @@ class _DailyLines:
         if self._file is not None:
             self._file.abort()
 
-    def _of_day(self, day: int) -> _Gzip:
+    def _write(self, day: int, text: bytes) -> None:
         if self._file is None or day != self._day:
             self.close()
             date = (_EPOCH + timedelta(days=day)).strftime("%Y%m%d")
@@ -334,7 +336,9 @@ class _DailyLines:
             self._files.append(path)
             self._day = day
             self._file = _Gzip(path)
-        return self._file
+            line, end, text = text.partition(b"\n")
+            self._file.write(marked(line, self._limit) + end)
+        self._file.write(text)
 
 
 class _Gzip:
