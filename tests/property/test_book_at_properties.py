@@ -6,7 +6,6 @@ import random
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from operator import le
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,30 +15,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lobproof.book.kernels import Book, crossed, ensure_far_capacity, slots_within, top
 from lobproof.instruments import Rule
 from lobproof.pipeline.day import DayTask
 from lobproof.pipeline.feed import Feed
 from lobproof.replay import Policy, Replayer, Stretch
 from lobproof.replay import replayer as replayer_module
-from lobproof.schema import LEVELS, EventBatch, Flag, Int64, StateBatch
+from lobproof.schema import LEVELS, EventBatch, StateBatch
 from lobproof.sources.cryptolake.source import as_snapshots
 from lobproof.store import DayWriter, commit_day, open_store, symbol_lock
-from lobproof.store.bookview import book_of
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.playback import book_columns
-from lobproof.store.rebuild_kernels import apply_events, known
 from lobproof.store.timespan import DAY_NS
 from support.batches import make_seal
-from support.feeds import ASK, BID, START, RandomFeed, make_instrument, ordered
+from support.feeds import START, RandomFeed, make_instrument, ordered
 from support.hidden_market import HiddenMarket
 from support.lake_feed import LakeDay, RandomLake, anchored_streams, run_lake, streams
 from support.market import day_of
+from support.rebuilt import same_at_every_state
 from support.reference_judge import to_references
 from support.stream_reference import messages_of
 
-TICK = 1
-INSTRUMENT = make_instrument(Rule(0, TICK, 1))
+INSTRUMENT = make_instrument(Rule(0, 1, 1))
 NIGHT = START - START % DAY_NS + DAY_NS - 40 * 10**9 - START
 """Forty seconds before midnight, from `START` on."""
 
@@ -62,47 +57,6 @@ class Kept:
         levels = replayer.levels()
         known = {each.name: getattr(levels, each.name) for each in fields(levels)}
         self.frames.append(Keyframe(event_id=rows - 1, ts_order=0, **known))
-
-
-def same_at_every_state(events: EventBatch, states: StateBatch, frames: Sequence[Keyframe]) -> None:
-    """Hold the states behind each keyframe against the stored events applied to it.
-
-    One that awaits the judgement on a snapshot may lead to less trust, not to other levels.
-    """
-    ends = np.flatnonzero(events.flags & Flag.LAST) + 1
-    for frame in frames:
-        book, covered = book_of(frame, TICK)
-        start = frame.event_id + 1
-        rows = iter(np.flatnonzero(states.event_id >= start).tolist())
-        row = next(rows, None)
-        for stop in ends[ends > start].tolist():
-            part = events.slice(start, stop)
-            book = ensure_far_capacity(book, len(part))
-            apply_events(book, covered, *book_columns(part))
-            start = stop
-            if row is not None and states.event_id[row] == stop - 1:
-                found = [claim(book, covered, side) for side in (BID, ASK)]
-                levels = states.levels[row].reshape(2, LEVELS, 2).tolist()
-                slots = [int(states.bid_trusted[row]), int(states.ask_trusted[row])]
-                if frame.awaits:
-                    fewer = [claimed for _, claimed in found]
-                    assert all(map(le, fewer, slots)), (frame.event_id, stop - 1)
-                    found = [(told[:n], n) for told, n in found]
-                    levels = [told[:n] for told, n in zip(levels, fewer, strict=True)]
-                    slots = fewer
-                assert found == list(zip(levels, slots, strict=True)), (frame.event_id, stop - 1)
-                row = next(rows, None)
-        assert row is None
-
-
-def claim(book: Book, covered: Int64, side: int) -> tuple[list[list[int]], int]:
-    """The twenty best levels of a side, and how many of them are trusted."""
-    prices, sizes = np.zeros((2, LEVELS), np.int64)
-    count = top(book, side, LEVELS, prices, sizes)
-    slots = slots_within(side, *known(book, covered, side), prices, count, LEVELS)
-    levels = np.stack([prices, sizes], axis=1)
-    levels[count:] = 0
-    return levels.tolist(), 0 if crossed(book) else int(slots)
 
 
 def chosen(kept: Kept, rng: random.Random) -> list[Keyframe]:

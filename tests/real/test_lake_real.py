@@ -34,6 +34,7 @@ from lobproof.store import Store, open_store
 from plain_decoder import read_plain
 from support.lake_days import hold_against, reconstruct_lake, started_late, states_of, without
 from support.plain_states import Truth, count, plain_states
+from support.rebuilt import nothing, same_at_every_state
 
 pytestmark = pytest.mark.real
 
@@ -194,7 +195,7 @@ def test_the_events_say_all(made: Made, which: str) -> None:
     """Replayed again, without `book`: the same flags and states.
 
     Where rows of `book` corrected the book a replay by a chain's rules would hold them against it
-    anew: there the book at any instant, below, is held against the states.
+    anew: lossy days are held to what `book_at` makes of their events, below.
     """
     store: Store = getattr(made, which)
     for dt in store.days()["dt"]:
@@ -215,6 +216,21 @@ def test_the_events_say_all(made: Made, which: str) -> None:
             np.testing.assert_array_equal(again[name].to_numpy(), getattr(states, name), name)
         levels = again.select(pl.col("^(bid|ask)_[0-9]+_(price|size)$")).to_numpy()
         np.testing.assert_array_equal(levels, states.levels)
+
+
+@pytest.mark.parametrize("which", ["full", "late", "lossy"])
+def test_the_events_give_every_state(made: Made, which: str) -> None:
+    """Applied from the start of the day, as `book_at` applies them: levels and trust."""
+    store: Store = getattr(made, which)
+    for dt in store.days()["dt"]:
+        events = EventBatch.concat(_day(store, str(dt)))
+        rows = store.states(raw=True, numbers="grid").filter(pl.col("dt") == dt).collect()
+        states = StateBatch.empty(rows.height)
+        for name in ("event_id", "bid_trusted", "ask_trusted"):
+            getattr(states, name)[:] = rows[name].to_numpy()
+        states.levels[:] = rows.select(pl.col("^(bid|ask)_[0-9]+_(price|size)$")).to_numpy()
+        tick = store.instrument(dt=dt).rules[0].tick
+        same_at_every_state(events, states, [nothing()], tick)
 
 
 def _day(store: Store, dt: str) -> list[EventBatch]:

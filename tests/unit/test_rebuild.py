@@ -14,6 +14,7 @@ from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import book_columns
 from lobproof.store.rebuild_kernels import apply_events, known
 from support.feeds import ASK, BID, depth, mark, snapshot
+from support.rebuilt import nothing
 from support.stream_reference import Message, to_batch
 
 pytestmark = pytest.mark.kernels
@@ -31,9 +32,7 @@ def after(*messages: Message, since: Keyframe | None = None) -> list[tuple[int, 
 
 
 def played(messages: Sequence[Message], since: Keyframe | None = None) -> tuple[Book, Int64]:
-    none = np.zeros(0, np.int64)
-    opening = Keyframe(-1, 0, -1, none, none, none, none, UNTRUSTED, 0, UNTRUSTED, 0)
-    book, covered = book_of(since or opening, 1)
+    book, covered = book_of(since or nothing(), 1)
     apply_events(book, covered, *book_columns(to_batch(messages)))
     return book, covered
 
@@ -85,6 +84,14 @@ def test_one_side_listed_whole_ahead() -> None:
 def test_of_two_snapshots_ahead_the_last_one_tells() -> None:
     both, one = snapshot(102, BIDS, ASKS), snapshot(103, [(1000, 5)], [])
     assert after(WHOLE, depth(101, 100), both, one) == [(RANGE, 1000), (UNTRUSTED, 0)]
+
+
+@pytest.mark.parametrize("flags", [Flag.DRIFT, Flag.STRANDED])
+def test_a_snapshot_that_denies_what_was_known(flags: Flag) -> None:
+    """What it lists is trusted, and no more."""
+    shown = flagged(snapshot(101, [(1000, 5)], [(1001, 5)]), flags)
+    assert after(WHOLE, depth(101, 100), shown) == [(RANGE, 1000), (RANGE, 1001)]
+    assert after(WHOLE, depth(101, 100), shown, depth(102, 101)) == [(RANGE, 1000), (RANGE, 1001)]
 
 
 @pytest.mark.parametrize("loss", LOST, ids=["gap", "silence", "drift"])
