@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +14,9 @@ from fakes.s3 import Fault, fake_lake
 from lobproof.acquire.facts import rows
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.cli import run
+from lobproof.pipeline.survey import Survey
 from lobproof.sources.cryptolake.layout import ALIASES, LEVEL_COLUMNS, TABLES
+from lobproof.sources.simulator import simulate
 from support.doctor import (
     DAY,
     Change,
@@ -338,6 +341,37 @@ def test_the_command_says_which_facts_hold(day: Path, capsys: pytest.CaptureFixt
     screen = capsys.readouterr().out
     assert "25 hold, 0 fail, 0 undecided" in screen
     assert "book-state" in screen
+    assert "DEMO: synthetic data" in screen
+    assert document["lag"] is None
+    assert "clock lags" not in screen
+
+
+def test_files_that_say_nothing_are_of_unknown_origin(
+    day: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake = copy_of(day, tmp_path / "lake")
+    for table in TABLES:
+        path = file_of(lake, table)
+        pq.write_table(
+            pq.read_table(path).replace_schema_metadata(None), path, row_group_size=10_000
+        )
+    doctor(str(lake), "--json")
+    assert json.loads(capsys.readouterr().out)["provenance"] == "unknown"
+
+
+def test_futures_are_told_the_lag_that_reconstruct_will_find(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = simulate(tmp_path / "sim", preset="perp", minutes=0.5, recording=False, lake=True)
+    doctor(str(made.lake), "--json")
+    document = json.loads(capsys.readouterr().out)
+    files = {table: tuple(Path(made.lake or "").rglob(f"{table}/**/*.parquet")) for table in TABLES}
+    lag = Survey.made(files, "BINANCE_FUTURES", "SIM-USDT-PERP").lag
+    assert lag is not None
+    assert document["lag"] == asdict(lag)
+    assert document["lag"]["trades"] > 0
+    doctor(str(made.lake))
+    assert "explained" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_the_exit_code_says_what_fails_and_what_is_undecided(

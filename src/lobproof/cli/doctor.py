@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date as Date
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,8 @@ from rich.table import Table
 
 from lobproof.acquire.facts import Fact, Holds, check_day
 from lobproof.acquire.lake import LakeFile, lake
-from lobproof.acquire.zones import LakeFolder, Zone
+from lobproof.acquire.manifest import Manifest
+from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.cli.console import (
     Json,
     Switch,
@@ -31,6 +32,9 @@ from lobproof.cli.console import (
 )
 from lobproof.cli.places import Kind, expect
 from lobproof.errors import InputError, UsageError
+from lobproof.schema.provenance import least_real, made_of
+from lobproof.sources.binance.profile import order_of
+from lobproof.sources.cryptolake.lag import Lag, measure_lag
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 
 _FAILED, _UNDECIDED = 1, 2
@@ -116,6 +120,8 @@ def _check(day: _Day, json_: bool) -> int:
         facts = check_day(
             day.files, day.dt, progress=lambda text: bar.update(task, description=text)
         )
+        bar.update(task, description="measuring the lag of the book's clock")
+        lag = _lag(day)
     provenance = _provenance(day)
     verdict = _verdict(facts)
     if json_:
@@ -128,11 +134,24 @@ def _check(day: _Day, json_: bool) -> int:
                 "provenance": provenance,
                 "verdict": verdict,
                 "facts": [fact.to_dict() for fact in facts],
+                "lag": None if lag is None else asdict(lag),
             }
         )
     else:
         _show(out(), day, provenance, facts)
+        if lag is not None:
+            out().print(str(lag), soft_wrap=True)
     return {Holds.HOLDS: 0, Holds.FAILS: _FAILED, Holds.UNDECIDED: _UNDECIDED}[verdict]
+
+
+def _lag(day: _Day) -> Lag | None:
+    """What `reconstruct` will find of the clocks; None where the venue's book has one time only."""
+    if order_of(day.exchange).book_clock == "E" or not all(day.files[table] for table in TABLES):
+        return None
+    try:
+        return measure_lag(day.files)
+    except InputError:
+        return None  # the first fact has said so
 
 
 def _verdict(facts: Sequence[Fact]) -> Holds:
@@ -264,21 +283,26 @@ def _told(show: Callable[[int], None]) -> Callable[[LakeKey, int, int], None]:
 
 
 def _provenance(day: _Day) -> str:
-    """What the files themselves say that they are; empty where they say nothing."""
-    found = set()
+    """What the files say that they are; of those that say nothing, what the manifest says."""
+    known = "unknown"
+    if (day.folder / MARK).is_file():
+        entries = Manifest(LakeFolder(day.folder)).entries()
+        mine = [e for key, e in entries.items() if key.day == (day.exchange, day.symbol, day.dt)]
+        known = least_real(*(str(entry.fetched["provenance"]) for entry in mine))
+    found = []
     for paths in day.files.values():
         for path in paths:
             try:
                 metadata = pq.read_metadata(path).metadata or {}
             except (pa.ArrowException, OSError):
                 continue  # the first fact has said so
-            found.add(metadata.get(b"provenance", b"").decode("utf-8", "replace"))
-    return ", ".join(sorted(found - {""}))
+            found.append(metadata.get(b"provenance", b"").decode("utf-8", "replace") or known)
+    return least_real(*found)
 
 
 def _show(console: Console, day: _Day, provenance: str, facts: Sequence[Fact]) -> None:
-    told = f" ({provenance})" if provenance else ""
-    console.print(f"[bold]{day.exchange} {day.symbol} {day.dt}[/bold]{told}")
+    head = f"[bold]{day.exchange} {day.symbol} {day.dt}[/bold] ({made_of(provenance)})"
+    console.print(head)
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column()
