@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fuzz.runs import OPEN, Plan, recordings_in, run, shrunk, simulated
+from fuzz.runs import Plan, recordings_in, run, shrunk, simulated
 from fuzz.tally import Tally
 
 PATHS = ("golden", "lake")
@@ -40,7 +40,7 @@ def main() -> int:
             except KeyboardInterrupt:
                 break
             tally.take(outcome)
-            if arguments.plan or (outcome.failed and (arguments.all or not OPEN & {*plan.kinds})):
+            if arguments.plan or outcome.failed:
                 print(outcome, flush=True)
     print(tally)
     return 1 if tally.failed else 0
@@ -71,7 +71,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--path", action="append", choices=PATHS)
     parser.add_argument("--recordings", action="append")
     parser.add_argument("--kinds", action="append", help="chains with this mutation alone")
-    parser.add_argument("--all", action="store_true", help="print failures of kinds that are open")
     parser.add_argument("--keep", help="folder for the files of the last run, to look at")
     return parser.parse_args()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -39,6 +39,8 @@ class Wrong:
     """Of the slot, in the truth or else in the store, 10^-8."""
     said: tuple[int, int] = (0, 0)
     true: tuple[int, int] = (0, 0)
+    dt: str = ""
+    """The day, in which event ids count."""
 
     def __str__(self) -> str:
         where = f"event {self.event_id}, sequence {self.sequence}, version {self.version}"
@@ -74,7 +76,11 @@ def judge(folder: Path, known: Known, rng: Random, instants: int) -> Judged:
     _judge_states(store, rows, known, found)
     quiet = _quiet(store, known)
     for _ in range(instants):
-        _judge_book(store, known, rng, found, quiet)
+        before = len(found.wrong)
+        view = _judge_book(store, known, rng, found, quiet)
+        if view is not None:
+            day = str(np.datetime64(view.ts_order, "ns").astype("datetime64[D]"))
+            found.wrong[before:] = [replace(one, dt=day) for one in found.wrong[before:]]
     return found
 
 
@@ -112,7 +118,9 @@ def _judge_states(store: Store, rows: pl.DataFrame, known: Known, found: Judged)
             said = bool(flags[row] & int(Flag.BAD_TS))
             best[row] = _wrong(row, version, bad, own, truth, events, ids, off=by, flagged=said)
     found.wrong += [
-        one for one, right in zip(best, done.tolist(), strict=True) if one and not right
+        replace(one, dt=str(day))
+        for one, right, day in zip(best, done.tolist(), rows["dt"].to_list(), strict=True)
+        if one and not right
     ]
 
 
@@ -150,7 +158,9 @@ def _quiet(store: Store, known: Known) -> int:
     return max(QUIET, 60 * spacing) + known.slack
 
 
-def _judge_book(store: Store, known: Known, rng: Random, found: Judged, quiet: int) -> None:
+def _judge_book(
+    store: Store, known: Known, rng: Random, found: Judged, quiet: int
+) -> BookView | None:
     first, last = known.time(0), known.time(known.extract.versions - 1)
     moment = rng.randint(first - SECOND, last + SECOND)
     dice = rng.random()
@@ -161,28 +171,28 @@ def _judge_book(store: Store, known: Known, rng: Random, found: Judged, quiet: i
     try:
         view = store.book_at(moment)
     except LobproofError:
-        return
+        return None
     pairs = [
         _trusted_side(view.bids, view.bid_trust, view.bid_trusted_to, view.doubtful, 0),
         _trusted_side(view.asks, view.ask_trust, view.ask_trusted_to, view.doubtful, 1),
     ]
     if not any(pair is not None for pair in pairs):
-        return
+        return None
     found.books += 1
     where = view.event_id, view.sequence
     versions = known.ids.get(view.sequence) or _at_time(known, view)
     if not versions:
         found.wrong.append(Wrong("book_at: an id that is none", *where))
-        return
+        return view
     times = sorted(known.time(v) for v in versions)
     if moment > last + quiet:
         found.wrong.append(
             Wrong(f"book_at {moment}: {(moment - last) / SECOND} s behind the end", *where)
         )
-        return
+        return view
     if not any(abs(view.ts_order - time) <= max(known.slack, 60 * SECOND) for time in times):
         found.wrong.append(Wrong(f"book_at {moment}: another time", *where))
-        return
+        return view
     told: Wrong | None = None
     for version in versions:
         told = _compare(known.at(version), pairs, moment, where, version)
@@ -190,8 +200,9 @@ def _judge_book(store: Store, known: Known, rng: Random, found: Judged, quiet: i
             break
     if told is not None:
         found.wrong.append(told)
-        return
+        return view
     _judge_age(known, moment - quiet, moment, max(versions), where, pairs, found)
+    return view
 
 
 def _at_time(known: Known, view: BookView) -> set[int]:

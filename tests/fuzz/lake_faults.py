@@ -163,13 +163,28 @@ class Lake:
         truth = self.known.levels
         listed = book.select(LEVEL_COLUMNS).fill_null(0.0).fill_nan(0.0).to_numpy()
         counts = np.rint(np.clip(np.nan_to_num(listed), -1e9, 1e9) * 10.0**DIGITS).astype(np.int64)
+        times = book["timestamp"].to_list()
         for row, number in enumerate(book["sequence_number"].to_list()):
             versions = self.known.ids.get(number, set())
-            if any(np.array_equal(truth[version], counts[row]) for version in versions):
-                self.known.evidence += sorted(versions)
-            else:
+            right = [v for v in versions if np.array_equal(truth[v], counts[row])]
+            late = [v for v in versions if times[row] - self.known.time(v) > self.known.slack]
+            if not right or len(late) == len(versions):
                 self.known.lies.add(number)
+            elif number >= 0:  # the row of another id is evidence of nothing
+                self.known.evidence += sorted(versions)
+            for version in () if right else versions:
+                self._note_lie(version, counts[row], truth[version])
         self.known.evidence.sort()
+
+    def _note_lie(self, version: int, told: Int64, true: Int64) -> None:
+        """Levels that a row of `book` lists with another size."""
+        for side in (0, 1):
+            here = slice(2 * LEVELS * side, 2 * LEVELS * (side + 1))
+            sizes = dict(zip(true[here][0::2].tolist(), true[here][1::2].tolist(), strict=True))
+            for price, size in zip(told[here][0::2], told[here][1::2], strict=True):
+                if price and sizes.get(int(price)) != size:
+                    listed = self.known.listed.setdefault((side, int(price)), [])
+                    listed.append((version, int(size)))
 
 
 @lru_cache(64)
@@ -319,9 +334,26 @@ def _renumber(lake: Lake, table: str, start: int, stop: int, by: int) -> None:
     for number in set(ids[start:stop].tolist()):
         for version in list(lake.known.ids.get(number, ())):
             lake.known.also(number + by, version)
+    if table == DELTAS:
+        _note_split(lake, start)
+        _note_split(lake, stop)
     ids[start:stop] += by
     lake.put(table, rows.with_columns(sequence_number=pl.Series(ids)))
     _note_moved(lake)
+
+
+def _note_split(lake: Lake, row: int) -> None:
+    """Rows of a message from here on become one of their own."""
+    rows = lake.day.tables[DELTAS]
+    ids = rows["sequence_number"]
+    if not 0 < row < rows.height or ids[row - 1] != ids[row]:
+        return
+    rest = rows.slice(row).filter(pl.col("sequence_number") == ids[row])
+    for bid, price in rest.select("side_is_bid", "price").iter_rows():
+        for version in lake.known.ids.get(ids[row], ()):
+            side, at = 0 if bid else 1, round(price * 10**DIGITS)
+            lake.known.lost.setdefault((side, at), []).append(version)
+            lake.known.split.add((version, side, at))
 
 
 @mutation
@@ -333,6 +365,9 @@ def ids_negative(lake: Lake) -> str:
     for number in set(ids[start:stop].tolist()):
         for version in list(lake.known.ids.get(number, ())):
             lake.known.also(-number, version)
+    if table == DELTAS:
+        _note_split(lake, start)
+        _note_split(lake, stop)
     ids[start:stop] *= -1
     lake.put(table, rows.with_columns(sequence_number=pl.Series(ids)))
     _note_moved(lake)
@@ -766,12 +801,16 @@ def explain(store: Path, known: Known, wrong: Sequence[Wrong]) -> list[str]:
 
 
 def _reason(known: Known, one: Wrong) -> str:
-    if one.version < 0 or one.slot < 0:
+    if one.version < 0:
         return ""
-    if known.believed and known.lies:
+    if known.believed and (one.sequence in known.lies if one.slot < 0 else known.lies):
         return "a strategy that believes `book`, which lies"
+    if one.slot < 0:
+        return ""
     if known.lies and not known.evidence:
         return "a lie that nothing contradicts"
+    if _undisturbed(known, one):
+        return "a lie of `book` at a level that nothing changes for 10 s"
     gone = [v for v in known.lost.get((one.side, one.price), ()) if v <= one.version]
     if not gone:
         return ""
@@ -788,8 +827,29 @@ def _reason(known: Known, one: Wrong) -> str:
             one.price in [price for price, _ in message.changes[one.side]]
             for message in known.extract.messages[one.version : evidence[stop]]
         )
+        named |= (last, one.side, one.price) in known.split
         return "set right before the next row of `book`" if named else ""
     return "a loss beyond the twenty"
+
+
+def _undisturbed(known: Known, one: Wrong) -> bool:
+    """Whether the claim is what a row of `book` lists, and no message names the level for long."""
+    messages, versions = known.extract.messages, known.extract.versions
+    naming = [
+        version
+        for version in range(1, versions)
+        if one.price in [price for price, _ in messages[version - 1].changes[one.side]]
+    ]
+    at = bisect_left(naming, one.version + 1)
+    since = naming[at - 1] if at else 0
+    until = naming[at] if at < len(naming) else versions
+    told = [
+        version
+        for version, size in known.listed.get((one.side, one.price), ())
+        if since <= version < until and (one.price, size) == one.said
+    ]
+    ends = known.time(min(until, versions - 1))
+    return bool(told) and ends - known.time(since) > 10 * SECOND
 
 
 def _lists(known: Known, version: int, one: Wrong) -> bool:

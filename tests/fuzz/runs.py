@@ -170,7 +170,10 @@ def _explain_golden(store: Path, known: Known, wrong: Sequence[Wrong]) -> list[s
     inserted = anchors(lobproof.open(store))
     reasons = []
     for one in wrong:
-        before = inserted.filter(pl.col("event_id") <= one.event_id)
+        day = pl.col("dt").cast(pl.String)
+        before = inserted.filter(
+            (day < one.dt) | ((day == one.dt) & (pl.col("event_id") <= one.event_id))
+        )
         lies = before.filter(pl.col("sequence").is_in(list(known.lies)))
         reason = ""
         if before.height and lies.height and before["sequence"][-1] in known.lies:
@@ -224,7 +227,3 @@ def simulated(folder: Path) -> list[str]:
         files = tuple(str(file.relative_to(folder)) for file in made.recordings)
         RECORDINGS[name] = Recording(name, files)
     return ["spot", "futures"]
-
-
-OPEN = frozenset({"receipt times wrong"})
-"""Kinds of which failures are known; docs/verification.md says which, and how they fail."""

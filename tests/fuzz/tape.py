@@ -79,6 +79,10 @@ class Known:
     """Crypto Lake: side and price of a level → versions whose change of it is not there."""
     evidence: list[int] = field(default_factory=list)
     """Crypto Lake: versions of which a true row of `book` is there."""
+    listed: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
+    """Crypto Lake: side and price → version and size that a row of `book` lists, and is not so."""
+    split: set[tuple[int, int, int]] = field(default_factory=set)
+    """Crypto Lake: version, side and price of rows that come under an id of their own, after it."""
     believed: bool = False
     """Crypto Lake: the strategy takes `book` for the truth."""
     more: list[tuple[int, Sides]] = field(default_factory=list)

@@ -99,7 +99,7 @@ def anchored_streams(day: LakeDay, cuts: Sequence[Sequence[int]] = ((), ())) -> 
         _opened([as_snapshots(to_references(part), clear=True) for part in book]),
         _opened([to_batch(part) for part in trades]),
         None,
-        OFFSET,
+        (OFFSET, OFFSET, None),
     )
 
 
@@ -130,7 +130,7 @@ def streams(day: LakeDay, cuts: Sequence[Sequence[int]] = ((), (), ())) -> Strea
         _opened([to_batch(part) for part in book]),
         _opened([to_batch(part) for part in trades]),
         _opened([to_references(part) for part in listings]),
-        OFFSET,
+        (OFFSET, OFFSET, OFFSET),
     )
 
 

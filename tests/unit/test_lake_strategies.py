@@ -158,13 +158,13 @@ def test_survey_of_times(tmp_path: Path) -> None:
     root = write_lake(tmp_path, day)
     (one,) = lake_days(root)
     times = survey_times(one.files)
-    assert times.offset_ns == OFFSET
+    assert set(times.offsets.values()) == {OFFSET}
     assert dict(times.missing) == {"book": 0.0, "book_delta_v2": 0.0, "trades": 0.0}
     late = LakeDay([delta(1, UP)], [SEED], [trade(n, BID, 5, 1) for n in range(4)])
     late.trades[0][0].ts_event, late.trades[1][0].ts_event = 0, -1
     (other,) = lake_days(write_lake(tmp_path / "late", late))
     assert survey_times(other.files).missing["trades"] == 0.5
-    assert survey_times({}).offset_ns == 0
+    assert survey_times({}).offsets == {}
 
 
 def test_a_closing_book_on_a_finer_grid(tmp_path: Path) -> None:

@@ -31,14 +31,15 @@ class Streams:
     """Where a feed comes from. Each stream is opened at a number of rows that are not wanted.
 
     With ``by_message`` that is a number of messages for ``book``, whose source has one row for
-    each. ``offset_ns`` is the recorder's clock minus the exchange's; on ``receive_days`` (days
-    since 1970) receive times give the order. ``order``: how the venue's streams become one.
+    each. ``offsets``: the recorder's clock minus the exchange's, ns, of the three streams in the
+    order of their names here, None where receive times cannot be used; on ``receive_days`` (days
+    since 1970) these give the order. ``order``: how the venue's streams become one.
     """
 
     book: Open[EventBatch]
     trades: Open[EventBatch]
     references: Open[ReferenceBatch] | None
-    offset_ns: int
+    offsets: tuple[int | None, int | None, int | None]
     receive_days: Sequence[int] = ()
     by_message: bool = False
     order: Order = field(default_factory=Order)
@@ -85,9 +86,15 @@ class Feed:
         book_audit, trade_audit = BookAudit(), TradeAudit()
         order, days = streams.order, streams.receive_days
         self._trade_audit = trade_audit
+        of_book, of_trades, of_references = streams.offsets
         clocks = [
-            StreamClock(streams.offset_ns, receive_days=days, lag_ns=lag)
-            for lag in (order.lag_ns, 0)
+            StreamClock(
+                of_book,
+                reference_offset_ns=of_references,
+                receive_days=days,
+                lag_ns=order.lag_ns,
+            ),
+            StreamClock(of_trades, receive_days=days),
         ]
         judged = (book_audit.process(batch) for batch in self._book)
         trades = (Stretch.of(trade_audit.process(batch)) for batch in self._trades)

@@ -130,7 +130,7 @@ def golden_streams(golden: GoldenSource, batch_rows: int) -> Streams:
         skipping(lambda: golden.book(batch_rows)),
         skipping(lambda: golden.trades(batch_rows)),
         None,
-        golden.clock_offset_ns,
+        (golden.clock_offset_ns, golden.clock_offset_ns, None),
         days,
         order=golden.order,
     )

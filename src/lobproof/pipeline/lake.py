@@ -26,8 +26,7 @@ from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
 from lobproof.schema.provenance import least_real
-from lobproof.sources.cryptolake.footer import read_footer
-from lobproof.sources.cryptolake.layout import natural_order
+from lobproof.sources.cryptolake.footer import in_order, read_footer
 from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
 from lobproof.sources.golden import file_sha256
 from lobproof.store import Partition, drop_checkpoints, symbol_lock
@@ -113,9 +112,9 @@ def lake_days(
     days = []
     for day, files in sorted(groups.items()):
         tables: dict[str, tuple[Path, ...]] = {}
-        files.sort(key=lambda file: (file.key.table, natural_order(file.key.name)))
-        for file in files:
-            tables[file.key.table] = (*tables.get(file.key.table, ()), file.path)
+        for table in sorted({file.key.table for file in files}):
+            paths = [file.path for file in files if file.key.table == table]
+            tables[table] = tuple(in_order(paths))
         facts = {file.path: entries.get(file.key) for file in files}
         days.append(
             LakeDay(
@@ -187,13 +186,14 @@ def reconstruct_day(
         strategies, reasons = _strategies(day, options)
         if since is not None:
             strategies, reasons = (base.strategy,), list(base.reasons)
-        about = survey.told(trades=_rows(day, "trades"))
-        told: tuple[Row, ...] = about
+        trades = _rows(day, "trades")
+        earlier: tuple[Row, ...] = ()
         if saved is not None:
             strategies, reasons = strategies[strategies.index(saved[0]) :], list(saved[1])
-            told = tuple(saved[2])
+            earlier = tuple(saved[2])[len(survey.told(trades, strategies[0])) :]
         while True:
             strategy, gate = strategies[0], len(strategies) > 1
+            told = (*survey.told(trades, strategy), *earlier)
             if strategy != "full":  # which decodes every value
                 survey = survey.of_all_values(day.files)
                 base = based(survey)
@@ -211,7 +211,7 @@ def reconstruct_day(
             except NoGoError as error:
                 strategies = strategies[1:]
                 reasons.append(f"NO-GO for {strategy}: {error}")
-                told = (*about, *(told[len(about) :] or error.doubts))
+                earlier = earlier or tuple(error.doubts)
                 say(f"{day}: {reasons[-1]}; trying {strategies[0]}.")
             except GridError as error:
                 finer = survey.of_all_values(day.files)
@@ -262,7 +262,11 @@ def _base(
             nothing,
             nothing,
             None,
-            times.offset_ns,
+            (
+                times.offsets.get("book_delta_v2"),
+                times.offsets.get("trades"),
+                times.offsets.get("book"),
+            ),
             survey.receive_days,
             order=survey.order,
         ),
@@ -326,7 +330,13 @@ def _replayed(
             strategy=strategy,
             policy=Policy(unchained=True, trades_wait_for=waits),
             rows=_rows(day, "book", "trades"),
-            streams=replace(base.streams, book=snapshots, trades=trades, by_message=True),
+            streams=replace(
+                base.streams,
+                book=snapshots,
+                trades=trades,
+                offsets=(base.streams.offsets[2], base.streams.offsets[1], None),
+                by_message=True,
+            ),
         )
     return replace(
         base,

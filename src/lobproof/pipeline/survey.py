@@ -17,6 +17,7 @@ from lobproof.errors import GridError
 from lobproof.instruments import Instrument
 from lobproof.pipeline.feed import Open
 from lobproof.pipeline.told import Row, of_the_day
+from lobproof.pipeline.unit import Strategy
 from lobproof.replay import TradePlaces, in_time
 from lobproof.schema import Clock, EventBatch, Finding, Order
 from lobproof.sources.binance.profile import order_of
@@ -67,7 +68,7 @@ class Survey:
         if any(share >= MISSING_SHARE for share in times.missing.values()):
             number = int(np.datetime64(dt, "D").astype(np.int64))
             days = number - 1, number, number + 1
-        shuffled = _shuffled(files.get("trades", ()), TradePlaces(times.offset_ns, days))
+        shuffled = _shuffled(files.get("trades", ()), TradePlaces(times.offsets.get("trades"), days))
         return cls(grid, times, whole, lag, clock, days, shuffled)
 
     @classmethod
@@ -117,16 +118,27 @@ class Survey:
         """The stream of trades, sorted where it must be."""
 
         def by_time(start: int) -> Generator[EventBatch]:
-            places = TradePlaces(self.times.offset_ns, self.receive_days)
+            places = TradePlaces(self.times.offsets.get("trades"), self.receive_days)
             return in_time(trades, places, batch_rows, start)
 
         return by_time if self.shuffled else trades
 
-    def told(self, *, trades: int) -> tuple[Row, ...]:
-        """What is known of the whole day before its replay; ``trades``: rows of that table."""
+    def told(self, trades: int, strategy: Strategy) -> tuple[Row, ...]:
+        """What is known of the whole day before its replay; ``trades``: rows of that table.
+
+        A table that no clock can place makes a day doubtful whose book is made from it.
+        """
         off = self.times.off
+        of_book = ("book_delta_v2", "book") if strategy == "full" else ("book",)
+        doubted = [name for name in self.times.apart if name in of_book]
         found = [
-            of_the_day(Finding.CLOCK, 1, TABLES.index(name), off[name]) for name in sorted(off)
+            of_the_day(
+                Finding.TABLE_APART if name in doubted else Finding.CLOCK,
+                1,
+                TABLES.index(name),
+                off[name],
+            )
+            for name in sorted(off)
         ]
         if not trades:
             found.append(of_the_day(Finding.TRADES_ABSENT, 0, 1))

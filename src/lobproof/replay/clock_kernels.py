@@ -15,6 +15,8 @@ MARK = int(Kind.MARK)
 
 CLOCK = 0  # running maximum of the stream
 CLOCK_STATE = 1
+NO_OFFSET = -(2**62)
+"""Receive times cannot be used."""
 DAY_NS = 86_400_000_000_000
 
 
@@ -39,7 +41,7 @@ def time_of(
 ) -> tuple[int, bool]:
     """The time that orders a message, and whether it stands in for an unusable exchange time."""
     time = ts_event
-    corrected = ts_recv - offset if ts_recv > 0 else 0
+    corrected = ts_recv - offset if ts_recv > 0 and offset != NO_OFFSET else 0
     bad = time <= 0
     if corrected > 0 and not bad:
         fits = clock > 0 and abs(time - clock) <= tolerance < abs(corrected - clock)
@@ -65,6 +67,7 @@ def order_times(
     reference_behind: Int64,
     reference_order: Int64,
     offset: int,
+    reference_offset: int,
     tolerance: int,
     receive_days: Int64,
     lag: int,
@@ -72,7 +75,8 @@ def order_times(
 ) -> None:
     """Fill ``ts_order`` with the running maximum of the stream's time; flag substitutes.
 
-    ``offset`` is the recorder's clock minus the exchange's, ns; ``lag`` makes every time earlier.
+    ``offset`` is the recorder's clock minus the exchange's, ns (``reference_offset``: that of the
+    references), ``NO_OFFSET`` where receive times cannot be used. ``lag`` makes every time earlier.
     An exchange time that is not positive, or further than ``tolerance`` from the corrected receive
     time, is replaced by that time and flagged ``BAD_TS``; unless it fits the clock and the receive
     time does not, for then the recorder's stamp is the wrong one. Rows that have no exchange time
@@ -95,7 +99,7 @@ def order_times(
                 clock,
                 reference_event[reference],
                 reference_recv[reference],
-                offset,
+                reference_offset,
                 tolerance,
                 receive_days,
                 lag,

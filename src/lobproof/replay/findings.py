@@ -41,6 +41,8 @@ QUALITY_SEVERITY = {
     Finding.TRADES_ABSENT: Severity.WARNING,
     Finding.CLOCK: Severity.WARNING,
     Finding.REFERENCE_STALE: Severity.DOUBT,
+    Finding.TABLE_APART: Severity.DOUBT,
+    Finding.ANCHOR_UNPROVEN: Severity.DOUBT,
 }
 """How each finding bears on the rows that it covers."""
 
@@ -84,6 +86,7 @@ _DETAIL = {
     Finding.UNREADABLE: "{count} line(s) that may be depth messages cannot be read",
     Finding.REFERENCE_UNUSED: "rows of `book` that cannot be a book, or are not of their time",
     Finding.REFUTED: "a snapshot differs in {count} levels from a book whose chain is whole",
+    Finding.ANCHOR_UNPROVEN: "no depth message follows the snapshot that anchors the book",
     Finding.REFERENCE_STALE: "`book` stands still while deltas or trades say that it moved",
 }
 
@@ -111,8 +114,10 @@ def _detail(code: Finding, first: int, last: int, count: int) -> str:
         return f"found {count} times when the day was replayed in full, which was given up"
     if code == Finding.TRADES_ABSENT:
         return _NO_TRADES[first].format(count=count)
-    if code == Finding.CLOCK:
+    if code in (Finding.CLOCK, Finding.TABLE_APART):
         table = CLOCK_NAMES[first]
+        if code == Finding.TABLE_APART:
+            return f"the times of {table} are {abs(last)} s from the other tables', by both clocks"
         if last == 0:
             return f"some of the times of {table} are not of the day"
         return f"the times of {table} are {abs(last)} s {'ahead' if last > 0 else 'behind'}"

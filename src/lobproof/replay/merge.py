@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.replay.clock_kernels import CLOCK, CLOCK_STATE, order_times
+from lobproof.replay.clock_kernels import CLOCK, CLOCK_STATE, NO_OFFSET, order_times
 from lobproof.replay.merge_kernels import interleave, place_references, plan_merge
 from lobproof.schema import EventBatch, Int64, ReferenceBatch
 from lobproof.schema.batch import Columns, column_names
@@ -86,8 +86,9 @@ class StreamClock:
 
     Parameters
     ----------
-    offset_ns
-        Recorder's clock minus the exchange's, as measured over the input.
+    offset_ns, reference_offset_ns
+        Recorder's clock minus the exchange's, as measured over the input; None where receive times
+        cannot be used. References are of another table, and have their own.
     receive_days
         Days since 1970 that are ordered by the corrected receive time: too many times are missing.
     lag_ns
@@ -96,10 +97,17 @@ class StreamClock:
     """
 
     def __init__(
-        self, offset_ns: int, *, receive_days: Sequence[int] = (), lag_ns: int = 0
+        self,
+        offset_ns: int | None,
+        *,
+        reference_offset_ns: int | None = None,
+        receive_days: Sequence[int] = (),
+        lag_ns: int = 0,
     ) -> None:
         self._state = np.zeros(CLOCK_STATE, np.int64)
-        self._offset = offset_ns
+        self._offset, self._reference_offset = (
+            NO_OFFSET if offset is None else offset for offset in (offset_ns, reference_offset_ns)
+        )
         self._receive_days = np.array(receive_days, np.int64)
         self._lag = lag_ns
 
@@ -120,6 +128,7 @@ class StreamClock:
             references.ts_behind,
             references.ts_order,
             self._offset,
+            self._reference_offset,
             TOLERANCE_NS,
             self._receive_days,
             self._lag,
@@ -135,7 +144,8 @@ class StreamClock:
         """
         batch = stretch.events
         if len(batch):
-            known = np.where(batch.ts_recv > 0, batch.ts_recv - self._offset, 0)
+            usable = (batch.ts_recv > 0) & (self._offset != NO_OFFSET)
+            known = np.where(usable, batch.ts_recv - self._offset, 0)
             times = np.maximum.accumulate(known)
             times[times == 0] = times[times > 0][0] if times[-1] > 0 else 0
             batch.ts_order[:] = times
@@ -188,7 +198,6 @@ class Weave:
         self._references = references
         self._held = Stretch.of(EventBatch.empty())
         self._more = [True, True]
-        self._last = -1  # id of the last message that was given
 
     def __iter__(self) -> Iterator[Stretch]:
         while True:
@@ -206,7 +215,6 @@ class Weave:
                 references.ts_recv,
                 references.flags,
                 references.ts_behind,
-                self._last,
                 self._more[0],
                 self._more[1],
                 PLACE_TOLERANCE_NS,
@@ -214,17 +222,15 @@ class Weave:
             )
             whole = Stretch(rows, references, places)
             self._held = whole.after(row, used)
-            self._last = int(rows.sequence[row - 1]) if row else self._last
             yield whole.slice(0, 0, row, used)
 
     def save(self) -> dict[str, Array]:
         """What is held, as arrays; :meth:`load` of it continues exactly here."""
-        return {**arrays_of(self._held), "last": np.array([self._last], np.int64)}
+        return arrays_of(self._held)
 
     def load(self, saved: Mapping[str, Array]) -> None:
         """Continue from what :meth:`save` returned."""
         self._held = stretch_of(saved)
-        self._last = int(saved["last"][0])
 
     def _refilled(self) -> tuple[EventBatch, ReferenceBatch]:
         rows, references = self._held.events, self._held.references

@@ -58,7 +58,6 @@ def place_references(
     reference_recv: Int64,
     reference_flags: Int32,
     reference_behind: Int64,
-    last: int,
     more_rows: bool,
     more_references: bool,
     tolerance: int,
@@ -69,8 +68,7 @@ def place_references(
     ``places[k]`` is the row before which reference ``k`` stands. A side that is used up ends the
     stretch, unless no more of it comes. ``reference_behind[k]`` gets the time of the message behind
     it (0 without one), beyond which it moves no clock. A reference is flagged ``OUT_OF_ORDER``
-    where its id and its time place it apart – the levels are not those of either place – and behind
-    all messages where its id is above the last one's (``last`` before these rows, -1 for none).
+    where its id and its time place it apart: the levels are not those of either place.
     """
     rows = flags.shape[0]
     count = reference.shape[0]
@@ -100,10 +98,6 @@ def place_references(
                 reference_flags[used] |= MISPLACED
             if before:
                 reference_behind[used] = ts_event[row]
-        elif before:
-            behind = sequence[row - 1] if row > 0 else last
-            if reference[used] > behind >= 0:
-                reference_flags[used] |= MISPLACED
         if before:
             places[used] = row
             used += 1

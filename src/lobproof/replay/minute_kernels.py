@@ -7,6 +7,7 @@ from lobproof.replay.coverage_kernels import HEARD, STREAMS, hear_anew
 from lobproof.replay.ledger_kernels import (
     AGREED_ID,
     AGREED_TS,
+    AWAITED,
     CHAINED_ID,
     CHAINED_TS,
     CLOSED,
@@ -74,6 +75,7 @@ from lobproof.replay.ledger_kernels import (
 from lobproof.schema import Finding, Int64
 
 STANDSTILL = int(Finding.REFERENCE_STALE)
+UNPROVEN_ANCHOR = int(Finding.ANCHOR_UNPROVEN)
 TRADELESS = int(Finding.TRADES_ABSENT)
 LEAST_FAR_PRINTS = 3
 """A minute is frozen where so many of its prints, and at least half, are far from the touch."""
@@ -233,9 +235,15 @@ def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int
     end_standstill(run, found, last, ts)
     end_correction(run, found, last, ts)
     close_minute(run, found, closed, squares)
+    if run[AWAITED] != 0 and run[SUSPECTS] > 0:  # the message that explains that row never came
+        first = min(run[AGREED_ID] + 1, last)
+        add_episode(run, found, DRIFT, first, last, run[AGREED_TS], ts, run[SUSPECTS], 0, 0)
     if run[WAITING] != 0:  # nothing has vouched for that snapshot
         first, since = run[DOUBTED_ID], run[DOUBTED_TS]
         add_episode(run, found, REFUTED, first, last, since, ts, run[SUSPECTS], 0, 0)
+    if run[PROBE] != 0 and run[LOST] == 0 and run[CHAINED_ID] == run[AGREED_ID]:
+        first, since = run[AGREED_ID], run[AGREED_TS]
+        add_episode(run, found, UNPROVEN_ANCHOR, first, last, since, ts, 1, 0, 0)
     if run[PROBE] != 0 and run[PROBED] >= LEAST_PROBED:
         first, since = run[AGREED_ID], run[AGREED_TS]
         add_episode(run, found, DRIFT, first, last, since, ts, run[PROBED], 0, 0)

@@ -24,9 +24,9 @@ class TradePlaces:
         As for :class:`~lobproof.replay.merge.StreamClock`.
     """
 
-    def __init__(self, offset_ns: int, receive_days: Sequence[int]) -> None:
+    def __init__(self, offset_ns: int | None, receive_days: Sequence[int]) -> None:
         self._state = np.zeros(PLACE_STATE, np.int64)
-        self._offset = offset_ns
+        self._offset = NO_OFFSET if offset_ns is None else offset_ns
         self._receive_days = np.array(receive_days, np.int64)
 
     def add(self, ts_event: Int64, ts_recv: Int64, sequence: Int64) -> tuple[Int64, Int8]:

@@ -106,6 +106,8 @@ class Finding(IntEnum):
     TRADES_ABSENT = 22  # no trades where there must have been some
     CLOCK = 23  # a table's times disagree with the other tables'
     REFERENCE_STALE = 24  # the vendor's `book` stands still while the market moves
+    TABLE_APART = 25  # both clocks of a table disagree with the other tables'
+    ANCHOR_UNPROVEN = 26  # no depth message follows the snapshot that anchors
 
 
 class Severity(IntEnum):

@@ -22,7 +22,8 @@ from lobproof.fidelity.exact.walk import Window, inside
 from lobproof.files import walk
 from lobproof.schema import LEVELS, UNORDERED, Flag, Kind, Side
 from lobproof.schema.codes import PRICE_SCALE
-from lobproof.sources.cryptolake.layout import LakeKey, actual_names, natural_order
+from lobproof.sources.cryptolake.footer import in_order
+from lobproof.sources.cryptolake.layout import LakeKey, actual_names
 
 NAME = "vendor_book"
 LIMIT = 0.001
@@ -49,10 +50,7 @@ def vendor_files(
             for zone in _ZONES:
                 key = LakeKey(table, exchange, symbol, dt, "")
                 files = walk(folder, f"{zone}/{key.path}".lstrip("/"))
-                there = sorted(
-                    (path for path in files if path.suffix == ".parquet"),
-                    key=lambda path: natural_order(path.name),
-                )
+                there = in_order([path for path in files if path.suffix == ".parquet"])
                 if there:
                     held[dt] = tuple(there)
                     break

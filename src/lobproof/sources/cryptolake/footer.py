@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lobproof.errors import InputError
-from lobproof.sources.cryptolake.layout import ALIASES, actual_names
+from lobproof.sources.cryptolake.layout import ALIASES, actual_names, natural_order
 
 _MAGIC = b"PAR1"
+_SENT, _RECEIVED = ("timestamp", "origin_time"), ("receipt_timestamp", "received_time")
 TAIL = 8
 """Bytes behind the footer: its length, and the magic number."""
 
@@ -47,6 +50,34 @@ def read_footer(file: Path, table: str) -> Footer | None:
         return None
 
 
+def in_order(paths: Sequence[Path]) -> list[Path]:
+    """A day's files of one table as their rows follow one another.
+
+    That is the order of the numbers in their names, unless their times tell that each file lies
+    behind another's end: by the exchange's clock, else by the recorder's.
+    """
+    named = sorted(paths, key=lambda path: natural_order(path.name))
+    if len(named) < 2:
+        return named
+    for names in (_SENT, _RECEIVED):
+        spans = [span for path in named if (span := _times(path, names)) is not None]
+        timed = sorted(range(len(spans)), key=lambda k: spans[k])
+        ends = pairwise(timed)
+        if len(spans) == len(named) and all(spans[k][1] <= spans[n][0] for k, n in ends):
+            return [named[k] for k in timed]
+    return named
+
+
+def _times(path: Path, names: Sequence[str]) -> tuple[int, int] | None:
+    try:
+        with pa.OSFile(str(path), "rb") as source:
+            span = _span(pq.read_metadata(source), names)
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+    # a time that is none belongs nowhere
+    return span if span is not None and span[0] > 0 else None
+
+
 def footer_size(tail: bytes) -> int | None:
     """Bytes of the footer that ends in ``tail`` (at least eight bytes), those eight included."""
     if len(tail) < TAIL or tail[-4:] != _MAGIC:
@@ -65,7 +96,7 @@ def rows_of(tail: bytes) -> int | None:
 
 def _facts(metadata: Any, table: str) -> Footer:
     schema = metadata.schema.to_arrow_schema()
-    first, last = _span(metadata, schema.names)
+    first, last = _span(metadata, _RECEIVED) or (None, None)
     said = schema.metadata or {}
     return Footer(
         rows=metadata.num_rows,
@@ -92,27 +123,24 @@ def _naming(table: str, names: list[str]) -> str:
     return "lakeapi" if all(actual[raw] == alias for raw, alias in renamed.items()) else "mixed"
 
 
-def _span(metadata: Any, names: list[str]) -> tuple[int | None, int | None]:
-    column = next((n for n in ("receipt_timestamp", "received_time") if n in names), None)
-    if column is None:
-        return None, None
-    place = next(
-        i
-        for i in range(metadata.num_columns)
-        if metadata.schema.column(i).path.split(".")[0] == column
-    )
+def _span(metadata: Any, names: Sequence[str]) -> tuple[int, int] | None:
+    """The span of a column of times that has one of these names, by statistics; None without."""
+    paths = [metadata.schema.column(i).path.split(".")[0] for i in range(metadata.num_columns)]
+    place = next((paths.index(name) for name in names if name in paths), None)
+    if place is None:
+        return None
     low: list[int] = []
     high: list[int] = []
     for number in range(metadata.num_row_groups):
         statistics = metadata.row_group(number).column(place).statistics
         if statistics is None or not statistics.has_min_max:
-            return None, None
+            return None
         ends = _nanoseconds(statistics.min_raw), _nanoseconds(statistics.max_raw)
         if ends[0] is None or ends[1] is None:
-            return None, None
+            return None
         low.append(ends[0])
         high.append(ends[1])
-    return (min(low), max(high)) if low else (None, None)
+    return (min(low), max(high)) if low else None
 
 
 def _nanoseconds(value: object) -> int | None:

@@ -15,10 +15,18 @@ Span = tuple[int, int]
 """First row, and the first one no more, of all rows of a table's files."""
 
 
-def spread(rows: int, spans: int = SPANS, length: int = SPAN_ROWS) -> list[Span]:
-    """``spans`` spans of ``length`` rows, evenly over ``rows``; all rows where they are no more."""
+def spread(
+    rows: int, spans: int = SPANS, length: int = SPAN_ROWS, *, ends: bool = False
+) -> list[Span]:
+    """``spans`` spans of ``length`` rows, evenly over ``rows``; all rows where they are no more.
+
+    With ``ends`` the first and the last row are among them.
+    """
     if rows <= spans * length:
         return [(0, rows)] if rows else []
+    if ends:
+        starts = [(rows - length) * k // (spans - 1) for k in range(spans)]
+        return [(start, start + length) for start in starts]
     middles = (rows * (2 * k + 1) // (2 * spans) for k in range(spans))
     return [(middle - length // 2, middle - length // 2 + length) for middle in middles]
 

@@ -15,7 +15,7 @@ from lobproof.sources.cryptolake.spans import Span, read_spans, spread
 
 _COLUMNS = ("timestamp", "receipt_timestamp")
 APART_NS = 60_000_000_000
-"""Tables whose receive times lie so differently behind their exchange times have no one clock."""
+"""Clocks further apart than this are not the same."""
 _HOUR_NS = 3_600_000_000_000
 _DAY_NS = 24 * _HOUR_NS
 _UNITS = ((1, "ns"), (10**3, "µs"), (10**6, "ms"), (10**9, "s"))
@@ -23,28 +23,61 @@ _FIRST_NS, _LAST_NS = 946_684_800 * 10**9, 4_102_444_800 * 10**9
 """2000 to 2100: what a time in ns can be."""
 _FEW = 0.01
 """Share of times outside the day up to which they are single wrong stamps."""
+_END_ROWS = 64
+"""A table begins at the median time of so many rows, so that a wrong stamp moves no end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """``offset_ns``: recorder's clock minus the exchange's, median of a sample (0 without).
+    """What a day's files say of their clocks.
 
-    ``missing``: share of all rows without an exchange time, by table. ``off``: the tables whose
-    exchange times disagree with the others', by how many seconds; 0 where it is with their day.
+    ``offsets``: table → recorder's clock minus the exchange's, ns; None where its receive times
+    can't be used. ``missing``: share of all rows without an exchange time, by table. ``off``: the
+    tables whose exchange times disagree with the others', by how many seconds; 0 where it is with
+    their day. ``apart``: those of them whose receive times disagree as well, so that nothing tells
+    when their rows were.
     """
 
-    offset_ns: int
-    missing: Mapping[str, float]
+    offsets: Mapping[str, int | None] = field(default_factory=dict)
+    missing: Mapping[str, float] = field(default_factory=dict)
     off: Mapping[str, int] = field(default_factory=dict)
+    apart: Sequence[str] = ()
+
+
+Ends = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Clocks:
+    """From when to when a table's rows are by its two clocks, and how far these are apart, ns.
+
+    None where a clock has no times. ``delay`` is None too where the clocks don't run alike.
+    """
+
+    sent: Ends | None
+    received: Ends | None
+    delay: int | None
+
+    @classmethod
+    def of(cls, sent: Int64, received: Int64) -> _Clocks:
+        ends = _ends(sent), _ends(received)
+        both = (sent > 0) & (received > 0)
+        between = received[both] - sent[both]
+        spans = _ends(sent[both]), _ends(received[both])
+        if spans[0] is None or spans[1] is None:
+            return cls(*ends, None)
+        drift = abs((spans[1][1] - spans[1][0]) - (spans[0][1] - spans[0][0]))
+        return cls(*ends, int(np.median(between)) if drift <= APART_NS else None)
 
 
 def survey_times(paths: Mapping[str, Sequence[Path]], dt: str = "") -> Times:
     """Look through the times of a day's files.
 
-    The offset is that of a sample; for the missing ones only those row groups are read whose
-    statistics do not rule them out. No table is believed for being the first: the offset is that
-    of most tables, or, where all disagree, of the one whose two clocks are nearest, for a
-    recorder's is hours off less often than a stamp.
+    Of a sample; for the missing ones only those row groups are read whose statistics do not rule
+    them out. No table is believed for being the first: its exchange times hold where more tables
+    lie in the same time by them than by receive times, and else are corrected by the receive times
+    and the delay of the tables that agree. Where all disagree that is the table whose two clocks
+    are nearest, for a recorder's is hours off less often than a stamp.
 
     Parameters
     ----------
@@ -61,26 +94,81 @@ def survey_times(paths: Mapping[str, Sequence[Path]], dt: str = "") -> Times:
     """
     missing: dict[str, float] = {}
     off: dict[str, int] = {}
-    delays: dict[str, int] = {}
+    clocks: dict[str, _Clocks] = {}
     for table, names in paths.items():
         files = closed_files(table, names)
         rows = sum(file.rows for file in files)
         missing[table] = _without(files) / rows if rows else 0.0
-        sent, received = _sampled(files, spread(rows))
+        sent, received = _sampled(files, spread(rows, ends=True))
         for raw, times in zip(_COLUMNS, (sent, received), strict=True):
             _check_unit(table, raw, times[times > 0])
         if dt and _outside(table, sent if (sent > 0).any() else received, dt) > _FEW:
             off[table] = 0
-        both = (sent > 0) & (received > 0)
-        if both.any():
-            delays[table] = int(np.median(received[both] - sent[both]))
-    offset = _agreed(list(delays.values()))
-    off |= {
-        table: round((offset - delay) / 1e9)
-        for table, delay in delays.items()
-        if abs(delay - offset) > APART_NS
+        if rows:
+            clocks[table] = _Clocks.of(sent, received)
+    offsets, disagree, apart = _judged(clocks)
+    return Times(offsets, missing, off | disagree, apart)
+
+
+def _judged(
+    clocks: Mapping[str, _Clocks],
+) -> tuple[dict[str, int | None], dict[str, int], list[str]]:
+    """``Times.offsets``, ``Times.off`` and ``Times.apart`` of the tables' clocks."""
+    sent = _votes({table: one.sent for table, one in clocks.items()})
+    received = _votes({table: one.received for table, one in clocks.items()})
+    most = max(sent.values(), default=0)
+    delays = {t: one.delay for t, one in clocks.items() if one.delay is not None}
+    offset = _agreed([delay for table, delay in delays.items() if sent[table] == most])
+    offsets: dict[str, int | None] = {}
+    off: dict[str, int] = {}
+    apart: list[str] = []
+    for table, one in clocks.items():
+        delay = one.delay
+        offsets[table] = offset
+        if len(clocks) > 1 and not sent[table] and not received[table]:
+            apart.append(table)
+            off[table] = _seconds_off(table, clocks)
+        if delay is not None and abs(delay - offset) <= APART_NS:
+            continue
+        if sent[table] >= received[table]:
+            offsets[table] = delay if one.sent is not None else offset
+        elif delay is not None:
+            off[table] = round((offset - delay) / 1e9)
+    return offsets, off, apart
+
+
+def _votes(spans: Mapping[str, Ends | None]) -> dict[str, int]:
+    """How many other tables lie in the same time as each."""
+    return {
+        table: sum(_together(span, other) for name, other in spans.items() if name != table)
+        for table, span in spans.items()
     }
-    return Times(offset, missing, off)
+
+
+def _together(one: Ends | None, other: Ends | None) -> bool:
+    """Whether two tables can be of the same time: they overlap, and none is the other's moved."""
+    if one is None or other is None:
+        return False
+    begins, ends = other[0] - one[0], other[1] - one[1]
+    moved = min(abs(begins), abs(ends)) > APART_NS and abs(begins - ends) <= APART_NS
+    overlap = min(one[1], other[1]) - max(one[0], other[0])
+    return overlap >= -APART_NS and not moved
+
+
+def _seconds_off(table: str, clocks: Mapping[str, _Clocks]) -> int:
+    """How far a table's exchange times begin behind those of the first other table that has any."""
+    own = clocks[table].sent
+    others = [one.sent for name, one in clocks.items() if name != table and one.sent is not None]
+    return round((own[0] - others[0][0]) / 1e9) if own is not None and others else 0
+
+
+def _ends(times: Int64) -> Ends | None:
+    """When a table's first and last rows are, by their median; None without a time."""
+    known = times[times > 0]
+    if not len(known):
+        return None
+    count = min(_END_ROWS, (len(known) + 1) // 2)
+    return int(np.median(known[:count])), int(np.median(known[-count:]))
 
 
 def _agreed(delays: Sequence[int]) -> int:
