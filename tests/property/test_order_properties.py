@@ -227,7 +227,8 @@ def test_the_clock_is_that_of_every_row(
     days = [START // DAY_NS] * by_receive
     edges = sorted({0, len(items), *(cut for cut in cuts if cut < len(items))})
     parts = (woven_stretch(items[start:stop]) for start, stop in pairwise(edges))
-    got = list(stamped(parts, StreamClock(OFFSET, receive_days=days, lag_ns=lag)))
+    clock = StreamClock(OFFSET, reference_offset_ns=OFFSET, receive_days=days, lag_ns=lag)
+    got = list(stamped(parts, clock))
     wanted = stamp(items, OFFSET, receive_days=days, lag=lag)
     assert times_and_flags(got) == times_and_flags([woven_stretch(wanted)])
 

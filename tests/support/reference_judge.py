@@ -63,10 +63,6 @@ def weave(messages: Iterable[Message], listings: Iterable[Message]) -> list[Mess
             listing.ts_behind = message[0].ts_event
             out.append(rest.pop(0))
         out.append(message)
-    ids = [message[0].sequence for message in out if not isinstance(message[0], Listing)]
-    for (listing,) in rest:
-        if ids and listing.sequence > ids[-1] >= 0:
-            listing.flags |= Flag.OUT_OF_ORDER
     return out + rest
 
 
@@ -147,6 +143,10 @@ class ReferenceJudge(ReferenceReplay):
         self._moves_again(self.event_id - 1, ts)
         self._proven(self.event_id - 1, ts)
         super().end_day(ts)
+
+    @property
+    def unexplained(self) -> int:
+        return len(self.waiting)
 
     def _proven(self, last: int, ts: int) -> None:
         if self.unproven:

