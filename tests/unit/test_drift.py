@@ -72,6 +72,20 @@ def test_one_snapshot_against_another_is_doubt_until_a_third() -> None:
     assert (got.states.levels[-1, :4] == [1000, 10, 998, 10]).all()
 
 
+def test_an_anchor_that_no_depth_message_follows_is_not_proven() -> None:
+    """Its id may be of another numbering, or of another symbol: nothing has fitted it."""
+    alone = replay([SEED])
+    assert alone.findings()[1:] == [("ANCHOR_UNPROVEN", 10, 10, 1)]
+    lost = [*BEGUN, depth(105, 103)]
+    behind = replay([*lost, listed({}, 106)])
+    last = len(behind.events) - 1
+    assert ("ANCHOR_UNPROVEN", last, last, 1) in behind.findings()
+    for proven in ([*BEGUN], [*lost, listed({}, 106), depth(107, 106)]):
+        assert "ANCHOR_UNPROVEN" not in [finding[0] for finding in replay(proven).findings()]
+    # a second one that agrees is evidence
+    assert "ANCHOR_UNPROVEN" not in [f[0] for f in replay([SEED, listed({}, 103)]).findings()]
+
+
 def test_a_whole_chain_is_believed_rather_than_one_snapshot() -> None:
     """The level is as a depth message set it: the snapshot is not of that id."""
     stale = listed({}, 101)

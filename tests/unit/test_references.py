@@ -301,6 +301,21 @@ def test_a_row_that_leads_is_judged_after_the_next_message(
     assert counted(got, "contradictions") == [int(not explained)]
 
 
+@pytest.mark.parametrize("size", [10, 7])
+def test_a_row_that_leads_at_the_end_of_the_day_is_explained_by_nothing(size: int) -> None:
+    """The deltas end before `book` does: what it shows of the book behind them is doubt."""
+    got = run(
+        [delta(101, []), delta(102, [], at=MS)],
+        [
+            SEED,
+            listing(101, BIDS, ASKS),
+            listing(105, changed(BIDS, (1000, size)), ASKS, at=2 * MS),
+            listing(106, changed(BIDS, (1000, size)), ASKS, at=3 * MS),
+        ],
+    )
+    assert got.findings() == [SEEDED, *([] if size == 10 else [("DRIFT", 40, 41, 1)])]
+
+
 def test_a_wild_row_waits_for_the_next() -> None:
     """It shares no level with the book: which of them is wrong, the next row tells."""
     wild = listing(101, [(p + 300, 3) for p, _ in BIDS], [(p + 300, 3) for p, _ in ASKS])
