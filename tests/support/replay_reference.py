@@ -72,6 +72,7 @@ class ReferenceReplay:
         self.lost = int(Q.UNSEEDED)
         self.gap = (0, 0)
         self.agreed = (0, 0)
+        self.unfollowed = False  # no depth message has come since the snapshot that anchored
         self.chained = (0, 0)  # the last depth message, or the snapshot that anchored
         self.unread = 0  # lines since then that cannot be read
         self.book_ts = self.print_ts = self.life_ts = self.cadence = 0
@@ -106,10 +107,9 @@ class ReferenceReplay:
             self.doubts.setdefault(Q.UNREADABLE, self.last_known)
         self._close_minute()
         last = self.event_id - 1
-        unproven = self.probe and not self.lost and self.chained == self.agreed
         for found_code, since, count in (
             (Q.DRIFT, self.agreed, self.unexplained),
-            (Q.ANCHOR_UNPROVEN, self.agreed, int(unproven)),
+            (Q.ANCHOR_UNPROVEN, self.chained, int(self.unfollowed and not self.lost)),
             (Q.REFUTED, self.doubted, len(self.suspects) if self.undoable else 0),
             (Q.DRIFT, self.agreed, self.probed if self.probe and self.probed >= 16 else 0),
         ):
@@ -263,6 +263,8 @@ class ReferenceReplay:
                 self.book.set_trust(side, UNTRUSTED)
                 self.stale[side] = True
         if self.lost:
+            own = head.kind == Kind.CLEAR and self.unchained
+            self.unfollowed = not own and head.sequence != self.sequence
             self.chained = (last, head.ts_order)
         self.lost = 0
         self.life_ts = head.ts_order
@@ -325,6 +327,7 @@ class ReferenceReplay:
             self.minutes[-1].tallies[Q.TRADE_UNCONFIRMED].append(found)
         self.sequence = head.sequence
         self.chained = (self.event_id + len(message) - 1, head.ts_order)
+        self.unfollowed = False
         self.unread = 0
         self._message_at(head.ts_order)
         return add

@@ -82,8 +82,11 @@ def test_an_anchor_that_no_depth_message_follows_is_not_proven() -> None:
     assert ("ANCHOR_UNPROVEN", last, last, 1) in behind.findings()
     for proven in ([*BEGUN], [*lost, listed({}, 106), depth(107, 106)]):
         assert "ANCHOR_UNPROVEN" not in [finding[0] for finding in replay(proven).findings()]
-    # a second one that agrees is evidence
-    assert "ANCHOR_UNPROVEN" not in [f[0] for f in replay([SEED, listed({}, 103)]).findings()]
+    # a second one that agrees is of the same numbering
+    assert ("ANCHOR_UNPROVEN", 10, 21, 1) in replay([SEED, listed({}, 103)]).findings()
+    # and one of the last message's own id is of this one
+    known = [depth(104, 103), listed({}, 104)]
+    assert "ANCHOR_UNPROVEN" not in [found[0] for found in replay(known).findings()]
 
 
 def test_a_whole_chain_is_believed_rather_than_one_snapshot() -> None:

@@ -78,7 +78,8 @@ LAST_ASK = 65
 UNPROVEN = 66  # 1: a row corrected the book, and no other has agreed since; from where, and when
 UNPROVEN_ID = 67
 UNPROVEN_TS = 68
-LISTED = 69  # the last row of `book` that could be one, as it is listed
+UNFOLLOWED = 69  # 1: no depth message has come since the snapshot that anchored, nor one of its id
+LISTED = 70  # the last row of `book` that could be one, as it is listed
 OPEN = LISTED + 4 * LEVELS  # per code: first event id, first ts
 CODES = 1 + max(int(code) for code in Finding)
 if CODES > 63:

@@ -59,6 +59,7 @@ from lobproof.replay.ledger_kernels import (
     TALLY,
     THIS_MINUTE,
     UNCHAINED,
+    UNFOLLOWED,
     UNPROVEN,
     UNPROVEN_ID,
     UNPROVEN_TS,
@@ -241,8 +242,8 @@ def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int
     if run[WAITING] != 0:  # nothing has vouched for that snapshot
         first, since = run[DOUBTED_ID], run[DOUBTED_TS]
         add_episode(run, found, REFUTED, first, last, since, ts, run[SUSPECTS], 0, 0)
-    if run[PROBE] != 0 and run[LOST] == 0 and run[CHAINED_ID] == run[AGREED_ID]:
-        first, since = run[AGREED_ID], run[AGREED_TS]
+    if run[UNFOLLOWED] != 0 and run[LOST] == 0:
+        first, since = run[CHAINED_ID], run[CHAINED_TS]
         add_episode(run, found, UNPROVEN_ANCHOR, first, last, since, ts, 1, 0, 0)
     if run[PROBE] != 0 and run[PROBED] >= LEAST_PROBED:
         first, since = run[AGREED_ID], run[AGREED_TS]

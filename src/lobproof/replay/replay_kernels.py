@@ -49,6 +49,7 @@ from lobproof.replay.ledger_kernels import (
     THIS_MINUTE,
     UNCHAINED,
     UNCONFIRMED,
+    UNFOLLOWED,
     UNREAD,
     UNSEEDED,
     WAITING,
@@ -324,6 +325,7 @@ def replay_rows(
                     run[THIS_MINUTE + M_UNNAMED_TRADES] += run[EXPIRED_TRADES]
                     count_finding(run, UNCONFIRMED, last_id, ts, run[EXPIRED_TRADES])
                 run[SEQUENCE] = sequence[start]
+                run[UNFOLLOWED] = 0
                 run[CHAINED_ID] = last_id
                 run[CHAINED_TS] = ts
                 run[UNREAD] = 0

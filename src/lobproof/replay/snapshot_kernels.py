@@ -50,6 +50,7 @@ from lobproof.replay.ledger_kernels import (
     THIS_MINUTE,
     UNCHAINED,
     UNDO,
+    UNFOLLOWED,
     WAITING,
     Float64,
     add_episode,
@@ -273,6 +274,8 @@ def apply_snapshot(
     run[LIFE_TS] = ts
     if run[LOST] != 0:
         run[LOST] = 0
+        own = kind[start] == CLEAR and run[UNCHAINED] != 0  # snapshots are this feed's messages
+        run[UNFOLLOWED] = 0 if own or sequence[start] == run[SEQUENCE] else 1
         run[CHAINED_ID] = last_id
         run[CHAINED_TS] = ts
     if run[SUSPECTS] == 0:
