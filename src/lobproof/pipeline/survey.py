@@ -68,7 +68,9 @@ class Survey:
         if any(share >= MISSING_SHARE for share in times.missing.values()):
             number = int(np.datetime64(dt, "D").astype(np.int64))
             days = number - 1, number, number + 1
-        shuffled = _shuffled(files.get("trades", ()), TradePlaces(times.offsets.get("trades"), days))
+        shuffled = _shuffled(
+            files.get("trades", ()), TradePlaces(times.offsets.get("trades"), days)
+        )
         return cls(grid, times, whole, lag, clock, days, shuffled)
 
     @classmethod
