@@ -240,7 +240,7 @@ def _base(
     day: LakeDay, out: Path, hashes: Mapping[Path, str], survey: Survey, *, carry: bool
 ) -> Unit:
     """All of a unit but how it is replayed."""
-    instrument, times, carried = survey.instrument, survey.times, None
+    instrument, carried = survey.instrument, None
     if carry:
         carried, instrument = closing_book(out, day.exchange, day.symbol, day.dt, instrument)
 
@@ -262,11 +262,7 @@ def _base(
             nothing,
             nothing,
             None,
-            (
-                times.offsets.get("book_delta_v2"),
-                times.offsets.get("trades"),
-                times.offsets.get("book"),
-            ),
+            survey.offsets("full"),
             survey.receive_days,
             order=survey.order,
         ),
@@ -334,7 +330,7 @@ def _replayed(
                 base.streams,
                 book=snapshots,
                 trades=trades,
-                offsets=(base.streams.offsets[2], base.streams.offsets[1], None),
+                offsets=survey.offsets(strategy),
                 by_message=True,
             ),
         )

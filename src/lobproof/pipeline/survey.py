@@ -125,6 +125,13 @@ class Survey:
 
         return by_time if self.shuffled else trades
 
+    def offsets(self, strategy: Strategy) -> tuple[int | None, int | None, int | None]:
+        """Of the streams of a replay: book, trades, references."""
+        of = self.times.offsets.get
+        if strategy == "full":
+            return of("book_delta_v2"), of("trades"), of("book")
+        return of("book"), of("trades"), None
+
     def told(self, trades: int, strategy: Strategy) -> tuple[Row, ...]:
         """What is known of the whole day before its replay; ``trades``: rows of that table.
 

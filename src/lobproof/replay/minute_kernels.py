@@ -215,27 +215,17 @@ def begin_day(run: Int64, ts: int) -> None:
 
 
 @kernel
-def doubt_the_end(run: Int64, ts: int) -> None:
-    """The events of a day end at ``ts``, and no chain vouches for what is behind its last message.
+def doubt_the_end(run: Int64, found: Int64, last: int, ts: int) -> None:
+    """The events of a day end with ``last``, at ``ts``: nothing vouches for what is left open.
 
-    A silence up to there is in doubt, and so is the book behind lines that cannot be read.
+    That is a silence up to there, the book behind lines that cannot be read, and what waits for a
+    depth message that never came.
     """
     since, since_ts = last_known(run)
     if silent(run, ts):
         open_doubt(run, SILENCE, since, since_ts)
     if run[UNREAD] > 0:
         open_doubt(run, UNREADABLE, since, since_ts)
-
-
-@kernel
-def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int, ts: int) -> None:
-    """Close the minute, and write a finding for each doubt that is still open.
-
-    They stay open, but for those that a chain may prove to be harmless yet.
-    """
-    end_standstill(run, found, last, ts)
-    end_correction(run, found, last, ts)
-    close_minute(run, found, closed, squares)
     if run[AWAITED] != 0 and run[SUSPECTS] > 0:  # the message that explains that row never came
         first, since = run[AGREED_ID], run[AGREED_TS]
         add_episode(run, found, DRIFT, first, last, since, ts, run[SUSPECTS], 0, 0)
@@ -248,6 +238,17 @@ def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int
     if run[PROBE] != 0 and run[PROBED] >= LEAST_PROBED:
         first, since = run[AGREED_ID], run[AGREED_TS]
         add_episode(run, found, DRIFT, first, last, since, ts, run[PROBED], 0, 0)
+
+
+@kernel
+def end_day(run: Int64, found: Int64, closed: Int64, squares: Float64, last: int, ts: int) -> None:
+    """Close the minute, and write a finding for each doubt that is still open.
+
+    They stay open, but for those that a chain may prove to be harmless yet.
+    """
+    end_standstill(run, found, last, ts)
+    end_correction(run, found, last, ts)
+    close_minute(run, found, closed, squares)
     doubt = run[DOUBT]
     for code in range(CODES):
         if doubt & (1 << code):

@@ -267,7 +267,7 @@ class Replayer:
     def end_day(self, last_id: int, ts: int) -> Step:
         """Close the minute; doubts still open become findings, and go on into the next day."""
         out = self._output(1)
-        doubt_the_end(self._run, ts)
+        doubt_the_end(self._run, out.found, last_id, ts)
         end_day(self._run, out.found, out.closed, out.squares, last_id, ts)
         return self._taken(out)
 
