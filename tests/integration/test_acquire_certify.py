@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -413,6 +414,33 @@ def test_what_is_no_certificate(tmp_path: Path) -> None:
 # commands ----------------------------------------------------------------------------------------
 
 
+def test_each_step_names_the_next_and_what_the_data_is(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    root = folder.root
+    store = ("--out", "STORE")
+
+    def after(*arguments: object) -> str:
+        said = command("acquire", *arguments)
+        assert "DEMO: synthetic data" in said.out
+        return next((line for line in said.err.splitlines() if line.startswith("Next: ")), "")
+
+    def names(*words: object) -> str:
+        return f"Next: {shlex.join(['lobproof', *map(str, words)])}"
+
+    assert after("validate", root, "--again") == names("acquire", "certify", root)
+    assert after("status", root) == names("acquire", "certify", root)
+    assert after("certify", root) == ""  # refused: the reasons have hints
+    assert after("certify", root, "--allow-synthetic") == names("reconstruct", root, *store)
+    assert after("status", root) == names("reconstruct", root, *store)
+    empty = LakeFolder(tmp_path / "empty", create=True)
+    assert (
+        names("acquire", "download", "--out", empty.root)
+        in command("acquire", "status", empty.root).err
+    )
+    shown = command("acquire", "status", root, "--json").document["months"]
+    assert {month["provenance"] for month in shown} == {"synthetic"}
+
+
 def test_the_commands(tmp_path: Path) -> None:
     folder = made(tmp_path)
     refused = command("acquire", "certify", folder.root, "--out", tmp_path / "no.json")
@@ -429,6 +457,7 @@ def test_the_commands(tmp_path: Path) -> None:
     path = folder.root / "certificates" / f"{issued.document['id']}.json"
     holds = command("acquire", "certify", "--verify", path)
     assert (holds.code, holds.out.split()[0]) == (0, "HOLDS")
+    assert "DEMO: synthetic data" in holds.out
     flip(folder.path(Zone.READY, key("trades")))
     broken = command("acquire", "certify", "--verify", path, "--json")
     assert broken.code == 1

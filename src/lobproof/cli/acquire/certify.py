@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.table import Table
@@ -17,6 +17,7 @@ from lobproof.acquire.certificate import (
     Refusal,
 )
 from lobproof.acquire.certificate import certify as issue
+from lobproof.acquire.certificate_file import read_certificate
 from lobproof.acquire.recheck import verify_certificate
 from lobproof.acquire.zones import FILE_MODE, LakeFolder
 from lobproof.cli.acquire.held import EVERYTHING, Held
@@ -110,7 +111,7 @@ def _show(certificate: Certificate) -> None:
     verdict = certificate.verdict
     coverage = document["coverage"]
     days = sum(len(days) for days in coverage["days"].values())
-    provenance = least_real(*(str(described["provenance"]) for described in document["objects"]))
+    provenance = _provenance(document)
     console.print(
         Text.assemble(
             (verdict, f"{_STYLES.get(verdict, 'bold red')} reverse"),
@@ -134,17 +135,25 @@ def _show(certificate: Certificate) -> None:
 
 
 def _show_check(path: Path, found: list[Refusal], *, as_json: bool) -> int:
+    document = read_certificate(path)
+    provenance = _provenance(document)
     if as_json:
-        print_json({"certificate": str(path), "holds": not found, "found": _plain(found)})
+        said = {"certificate": str(path), "verdict": document["verdict"], "provenance": provenance}
+        print_json({**said, "holds": not found, "found": _plain(found)})
     elif found:
         line = Text.assemble(("DOES NOT HOLD", "bold red reverse"), f"  {path}")
         out().print(line, soft_wrap=True)
         _list(_plain(found))
         show_remedies(refusal.reason for refusal in found)
     else:
-        line = Text.assemble(("HOLDS", "bold green reverse"), f"  {path}")
+        line = Text.assemble(("HOLDS", "bold green reverse"), f"  ({made_of(provenance)})  {path}")
         out().print(line, soft_wrap=True)
     return 1 if found else 0
+
+
+def _provenance(document: dict[str, Any]) -> str:
+    """The least real of a certificate's files."""
+    return least_real(*(str(described["provenance"]) for described in document["objects"]))
 
 
 def _list(refusals: list[dict[str, str]]) -> None:
