@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lobproof.replay import BookLevels, Policy, Replayer
+from lobproof.replay.reference_kernels import agrees, size_error
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Kind
 from support.feeds import (
     ASK,
@@ -72,14 +73,15 @@ def test_the_first_valid_row_seeds_and_others_are_counted() -> None:
     holed = listing(97, [BIDS[0], (0, 0), BIDS[2]], ASKS)
     one_sided = listing(98, BIDS, [])
     upside_down = listing(99, BIDS[::-1], ASKS)
+    twice = listing(99, [BIDS[0], BIDS[0], *BIDS[2:]], ASKS)
     shows = listing(101, changed(BIDS, (1000, 7)), ASKS, at=MS)
     late = listing(99, BIDS, ASKS, at=MS)
     got = run(
         [delta(95, [(BID, 5, 5)]), delta(101, [(BID, 1000, 7)], at=MS), delta(102, [], at=2 * MS)],
-        [crossed, holed, one_sided, upside_down, SEED, shows, late],
+        [crossed, holed, one_sided, upside_down, twice, SEED, shows, late],
     )
     assert kinds(got) == "dsdm"
-    assert got.findings() == [("UNSEEDED", 0, 39, 1), ("REFERENCE_UNUSED", 0, 41, 5)]
+    assert got.findings() == [("UNSEEDED", 0, 39, 1), ("REFERENCE_UNUSED", 0, 41, 6)]
     assert got.trusted() == [(0, 0), (20, 20), (20, 20), (20, 20)]
     assert (got.levels.bid_trust, got.levels.bid_trusted_to) == (RANGE, 981)
     assert counted(got, "references", "contradictions") == [2, 0]
@@ -139,6 +141,19 @@ def test_a_row_of_one_side_vouches_for_nothing_and_may_contradict() -> None:
     nothing = run([delta(101, [])], [listing(100, BIDS, [])])
     assert nothing.findings()[0][0] == "UNSEEDED"
     assert nothing.trusted()[-1] == (0, 0)
+
+
+def test_what_agrees_is_there_as_far_as_the_row_lists() -> None:
+    """What stands behind the book's own levels is not looked at."""
+    levels = np.array([value for level in BIDS for value in level], np.int64)
+    prices, sizes = (np.array(column, np.int64) for column in zip(*BIDS, strict=True))
+    for own, count, same in ((20, 20, True), (19, 20, False), (3, 3, True), (2, 3, False)):
+        assert agrees(levels, BID, count, prices, sizes, own) == same
+        assert size_error(levels, BID, count, prices, sizes, own) == (0.0 if same else -1.0)
+    prices[2] += 1
+    assert not agrees(levels, BID, 3, prices, sizes, 20)
+    assert agrees(levels, BID, 2, prices, sizes, 20)
+    assert size_error(levels, BID, 3, prices, sizes, 20) == -1.0
 
 
 # a book that stands still ------------------------------------------------------------------------
@@ -486,11 +501,11 @@ def test_far_is_thirty_basis_points_of_any_price() -> None:
 
 
 def carried(
-    *, ask_trust: int = RANGE, ts: int = START - MS, stale: int = 1
+    *, ask_trust: int = RANGE, ts: int = START - MS, stale: int = 1, bids_to: int = 981
 ) -> tuple[Replayer, BookLevels]:
     (bids, bid_sizes), (asks, ask_sizes) = (np.array(levels, np.int64).T for levels in (BIDS, ASKS))
     sides = bids, bid_sizes, asks, ask_sizes
-    book = BookLevels(100, *sides, RANGE, 981, ask_trust, 1020, stale, 0)
+    book = BookLevels(100, *sides, RANGE, bids_to, ask_trust, 1020, stale, 0)
     replayer = Replayer(make_instrument(), policy=LAKE)
     replayer.carry(book, ts)
     return replayer, book
@@ -523,6 +538,26 @@ def test_a_carried_book_that_was_whole_stays_so_and_rows_judge_it() -> None:
     replayer, _ = carried()
     got = run_lake(LakeDay(DAY.book, [listing(101, BIDS, ASKS)]), replayer=replayer)
     assert got.findings() == [("DRIFT", 0, 40, 1), ("DRIFT", 2, 41, 1)]
+
+
+def test_a_row_that_agrees_extends_no_side_that_is_whole() -> None:
+    replayer, _ = carried(ask_trust=EVERYTHING)
+    day = LakeDay([delta(101, [(BID, 1000, 7)])], [listing(101, changed(BIDS, (1000, 7)), ASKS)])
+    assert kinds(run_lake(day, replayer=replayer)) == "d"
+
+
+@pytest.mark.parametrize(("stale", "found"), [(1, []), (0, ["STRANDED"])])
+def test_levels_from_before_a_loss_that_a_row_denies(stale: int, found: list[str]) -> None:
+    """They prove nothing, so that there is nothing to deny: the row extends the range."""
+    gone = [(1000, 0), (989, 0)]  # behind the second one the range does not grow by itself
+    bids = [*changed(BIDS, *gone, (985, 0)), (980, 4)]
+    book = [delta(101, [(BID, *level) for level in gone])]
+    day = LakeDay(book, [listing(101, bids, ASKS)])
+    replayer, _ = carried(stale=stale, bids_to=990)
+    got = run_lake(day, replayer=replayer)
+    assert [name for name, *_ in got.findings()] == found
+    assert kinds(got) == "ds"
+    assert got.levels.bid_trusted_to == 980
 
 
 def test_a_carried_book_without_trust_waits_for_a_row() -> None:

@@ -58,7 +58,7 @@ ASK = int(Side.ASK)
 
 
 LISTED = 0  # in `covered`: what a snapshot that is ahead lists, trust and far end of each side
-STALE = 4  # per side, 1: beyond the range may be levels from before a loss
+STALE = 4  # per side, 1: beyond the range, if there is one, may be levels from before a loss
 SEQUENCE = 6  # of the last depth message
 WAITS = 7  # 1: the depth message that comes may undo the snapshot before it; or UNKNOWN
 UNDONE = 8  # what that snapshot has changed
@@ -100,16 +100,15 @@ def undo(book: Book, covered: Int64) -> None:
     undo_levels(book, covered[UNDONE:])
     for half in (BID, ASK):
         covered[STALE + half - 1] = covered[UNDONE + SAVED + 3 * (half - 1) + 2]
-    covered[WAITS] = 0
 
 
 @kernel
 def trust_snapshot_alone(book: Book, covered: Int64) -> None:
     """Of what was known before the last snapshot nothing holds: only what it lists is trusted."""
     for half in (BID, ASK):
-        listed = covered[LISTED + 2 * (half - 1)]
-        set_trust(book, half, listed, covered[LISTED + 2 * (half - 1) + 1])
-        covered[STALE + half - 1] = 0 if listed == EVERYTHING else 1
+        listed = LISTED + 2 * (half - 1)
+        set_trust(book, half, covered[listed], covered[listed + 1])
+        covered[STALE + half - 1] = 1
 
 
 @kernel
@@ -141,18 +140,16 @@ def replace_side(
     complete = False
     sign = 2 * half - 3
     for row in range(start, stop):
-        if side[row] == half and price[row] > 0:
+        if side[row] == half:
             if worst == 0 or sign * price[row] > sign * worst:
                 worst = price[row]
-            complete = complete or (flags[row] & COMPLETE) != 0
+            complete = (flags[row] & COMPLETE) != 0
     listed = LISTED + 2 * (half - 1)
     covered[listed] = UNTRUSTED
     covered[listed + 1] = 0
     if worst != 0:
         covered[listed] = EVERYTHING if complete else RANGE
         covered[listed + 1] = 0 if complete else worst
-        if complete:
-            covered[STALE + half - 1] = 0
         if covered[WAITS] != 0:
             ours = side[start:stop] == half
             limit = 2**62 if complete else sign * worst
