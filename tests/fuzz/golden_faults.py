@@ -132,7 +132,7 @@ def doubled_with_other_rows(tape: Tape) -> str:
     rows = tape.some(DEPTH, 3)
     for row in reversed(rows):
         entry = tape.entries[row]
-        bids = [[price, _twice(size)] for price, size in entry.data["b"]]
+        bids = [[price, _twice(size), *rest] for price, size, *rest in entry.data["b"]]
         tape.insert(entry.changed(b=bids), row + 1)
     return f"{len(rows)} messages"
 
@@ -153,7 +153,7 @@ def rows_changed(tape: Tape) -> str:
     rows = tape.some(DEPTH, 3)
     for row in rows:
         entry = tape.entries[row]
-        bids = [[price, _twice(size)] for price, size in entry.data["b"]]
+        bids = [[price, _twice(size), *rest] for price, size, *rest in entry.data["b"]]
         tape.entries[row] = entry.changed(b=bids)
     tape.known.unseen = True
     return f"{len(rows)} messages"
