@@ -156,6 +156,53 @@ def test_what_agrees_is_there_as_far_as_the_row_lists() -> None:
     assert size_error(levels, BID, 3, prices, sizes, 20) == -1.0
 
 
+def test_a_row_of_one_side_is_judged_by_its_own_message_alone() -> None:
+    """One that leads may be explained yet; amid a silence the next message may explain it."""
+    denies = changed(ASKS, (1001, 7))
+    book = [delta(101, [(BID, 990, 10)]), delta(105, [(ASK, 1001, 7)], at=2 * MS)]
+    leads = run(book, [SEED, listing(103, [], denies, at=MS)])
+    assert leads.findings() == [SEEDED, ("REFERENCE_UNUSED", 40, 40, 1)]
+    rows = [listing(101, BIDS, ASKS, at=n * SECOND) for n in range(1, 8)]
+    got = run([delta(101, [])], [SEED, *rows, listing(101, [], denies, at=8 * SECOND)])
+    assert got.findings() == [SEEDED, ("REFERENCE_UNUSED", 40, 40, 1)]
+    flows = run([delta(101, [])], [SEED, *rows[:4], listing(101, [], denies, at=5 * SECOND)])
+    assert {name for name, *_ in flows.findings()} == {"UNSEEDED", "DRIFT", "REFERENCE_UNUSED"}
+
+
+def test_a_row_without_an_id_is_placed_by_its_time() -> None:
+    book = [delta(101, [(BID, 1000, 7)]), delta(102, [], at=5 * MS)]
+    got = run(book, [SEED, listing(0, changed(BIDS, (1000, 7)), ASKS, at=2 * MS)])
+    assert got.findings() == [SEEDED]
+    assert counted(got, "references") == [2]
+    below = run(book, [SEED, listing(-1, changed(BIDS, (1000, 7)), ASKS, at=2 * MS)])
+    assert [name for name, *_ in below.findings()] == ["UNSEEDED", "REFERENCE_UNUSED"]
+
+
+def test_a_row_that_agrees_ends_the_wait_of_the_one_before() -> None:
+    """A later doubt begins where it agreed, behind the trade, and not where the other waited."""
+    book = [delta(101, [(BID, 990, 10)]), delta(105, [], at=4 * MS), delta(106, [], at=6 * MS)]
+    other = changed(BIDS, (1000, 7))
+    rows = [
+        listing(103, other, ASKS, at=MS),
+        listing(104, BIDS, ASKS, at=3 * MS),
+        listing(105, changed(BIDS, (1000, 8)), ASKS, at=5 * MS),
+    ]
+    got = run(book, [SEED, *rows], [trade(1, BID, 1001, at=2 * MS)])
+    assert ("DRIFT", 41) in [finding[:2] for finding in got.findings()]
+
+
+def test_a_row_anchors_after_a_silence_however_little_it_differs() -> None:
+    """A doubt that rows told of waits for one that agrees; a loss does not."""
+    bids, asks = ([(p, 10_000) for p, _ in levels] for levels in (BIDS, ASKS))
+    other, at = changed(bids, (999, 10_001)), 8 * SECOND
+    got = run(
+        [delta(101, []), delta(150, [(BID, 500, 1)], at=at), delta(151, [], at=at + MS)],
+        [listing(100, bids, asks), listing(150, other, asks, at=at)],
+    )
+    assert kinds(got) == "smmdsm"
+    assert got.trusted()[-1] == (20, 20)
+
+
 # a book that stands still ------------------------------------------------------------------------
 
 
