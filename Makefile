@@ -14,6 +14,7 @@ MAKEFLAGS += --no-print-directory
 WORKERS ?= 2
 MINUTES ?= 60
 SEED ?= 1
+MUTATIONS ?= 100000
 LOCK := requirements/dev.lock
 BIN := .venv/bin
 # A virtual environment holds absolute paths: a moved or copied checkout must make its own.
@@ -27,8 +28,8 @@ COVERAGE := $(CURDIR)/build/coverage
 PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
 
-.PHONY: help demo test test-faults fuzz test-lake test-lakeapi lake lint format bench bench-memory \
-	bench-acquire bench-lake bench-reconstruct bench-ablation lock setup check-setup \
+.PHONY: help demo test test-faults fuzz fuzz-documents test-lake test-lakeapi lake lint format \
+	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-ablation lock setup check-setup \
 	check-install clean
 
 help: ## this list
@@ -60,6 +61,9 @@ test-faults: setup ## slow tests: kills, drops, load (about an hour)
 
 fuzz: setup ## damaged recordings and derived days, at random, against a truth kept apart (an hour)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(FUZZ)
+
+fuzz-documents: setup ## every document that is read from disk, mutated (MUTATIONS=100000, half an hour)
+	@PYTHONPATH=tests $(BIN)/python -W ignore -m fuzz.documents --mutations $(MUTATIONS) --seed $(SEED)
 
 test-lake: setup ## one day of Crypto Lake's free sample through acquire and doctor (needs the network)
 	@$(BIN)/python tools/test_lake.py

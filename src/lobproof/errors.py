@@ -58,6 +58,16 @@ class PlaceError(LobproofError):
     """The operating system refuses to read or write somewhere: rights, a full disk, a folder."""
 
 
+def shown(text: str, most: int = 120) -> str:
+    """Text from outside as a screen can bear it: one line, of at most so many characters.
+
+    What cannot be printed is escaped, as Python escapes it.
+    """
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: most + 1])
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What only writing meets: a disk or a quota that is full."""
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -31,6 +31,11 @@ from lobproof.sources.binance.journal import JournalWriter
 from lobproof.store import DayWriter, Keyframe, commit_day, symbol_lock
 from support.batches import make_seal
 
+_WHOLE = {
+    **dict.fromkeys(("gaps", "duplicates", "late", "overlaps", "resets", "first_irregular"), 0),
+    "gaps_listed": [],
+}
+
 MIDNIGHT = 1_723_161_600 * 10**9
 """2024-08-09T00:00 UTC."""
 MS = 1_000_000
@@ -249,9 +254,18 @@ class Market:
         document = {
             "format": "lobproof golden sample",
             "format_version": 2,
+            "exchange": self.instrument.exchange,
+            "venue_symbol": self.instrument.venue_symbol,
             "instrument": self.instrument.to_dict(),
+            "rules_from": "inferred",
             "market": "futures" if self.futures else "spot",
             "provenance": "synthetic",
+            "counts": {},
+            "chain": _WHOLE,
+            "trade_ids": _WHOLE,
+            "notes": [],
+            "snapshots_are_ours": False,
+            "exchange_info_sha256": "",
             "inputs": [],
             "clock": {"offset_ns": OFFSET_NS, "days": {}},
             "trade_stream": "trade",

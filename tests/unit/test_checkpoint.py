@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lobproof.errors import StoreError
+from lobproof.jit import cache_folder
 from lobproof.store import (
     CheckpointError,
     Partition,
@@ -97,11 +98,32 @@ def test_another_version_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_other_kernels_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The replay's state is an array whose places only they know."""
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_module, "cache_folder", lambda: Path("others"))
+        others = cache_folder().with_name("others")
+        patch.setattr(checkpoint_module, "cache_folder", lambda: others)
         write_checkpoint(path, {}, {})
     with pytest.raises(CheckpointError, match="other kernels") as caught:
         read_checkpoint(path)
     assert "starts anew" in caught.value.hint
+
+
+def test_another_users_checkpoint_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it holds becomes the state of compiled kernels, which trust it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_module, "_key", lambda _: b"another user's key")
+        write_checkpoint(path, {}, {})
+    with pytest.raises(CheckpointError, match="written by another user"):
+        read_checkpoint(path)
+
+
+def test_the_key_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
+    key = checkpoint_module._key.__wrapped__
+    keys = {key(tmp_path / "cache") for _ in range(3)}
+    assert len(keys) == 1
+    assert len(next(iter(keys))) == 32
+    (file,) = (tmp_path / "cache").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    (tmp_path / "file").touch()
+    assert key(tmp_path / "file") != key(tmp_path / "file")  # nowhere to keep it
 
 
 def test_a_renamed_checkpoint_is_refused(tmp_path: Path, path: Path) -> None:
@@ -216,7 +238,7 @@ def test_the_threads_errors_reach_the_next_call() -> None:
 def test_the_header_is_json(path: Path) -> None:
     write_checkpoint(path, DOCUMENT, {"book": np.arange(4)})
     magic, rest = path.read_bytes().split(b"\n", 1)
-    assert magic == b"lobproof checkpoint 1"
+    assert magic == b"lobproof checkpoint 2"
     length = int.from_bytes(rest[:8], "little")
     header = json.loads(rest[8 : 8 + length])
     assert header["document"] == DOCUMENT

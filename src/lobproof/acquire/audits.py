@@ -7,17 +7,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lobproof import documents
 from lobproof.acquire.checks.findings import FIRST_ROWS, Findings
 from lobproof.acquire.checks.flag_kernels import BITS
 from lobproof.acquire.checks.reasons import POLICY, REFUSED, TOGETHER, verdict
 from lobproof.acquire.checks.scan import Scan
 from lobproof.acquire.checks.together import Reasons
 from lobproof.acquire.zones import FILE_MODE, LakeFolder
+from lobproof.documents import Count
 from lobproof.errors import InputError
 from lobproof.files import below, replacing, sync_folder
 from lobproof.paths import naming
@@ -28,6 +31,33 @@ FORMAT = "lobproof-lake-audit"
 VERSION = 1
 AUDIT_CHANGED = "audit-changed"
 """Reason of a file whose audit is gone, or not as it was written."""
+
+
+class _Reason(msgspec.Struct):
+    count: Count
+    share: float | None
+    severity: str
+    first_rows: list[Count]
+    detail: str
+
+
+class _Grid(msgspec.Struct):
+    instrument: dict[str, Any] | None = None
+
+
+class _Shape(msgspec.Struct):
+    """What every reader of an audit counts on; there is more."""
+
+    format: Literal["lobproof-lake-audit"]
+    format_version: Literal[1]
+    rows: Count
+    sha256: str
+    verdict: str
+    reasons: dict[str, _Reason]
+    beside: dict[str, str | None]
+    rows_sha256: str | None
+    coverage: dict[str, Any] | None = None
+    grid: _Grid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +166,12 @@ def read_audit(path: Path) -> dict[str, Any]:
         When the file is none.
     """
     try:
-        document = json.loads(path.read_bytes())
-        if document["format"] != FORMAT or document["format_version"] != VERSION:
-            raise ValueError("another format")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return documents.parse(documents.read_bytes(path), _Shape)
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"{path.name} is no audit: {type(error).__name__} {error}",
+            f"{path.name} is no audit: {error}",
             hint="`lobproof acquire validate FOLDER --again` makes it anew",
         ) from error
-    return dict(document)
 
 
 def write_audit(folder: LakeFolder, audit: Audit, *, provenance: str) -> Audit:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
 import msgspec
 
+from lobproof import documents
+from lobproof.documents import Count
 from lobproof.errors import InputError
 
 FORMAT = "lobproof-lake-certificate"
@@ -19,21 +21,23 @@ class _Object(msgspec.Struct):
     """What is read of an object; there is more."""
 
     key: str
-    size: int
+    size: Count
     sha256: str
-    rows: int | None
+    rows: Count | None
     provenance: str
     audit_sha256: str
 
 
 class _Pin(msgspec.Struct):
-    records: Annotated[int, msgspec.Meta(ge=0)]
+    records: Count
     head: str
 
 
 class _Shape(msgspec.Struct):
     """What every reader of a certificate counts on."""
 
+    format: Literal["lobproof-lake-certificate"]
+    format_version: Literal[1]
     id: str
     verdict: str
     coverage: dict[str, Any]
@@ -50,20 +54,16 @@ def read_certificate(path: Path) -> dict[str, Any]:
         When ``path`` is none.
     """
     try:
-        document = json.loads(Path(path).read_bytes())
-        if document["format"] != FORMAT or document["format_version"] != VERSION:
-            raise ValueError("another format")
-        msgspec.convert(document, _Shape)
+        return documents.parse(documents.read_bytes(Path(path)), _Shape)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error.strerror}", hint="check the file's name"
         ) from error
-    except (ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError) as error:
+    except ValueError as error:
         raise InputError(
-            f"{path} is no certificate: {type(error).__name__} {error}",
+            f"{path} is no certificate: {error}",
             hint="`lobproof acquire certify` writes them to FOLDER/certificates",
         ) from error
-    return dict(document)
 
 
 def is_intact(document: dict[str, Any], name: str) -> bool:

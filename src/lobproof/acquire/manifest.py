@@ -23,7 +23,9 @@ from typing import Any
 import msgspec
 
 import lobproof
+from lobproof import documents
 from lobproof.acquire.zones import FILE_MODE, LakeFolder, Zone
+from lobproof.documents import Count
 from lobproof.errors import StoreError
 from lobproof.files import below, locked, open_ours, sync_folder
 from lobproof.paths import naming
@@ -46,23 +48,26 @@ START = "0" * 64
 class _Record(msgspec.Struct):
     """What every record has; there is more."""
 
-    n: int
+    n: Count
     prev: str
     event: str
     key: str
 
 
 class _Fetched(_Record):
-    size: int
+    size: Count
     etag: str
     sha256: str
     last_modified: str
+    rows: Count | None = None
+    provenance: str = ""
 
 
 class _Judged(_Record):
     verdict: str
     version: str
     audit_sha256: str
+    reasons: dict[str, Any] | list[str] = []
 
 
 class _Certified(_Record):
@@ -335,8 +340,8 @@ def _is_file(path: Path, entry: Entry) -> bool:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     """The record of a line; None where it is none, or lacks what its event needs."""
     try:
-        record = json.loads(line)
-        msgspec.convert(record, _SHAPES.get(record["event"], _Record))
-    except (ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError):
+        record = documents.parse(line, _Record)
+        documents.as_shape(record, _SHAPES.get(record["event"], _Record))
+    except ValueError:
         return None
-    return dict(record)
+    return record

@@ -309,7 +309,7 @@ def _stands(entry: Entry, stored: Audit, instrument: Instrument | None) -> bool:
     if entry.judged is None or entry.judged["version"] != lobproof.__version__:
         return False
     grid = stored.document.get("grid")
-    return instrument is None or grid is None or grid["instrument"] == instrument.to_dict()
+    return instrument is None or grid is None or grid.get("instrument") == instrument.to_dict()
 
 
 def _instrument_of(folder: LakeFolder, key: LakeKey) -> Instrument | None:
@@ -317,7 +317,7 @@ def _instrument_of(folder: LakeFolder, key: LakeKey) -> Instrument | None:
     path = audit_path(folder, key)
     if not path.is_file():
         return None
-    described = read_audit(path).get("grid", {}).get("instrument")
+    described = (read_audit(path).get("grid") or {}).get("instrument")
     return None if described is None else Instrument.from_dict(described)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from lobproof import documents
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.cli.inspect import golden_summary, show_golden
 from lobproof.cli.places import recordings
@@ -68,10 +68,10 @@ def import_(
     info = None
     if exchange_info is not None:
         try:
-            info = json.loads(exchange_info.read_bytes())
+            info = documents.parse(documents.read_bytes(exchange_info))
         except ValueError as error:
             raise InputError(
-                f"{exchange_info} is no JSON: {error}",
+                f"{exchange_info} is no answer of exchangeInfo: {error}",
                 hint="save the answer of GET /api/v3/exchangeInfo as it is",
             ) from error
     with progress("importing") as (bar, task):

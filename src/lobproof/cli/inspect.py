@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lobproof import documents
 from lobproof.cli.console import Json, clock, duration, out, partial_text, print_json
 from lobproof.cli.places import Kind, expect
 from lobproof.schema.provenance import made_of
@@ -112,15 +112,15 @@ def store_summary(store: Store) -> dict[str, Any]:
     """The seals of a store and its findings by code."""
     days = []
     for row in store.days().iter_rows(named=True):
-        files = json.loads(row["files"])
+        files = documents.parse(row["files"])
         days.append(
             {
                 **{key: value for key, value in row.items() if key not in ("files", "sealed_at")},
-                "instrument": json.loads(row["instrument"]),
-                "inputs": json.loads(row["inputs"]),
-                "config": json.loads(row["config"]),
-                "verdicts": json.loads(row["verdicts"]),
-                "coverage": json.loads(row["coverage"]),
+                "instrument": documents.parse(row["instrument"]),
+                "inputs": documents.value_of(row["inputs"]),
+                "config": documents.parse(row["config"]),
+                "verdicts": documents.parse(row["verdicts"]),
+                "coverage": documents.parse(row["coverage"]),
                 "from_ns": partial_from(row),
                 "bytes": sum(int(entry[2]) for parts in files.values() for entry in parts),
             }
@@ -155,18 +155,20 @@ def show_store(console: Console, store: Store) -> None:
             size = f"{day['bytes'] / 1e6:,.1f} MB"
             console.print(f"{day['dt']} covered: {covered_text(day)}; {size}", soft_wrap=True)
             if "lag" in day["verdicts"]:
-                console.print(f"{day['dt']} {Lag(**day['verdicts']['lag'])}", soft_wrap=True)
+                console.print(
+                    f"{day['dt']} {documents.as_shape(day['verdicts']['lag'], Lag)}", soft_wrap=True
+                )
             for line in heard_text(day):
                 console.print(f"{day['dt']}: {line}", soft_wrap=True)
             if day["from_ns"] is not None:
                 console.print(partial_text(day["dt"], day["from_ns"]), soft_wrap=True)
             if not day["config"].get("chained", True):
                 console.print(f"{day['dt']} strategy {day['strategy']}", soft_wrap=True)
-            for reason in day["verdicts"]["reasons"]:
+            for reason in day["verdicts"].get("reasons", []):
                 console.print(f"{day['dt']} [yellow]{escape(reason)}[/yellow]", soft_wrap=True)
         findings: Counter[str] = Counter()
         for day in days:
-            findings.update(day["verdicts"]["findings"])
+            findings.update(day["verdicts"].get("findings", {}))
         text = ", ".join(f"{name} {count:,}" for name, count in sorted(findings.items()))
         console.print(f"findings: {text or 'none'}")
 

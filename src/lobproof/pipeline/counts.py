@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lobproof import documents
 from lobproof.replay import Step, doubtful_time
 from lobproof.replay.ledger_kernels import E_CODE, E_COUNT
 from lobproof.schema import Finding, Int64
@@ -93,8 +94,8 @@ class DayCounts:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> DayCounts:
-        """The counts that :meth:`to_dict` wrote down."""
-        return cls(**values)
+        """The counts that :meth:`to_dict` wrote down; ValueError where they are none."""
+        return documents.as_shape(dict(values), cls)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

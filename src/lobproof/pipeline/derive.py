@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lobproof import __version__
-from lobproof.errors import GridError, InputError, UsageError
+from lobproof import __version__, documents
+from lobproof.errors import GridError, InputError, PlaceError, UsageError
+from lobproof.files import below
 from lobproof.fixedpoint import count_to_text
 from lobproof.fixedpoint.float_kernels import MAX_FLOAT_COUNT
 from lobproof.paths import AnyPath, as_path, whole_folder
@@ -171,14 +172,15 @@ def _existing(out: Path, request: dict[str, Any]) -> DeriveResult | None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     what = "something else"
-    with suppress(KeyError, OSError, TypeError, ValueError):
-        document = json.loads((out / SIDE_CAR).read_bytes())
+    with suppress(KeyError, OSError, PlaceError, TypeError, ValueError):
+        document = documents.parse(documents.read_bytes(below(out, SIDE_CAR)))
         if document["format"] == FORMAT:
             what = "tables of another golden sample or version"
         if all(document[name] == request[name] for name in request):
             what = "these tables, but files that were changed since"
             there = _result(out, document, reused=True)
-            if describe_files(out, [out / name for name in document["files"]]) == document["files"]:
+            listed = document["files"]
+            if describe_files(out, [below(out, name) for name in listed]) == listed:
                 return there
     raise UsageError(
         f"{out} exists and holds {what}", hint="choose another folder, or delete this one first"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from lobproof.errors import StoreError
 from lobproof.pipeline.counts import DayCounts
 from lobproof.store import partial_from
+from lobproof.store.seal import verdicts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +73,20 @@ def sealed_days(seals: pl.DataFrame, task_id: str) -> tuple[DayResult, ...]:
 
 def sealed_day(row: dict[str, Any]) -> DayResult:
     """A day as its seal tells of it."""
-    verdicts = json.loads(str(row["verdicts"]))
-    reasons: Sequence[str] = verdicts["reasons"]
+    verdicts = verdicts_of(row)
+    try:
+        counts = DayCounts.of(verdicts.counts)
+    except ValueError as error:
+        raise StoreError(
+            f"The seal of {row['exchange']} {row['symbol']} {row['dt']} is damaged: {error}",
+            hint="Reconstruct that day again.",
+        ) from error
     return DayResult(
         str(row["dt"]),
-        DayCounts.of(verdicts["counts"]),
+        counts,
         str(row["content_hash"]),
         committed=False,
         strategy=str(row["strategy"]),
-        reasons=tuple(reasons),
+        reasons=tuple(verdicts.reasons),
         from_ns=partial_from(row),
     )

@@ -9,7 +9,6 @@ earlier keyframe, is silent up to the boundary, and has to come to the same book
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from lobproof.paths import AnyPath, as_path
 from lobproof.pipeline.carry import closing_book, finer_grid, keyframe_places, stored_book
 from lobproof.pipeline.unit import Asked, Frame, Start
 from lobproof.store import Store, open_store, partial_from, sealed
+from lobproof.store.seal import config_of, inputs_of, verdicts_of
 from lobproof.store.timespan import show_ns
 
 LEAD_NS = 60_000_000_000
@@ -61,9 +61,7 @@ def check_files(seal: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]], ba
     One row far from the touch that other files have, or lack, would stay in every later book, and
     nothing but the files tells of it.
     """
-    theirs, ours = (
-        {entry["sha256"] for entry in entries} for entries in (json.loads(seal["inputs"]), inputs)
-    )
+    theirs, ours = {one.sha256 for one in inputs_of(seal)}, {one["sha256"] for one in inputs}
     if theirs != ours:
         named = " ".join(str(seal[name]) for name in ("exchange", "symbol", "dt"))
         raise UsageError(
@@ -156,7 +154,7 @@ def find_start(
         str(seal["keyframes_hash"]),
         (*near, anew),
         seal["strategy"],
-        tuple(json.loads(seal["verdicts"])["reasons"]),
+        tuple(verdicts_of(seal).reasons),
         seal["provenance"],
         bool(seal["certified"]),
     )
@@ -168,7 +166,7 @@ def _places(store: Store, seal: Mapping[str, Any]) -> pl.DataFrame:
 
     The closing one, behind which nothing comes, is left out.
     """
-    spacing = int(json.loads(seal["config"])["keyframe_seconds"]) * 10**9
+    spacing = config_of(seal).keyframe_seconds * 10**9
     ts, first = pl.col("ts_order"), pl.col("event_id") < 0
     begins = partial_from(seal)
     return (

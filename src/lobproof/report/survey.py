@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from lobproof.report.text import THIN
 from lobproof.schema import LEVELS, Finding, Int64, Kind, Severity
 from lobproof.schema.provenance import least_real
 from lobproof.store import Store
+from lobproof.store.seal import config_of
 from lobproof.store.timespan import Time, to_ns
 
 LISTED = 25
@@ -74,7 +74,7 @@ class Survey:
     @property
     def chained(self) -> bool:
         """Whether ids of the feed show a loss, on all days."""
-        return all(json.loads(day["config"]).get("chained", True) for day in self.days)
+        return all(config_of(day).chained for day in self.days)
 
     @property
     def price_unit(self) -> float:

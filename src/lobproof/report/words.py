@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from lobproof import documents
 from lobproof.report.figures import (
     Figure,
     drift,
@@ -24,6 +24,7 @@ from lobproof.report.text import count, duration, moment, share, short, size_of
 from lobproof.schema import Finding, Severity
 from lobproof.store import partial_from
 from lobproof.store.coverage import Coverage
+from lobproof.store.seal import inputs_of, verdicts_of
 
 Verification = Mapping[str, Any]
 """``VerifyReport.to_dict()``."""
@@ -257,8 +258,9 @@ def _findings(survey: Survey) -> list[dict[str, str]]:
 
 def _day(day: Mapping[str, Any]) -> dict[str, Any]:
     names = ("content", "events", "states", "keyframes", "quality", "minutes")
-    files = json.loads(day["files"])
-    config = json.loads(day["config"])
+    files = documents.parse(day["files"])
+    verdicts = verdicts_of(day)
+    config = documents.parse(day["config"])
     start = partial_from(day)
     return {
         "dt": day["dt"],
@@ -274,17 +276,14 @@ def _day(day: Mapping[str, Any]) -> dict[str, Any]:
         "bytes": size_of(sum(int(file[2]) for listed in files.values() for file in listed)),
         "provenance": day["provenance"],
         "strategy": day["strategy"],
-        "ratio": _gap_ratio(json.loads(day["verdicts"])),
-        "reasons": json.loads(day["verdicts"]).get("reasons", []),
+        "ratio": "–" if verdicts.gap_ratio is None else _rate(verdicts.gap_ratio),
+        "reasons": verdicts.reasons,
         "config": ", ".join(f"{key} {value}" for key, value in sorted(config.items())),
         "version": f"{day['lobproof_version']}, format {day['format_version']}",
         "partial": "" if start is None else moment(start),
         "carried": day["carried_from"],
         "hashes": [(name, day[f"{name}_hash"]) for name in names],
-        "inputs": [
-            (entry["name"], size_of(int(entry["bytes"])), entry["sha256"])
-            for entry in json.loads(day["inputs"])
-        ],
+        "inputs": [(entry.name, size_of(entry.bytes), entry.sha256) for entry in inputs_of(day)],
     }
 
 
@@ -302,11 +301,6 @@ def _heard(coverage: Coverage) -> list[dict[str, str]]:
         for name, stream in coverage.streams.items()
         if stream.messages
     ]
-
-
-def _gap_ratio(verdicts: Mapping[str, Any]) -> str:
-    ratio = verdicts.get("gap_ratio")
-    return "–" if ratio is None else _rate(float(ratio))
 
 
 def _drift(survey: Survey) -> dict[str, Any] | None:

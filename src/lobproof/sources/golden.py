@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from lobproof.errors import GridError, InputError
+import msgspec
+
+from lobproof import documents
+from lobproof.documents import QUOTED, Count, Int64
+from lobproof.errors import GridError, InputError, shown
 from lobproof.files import below
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath, as_path
@@ -23,6 +26,7 @@ PROVENANCES = ("real", "derived", "synthetic")
 MISSING_SHARE = 0.05
 """Share of a day's messages without exchange time from which on receive times order it."""
 _CHUNK = 1 << 20
+_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _NOBODYS = (
     "a snapshot that names no symbol in a recording of several: it anchors nothing (import with "
     "--snapshots-are-ours if all such are of this symbol)"
@@ -39,6 +43,102 @@ class InputFinding:
     detail: str
     file: str = ""
     line: int = 0
+
+
+class _Days(msgspec.Struct):
+    messages: Count
+    without_time: Count
+
+
+class _Clock(msgspec.Struct):
+    offset_ns: Int64
+    days: dict[Annotated[str, msgspec.Meta(pattern=_DAY)], _Days]
+    apart_s: dict[str, float] = {}
+
+
+class _Input(msgspec.Struct):
+    name: str
+    bytes: Count
+    sha256: str
+
+
+class _Journal(_Input):
+    name: Annotated[str, msgspec.Meta(pattern=r"^[0-9T-]{1,32}\.jsonl\.zst$")]
+
+
+class _Snapshot(msgspec.Struct):
+    last_update_id: Int64
+    capture_ns: Int64
+    file: str
+    line: Count
+    ours: bool
+
+
+class _Line(msgspec.Struct):
+    file: str
+    line: Count
+    detail: str
+
+
+class _Invalid(_Line):
+    reason: str
+
+
+class _Unread(msgspec.Struct):
+    by_reason: dict[str, Count]
+    listed: list[_Invalid]
+
+
+class _Findings(msgspec.Struct):
+    invalid: _Unread
+    truncated: list[_Line]
+
+
+class _Span(msgspec.Struct):
+    first_recv_ns: Int64
+    last_recv_ns: Int64
+    first_event_ns: Int64
+    last_event_ns: Int64
+
+
+class _Gap(msgspec.Struct):
+    after: Int64
+    next: Int64
+
+
+class _Audit(msgspec.Struct):
+    gaps: Count
+    gaps_listed: list[_Gap]
+    duplicates: Count
+    late: Count
+    overlaps: Count
+    resets: Count
+    first_irregular: Int64 | None
+
+
+class _Golden(msgspec.Struct):
+    """What every reader of the document counts on; there is more."""
+
+    exchange: str
+    venue_symbol: str
+    market: Literal["spot", "futures"]
+    provenance: Literal["real", "derived", "synthetic"]
+    instrument: dict[str, Any]
+    rules_from: str
+    span: _Span
+    counts: dict[str, Count]
+    trade_stream: Literal["trade", "aggTrade"]
+    chain: _Audit
+    trade_ids: _Audit
+    snapshots: list[_Snapshot]
+    snapshot_limit: Count | None
+    snapshots_are_ours: bool
+    clock: _Clock
+    inputs: list[_Input]
+    journals: list[_Journal]
+    findings: _Findings
+    notes: list[str]
+    exchange_info_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,45 +165,29 @@ class GoldenSample:
         path = as_path(path)
         file = below(path, DOCUMENT)
         try:
-            document = json.loads(file.read_bytes())
+            document = documents.read(file, error=InputError, hint=_HINT)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(
                 f"{path} is no golden sample: it has no {DOCUMENT}",
                 hint="name a folder that `lobproof import` made",
             ) from error
-        except ValueError as error:
-            raise InputError(f"{file} is damaged: {error}", hint=_HINT) from error
-        if not isinstance(document, dict) or document.get("format") != GOLDEN_FORMAT:
+        if document.get("format") != GOLDEN_FORMAT:
             raise InputError(f"{file} does not describe a golden sample", hint=_HINT)
-        if document.get("format_version") != GOLDEN_VERSION:
+        version = document.get("format_version")
+        if version != GOLDEN_VERSION:
             raise InputError(
-                f"{file} has format version {document.get('format_version')}, not {GOLDEN_VERSION}",
+                f"{file} has format version {shown(str(version), QUOTED)}, not {GOLDEN_VERSION}",
                 hint="import the recordings again with this version of lobproof",
             )
         try:
-            sample = cls(
-                path,
-                Instrument.from_dict(document["instrument"]),
-                str(document["market"]),
-                str(document["provenance"]),
-                document,
-                reused,
-            )
-            sizes = {str(entry["name"]): int(entry["bytes"]) for entry in document["journals"]}
-            sample.findings()
-            _ = (
-                sample.clock_offset_ns,
-                sample.receive_days,
-                sample.inputs,
-                sample.snapshot_limit,
-                document["trade_stream"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{file} is damaged: {type(error).__name__} {error}", hint=_HINT
-            ) from error
-        except GridError as error:
+            documents.as_shape(document, _Golden)
+            instrument = Instrument.from_dict(document["instrument"])
+        except ValueError as error:
+            raise InputError(f"{file} is damaged: {error}", hint=_HINT) from error
+        except (GridError, InputError) as error:
             raise InputError(f"{file} is damaged: {error.message}", hint=_HINT) from error
+        sample = cls(path, instrument, document["market"], document["provenance"], document, reused)
+        sizes = {entry["name"]: entry["bytes"] for entry in document["journals"]}
         for name, size in sizes.items():
             journal = below(path, f"{JOURNAL_FOLDER}/{name}")
             if not journal.is_file():

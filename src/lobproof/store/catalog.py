@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from lobproof import documents
+from lobproof.documents import Count
 from lobproof.errors import StoreError, UsageError
 from lobproof.files import below
 from lobproof.instruments import Instrument, Rule
@@ -19,11 +20,12 @@ from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.grids import Grid
 from lobproof.store.hashing import header
 from lobproof.store.layout import Partition, check_marker
-from lobproof.store.seal import partial_from
+from lobproof.store.seal import config_of, partial_from
 from lobproof.store.sealed_file import SealedFile
 from lobproof.store.timespan import DAY_NS, day_start, show_days, show_ns
 
 _ATTEMPTS = 5
+_Files = dict[str, list[tuple[str, Count, Count, str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,22 +288,26 @@ def symbols(days: Sequence[SealedDay]) -> pl.DataFrame:
 def _day(row: dict[str, object]) -> SealedDay:
     partition = Partition(str(row["exchange"]), str(row["symbol"]), str(row["dt"]))
     try:
-        files = json.loads(str(row["files"]))
+        read = documents.as_shape(documents.value_of(str(row["files"])), _Files)
+        files = {t.name: tuple(SealedFile(*file) for file in read[t.name]) for t in CONTENT_TABLES}
+        inside = f"{partition.folder}/"
+        if not all(file.path.startswith(inside) for listed in files.values() for file in listed):
+            raise ValueError("it names files of another day")
         return SealedDay(
             partition=partition,
             provenance=str(row["provenance"]),
-            instrument=Instrument.from_dict(json.loads(str(row["instrument"]))),
+            instrument=Instrument.from_dict(documents.parse(str(row["instrument"]))),
             venue_symbol=str(row["venue_symbol"]),
             first_ts=int(str(row["first_ts"])),
             last_ts=int(str(row["last_ts"])),
-            files={t.name: tuple(SealedFile(*f) for f in files[t.name]) for t in CONTENT_TABLES},
+            files=files,
             hashes={name: str(row[f"{name}_hash"]) for name in (*files, "content")},
             coverage=Coverage.of(str(row["coverage"])),
-            chained=bool(json.loads(str(row["config"])).get("chained", True)),
+            chained=config_of(row).chained,
             carried_from=str(row["carried_from"]),
             from_ns=partial_from(row),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError) as error:
         raise StoreError(
             f"The seal of {partition} is damaged: {error!r}",
             hint="Reconstruct that day again.",

@@ -1,11 +1,14 @@
 """Checkpoint files: what a killed task needs to go on, in one file that is whole or refused.
 
 A file is a magic line, the length of a JSON header (64 bits), the header, the arrays' values one
-after the other (little-endian, by row), and the xxh3_128 of all that.
+after the other (little-endian, by row), and a keyed hash (BLAKE2b) of all that. Its key lies in
+the user's cache folder: what a checkpoint holds becomes the state of compiled kernels, so only the
+user's own is gone on from.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -13,25 +16,30 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from hmac import compare_digest
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any, NamedTuple
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
-from lobproof import __version__
+from lobproof import __version__, documents
 from lobproof.errors import StoreError
-from lobproof.files import TEMPORARY, below, make_folder, replacing
+from lobproof.files import TEMPORARY, below, make_folder, new_file, replacing
 from lobproof.jit import cache_folder
 from lobproof.paths import naming
 from lobproof.schema.tables import FORMAT_VERSION
 from lobproof.store.layout import CHECKPOINTS, Partition
 from lobproof.store.lock import require_lock
 
-_MAGIC = b"lobproof checkpoint 1\n"
+_MAGIC = b"lobproof checkpoint 2\n"
 _SUFFIX = ".ckpt"
 _DIGEST_BYTES = 16
+_MAX_BYTES = 512 << 20
+_KEY = "checkpoints.key"
+_KEY_BYTES = 32
 _TASK_DIGITS = 16
 
 
@@ -124,7 +132,7 @@ def write_checkpoint(
         ensure_ascii=False,
     ).encode()
     make_folder(path.parent.parent, path.parent.name)
-    digest = xxhash.xxh3_128()
+    digest = _digest()
     with replacing(path) as temporary, naming(path), temporary.open("wb") as file:
         for piece in (_MAGIC, struct.pack("<Q", len(header)), header):
             digest.update(piece)
@@ -145,12 +153,19 @@ def read_checkpoint(path: Path) -> Saved | None:
         checkpoint renamed.
     """
     try:
-        data = path.read_bytes()
+        data = documents.read_bytes(path, _MAX_BYTES)
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise CheckpointError(f"The checkpoint {path} is damaged: {error}.") from error
     body = memoryview(data)[:-_DIGEST_BYTES]
-    if not data.startswith(_MAGIC) or xxhash.xxh3_128_digest(body) != data[-_DIGEST_BYTES:]:
-        raise CheckpointError(f"The checkpoint {path} is damaged: it is not what was written.")
+    digest = _digest()
+    digest.update(body)
+    if not data.startswith(_MAGIC) or not compare_digest(digest.digest(), data[-_DIGEST_BYTES:]):
+        raise CheckpointError(
+            f"The checkpoint {path} is damaged, or was written by another user or on another "
+            "machine: it is not what was written here."
+        )
     at = len(_MAGIC) + 8
     (length,) = struct.unpack_from("<Q", data, len(_MAGIC))
     header = json.loads(data[at : at + length])
@@ -203,6 +218,30 @@ class CheckpointThread:
     def abort(self) -> None:
         """Wait too, but let no error out."""
         self._thread.shutdown()
+
+
+def _digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=_DIGEST_BYTES, key=_key(cache_folder().parents[1]))
+
+
+@cache
+def _key(folder: Path) -> bytes:
+    """The user's key, made when it is first needed; this process's own where it cannot be kept."""
+    path, key = folder / _KEY, token_bytes(_KEY_BYTES)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = new_file(path, 0o600)
+        try:
+            made.write_bytes(key)
+            path.hardlink_to(made)  # whole, and of several processes only one's
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+        found = documents.read_bytes(path, _KEY_BYTES)
+    except (OSError, ValueError):
+        return key
+    return found if len(found) == _KEY_BYTES else key
 
 
 def _stem(partition: Partition) -> str:

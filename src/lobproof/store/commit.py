@@ -22,7 +22,7 @@ from lobproof.store.layout import (
 )
 from lobproof.store.lock import commit_lock, require_lock
 from lobproof.store.parts import Part, open_writer
-from lobproof.store.seal import seal_hash, seal_name, seal_row, seal_table
+from lobproof.store.seal import check_seal, seal_hash, seal_name, seal_row, seal_table
 
 
 def commit_day(root: Path, content: DayContent, seal: Mapping[str, object]) -> bool:
@@ -103,13 +103,17 @@ def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -
                 places[str(file)] = names
     rows = _read_seals(list(places))
     for row in rows.iter_rows(named=True):
-        check_version(int(row["format_version"]), f"The seal {row[_FILE]}")
+        check_version(int(row["format_version"] or 0), f"The seal {row[_FILE]}")
         if Path(row[_FILE]).name != seal_name({name: row[name] for name in DAYS.schema.names}):
             raise StoreError(
                 f"The seal {row[_FILE]} is not what was written: its hash is not the one in its "
                 "name.",
                 hint=_UNSEAL,
             )
+        try:
+            check_seal(row)
+        except ValueError as error:
+            raise StoreError(f"The seal {row[_FILE]} is damaged: {error}", hint=_UNSEAL) from error
     where = pl.DataFrame(
         [places[path] for path in rows[_FILE]],
         schema=dict.fromkeys(PARTITION_COLUMNS, pl.String),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from lobproof import documents
+from lobproof.documents import Count
 from lobproof.schema import COVERED_STREAMS
 from lobproof.store.timespan import DAY_NS, day_start, show_length, show_ns
 
 if TYPE_CHECKING:
     from lobproof.store.catalog import SealedDay
 
-Span = tuple[int, int]
+Span = tuple[Count, Count]
 
 _TIME = pl.Datetime("ns", "UTC")
 _SCHEMA = {
@@ -40,11 +41,11 @@ class Stream:
     ``silences`` longer than its pace explains, ``silent_ns`` in all; ``listed``: the longest ones.
     """
 
-    messages: int
-    first: int
-    last: int
-    silences: int
-    silent_ns: int
+    messages: Count
+    first: Count
+    last: Count
+    silences: Count
+    silent_ns: Count
     listed: tuple[Span, ...]
 
 
@@ -57,24 +58,15 @@ class Coverage:
     and the book was lost.
     """
 
-    limit_ns: int
-    life_ts: int
+    limit_ns: Count
+    life_ts: Count
     outages: tuple[Span, ...]
     streams: Mapping[str, Stream]
 
     @classmethod
     def of(cls, document: str) -> Coverage:
-        """Read the JSON of a seal; ValueError, KeyError or TypeError where it is none."""
-        read = json.loads(document)
-        return cls(
-            int(read["limit_ns"]),
-            int(read["life_ts"]),
-            _spans(read["outages"]),
-            {
-                name: Stream(**{**stream, "listed": _spans(stream["listed"])})
-                for name, stream in read["streams"].items()
-            },
-        )
+        """Read the JSON of a seal; ValueError where it is none."""
+        return documents.as_shape(documents.value_of(document), cls)
 
 
 def covers(day: SealedDay, start: int | None, end: int | None) -> bool:
@@ -148,7 +140,3 @@ def unheard(
         if day.chained or after.first_ts - life <= day.coverage.limit_ns:
             return ""
     return f"no book message since {show_ns(life)}, {show_length(time - life)} before"
-
-
-def _spans(pairs: Iterable[Sequence[int]]) -> tuple[Span, ...]:
-    return tuple((int(since), int(until)) for since, until in pairs)

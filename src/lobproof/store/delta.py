@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -14,11 +17,21 @@ from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from lobproof.errors import StoreError
+from lobproof.documents import QUOTED
+from lobproof.errors import StoreError, shown
 from lobproof.files import below, make_folder, sync_file, sync_folder, walk
 from lobproof.schema.tables import PARTITION_COLUMNS, Table
 from lobproof.store.layout import Partition
 from lobproof.store.parts import Part
+
+MAX_LOG = 256 << 20
+"""Bytes of a log from its last checkpoint on; a commit has about two thousand."""
+_DIGITS = 20
+_SAVED = re.compile(rf"[0-9]{{{_DIGITS}}}\.checkpoint")
+_LISTED = re.compile(
+    r"exchange=[^/]+/symbol=[^/]+/dt=[0-9-]{10}/part-[0-9]{5,}-[0-9a-f]{16}\.parquet"
+)
+Result = TypeVar("Result")
 
 ATTEMPTS = 30
 """Tries of one commit: writers of other symbols commit to the same table."""
@@ -33,24 +46,75 @@ def delta_schema(table: Table) -> Schema:
 def open_delta(root: Path, table: Table) -> DeltaTable | None:
     """The Delta table as of now, None if nothing was ever committed to it."""
     try:
-        return DeltaTable(_folder(root, table))
+        with _readable(root, table):
+            return _open(root, table)
     except TableNotFoundError:
         return None
 
 
+def _found(root: Path, table: Table) -> DeltaTable | None:
+    try:
+        return _open(root, table)
+    except TableNotFoundError:
+        return None
+
+
+def _open(root: Path, table: Table) -> DeltaTable:
+    """The table of a log without links, and within bounds; DeltaError where it cannot be read."""
+    sizes = {path.name: path.stat().st_size for path in walk(root, f"{table.name}/_delta_log")}
+    saved = max((name for name in sizes if _SAVED.match(name)), default="")
+    read = sum(size for name, size in sizes.items() if name >= saved[:_DIGITS])
+    if read > MAX_LOG:
+        raise StoreError(
+            f"The Delta log of {table.name} in {root} has {read:,} bytes to be read, more than "
+            f"{MAX_LOG:,}.",
+            hint="It is not what lobproof writes: take the store from where it came from again.",
+        )
+    return _told(lambda: DeltaTable(_folder(root, table)))
+
+
 def _folder(root: Path, table: Table) -> str:
-    """A table's folder, in which and in whose log no link lies where Delta would follow it."""
-    for _ in walk(root, f"{table.name}/_delta_log"):
-        pass
     return str(below(root, table.name))
+
+
+def _told(work: Callable[[], Result]) -> Result:
+    """What Delta gives; whatever it cannot read is a DeltaError, a panic of its own too."""
+    try:
+        return work()
+    except (DeltaError, OSError):
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise DeltaError(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _readable(root: Path, table: Table) -> Iterator[None]:
+    """Say which log it is that cannot be read."""
+    try:
+        yield
+    except TableNotFoundError:
+        raise
+    except DeltaError as error:
+        raise StoreError(
+            f"The Delta log of {table.name} in {root} cannot be read: {shown(str(error))}",
+            hint="Take the store from where it came from again, or reconstruct it anew.",
+        ) from error
 
 
 def listed_files(delta: DeltaTable | None, partition: Partition | None = None) -> dict[str, int]:
     """Path (relative to the table's folder) → bytes of the files that the table lists."""
     if delta is None:
         return {}
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    paths = (unquote(path) for path in actions["path"].to_pylist())  # Delta keeps them as URIs
+    actions = _told(lambda: pa.table(delta.get_add_actions(flatten=True)))
+    paths = [unquote(path) for path in actions["path"].to_pylist()]  # Delta keeps them as URIs
+    for path in paths:
+        if not _LISTED.fullmatch(path):
+            raise StoreError(
+                f"A Delta log of the store lists {shown(path, QUOTED)}: none of its files.",
+                hint="Take the store from where it came from again, or reconstruct it anew.",
+            )
     sizes = zip(paths, actions["size_bytes"].to_pylist(), strict=True)
     inside = "" if partition is None else f"{partition.folder}/"
     return {path: size for path, size in sizes if path.startswith(inside)}
@@ -76,7 +140,7 @@ def list_exactly(root: Path, table: Table, partition: Partition, parts: Iterable
     changed = False
     for attempt in range(ATTEMPTS):
         try:
-            delta = open_delta(root, table) or _create(root, table)
+            delta = _found(root, table) or _create(root, table)
             present = listed_files(delta, partition)
             removed = {p: n for p, n in present.items() if p not in wanted or wanted[p].size != n}
             added = [part for path, part in wanted.items() if present.get(path) != part.size]
@@ -129,9 +193,9 @@ def _create(root: Path, table: Table) -> DeltaTable:
             name=table.name,
         )
     except DeltaError:  # another process was faster, or the next line says what is wrong
-        return DeltaTable(_folder(root, table))
+        return _open(root, table)
     sync_log(root, table)
-    return DeltaTable(_folder(root, table))
+    return _open(root, table)
 
 
 def _add(root: Path, table: Table, partition: Partition, part: Part) -> AddAction:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import msgspec
+
+from lobproof import documents
 from lobproof.errors import StoreError
 from lobproof.files import TEMPORARY, below, write_whole
 from lobproof.schema.tables import FORMAT_VERSION
@@ -20,6 +23,12 @@ CHECKPOINTS = ".checkpoints"
 
 _MARKERS = re.compile(rf"{re.escape(TEMPORARY)}({re.escape(MARKER)}\.[0-9a-f]+|marker-[0-9]+)")
 _NAME = re.compile(r"[^\s/\\=%?#*:\"<>|\x00-\x1f.][^\s/\\=%?#*:\"<>|\x00-\x1f]*")
+
+
+class _Marker(msgspec.Struct):
+    """What is read of the marker."""
+
+    format_version: int
 
 
 def check_name(value: str) -> None:
@@ -79,14 +88,9 @@ def check_marker(root: Path) -> None:
             f"{root} is not a lobproof store: it holds no {MARKER}.",
             hint="Name the folder that was given to `reconstruct --out` (not one inside it).",
         )
-    try:
-        version = int(json.loads(marker.read_text("utf-8"))["format_version"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{marker} is damaged: it does not name a format version.",
-            hint=f'Restore it; this version would write {{"format_version": {FORMAT_VERSION}}}.',
-        ) from error
-    check_version(version, str(root))
+    hint = f'Restore it; this version would write {{"format_version": {FORMAT_VERSION}}}.'
+    document = documents.read(marker, _Marker, error=StoreError, hint=hint, limit=1 << 16)
+    check_version(document["format_version"], str(root))
 
 
 def check_version(version: int, what: str) -> None:

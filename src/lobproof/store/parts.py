@@ -7,11 +7,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lobproof import documents
+from lobproof.documents import Count
 from lobproof.files import below, new_file, sync_file
 from lobproof.fixedpoint import to_decimal128
 from lobproof.paths import drop_writer
@@ -39,6 +43,14 @@ class Part:
     def entry(self) -> list[str | int]:
         """The part as the seal lists it."""
         return [self.path, self.rows, self.size, self.hash, self.bytes_hash]
+
+
+class _Document(msgspec.Struct):
+    """What is read of what lobproof wrote into a part's metadata; there is more."""
+
+    dt: str
+    part: Count
+    leaves: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +186,7 @@ class PartWriter:
         self._temporary.unlink(missing_ok=True)
 
 
-def stored_document(metadata: pq.FileMetaData) -> tuple[dict[str, object], bytes]:
+def stored_document(metadata: pq.FileMetaData) -> tuple[dict[str, Any], bytes]:
     """What lobproof wrote into a part's metadata, and the leaves in it.
 
     Raises
@@ -183,10 +195,10 @@ def stored_document(metadata: pq.FileMetaData) -> tuple[dict[str, object], bytes
         If that is missing or damaged.
     """
     try:
-        document = json.loads((metadata.metadata or {})[METADATA_KEY])
-        return document, base64.b64decode(document["leaves"], validate=True)
-    except (KeyError, TypeError) as error:
+        document = documents.parse((metadata.metadata or {})[METADATA_KEY], _Document)
+    except KeyError as error:
         raise ValueError(f"no leaves in the file's metadata: {error}") from error
+    return document, base64.b64decode(document["leaves"], validate=True)
 
 
 def _same_bytes(one: Path, other: Path) -> bool:

@@ -6,10 +6,14 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from typing import Annotated
 
+import msgspec
 import pyarrow as pa
 
-from lobproof import __version__
+from lobproof import __version__, documents
+from lobproof.documents import Count, Int64
+from lobproof.schema import Order
 from lobproof.schema.provenance import PROVENANCE
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, FORMAT_VERSION
 from lobproof.store.content import DayContent
@@ -18,6 +22,10 @@ UNHASHED = "sealed_at"
 """The one column of a seal that differs between two runs of the same task."""
 
 _JSON = ("instrument", "files", "inputs", "config", "verdicts", "coverage")
+_COUNTS = ("events", "states", "trades", "book_messages", "gaps", "doubtful_ns", "warm_up_ns")
+_LATEST = 2**62
+"""In ns: the year 2116."""
+
 FROM = "from_ns"
 """Where ``config`` says that a day is a partial one, and from when on, in ns."""
 
@@ -42,10 +50,84 @@ CALLER_COLUMNS = (
 """What only the caller knows of a day; the other columns follow from its content."""
 
 
+class SealConfig(msgspec.Struct):
+    """What is read of a seal's ``config``; there is more.
+
+    ``from_ns`` is where a partial day begins.
+    """
+
+    order: Order = Order()
+    chained: bool = True
+    keyframe_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 60
+    from_ns: Count | None = None
+
+
+class _Lag(msgspec.Struct):
+    ns: Int64
+    trades: Count
+    explained: Count
+    unshifted: Count
+
+    def __post_init__(self) -> None:
+        if max(self.explained, self.unshifted) > self.trades:
+            raise ValueError("more trades are explained than there are")
+
+
+class SealVerdicts(msgspec.Struct):
+    """What is read of a seal's ``verdicts``."""
+
+    reasons: list[str] = []
+    findings: dict[str, Count] = {}
+    counts: dict[str, Count | dict[str, Count]] = {}
+    gap_ratio: float | None = None
+    lag: _Lag | None = None
+
+
+class SealInput(msgspec.Struct):
+    """A file that a day was made from."""
+
+    name: str
+    bytes: Count
+    sha256: str
+
+
+def config_of(seal: Mapping[str, object]) -> SealConfig:
+    """The ``config`` of a seal; ValueError where it is none."""
+    return documents.as_shape(documents.value_of(str(seal["config"])), SealConfig)
+
+
+def verdicts_of(seal: Mapping[str, object]) -> SealVerdicts:
+    """The ``verdicts`` of a seal; ValueError where they are none."""
+    return documents.as_shape(documents.value_of(str(seal["verdicts"])), SealVerdicts)
+
+
+def inputs_of(seal: Mapping[str, object]) -> list[SealInput]:
+    """The ``inputs`` of a seal; ValueError where they are none."""
+    return documents.as_shape(documents.value_of(str(seal["inputs"])), list[SealInput])
+
+
 def partial_from(seal: Mapping[str, object]) -> int | None:
     """Where a partial day begins, in ns; None of a whole one."""
-    found = json.loads(str(seal["config"])).get(FROM)
-    return None if found is None else int(found)
+    return config_of(seal).from_ns
+
+
+def check_seal(seal: Mapping[str, object]) -> None:
+    """ValueError where a seal, its documents but ``files`` and ``coverage``, is not what we write.
+
+    Its hash says only that it was not changed since: whoever makes one may write what they like.
+    """
+    empty = [name for name, value in seal.items() if value is None]
+    if empty:
+        raise ValueError(f"{empty[0]} is null")
+    if seal["provenance"] not in PROVENANCE:
+        raise ValueError(f"provenance is one of {list(PROVENANCE)}")
+    first, last = int(str(seal["first_ts"])), int(str(seal["last_ts"]))
+    if not 0 <= first <= last <= _LATEST:
+        raise ValueError("its events are of no time that can be")
+    for name in _COUNTS:
+        if int(str(seal[name])) < 0:
+            raise ValueError(f"{name} is negative")
+    config_of(seal), verdicts_of(seal), inputs_of(seal)
 
 
 def seal_row(content: DayContent, seal: Mapping[str, object]) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from lobproof.instruments import Instrument
 from lobproof.schema import DISTRUSTS, Flag, Kind, Order, Severity, speaks_of_the_feed
 from lobproof.store import Store, partial_from
+from lobproof.store.seal import config_of, verdicts_of
 
 BATCH_ROWS = 1 << 18
 
@@ -41,14 +41,12 @@ class Window:
     @cached_property
     def chained(self) -> bool:
         """Whether the ids of the days' feeds form a chain; those of Crypto Lake do not."""
-        configs = [json.loads(text) for text in self.seals()["config"]]
-        return all(config.get("chained", True) for config in configs)
+        return all(config_of(row).chained for row in self.seals().iter_rows(named=True))
 
     @cached_property
     def orders(self) -> dict[str, Order]:
         """How book and trades of each day became one order, as its seal says."""
-        rows = self.seals().select("dt", "config").iter_rows()
-        return {dt: Order(**json.loads(config)["order"]) for dt, config in rows}
+        return {row["dt"]: config_of(row).order for row in self.seals().iter_rows(named=True)}
 
     @cached_property
     def begins(self) -> dict[str, int]:
@@ -65,7 +63,7 @@ class Window:
         """Under ``strategies``: of the days that were not replayed in full, how and why."""
         others: dict[str, list[str]] = {}
         for row in self.seals().iter_rows(named=True):
-            reasons = json.loads(row["verdicts"]).get("reasons", [])
+            reasons = verdicts_of(row).reasons
             if row["strategy"] != "full" or reasons:
                 others[row["dt"]] = [row["strategy"], *reasons]
         return {"strategies": others} if others else {}

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from obstore.exceptions import BaseError
 
+from lobproof import documents
 from lobproof.files import open_ours, write_whole
 from lobproof.sources.cryptolake.catalogue import RemoteObject
 from lobproof.sources.cryptolake.digest import Digest
@@ -366,8 +367,8 @@ def part_length(part_path: Path, note_path: Path, found: RemoteObject) -> int:
 
 def _read_note(path: Path) -> _Note | None:
     try:
-        return _Note(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return documents.as_shape(documents.parse(documents.read_bytes(path)), _Note)
+    except (OSError, ValueError):
         return None
 
 

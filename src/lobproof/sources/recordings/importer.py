@@ -267,7 +267,7 @@ def _refuse_findings(document: dict[str, Any]) -> None:
     """StrictError for what the audits of ids and lines found."""
     for stream, audit in (("depth", document["chain"]), ("trades", document["trade_ids"])):
         if audit["gaps"]:
-            gap = audit["gaps_listed"][0]
+            gap = next(iter(audit["gaps_listed"]), {"after": "?", "next": "?"})
             raise StrictError(
                 f"{stream}: {audit['gaps']} gap(s); the first between id {gap['after']} and "
                 f"id {gap['next']}",

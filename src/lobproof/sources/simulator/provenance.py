@@ -8,8 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+
+from lobproof import documents
+from lobproof.documents import Count
 from lobproof.errors import InputError
 
 SIDE_CAR = "simulation.json"
@@ -17,6 +21,7 @@ _HIGHEST = 8
 """Folders to climb from a file to its side-car (a lake's tables lie six deep)."""
 
 
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 _MARK = b'"lobproof":{"provenance":"synthetic"'
 
 
@@ -32,10 +37,31 @@ def read_mark(line: bytes) -> dict[str, Any] | None:
     if _MARK not in line:
         return None
     try:
-        said = json.loads(line[line.index(b"{") :])["lobproof"]
-    except (ValueError, KeyError, TypeError):
+        said: dict[str, Any] = documents.parse(line[line.index(b"{") :], _Marked)["lobproof"]
+    except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return said
+
+
+class _Said(msgspec.Struct):
+    snapshot_limit: Limit | None = None
+
+
+class _Marked(msgspec.Struct):
+    lobproof: _Said
+
+
+class _File(msgspec.Struct):
+    bytes: Count
+    sha256: str
+
+
+class _Shape(msgspec.Struct):
+    """What every reader of a side-car counts on; there is more."""
+
+    files: dict[str, _File]
+    counts: dict[str, Count]
+    snapshot_limit: Limit | None = None
 
 
 def describe_files(root: Path, files: list[Path]) -> dict[str, dict[str, Any]]:
@@ -66,15 +92,15 @@ def read_side_car(root: Path) -> dict[str, Any] | None:
         When there is one that is no description of a simulation.
     """
     path = root / SIDE_CAR
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return documents.parse(documents.read_bytes(path), _Shape)
     except (ValueError, OSError) as error:
-        raise _damaged(path) from error
-    if not isinstance(document, dict) or not isinstance(document.get("files"), dict):
-        raise _damaged(path)
-    return document
+        raise InputError(
+            f"{path} is damaged, it does not list the files that were simulated: {error}",
+            hint="simulate again; delete the file only if the data beside it was not simulated",
+        ) from error
 
 
 def simulation_of(path: Path) -> dict[str, Any] | None:
@@ -96,10 +122,3 @@ def simulation_of(path: Path) -> dict[str, Any] | None:
             if below in listed or any(name.startswith(prefix) for name in listed):
                 return document
     return None
-
-
-def _damaged(path: Path) -> InputError:
-    return InputError(
-        f"{path} is damaged: it does not list the files that were simulated",
-        hint="simulate again; delete the file only if the data beside it was not simulated",
-    )

@@ -15,6 +15,7 @@ from isal import isal_zlib
 
 from lobproof import __version__
 from lobproof.errors import UsageError
+from lobproof.files import below
 from lobproof.paths import AnyPath, as_path, whole_folder
 from lobproof.schema import Int64
 from lobproof.sources.simulator.config import PRESETS, MarketConfig, VenueMarket
@@ -212,7 +213,7 @@ def _existing(out: Path, request: dict[str, Any]) -> SimulationResult | None:
     if document is not None:
         told = _plain({name: document.get(name) for name in request})
         sizes = [
-            (out / name).is_file() and (out / name).stat().st_size == entry["bytes"]
+            below(out, name).is_file() and below(out, name).stat().st_size == entry["bytes"]
             for name, entry in document["files"].items()
         ]
         if told == _plain(request) and all(sizes):
