@@ -69,6 +69,27 @@ def seals(store: Path) -> pl.DataFrame:
 # content -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("off", [-13, 30])
+def test_a_run_goes_on_whatever_days_the_recorder_names(tmp_path: Path, off: int) -> None:
+    """Its clock is hours off: the days of the receive times are not those of the events."""
+    golden = imported(tmp_path / "in", [(time + off * HOUR, line) for time, line in made()])
+    whole = reconstruct(golden, tmp_path / "whole", SMALL)
+    parts = seals(tmp_path / "whole").select("dt", "task_part", "content_hash").sort("dt")
+    for events in (40, 90):
+
+        def stop(reached: Reached, events: int = events) -> None:
+            if reached.events >= events:
+                raise KeyboardInterrupt
+
+        store = tmp_path / str(events)
+        with pytest.raises(KeyboardInterrupt):
+            reconstruct(golden, store, SMALL, batch_rows=1, progress=stop)
+        resumed = reconstruct(golden, store, SMALL)
+        assert told(resumed) == told(whole)
+        assert resumed.resumed_at > 0
+        assert seals(store).select("dt", "task_part", "content_hash").sort("dt").equals(parts)
+
+
 @pytest.mark.parametrize("batch_rows", [1, 2, 5, 64])
 def test_batches_leave_no_trace(
     golden: Path, hashes: list[str], tmp_path: Path, batch_rows: int

@@ -43,6 +43,7 @@ from lobproof.store import (
     Partition,
     Saved,
     checkpoint_path,
+    checkpointed_days,
     commit_day,
     drop_checkpoints,
     read_checkpoint,
@@ -339,7 +340,10 @@ class _Run:
 
     def _opened(self) -> Feed:
         """The feed, from the last checkpoint on where there is one."""
-        for dt in reversed(self._unit.days) if not self._overwrite else ():
+        instrument = self._unit.instrument
+        # not those of the input: a recorder whose clock is off names others
+        names = (instrument.exchange, instrument.symbol, self._task_id)
+        for dt in reversed(checkpointed_days(self._out, *names)) if not self._overwrite else ():
             path = checkpoint_path(self._out, self._partition(dt), self._task_id)
             try:
                 saved = read_checkpoint(path)
@@ -366,9 +370,8 @@ class _Run:
         self._day.load(document["day"], _below("day", arrays))
         self._rest = stretch_of(_below("rest", arrays))
         self._carried_from = document["carried_from"]
-        earlier = self._unit.days[: list(self._unit.days).index(dt)]
         before = self._seals.filter(
-            (pl.col("task_id") == self._task_id) & pl.col("dt").is_in(list(earlier))
+            (pl.col("task_id") == self._task_id) & (pl.col("dt") < dt)
         ).sort("task_part")
         self._done = [sealed_day(row) for row in before.iter_rows(named=True)]
         self.resumed_at = writer.rows

@@ -76,6 +76,17 @@ def checkpoint_path(root: Path, partition: Partition, task_id: str) -> Path:
     return below(root, f"{CHECKPOINTS}/{name}")
 
 
+def checkpointed_days(root: Path, exchange: str, symbol: str, task_id: str) -> list[str]:
+    """The days of a symbol of which a task has left a checkpoint, in order."""
+    name = re.compile(
+        rf"{re.escape(f'{exchange}.{symbol}.')}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})"
+        rf"\.{task_id[:_TASK_DIGITS]}{re.escape(_SUFFIX)}"
+    )
+    folder = below(root, CHECKPOINTS)
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [found[1] for one in names if (found := name.fullmatch(one))]
+
+
 def list_checkpoints(root: Path, partition: Partition) -> list[Path]:
     """The checkpoints of a symbol-day, of whatever task, by name."""
     return [path for path in _files(root, partition) if not path.name.startswith(TEMPORARY)]
