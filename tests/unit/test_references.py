@@ -378,6 +378,20 @@ def test_a_row_that_leads_at_the_end_of_the_day_is_explained_by_nothing(size: in
     assert got.findings() == [SEEDED, *([] if size == 10 else [("DRIFT", 40, 41, 1)])]
 
 
+def test_a_row_that_led_and_was_explained_vouches_for_the_book_before_it() -> None:
+    book = [
+        delta(101, [(BID, 990, 10)]),
+        delta(105, [(BID, 1000, 7)], at=2 * MS),
+        delta(106, [], at=4 * MS),
+    ]
+    rows = [
+        listing(103, changed(BIDS, (1000, 7)), ASKS, at=MS),
+        listing(105, changed(BIDS, (1000, 9)), ASKS, at=3 * MS),
+    ]
+    got = run(book, [SEED, *rows])
+    assert ("DRIFT", 40) in [finding[:2] for finding in got.findings()]
+
+
 def test_a_wild_row_waits_for_the_next() -> None:
     """It shares no level with the book: which of them is wrong, the next row tells."""
     wild = listing(101, [(p + 300, 3) for p, _ in BIDS], [(p + 300, 3) for p, _ in ASKS])
@@ -418,29 +432,47 @@ def test_stranded_levels() -> None:
     assert listed.findings() == [SEEDED]
 
 
-@pytest.mark.parametrize("correct", ["never", "drift"])
-def test_stranded_levels_that_are_not_corrected(correct: Correct) -> None:
-    """By policy, or because no deltas come that could keep a corrected book."""
-    policy = Policy(unchained=True, correct=correct)
+def test_stranded_levels_that_policy_does_not_correct() -> None:
     bids = [(price, 10) for price in range(990, 970, -1)]
     denied = [level for level in bids if level[0] != 975] + [(970, 10)]
     up = [(BID, price, 0) for price in range(1000, 990, -1)]
     book = [delta(101, [(BID, 975, 4)]), delta(102, up)]
-    ten = changed(BIDS, *((price, 0) for price in range(1000, 990, -1)))
-    still = [listing(102, denied, ASKS, at=MS)]
-    if correct == "drift":
-        asks = changed(ASKS)
-        shown = [
-            *ten,
-            *[(p, 10) for p in range(980, 975, -1)],
-            (975, 4),
-            *[(p, 9) for p in range(974, 970, -1)],
-        ]
-        still = [listing(102, shown, asks, at=n * SECOND) for n in range(1, 7)]
-        still.append(listing(102, [*shown[:15], (975, 5), *shown[16:]], asks, at=7 * SECOND))
-    got = run(book, [SEED, *still], policy=policy)
-    assert kinds(got)[-1] == "m"
-    assert got.findings()[-1][0] == "DRIFT"
+    policy = Policy(unchained=True, correct="never")
+    got = run(book, [SEED, listing(102, denied, ASKS, at=MS)], policy=policy)
+    assert kinds(got) == "sddm"
+    assert got.findings() == [SEEDED, ("DRIFT", 39, 51, 1)]
+
+
+@pytest.mark.parametrize("seq", [101, 103])
+def test_stranded_levels_while_no_deltas_come_that_could_keep_a_corrected_book(seq: int) -> None:
+    first = BIDS[:3]
+    rows = [listing(101, first, ASKS, at=n * SECOND) for n in range(1, 7)]
+    rows.append(listing(seq, [*first, (970, 10)], ASKS, at=7 * SECOND))
+    got = run([delta(101, [(BID, 975, 4)])], [listing(100, first, ASKS), *rows])
+    assert kinds(got) == "sdm"
+    assert got.findings()[1:] == [("DRIFT", 23, 24, 1)]
+    assert counted(got, "contradictions") == [1]
+
+
+def test_a_row_that_leads_and_denies_stranded_levels_vouches_for_nothing() -> None:
+    """A later doubt reaches back behind it, to the seed."""
+    first = BIDS[:3]
+    book = [delta(101, [(BID, 975, 4)]), delta(105, [], at=2 * MS), delta(106, [], at=4 * MS)]
+    rows = [
+        listing(103, [*first, (970, 10)], ASKS, at=MS),
+        listing(105, changed(first, (1000, 8)), ASKS, at=3 * MS),
+    ]
+    got = run(book, [listing(100, first, ASKS), *rows])
+    assert ("DRIFT", 22) in [finding[:2] for finding in got.findings()]
+
+
+@pytest.mark.parametrize("seq", [101, 103])
+def test_a_row_that_differs_while_no_deltas_come_waits_for_none(seq: int) -> None:
+    rows = [listing(101, BIDS, ASKS, at=n * SECOND) for n in range(1, 7)]
+    rows.append(listing(seq, changed(BIDS, (1000, 7)), ASKS, at=7 * SECOND))
+    got = run([delta(101, [(BID, 500, 4)])], [SEED, *rows])
+    assert kinds(got) == "sdm"
+    assert got.findings() == [SEEDED, ("DRIFT", 40, 41, 1)]
 
 
 # silence -----------------------------------------------------------------------------------------
