@@ -340,10 +340,9 @@ class _Run:
 
     def _opened(self) -> Feed:
         """The feed, from the last checkpoint on where there is one."""
-        instrument = self._unit.instrument
-        # not those of the input: a recorder whose clock is off names others
-        names = (instrument.exchange, instrument.symbol, self._task_id)
-        for dt in reversed(checkpointed_days(self._out, *names)) if not self._overwrite else ():
+        # not the input's days: a recorder whose clock is off names others
+        days = checkpointed_days(self._out, self._unit.instrument, self._task_id)
+        for dt in reversed(days) if not self._overwrite else ():
             path = checkpoint_path(self._out, self._partition(dt), self._task_id)
             try:
                 saved = read_checkpoint(path)
@@ -370,9 +369,8 @@ class _Run:
         self._day.load(document["day"], _below("day", arrays))
         self._rest = stretch_of(_below("rest", arrays))
         self._carried_from = document["carried_from"]
-        before = self._seals.filter(
-            (pl.col("task_id") == self._task_id) & (pl.col("dt") < dt)
-        ).sort("task_part")
+        ours = (pl.col("task_id") == self._task_id) & (pl.col("dt") < dt)
+        before = self._seals.filter(ours).sort("task_part")
         self._done = [sealed_day(row) for row in before.iter_rows(named=True)]
         self.resumed_at = writer.rows
         return Feed(self._unit.streams, _below("feed", arrays))

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from lobproof import __version__, documents
 from lobproof.errors import StoreError
 from lobproof.files import TEMPORARY, below, make_folder, new_file, replacing
+from lobproof.instruments import Instrument
 from lobproof.jit import cache_folder
 from lobproof.paths import naming
 from lobproof.schema.tables import FORMAT_VERSION
@@ -76,11 +77,11 @@ def checkpoint_path(root: Path, partition: Partition, task_id: str) -> Path:
     return below(root, f"{CHECKPOINTS}/{name}")
 
 
-def checkpointed_days(root: Path, exchange: str, symbol: str, task_id: str) -> list[str]:
-    """The days of a symbol of which a task has left a checkpoint, in order."""
+def checkpointed_days(root: Path, instrument: Instrument, task_id: str) -> list[str]:
+    """The days of an instrument of which a task has left a checkpoint, in order."""
     name = re.compile(
-        rf"{re.escape(f'{exchange}.{symbol}.')}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})"
-        rf"\.{task_id[:_TASK_DIGITS]}{re.escape(_SUFFIX)}"
+        rf"{re.escape(f'{instrument.exchange}.{instrument.symbol}.')}"
+        rf"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})\.{task_id[:_TASK_DIGITS]}{re.escape(_SUFFIX)}"
     )
     folder = below(root, CHECKPOINTS)
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
