@@ -369,8 +369,7 @@ class _Run:
         self._day.load(document["day"], _below("day", arrays))
         self._rest = stretch_of(_below("rest", arrays))
         self._carried_from = document["carried_from"]
-        ours = (pl.col("task_id") == self._task_id) & (pl.col("dt") < dt)
-        before = self._seals.filter(ours).sort("task_part")
+        before = self._seals.filter(pl.col("dt") < dt, task_id=self._task_id).sort("task_part")
         self._done = [sealed_day(row) for row in before.iter_rows(named=True)]
         self.resumed_at = writer.rows
         return Feed(self._unit.streams, _below("feed", arrays))
