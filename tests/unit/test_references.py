@@ -227,6 +227,18 @@ def test_rows_that_stand_still_while_the_deltas_move_correct_nothing() -> None:
     assert ("DRIFT", 40, 82, 1) in lost.findings()
 
 
+def test_a_row_that_stands_still_ends_the_wait_of_the_one_before_and_vouches_for_nothing() -> None:
+    other = changed(BIDS, (1000, 7))
+    book = [delta(101, [(BID, 990, 10)]), delta(105, [], at=4 * MS), delta(106, [], at=6 * MS)]
+    rows = [
+        listing(103, other, ASKS, at=MS),
+        listing(101, other, ASKS, at=2 * MS),
+        listing(105, changed(BIDS, (1000, 8)), ASKS, at=5 * MS),
+    ]
+    got = run(book, [SEED, *rows])
+    assert ("DRIFT", 39) in [finding[:2] for finding in got.findings()]
+
+
 def test_rows_that_stand_still_where_nothing_moves_are_no_finding() -> None:
     book = [delta(101 + n, [(BID, 500, 1 + n)], at=n * 100 * MS) for n in range(4)]
     rows = [listing(101 + n, BIDS, ASKS, at=n * 100 * MS) for n in range(4)]

@@ -242,6 +242,21 @@ def test_a_second_in_which_rows_stand_still(late: int, stale: bool) -> None:
     assert not stands_still([trade(1, BID, 1001, at=1)], 0, 5, 6, SECOND + late)
 
 
+def test_rows_that_list_fewer_levels_do_not_stand_still() -> None:
+    """And a standstill is from the row that is repeated, its last level, to the one that moves."""
+    trades = [trade(1, BID, 1002, at=1)]
+    policy = Policy(unchained=True, trades_wait_for="snapshots")
+    for depths, found in (((20, 19, 18), []), ((20, 20, 20), [("REFERENCE_STALE", 40, 123)])):
+        rows = [
+            listing(100 + n, BIDS[:count], ASKS, at=n * 2 * SECOND)
+            for n, count in enumerate(depths)
+        ]
+        rows.append(listing(200, [(1000, 9), *BIDS[1:]], ASKS, at=6 * SECOND))
+        day = LakeDay([], rows, trades)
+        got = run_lake(day, policy, source=anchored_streams(day))
+        assert [one[:3] for one in got.findings() if one[0] == "REFERENCE_STALE"] == found
+
+
 @pytest.mark.parametrize(("times", "absent"), [(19, False), (20, True), (21, True)])
 @pytest.mark.parametrize("traded", [False, True])
 def test_twenty_times_through_the_touch_without_a_trade(
