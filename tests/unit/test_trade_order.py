@@ -210,7 +210,7 @@ def back(rows: list[int]) -> list[int]:
         (mixed, 12, "full"),
         (mixed, 1, "anchored"),
         (swapped, 1, "full"),
-        (swapped, 3, "full"),
+        (swapped, 4, "full"),  # files of whole blocks are put in order as files
         (back, 2, "full"),
         (one_late, 1, "full"),
     ],
