@@ -1,4 +1,4 @@
-"""Downloads beside a plain streaming copy by the same client, and their peak memory.
+"""Downloads beside a plain streaming copy by obstore, and their peak memory.
 
 One local server (moto's, a process of its own) serves all in turns; each run is a process of its
 own. Objects above the store's part size have an ETag that is no MD5, smaller ones have one, which
@@ -25,6 +25,7 @@ from time import perf_counter, process_time
 import obstore
 from benchmarks.line import held
 from benchmarks.report import Spread, clocked, peak_mib
+from obstore.store import S3Store
 
 from lobproof.acquire.download import download
 from lobproof.acquire.zones import LakeFolder
@@ -59,9 +60,20 @@ def connection(url: str) -> Connection:
     )
 
 
+def plain(url: str) -> S3Store:
+    return S3Store(
+        BUCKET,
+        endpoint=url,
+        region="eu-west-1",
+        access_key_id="a",
+        secret_access_key="b",
+        client_options={"allow_http": True},
+    )
+
+
 def fill(url: str, table: str, objects: int, size: int, *, parts: bool) -> None:
     """Put random objects; in ``parts``, as tools put large ones."""
-    store = connection(url).store()
+    store = plain(url)
     data = os.urandom(size)
     for number in range(objects):
         path = f"{table}/exchange=X/symbol=A-B/dt=2026-01-{number + 1:02}/1.parquet"
@@ -92,7 +104,7 @@ def hash_seconds(table: str) -> float:
 
 def copy(url: str, table: str, folder: Path, workers: int, *, names: Sequence[str] = ()) -> int:
     """The plain copy: each object's stream into a file, nothing else."""
-    store = connection(url).store()
+    store = plain(url)
     found = obstore.list(store, table).collect()
 
     def one(path: str) -> None:

@@ -8,7 +8,7 @@ import re
 from importlib.util import find_spec
 
 EXTRAS = {
-    "acquire": ("dotenv", "obstore", "stamina"),
+    "acquire": ("dotenv", "stamina"),
     "report": ("jinja2", "matplotlib"),
 }
 """Extra of the installed package → the modules that it brings."""

@@ -49,7 +49,8 @@ from lobproof.pipeline import derive_lake, reconstruct
 from lobproof.pipeline.results import sealed_days
 from lobproof.schema.tables import DAYS, EVENTS
 from lobproof.sources.binance.journal import read_frames
-from lobproof.sources.cryptolake.catalogue import RemoteObject, read_index
+from lobproof.sources.cryptolake.catalogue import RemoteObject
+from lobproof.sources.cryptolake.index import read_index
 from lobproof.sources.cryptolake.layout import LakeKey
 from lobproof.sources.cryptolake.transfer import part_length
 from lobproof.sources.golden import GoldenSample

@@ -19,13 +19,13 @@ from lobproof.acquire.plan import plan
 from lobproof.errors import UsageError
 from lobproof.sources.cryptolake.catalogue import Inventory, catalogue
 from lobproof.sources.cryptolake.connection import connect
-from lobproof.sources.cryptolake.layout import TABLES
-from lobproof.sources.cryptolake.remote import (
+from lobproof.sources.cryptolake.failures import (
     AccessDeniedError,
     CredentialsError,
     NotFoundError,
     UnavailableError,
 )
+from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.simulator import simulate
 
 BTC = "exchange=BINANCE/symbol=BTC-USDT"

@@ -19,8 +19,10 @@ from lobproof.acquire.audits import audit_path
 from lobproof.acquire.certificate import certify
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.cli import ERROR
+from lobproof.sources.cryptolake.aside import run
 from lobproof.sources.cryptolake.connection import connect
-from lobproof.sources.cryptolake.remote import Policy, Remote, UnreachableError, run
+from lobproof.sources.cryptolake.failures import UnreachableError
+from lobproof.sources.cryptolake.remote import Policy, Remote
 from support.fault_runs import Said, command, refused
 from support.judged_lakes import made
 from support.lakes import key
@@ -107,14 +109,21 @@ def test_a_bucket_that_is_not_there(bucket: FakeBucket) -> None:
 
 
 @pytest.mark.parametrize("name", ["sim//usdt", "sim\x1busdt"], ids=["empty-part", "control"])
-def test_a_key_that_the_client_cannot_hold(bucket: FakeBucket, name: str) -> None:
+def test_a_key_that_no_file_can_have_is_told_and_the_rest_goes_on(
+    bucket: FakeBucket, name: str
+) -> None:
     odd = f"trades/exchange=BINANCE/symbol={name}/dt=2026-01-05/1.parquet"
     bucket.put(odd, b"x")
     try:
-        words = refused("invalid path", "acquire", "list-inventory", "--bucket", "words")
-        assert "--symbols" in words
-        assert "\x1b" not in words
-        assert acquire("list-inventory", "--exchange", "BINANCE", *NAMES).code == 2
+        listed = acquire("list-inventory")
+        got = acquire("download", "--out", "lake")
+        for said in (listed, got):
+            assert said.code == 2
+            assert "1 keys cannot be taken and are left out" in said.err
+            assert "\x1b" not in said.err
+        assert acquire("list-inventory", "--json").document["skipped_keys"] == 1
+        assert LakeFolder(Path("lake")).keys(Zone.RAW) == [key()]
+        assert acquire("list-inventory", "--symbols", "SIM-USDT").code == 0
     finally:
         bucket.delete(odd)
 

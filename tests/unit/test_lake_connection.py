@@ -108,25 +108,140 @@ def test_defaults_are_the_vendors(tmp_path: Path) -> None:
     assert sample.is_vendor
 
 
-def test_only_the_vendors_buckets_at_aws_are_the_vendors() -> None:
+@pytest.mark.parametrize(
+    ("address", "vendors"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com", True),
+        ("https://s3.eu-west-1.amazonaws.com/", True),
+        ("https://s3-eu-west-1.amazonaws.com", True),
+        ("https://s3.amazonaws.com", True),
+        ("https://s3-evil.s3.amazonaws.com", False),
+        ("https://s3.evil.amazonaws.com", False),
+        ("https://s3.us-east-1.amazonaws.com", False),
+        ("https://s3.amazonaws.com/evil", False),
+        ("https://s3.amazonaws.com/evil/..", False),
+        ("https://s3.amazonaws.com:8443", False),
+        ("https://s3.amazonaws.com.", False),
+        ("https://s3.notamazonaws.com", False),
+        ("https://s3.eu-west-1.amazonaws.com.example.org", False),
+        ("https://evil.s3.eu-west-1.amazonaws.com", False),
+        ("https://example.org", False),
+        ("http://localhost:9000", False),
+    ],
+)
+@pytest.mark.parametrize("sample", [True, False])
+def test_only_the_vendors_own_place_is_the_vendors(
+    address: str, vendors: bool, sample: bool
+) -> None:
+    environ = {} if sample else KEY
+    there = connect(sample=sample, endpoint=address, environ=environ, dotenv=Path("none"))
+    assert there.is_vendor is vendors
+
+
+def test_only_the_vendors_own_buckets_are_the_vendors() -> None:
     assert not connect(environ=KEY, bucket="mine").is_vendor
-    for address in (
-        "http://s3.eu-west-1.amazonaws.com",
-        "https://s3.amazonaws.com.example.org",
-        "https://minio.example.org",
-    ):
-        assert not connect(environ=KEY, endpoint=address).is_vendor
 
 
-def test_the_endpoint_comes_from_option_environment_or_file(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("AWS_ENDPOINT_URL=http://three:9000\n")
-    variables = {**KEY, "AWS_ENDPOINT_URL": "http://two:9000"}
-    assert resolve(tmp_path, KEY).endpoint == "http://three:9000"
-    assert resolve(tmp_path, variables).endpoint == "http://two:9000"
-    assert connect(environ=variables, endpoint="http://one:9000/").endpoint == "http://one:9000"
+@pytest.mark.parametrize("name", ["eu-west-1.example.org/", "x@example.org", "", "../mine", "a?x"])
+def test_no_name_says_where_else_to_ask(name: str) -> None:
+    with pytest.raises(UsageError, match="there can be no region"):
+        connect(environ=KEY, region=name or " ")
+    with pytest.raises(UsageError, match="there can be no bucket"):
+        connect(environ=KEY, bucket=f"qnt.data/{name}")
 
 
-@pytest.mark.parametrize("text", ["minio:9000", "http://user:pass@host", "http://h/?key=pass"])
+# an endpoint counts only from where its credentials come ------------------------------------------
+
+HERE, THERE, ELSEWHERE = (f"https://{name}.example.org" for name in ("here", "there", "elsewhere"))
+DOTENV_KEY = "AWS_ACCESS_KEY_ID=AKIADOTENV\nAWS_SECRET_ACCESS_KEY=dotenv-secret\n"
+AWS = "https://s3.eu-west-1.amazonaws.com"
+
+
+def test_an_endpoint_beside_the_keys_counts(tmp_path: Path) -> None:
+    write_profiles(tmp_path)
+    assert resolve(tmp_path, {**KEY, "AWS_ENDPOINT_URL": HERE}).endpoint == HERE
+    (tmp_path / ".env").write_text(f"{DOTENV_KEY}AWS_ENDPOINT_URL={THERE}\n")
+    assert resolve(tmp_path, {}).endpoint == THERE
+    with (tmp_path / ".aws" / "config").open("a") as file:
+        file.write(f"[profile lake]\nendpoint_url = {ELSEWHERE}\n")
+    named = resolve(tmp_path, {}, profile="lake")
+    assert (named.endpoint, access(named)) == (ELSEWHERE, "AKIALAKE")
+    assert connect(environ=KEY, endpoint=f"{HERE}/").endpoint == HERE
+
+
+@pytest.mark.parametrize("where", ["environment", "profile", "default profile"])
+def test_a_file_in_the_folder_sends_no_other_keys_to_a_place_of_its_own(
+    tmp_path: Path, where: str
+) -> None:
+    write_profiles(tmp_path)
+    (tmp_path / ".env").write_text(
+        f"AWS_ENDPOINT_URL={THERE}\nAWS_ENDPOINT_URL_S3={THERE}\nAWS_PROFILE=lake\n"
+    )
+    environ = KEY if where == "environment" else {}
+    found = resolve(tmp_path, environ, profile="conf" if where == "profile" else None)
+    expected = {"environment": "AKIAENV", "profile": "AKIACONF", "default profile": "AKIADEFAULT"}
+    assert (found.endpoint, access(found)) == (AWS, expected[where])
+    (said,) = [note for note in found.notes if "endpoint" in note]
+    assert ".env does not count" in said
+    assert any("AWS_PROFILE" in note for note in found.notes) is (where != "profile")
+
+
+def test_an_endpoint_of_the_environment_is_not_that_of_other_keys(tmp_path: Path) -> None:
+    write_profiles(tmp_path)
+    found = resolve(tmp_path, {"AWS_ENDPOINT_URL": HERE}, profile="lake")
+    assert (found.endpoint, len(found.notes)) == (AWS, 1)
+    (tmp_path / ".env").write_text(DOTENV_KEY)
+    found = resolve(tmp_path, {"AWS_ENDPOINT_URL": HERE})
+    assert (found.endpoint, access(found), len(found.notes)) == (AWS, "AKIADOTENV", 1)
+
+
+def test_without_keys_the_environment_may_name_the_place_and_a_file_not(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"AWS_ENDPOINT_URL={THERE}\n")
+    there = connect(sample=True, environ={"AWS_ENDPOINT_URL": HERE}, dotenv=tmp_path / ".env")
+    assert there.endpoint == HERE
+    alone = connect(sample=True, environ={}, dotenv=tmp_path / ".env")
+    assert (alone.endpoint, len(alone.notes)) == (AWS, 1)
+
+
+@pytest.mark.parametrize(
+    ("address", "taken"),
+    [
+        ("http://localhost:9000", True),
+        ("http://127.0.0.1:9000", True),
+        ("http://127.1.2.3", True),
+        ("http://[::1]:9000", True),
+        ("https://minio.example.org", True),
+        ("http://minio.example.org", False),
+        ("http://10.0.0.7:9000", False),
+        ("http://localhost.example.org", False),
+        ("http://127.0.0.1.example.org", False),
+        ("http://[::ffff:10.0.0.7]", False),
+    ],
+)
+def test_only_this_machine_is_asked_in_the_clear(address: str, taken: bool) -> None:
+    if taken:
+        assert connect(environ=KEY, endpoint=address).endpoint == address
+        return
+    for given in (KEY, {}):
+        with pytest.raises(UsageError, match="for all to read") as caught:
+            connect(environ=given, sample=not given, endpoint=address)
+        assert "https://" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "minio:9000",
+        "https://user:pass@host",
+        "https://h/?key=pass",
+        "https://h/#pass",
+        "https://h:pass",
+        "https://h/pass\n",
+        "https://h\x1bpass",
+        "https://[pass",
+        "ftp://pass",
+    ],
+)
 def test_an_endpoint_that_is_none_is_refused_without_quoting_it(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         connect(environ=KEY, endpoint=text)
@@ -140,17 +255,23 @@ def test_no_secret_in_any_text_of_a_connection() -> None:
         assert secret not in shown
 
 
-@pytest.mark.parametrize(
-    ("host", "vendors"),
-    [
-        ("s3.eu-west-1.amazonaws.com", True),
-        ("s3-eu-west-1.amazonaws.com", True),
-        ("s3.amazonaws.com", True),
-        ("s3.notamazonaws.com", False),
-        ("s3.eu-west-1.amazonaws.com.example.org", False),
-        ("example.org", False),
-    ],
-)
-def test_only_the_vendors_own_place_is_the_vendors(host: str, vendors: bool) -> None:
-    there = connect(sample=True, endpoint=f"https://{host}", environ={}, dotenv=Path("none"))
-    assert there.is_vendor is vendors
+LONG = "".join(chr(ord("A") + (k * 7 + k // 26) % 26) for k in range(900))
+"""A session token, which is longer than what is shown of any answer."""
+
+
+@pytest.mark.parametrize("start", [0, 1, 400, 892])
+@pytest.mark.parametrize("length", [8, 40, 300, 900])
+def test_long_parts_of_a_secret_are_taken_out_too(start: int, length: int) -> None:
+    made = connect(environ={**KEY, "AWS_SESSION_TOKEN": LONG})
+    part = LONG[start : start + length]
+    shown = made.redact(f"<Token>{part}</Token> and more")
+    assert shown == "<Token>***</Token> and more"
+    assert made.holds_secret(f"symbol={part}")
+    assert not made.holds_secret("trades/exchange=BINANCE/symbol=BTC-USDT/dt=2026-01-01/1.parquet")
+
+
+def test_keys_that_no_request_can_carry_are_refused() -> None:
+    for value in ("a\nb: c", "a\x00", "é"):
+        with pytest.raises(UsageError, match="characters that none has") as caught:
+            connect(environ={**KEY, "AWS_SESSION_TOKEN": value})
+        assert value not in str(caught.value)

@@ -166,7 +166,7 @@ def test_a_command_whose_extra_is_missing_names_it(arguments: list[str], extra: 
     assert hint.startswith(f"Hint: pip install 'lobproof[{extra}]'")
 
 
-@pytest.mark.parametrize("module", ["obstore", "obstore.store"])
+@pytest.mark.parametrize("module", ["stamina", "stamina.instrumentation"])
 def test_a_missing_extra_is_seen_through_the_errors_around_it(module: str) -> None:
     wrapped = ImportError("cannot import module")
     wrapped.__cause__ = ModuleNotFoundError(name=module)

@@ -17,20 +17,13 @@ from lobproof.acquire.plan import is_present
 from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import LobproofError
+from lobproof.sources.cryptolake.aside import in_pool, run
 from lobproof.sources.cryptolake.catalogue import RemoteObject, look_up
 from lobproof.sources.cryptolake.connection import Connection
+from lobproof.sources.cryptolake.failures import ChangedError, CredentialsError, RemoteError
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
-from lobproof.sources.cryptolake.remote import (
-    DEFAULT_POLICY,
-    ChangedError,
-    CredentialsError,
-    Policy,
-    Remote,
-    RemoteError,
-    in_pool,
-    run,
-)
+from lobproof.sources.cryptolake.remote import DEFAULT_POLICY, Policy, Remote
 from lobproof.sources.cryptolake.transfer import Fetched, fetch
 
 WORKERS = 4

@@ -14,16 +14,13 @@ from lobproof.acquire.manifest import Entry, Manifest
 from lobproof.acquire.standing import Breach, breaches, require_whole
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
+from lobproof.sources.cryptolake.aside import run
 from lobproof.sources.cryptolake.catalogue import Inventory, RemoteObject
 from lobproof.sources.cryptolake.connection import Connection
+from lobproof.sources.cryptolake.failures import CredentialsError, RemoteError
 from lobproof.sources.cryptolake.footer import TAIL, footer_size, rows_of
-from lobproof.sources.cryptolake.remote import (
-    CredentialsError,
-    Policy,
-    Remote,
-    RemoteError,
-    run,
-)
+from lobproof.sources.cryptolake.limits import ABSENT_DAYS, FOOTER_BYTES
+from lobproof.sources.cryptolake.remote import Policy, Remote
 from lobproof.sources.cryptolake.transfer import part_length
 
 GB = 10**9
@@ -213,9 +210,17 @@ def absent_days(
 
     Where a request leaves something open, the inventory says what there could be: its exchanges
     and symbols, and for each symbol the days from its first to its last over all tables.
+
+    Raises
+    ------
+    UsageError
+        When there are more than a bucket with real days could lack.
     """
     have = {(k.table, k.exchange, k.symbol, k.dt) for k in (f.key for f in inventory.objects)}
-    markets = {(a, s) for _, a, s, _ in have}
+    dates: dict[tuple[str, str], set[str]] = {}
+    for _, a, s, dt in have:
+        dates.setdefault((a, s), set()).add(dt)
+    markets = set(dates)
     exchanges = [exchange] if exchange else sorted({a for a, _ in markets})
     if exchanges and symbols:
         known = {s for _, s in markets}
@@ -223,21 +228,22 @@ def absent_days(
         markets |= {(a, s) for s in symbols if exchange or s not in known for a in exchanges}
     lacking: list[str] = []
     for market in sorted(markets):
-        days = sorted({dt for _, a, s, dt in have if (a, s) == market})
+        days = sorted(dates.get(market, ()))
         first = start or (days[0] if days else None)
-        stop = date.fromisoformat(end) if end else None
-        if stop is None and days:
-            stop = date.fromisoformat(days[-1]) + timedelta(days=1)
-        if first is None or stop is None:
+        if first is None or not (end or days):
             continue
-        span = (stop - date.fromisoformat(first)).days
-        wanted = [str(date.fromisoformat(first) + timedelta(days=n)) for n in range(span)]
+        since = date.fromisoformat(first)
+        span = (date.fromisoformat(end or days[-1]) - since).days + (not end)
         for table in tables or sorted({t for t, *_ in have}):
-            lacking += [
-                f"{table} {market[0]} {market[1]} {dt}"
-                for dt in wanted
-                if (table, *market, dt) not in have
-            ]
+            for dt in (str(since + timedelta(days=n)) for n in range(span)):
+                if (table, *market, dt) not in have:
+                    lacking.append(f"{table} {market[0]} {market[1]} {dt}")
+                if len(lacking) > ABSENT_DAYS:
+                    raise UsageError(
+                        f"the bucket lacks more than {ABSENT_DAYS:,} of the days asked for",
+                        hint=f"at most {ABSENT_DAYS:,} can be told: ask for less by --symbols, "
+                        "--start and --end; `lobproof acquire list-inventory` shows what is there",
+                    )
     return tuple(lacking)
 
 
@@ -272,12 +278,12 @@ async def _count(remote: Remote, found: RemoteObject) -> int | None:
         return None
     path = found.key.path
     try:
-        tail = await remote.read(path, start=max(0, found.size - _TAIL), end=found.size)
+        tail = await remote.read_range(path, max(0, found.size - _TAIL), found.size)
         need = footer_size(tail)
-        if need is None or need > found.size:
+        if need is None or need > min(found.size, FOOTER_BYTES):
             return None
         if need > len(tail):
-            tail = await remote.read(path, start=found.size - need, end=found.size)
+            tail = await remote.read_range(path, found.size - need, found.size)
     except CredentialsError:
         raise
     except RemoteError:

@@ -202,11 +202,6 @@ def main() -> None:
             say_error(f"standard output: {error.strerror}", "check the free space where it goes")
         _to_nowhere(1)
         code = ERROR
-    if "obstore" in sys.modules:
-        # its runtime's threads may call into an interpreter that shuts down, and abort the process
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
     sys.exit(code)
 
 

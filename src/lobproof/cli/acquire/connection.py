@@ -6,17 +6,13 @@ from rich.text import Text
 
 from lobproof.cli.acquire.options import ANYWHERE, Place
 from lobproof.cli.console import Json, out, print_json
-from lobproof.sources.cryptolake.catalogue import INDEX, read_index
+from lobproof.sources.cryptolake.aside import run
 from lobproof.sources.cryptolake.connection import Connection
+from lobproof.sources.cryptolake.failures import AccessDeniedError, RemoteError, UnreachableError
+from lobproof.sources.cryptolake.index import INDEX, read_index
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
-from lobproof.sources.cryptolake.remote import (
-    AccessDeniedError,
-    Policy,
-    Remote,
-    RemoteError,
-    UnreachableError,
-    run,
-)
+from lobproof.sources.cryptolake.limits import INDEX_BYTES
+from lobproof.sources.cryptolake.remote import Policy, Remote
 
 _POLICY = Policy(attempts=3, total_seconds=60.0, longest_wait=5.0, read_seconds=15.0)
 
@@ -66,7 +62,7 @@ async def _steps(connection: Connection) -> tuple[list[Step], bool]:
     remote = Remote(connection, _POLICY)
     steps: list[Step] = []
     try:
-        names = await remote.folders("")
+        names, _ = await remote.folders("")
     except RemoteError as error:
         # denied: it is there, and downloads can do without the listing
         steps.append(("bucket", isinstance(error, AccessDeniedError), _words(error)))
@@ -93,7 +89,7 @@ async def _index(remote: Remote, steps: list[Step]) -> LakeKey | None:
     """A key of the first table's index; the index may be missing, and downloads still work."""
     path = f"{TABLES[0]}/{INDEX}"
     try:
-        keys = read_index(await remote.read(path), remote.connection.prefix)
+        keys = read_index(await remote.read(path, limit=INDEX_BYTES), remote.connection.prefix)
     except RemoteError as error:
         steps.append(("index", False, f"{error.message}; listing does instead"))
         return None
@@ -109,22 +105,26 @@ async def _listing(remote: Remote, steps: list[Step], known: LakeKey | None) -> 
     try:
         top = TABLES[0]
         while "symbol=" not in top:
-            names = [name for name in await remote.folders(top) if "=" in name]
+            names = [name for name in (await remote.folders(top))[0] if "=" in name]
             if not names:
                 steps.append(("listing", False, f"{top} has nothing"))
                 return known
             top = f"{top}/{names[0]}"
-        found = [key for meta in await remote.objects(top) if (key := LakeKey.parse(meta["path"]))]
+        days, first = 0, None
+        async for page in remote.pages(top):
+            keys = [key for meta in page.objects if (key := LakeKey.parse(meta.path))]
+            days += len(keys)
+            first = first or next(iter(keys), None)
     except RemoteError as error:
         steps.append(("listing", False, _words(error)))
         return known
-    steps.append(("listing", bool(found), f"{top} has {len(found):,} days"))
-    return found[0] if found else known
+    steps.append(("listing", first is not None, f"{top} has {days:,} days"))
+    return first or known
 
 
 async def _read(remote: Remote, steps: list[Step], key: LakeKey) -> bool:
     try:
-        first = await remote.read(key.path, start=0, end=4)
+        first = await remote.read_range(key.path, 0, 4)
     except RemoteError as error:
         steps.append(("read", False, _words(error)))
         return False

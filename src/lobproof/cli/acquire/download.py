@@ -69,7 +69,7 @@ def download(
 
     The same command goes on where it was stopped, and fetches what has changed since. Exit code 0
     when everything is there, 1 when an object failed or the bucket has nothing of the request, 2
-    when it lacks some of it.
+    when it lacks some of it, or has keys that cannot be taken.
 
     Parameters
     ----------
@@ -132,7 +132,12 @@ def download(
     if not json_:
         show_notes(found.notes)
         _show_plan(planned)
-    document = {"source": found.source, "notes": list(found.notes), "plan": planned.to_dict()}
+    document = {
+        "source": found.source,
+        "notes": list(found.notes),
+        "skipped_keys": found.skipped_keys,
+        "plan": planned.to_dict(),
+    }
     nothing = not found.objects
     if nothing or dry_run:
         if json_:
@@ -170,7 +175,8 @@ def download(
         _show_result(result, found, out_, broken, provenance)
     if not result.ok:
         return 1
-    return 2 if planned.absent or found.only_in_contents or found.unknown_symbols else 0
+    lacks = planned.absent or found.only_in_contents or found.unknown_symbols or found.skipped_keys
+    return 2 if lacks else 0
 
 
 def _show_plan(planned: Plan) -> None:

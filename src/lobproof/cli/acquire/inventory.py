@@ -37,7 +37,7 @@ def list_inventory(
     """Show what the bucket has, per table, exchange and symbol: days, first and last, bytes.
 
     Exit code 0, 1 when the bucket was asked and has nothing of the request, 2 when it has nothing
-    of one of the symbols.
+    of one of the symbols, or keys that cannot be taken.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def list_inventory(
     with progress(f"asking {connection.place}"):
         found = wanted.ask(connection)
     lines = _lines(found.objects)
-    code = 1 if not lines else 2 if found.unknown_symbols else 0
+    code = 1 if not lines else 2 if found.unknown_symbols or found.skipped_keys else 0
     if json_:
         print_json(
             {
@@ -62,6 +62,7 @@ def list_inventory(
                 "notes": list(found.notes),
                 "objects": len(found.objects),
                 "bytes": found.size,
+                "skipped_keys": found.skipped_keys,
                 "inventory": [asdict(line) for line in lines],
             }
         )

@@ -30,7 +30,8 @@ class Place:
     sample
         The vendor's free bucket, without credentials.
     endpoint
-        Another S3-compatible store; by default AWS_ENDPOINT_URL, else AWS.
+        Another S3-compatible store; by default AWS_ENDPOINT_URL from where the credentials come
+        from, else AWS. Must be https, but for this machine's own.
     profile
         AWS profile to take credentials from; by default the environment, .env, then `default`.
     bucket
@@ -51,7 +52,7 @@ class Place:
     def connect(self) -> Connection:
         """The connection that the options and the environment mean; retries are told from now."""
         stamina.instrumentation.set_on_retry_hooks([_tell])
-        return connect(
+        made = connect(
             sample=self.sample,
             endpoint=self.endpoint,
             profile=self.profile,
@@ -59,6 +60,8 @@ class Place:
             prefix=self.prefix,
             region=self.region,
         )
+        show_notes(made.notes)
+        return made
 
 
 @Parameter(name="*")

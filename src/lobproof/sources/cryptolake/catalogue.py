@@ -7,43 +7,33 @@ guessed.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import zlib
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-
-from lobproof.errors import UsageError
+from lobproof.errors import UsageError, shown
+from lobproof.sources.cryptolake.aside import each, run
 from lobproof.sources.cryptolake.connection import Connection
-from lobproof.sources.cryptolake.layout import LakeKey
-from lobproof.sources.cryptolake.remote import (
+from lobproof.sources.cryptolake.failures import (
     AccessDeniedError,
     CredentialsError,
+    LimitError,
     NotFoundError,
-    Policy,
-    Remote,
     RemoteError,
     UnavailableError,
     UnreachableError,
-    bare,
-    run,
-    when,
 )
+from lobproof.sources.cryptolake.index import INDEX, read_index
+from lobproof.sources.cryptolake.layout import LakeKey
+from lobproof.sources.cryptolake.limits import (
+    INDEX_BYTES,
+    INVENTORY_KEYS,
+)
+from lobproof.sources.cryptolake.listing import Meta, is_odd
+from lobproof.sources.cryptolake.remote import Policy, Remote
 
-if TYPE_CHECKING:
-    from obstore import ObjectMeta
-
-T = TypeVar("T")
-
-INDEX = "contents.json.gz"
 CONTENTS, LISTING = "contents", "listing"
-_SIDE_BY_SIDE = 8
-_LONGEST_INDEX = 1 << 30
-_ANY_HEADER = 32 + zlib.MAX_WBITS
-"""zlib or gzip, whichever it is."""
+_SKIPPED_SHOWN, _LONG, _SHOWN = 3, 4096, 200
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,6 +65,9 @@ class Inventory:
         Keys in the listing that are no data.
     unknown_symbols
         Symbols asked for of which there is nothing at all.
+    skipped_keys
+        Keys that cannot be taken: no file can be named so, or what is said of the object is
+        nothing that can be. They are left out, and the rest is there.
     """
 
     objects: tuple[RemoteObject, ...]
@@ -84,6 +77,7 @@ class Inventory:
     only_in_listing: tuple[str, ...] = ()
     other_keys: int = 0
     unknown_symbols: tuple[str, ...] = ()
+    skipped_keys: int = 0
 
     @property
     def size(self) -> int:
@@ -112,19 +106,43 @@ class Request:
         )
 
 
-class _Index(msgspec.Struct):
-    objects: list[str]
-
-
 @dataclass(slots=True)
 class _Table:
     """What one table's index and listing gave."""
 
     found: dict[LakeKey, RemoteObject] = field(default_factory=dict)
-    indexed: frozenset[LakeKey] | None = None
+    indexed: bool = False
+    gone: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
     unlisted: list[LakeKey] = field(default_factory=list)
     other: int = 0
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was met so far, over all tables."""
+
+    connection: Connection
+    keys: int = 0
+    skipped: int = 0
+    skipped_shown: list[str] = field(default_factory=list)
+
+    def count(self, keys: int) -> None:
+        self.keys += keys
+        if self.keys > INVENTORY_KEYS:
+            raise LimitError(
+                f"{self.connection.place} lists more than {INVENTORY_KEYS:,} keys of this request",
+                hint=f"an inventory may have {INVENTORY_KEYS:,} keys: ask for less by --tables, "
+                "--exchange, --symbols, --start",
+            )
+
+    def skip(self, keys: Collection[str]) -> None:
+        self.skipped += len(keys)
+        left = _SKIPPED_SHOWN - len(self.skipped_shown)
+        for key in list(keys)[:left]:
+            # of what is cut off here nothing is shown: a part of a secret neither
+            self.skipped_shown.append(shown(self.connection.redact(key[:_LONG]), _SHOWN))
 
 
 def catalogue(
@@ -169,36 +187,39 @@ def catalogue(
 
 
 async def look_up(remote: Remote, key: LakeKey) -> RemoteObject:
-    """One object as it is now."""
-    return _object(key, await remote.head(key.path))
+    """One object as it is now.
 
-
-def read_index(data: bytes, prefix: str) -> frozenset[str] | None:
-    """Keys below ``prefix`` of a ``contents.json.gz``; None if it is damaged."""
-    try:
-        unpacker = zlib.decompressobj(_ANY_HEADER)
-        text = unpacker.decompress(data, _LONGEST_INDEX)
-        if not unpacker.eof:
-            return None
-        keys = msgspec.json.decode(text, type=_Index).objects
-    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    head = f"{prefix}/" if prefix else ""
-    return frozenset(key.removeprefix(head) for key in keys)
+    Raises
+    ------
+    RemoteError
+        When it cannot be asked for, or what the store says of it is nothing that can be.
+    """
+    found = await remote.head(key.path)
+    if found is None:
+        raise RemoteError(
+            f"{key}: what {remote.connection.place} says of it is nothing that can be",
+            hint="tell whoever runs the store: its size, ETag or date is none",
+        )
+    return _object(key, found)
 
 
 async def _catalogue(remote: Remote, request: Request) -> Inventory:
-    gate = asyncio.Semaphore(_SIDE_BY_SIDE)
-    asked = await _all(_table(remote, request, table, gate) for table in request.tables)
+    async with remote.within(remote.policy.total_seconds):
+        return await _asked(remote, request)
+
+
+async def _asked(remote: Remote, request: Request) -> Inventory:
+    tally = _Tally(remote.connection)
+    # one table after the other: an index is large while it is read
+    asked = [await _table(remote, request, table, tally) for table in request.tables]
     notes: list[str] = []
     gone: list[str] = []
     new: list[str] = []
     unlisted = [key.path for answer in asked for key in answer.unlisted]
     for table, answer in zip(request.tables, asked, strict=True):
         notes += answer.notes
-        if answer.indexed is not None:
-            gone += sorted(key.path for key in answer.indexed - answer.found.keys())
-            new += sorted(key.path for key in answer.found.keys() - answer.indexed)
+        gone += answer.gone
+        new += answer.new
         if not answer.found:
             notes.append(f"{table}: the bucket was asked and has nothing of this request")
     other = sum(answer.other for answer in asked)
@@ -213,21 +234,26 @@ async def _catalogue(remote: Remote, request: Request) -> Inventory:
         notes.append(f"{len(new)} objects are not in {INDEX} yet, such as {new[0]}")
     if other:
         notes.append(f"{other} keys are no data files")
+    if tally.skipped:
+        notes.append(
+            f"{tally.skipped} keys cannot be taken and are left out (their names, sizes or ETags "
+            f"are none that can be), such as {', '.join(tally.skipped_shown)}"
+        )
     known = {key.symbol for answer in asked for key in answer.found}
     unknown = sorted(set(request.symbols) - known)
     if known:
         notes += [f"{s}: the bucket was asked and has nothing of this symbol" for s in unknown]
     else:
         await _is_a_store(remote)
-    whole = all(answer.indexed is not None for answer in asked)
     return Inventory(
         tuple(sorted(found for answer in asked for found in answer.found.values())),
-        CONTENTS if whole else LISTING,
+        CONTENTS if all(answer.indexed for answer in asked) else LISTING,
         tuple(notes),
         tuple(gone),
         tuple(new),
         other,
         tuple(unknown),
+        tally.skipped,
     )
 
 
@@ -235,37 +261,33 @@ async def _is_a_store(remote: Remote) -> None:
     """What answers a listing with nothing must not have an object of a random name."""
     name = f"lobproof-{secrets.token_hex(8)}"
     try:
-        await remote.read(name)
+        await remote.read(name, limit=INDEX_BYTES)
     except (NotFoundError, AccessDeniedError):
         return
+    except LimitError:
+        pass
     raise UnavailableError(
         f"{remote.connection.place} answers whatever is asked: that is no S3 store",
         hint="check the endpoint; a log-in page of the network may stand before it",
     )
 
 
-async def _table(remote: Remote, request: Request, table: str, gate: asyncio.Semaphore) -> _Table:
+async def _table(remote: Remote, request: Request, table: str, tally: _Tally) -> _Table:
     answer = _Table()
-    await _read_index(remote, request, table, answer)
+    indexed = await _read_index(remote, request, table, answer, tally)
     denied: AccessDeniedError | None = None
-    listed: list[list[ObjectMeta]] = []
     try:
-        prefixes = await _prefixes(remote, request, table, gate)
-        listed = await _all(_list(remote, request, prefix, gate) for prefix in prefixes)
+        prefixes = await _prefixes(remote, request, table, tally)
+        await each(lambda prefix: _list(remote, request, prefix, answer, tally), prefixes)
     except AccessDeniedError as error:
-        if answer.indexed is None:
+        if indexed is None:
             raise
         denied = error
         answer.notes.append(f"{table}: listing is denied; sizes were asked one by one")
-    for metas in listed:
-        for meta in metas:
-            key = LakeKey.parse(meta["path"])
-            if key is None:
-                answer.other += not meta["path"].endswith("/") and not meta["path"].endswith(INDEX)
-            elif request.has(key):
-                answer.found[key] = _object(key, meta)
-    if answer.indexed is not None:
-        found, refused = await _heads(remote, sorted(answer.indexed - answer.found.keys()), gate)
+        answer.found.clear()
+    if indexed is not None:
+        answer.indexed = True
+        found, refused = await _heads(remote, sorted(indexed - answer.found.keys()), tally)
         if refused and denied is not None and not found:
             raise denied  # nothing may be read: that is not "no data"
         if refused:
@@ -276,93 +298,99 @@ async def _table(remote: Remote, request: Request, table: str, gate: asyncio.Sem
         if denied is None:
             answer.unlisted = list(found)
         answer.found |= found
+        answer.gone = sorted(key.path for key in indexed - answer.found.keys())
+        answer.new = sorted(key.path for key in answer.found.keys() - indexed)
     return answer
 
 
-async def _read_index(remote: Remote, request: Request, table: str, answer: _Table) -> None:
+async def _read_index(
+    remote: Remote, request: Request, table: str, answer: _Table, tally: _Tally
+) -> frozenset[LakeKey] | None:
+    """Keys of the request that the index names; None where there is none that can be read."""
     path = f"{table}/{INDEX}"
     try:
-        keys = read_index(await remote.read(path), remote.connection.prefix)
+        keys = read_index(await remote.read(path, limit=INDEX_BYTES), remote.connection.prefix)
     except (CredentialsError, UnreachableError):
         raise
     except NotFoundError:
         answer.notes.append(f"{table}: no {INDEX}; the bucket was listed instead")
-        return
+        return None
     except RemoteError as error:
         answer.notes.append(
             f"{table}: {INDEX} could not be read ({error.kind}); the bucket was listed instead"
         )
-        return
+        return None
     if keys is None:
         answer.notes.append(f"{table}: {INDEX} is damaged; the bucket was listed instead")
-        return
-    parsed = (LakeKey.parse(key) for key in keys)
-    answer.indexed = frozenset(key for key in parsed if key is not None and request.has(key))
+        return None
+    odd = [key for key in keys if is_odd(key)]
+    tally.skip(odd)
+    skipped = set(odd)
+    parsed = (LakeKey.parse(key) for key in keys if key not in skipped)
+    return frozenset(key for key in parsed if key is not None and request.has(key))
 
 
-async def _prefixes(
-    remote: Remote, request: Request, table: str, gate: asyncio.Semaphore
-) -> list[str]:
+async def _prefixes(remote: Remote, request: Request, table: str, tally: _Tally) -> list[str]:
     """What to list: a prefix per exchange and symbol, which the bucket itself names."""
+
+    async def below(top: str, kind: str) -> list[str]:
+        names, skipped = await remote.folders(top)
+        tally.count(len(names))
+        tally.skip(skipped)
+        return [f"{top}/{name}" for name in names if name.startswith(kind)]
+
     if request.exchange:
         exchanges = [f"{table}/exchange={request.exchange}"]
     else:
-        async with gate:
-            names = await remote.folders(table)
-        exchanges = [f"{table}/{name}" for name in names if name.startswith("exchange=")]
+        exchanges = await below(table, "exchange=")
     if request.symbols:
         return [f"{top}/symbol={symbol}" for top in exchanges for symbol in request.symbols]
-
-    async def symbols(top: str) -> list[str]:
-        async with gate:
-            names = await remote.folders(top)
-        return [f"{top}/{name}" for name in names if name.startswith("symbol=")]
-
-    return [prefix for group in await _all(map(symbols, exchanges)) for prefix in group]
+    groups = await each(lambda top: below(top, "symbol="), exchanges)
+    return [prefix for group in groups for prefix in group]
 
 
 async def _list(
-    remote: Remote, request: Request, prefix: str, gate: asyncio.Semaphore
-) -> list[ObjectMeta]:
+    remote: Remote, request: Request, prefix: str, answer: _Table, tally: _Tally
+) -> None:
     after = f"{prefix}/dt={request.start}" if request.start else ""
-    async with gate:
-        return await remote.objects(prefix, after=after)
+    async for page in remote.pages(prefix, after=after):
+        tally.count(len(page.objects) + len(page.skipped))
+        tally.skip(page.skipped)
+        for meta in page.objects:
+            key = LakeKey.parse(meta.path)
+            if key is None:
+                answer.other += not meta.path.endswith(INDEX)
+            elif request.has(key):
+                answer.found[key] = _object(key, meta)
 
 
 async def _heads(
-    remote: Remote, keys: Iterable[LakeKey], gate: asyncio.Semaphore
+    remote: Remote, keys: Sequence[LakeKey], tally: _Tally
 ) -> tuple[dict[LakeKey, RemoteObject], list[LakeKey]]:
     """Those of ``keys`` that are there, and those that may not be asked for.
 
     Where listing is denied too, a store says so of what is not there as well.
     """
+    found: dict[LakeKey, RemoteObject] = {}
     refused: list[LakeKey] = []
 
-    async def one(key: LakeKey) -> RemoteObject | None:
-        async with gate:
-            try:
-                return await look_up(remote, key)
-            except NotFoundError:
-                return None
-            except AccessDeniedError:
-                refused.append(key)
-                return None
+    async def one(key: LakeKey) -> None:
+        try:
+            meta = await remote.head(key.path)
+        except NotFoundError:
+            return
+        except AccessDeniedError:
+            refused.append(key)
+            return
+        if meta is None:
+            tally.skip([key.path])
+        else:
+            tally.count(1)
+            found[key] = _object(key, meta)
 
-    answers = await _all(map(one, keys))
-    found = {answer.key: answer for answer in answers if answer is not None}
+    await each(one, keys)
     return found, sorted(refused)
 
 
-def _object(key: LakeKey, meta: ObjectMeta) -> RemoteObject:
-    return RemoteObject(key, meta["size"], bare(meta["e_tag"]), when(meta["last_modified"]))
-
-
-async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
-    """All answers in order; the first failure ends the rest."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+def _object(key: LakeKey, meta: Meta) -> RemoteObject:
+    return RemoteObject(key, meta.size, meta.etag, meta.last_modified)

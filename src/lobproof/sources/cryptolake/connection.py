@@ -1,4 +1,4 @@
-"""Where the bucket is and who asks: endpoint, credentials, and a store that keeps them quiet."""
+"""Where the bucket is and who asks: endpoint and credentials, and that nothing shows them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
+from xml.sax.saxutils import escape
 
 from dotenv import dotenv_values
-from obstore.store import S3Store
 
 from lobproof.errors import UsageError
-
-if TYPE_CHECKING:
-    from obstore.store import S3Credential
 
 PAID_BUCKET, PAID_PREFIX = "qnt.data", "market-data/cryptofeed"
 SAMPLE_BUCKET = "sample.crypto.lake"
 REGION = "eu-west-1"
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 30.0
-"""A connection on which nothing arrives for so long is given up."""
-_REQUEST_SECONDS = 3600.0
-_AWS_HOST = re.compile(r"s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com")
+VENDORS_ENDPOINTS = (
+    f"https://s3.{REGION}.amazonaws.com",
+    f"https://s3-{REGION}.amazonaws.com",
+    "https://s3.amazonaws.com",
+)
+"""S3 itself, where the vendor's buckets are. Any other name may be a stranger's bucket."""
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_REGION = re.compile(r"[a-z0-9-]{1,64}")
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_PRINTABLE = re.compile(r"[!-~]+")
+_LINE = re.compile(r"[ -~]+")
+ENVIRONMENT = "the environment"
+_PART = 8
+"""Characters of a secret that are a part of it, and no coincidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,18 @@ class Credentials:
     token: str = field(default="", repr=False)
     source: str = ""
     """Where it was found, for people."""
+    endpoint: str = field(default="", repr=False)
+    """The endpoint that an AWS profile names beside it."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be seen anywhere, as it is and as a URL has it."""
+        """What must not be seen anywhere, as it is, and as a URL or XML has it."""
         plain = [text for text in (self.secret_key, self.token, self.access_key) if text]
-        return tuple(dict.fromkeys([*plain, *(quote(text, safe="") for text in plain)]))
+        return tuple(dict.fromkeys(way(text) for way in (str, _in_url, escape) for text in plain))
+
+
+def _in_url(text: str) -> str:
+    return quote(text, safe="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,8 @@ class Connection:
     """A bucket, and how to ask for what is in it.
 
     ``prefix`` has no slash at either end and may be empty. ``endpoint`` is an address, never
-    empty. ``credentials`` is None for requests that are not signed.
+    empty. ``credentials`` is None for requests that are not signed. ``notes`` say what was found
+    and does not count.
     """
 
     bucket: str
@@ -60,6 +73,7 @@ class Connection:
     region: str
     endpoint: str
     credentials: Credentials | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def anonymous(self) -> bool:
@@ -69,9 +83,7 @@ class Connection:
     @property
     def is_vendor(self) -> bool:
         """Whether this is one of Crypto Lake's own buckets, at AWS itself."""
-        parts = urlsplit(self.endpoint)
-        at_aws = parts.scheme == "https" and _AWS_HOST.fullmatch(parts.hostname or "") is not None
-        return at_aws and self.bucket in (PAID_BUCKET, SAMPLE_BUCKET)
+        return self.endpoint in VENDORS_ENDPOINTS and self.bucket in (PAID_BUCKET, SAMPLE_BUCKET)
 
     @property
     def place(self) -> str:
@@ -84,51 +96,30 @@ class Connection:
         return self.credentials.secrets if self.credentials is not None else ()
 
     def redact(self, text: str) -> str:
-        """``text`` without any secret."""
+        """``text`` without any secret, nor any part of one that is long enough to be known by.
+
+        Cut afterwards, never before.
+        """
         for secret in self.secrets:
             text = text.replace(secret, "***")
-        return text
+        parts, hidden = _parts(self.secrets), bytearray(len(text))
+        for at in range(len(text) - _PART + 1):
+            if text[at : at + _PART] in parts:
+                hidden[at : at + _PART] = b"x" * _PART
+        shown = ("\0" if hide else character for character, hide in zip(text, hidden, strict=True))
+        return re.sub("\0+", "***", "".join(shown))
 
-    def store(
-        self, *, connect_seconds: float = CONNECT_SECONDS, read_seconds: float = READ_SECONDS
-    ) -> S3Store:
-        """A client for this bucket, keys below the prefix; it does not retry by itself.
+    def holds_secret(self, text: str) -> bool:
+        """Whether a part of a secret is in ``text``."""
+        parts = _parts(self.secrets)
+        return any(text[at : at + _PART] in parts for at in range(len(text) - _PART + 1))
 
-        Parameters
-        ----------
-        connect_seconds, read_seconds
-            How long to wait for a connection, and for the next bytes on one.
-        """
-        known = self.credentials
 
-        def credential() -> S3Credential:
-            assert known is not None
-            return {
-                "access_key_id": known.access_key,
-                "secret_access_key": known.secret_key,
-                "token": known.token or None,
-                "expires_at": None,
-            }
-
-        # Everything is named, so that no variable of the environment has a say in it.
-        return S3Store(
-            self.bucket,
-            prefix=self.prefix or None,
-            region=self.region,
-            endpoint=self.endpoint,
-            aws_endpoint_url_s3=self.endpoint,
-            virtual_hosted_style_request=False,
-            skip_signature=self.anonymous,
-            credential_provider=None if self.anonymous else credential,
-            client_options={
-                "allow_http": self.endpoint.startswith("http://"),
-                "connect_timeout": timedelta(seconds=connect_seconds),
-                "read_timeout": timedelta(seconds=read_seconds),
-                "timeout": timedelta(seconds=_REQUEST_SECONDS),
-                "user_agent": "lobproof",
-            },
-            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=1)},
-        )
+@lru_cache(maxsize=8)
+def _parts(secrets: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(
+        secret[at : at + _PART] for secret in secrets for at in range(len(secret) - _PART + 1)
+    )
 
 
 def connect(
@@ -145,7 +136,9 @@ def connect(
     """Resolve where and as whom to ask; nothing is asked yet.
 
     Credentials come from ``profile`` if given, else from the environment, else from ``dotenv``,
-    else from the default profile of the AWS files: the first of them that has any.
+    else from the profile of the AWS files that the environment names, or the default one: the
+    first of them that has any. An endpoint counts only from where the credentials come, so that
+    no file sends another's signature, or session token, to a place of its own.
 
     Parameters
     ----------
@@ -153,7 +146,8 @@ def connect(
         The vendor's free bucket, with requests that are not signed.
     endpoint
         Address of another S3-compatible store; by default ``AWS_ENDPOINT_URL_S3`` or
-        ``AWS_ENDPOINT_URL``, else AWS.
+        ``AWS_ENDPOINT_URL`` (in an AWS profile ``endpoint_url``) of the source that the
+        credentials are from, or of the environment where there are none; else AWS.
     profile
         A profile of the AWS files.
     bucket, prefix, region
@@ -166,42 +160,82 @@ def connect(
     Raises
     ------
     UsageError
-        When there are no credentials, half of them, or an endpoint that is no address.
+        When there are no credentials, half of them, or an endpoint that is no address, or an
+        unencrypted one of another machine.
     """
     variables = os.environ if environ is None else environ
     file = _dotenv(dotenv)
-    chosen = endpoint or next(
-        (
-            source[name]
-            for source in (variables, file)
-            for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-            if source.get(name)
-        ),
-        "",
-    )
-    where = region or REGION
+    known = None if sample else _credentials(variables, file, profile, dotenv)
+    chosen, notes = endpoint or "", []
+    for source, said in ((ENVIRONMENT, _endpoint(variables)), (str(dotenv), _endpoint(file))):
+        counts = source == (ENVIRONMENT if known is None else known.source)
+        if not said or endpoint:
+            continue
+        if counts:
+            chosen = said
+        else:
+            whose = f"the credentials come from {known.source}" if known else "nothing is signed"
+            notes.append(
+                f"the endpoint in {source} does not count, as {whose}; name it by --endpoint"
+            )
+    if file.get("AWS_PROFILE") and not profile and known and known.source != str(dotenv):
+        notes.append(f"AWS_PROFILE in {dotenv} does not count; name it by --profile")
+    if known is not None and not chosen:
+        chosen = known.endpoint
+    where = _matching(_REGION, region or REGION, "region")
     return Connection(
-        bucket=bucket or (SAMPLE_BUCKET if sample else PAID_BUCKET),
+        bucket=_matching(_BUCKET, bucket or (SAMPLE_BUCKET if sample else PAID_BUCKET), "bucket"),
         prefix=(prefix if prefix is not None else "" if sample else PAID_PREFIX).strip("/"),
         region=where,
         endpoint=_address(chosen) if chosen else f"https://s3.{where}.amazonaws.com",
-        credentials=None if sample else _credentials(variables, file, profile, dotenv),
+        credentials=known,
+        notes=tuple(notes),
     )
 
 
+def _endpoint(values: Mapping[str, str]) -> str:
+    return next((values[name] for name in _ENDPOINTS if values.get(name)), "")
+
+
+def _matching(form: re.Pattern[str], text: str, what: str) -> str:
+    if not form.fullmatch(text):
+        raise UsageError(
+            f"there can be no {what} of the name {text[:60]!r}",
+            hint=f"give the {what}'s name alone, as AWS has it",
+        )
+    return text
+
+
 def _address(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in ("http", "https") or not _PRINTABLE.fullmatch(text):
         raise UsageError(
             "the endpoint is no address of a store",
-            hint="give it as https://HOST or http://HOST:PORT",
+            hint="give it as https://HOST, or http://localhost:PORT",
         )
-    if parts.username is not None or parts.password is not None or parts.query:
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageError(
             "the endpoint must hold neither credentials nor a query",
             hint="put credentials into the environment, .env, or an AWS profile",
         )
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise UsageError(
+            "the endpoint is another machine's, and its address begins with http://: signatures "
+            "and tokens would be sent for all to read",
+            hint="give it as https://HOST; http:// is for this machine (localhost) alone",
+        )
     return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _dotenv(path: Path) -> dict[str, str]:
@@ -216,11 +250,11 @@ def _credentials(
 ) -> Credentials:
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
     if profile is None:
-        for source, values in (("the environment", variables), (str(dotenv), file)):
+        for source, values in ((ENVIRONMENT, variables), (str(dotenv), file)):
             found = _pair(values, names, source)
             if found is not None:
                 return found
-    found = _from_profile(variables, file, profile)
+    found = _from_profile(variables, profile)
     if found is not None:
         return found
     raise UsageError(
@@ -232,7 +266,7 @@ def _credentials(
 
 
 def _pair(
-    values: Mapping[str, str], names: tuple[str, str, str], source: str
+    values: Mapping[str, str], names: tuple[str, str, str], source: str, endpoint: str = ""
 ) -> Credentials | None:
     access, secret, token = ((values.get(name) or "").strip() for name in names)
     if not access and not secret:
@@ -242,14 +276,17 @@ def _pair(
             f"{source} has half an access key: {names[0 if secret else 1]} is missing",
             hint="set both, or neither to use the next source",
         )
-    return Credentials(access, secret, token, source)
+    if not all(_LINE.fullmatch(text) for text in (access, secret, token) if text):
+        raise UsageError(
+            f"{source} has an access key with characters that none has",
+            hint="copy key, secret and token anew, each on a line of its own",
+        )
+    return Credentials(access, secret, token, source, endpoint)
 
 
-def _from_profile(
-    variables: Mapping[str, str], file: Mapping[str, str], profile: str | None
-) -> Credentials | None:
+def _from_profile(variables: Mapping[str, str], profile: str | None) -> Credentials | None:
     """The key of a profile; None when none was named and the default has none."""
-    named = profile or variables.get("AWS_PROFILE") or file.get("AWS_PROFILE") or ""
+    named = profile or variables.get("AWS_PROFILE") or ""
     name = named or "default"
     home = Path(variables["HOME"]) if variables.get("HOME") else Path.home()
     places = {
@@ -258,20 +295,21 @@ def _from_profile(
             name if name == "default" else f"profile {name}"
         ),
     }
-    known = False
-    for path, section in places.items():
-        values = _section(path, section)
-        known = known or values is not None
+    sections = {path: _section(path, section) for path, section in places.items()}
+    there = [values for values in sections.values() if values is not None]
+    endpoint = next(filter(None, (values.get("endpoint_url") for values in there)), "")
+    for path, values in sections.items():
         found = _pair(
             values or {},
             ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
             f"profile {name} in {path}",
+            endpoint,
         )
         if found is not None:
             return found
     if named:
         raise UsageError(
-            f"the AWS profile {name} {'has no access key' if known else 'does not exist'} "
+            f"the AWS profile {name} {'has no access key' if there else 'does not exist'} "
             f"({', '.join(map(str, places))})",
             hint="for a profile with single sign-on or a process, run `aws configure "
             "export-credentials --profile NAME --format env` and set what it prints",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -97,7 +98,10 @@ class LakeKey:
         match = _KEY.fullmatch(text)
         if match is None or match["symbol"] in (".", "..") or match["name"].startswith("."):
             return None
-        return cls(**match.groupdict()) if is_date(match["dt"]) else None
+        if not is_date(match["dt"]):
+            return None
+        # a listing has the same few names again and again: each is kept once
+        return cls(*map(sys.intern, match.groups()))
 
     @property
     def path(self) -> str:

@@ -7,103 +7,45 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Executor
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TypeVar
 
-import obstore
 import stamina
-from obstore.exceptions import (
-    BaseError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
+
+from lobproof.errors import shown
+from lobproof.sources.cryptolake.aside import SilenceError, aside
+from lobproof.sources.cryptolake.connection import Connection
+from lobproof.sources.cryptolake.failures import (
+    LimitError,
+    RemoteError,
+    TransientError,
+    UnavailableError,
+    UnreachableError,
+    refusal,
 )
-
-from lobproof.errors import LobproofError
-from lobproof.sources.cryptolake.connection import READ_SECONDS, Connection
-
-if TYPE_CHECKING:
-    from obstore import GetOptions, GetResult, ObjectMeta
+from lobproof.sources.cryptolake.http import Call, Client, LineError, NoLineError, TooLongError
+from lobproof.sources.cryptolake.limits import (
+    ERROR_BYTES,
+    MIB,
+    PAGE_BYTES,
+    PAGE_KEYS,
+    PAGES,
+)
+from lobproof.sources.cryptolake.listing import Meta, NoListingError, Page, meta_of, parse_page
 
 T = TypeVar("T")
 
-PAGE = 1000
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
-_INVALID = {
-    "InvalidAccessKeyId",
-    "InvalidToken",
-    "SignatureDoesNotMatch",
-    "AuthorizationHeaderMalformed",
-    "RequestTimeTooSkewed",
-    "InvalidSecurity",
-}
-_BUSY = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "InternalError"}
-_ODD_KEY = "invalid path"
-"""What the client says of a key that it cannot hold, with empty parts or control characters."""
+_CONNECT_SECONDS = 10.0
+_READ_SECONDS = 30.0
+"""A connection on which nothing arrives for so long is given up."""
 _FIRST_TRIES = 3
 """Attempts at a store that has never answered: it may not be there at all."""
-_NO_CONNECTION = re.compile(r"legacy::Error\(\s*Connect\b")
-_WHY = re.compile(r'(?:message|error): "([^"]{1,200})"')
-"""What the system says of a connection that was not made, in the client's debug text."""
-_STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>([^<]{1,80})</Code>")
-
-
-class RemoteError(LobproofError):
-    """A request that did not give what was asked for; ``kind`` says why, for machines."""
-
-    kind: ClassVar[str] = "refused"
-
-
-class AccessDeniedError(RemoteError):
-    """The store knows us, or nobody, and says no."""
-
-    kind = "access denied"
-
-
-class CredentialsError(RemoteError):
-    """The store does not take the credentials: expired, unknown, or wrong."""
-
-    kind = "credentials"
-
-
-class NotFoundError(RemoteError):
-    """There is no such object or bucket."""
-
-    kind = "not found"
-
-
-class ChangedError(RemoteError):
-    """The object is another than the one asked for."""
-
-    kind = "changed"
-
-
-class TransientError(RemoteError):
-    """What may well work when asked again."""
-
-
-class NotWholeError(TransientError):
-    """What came is not the whole object."""
-
-    kind = "not whole"
-
-
-class UnavailableError(TransientError):
-    """The store is busy, or the line to it broke or is silent."""
-
-    kind = "unavailable"
-
-
-class UnreachableError(UnavailableError):
-    """There is no connection to the store: refused, not resolved, not answered."""
-
-    kind = "unreachable"
+_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,80})</Code>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +57,14 @@ class Policy:
     attempts
         How often in a row without a byte of progress.
     total_seconds
-        How long for one object or one listing, waits included.
+        How long for one object, one listing or one inventory, waits included.
     rate
         Most requests per second, over all workers.
     first_wait, longest_wait
         Seconds before the second attempt, doubled for each further one up to the longest; up to a
         second of jitter is added (less for short waits).
     read_seconds
-        How long to wait for the next bytes.
+        How long to wait for the next bytes; for the first of an answer, twice as long at most.
     """
 
     attempts: int = 8
@@ -130,7 +72,7 @@ class Policy:
     rate: float = 50.0
     first_wait: float = 0.5
     longest_wait: float = 30.0
-    read_seconds: float = READ_SECONDS
+    read_seconds: float = _READ_SECONDS
 
 
 DEFAULT_POLICY = Policy()
@@ -158,7 +100,9 @@ class Remote:
     def __init__(self, connection: Connection, policy: Policy | None = None) -> None:
         self.connection = connection
         self.policy = policy if policy is not None else DEFAULT_POLICY
-        self._store = connection.store(read_seconds=self.policy.read_seconds)
+        self._client = Client(
+            connection, connect_seconds=_CONNECT_SECONDS, read_seconds=self.policy.read_seconds
+        )
         self._pace = Pace(self.policy.rate)
         self._answered = False
 
@@ -184,201 +128,228 @@ class Remote:
             given_up = isinstance(error, UnreachableError) and tries >= _FIRST_TRIES
             return isinstance(error, TransientError) and (self._answered or not given_up)
 
-        async for attempt in stamina.retry_context(
-            on=again,
-            attempts=policy.attempts,
-            timeout=max(total, 0.001),
-            wait_initial=policy.first_wait,
-            wait_max=policy.longest_wait,
-            wait_jitter=min(1.0, policy.first_wait),
-        ):
-            with attempt:
-                answer = await ask()
-                self._answered = True
-                return answer
+        async with self.within(total):
+            async for attempt in stamina.retry_context(
+                on=again,
+                attempts=policy.attempts,
+                timeout=max(total, 0.001),
+                wait_initial=policy.first_wait,
+                wait_max=policy.longest_wait,
+                wait_jitter=min(1.0, policy.first_wait),
+            ):
+                with attempt:
+                    answer = await ask()
+                    self._answered = True
+                    return answer
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def objects(self, prefix: str, *, after: str = "") -> list[ObjectMeta]:
-        """All objects below ``prefix``, those with keys above ``after``, page by page."""
-
-        async def ask() -> list[ObjectMeta]:
-            found: list[ObjectMeta] = []
-            what = f"list {prefix or 'the bucket'}"
-            try:
-                if after:
-                    pages = obstore.list(self._store, prefix or None, offset=after, chunk_size=PAGE)
-                else:
-                    pages = obstore.list(self._store, prefix or None, chunk_size=PAGE)
-                await self._pace.turn()
-                async for page in pages:
-                    found.extend(page)
-                    await self._pace.turn()
-            except (BaseError, OSError) as error:
-                raise self.translate(error, what) from None
-            return found
-
-        return await self.retrying(ask)
-
-    async def folders(self, prefix: str) -> list[str]:
-        """Names of what lies one level below ``prefix``, without it."""
-
-        async def ask() -> list[str]:
-            await self._pace.turn()
-            try:
-                answer = await obstore.list_with_delimiter_async(self._store, prefix or None)
-            except (BaseError, OSError) as error:
-                raise self.translate(error, f"list {prefix or 'the bucket'}") from None
-            return sorted(path.rsplit("/", 1)[-1] for path in answer["common_prefixes"])
-
-        return await self.retrying(ask)
-
-    async def head(self, path: str) -> ObjectMeta:
-        """What the store says of an object."""
-
-        async def ask() -> ObjectMeta:
-            await self._pace.turn()
-            try:
-                return await obstore.head_async(self._store, path)
-            except (BaseError, OSError) as error:
-                raise self.translate(error, f"read {path}") from None
-
-        return await self.retrying(ask)
-
-    async def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
-        """A small object, or the bytes ``[start, end)`` of one."""
-
-        async def ask() -> bytes:
-            await self._pace.turn()
-            try:
-                if end is None:
-                    result = await obstore.get_async(self._store, path)
-                    return bytes(await result.bytes_async())
-                return bytes(await obstore.get_range_async(self._store, path, start=start, end=end))
-            except (BaseError, OSError) as error:
-                raise self.translate(error, f"read {path}") from None
-
-        return await self.retrying(ask)
-
-    async def open(self, path: str, *, start: int, etag: str) -> GetResult:
-        """One attempt at the bytes from ``start`` on, of the version ``etag`` (if not empty)."""
-        options: GetOptions = {}
-        if start:
-            options["range"] = {"offset": start}
-        if etag:
-            options["if_match"] = f'"{etag}"'
-        await self._pace.turn()
+    @asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """Give up what takes longer: ``UnavailableError``."""
         try:
-            answer = await obstore.get_async(self._store, path, options=options)
-        except (BaseError, OSError) as error:
-            raise self.translate(error, f"read {path}") from None
-        self._answered = True
-        return answer
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            raise UnavailableError(
+                f"{self.connection.place} has not answered in whole within {seconds:g} s",
+                hint="ask for less, or try a better line; a download goes on from here",
+            ) from None
 
-    def translate(self, error: BaseException, what: str) -> RemoteError:
-        """One of our errors for one of the client's, secrets and debug text left out."""
-        text = str(error)
-        if _NO_CONNECTION.search(text):
-            why = _WHY.search(text)
-            return UnreachableError(
-                f"no connection to {self.connection.endpoint}: "
-                f"{self.connection.redact(why[1]) if why else 'it was not made'}",
-                hint="check the line to the endpoint, or name another store with --endpoint; "
-                "without one, `lobproof simulate --lake --no-recording --out sim` makes simulated "
-                "days, and in a clone `make lake` serves some to try acquire on",
+    async def pages(self, prefix: str, *, after: str = "") -> AsyncIterator[Page]:
+        """Objects below ``prefix``, with paths above ``after``: page by page, each asked anew.
+
+        Raises
+        ------
+        LimitError
+            When the listing has no end that a real one could have.
+        RemoteError
+            When a page could not be had.
+        """
+        async for page in self._pages(prefix, {"start-after": self._key(after)} if after else {}):
+            yield page
+
+    async def folders(self, prefix: str) -> tuple[list[str], list[str]]:
+        """Names of what lies one level below ``prefix``; and those that cannot be taken.
+
+        Errors as for :meth:`pages`.
+        """
+        names: list[str] = []
+        skipped: list[str] = []
+        async for page in self._pages(prefix, {"delimiter": "/"}):
+            names += page.folders
+            skipped += page.skipped
+        return sorted(names), skipped
+
+    async def head(self, path: str) -> Meta | None:
+        """What the store says of an object; None where no object can be like that."""
+
+        def told(call: Call) -> Meta | None:
+            etag = call.header("ETag")
+            if self.connection.holds_secret(etag):
+                return None
+            return meta_of(
+                path, call.header("Content-Length"), etag, _date(call.header("Last-Modified"))
             )
-        self._answered = True
-        status = _STATUS.search(text)
-        number = int(status[1]) if status else 0
-        found = _CODE.search(text)
-        code = found[1] if found else ""
-        reason = self.connection.redact(_reason(text, number, code))
-        message = f"cannot {what} in {self.connection.place}: {reason}"
-        if code in _EXPIRED:
-            return CredentialsError(
-                f"{message}: the credentials have expired",
-                hint="get new ones and run the same command again",
-            )
-        if code in _INVALID or isinstance(error, UnauthenticatedError) or number == 401:
-            return CredentialsError(
-                f"{message}: the store does not take the credentials",
-                hint="check access key, secret and token, and the clock of this machine",
-            )
-        if isinstance(error, PreconditionError) or number in (412, 416):
-            return ChangedError(
-                f"{message}: the object has changed", hint="run the same command again"
-            )
-        if code in _BUSY or number >= 500 or number in (408, 429):
-            return UnavailableError(message, hint="wait a while and run the same command again")
-        if isinstance(error, PermissionDeniedError) or number == 403:
-            return AccessDeniedError(
-                message,
-                hint="check that the plan covers this data, or use --sample for the free bucket",
-            )
-        if code == "NoSuchBucket":
-            return NotFoundError(message, hint="check bucket and endpoint")
-        if isinstance(error, FileNotFoundError) or number == 404:
-            return NotFoundError(
-                message, hint="`lobproof acquire list-inventory` shows what is there"
-            )
-        if _ODD_KEY in text:
-            return RemoteError(
-                message.encode("unicode_escape").decode(),
-                hint="name --exchange and --symbols, so that this key is not among those listed",
-            )
-        if number or "redirect" in text:
-            return RemoteError(message, hint="check endpoint, region and bucket")
-        return UnavailableError(
-            message, hint="check the line to the endpoint and run the same command again"
+
+        return await self.retrying(partial(self._ask, "HEAD", path, told, f"read {shown(path)}"))
+
+    async def read(self, path: str, *, limit: int) -> bytes:
+        """An object of at most ``limit`` bytes.
+
+        Raises
+        ------
+        LimitError
+            When it is longer, whatever was announced.
+        """
+        what = f"read {shown(path)}"
+
+        def body(call: Call) -> bytes:
+            return call.body(limit)
+
+        return await self.retrying(partial(self._ask, "GET", path, body, what, limit=limit))
+
+    async def read_range(self, path: str, start: int, end: int) -> bytes:
+        """The bytes ``[start, end)`` of an object, fewer where it ends before."""
+        what, more = f"read {shown(path)}", {"range": f"bytes={start}-{end - 1}"}
+
+        def body(call: Call) -> bytes:
+            if call.status != 206:
+                raise RemoteError(
+                    f"cannot {what} in {self.connection.place}: the store answered with other "
+                    "bytes than asked for",
+                    hint="check that the endpoint serves ranges",
+                )
+            return call.body(end - start)
+
+        return await self.retrying(
+            partial(self._ask, "GET", path, body, what, more=more, limit=end - start)
         )
 
+    async def stream(self, path: str, take: Callable[[Call], T], *, start: int, etag: str) -> T:
+        """One attempt at the bytes from ``start`` on, of the version ``etag`` (if not empty).
 
-async def in_pool(pool: Executor, work: Callable[..., T], *arguments: Any) -> T:
-    """Run in a thread, and see it end even when cancelled: files and locks are in use there."""
-    future = asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait([future])
-        raise
+        ``take`` is run in the thread that receives; where it is told to stop, that ends too.
+        """
+        more = {"range": f"bytes={start}-"} if start else {}
+        if etag:
+            more["if-match"] = f'"{etag}"'
+        return await self._ask("GET", path, take, f"read {shown(path)}", more=more)
 
+    def _key(self, path: str) -> str:
+        return f"{self.connection.prefix}/{path}" if self.connection.prefix else path
 
-def when(moment: datetime) -> str:
-    """A time as manifests have it: ISO 8601, UTC, to the second."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    async def _pages(self, prefix: str, more: Mapping[str, str]) -> AsyncIterator[Page]:
+        root = f"{self.connection.prefix}/" if self.connection.prefix else ""
+        top = f"{root}{prefix}/" if prefix else root
+        what = f"list {shown(prefix) or 'the bucket'}"
+        query = {"list-type": "2", "max-keys": str(PAGE_KEYS), "prefix": top, **more}
+        seen: set[str] = set()
 
+        def parsed(call: Call) -> Page:
+            return parse_page(call.body(PAGE_BYTES), root, top, secret=self.connection.holds_secret)
 
-def bare(etag: str | None) -> str:
-    """An ETag without its quotation marks."""
-    return (etag or "").strip('"')
+        for _ in range(PAGES):
+            try:
+                page = await self.retrying(
+                    partial(self._ask, "GET", "", parsed, what, query=query, limit=PAGE_BYTES)
+                )
+            except NoListingError as error:
+                raise UnavailableError(
+                    f"cannot {what} in {self.connection.place}: that is no S3 store, or none that "
+                    f"keeps to its rules: {error}",
+                    hint="check the endpoint; a log-in page of the network may stand before it",
+                ) from None
+            yield page
+            if not page.token:
+                return
+            if page.token in seen:
+                raise LimitError(
+                    f"cannot {what} in {self.connection.place}: the store begins its listing anew "
+                    "each time: it has no end",
+                    hint="tell whoever runs the store; a plain S3 does not do so",
+                )
+            seen.add(page.token)
+            query = {**query, "continuation-token": page.token}
+        raise LimitError(
+            f"cannot {what} in {self.connection.place}: it has more than {PAGES:,} pages",
+            hint=f"a listing may have {PAGES:,} pages of {PAGE_KEYS:,} keys: ask for less by "
+            "--exchange, --symbols and --start",
+        )
 
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        take: Callable[[Call], T],
+        what: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        more: Mapping[str, str] | None = None,
+        limit: int = 0,
+    ) -> T:
+        """One request, in a thread of its own: it may wait for a silent line a long time."""
+        await self._pace.turn()
+        call = self._client.call()
+        key = self._key(path) if path else ""
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, also where an event loop is running already (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    answer: list[T] = []
-    failure: list[BaseException] = []
+        def work(heard: Callable[[], None]) -> T:
+            try:
+                call.ask(method, key, query or {}, more or {})
+                self._answered = True
+                heard()
+                if call.status not in (200, 206):
+                    raise self._refused(call, what)
+                return take(call)
+            except NoLineError as error:
+                raise UnreachableError(
+                    f"no connection to {self.connection.endpoint}: {error}",
+                    hint="check the line to the endpoint, or name another store with --endpoint; "
+                    "without one, `lobproof simulate --lake --no-recording --out sim` makes "
+                    "simulated days, and in a clone `make lake` serves some to try acquire on",
+                ) from None
+            except LineError as error:
+                self._answered = True
+                raise UnavailableError(
+                    f"cannot {what} in {self.connection.place}: {error}",
+                    hint="check the line to the endpoint and run the same command again",
+                ) from None
+            except TooLongError:
+                raise LimitError(
+                    f"cannot {what} in {self.connection.place}: it is longer than {_size(limit)}",
+                    hint=f"no real bucket has more than the {_size(limit)} allowed there: check "
+                    "the endpoint, and tell whoever runs the store",
+                ) from None
+            finally:
+                call.end()
 
-    def inside() -> None:
+        seconds = self.policy.read_seconds * 2
         try:
-            answer.append(asyncio.run(work))
-        except BaseException as error:
-            failure.append(error)
+            return await aside(work, call.stop, seconds)
+        except SilenceError:
+            raise UnavailableError(
+                f"cannot {what} in {self.connection.place}: no answer came within {seconds:g} s",
+                hint="check the line to the endpoint and run the same command again",
+            ) from None
 
-    thread = threading.Thread(target=inside)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return answer[0]
+    def _refused(self, call: Call, what: str) -> RemoteError:
+        """One of our errors for a refusal; of its text nothing but the code is taken."""
+        number, code = call.status, ""
+        try:
+            found = _CODE.search(call.body(ERROR_BYTES))
+            code = found[1].decode() if found else ""
+        except (LineError, TooLongError):
+            pass  # the status says enough
+        reason = self.connection.redact(f"{number} {code}".rstrip())
+        return refusal(number, code, f"cannot {what} in {self.connection.place}: {reason}")
 
 
-def _reason(text: str, status: int, code: str) -> str:
-    """What the store answered, in a few words."""
-    if status:
-        return f"{status} {code}".rstrip()
-    first = text.partition("Debug source")[0].strip().splitlines()
-    short = first[0] if first else "no answer"
-    return re.sub(r"\s+", " ", short.removeprefix("Generic S3 error: "))[:300]
+def _date(text: str) -> str:
+    """The time of a header, in ISO 8601; empty where it is none."""
+    try:
+        return parsedate_to_datetime(text).isoformat()
+    except (ValueError, OverflowError):
+        return ""
+
+
+def _size(limit: int) -> str:
+    return f"{limit / MIB:,.6g} MiB"

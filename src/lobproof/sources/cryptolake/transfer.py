@@ -16,38 +16,32 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Self
-
-from obstore.exceptions import BaseError
+from typing import Self
 
 from lobproof import documents
 from lobproof.files import open_ours, write_whole
+from lobproof.sources.cryptolake.aside import in_pool
 from lobproof.sources.cryptolake.catalogue import RemoteObject
 from lobproof.sources.cryptolake.digest import Digest
-from lobproof.sources.cryptolake.remote import (
+from lobproof.sources.cryptolake.failures import (
     ChangedError,
     NotWholeError,
-    Remote,
     TransientError,
     UnavailableError,
-    bare,
-    in_pool,
 )
-
-if TYPE_CHECKING:
-    from obstore import BytesStream
+from lobproof.sources.cryptolake.http import Call
+from lobproof.sources.cryptolake.listing import bare_etag
+from lobproof.sources.cryptolake.remote import Remote
 
 _BLOCK = 1 << 20
-_AS_IT_COMES = 1
-"""Least bytes of a piece: each is in the part file before the next is waited for."""
-_LEAST = 1 << 14
-"""Bytes that come at least in twice the read time-out; less is a line that drips."""
 _WRITE_BACK = 8 << 20
 """Bytes after which the kernel is told to begin writing them to disk."""
 _FILE_MODE = 0o600
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -242,7 +236,7 @@ class _Transfer:
         self._part = part
         self._pool = pool
         self._progress = progress
-        self._stopped = False
+        self._under_way = 0
         self._gate = threading.Lock()
 
     async def run(self, began: float) -> str:
@@ -268,90 +262,49 @@ class _Transfer:
         """One request; ends without an error if it brought anything at all."""
         before = self._part.length
         self.requests += 1
-        result = await self._remote.open(self._found.key.path, start=before, etag=self._found.etag)
-        meta = result.meta
-        if meta["size"] != self._found.size or bare(meta["e_tag"]) != self._found.etag:
-            raise ChangedError(
-                f"{self._found.key}: the object has changed", hint="run the same command again"
-            )
-        if result.range[0] != before:
-            raise NotWholeError(
-                f"{self._found.key}: the store answered with other bytes than asked for",
-                hint="check that the endpoint serves ranges",
-            )
+        self._under_way = self.requests
+        take = partial(self._take, before, self.requests, asyncio.get_running_loop())
+        found = self._found
         try:
-            await self._stream(result.stream(_AS_IT_COMES))
+            await self._remote.stream(found.key.path, take, start=before, etag=found.etag)
         except TransientError:
             if self._part.length == before:
                 raise
+        finally:
+            with self._gate:  # from here on its thread touches neither file nor loop
+                self._under_way = 0
+            self._tell()
         if self._part.length == before:
             raise NotWholeError(
-                f"{self._found.key}: nothing came from byte {before} on",
+                f"{found.key}: nothing came from byte {before} on",
                 hint="run the same command again",
             )
 
-    async def _stream(self, stream: BytesStream) -> None:
-        """Receive in a thread, which is left behind when we are told to stop.
+    def _take(self, before: int, request: int, loop: asyncio.AbstractEventLoop, call: Call) -> None:
+        """Write and hash pieces as they come; other objects' threads receive meanwhile.
 
-        It may wait for a silent line a long time yet; nothing waits for it, and it writes no more.
+        Each is in the part file before the next is waited for.
         """
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-
-        def end(error: BaseException | None) -> None:
-            if ended.done():
-                return
-            if error is None:
-                ended.set_result(None)
-            else:
-                ended.set_exception(error)
-
-        def drain() -> None:
-            error: BaseException | None = None
-            try:
-                self._drain(stream, loop)
-            except BaseException as caught:
-                error = caught
+        found = self._found
+        start, size = _extent(call)
+        if size != found.size or bare_etag(call.header("ETag")) != found.etag:
+            raise ChangedError(
+                f"{found.key}: the object has changed", hint="run the same command again"
+            )
+        if start != before:
+            raise NotWholeError(
+                f"{found.key}: the store answered with other bytes than asked for",
+                hint="check that the endpoint serves ranges",
+            )
+        told = 0
+        for piece in call.pieces():
             with self._gate:
-                if not self._stopped:
-                    loop.call_soon_threadsafe(end, error)
-
-        threading.Thread(target=drain, name="lobproof-receive", daemon=True).start()
-        try:
-            await ended
-        except asyncio.CancelledError:
-            with self._gate:  # from here on the thread touches neither file nor loop
-                self._stopped = True
-            raise
-        finally:
-            self._tell()
-
-    def _drain(self, stream: BytesStream, loop: asyncio.AbstractEventLoop) -> None:
-        """Write and hash pieces as they come; other objects' threads receive meanwhile."""
-        # a line that drips never lets the client's own timer run out
-        patience = self._remote.policy.read_seconds * 2
-        until, received, told = monotonic() + patience, 0, 0
-        try:
-            for piece in stream:
-                with self._gate:
-                    if self._stopped:
-                        return
-                    self._part.write(piece)
-                    if self._part.length - told >= _BLOCK:
-                        told = self._part.length
-                        loop.call_soon_threadsafe(self._tell)
-                received += len(piece)
-                if monotonic() > until:
-                    if received < _LEAST:
-                        raise UnavailableError(
-                            f"{self._found.key}: only {received} bytes came in {patience:g} s",
-                            hint="try a better line",
-                        )
-                    until, received = monotonic() + patience, 0
-        except (BaseError, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # of the disk, not of the line
-            raise self._remote.translate(error, f"read {self._found.key}") from None
+                if self._under_way != request:
+                    return
+                self._part.write(piece)
+                if self._part.length - told >= _BLOCK:
+                    told = self._part.length
+                    loop.call_soon_threadsafe(self._tell)
 
     def _tell(self) -> None:
         if self._progress is not None:
@@ -363,6 +316,15 @@ def part_length(part_path: Path, note_path: Path, found: RemoteObject) -> int:
     if not part_path.is_file() or _read_note(note_path) != _Note.of(found):
         return 0
     return min(part_path.stat().st_size, found.size)
+
+
+def _extent(call: Call) -> tuple[int, int]:
+    """First byte of an answer, and the size of the whole object; −1 where they are not told."""
+    if call.status == 206:
+        told = _RANGE.fullmatch(call.header("Content-Range"))
+        return (int(told[1]), int(told[3])) if told else (-1, -1)
+    length = call.header("Content-Length")
+    return 0, int(length) if length.isascii() and length.isdecimal() and len(length) < 19 else -1
 
 
 def _read_note(path: Path) -> _Note | None:

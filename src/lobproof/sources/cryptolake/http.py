@@ -1,0 +1,306 @@
+"""HTTP to one bucket: signed reads. Nothing is followed, nothing read beyond what is allowed.
+
+One thread makes a call; any other may stop it, which ends it at once, on a silent line too.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import weakref
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from threading import Lock
+from time import monotonic
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from lobproof.sources.cryptolake.connection import Connection
+from lobproof.sources.cryptolake.signing import query_text, quoted, signed
+
+_PIECE = 1 << 16
+"""Most bytes of a piece: what is received and not yet in a file."""
+_LEAST = 1 << 14
+"""Bytes that come at least in twice the read time-out; less is a line that drips."""
+_IDLE_SECONDS = 15.0
+"""A line that was silent for longer may have been closed at the other end."""
+
+
+class LineError(Exception):
+    """The line broke or is silent, or what came is no HTTP."""
+
+
+class NoLineError(LineError):
+    """There is no line to the store."""
+
+
+class TooLongError(Exception):
+    """A body is longer than what is allowed."""
+
+
+class Client:
+    """Lines to the store of a connection, used again where they are good."""
+
+    def __init__(
+        self, connection: Connection, *, connect_seconds: float, read_seconds: float
+    ) -> None:
+        parts = urlsplit(connection.endpoint)
+        self.connection = connection
+        self.read_seconds = read_seconds
+        self._connect_seconds = connect_seconds
+        self._host = parts.hostname or ""
+        self._port = parts.port
+        self._netloc = parts.netloc
+        self._top = f"{parts.path}/{quoted(connection.bucket)}"
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._idle: list[tuple[float, HTTPConnection]] = []
+        self._lock = Lock()
+        weakref.finalize(self, _close_all, self._idle)
+
+    def call(self) -> Call:
+        """A call, yet to be made."""
+        return Call(self)
+
+    def target(self, key: str, query: Mapping[str, str]) -> tuple[str, str]:
+        """Path and query of a request, quoted."""
+        return f"{self._top}/{quoted(key, safe='/')}" if key else self._top, query_text(query)
+
+    def headers(
+        self, method: str, path: str, query: str, more: Mapping[str, str]
+    ) -> dict[str, str]:
+        """What goes with a request: signed, where there is a key."""
+        headers = {"host": self._netloc, **more}
+        known = self.connection.credentials
+        if known is not None:
+            headers = signed(
+                method,
+                path,
+                query,
+                headers,
+                access_key=known.access_key,
+                secret_key=known.secret_key,
+                token=known.token,
+                region=self.connection.region,
+                now=datetime.now(UTC),
+            )
+        return {**headers, "user-agent": "lobproof"}
+
+    def idle(self) -> HTTPConnection | None:
+        """A line that was used before."""
+        with self._lock:
+            while self._idle:
+                since, line = self._idle.pop()
+                if monotonic() - since < _IDLE_SECONDS:
+                    return line
+                line.close()
+        return None
+
+    def keep(self, line: HTTPConnection) -> None:
+        """Take back a line on which nothing is under way."""
+        with self._lock:
+            self._idle.append((monotonic(), line))
+
+    def new(self) -> HTTPConnection:
+        """A line of its own, not connected yet; through the proxy of the environment, if any."""
+        if self._tls is None:  # to this machine
+            return HTTPConnection(self._host, self._port, timeout=self._connect_seconds)
+        proxy = "" if proxy_bypass(self._host) else getproxies().get("https", "")
+        if not proxy:
+            return HTTPSConnection(
+                self._host, self._port, timeout=self._connect_seconds, context=self._tls
+            )
+        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+        line = HTTPSConnection(
+            parts.hostname or "",
+            parts.port or 80,
+            timeout=self._connect_seconds,
+            context=self._tls,
+        )
+        who = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
+        told = {"Proxy-Authorization": f"Basic {b64encode(who).decode()}"} if who != b":" else {}
+        line.set_tunnel(self._host, self._port or 443, told)
+        return line
+
+
+class Call:
+    """One request and its answer."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._line: HTTPConnection | None = None
+        self._answer: HTTPResponse | None = None
+        self._length: int | None = None
+        self._head = False
+        self._stopped = False
+        self._whole = False
+        self._lock = Lock()
+
+    @property
+    def status(self) -> int:
+        """Of the answer."""
+        return self._came.status
+
+    def header(self, name: str) -> str:
+        """A header of the answer, empty where there is none."""
+        return self._came.headers.get(name, "")
+
+    def ask(self, method: str, key: str, query: Mapping[str, str], more: Mapping[str, str]) -> None:
+        """Send the request, and wait for status and headers.
+
+        Raises
+        ------
+        LineError
+            When they do not come.
+        """
+        client = self._client
+        path, text = client.target(key, query)
+        headers = client.headers(method, path, text, more)
+        url = f"{path}?{text}" if text else path
+        used = client.idle()
+        if used is not None:
+            try:
+                self._send(used, method, url, headers)
+                return
+            except LineError:
+                # closed at the other end meanwhile: reads may be asked for twice
+                if self._stopped:
+                    raise
+        self._send(client.new(), method, url, headers)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, as it comes.
+
+        Raises
+        ------
+        LineError
+            When it ends before its announced end, falls silent, or drips.
+        """
+        answer, known = self._came, self._announced()
+        patience = self._client.read_seconds * 2
+        until, received, left = monotonic() + patience, 0, known
+        while left is None or left > 0:
+            try:
+                piece = answer.read1(_PIECE if left is None else min(_PIECE, left))
+            except (OSError, HTTPException, ValueError) as error:
+                raise _broken(error) from None
+            if not piece:
+                break
+            yield piece
+            left = None if left is None else left - len(piece)
+            received += len(piece)
+            if monotonic() > until:
+                if received < _LEAST:
+                    raise LineError(f"only {received} bytes came in {patience:g} s")
+                until, received = monotonic() + patience, 0
+        if left:
+            raise LineError(f"the answer ended {left:,} bytes before its end")
+        self._whole = True
+
+    def body(self, limit: int) -> bytes:
+        """The whole body, of at most ``limit`` bytes.
+
+        Raises
+        ------
+        TooLongError
+            When it is announced to be longer, or is.
+        LineError
+            As for :meth:`pieces`.
+        """
+        if (self._announced() or 0) > limit:
+            raise TooLongError
+        taken = bytearray()
+        for piece in self.pieces():
+            taken += piece
+            if len(taken) > limit:
+                raise TooLongError
+        return bytes(taken)
+
+    def end(self) -> None:
+        """Give the line back, or close it where something may yet come."""
+        with self._lock:
+            line, self._line = self._line, None
+        if line is None:
+            return
+        answer = self._answer
+        if answer is not None:
+            good = (self._whole or self._announced() == 0) and not answer.will_close
+            answer.close()
+            if good and not self._stopped:
+                self._client.keep(line)
+                return
+        line.close()
+
+    def stop(self) -> None:
+        """End it from another thread."""
+        with self._lock:
+            self._stopped = True
+            if self._line is not None and self._line.sock is not None:
+                _cut(self._line.sock)
+
+    @property
+    def _came(self) -> HTTPResponse:
+        assert self._answer is not None
+        return self._answer
+
+    def _announced(self) -> int | None:
+        """Bytes of the body; None where its end is told otherwise."""
+        if self._head:
+            return 0
+        return None if self._came.chunked else self._length
+
+    def _send(
+        self, line: HTTPConnection, method: str, url: str, headers: Mapping[str, str]
+    ) -> None:
+        with self._lock:
+            self._line = line
+        try:
+            if line.sock is None:
+                self._connect(line)
+            if self._stopped:
+                raise LineError("stopped")
+            line.sock.settimeout(self._client.read_seconds)
+            line.putrequest(method, url, skip_host=True, skip_accept_encoding=True)
+            for name, value in headers.items():
+                line.putheader(name, value)
+            line.endheaders()
+            self._answer = line.getresponse()
+        except (OSError, HTTPException, ValueError) as error:
+            line.close()
+            raise _broken(error) from None
+        self._head = method == "HEAD"
+        self._length = self._answer.length
+
+    @staticmethod
+    def _connect(line: HTTPConnection) -> None:
+        try:
+            line.connect()
+        except (OSError, HTTPException, ValueError) as error:
+            line.close()
+            raise NoLineError(str(_broken(error))) from None
+
+
+def _broken(error: Exception) -> LineError:
+    """Words for what the line did; none of what came on it."""
+    if isinstance(error, TimeoutError):
+        return LineError("nothing came in time")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return LineError(f"the certificate does not hold: {error.verify_message}")
+    if isinstance(error, OSError) and error.strerror:
+        return LineError(error.strerror)
+    if isinstance(error, OSError):
+        return LineError("the line broke")
+    return LineError(f"no HTTP came ({type(error).__name__})")
+
+
+def _cut(line: socket.socket) -> None:
+    """Wake whoever waits on it; the descriptor stays with its thread."""
+    with suppress(OSError):  # it is closed already
+        socket.socket.shutdown(line, socket.SHUT_RDWR)
+
+
+def _close_all(idle: list[tuple[float, HTTPConnection]]) -> None:
+    for _, line in idle:
+        line.close()
