@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from fuzz.documents import GIB, Kind, World, mutations, peak, run
+from fuzz.documents import GIB, Kind, Memory, World, mutations, run
 
 NAMES = (
     "golden",
@@ -46,10 +46,10 @@ def test_every_kind_is_here(kinds: Mapping[str, Kind]) -> None:
 def test_whoever_reads_a_mutated_document_ends_in_an_error_of_ours(
     kinds: Mapping[str, Kind], name: str
 ) -> None:
-    kind, tally, before = kinds[name], Counter[str](), peak()
+    kind, tally, memory = kinds[name], Counter[str](), Memory()
     kind.put(kind.data)
     kind.read()
     assert run(kind, 3, 150, tally) == []
-    assert peak() - before < GIB // 2
+    assert memory.peak < GIB // 2
     kind.read()
     assert len({data for _, data in zip(range(50), mutations(kind, 3), strict=False)}) > 25

@@ -15,8 +15,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 import lobproof
 from lobproof.acquire.audits import AUDIT_CHANGED, audit_path, changed_audit, read_audit
 from lobproof.acquire.certificate_file import (
@@ -33,6 +31,7 @@ from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone
 from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.files import below, locked
+from lobproof.parquet import read_footer
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 
 REFUSED, DEMO, REAL = "REFUSED", "DEMO", "CERTIFIED"
@@ -330,7 +329,7 @@ def sums(objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def provenance_of(path: Path) -> str:
     """What the Parquet file says of itself; empty where nothing."""
-    metadata = pq.read_schema(path).metadata or {}
+    metadata = read_footer(path).metadata or {}
     return bytes(metadata.get(b"provenance", b"")).decode("utf-8", "replace")
 
 

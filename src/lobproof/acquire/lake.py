@@ -10,11 +10,11 @@ from typing import Literal
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import InputError, UsageError
 from lobproof.files import walk
+from lobproof.parquet import read_footer
 from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import (
     ALIASES,
@@ -262,7 +262,7 @@ def file_schema(path: Path, table: str) -> pa.Schema:
         When it is no Parquet, lacks a column or has one of another type.
     """
     try:
-        schema = pq.read_schema(path)
+        schema = read_footer(path).schema.to_arrow_schema()
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path} cannot be read as Parquet: {error}",

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
@@ -32,6 +31,7 @@ from lobproof.cli.console import (
 )
 from lobproof.cli.places import Kind, expect
 from lobproof.errors import InputError, UsageError
+from lobproof.parquet import read_footer
 from lobproof.schema.provenance import least_real, made_of
 from lobproof.sources.binance.profile import order_of
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
@@ -293,8 +293,8 @@ def _provenance(day: _Day) -> str:
     for paths in day.files.values():
         for path in paths:
             try:
-                metadata = pq.read_metadata(path).metadata or {}
-            except (pa.ArrowException, OSError):
+                metadata = read_footer(path).metadata or {}
+            except (pa.ArrowException, OSError, InputError):
                 continue  # the first fact has said so
             found.append(metadata.get(b"provenance", b"").decode("utf-8", "replace") or known)
     return least_real(*found)

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lobproof.errors import LobproofError
+from lobproof.errors import InputError, LobproofError
 from lobproof.files import below
 from lobproof.fixedpoint import from_decimal128
+from lobproof.parquet import read_footer
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
 from lobproof.store.catalog import Catalog, SealedDay
 from lobproof.store.grids import Grid
@@ -127,14 +128,14 @@ class _FileAudit:
     def run(self) -> bytes:
         """Leaves of the file, joined; what could not be read has leaves of zeros."""
         try:
-            with pq.ParquetFile(self._path) as parquet:
+            with pq.ParquetFile(self._path, metadata=read_footer(self._path)) as parquet:
                 sealed = self._sealed_leaves(parquet)
                 groups = [
                     [self._leaf(parquet, index, name) for name in self._table.schema.names]
                     for index in range(parquet.num_row_groups)
                 ]
                 rows = parquet.metadata.num_rows
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, InputError) as error:
             self._note(f"the file cannot be read: {error}")
             return b""
         leaves = join_leaves(groups)

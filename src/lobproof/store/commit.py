@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
-from lobproof.errors import StoreError
+from lobproof.errors import InputError, StoreError
 from lobproof.files import below, make_folder, replacing
+from lobproof.parquet import read_footer
 from lobproof.paths import drop_writer
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, PARTITION_COLUMNS, TABLES
 from lobproof.store.content import DayContent
@@ -134,6 +136,11 @@ def _read_seals(files: list[str]) -> pl.DataFrame:
         empty = pl.from_arrow(DAYS.schema.empty_table())
         assert isinstance(empty, pl.DataFrame)
         return empty.with_columns(pl.lit("").alias(_FILE))
+    for path in files:
+        try:
+            read_footer(Path(path))
+        except (OSError, pa.ArrowException, InputError) as error:
+            raise StoreError(f"The seal {path} cannot be read: {error}", hint=_UNSEAL) from error
     try:
         return pl.scan_parquet(
             files, glob=False, hive_partitioning=False, include_file_paths=_FILE

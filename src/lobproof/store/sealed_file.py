@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from lobproof.errors import InputError
 from lobproof.files import below
+from lobproof.parquet import read_footer
 from lobproof.store.hashing import file_hash, table_hash
 from lobproof.store.parts import stored_document
 
@@ -36,9 +37,9 @@ class SealedFile:
             size = path.stat().st_size
             if size != self.size:
                 return f"has {size:,} bytes, where {self.size:,} were sealed"
-            footer = pq.read_metadata(path)
+            footer = read_footer(path)
             leaves = stored_document(footer)[1]
-        except (OSError, ValueError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException, InputError) as error:
             return f"cannot be read: {error}"
         if footer.num_rows != self.rows:
             return f"has {footer.num_rows:,} rows, where {self.rows:,} were sealed"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lobproof.acquire.columns import BATCH_ROWS, group_rows
 from lobproof.errors import InputError
+from lobproof.parquet import open_parquet, texts
 from lobproof.sources.cryptolake.layout import ALIASES, actual_names, type_problem
 
 _RENAMED = frozenset(raw for aliases in ALIASES.values() for raw in aliases)
@@ -50,9 +51,7 @@ def open_file(path: Path) -> pq.ParquetFile:
         When it is none.
     """
     try:
-        return pq.ParquetFile(
-            path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 16
-        )
+        return open_parquet(path)
     except (OSError, pa.ArrowException) as error:
         raise InputError(
             f"{path.name} is no Parquet file that can be read: {_line(error)}",
@@ -62,7 +61,8 @@ def open_file(path: Path) -> pq.ParquetFile:
 
 def shape_of(file: pq.ParquetFile, table: str) -> Shape:
     """Columns, types and sizes of an open file, held against what ``table`` has."""
-    schema, footer = file.schema_arrow, file.metadata
+    footer = file.metadata
+    schema = footer.schema.to_arrow_schema()
     problems = []
     names: dict[str, str] = {}
     try:
@@ -110,7 +110,7 @@ def batches(
             BATCH_ROWS, row_groups=[group], columns=wanted, use_threads=False
         ):
             rows += len(batch)
-            yield batch.select(wanted)
+            yield texts(batch.select(wanted))
     except (OSError, pa.ArrowException) as error:
         raise InputError(
             f"row group {group} cannot be read: {_line(error)}", hint="download the file again"

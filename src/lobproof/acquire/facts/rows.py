@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lobproof.acquire.columns import BATCH_ROWS, booleans, floats, group_rows, integers, sides
+from lobproof.errors import InputError, shown
+from lobproof.parquet import open_parquet, read_footer, texts
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS, actual_names
 
 BOOK_ROWS = 1 << 11
@@ -31,24 +32,36 @@ def read_rows(table: str, paths: Sequence[Path], columns: Sequence[str]) -> Iter
     """Rows of the files of ``table``, in order, of the raw ``columns`` (``levels`` among them).
 
     Memory is bounded by the batch. Names and types must have been checked.
+
+    Raises
+    ------
+    InputError
+        Where a file cannot be read.
     """
     wanted = [c for c in columns if c != LEVELS_NAME]
     wide = LEVELS_NAME in columns
     for path in paths:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with open_parquet(path) as file:
             names = actual_names(table, file.schema_arrow.names)
             read = [names[c] for c in (*wanted, *(LEVEL_COLUMNS if wide else ()))]
             size = BOOK_ROWS if wide else BATCH_ROWS
-            for batch in file.iter_batches(size, columns=read, use_threads=False):
-                rows = {c: _column(c, batch.column(names[c])) for c in wanted}
-                if wide:
-                    rows[LEVELS_NAME] = _levels(batch, names)
-                yield rows
+            try:
+                for batch in file.iter_batches(size, columns=read, use_threads=False):
+                    plain = texts(batch)
+                    rows = {c: _column(c, plain.column(names[c])) for c in wanted}
+                    if wide:
+                        rows[LEVELS_NAME] = _levels(plain, names)
+                    yield rows
+            except (OSError, pa.ArrowException) as error:
+                raise InputError(
+                    f"{path} cannot be read: {shown(str(error))}",
+                    hint="`lobproof acquire validate` looks at it",
+                ) from error
 
 
 def row_groups(paths: Sequence[Path]) -> list[int]:
     """Rows of each row group of the files."""
-    return [rows for path in paths for rows in group_rows(pq.read_metadata(path))]
+    return [rows for path in paths for rows in group_rows(read_footer(path))]
 
 
 def _column(raw: str, values: pa.Array) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from lobproof.errors import InputError, UsageError
@@ -20,6 +21,7 @@ from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict, no
 from lobproof.fidelity.exact.states import LEVEL_COLUMNS
 from lobproof.fidelity.exact.walk import Window, inside
 from lobproof.files import walk
+from lobproof.parquet import read_footer
 from lobproof.schema import LEVELS, UNORDERED, Flag, Kind, Side
 from lobproof.schema.codes import PRICE_SCALE
 from lobproof.sources.cryptolake.footer import in_order
@@ -134,7 +136,7 @@ class VendorCheck:
 
     def _rows(self, path: Path) -> Iterator[pl.DataFrame]:
         try:
-            names = pl.read_parquet_schema(path)
+            names = read_footer(path).schema.names
             lacking = [name for name in (_ID, *_SLOTS) if name not in names]
             if lacking:
                 raise InputError(
@@ -145,7 +147,7 @@ class VendorCheck:
                 .select(pl.col(_ID).cast(pl.Int64).alias("sequence"), *_SLOTS)
                 .collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
             )
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
             raise InputError(
                 f"{path} cannot be read: {error}", hint="`lobproof acquire validate` looks at it"
             ) from error
@@ -303,7 +305,7 @@ def vendor_trades(window: Window, files: Mapping[str, Sequence[Path]]) -> Check:
 def _trades_of(path: Path) -> pl.DataFrame:
     """The trades of a file as keys."""
     try:
-        names = actual_names("trades", pl.read_parquet_schema(path))
+        names = actual_names("trades", read_footer(path).schema.names)
         number = pl.col(names["id"]).cast(pl.String).str
         is_text = ~number.contains(r"^[0-9]{0,18}$")
         time = pl.col(names["timestamp"]).cast(pl.Int64)
@@ -323,7 +325,7 @@ def _trades_of(path: Path) -> pl.DataFrame:
             )
             .collect()
         )
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path} cannot be read: {error}", hint="`lobproof acquire validate` looks at it"
         ) from error

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lobproof.errors import InputError
+from lobproof.parquet import open_parquet, texts
 from lobproof.schema import Int8, Int64
 from lobproof.sources.cryptolake.decode_kernels import text_ids
 from lobproof.sources.cryptolake.layout import actual_names, type_problem
@@ -69,20 +70,14 @@ class LakeFile:
         self.table = table
         self.path = path
         try:
-            self._file = pq.ParquetFile(
-                path,
-                metadata=None if like is None else like.footer,
-                pre_buffer=False,
-                buffer_size=1 << 16,  # else a large row group is held whole
-                page_checksum_verification=True,
-            )
+            self._file = open_parquet(path, None if like is None else like.footer)
         except (OSError, pa.ArrowException) as error:
             raise InputError(
                 f"{table}: {path.name} is no Parquet file that can be read: {_line(error)}",
                 hint=AGAIN,
             ) from error
         self.footer: pq.FileMetaData = self._file.metadata
-        schema = self._file.schema_arrow
+        schema = self.footer.schema.to_arrow_schema()
         if len(set(schema.names)) != len(schema.names):
             raise InputError(
                 f"{table}: {path.name}: two columns have one name", hint="which is meant is unknown"
@@ -163,7 +158,7 @@ class LakeFile:
                 skipped = min(max(first - row, 0), len(batch))
                 kept = min(stop - row, len(batch)) - skipped
                 if kept > 0:
-                    part = batch.slice(skipped, kept)
+                    part = texts(batch).slice(skipped, kept)
                     values = {raw: part.column(self._names[raw]) for raw in columns}
                     yield Chunk(self.table, self.path, row + skipped, values)
                 row += len(batch)

@@ -9,7 +9,8 @@ from typing import Generic, NoReturn, TypeVar
 
 import numpy as np
 
-from lobproof.errors import GridError, InputError, UsageError
+from lobproof.documents import QUOTED
+from lobproof.errors import GridError, InputError, UsageError, shown
 from lobproof.fixedpoint import OK, grid_error
 from lobproof.instruments import Instrument
 from lobproof.schema import EventBatch, Flag, Kind, ReferenceBatch
@@ -253,7 +254,7 @@ def _trades(
             batch.size,
         )
         if status == NO_SIDE:
-            side = chunk.columns["side"][row].as_py()
+            side = shown(str(chunk.columns["side"][row]), QUOTED)
             raise InputError(
                 f"{chunk.where(row)}: a trade's side is {side!r}, neither buy nor sell",
                 hint=_REFUSED,

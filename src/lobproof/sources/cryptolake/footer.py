@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lobproof import parquet
 from lobproof.errors import InputError
 from lobproof.sources.cryptolake.layout import ALIASES, actual_names, natural_order
 
@@ -44,9 +45,8 @@ def read_footer(file: Path, table: str) -> Footer | None:
     """The facts of a file of ``table``; None if it is no Parquet."""
     try:
         # a footer of 11,000 row groups takes megabytes: it is dropped with this frame
-        with pa.OSFile(str(file), "rb") as source:
-            return _facts(pq.read_metadata(source), table)
-    except (pa.ArrowException, OSError, ValueError):
+        return _facts(parquet.read_footer(file), table)
+    except (pa.ArrowException, OSError, ValueError, InputError):
         return None
 
 
@@ -70,9 +70,8 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
 
 def _times(path: Path, names: Sequence[str]) -> tuple[int, int] | None:
     try:
-        with pa.OSFile(str(path), "rb") as source:
-            span = _span(pq.read_metadata(source), names)
-    except (pa.ArrowException, OSError, ValueError):
+        span = _span(parquet.read_footer(path), names)
+    except (pa.ArrowException, OSError, ValueError, InputError):
         return None
     # a time that is none belongs nowhere
     return span if span is not None and span[0] > 0 else None

@@ -11,7 +11,7 @@ from typing import Self
 
 import pyarrow as pa
 
-from lobproof.errors import InputError
+from lobproof.errors import InputError, shown
 from lobproof.schema import LEVELS
 
 TABLES = ("trades", "book", "book_delta_v2")
@@ -160,4 +160,4 @@ def type_problem(raw: str, kind: pa.DataType) -> str:
         good = pa.types.is_boolean(kind)
     else:
         good = pa.types.is_float64(kind)
-    return "" if good else f"{raw} is {kind}, and not {_EXPECTED.get(raw, 'float64')}"
+    return "" if good else f"{raw} is {shown(str(kind))}, and not {_EXPECTED.get(raw, 'float64')}"

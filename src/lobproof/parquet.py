@@ -1,0 +1,233 @@
+"""Parquet files of somebody else's: what they would take is looked at before they are read.
+
+A few thousand bytes can hold gigabytes: a dictionary of one long text that all rows name, a row
+group of millions of rows, a page that inflates. So a footer has to be of a size that can be, the
+sizes that it declares have to fit the rows, and where a page could be larger than declared, because
+the codec allows it, the pages' own headers are held against it too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lobproof.errors import InputError
+
+MAX_FOOTER = 32 << 20
+"""Bytes of a footer. One of 10,000 row groups of six columns has 7 MB, and takes 50 in memory."""
+MAX_GROUP = 768 << 20
+"""Bytes of a row group, all columns, as declared and as in memory: 16 million rows of six columns,
+1.2 million of `book`. The vendor's have 10,000 rows."""
+MAX_TEXT = 256
+"""Bytes of a text, or of a text column a row."""
+_NUMBER = 32
+"""Bytes that a number may take a row, encoded: eight, a place in a dictionary, its levels."""
+_SLACK = 1 << 16
+"""Bytes that any column of a row group may have beside."""
+_IN_MEMORY = 8
+_INFLATES = {"UNCOMPRESSED": 1, "SNAPPY": 22, "LZ4": 256, "LZ4_RAW": 256}
+"""How many times larger a page can become; others know no bound."""
+_TAIL = 8
+_HEADER = 1 << 12
+_LONGEST_HEADER = 1 << 20
+_AGAIN = (
+    "this is not how the vendor writes: download the file again, or write it anew with 100,000 "
+    "rows a row group"
+)
+
+
+def read_footer(path: Path) -> pq.FileMetaData:
+    """The footer of a file; its row groups are looked at.
+
+    Raises
+    ------
+    InputError
+        If it is too large, or a row group is not what can be.
+    OSError, pa.ArrowException
+        If it is no Parquet.
+    """
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - _TAIL, 0))
+        tail = file.read(_TAIL)
+        length = int.from_bytes(tail[:4], "little")
+        if tail[4:] == b"PAR1" and length > MAX_FOOTER:
+            raise InputError(
+                f"{path.name}: a footer of {length:,} bytes, more than {MAX_FOOTER:,}", hint=_AGAIN
+            )
+        footer = pq.read_metadata(path)
+        for group in range(footer.num_row_groups):
+            problem = _problem(footer, group, file)
+            if problem:
+                raise InputError(f"{path.name}: row group {group} {problem}", hint=_AGAIN)
+    return footer
+
+
+def open_parquet(path: Path, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """A file to be read in batches; page checksums are verified where there are any.
+
+    Texts come as dictionaries, for `texts` to look at. ``footer``: from `read_footer`, if known.
+
+    Raises
+    ------
+    InputError
+        As `read_footer`.
+    OSError, pa.ArrowException
+        If it is no Parquet.
+    """
+    footer = read_footer(path) if footer is None else footer
+    schema = footer.schema.to_arrow_schema()
+    return pq.ParquetFile(
+        path,
+        metadata=footer,
+        read_dictionary=[field.name for field in schema if _is_text(field.type)],
+        pre_buffer=False,
+        buffer_size=1 << 16,  # else a large row group is held whole
+        page_checksum_verification=True,
+    )
+
+
+def texts(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch with plain texts, none of them too long.
+
+    Raises
+    ------
+    pa.ArrowInvalid
+        If one is.
+    """
+    columns = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        kind = column.type
+        if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
+            longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+            if longest > MAX_TEXT:
+                raise pa.ArrowInvalid(
+                    f"column {name[:MAX_TEXT]!r} has a text of {longest:,} bytes, more than "
+                    f"{MAX_TEXT}"
+                )
+            column = column.cast(kind.value_type)
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _problem(footer: pq.FileMetaData, group: int, file: BinaryIO) -> str:
+    """What is wrong with a row group; empty where nothing is."""
+    told = footer.row_group(group)
+    rows, names = int(told.num_rows), range(told.num_columns)
+    if rows < 0:
+        return f"has {rows:,} rows"
+    if rows * _IN_MEMORY * len(names) > MAX_GROUP:
+        return f"has {rows:,} rows of {len(names)} columns, which would take too much memory"
+    declared, inflated, doubted = 0, 0, []
+    for place in names:
+        column = told.column(place)
+        size, stored = int(column.total_uncompressed_size), int(column.total_compressed_size)
+        width = MAX_TEXT if column.physical_type == "BYTE_ARRAY" else _NUMBER
+        if not 0 <= size <= rows * width + _SLACK or stored < 0:
+            name = column.path_in_schema[:MAX_TEXT]
+            return f"has {size:,} bytes in column {name!r}, too many for {rows:,} rows"
+        declared += size
+        times = _INFLATES.get(column.compression)
+        inflated += stored * (times or 0)
+        if times is None:
+            doubted.append(place)
+    if declared > MAX_GROUP:
+        return f"has {declared:,} bytes, more than {MAX_GROUP:,}"
+    for place in names if inflated > MAX_GROUP else doubted:
+        column = told.column(place)
+        first = column.data_page_offset
+        if column.has_dictionary_page and 0 < (column.dictionary_page_offset or 0) < first:
+            first = column.dictionary_page_offset
+        stop = first + column.total_compressed_size
+        if sum(_pages(file, first, stop)) > column.total_uncompressed_size:
+            name = column.path_in_schema[:MAX_TEXT]
+            return f"has pages in column {name!r} that are larger than its footer says"
+    return ""
+
+
+def _pages(file: BinaryIO, start: int, stop: int) -> Iterator[int]:
+    """Bytes that each page of a column has, inflated, up to the first header that is none."""
+    while 0 <= start < stop:
+        for room in (_HEADER, _LONGEST_HEADER):
+            file.seek(start)
+            data = file.read(min(room, stop - start))
+            try:
+                length, inflated, stored = _header(data)
+                break
+            except IndexError:
+                continue
+        else:
+            return  # whoever reads it comes no further either
+        yield inflated
+        start += length + stored
+
+
+def _header(data: bytes) -> tuple[int, int, int]:
+    """Length of a page's header (Thrift's compact protocol), and the two sizes in it.
+
+    IndexError where it does not end within ``data``.
+    """
+    sizes = {2: 0, 3: 0}
+    at, field = 0, 0
+    while data[at]:
+        field, kind, at = _field(data, at, field)
+        if field in sizes and kind in (4, 5, 6):
+            number, at = _varint(data, at)
+            sizes[field] = max((number >> 1) ^ -(number & 1), 0)
+        else:
+            at = _skip(data, at, kind, 0)
+    return at + 1, sizes[2], sizes[3]
+
+
+def _field(data: bytes, at: int, before: int) -> tuple[int, int, int]:
+    delta, kind = data[at] >> 4, data[at] & 15
+    if delta:
+        return before + delta, kind, at + 1
+    number, at = _varint(data, at + 1)
+    return (number >> 1) ^ -(number & 1), kind, at
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return number, at
+        if shift > 70:
+            raise IndexError
+
+
+def _skip(data: bytes, at: int, kind: int, depth: int) -> int:
+    """Where a value of a kind ends."""
+    if depth > 8:
+        raise IndexError
+    if kind in (1, 2):
+        return at
+    if kind == 3:
+        return at + 1
+    if kind in (4, 5, 6):
+        return _varint(data, at)[1]
+    if kind == 7:
+        return at + 8
+    if kind == 8:
+        length, at = _varint(data, at)
+        return at + length
+    if kind == 12:
+        field = 0
+        while data[at]:
+            field, kind, at = _field(data, at, field)
+            at = _skip(data, at, kind, depth + 1)
+        return at + 1
+    raise IndexError  # a page's header has no lists and no maps

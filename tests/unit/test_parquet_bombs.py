@@ -1,0 +1,221 @@
+"""Parquet files that are small and would take gigabytes: refused before they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import lobproof
+from fuzz.documents import Memory
+from lobproof import parquet
+from lobproof.acquire.checks.scan import scan
+from lobproof.acquire.facts.rows import read_rows
+from lobproof.errors import InputError
+from lobproof.fidelity.exact.vendor import VendorCheck
+from lobproof.parquet import MAX_TEXT, open_parquet, read_footer, texts
+from lobproof.sources.cryptolake.chunks import chunks
+from lobproof.sources.cryptolake.footer import read_footer as facts_of
+from lobproof.store.sealed_file import SealedFile
+from support.lake_tables import MAKERS, arrow
+from support.lakes import key
+
+ROWS = 10_000
+MB = 1 << 20
+
+
+def trades(rows: int, **columns: pa.Array) -> pa.Table:
+    """A table of trades of the vendor's shape, with columns of one's own."""
+    zeros = np.zeros(rows)
+    ids = np.arange(rows)
+    table = {
+        "side": pa.array(["buy"] * rows),
+        "amount": pa.array(zeros),
+        "price": pa.array(zeros),
+        "id": pa.array(ids),
+        "timestamp": pa.array(ids),
+        "receipt_timestamp": pa.array(ids),
+    }
+    return pa.table({**table, **columns})
+
+
+def long_text(length: int, rows: int = ROWS) -> pa.Array:
+    """The same text in all rows, stored once."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), ["x" * length])
+
+
+def put(folder: Path, table: pa.Table, **how: object) -> Path:
+    path = folder / key("trades").path
+    path.parent.mkdir(parents=True)
+    pq.write_table(table, path, store_schema=False, **how)
+    return path
+
+
+def lying(path: Path, told: int) -> None:
+    """Have the footer tell another size of the first column: the page's own header does not."""
+    size = read_size(path)
+    data = path.read_bytes()
+    old, new = (_varint(number * 2) for number in (size, told))
+    assert len(old) == len(new)
+    at = data.rindex(old, 0, -8)
+    path.write_bytes(data[:at] + new + data[at + len(old) :])
+    assert read_size(path) == told
+
+
+def read_size(path: Path) -> int:
+    return int(pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 128:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def dictionary(folder: Path) -> Path:
+    """A few kilobytes whose rows are 500 GB of text."""
+    path = put(folder, trades(ROWS, side=long_text(50 * MB)), compression="zstd")
+    assert path.stat().st_size < 300_000
+    return path
+
+
+def lie(folder: Path) -> Path:
+    """The same, and the footer says that it is small."""
+    path = dictionary(folder)
+    lying(path, 2_000_000)
+    return path
+
+
+def one_text(folder: Path) -> Path:
+    """A single text of 50 MB."""
+    side = pa.array([*["buy"] * (ROWS - 1), "x" * (50 * MB)])
+    return put(folder, trades(ROWS, side=side), compression="zstd", use_dictionary=False)
+
+
+def long_sides(folder: Path) -> Path:
+    """Texts that the sizes alone allow, and of which a batch would be gigabytes."""
+    return put(folder, trades(ROWS, side=long_text(2 * MB)), compression="zstd")
+
+
+def group(folder: Path) -> Path:
+    """A row group of twenty million rows that takes little on disk."""
+    zeros = pa.array(np.zeros(20_000_000, np.int64))
+    names = ("side", "amount", "price", "id", "timestamp", "receipt_timestamp")
+    return put(folder, pa.table(dict.fromkeys(names, zeros)), row_group_size=1 << 30)
+
+
+BOMBS = (dictionary, lie, one_text, long_sides, group)
+Read = Callable[[Path], object]
+READERS: dict[str, Read] = {
+    "decoder": lambda p: [*chunks("trades", [p], ["side", "id"], 1 << 15)],
+    "facts": lambda p: [*read_rows("trades", [p], ["side", "id"])],
+    "vendor": lambda p: [*VendorCheck._rows(VendorCheck.__new__(VendorCheck), p)],
+    "lake": lambda p: lobproof.lake(p.parents[4]).table("trades"),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("reader", READERS)
+def test_it_is_refused_before_it_is_read(
+    tmp_path: Path, bomb: Callable[[Path], Path], reader: str
+) -> None:
+    path = bomb(tmp_path)
+    if bomb is long_sides and reader in ("lake", "vendor"):
+        read_footer(path)  # which share one text among their rows
+        return
+    memory = Memory()
+    with pytest.raises(InputError) as caught:
+        READERS[reader](path)
+    assert memory.peak < 200 * MB
+    assert path.name in caught.value.message
+    assert bomb is long_sides or "row group 0" in caught.value.message
+    assert len(caught.value.message) < 500
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_validation_says_so_and_goes_on(tmp_path: Path, bomb: Callable[[Path], Path]) -> None:
+    path = bomb(tmp_path)
+    memory = Memory()
+    found = scan(path, key("trades"))
+    assert found.findings.counts
+    assert all(len(detail) < 500 for detail in found.findings.details.values())
+    assert memory.peak < 200 * MB
+
+
+def test_a_footer_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path, trades(ROWS))
+    assert facts_of(path, "trades") is not None
+    monkeypatch.setattr(parquet, "MAX_FOOTER", 100)
+    with pytest.raises(InputError, match="a footer of"):
+        read_footer(path)
+    assert facts_of(path, "trades") is None
+
+
+def test_a_part_of_a_store_is_looked_at_too(tmp_path: Path) -> None:
+    path = dictionary(tmp_path)
+    sealed = SealedFile(path.name, ROWS, path.stat().st_size, "", "")
+    assert "row group 0 has" in sealed.at_a_glance(path.parent, b"")
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd", "lz4", "brotli"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_pages_are_as_large_as_their_headers_say(tmp_path: Path, codec: str, version: str) -> None:
+    """The scan of headers finds every page, whoever wrote it."""
+    rng = np.random.default_rng(1)
+    table = pa.table(
+        {
+            "number": rng.random(60_000),
+            "text": [f"text {n % 999}" for n in range(60_000)],
+            "gaps": pa.array([None if n % 3 else n for n in range(60_000)]),
+        }
+    )
+    path = tmp_path / "file.parquet"
+    pq.write_table(
+        table,
+        path,
+        compression=codec,
+        data_page_version=version,
+        row_group_size=25_000,
+        data_page_size=50_000,
+        write_page_checksum=version == "1.0",
+    )
+    footer = read_footer(path)
+    with path.open("rb") as file:
+        for number in range(footer.num_row_groups):
+            for place in range(footer.num_columns):
+                column = footer.row_group(number).column(place)
+                start = column.dictionary_page_offset or column.data_page_offset
+                pages = [*parquet._pages(file, start, start + column.total_compressed_size)]
+                assert len(pages) > 1
+                told = column.total_uncompressed_size
+                assert told - 200 * len(pages) < sum(pages) < told
+
+
+@pytest.mark.parametrize("table", MAKERS)
+@pytest.mark.parametrize("codec", ["snappy", "zstd"])
+def test_what_is_no_bomb_is_read_as_ever(tmp_path: Path, table: str, codec: str) -> None:
+    path = tmp_path / "file.parquet"
+    whole = arrow(table, MAKERS[table]())
+    pq.write_table(whole, path, compression=codec, row_group_size=1 << 20)
+    with open_parquet(path) as file:
+        read = pa.Table.from_batches([texts(batch) for batch in file.iter_batches(7_001)])
+    assert read.equals(whole.cast(read.schema))
+
+
+def test_texts_up_to_the_limit(tmp_path: Path) -> None:
+    for length in (MAX_TEXT, MAX_TEXT + 1):
+        pq.write_table(pa.table({"side": ["x" * length, None, ""]}), tmp_path / "file.parquet")
+        with open_parquet(tmp_path / "file.parquet") as file:
+            (batch,) = file.iter_batches()
+        if length > MAX_TEXT:
+            with pytest.raises(pa.ArrowInvalid, match="a text of 257 bytes"):
+                texts(batch)
+        else:
+            assert texts(batch)["side"].to_pylist() == ["x" * length, None, ""]
