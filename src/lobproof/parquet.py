@@ -101,6 +101,8 @@ def texts(batch: pa.RecordBatch) -> pa.RecordBatch:
     pa.ArrowInvalid
         If one is.
     """
+    if not any(map(pa.types.is_dictionary, batch.schema.types)):
+        return batch
     columns = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         kind = column.type

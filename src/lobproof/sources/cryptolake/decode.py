@@ -254,9 +254,9 @@ def _trades(
             batch.size,
         )
         if status == NO_SIDE:
-            side = shown(str(chunk.columns["side"][row]), QUOTED)
+            side = shown(repr(chunk.columns["side"][row].as_py()), QUOTED)
             raise InputError(
-                f"{chunk.where(row)}: a trade's side is {side!r}, neither buy nor sell",
+                f"{chunk.where(row)}: a trade's side is {side}, neither buy nor sell",
                 hint=_REFUSED,
             )
         if status != OK and row == good:
