@@ -105,6 +105,14 @@ def new_file(path: Path, mode: int = 0o666) -> Path:
     return temporary
 
 
+def drop_unfinished(path: Path) -> None:
+    """Delete what killed runs left of files that were to replace ``path``; nobody writes it now."""
+    ours = re.compile(rf"{re.escape(TEMPORARY + path.name)}\.[0-9a-f]{{16}}")
+    for left in path.parent.iterdir():
+        if ours.fullmatch(left.name) and not left.is_dir():
+            left.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """A new file to fill, which takes the place of ``path`` durably, or is gone after an error.

@@ -12,7 +12,16 @@ import pytest
 
 from lobproof import files
 from lobproof.errors import PlaceError
-from lobproof.files import below, locked, new_file, open_ours, replacing, walk, write_whole
+from lobproof.files import (
+    below,
+    drop_unfinished,
+    locked,
+    new_file,
+    open_ours,
+    replacing,
+    walk,
+    write_whole,
+)
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
@@ -216,6 +225,16 @@ def test_and_where_one_is_guessed_it_is_not_followed(
 def _spoil(half: Path) -> None:
     half.write_text("half")
     raise ValueError("half")
+
+
+def test_what_a_killed_writer_left_is_dropped_and_nothing_else(tmp_path: Path) -> None:
+    left = new_file(tmp_path / "note")
+    others = [new_file(tmp_path / "note.txt"), tmp_path / ".tmp-note.mine", tmp_path / "note"]
+    for other in others[1:]:
+        other.touch()
+    drop_unfinished(tmp_path / "note")
+    assert not left.exists()
+    assert all(other.exists() for other in others)
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from lobproof.acquire.plan import is_present
 from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import LobproofError
+from lobproof.files import drop_unfinished
 from lobproof.sources.cryptolake.aside import in_pool, run
 from lobproof.sources.cryptolake.catalogue import RemoteObject, look_up
 from lobproof.sources.cryptolake.connection import Connection
@@ -326,7 +327,9 @@ class _Job:
         if zone != Zone.QUARANTINE:
             self._folder.drop_reasons(key)
         self._folder.partial(key).unlink(missing_ok=True)
-        self._folder.partial(key, ".part.json").unlink(missing_ok=True)
+        note = self._folder.partial(key, ".part.json")
+        note.unlink(missing_ok=True)
+        drop_unfinished(note)
 
     def _failure(self, key: LakeKey, error: LobproofError | OSError | ValueError) -> Failure:
         if isinstance(error, LobproofError):
