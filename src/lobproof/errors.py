@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from importlib.util import find_spec
+from unicodedata import category
 
 EXTRAS = {
     "acquire": ("dotenv", "stamina"),
@@ -14,8 +15,27 @@ EXTRAS = {
 """Extra of the installed package → the modules that it brings."""
 
 
+ODD = re.compile(r"[^\n -~]")
+"""The characters to look at more closely: all but those of ASCII that can be printed."""
+
+
+def visible(text: str) -> str:
+    r"""Text from outside in which nothing is left that a terminal, a log or a page would obey.
+
+    Control characters (C0 but for line ends, C1), marks that turn the direction of writing or have
+    no width, separators of lines, and what is no character are written out, as ``\x1b`` and
+    ``\u202e``.
+    """
+    return ODD.sub(lambda odd: ascii(odd[0])[1:-1] if is_hidden(odd[0]) else odd[0], text)
+
+
+def is_hidden(character: str) -> bool:
+    """Whether a character, no line end, is one that `visible` writes out."""
+    return not character.isprintable() and category(character) != "Zs"
+
+
 class LobproofError(Exception):
-    """Root of every error that lobproof raises on purpose.
+    """Root of every error that lobproof raises on purpose. Its texts are made `visible`.
 
     Parameters
     ----------
@@ -26,9 +46,9 @@ class LobproofError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str) -> None:
-        self.message = message
-        self.hint = hint
-        super().__init__(message, hint)
+        self.message = visible(message)
+        self.hint = visible(hint)
+        super().__init__(self.message, self.hint)
 
     def __str__(self) -> str:
         return f"{self.message}\nHint: {self.hint}"

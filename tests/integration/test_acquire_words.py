@@ -72,14 +72,18 @@ def test_a_symbol_that_nothing_has_is_told(bucket: FakeBucket) -> None:
     assert LakeFolder(Path("lake")).keys(Zone.RAW) == [key()]
 
 
-def test_a_symbol_in_brackets_is_shown(bucket: FakeBucket) -> None:
-    odd = key(symbol="[red]").path
+@pytest.mark.parametrize("name", ["[red]", "[-red]", "a b", "\u202eusdt", "x" * 61])
+def test_what_cannot_name_a_symbol_is_refused(bucket: FakeBucket, name: str) -> None:
+    words = refused("cannot name a symbol", "acquire", "list-inventory", "--symbols", name)
+    assert "Hint: a name is made of" in words
+    assert "\u202e" not in words
+
+
+def test_keys_with_such_a_name_are_no_days(bucket: FakeBucket) -> None:
+    odd = key().path.replace("symbol=SIM-USDT", "symbol=[red]")
     bucket.put(odd, b"x")
     try:
-        names = ("--symbols", "[red]")
-        assert "[red]" in acquire("list-inventory", *names).out
-        assert acquire("download", "--out", "lake", *names).code == 0
-        assert "BINANCE [red]" in command("acquire", "status", "lake").out
+        assert "[red]" not in acquire("list-inventory").out
     finally:
         bucket.delete(odd)
 

@@ -7,10 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from threading import Thread
-from typing import Self
 
 import numba
 import pytest
@@ -21,6 +18,7 @@ from lobproof.cli.console import COMPILING
 from lobproof.jit import compiling
 from support.kills import ENVIRONMENT
 from support.recorded import imported, made
+from support.terminal import Terminal
 
 FAILED = 1
 compiles = pytest.mark.skipif(
@@ -104,31 +102,6 @@ def test_output_that_no_disk_takes_is_an_error(samples: Path, json_: tuple[str, 
     assert ended.stderr.count("error: ") == 1
     assert "No space left" in ended.stderr
     assert "Hint: " in ended.stderr
-
-
-class Terminal:
-    """A terminal to write to, read as it is written: it holds a few KB."""
-
-    def __enter__(self) -> Self:
-        self._ours, self.descriptor = os.openpty()
-        self._pieces: list[bytes] = []
-        self._reader = Thread(target=self._read)
-        self._reader.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
-        self._reader.join()
-        os.close(self._ours)
-
-    def _read(self) -> None:
-        with suppress(OSError):  # the other side is closed
-            while piece := os.read(self._ours, 1 << 12):
-                self._pieces.append(piece)
-
-    @property
-    def shown(self) -> str:
-        return b"".join(self._pieces).decode()
 
 
 def test_a_terminal_shows_progress_and_a_pipe_does_not(samples: Path, tmp_path: Path) -> None:

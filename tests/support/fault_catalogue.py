@@ -523,14 +523,12 @@ FAULTS = [
     Fault(
         "more digits than a grid has",
         lambda s: s.changed(b=[["1.21400000000000000001", "5"]]),
-        lambda s: Told(
-            refused=rf"no grid holds every price: 20 digits after the point at .*, line {s.row + 1}"
-        ),
+        lambda s: s.unreadable("number", "a level of 1.21400000000000000001 and 5"),
     ),
     Fault(
         "a size that overflows",
         lambda s: s.changed(b=[["1.21", "9" * 40]]),
-        lambda s: Told(refused=rf"no grid holds every size: .* 40 before it at .* {s.row + 1}"),
+        lambda s: s.unreadable("number", f"a level of 1.21 and {'9' * 40}"),
     ),
     Fault(
         "a size below zero",

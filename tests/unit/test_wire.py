@@ -290,8 +290,6 @@ OTHERS = [
     ('{"stream":"btcusdt@kline_1m","data":{"e":"kline"}}', OTHER),
     ('{"stream":"!bookTicker","data":{}}', OTHER),
     ('{"stream":"!miniTicker@arr","data":[]}', OTHER),
-    ('{"stream":"invalid","data":{}}', OTHER),
-    ('{"stream":"control","data":{}}', OTHER),
     ('{"stream":"ethusdt@depth@100ms","data":' + DEPTH_TEXT + "}", FOREIGN),
     ('{"stream":"ETHUSDT@trade","data":{}}', FOREIGN),
     (DEPTH_TEXT.replace("BTCUSDT", "ETHUSDT"), FOREIGN),
@@ -312,6 +310,37 @@ def test_what_is_not_decoded_is_told_apart(text: str, kind: int) -> None:
 def test_a_stream_that_is_no_text_is_invalid() -> None:
     block = scanned(stamped(['{"stream":5,"data":{}}', '{"e":5}']))
     assert [block.problems[row].reason for row in (0, 1)] == ["shape", "shape"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("invalid", "control", r"cont\u0072ol", r"a\"b", r"a\\b", r"a\nb", r"a\u001b[31mb"),
+        *(r"a\u009b31m", r"a\u202eb", "a\u202eb", "btcusdt@trade\u200b"),
+    ],
+)
+def test_a_name_that_a_journal_cannot_hold_is_invalid(name: str) -> None:
+    block = scanned(stamped([f'{{"stream":"{name}","data":{{"e":"x"}}}}']))
+    (problem,) = block.problems.values()
+    assert problem.reason == "stream"
+    assert problem.detail.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"stream":"btcusdt@kline","data":1,"stream":"btcusdt@depth","data":' + DEPTH_TEXT + "}",
+        '{"stream":"btcusdt@depth","data":' + DEPTH_TEXT.replace('"u":', '"u":1,"u":') + "}",
+        DEPTH_TEXT.replace('"s":', r'"\u0073":"ETHUSDT","s":'),
+    ],
+)
+def test_a_key_that_stands_twice_is_invalid(text: str) -> None:
+    line = stamped([text])
+    (problem,) = scanned(line).problems.values()
+    assert (problem.reason, problem.detail[-12:]) == ("json", "stands twice")
+    journal = b'{"capture_ns":1,"conn":0,' + text.encode().removeprefix(b"{") + b"\n"
+    with pytest.raises(Problem, match="stands twice"):
+        decode_journal(journal, "BTCUSDT")
 
 
 def test_line_ends_and_stamp_units() -> None:

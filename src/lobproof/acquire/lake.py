@@ -12,8 +12,9 @@ import polars as pl
 import pyarrow as pa
 
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
-from lobproof.errors import InputError, UsageError
+from lobproof.errors import InputError, UsageError, shown
 from lobproof.files import walk
+from lobproof.instruments import NAME_HINT
 from lobproof.parquet import read_footer
 from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import (
@@ -215,7 +216,13 @@ class Lake:
             # a half file of ours or of another tool begins with a point
             found = (path for table in TABLES for path in walk(self.folder, table))
             paths = sorted(path for path in found if path.suffix == ".parquet")
-            keys = ((LakeKey.parse(p.relative_to(self.folder).as_posix()), p) for p in paths)
+            keys = [(LakeKey.parse(p.relative_to(self.folder).as_posix()), p) for p in paths]
+            for key, path in keys:
+                if key is None and path.relative_to(self.folder).match("*/exchange=*/symbol=*/*/*"):
+                    raise InputError(
+                        f"{shown(str(path), 300)} is no day of a symbol",
+                        hint=f"its folders name exchange, symbol and day; {NAME_HINT}",
+                    )
             return [LakeFile(key, path) for key, path in keys if key is not None]
         zones = Zone if zone is None else (zone,)
         return sorted(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lobproof.errors import UsageError
+from lobproof.errors import UsageError, shown
+from lobproof.instruments import NAME_HINT, is_name
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey, is_date
 
 
@@ -62,11 +63,14 @@ def named_symbols(text: str | None) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        When it was given, and names none.
+        When it was given, and names none, or something else.
     """
     symbols = split_names(text or "")
     if text is not None and not symbols:
         raise UsageError(
             "--symbols names none", hint="leave it out for all, or name them with commas between"
         )
+    odd = next((name for name in symbols if not is_name(name)), None)
+    if odd is not None:
+        raise UsageError(f"'{shown(odd, 60)}' cannot name a symbol", hint=NAME_HINT)
     return symbols

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 from cyclopts import App, CycloptsError
 
 from lobproof import __version__
+from lobproof.errors import visible
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -193,7 +194,7 @@ app.command(acquire)
 
 def main() -> None:
     """Entry point of the ``lobproof`` command."""
-    sys.stdout, sys.stderr = _patient(sys.stdout, 1), _patient(sys.stderr, 2)
+    sys.stdout, sys.stderr = filtered(sys.stdout, 1), filtered(sys.stderr, 2)
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -239,7 +240,26 @@ def run(arguments: list[str]) -> int:
 
 def say_error(what: str, hint: str) -> None:
     """An error and what can be done about it, on standard error."""
-    print(f"error: {what}\nHint: {hint}", file=sys.stderr)
+    print(visible(f"error: {what}\nHint: {hint}"), file=sys.stderr)
+
+
+class _Filtered(io.TextIOWrapper):
+    """Standard output or error: what is printed is made `visible`, tracebacks and warnings too.
+
+    rich paints in escape sequences, so what it writes goes to ``rich_proxied_file``, and passes the
+    filter of ``cli.console`` before. Neither holds anything back: both write into one buffer.
+    """
+
+    def __init__(self, buffer: io.BufferedWriter[_Patient], like: TextIO, *, by_line: bool) -> None:
+        how = {"encoding": like.encoding, "errors": like.errors}
+        super().__init__(buffer, **how, line_buffering=by_line, write_through=True)
+        self.rich_proxied_file = io.TextIOWrapper(
+            buffer, **how, line_buffering=by_line, write_through=True
+        )
+
+    def write(self, text: str) -> int:
+        super().write(visible(text))
+        return len(text)
 
 
 class _Patient(io.FileIO):
@@ -253,15 +273,12 @@ class _Patient(io.FileIO):
             return super().write(data) or 0
 
 
-def _patient(stream: TextIO | None, descriptor: int) -> TextIO:
+def filtered(stream: TextIO | None, descriptor: int) -> TextIO:
+    """What takes the place of standard output or error: see `_Filtered` and `_Patient`."""
     if stream is None:  # closed by whoever started the command
         return Path(os.devnull).open("w", encoding="utf-8")
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Patient(descriptor, "w", closefd=False)),
-        encoding=stream.encoding,
-        errors=stream.errors,
-        line_buffering=stream.isatty() or descriptor == 2,
-    )
+    buffer = io.BufferedWriter(_Patient(descriptor, "w", closefd=False))
+    return _Filtered(buffer, stream, by_line=stream.isatty() or descriptor == 2)
 
 
 def _to_nowhere(descriptor: int) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 from cyclopts import Parameter
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -22,7 +23,10 @@ from rich.progress import (
     TaskID,
     TextColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
+
+from lobproof.errors import ODD, is_hidden, visible
 
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 """A flag: print one JSON document on standard output, and nothing else there."""
@@ -31,27 +35,64 @@ Switch = Annotated[bool, Parameter(negative=())]
 """A flag without a ``--no-`` twin."""
 
 
-def out() -> Console:
+class Screen(Console):
+    """A console for texts that may come from outside: no markup, no emoji, nothing to be obeyed.
+
+    Styles are given beside a text, never within it. Whatever is printed passes `visible`.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        # colours are escape sequences: they go past the filter of what else is printed
+        super().__init__(file=unfiltered(file), highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """As a text; what is hidden is written out, where `Text` would leave some of it out."""
+        return super().render_str(visible(text), **how)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Segments, their texts made visible; a text as a whole, so that its width is right."""
+        if isinstance(renderable, Text):
+            plain = visible(renderable.plain)
+            if plain != renderable.plain:
+                renderable = renderable.blank_copy(plain)
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+
+def unfiltered(file: TextIO) -> TextIO:
+    """The stream that a filtering or a redirected one writes to in the end."""
+    while (inner := getattr(file, "rich_proxied_file", None)) is not None:
+        file = inner
+    return file
+
+
+def out() -> Screen:
     """Standard output, for people."""
-    return Console(highlight=False)
+    return Screen(sys.stdout)
 
 
-def err() -> Console:
+def err() -> Screen:
     """Standard error: progress, warnings, notes."""
-    return Console(stderr=True, highlight=False)
+    return Screen(sys.stderr)
 
 
 def show_next(*words: str | Path, also: str = "") -> None:
     """The command that comes next, and what else may, on standard error."""
     command = shlex.join(["lobproof", *map(str, words)])
     text = f"Next: {command}{f', or {also}' if also else ''}"
-    err().print(text, style="dim", markup=False, soft_wrap=True)
+    err().print(text, style="dim", soft_wrap=True)
 
 
 def print_json(document: Any) -> None:
-    """One document on standard output."""
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False, default=str)
-    sys.stdout.write("\n")
+    """One document on standard output; what is not `visible` as JSON escapes it."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write(ODD.sub(_escaped, text) + "\n")
+
+
+def _escaped(odd: re.Match[str]) -> str:
+    return json.dumps(odd[0])[1:-1] if is_hidden(odd[0]) else odd[0]
 
 
 class _Time(ProgressColumn):
@@ -77,9 +118,9 @@ def progress(description: str) -> Iterator[tuple[Progress, TaskID]]:
     """
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(_BAR),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
         _Time(),
     )
     console = err()
@@ -129,9 +170,9 @@ def clock(ns: int) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{ns // 1_000_000 % 1000:03d}"
 
 
-def partial_text(dt: str, from_ns: int) -> str:
+def partial_text(dt: str, from_ns: int) -> Text:
     """Says of a partial day that it is one."""
-    return f"[yellow]{dt} is a partial day, from {clock(from_ns)} UTC on[/yellow]"
+    return Text(f"{dt} is a partial day, from {clock(from_ns)} UTC on", "yellow")
 
 
 def duration(ns: int) -> str:

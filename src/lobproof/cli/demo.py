@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.text import Text
 
 from lobproof.cli.console import duration, err, out, progress
 from lobproof.cli.reconstruct.show import show_results
@@ -51,7 +52,7 @@ def demo(
     began = time.perf_counter()
 
     def step(number: int, text: str) -> None:
-        notes.print(f"[bold]{number}/5[/bold] {text}")
+        notes.print(Text.assemble((f"{number}/5", "bold"), f" {text}"))
 
     step(1, f"simulate {minutes:g} minutes of an exchange (synthetic)")
     with progress("simulating") as (bar, task):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from lobproof.cli.console import Json, clock, err, out, print_json, progress, show_next
 from lobproof.cli.places import Kind, expect
@@ -62,10 +63,13 @@ def derive(
 def _show(result: DeriveResult, seconds: float) -> None:
     console = out()
     if result.reused:
-        err().print("[dim]The folder holds these tables already: nothing to do.[/dim]")
+        err().print("The folder holds these tables already: nothing to do.", style="dim")
     console.print(
-        f"[bold]{result.exchange} {result.symbol}[/bold] ({made_of(result.provenance)}; "
-        f"derived from a {result.source_provenance} golden sample), {seconds:.1f} s"
+        Text.assemble(
+            (f"{result.exchange} {result.symbol}", "bold"),
+            f" ({made_of(result.provenance)}; derived from a {result.source_provenance} golden "
+            f"sample), {seconds:.1f} s",
+        )
     )
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("day")

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import pyarrow as pa
 from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from lobproof.acquire.facts import Fact, Holds, check_day
 from lobproof.acquire.lake import LakeFile, lake
@@ -39,9 +39,9 @@ from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 
 _FAILED, _UNDECIDED = 1, 2
 _MARKS = {
-    Holds.HOLDS: "[green]✓ holds[/green]",
-    Holds.FAILS: "[red]✗ fails[/red]",
-    Holds.UNDECIDED: "[yellow]? undecided[/yellow]",
+    Holds.HOLDS: Text("✓ holds", "green"),
+    Holds.FAILS: Text("✗ fails", "red"),
+    Holds.UNDECIDED: Text("? undecided", "yellow"),
 }
 _PREFERRED = (Zone.READY, Zone.VALIDATED, Zone.RAW, Zone.QUARANTINE)
 _SHOWN_DAYS = 8
@@ -257,7 +257,8 @@ def _fetch_sample(
         )
     size, day = min(whole)
     err().print(
-        f"[dim]Downloading {' '.join(day)} ({size / 1e6:,.1f} MB) of {connection.place} ...[/dim]"
+        f"Downloading {' '.join(day)} ({size / 1e6:,.1f} MB) of {connection.place} ...",
+        style="dim",
     )
     with progress("downloading") as (bar, task):
         result = download(
@@ -301,8 +302,8 @@ def _provenance(day: _Day) -> str:
 
 
 def _show(console: Console, day: _Day, provenance: str, facts: Sequence[Fact]) -> None:
-    head = f"[bold]{day.exchange} {day.symbol} {day.dt}[/bold] ({made_of(provenance)})"
-    console.print(head)
+    names = " ".join((day.exchange, day.symbol, day.dt))
+    console.print(Text.assemble((names, "bold"), f" ({made_of(provenance)})"))
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column()
@@ -313,8 +314,11 @@ def _show(console: Console, day: _Day, provenance: str, facts: Sequence[Fact]) -
         )
         table.add_row(
             _MARKS[fact.holds],
-            f"[bold]{fact.name}[/bold]: {escape(fact.claim)}\n"
-            f"[dim]{fact.rows:,} rows; {escape(figures)}[/dim]",
+            Text.assemble(
+                (fact.name, "bold"),
+                f": {fact.claim}\n",
+                (f"{fact.rows:,} rows; {figures}", "dim"),
+            ),
         )
     console.print(table)
     counts = {holds: sum(fact.holds is holds for fact in facts) for holds in Holds}

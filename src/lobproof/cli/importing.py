@@ -96,7 +96,7 @@ def import_(
         print_json(golden_summary(sample))
         return 0
     if sample.reused:
-        err().print("[dim]The folder holds this sample already: nothing to do.[/dim]")
+        err().print("The folder holds this sample already: nothing to do.", style="dim")
     show_golden(out(), sample)
     show_next("reconstruct", out_, "--out", "STORE")
     return 0

@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from lobproof import documents
 from lobproof.cli.console import Json, clock, duration, out, partial_text, print_json
@@ -92,20 +92,21 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
         offset += " (the recorder's clock is behind the exchange's, whose times give the order)"
     table.add_row("clock", offset)
     for note in document["notes"]:
-        table.add_row("[yellow]note[/yellow]", note)
+        table.add_row(Text("note", "yellow"), note)
     for finding in sample.findings()[:_SHOWN_FINDINGS]:
         where = f" ({finding.file}:{finding.line})" if finding.file else ""
-        table.add_row("[yellow]finding[/yellow]", f"{finding.count} x {finding.detail}{where}")
+        table.add_row(Text("finding", "yellow"), f"{finding.count} x {finding.detail}{where}")
     console.print(table)
 
 
-def _audit_text(audit: dict[str, Any]) -> str:
+def _audit_text(audit: dict[str, Any]) -> Text:
     gaps = int(audit["gaps"])
     broken = {name: int(audit[name]) for name in ("duplicates", "late", "overlaps", "resets")}
-    text = "no gap" if gaps == 0 else f"[red]{gaps:,} gaps[/red]"
-    return text + "".join(
-        f", [yellow]{count:,} {name}[/yellow]" for name, count in broken.items() if count
-    )
+    text = Text("no gap") if gaps == 0 else Text.assemble((f"{gaps:,} gaps", "red"))
+    for name, count in broken.items():
+        if count:
+            text.append(", ").append(f"{count:,} {name}", "yellow")
+    return text
 
 
 def store_summary(store: Store) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def store_summary(store: Store) -> dict[str, Any]:
 def show_store(console: Console, store: Store) -> None:
     """Days, sizes and findings of a store."""
     summary = store_summary(store)
-    console.print(f"[bold]Store {store.path}[/bold]", soft_wrap=True)
+    console.print(f"Store {store.path}", style="bold", soft_wrap=True)
     by_symbol: dict[str, list[dict[str, Any]]] = {}
     for day in summary["days"]:
         head = f"{day['exchange']} {day['symbol']} ({made_of(day['provenance'])})"
@@ -146,7 +147,7 @@ def show_store(console: Console, store: Store) -> None:
             table.add_row(
                 str(day["dt"]),
                 *(f"{day[name]:,}" for name in ("events", "trades", "states")),
-                f"[red]{day['gaps']:,}[/red]" if day["gaps"] else "0",
+                Text(f"{day['gaps']:,}", "red" if day["gaps"] else ""),
                 duration(day["doubtful_ns"]),
                 day["content_hash"][:12],
             )
@@ -159,13 +160,13 @@ def show_store(console: Console, store: Store) -> None:
                     f"{day['dt']} {documents.as_shape(day['verdicts']['lag'], Lag)}", soft_wrap=True
                 )
             for line in heard_text(day):
-                console.print(f"{day['dt']}: {line}", soft_wrap=True)
+                console.print(Text.assemble(f"{day['dt']}: ", line), soft_wrap=True)
             if day["from_ns"] is not None:
                 console.print(partial_text(day["dt"], day["from_ns"]), soft_wrap=True)
             if not day["config"].get("chained", True):
                 console.print(f"{day['dt']} strategy {day['strategy']}", soft_wrap=True)
             for reason in day["verdicts"].get("reasons", []):
-                console.print(f"{day['dt']} [yellow]{escape(reason)}[/yellow]", soft_wrap=True)
+                console.print(Text.assemble(f"{day['dt']} ", (reason, "yellow")), soft_wrap=True)
         findings: Counter[str] = Counter()
         for day in days:
             findings.update(day["verdicts"].get("findings", {}))
@@ -182,24 +183,27 @@ def covered_text(day: Mapping[str, Any]) -> str:
     return f"{first}–{last}, {duration(day['last_ts'] - day['first_ts'] - outages)} of the day"
 
 
-def heard_text(day: Mapping[str, Any]) -> list[str]:
+def heard_text(day: Mapping[str, Any]) -> list[Text]:
     """What there is to say of a day's coverage: outages, silences, the time before its book."""
     coverage = day["coverage"]
     lines = [
-        f"[red]nothing was heard from {clock(since)} to {clock(until)} "
-        f"({duration(until - since)})[/red]"
+        Text(
+            f"nothing was heard from {clock(since)} to {clock(until)} ({duration(until - since)})",
+            "red",
+        )
         for since, until in coverage["outages"][:_SHOWN_OUTAGES]
     ]
     more = len(coverage["outages"]) - _SHOWN_OUTAGES
     if more > 0:
-        lines.append(f"[red]{more:,} more outages[/red]")
+        lines.append(Text(f"{more:,} more outages", "red"))
     silent = [
         f"{name} silent {stream['silences']:,} x, {duration(stream['silent_ns'])} in all"
         for name, stream in coverage["streams"].items()
         if stream["silences"] and name in _PACED
     ]
     if silent:
-        lines.append(f"[dim]{'; '.join(silent)}[/dim]")
+        lines.append(Text("; ".join(silent), "dim"))
     if day["warm_up_ns"]:
-        lines.append(f"[dim]warm-up {duration(day['warm_up_ns'])}, before the first anchor[/dim]")
+        told = f"warm-up {duration(day['warm_up_ns'])}, before the first anchor"
+        lines.append(Text(told, "dim"))
     return lines

@@ -3,9 +3,10 @@
 from lobproof.instruments.exchange_info import from_exchange_info
 from lobproof.instruments.inference import infer_exponent, infer_instrument, infer_step
 from lobproof.instruments.model import Instrument, Rule
-from lobproof.instruments.symbols import canonical_symbol
+from lobproof.instruments.symbols import NAME_HINT, canonical_symbol, is_name
 
 __all__ = [
+    "NAME_HINT",
     "Instrument",
     "Rule",
     "canonical_symbol",
@@ -13,4 +14,5 @@ __all__ = [
     "infer_exponent",
     "infer_instrument",
     "infer_step",
+    "is_name",
 ]

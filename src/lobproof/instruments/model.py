@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
 
-from lobproof.errors import GridError, InputError
+from lobproof.errors import GridError, InputError, shown
 from lobproof.fixedpoint import (
     MAX_COUNT,
     OFF_GRID,
@@ -18,6 +18,7 @@ from lobproof.fixedpoint import (
     decimals_in,
     grid_error,
 )
+from lobproof.instruments.symbols import NAME_HINT, is_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ class Instrument:
     rules: tuple[Rule, ...]
 
     def __post_init__(self) -> None:
-        """Check the exponents and the order of the rules."""
+        """Check the names, the exponents and the order of the rules."""
+        for name in (self.exchange, self.symbol, self.venue_symbol):
+            if not is_name(name):
+                raise InputError(f"'{shown(name, 60)}' cannot name an instrument", hint=NAME_HINT)
         check_exponent(self.price_exponent)
         check_exponent(self.size_exponent)
         since = [rule.since_ns for rule in self.rules]

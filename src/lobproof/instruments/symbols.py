@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+NAME_HINT = "a name is made of at most 60 letters, digits, _ $, and behind the first one . + & -"
+_NAME = re.compile(r"[\w$][\w$.+&-]{0,59}")
+
 _STABLE = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDP", "USDS", "USD1", "PAX", "UST", "DAI")
 _FIAT = (
     *("USD", "EUR", "EURI", "GBP", "AUD", "TRY", "BRL", "ARS", "MXN", "COP", "CZK", "PLN", "RON"),
@@ -11,6 +16,11 @@ _CRYPTO = ("BTC", "ETH", "BNB", "SOL", "XRP", "TRX", "DOGE", "DOT")
 
 QUOTES = tuple(sorted((*_STABLE, *_FIAT, *_CRYPTO), key=len, reverse=True))
 """Quote assets that venue symbols end in, longest first."""
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a symbol or an exchange: printable, and one path's part."""
+    return _NAME.fullmatch(text) is not None
 
 
 def canonical_symbol(venue_symbol: str, perpetual: bool) -> str:

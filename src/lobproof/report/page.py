@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lobproof import __version__
-from lobproof.errors import PlaceError, UsageError, need_extra
+from lobproof.errors import PlaceError, UsageError, need_extra, visible
 from lobproof.fidelity.exact.report import VerifyReport
 from lobproof.files import write_whole
 from lobproof.paths import AnyPath, as_path
@@ -129,6 +129,11 @@ def _limits(start: Time | None, end: Time | None) -> str:
     return " ".join(words)
 
 
+def _visible(value: Any) -> Any:
+    """What a template puts in, made visible; what it has rendered itself is so already."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
 def _render(parts: list[Section], empty: list[str], limits: str) -> str:
     from jinja2 import DictLoader, Environment, StrictUndefined
 
@@ -137,6 +142,7 @@ def _render(parts: list[Section], empty: list[str], limits: str) -> str:
     environment = Environment(
         loader=DictLoader({name: (folder / name).read_text(encoding="utf-8") for name in names}),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

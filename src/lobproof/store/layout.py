@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 
 from lobproof import documents
-from lobproof.errors import StoreError
+from lobproof.errors import StoreError, shown
 from lobproof.files import TEMPORARY, below, write_whole
+from lobproof.instruments import NAME_HINT, is_name
 from lobproof.schema.tables import FORMAT_VERSION
 
 MARKER = "lobproof-store.json"
@@ -22,7 +23,6 @@ LOCKS = ".locks"
 CHECKPOINTS = ".checkpoints"
 
 _MARKERS = re.compile(rf"{re.escape(TEMPORARY)}({re.escape(MARKER)}\.[0-9a-f]+|marker-[0-9]+)")
-_NAME = re.compile(r"[^\s/\\=%?#*:\"<>|\x00-\x1f.][^\s/\\=%?#*:\"<>|\x00-\x1f]*")
 
 
 class _Marker(msgspec.Struct):
@@ -33,10 +33,9 @@ class _Marker(msgspec.Struct):
 
 def check_name(value: str) -> None:
     """Raise `StoreError` unless ``value`` can be part of a partition's folder name."""
-    if not _NAME.fullmatch(value):
+    if not is_name(value):
         raise StoreError(
-            f"{value!r} cannot name a partition of a store.",
-            hint="Use letters, digits, '-', '_' and '.', without blanks or slashes.",
+            f"{shown(value, 60)!r} cannot name a partition of a store.", hint=NAME_HINT
         )
 
 

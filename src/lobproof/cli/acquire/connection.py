@@ -47,9 +47,7 @@ def try_connection(*, place: Place = ANYWHERE, json_: Json = False) -> int:
         )
         return 0 if works else 1
     console = out()
-    console.print(
-        f"{connection.place} at {connection.endpoint}, as {who}", markup=False, soft_wrap=True
-    )
+    console.print(f"{connection.place} at {connection.endpoint}, as {who}", soft_wrap=True)
     for step, ok, detail in steps:
         line = Text("✓ " if ok else "✗ ", "green" if ok else "bold red")
         line.append(f"{step:9}", "default")

@@ -197,7 +197,7 @@ def _show_plan(planned: Plan) -> None:
     if planned.absent:
         console.print(f"absent     {len(planned.absent):,} days asked for are not in the bucket:")
         for line in planned.absent[:_SHOWN]:
-            console.print(f"           {line}", markup=False)
+            console.print(f"           {line}")
         if len(planned.absent) > _SHOWN:
             console.print(f"           ... and {len(planned.absent) - _SHOWN:,} more")
     for breach in planned.breaches:
@@ -206,7 +206,6 @@ def _show_plan(planned: Plan) -> None:
             f"{len(breach.keys):,} of its files replace the certified ones, such as "
             f"{breach.keys[0]}",
             style="yellow",
-            markup=False,
             soft_wrap=True,
         )
 
@@ -216,7 +215,7 @@ def _ask(planned: Plan, limit_gb: float, yes: bool, silent: bool) -> None:
         return
     question = f"Download {gigabytes(planned.size)}, more than {limit_gb:g} GB? [y/N] "
     if not silent and sys.stdin.isatty():
-        err().print(question, end="", markup=False)
+        err().print(question, end="")
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return
     raise UsageError(
@@ -245,9 +244,9 @@ def _show_result(
         console.print(f"provenance {made_of(provenance)}")
     show_broken_certificates(broken)
     for failure in result.failed:
-        console.print(f"failed     {failure.key}", style="bold red", markup=False, soft_wrap=True)
-        console.print(f"           {failure.reason}", markup=False, soft_wrap=True)
-        console.print(f"           {failure.hint}", style="dim", markup=False, soft_wrap=True)
+        console.print(f"failed     {failure.key}", style="bold red", soft_wrap=True)
+        console.print(f"           {failure.reason}", soft_wrap=True)
+        console.print(f"           {failure.hint}", style="dim", soft_wrap=True)
     if result.ok:
         show_next("acquire", "validate", folder)
     else:
@@ -259,7 +258,7 @@ def _bars(planned: Plan) -> Iterator[Told]:
     """A bar for the whole, and one for each object under way; silent where that is no terminal."""
     console = err()
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

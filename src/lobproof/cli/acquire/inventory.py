@@ -88,7 +88,6 @@ def list_inventory(
         console.print(table)
     console.print(
         f"{len(found.objects):,} objects, {gigabytes(found.size)}, in {connection.place}",
-        markup=False,
     )
     if not lines:
         say_error(

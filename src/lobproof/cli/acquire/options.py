@@ -136,7 +136,7 @@ def gigabytes(size: float) -> str:
 def show_notes(notes: Iterable[str]) -> None:
     """Notes of a catalogue, on standard error."""
     for note in notes:
-        err().print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+        err().print(f"note: {note}", style="yellow", soft_wrap=True)
 
 
 def _tell(details: stamina.instrumentation.RetryDetails) -> None:
@@ -149,6 +149,5 @@ def _tell(details: stamina.instrumentation.RetryDetails) -> None:
     err().print(
         f"{reason}; trying again in {details.wait_for:.1f} s",
         style="dim",
-        markup=False,
         soft_wrap=True,
     )

@@ -43,11 +43,11 @@ _ELSE = (
 def show_remedies(reasons: Iterable[str]) -> None:
     """A hint for each thing to do, once, on standard error."""
     for hint in dict.fromkeys(_REMEDIES.get(reason, _ELSE) for reason in reasons):
-        err().print(f"Hint: {hint}", style="dim", markup=False, soft_wrap=True)
+        err().print(f"Hint: {hint}", style="dim", soft_wrap=True)
 
 
 def show_broken_certificates(broken: Iterable[Standing]) -> None:
     """Certificates that a command has made worthless."""
     for standing in broken:
         line = f"broken     certificate {standing.name} no longer holds"
-        out().print(line, style="yellow", markup=False, soft_wrap=True)
+        out().print(line, style="yellow", soft_wrap=True)

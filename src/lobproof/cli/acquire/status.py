@@ -67,7 +67,7 @@ def status(folder: Path, /, *, check: Switch = False, json_: Json = False) -> in
         _show_broken(certificates)
         if lost and not check:
             hint = f"Hint: `lobproof acquire status {folder} --check` names the lost files"
-            err().print(hint, style="dim", markup=False, soft_wrap=True)
+            err().print(hint, style="dim", soft_wrap=True)
         show_remedies(["lost"] * lost)
         _show_next(folder, months)
     return 1 if wrong or lost or any(standing.cut for standing in certificates) else 0

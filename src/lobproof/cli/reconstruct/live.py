@@ -38,7 +38,7 @@ class Live:
     def noted(self, day: LakeDay, sentence: str) -> None:
         """Print it."""
         said = sentence if str(day) in sentence else f"{day}: {sentence}"
-        self._bars.console.print(said, style="dim", markup=False, soft_wrap=True)
+        self._bars.console.print(said, style="dim", soft_wrap=True)
 
     def compiling(self, day: LakeDay, kernels: int) -> None:
         """Say so, and count."""
@@ -57,7 +57,7 @@ class Live:
             self._shares[key] = 0.0
         self._move()
         if self._bars.disable:
-            self._bars.console.print(_line(outcome), markup=False, soft_wrap=True)
+            self._bars.console.print(_line(outcome), soft_wrap=True)
 
     def _move(self) -> None:
         done = sum(share * self._sizes[key] for key, share in self._shares.items())
@@ -74,9 +74,9 @@ def live(days: Sequence[LakeDay]) -> Iterator[Live]:
     """Show days while they are reconstructed, on standard error."""
     console = err()
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,

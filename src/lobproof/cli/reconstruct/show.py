@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from lobproof.cli.console import duration, err, out, partial_text
 from lobproof.pipeline import Outcome, ReconstructResult
@@ -19,12 +19,12 @@ def show_results(results: Sequence[ReconstructResult], seconds: float) -> None:
     """Days by symbol, as tables, with findings and reasons beneath."""
     console = out()
     if all(result.reused for result in results):
-        err().print("[dim]Sealed already from the same input: nothing to do.[/dim]")
+        err().print("Sealed already from the same input: nothing to do.", style="dim")
     symbols = dict.fromkeys((result.exchange, result.symbol) for result in results)
     for names in symbols:
         chosen = [result for result in results if (result.exchange, result.symbol) == names]
         told = ", ".join(dict.fromkeys(made_of(result.provenance) for result in chosen))
-        console.print(f"[bold]{' '.join(names)}[/bold] ({told})")
+        console.print(Text.assemble((" ".join(names), "bold"), f" ({told})"))
         console.print(_table(chosen))
         for result in chosen:
             for day in result.days:
@@ -36,7 +36,7 @@ def show_results(results: Sequence[ReconstructResult], seconds: float) -> None:
                 found = ", ".join(f"{name} {n:,}" for name, n in day.counts.findings.items())
                 console.print(f"{day.dt} findings: {found or 'none'}", soft_wrap=True)
                 for reason in day.reasons:
-                    console.print(f"{day.dt} [yellow]{escape(reason)}[/yellow]", soft_wrap=True)
+                    console.print(Text.assemble(f"{day.dt} ", (reason, "yellow")), soft_wrap=True)
     made = sum(len(result.days) for result in results)
     console.print(f"{made:,} {'day' if made == 1 else 'days'}, {seconds:.1f} s")
 
@@ -48,15 +48,14 @@ def show_failures(outcomes: Sequence[Outcome]) -> None:
         if failure is not None:
             console = err()
             if failure.trace:
-                console.print(failure.trace, style="dim", markup=False, soft_wrap=True)
+                console.print(failure.trace, style="dim", soft_wrap=True)
             message = failure.message.removeprefix(str(outcome.day)).lstrip(": ")
             console.print(
                 f"failed: {outcome.day}: {message}",
                 style="bold red",
-                markup=False,
                 soft_wrap=True,
             )
-            console.print(f"Hint: {failure.hint}", markup=False, soft_wrap=True)
+            console.print(f"Hint: {failure.hint}", soft_wrap=True)
     failed = sum(outcome.failure is not None for outcome in outcomes)
     if failed:
         others = f" of {len(outcomes):,} days failed; the others are sealed. The same command "
@@ -109,7 +108,7 @@ def _table(results: Sequence[ReconstructResult]) -> Table:
                 day.dt,
                 f"{counts.events:,}",
                 f"{counts.trades:,}",
-                f"[red]{ratio}[/red]" if counts.lost else ratio,
+                Text(ratio, "red" if counts.lost else ""),
                 duration(counts.doubtful_ns),
                 day.content_hash[:12],
             )

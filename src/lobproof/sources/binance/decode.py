@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Raw, Struct
 
+from lobproof.documents import QUOTED, value_of
+from lobproof.errors import shown
 from lobproof.sources.binance.kernels import read_stamp
 from lobproof.sources.binance.message_kernels import (
     AGGREGATE,
@@ -53,13 +55,20 @@ _EVENT_KINDS = {
 _EVENTS = {kind: event for event, kind in _EVENT_KINDS.items()}
 
 
+_NUMBER_LENGTH = 64
+"""Characters of a number: a grid holds 18 digits, and zeros may stand around them."""
+_SHOWN = 200
+JOURNALS_OWN = ("invalid", "control")
+"""Streams of a journal that no market has."""
+
+
 class Problem(Exception):
     """Why a line is invalid: a short reason to count by, and the detail."""
 
     def __init__(self, reason: str, detail: str) -> None:
         self.reason = reason
-        self.detail = detail
-        super().__init__(reason, detail)
+        self.detail = shown(detail, _SHOWN)
+        super().__init__(reason, self.detail)
 
 
 @dataclass(slots=True)
@@ -180,10 +189,12 @@ def _read(body: bytes, kind: type[S]) -> S:
 
 
 def check_json(body: bytes) -> object:
-    """The document, or ``Problem("json", …)``."""
+    """The document, or ``Problem("json", …)``; so is one in which a key stands twice."""
     try:
         document: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if isinstance(document, dict | list):
+            value_of(body)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Problem("json", f"{type(error).__name__}: {error}") from error
     return document
 
@@ -196,7 +207,7 @@ def split_stamp(line: bytes) -> tuple[int, bytes] | None:
 
 def decode_recording(line: bytes, symbol: str) -> Decoded:
     """A line ``<receive time> <JSON>``."""
-    head = split_stamp(line)
+    head = split_stamp(line) if line[:1].isdigit() else None
     if head is None:
         comment = _COMMENT.fullmatch(line)
         if comment is None:
@@ -208,6 +219,7 @@ def decode_recording(line: bytes, symbol: str) -> Decoded:
         probe = _read(body, _Probe)
         if len(probe.stream):
             wrapped = _read(body, _Wrapped)
+            _check_stream(wrapped.stream)
             decoded = decode_payload(wrapped.stream, bytes(wrapped.data), symbol)
         else:
             decoded = _decode_bare(body, probe, symbol)
@@ -219,12 +231,20 @@ def decode_recording(line: bytes, symbol: str) -> Decoded:
 
 def decode_journal(line: bytes, symbol: str) -> Decoded:
     """A journal's line that carries a payload."""
+    check_json(line)
     entry = _read(line, JournalLine)
+    _check_stream(entry.stream)
     if not len(entry.data):
         raise Problem("shape", "a journal line without data")
     decoded = decode_payload(entry.stream, bytes(entry.data), symbol)
     decoded.recv = entry.capture_ns
     return decoded
+
+
+def _check_stream(name: str) -> None:
+    """A journal holds a name as it is: it needs no escape, and is none of the journal's own."""
+    if not name.isprintable() or '"' in name or "\\" in name or name in JOURNALS_OWN:
+        raise Problem("stream", f"'{shown(name, QUOTED)}' is no name of a market's stream")
 
 
 def journal_entry(line: bytes) -> JournalLine:
@@ -302,7 +322,7 @@ def _claimed(data: bytes, kind: int, shape: type[S]) -> S:
 
 def _check_event(event: str | None, kind: int) -> None:
     if event != _EVENTS[kind]:
-        raise Problem("kind", f'"e" is {event!r}, where the stream brings {_EVENTS[kind]!r}')
+        raise Problem("kind", f'"e" is {_quoted(event)}, where the stream brings {_EVENTS[kind]!r}')
 
 
 def _fill_depth(decoded: Decoded, raw: _Depth, symbol: str) -> None:
@@ -364,7 +384,11 @@ def _side(levels: _Levels) -> Pairs:
 
 def _check_symbol(seen: str, symbol: str) -> None:
     if seen != symbol:
-        raise Problem("symbol", f"the payload is of {seen!r}, its stream of {symbol}")
+        raise Problem("symbol", f"the payload is of {_quoted(seen)}, its stream of {symbol}")
+
+
+def _quoted(text: str | None) -> str:
+    return "None" if text is None else f"'{shown(text, QUOTED)}'"
 
 
 def _check_positive(number: bytes, what: str) -> None:
@@ -377,15 +401,17 @@ def _plain(raw: Raw) -> bytes:
     token = bytes(raw)
     if token[:1] == b'"':
         token = token[1:-1] if b"\\" not in token else msgspec.json.decode(token, type=str).encode()
-    if _PLAIN.fullmatch(token):
-        return token
     text = token.decode("utf-8", "backslashreplace")
-    if not _NUMBER.fullmatch(text):
-        raise Problem("number", f"{text[:60]!r} is no decimal number")
-    value = Decimal(text)
-    if value < 0:
-        raise Problem("negative", f"{text[:60]} is below zero")
-    return format(abs(value), "f").encode()
+    if not _PLAIN.fullmatch(token):
+        if len(text) > _NUMBER_LENGTH or not _NUMBER.fullmatch(text):
+            raise Problem("number", f"{_quoted(text)} is no decimal number")
+        value = Decimal(text)
+        if value < 0:
+            raise Problem("negative", f"{text} is below zero")
+        token = format(abs(value), "f").encode()
+    if len(token) > _NUMBER_LENGTH:
+        raise Problem("number", f"{_quoted(text)} has {len(token):,} digits")
+    return token
 
 
 def _moment(value: int) -> int:

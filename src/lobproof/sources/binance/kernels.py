@@ -29,6 +29,7 @@ from lobproof.sources.binance.message_kernels import (
     NINE,
     OF_KIND,
     OTHER,
+    QUOTE,
     RECV,
     ROLE,
     SNAPSHOT,
@@ -214,7 +215,8 @@ def _kind_of_line(
         return _bare_kind(buf, start, stop, shapes, index)
     name, name_stop = messages[i, STREAM], messages[i, STREAM_STOP]
     kind = _stream_kind(buf, name, name_stop, shapes, index)
-    if not recorded and name > 0 and kind in (INVALID, CONTROL):
+    closed = name > 0 and name_stop < stop and buf[name_stop] == QUOTE
+    if not recorded and closed and kind in (INVALID, CONTROL):
         return kind
     if pos < 0 or pos >= stop or buf[stop - 1] != _BRACE_CLOSE:
         return IRREGULAR

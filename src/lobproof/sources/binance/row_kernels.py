@@ -37,9 +37,10 @@ _TRADE, _DELTA, _MARK = int(Kind.TRADE), int(Kind.DELTA), int(Kind.MARK)
 _NONE, _BID, _ASK = int(Side.NONE), int(Side.BID), int(Side.ASK)
 _LAST = int(Flag.LAST)
 
-DECIMALS, DECIMALS_AT, DIGITS, DIGITS_AT = 0, 1, 2, 3
-"""Columns of ``extremes``: most digits after and before the point, and the messages there."""
-EXTREMES = 4
+DECIMALS, DIGITS = 0, 1
+"""What ``widths`` count: digits after and before the point."""
+WIDTHS = 64
+"""So many widths are told apart, from 0 on; what is wider counts as the widest."""
 CLASSES = 4
 """Last digit group of a number's significand: odd, even, a multiple of 5, of 25."""
 LAST_PLACES = 37
@@ -234,22 +235,34 @@ def ticker_rows(
 
 
 @kernel
-def _measure_number(
-    buf: Bytes, start: int, stop: int, message: int, which: int, extremes: Int64, places: Int64
-) -> None:
-    decimals = significant_decimals(buf, start, stop)
-    if decimals > extremes[which, DECIMALS]:
-        extremes[which, DECIMALS] = decimals
-        extremes[which, DECIMALS_AT] = message
+def _digits_before(buf: Bytes, start: int, stop: int) -> int:
+    """Digits before the point of a number, without the zeros that lead."""
     digits = 0
     for pos in range(start, stop):
         if buf[pos] == 46:
             break
         if digits > 0 or buf[pos] != 48:
             digits += 1
-    if digits > extremes[which, DIGITS]:
-        extremes[which, DIGITS] = digits
-        extremes[which, DIGITS_AT] = message
+    return digits
+
+
+@kernel
+def _measure_number(
+    buf: Bytes,
+    start: int,
+    stop: int,
+    message: int,
+    which: int,
+    widths: Int64,
+    seen_at: Int64,
+    places: Int64,
+) -> None:
+    decimals = significant_decimals(buf, start, stop)
+    for what, size in ((DECIMALS, decimals), (DIGITS, _digits_before(buf, start, stop))):
+        width = min(size, WIDTHS - 1)
+        if widths[which, what, width] == 0:
+            seen_at[which, what, width] = message
+        widths[which, what, width] += 1
     if decimals > MAX_PLACE:
         return
     value, status = parse_decimal(buf, start, stop, decimals)
@@ -270,13 +283,19 @@ def _measure_number(
 
 @kernel
 def measure(
-    buf: Bytes, messages: Int64, levels: Int64, base: int, extremes: Int64, places: Int64
+    buf: Bytes,
+    messages: Int64,
+    levels: Int64,
+    base: int,
+    widths: Int64,
+    seen_at: Int64,
+    places: Int64,
 ) -> None:
     """Add the numbers of all parsed messages to the statistics of prices (0) and sizes (1).
 
-    ``extremes`` is (2, ``EXTREMES``), ``places`` (2, ``LAST_PLACES``, ``CLASSES``): all that the
-    inference of exponents and steps needs to know, however long the recording. ``base`` is the
-    number of the first message.
+    ``widths`` and ``seen_at`` (the first message of such a width) are (2, 2, ``WIDTHS``),
+    ``places`` (2, ``LAST_PLACES``, ``CLASSES``): all that the inference of exponents and steps
+    needs to know, however long the recording. ``base`` is the number of the first message.
     """
     for i in range(messages.shape[0]):
         if messages[i, KIND] < DEPTH or messages[i, KIND] > SNAPSHOT:
@@ -289,7 +308,8 @@ def measure(
                 levels[level, PRICE_STOP],
                 base + i,
                 0,
-                extremes,
+                widths,
+                seen_at,
                 places,
             )
             _measure_number(
@@ -298,6 +318,34 @@ def measure(
                 levels[level, SIZE_STOP],
                 base + i,
                 1,
-                extremes,
+                widths,
+                seen_at,
                 places,
             )
+
+
+@kernel
+def _is_wider(buf: Bytes, start: int, stop: int, most: Int64) -> bool:
+    if significant_decimals(buf, start, stop) > most[DECIMALS]:
+        return True
+    wider: bool = _digits_before(buf, start, stop) > most[DIGITS]
+    return wider
+
+
+@kernel
+def widest(buf: Bytes, messages: Int64, levels: Int64, most: Int64, found: Int64) -> None:
+    """Note in ``found``, a row a message, the first level whose price or size is too wide, or -1.
+
+    ``most`` is (2, 2): digits after and before the point, of prices and of sizes.
+    """
+    for i in range(messages.shape[0]):
+        found[i] = -1
+        if messages[i, KIND] < DEPTH or messages[i, KIND] > SNAPSHOT:
+            continue
+        first = messages[i, LEVEL]
+        for level in range(first, first + messages[i, BIDS] + messages[i, ASKS]):
+            if _is_wider(
+                buf, levels[level, PRICE], levels[level, PRICE_STOP], most[0]
+            ) or _is_wider(buf, levels[level, SIZE], levels[level, SIZE_STOP], most[1]):
+                found[i] = level
+                break

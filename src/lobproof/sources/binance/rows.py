@@ -19,7 +19,6 @@ from lobproof.sources.binance.message_kernels import (
     PRICE,
     PRICE_STOP,
     SIZE,
-    SIZE_STOP,
     TAKER,
     TICKER,
 )
@@ -148,10 +147,10 @@ def message_levels(block: Block, row: int, instrument: Instrument) -> tuple[Int6
 def _fail(block: Block, row: int, level: int, status: int, instrument: Instrument) -> NoReturn:
     """Raise what the kernel could only number; the price is looked at first, as it did."""
     span = block.levels[level]
-    text = block.buffer[span[PRICE] : span[PRICE_STOP]].tobytes().decode()
+    text = block.number(level, PRICE)
     exponent = instrument.price_exponent
     if parse_decimal(block.buffer, span[PRICE], span[PRICE_STOP], exponent)[1] == OK:
-        text = block.buffer[span[SIZE] : span[SIZE_STOP]].tobytes().decode()
+        text = block.number(level, SIZE)
         exponent = instrument.size_exponent
     error = grid_error(status, text, exponent)
     raise GridError(f"{block.where(row)}: {error.message}", hint=error.hint)

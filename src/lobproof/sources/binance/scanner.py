@@ -74,6 +74,19 @@ class Block:
         line = self.buffer[start : int(self.ends[row])].tobytes()
         return line.removesuffix(b"\r")
 
+    def refuse(self, row: int, problem: Problem) -> None:
+        """Make a line one that cannot be read."""
+        message = self.messages[row]
+        recv = message[RECV]
+        message[:] = 0
+        message[KIND], message[RECV] = INVALID, recv
+        self.problems[row] = problem
+
+    def number(self, level: int, column: int) -> str:
+        """The text of a level's price or size; ``column`` is where its span begins."""
+        start, stop = self.levels[level, column : column + 2].tolist()
+        return self.buffer[start:stop].tobytes().decode("ascii", "backslashreplace")
+
     def where(self, row: int) -> str:
         """File and line of a row, for errors and findings."""
         return f"{self.name}, line {self.first_line + row}"
@@ -140,18 +153,15 @@ class Scanner:
             return
         extra = bytearray()
         pairs: list[tuple[int, int, int, int]] = []
+        decode = decode_recording if self._recorded else decode_journal
         for row in rows.tolist():
             line = block.line(row)
             try:
-                decode = decode_recording if self._recorded else decode_journal
                 decoded = decode(line, self._symbol)
             except Problem as problem:
-                recv = block.messages[row, RECV]
-                block.messages[row] = 0
-                block.messages[row, KIND] = INVALID
-                block.messages[row, RECV] = recv
-                block.messages[row, TAKER] = _mark_of(line)
-                block.problems[row] = problem
+                block.refuse(row, problem)
+                if not self._recorded:
+                    block.messages[row, TAKER] = _mark_of(line)
                 continue
             base, level = len(block.buffer), len(block.levels) + len(pairs)
             _fill(block.messages[row], decoded, extra, base, level, pairs)

@@ -12,6 +12,7 @@ from typing import Self
 import pyarrow as pa
 
 from lobproof.errors import InputError, shown
+from lobproof.instruments import is_name
 from lobproof.schema import LEVELS
 
 TABLES = ("trades", "book", "book_delta_v2")
@@ -96,7 +97,9 @@ class LakeKey:
     def parse(cls, text: str) -> Self | None:
         """The key that ``text`` (below the bucket's prefix) is; None if it is none."""
         match = _KEY.fullmatch(text)
-        if match is None or match["symbol"] in (".", "..") or match["name"].startswith("."):
+        if match is None or match["name"].startswith(".") or not match["name"].isprintable():
+            return None
+        if not (is_name(match["exchange"]) and is_name(match["symbol"])):
             return None
         if not is_date(match["dt"]):
             return None

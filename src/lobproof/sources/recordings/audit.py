@@ -13,13 +13,12 @@ from lobproof.schema import Int64
 from lobproof.sources.binance.row_kernels import (
     CLASSES,
     DECIMALS,
-    DECIMALS_AT,
     DIGITS,
-    DIGITS_AT,
-    EXTREMES,
     LAST_PLACES,
     MAX_PLACE,
+    WIDTHS,
     measure,
+    widest,
 )
 from lobproof.sources.binance.scanner import Block
 from lobproof.sources.recordings.audit_kernels import (
@@ -37,6 +36,10 @@ from lobproof.sources.recordings.audit_kernels import (
 )
 
 MAX_LISTED = 1000
+MAX_DIGITS = 18
+"""Digits that a grid has, before and after the point."""
+_FEW = 10
+"""One number in so many may be left out so that the others have a grid."""
 BIN_NS = 100_000
 DAY_NS = 86_400_000_000_000
 _SPAN_BINS = 600_000
@@ -151,6 +154,19 @@ class ClockAudit:
         }
 
 
+def too_wide(block: Block, most: Int64) -> dict[int, int]:
+    """Rows of a block that hold a number beyond ``most`` (`NumberAudit.limits`), and its level."""
+    found = np.empty(len(block.messages), np.int64)
+    widest(block.buffer, block.messages, block.levels, most, found)
+    rows = np.flatnonzero(found >= 0)
+    return dict(zip(rows.tolist(), found[rows].tolist(), strict=True))
+
+
+def _widest(counts: Int64) -> int:
+    used = np.flatnonzero(counts)
+    return int(used[-1]) if len(used) else 0
+
+
 def _median(bins: Counter[int]) -> int:
     passed, total = 0, sum(bins.values())
     for value in sorted(bins):
@@ -164,25 +180,49 @@ class NumberAudit:
     """Digits of all prices and sizes: what exponents and steps are to be inferred from."""
 
     def __init__(self) -> None:
-        self._extremes = np.zeros((2, EXTREMES), np.int64)
+        self._widths = np.zeros((2, 2, WIDTHS), np.int64)
+        self._seen_at = np.zeros((2, 2, WIDTHS), np.int64)
         self._places = np.zeros((2, LAST_PLACES, CLASSES), np.int64)
 
     def add(self, block: Block, base: int) -> None:
         """The numbers of a block whose first line is number ``base`` of the whole import."""
-        measure(block.buffer, block.messages, block.levels, base, self._extremes, self._places)
+        tables = self._widths, self._seen_at, self._places
+        measure(block.buffer, block.messages, block.levels, base, *tables)
 
     def exponent(self, which: int) -> int:
         """Digits after the point that prices (0) or sizes (1) need."""
-        return int(self._extremes[which, DECIMALS])
+        return _widest(self._widths[which, DECIMALS])
 
     def digits(self, which: int) -> int:
         """Digits before the point of the largest price or size."""
-        return int(self._extremes[which, DIGITS])
+        return _widest(self._widths[which, DIGITS])
 
     def at(self, which: int) -> tuple[int, int]:
         """Numbers of the lines with the finest and with the largest one."""
-        extremes = self._extremes[which]
-        return int(extremes[DECIMALS_AT]), int(extremes[DIGITS_AT])
+        seen_at = self._seen_at[which]
+        finest, largest = self.exponent(which), self.digits(which)
+        return int(seen_at[DECIMALS, finest]), int(seen_at[DIGITS, largest])
+
+    def limits(self) -> Int64 | None:
+        """The digits after and before the point, of prices and of sizes, that leave a grid.
+
+        Without the rarest of the finest and of the largest numbers a grid holds the rest. None
+        where it holds all, or where those that would be left out are no few.
+        """
+        most = np.zeros((2, 2), np.int64)
+        for which in (0, 1):
+            widths = self._widths[which].copy()
+            numbers = int(widths[DECIMALS].sum())
+            while sum(most_of := [_widest(widths[DECIMALS]), _widest(widths[DIGITS])]) > MAX_DIGITS:
+                rarest = min((DECIMALS, DIGITS), key=lambda k: (widths[k, most_of[k]], -most_of[k]))
+                widths[rarest, most_of[rarest]] = 0
+            if _FEW * int(2 * numbers - widths.sum()) > numbers:
+                return None
+            most[which] = most_of
+        return most if (most < self._most()).any() else None
+
+    def _most(self) -> Int64:
+        return np.array([(self.exponent(which), self.digits(which)) for which in (0, 1)])
 
     def step(self, which: int, exponent: int) -> int:
         """Tick or lot in counts: :func:`infer_step` of a sample in the same proportions."""

@@ -22,9 +22,9 @@ from lobproof.sources.binance.message_kernels import (
     TRADE,
 )
 from lobproof.sources.golden import GOLDEN_FORMAT, GOLDEN_VERSION
+from lobproof.sources.recordings.audit import MAX_DIGITS
 from lobproof.sources.recordings.intake import Intake
 
-_MAX_DIGITS = 18
 _NAMES = {
     "depth": DEPTH,
     "trade": TRADE,
@@ -121,12 +121,12 @@ def _instrument(
         price_exponent = max(price_exponent, given.price_exponent)
         size_exponent = max(size_exponent, given.size_exponent)
     for which, (what, exponent) in enumerate((("price", price_exponent), ("size", size_exponent))):
-        if exponent > MAX_EXPONENT or exponent + numbers.digits(which) > _MAX_DIGITS:
+        if exponent > MAX_EXPONENT or exponent + numbers.digits(which) > MAX_DIGITS:
             finest, largest = (intake.place(number) for number in numbers.at(which))
             raise GridError(
                 f"no grid holds every {what}: {exponent} digits after the point at {finest}, "
                 f"{numbers.digits(which)} before it at {largest}",
-                hint=f"a grid has {_MAX_DIGITS} digits in all; are these lines of one symbol?",
+                hint=f"a grid has {MAX_DIGITS} digits in all; are these lines of one symbol?",
             )
     if given is not None:
         return given

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,14 +119,21 @@ def import_recordings(
                 _refuse_findings(there.document)
             return there
     with whole_folder(out, "importing") as work:
-        intake = Intake(
+        begin = partial(
+            Intake,
             work / JOURNAL_FOLDER,
             named,
             keep_only=symbol is not None,
             snapshot_limit=snapshot_limit,
             strict=strict,
         )
+        intake = begin()
         _read_all(intake, probes, progress)
+        most = intake.numbers.limits()
+        if most is not None:  # a few numbers would leave the others without a grid: without those
+            shutil.rmtree(work / JOURNAL_FOLDER)
+            intake = begin(most=most)
+            _read_all(intake, probes, progress)
         document = describe(
             intake,
             _exchange_of(intake, exchange, probes),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
+from binascii import b2a_base64
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lobproof.errors import InputError, StrictError
+from lobproof.errors import InputError, StrictError, visible
 from lobproof.schema import Int64
 from lobproof.sources.binance.decode import Problem, symbol_of
 from lobproof.sources.binance.journal import HOUR_NS, JournalWriter
@@ -34,14 +34,16 @@ from lobproof.sources.binance.message_kernels import (
     NO_EXECUTION,
     OTHER,
     PREVIOUS,
+    PRICE,
     RECV,
+    SIZE,
     SNAPSHOT,
     TAKER,
     TICKER,
     TRADE,
 )
 from lobproof.sources.binance.scanner import Block, Scanner, is_depth_line
-from lobproof.sources.recordings.audit import ClockAudit, IdAudit, NumberAudit
+from lobproof.sources.recordings.audit import ClockAudit, IdAudit, NumberAudit, too_wide
 from lobproof.sources.recordings.audit_kernels import count_partial
 from lobproof.sources.recordings.lines import LineWriter
 from lobproof.sources.recordings.probe import Probe, symbols_in
@@ -49,7 +51,6 @@ from lobproof.sources.recordings.reader import RecordingFile
 
 MAX_LISTED_LINES = 100
 MARKET_KINDS = (DEPTH, TRADE, AGGREGATE, TICKER, SNAPSHOT)
-_SHOWN = 200
 
 
 class Intake:
@@ -65,6 +66,8 @@ class Intake:
         Levels a side that the snapshots were asked for; None if nobody knows.
     strict
         Whether a line or a file that is not whole is an error.
+    most
+        `NumberAudit.limits` of a pass before: lines with wider numbers cannot be read.
     """
 
     def __init__(
@@ -75,11 +78,13 @@ class Intake:
         keep_only: bool,
         snapshot_limit: int | None,
         strict: bool,
+        most: Int64 | None = None,
     ) -> None:
         self.symbol = symbol
         self.snapshot_limit = snapshot_limit
         self._keep_only = keep_only
         self._strict = strict
+        self._most = most
         self.journal = JournalWriter(folder)
         self._lines = LineWriter(symbol)
         self.chain = IdAudit(may_reset=True)
@@ -122,7 +127,7 @@ class Intake:
         StrictError
             In strict mode, at the first line or file that is not whole.
         """
-        stamps, name = source.stamps, source.path.name
+        stamps, name = source.stamps, visible(source.path.name)
         file = RecordingFile(source.path)
         if stamps is None:
             self._read_empty(file)
@@ -166,7 +171,7 @@ class Intake:
         now = self.counts
         self.inputs.append(
             {
-                "name": file.path.name,
+                "name": visible(file.path.name),
                 "bytes": file.bytes,
                 "sha256": file.sha256,
                 "stamp_unit": unit,
@@ -204,13 +209,13 @@ class Intake:
         messages = block.messages
         self._refuse_foreign(block, path)
         self._check_market(block)
+        self._check_numbers(block)
         self._lines.count(block)
         self._check_depth_stream(block)
         kinds, counts = np.unique(messages[:, KIND], return_counts=True)
         for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
             self.counts[kind] += count
-        for row in np.flatnonzero(messages[:, KIND] == INVALID).tolist():
-            self._list_invalid(block, row, path)
+        self._list_invalid(block, path)
         self._audit(block)
         self._write(block)
 
@@ -256,11 +261,17 @@ class Intake:
         if self.futures is None:
             self.futures = bool(messages[rows[0], FUTURES])
         for row in rows[messages[rows, FUTURES] != self.futures].tolist():
-            recv = messages[row, RECV]
-            messages[row] = 0
-            messages[row, KIND], messages[row, RECV] = INVALID, recv
             detail = "has no pu, unlike" if self.futures else "has pu, unlike"
-            block.problems[row] = Problem("market", f"{detail} the depth messages before")
+            block.refuse(row, Problem("market", f"{detail} the depth messages before"))
+
+    def _check_numbers(self, block: Block) -> None:
+        """A number so wide that no grid holds it and the others makes its line unreadable."""
+        if self._most is None:
+            return
+        for row, level in too_wide(block, self._most).items():
+            price, size = block.number(level, PRICE), block.number(level, SIZE)
+            detail = f"a level of {price} and {size}: no grid holds it and the others"
+            block.refuse(row, Problem("number", detail))
 
     def _check_depth_stream(self, block: Block) -> None:
         rows = np.flatnonzero(block.messages[:, KIND] == DEPTH)
@@ -278,25 +289,25 @@ class Intake:
                 hint="import a recording of one diff. depth stream only",
             )
 
-    def _list_invalid(self, block: Block, row: int, path: Path) -> None:
-        problem = block.problems[row]
-        where = f"{path}, line {block.first_line + row}"
-        if self._strict:
-            raise StrictError(
-                f"{where}: {problem.reason}: {problem.detail}",
-                hint="without --strict the line is kept, flagged and counted",
-            )
-        self.reasons[problem.reason] += 1
-        self.depth_unreadable += is_depth_line(block.line(row))
-        if len(self.listed) < MAX_LISTED_LINES:
-            self.listed.append(
-                {
-                    "file": block.name,
-                    "line": block.first_line + row,
-                    "reason": problem.reason,
-                    "detail": problem.detail[:_SHOWN],
-                }
-            )
+    def _list_invalid(self, block: Block, path: Path) -> None:
+        for row in np.flatnonzero(block.messages[:, KIND] == INVALID).tolist():
+            problem = block.problems[row]
+            if self._strict:
+                raise StrictError(
+                    f"{path}, line {block.first_line + row}: {problem.reason}: {problem.detail}",
+                    hint="without --strict the line is kept, flagged and counted",
+                )
+            self.reasons[problem.reason] += 1
+            self.depth_unreadable += is_depth_line(block.line(row))
+            if len(self.listed) < MAX_LISTED_LINES:
+                self.listed.append(
+                    {
+                        "file": block.name,
+                        "line": block.first_line + row,
+                        "reason": problem.reason,
+                        "detail": problem.detail,
+                    }
+                )
 
     def _truncated(self, file: RecordingFile, detail: str, line: int) -> None:
         if self._strict:
@@ -305,7 +316,7 @@ class Intake:
                 hint="without --strict what can be read is kept and the break is flagged",
             )
         self.truncated.append(
-            {"file": file.path.name, "bytes": file.bytes, "line": line, "detail": detail}
+            {"file": visible(file.path.name), "bytes": file.bytes, "line": line, "detail": detail}
         )
 
     def _control(self, event: str, name: str, capture_ns: int) -> None:
@@ -318,20 +329,20 @@ class Intake:
         self.journal.append(f"{text}\n".encode(), capture_ns)
 
     def _write(self, block: Block) -> None:
-        """Journal the block: runs of whole lines of one hour, broken at invalid ones."""
+        """Journal the block: runs of lines of one hour, unreadable ones apart from the others."""
         messages = block.messages
         if not len(messages):
             return
         latest = np.maximum.accumulate(np.maximum(messages[:, RECV], self._latest))
         hours = latest // HOUR_NS
         turns = np.flatnonzero(np.diff(hours)) + 1
-        invalid = np.flatnonzero(messages[:, KIND] == INVALID)
+        flips = np.flatnonzero(np.diff(messages[:, KIND] == INVALID)) + 1
         snapshots = np.flatnonzero(messages[:, KIND] == SNAPSHOT)
-        cuts = np.unique(np.concatenate([[0, len(messages)], turns, invalid, invalid + 1]))
+        cuts = np.unique(np.concatenate([[0, len(messages)], turns, flips]))
         for start, stop in pairwise(cuts.tolist()):
             if messages[start, KIND] == INVALID:
-                recv = int(messages[start, RECV]) or int(latest[start])
-                self._line(recv, _invalid_fields(block, start))
+                lines = _invalid_lines(block, start, stop, latest)
+                self.journal.append(lines, int(latest[start]))
                 continue
             self.journal.append(self._lines.render(block, start, stop), int(latest[start]))
             for row in snapshots[(snapshots >= start) & (snapshots < stop)].tolist():
@@ -363,16 +374,23 @@ class Intake:
         )
 
 
-def _invalid_fields(block: Block, row: int) -> dict[str, Any]:
-    """What the journal says of a line that cannot be read."""
-    return {
-        "stream": "invalid",
-        "conn": 0,
-        "reason": block.problems[row].reason,
-        "file": block.name,
-        "line": block.first_line + row,
-        "data_b64": base64.b64encode(block.line(row)).decode(),
-    }
+def _invalid_lines(block: Block, start: int, stop: int, latest: Int64) -> bytes:
+    """What the journal says of lines that cannot be read."""
+    name = json.dumps(block.name, ensure_ascii=False).encode()
+    recv = block.messages[start:stop, RECV]
+    times = np.where(recv > 0, recv, latest[start:stop]).tolist()
+    return b"".join(
+        b'{"capture_ns":%d,"stream":"invalid","conn":0,"reason":"%b","file":%b,"line":%d,'
+        b'"data_b64":"%b"}\n'
+        % (
+            time,
+            block.problems[row].reason.encode(),
+            name,
+            block.first_line + row,
+            b2a_base64(block.line(row), newline=False),
+        )
+        for row, time in zip(range(start, stop), times, strict=True)
+    )
 
 
 def _widen(span: list[int], times: Int64) -> None:

@@ -27,6 +27,9 @@ else:
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 26
+FREE_BYTES = 4 << 20
+MAX_RATIO = 100
+"""A file may unpack to `FREE_BYTES` and so many times its size; market data shrinks to a tenth."""
 _CHUNK = 1 << 18
 _UNITS = {10: "s", 13: "ms", 16: "µs", 19: "ns"}
 _NO_RECORDING = (
@@ -115,6 +118,7 @@ class RecordingFile:
         self.bytes = 0
         self.sha256 = ""
         self.compression = ""
+        self._unpacked_bytes = 0
         self.truncated_at: int | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -147,7 +151,7 @@ class RecordingFile:
                 f"{self.path} is a pipe or a device, and a recording is read more than once",
                 hint="write it to a file first",
             )
-        self.bytes, self.truncated_at = 0, None
+        self.bytes, self._unpacked_bytes, self.truncated_at = 0, 0, None
         digest = hashlib.sha256()
         try:
             with self.path.open("rb") as file:
@@ -179,6 +183,16 @@ class RecordingFile:
             self.bytes += len(piece)
             yield piece
 
+    def _check_ratio(self, more: bytes) -> None:
+        """InputError where what is unpacked, ``more`` with it, is no recording's by its size."""
+        self._unpacked_bytes += len(more)
+        if self._unpacked_bytes > FREE_BYTES + MAX_RATIO * self.bytes:
+            raise InputError(
+                f"{self.path}: {self.bytes:,} bytes unpack to more than {self._unpacked_bytes:,}",
+                hint=f"a recording unpacks to at most {MAX_RATIO} times its size; if it is one, "
+                "unpack it by hand",
+            )
+
     def _unzipped(self, file: BinaryIO, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The one file of a zip archive; its list stands at the end, so that a cut one is lost."""
         for _ in pieces:
@@ -193,6 +207,7 @@ class RecordingFile:
                     )
                 with archive.open(members[0]) as lines:
                     while piece := lines.read(_CHUNK):
+                        self._check_ratio(piece)
                         yield piece
         except _UNZIPPABLE as error:
             raise InputError(
@@ -218,6 +233,7 @@ class RecordingFile:
                         hint="fetch the recording again; unpack it by hand to see what is left",
                     ) from error
                 if data:
+                    self._check_ratio(data)
                     yield data
                 piece = b""
                 if stream.needs_input and not stream.eof:

@@ -1,0 +1,131 @@
+"""Recordings made to cost: bombs, bad lines without end, numbers beyond any grid."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import numpy as np
+import pytest
+
+from lobproof.errors import GridError, InputError, StrictError
+from lobproof.schema import EventBatch, Finding, Flag, Kind
+from lobproof.sources.binance.source import GoldenSource
+from lobproof.sources.golden import GoldenSample
+from lobproof.sources.recordings import import_recordings
+from lobproof.sources.recordings.reader import FREE_BYTES, MAX_RATIO
+from support.wire import depth, snapshot, stamped, trade, wrapped
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LINES = [
+    wrapped(snapshot(10, [("1.00", "5")], [("1.01", "3")])),
+    *(wrapped(depth(n, n, [("1.00", f"{n}.5")], [("1.02", "1")])) for n in range(11, 31)),
+    *(wrapped(trade(n, "1.01", "0.25")) for n in range(1, 11)),
+]
+BOMB = stamped(LINES) + (b"x" * 5000 + b"\n") * (1 << 13)
+
+
+def _zip(data: bytes) -> bytes:
+    file = io.BytesIO()
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("lines.txt", data)
+    return file.getvalue()
+
+
+def _take(folder: Path, data: bytes, *, strict: bool = False) -> GoldenSample:
+    file = folder / "lines.bin"
+    file.write_bytes(data)
+    return import_recordings([file], folder / "golden", overwrite=True, strict=strict)
+
+
+def _book(sample: GoldenSample) -> EventBatch:
+    return EventBatch.concat(list(GoldenSource(sample).book()))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress, lzma.compress, bz2.compress, _zip])
+def test_what_unpacks_to_more_than_any_recording_is_refused(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    packed = pack(BOMB)
+    assert FREE_BYTES + MAX_RATIO * len(packed) < len(BOMB)
+    began = time.process_time()
+    with pytest.raises(InputError, match=r"bytes unpack to more than [0-9,]+") as told:
+        _take(tmp_path, packed)
+    assert f"at most {MAX_RATIO} times its size" in told.value.hint
+    assert time.process_time() - began < 30
+
+
+def test_bad_lines_without_end_are_told_once(tmp_path: Path) -> None:
+    bad = 20_000
+    plain = stamped(LINES)
+    sample = _take(tmp_path, gzip.compress(plain + b"bad\n" * bad))
+    assert sample.document["findings"]["invalid"]["by_reason"] == {"stamp": bad}
+    found = sample.findings()
+    assert len(found) == 101
+    assert (found[-1].count, found[-1].detail) == (bad - 100, "stamp: more such lines")
+    assert sample.inputs[0]["kept"] == len(LINES)
+
+
+WIDE = [("0.0000000000000000000001", "1"), ("1", "1" + "0" * 20), ("1" + "0" * 40, "1")]
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("pair", WIDE)
+@pytest.mark.parametrize("at", [1, 5, 21])
+def test_a_number_beyond_any_grid_costs_its_line_alone(
+    tmp_path: Path, pair: tuple[str, str], at: int
+) -> None:
+    plain = _take(tmp_path, stamped(LINES))
+    known = _book(plain)
+    wide = [*LINES[:at], wrapped(depth(40, 40, [("1.00", "1"), pair])), *LINES[at:]]
+    sample = _take(tmp_path, stamped(wide))
+    assert sample.instrument == plain.instrument
+    (found,) = sample.findings()
+    assert (found.code, found.line) == (Finding.INVALID_INPUT, at + 1)
+    assert found.detail.startswith(f"number: a level of {pair[0]} and {pair[1]}")
+    book = _book(sample)
+    marks = book.kind == Kind.MARK
+    assert book.flags[marks].tolist() == [int(Flag.INVALID | Flag.LAST)]
+    for name in ("sequence", "side", "price", "size", "kind"):
+        assert np.array_equal(getattr(book, name)[~marks], getattr(known, name))
+    with pytest.raises(StrictError, match=rf"line {at + 1}: number: a level of"):
+        _take(tmp_path, stamped(wide), strict=True)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("kind", ["trade", "snapshot"])
+def test_so_it_is_with_trades_and_snapshots(tmp_path: Path, kind: str) -> None:
+    wide = trade(99, "1e30", "1") if kind == "trade" else snapshot(30, [("1e30", "1")], [])
+    sample = _take(tmp_path, stamped([*LINES, wrapped(wide)]))
+    assert sample.document["findings"]["invalid"]["by_reason"] == {"number": 1}
+    flags = _book(sample).flags[-1]
+    assert bool(flags & int(Flag.TRADES)) is (kind == "trade")
+
+
+@pytest.mark.parametrize(
+    "number", ["1" * 65, "1e999", "0." + "0" * 80 + "1", '"' + "9" * 10**6 + '"']
+)
+def test_a_number_is_at_most_as_long_as_one_can_be(tmp_path: Path, number: str) -> None:
+    quoted = number if number.startswith('"') else f'"{number}"'
+    line = wrapped(depth(31, 31, [("7", "1")])).replace('"7"', quoted)
+    sample = _take(tmp_path, stamped([*LINES, line]))
+    (found,) = sample.findings()
+    assert found.detail.startswith("number: ")
+    assert len(found.detail) < 120
+
+
+def test_numbers_that_are_no_few_are_an_error(tmp_path: Path) -> None:
+    wide = [wrapped(depth(n, n, [("1.00", "1" + "0" * 18)])) for n in range(40, 60)]
+    with pytest.raises(GridError, match="no grid holds every size"):
+        _take(tmp_path, stamped([*LINES, *wide]))
