@@ -71,7 +71,7 @@ def import_(
             info = documents.parse(documents.read_bytes(exchange_info))
         except ValueError as error:
             raise InputError(
-                f"{exchange_info} is no answer of exchangeInfo: {error}",
+                f"{exchange_info} is no JSON document: {error}",
                 hint="save the answer of GET /api/v3/exchangeInfo as it is",
             ) from error
     with progress("importing") as (bar, task):
