@@ -612,6 +612,24 @@ def test_a_weak_etag_is_as_good_as_none(tmp_path: Path) -> None:
         assert download(there(server), lake, found.objects, policy=HASTY).ok
 
 
+def test_a_connection_is_tried_without_end_nowhere(user: Callable[[str], None]) -> None:
+    """Folders in folders, and an index of keys that no screen can show."""
+    text = f'{{"objects": ["{ROOT}/{day(6)[:-8]}\\u001b[31m.parquet"]}}'
+
+    def nests(asked: Asked) -> Answer:
+        if asked.path.endswith(INDEX):
+            return Answer(body=zlib.compress(text.encode()))
+        prefix = asked.query.get("prefix", "")
+        return Answer(body=page(folders=[f"{prefix}{'trades' if prefix == ROOT else 'a=b'}/"]))
+
+    with hostile(nests) as server:
+        user(server.url)
+        said = command("acquire", "test-connection")
+        assert said.code == 1
+        assert "\x1b" not in said.out + said.err
+        assert len(server.asked) < 10
+
+
 # time ---------------------------------------------------------------------------------------------
 
 
@@ -684,6 +702,7 @@ def test_what_is_no_http_is_an_error_with_a_hint(raw: bytes) -> None:
         ("index without end", "could not be read (limit)"),
         ("page without end", "longer than 8 MiB"),
         ("keys", "60000 keys are no data files"),
+        ("odd folders", "79 keys cannot be taken"),
     ],
 )
 def test_memory_stays_bounded(what: str, said: str) -> None:
@@ -691,7 +710,13 @@ def test_memory_stays_bounded(what: str, said: str) -> None:
     stray = [listed(f"{TOP}/{number:0200}.txt") for number in range(limits.PAGE_KEYS)]
     many = paged(lambda n: (stray, str(n) if n < 59 else ""))
 
+    vast = "\x9b" * 3_500_000  # of two bytes each
+
     def script(asked: Asked) -> Answer:
+        if "delimiter" in asked.query and what == "odd folders":
+            number = int(asked.query.get("continuation-token", "0"))
+            if number < 79 and asked.query["prefix"].endswith("trades/"):
+                return Answer(body=page(folders=[f"{ROOT}/trades/{vast}"], token=f"{number + 1}"))
         if asked.lists and what == "page without end":
             return Answer(body=endless(), length=-1)
         if asked.path.endswith(INDEX) and what == "index without end":

@@ -12,6 +12,7 @@ from lobproof.sources.cryptolake.failures import AccessDeniedError, RemoteError,
 from lobproof.sources.cryptolake.index import INDEX, read_index
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 from lobproof.sources.cryptolake.limits import INDEX_BYTES
+from lobproof.sources.cryptolake.listing import is_odd
 from lobproof.sources.cryptolake.remote import Policy, Remote
 
 _POLICY = Policy(attempts=3, total_seconds=60.0, longest_wait=5.0, read_seconds=15.0)
@@ -60,7 +61,7 @@ async def _steps(connection: Connection) -> tuple[list[Step], bool]:
     remote = Remote(connection, _POLICY)
     steps: list[Step] = []
     try:
-        names, _ = await remote.folders("")
+        names = await _folders(remote, "")
     except RemoteError as error:
         # denied: it is there, and downloads can do without the listing
         steps.append(("bucket", isinstance(error, AccessDeniedError), _words(error)))
@@ -95,29 +96,35 @@ async def _index(remote: Remote, steps: list[Step]) -> LakeKey | None:
         steps.append(("index", False, f"{path} is damaged; listing does instead"))
         return None
     steps.append(("index", True, f"{path} names {len(keys):,} objects"))
-    return next((key for text in sorted(keys) if (key := LakeKey.parse(text))), None)
+    good = (text for text in sorted(keys) if not is_odd(text))
+    return next((key for text in good if (key := LakeKey.parse(text))), None)
 
 
 async def _listing(remote: Remote, steps: list[Step], known: LakeKey | None) -> LakeKey | None:
     """List one symbol of the first table; a key to read."""
+    top, days, first = TABLES[0], 0, None
     try:
-        top = TABLES[0]
-        while "symbol=" not in top:
-            names = [name for name in (await remote.folders(top))[0] if "=" in name]
+        for kind in ("exchange=", "symbol="):
+            names = [name for name in await _folders(remote, top) if name.startswith(kind)]
             if not names:
                 steps.append(("listing", False, f"{top} has nothing"))
                 return known
             top = f"{top}/{names[0]}"
-        days, first = 0, None
-        async for page in remote.pages(top):
-            keys = [key for meta in page.objects if (key := LakeKey.parse(meta.path))]
-            days += len(keys)
-            first = first or next(iter(keys), None)
+        async with remote.within(_POLICY.total_seconds):
+            async for page in remote.pages(top):
+                keys = [key for meta in page.objects if (key := LakeKey.parse(meta.path))]
+                days += len(keys)
+                first = first or next(iter(keys), None)
     except RemoteError as error:
         steps.append(("listing", False, _words(error)))
         return known
     steps.append(("listing", first is not None, f"{top} has {days:,} days"))
     return first or known
+
+
+async def _folders(remote: Remote, top: str) -> list[str]:
+    async with remote.within(_POLICY.total_seconds):
+        return sorted([n async for page in remote.pages(top, folders=True) for n in page.folders])
 
 
 async def _read(remote: Remote, steps: list[Step], key: LakeKey) -> bool:

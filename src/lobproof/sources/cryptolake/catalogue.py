@@ -334,10 +334,12 @@ async def _prefixes(remote: Remote, request: Request, table: str, tally: _Tally)
     """What to list: a prefix per exchange and symbol, which the bucket itself names."""
 
     async def below(top: str, kind: str) -> list[str]:
-        names, skipped = await remote.folders(top)
-        tally.count(len(names))
-        tally.skip(skipped)
-        return [f"{top}/{name}" for name in names if name.startswith(kind)]
+        names: list[str] = []
+        async for page in remote.pages(top, folders=True):
+            tally.count(len(page.folders) + len(page.skipped))
+            tally.skip(page.skipped)
+            names += [f"{top}/{name}" for name in page.folders if name.startswith(kind)]
+        return sorted(names)
 
     if request.exchange:
         exchanges = [f"{table}/exchange={request.exchange}"]

@@ -155,8 +155,19 @@ class Remote:
                 hint="ask for less, or try a better line; a download goes on from here",
             ) from None
 
-    async def pages(self, prefix: str, *, after: str = "") -> AsyncIterator[Page]:
-        """Objects below ``prefix``, with paths above ``after``: page by page, each asked anew.
+    async def pages(
+        self, prefix: str, *, after: str = "", folders: bool = False
+    ) -> AsyncIterator[Page]:
+        """What lies below ``prefix``: page by page, none of them kept.
+
+        Parameters
+        ----------
+        prefix
+            A folder of the bucket, below the connection's prefix.
+        after
+            Objects with paths above it alone.
+        folders
+            Only what lies one level below: folders, and the objects beside them.
 
         Raises
         ------
@@ -165,20 +176,46 @@ class Remote:
         RemoteError
             When a page could not be had.
         """
-        async for page in self._pages(prefix, {"start-after": self._key(after)} if after else {}):
+        root = f"{self.connection.prefix}/" if self.connection.prefix else ""
+        top = f"{root}{prefix}/" if prefix else root
+        what = f"list {shown(prefix) or 'the bucket'}"
+        query = {"list-type": "2", "max-keys": str(PAGE_KEYS), "prefix": top}
+        if after:
+            query["start-after"] = self._key(after)
+        if folders:
+            query["delimiter"] = "/"
+        seen: set[str] = set()
+
+        def parsed(call: Call) -> Page:
+            return parse_page(call.body(PAGE_BYTES), root, top, secret=self.connection.holds_secret)
+
+        for _ in range(PAGES):
+            try:
+                page = await self.retrying(
+                    partial(self._ask, "GET", "", parsed, what, query=query, limit=PAGE_BYTES)
+                )
+            except NoListingError as error:
+                raise UnavailableError(
+                    f"cannot {what} in {self.connection.place}: that is no S3 store, or none that "
+                    f"keeps to its rules: {error}",
+                    hint="check the endpoint; a log-in page of the network may stand before it",
+                ) from None
             yield page
-
-    async def folders(self, prefix: str) -> tuple[list[str], list[str]]:
-        """Names of what lies one level below ``prefix``; and those that cannot be taken.
-
-        Errors as for :meth:`pages`.
-        """
-        names: list[str] = []
-        skipped: list[str] = []
-        async for page in self._pages(prefix, {"delimiter": "/"}):
-            names += page.folders
-            skipped += page.skipped
-        return sorted(names), skipped
+            if not page.token:
+                return
+            if page.token in seen:
+                raise LimitError(
+                    f"cannot {what} in {self.connection.place}: the store begins its listing anew "
+                    "each time: it has no end",
+                    hint="tell whoever runs the store; a plain S3 does not do so",
+                )
+            seen.add(page.token)
+            query = {**query, "continuation-token": page.token}
+        raise LimitError(
+            f"cannot {what} in {self.connection.place}: it has more than {PAGES:,} pages",
+            hint=f"a listing may have {PAGES:,} pages of {PAGE_KEYS:,} keys: ask for less by "
+            "--exchange, --symbols and --start",
+        )
 
     async def head(self, path: str) -> Meta | None:
         """What the store says of an object; None where no object can be like that."""
@@ -237,44 +274,6 @@ class Remote:
 
     def _key(self, path: str) -> str:
         return f"{self.connection.prefix}/{path}" if self.connection.prefix else path
-
-    async def _pages(self, prefix: str, more: Mapping[str, str]) -> AsyncIterator[Page]:
-        root = f"{self.connection.prefix}/" if self.connection.prefix else ""
-        top = f"{root}{prefix}/" if prefix else root
-        what = f"list {shown(prefix) or 'the bucket'}"
-        query = {"list-type": "2", "max-keys": str(PAGE_KEYS), "prefix": top, **more}
-        seen: set[str] = set()
-
-        def parsed(call: Call) -> Page:
-            return parse_page(call.body(PAGE_BYTES), root, top, secret=self.connection.holds_secret)
-
-        for _ in range(PAGES):
-            try:
-                page = await self.retrying(
-                    partial(self._ask, "GET", "", parsed, what, query=query, limit=PAGE_BYTES)
-                )
-            except NoListingError as error:
-                raise UnavailableError(
-                    f"cannot {what} in {self.connection.place}: that is no S3 store, or none that "
-                    f"keeps to its rules: {error}",
-                    hint="check the endpoint; a log-in page of the network may stand before it",
-                ) from None
-            yield page
-            if not page.token:
-                return
-            if page.token in seen:
-                raise LimitError(
-                    f"cannot {what} in {self.connection.place}: the store begins its listing anew "
-                    "each time: it has no end",
-                    hint="tell whoever runs the store; a plain S3 does not do so",
-                )
-            seen.add(page.token)
-            query = {**query, "continuation-token": page.token}
-        raise LimitError(
-            f"cannot {what} in {self.connection.place}: it has more than {PAGES:,} pages",
-            hint=f"a listing may have {PAGES:,} pages of {PAGE_KEYS:,} keys: ask for less by "
-            "--exchange, --symbols and --start",
-        )
 
     async def _ask(
         self,
