@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 from lobproof.report import write_report
 from lobproof.schema import Flag, Side
 from lobproof.store import open_store
+from support.batches import make_instrument
 from support.report import anchor, batch_of, build_store, depth, mark, random_events, trade
 
 pytestmark = pytest.mark.browser
@@ -83,6 +85,57 @@ def poor_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     build_store(folder / "poor", batch_of(messages))
     return write_report(open_store(folder / "poor"), folder / "poor.html")
+
+
+MARK = "document.documentElement.dataset.ran = 1"
+SCRIPTS = (
+    f"<script>{MARK}</script>",
+    f"</style><script>{MARK}</script>",
+    f'"><img src=x onerror="{MARK}">',
+    f"'><svg onload='{MARK}'>",
+    f"<a href=\"javascript:{MARK}\">x</a><iframe srcdoc='<script>parent.{MARK}</script>'>",
+)
+
+
+def hostile_page(folder: Path) -> Path:
+    """A page of a store whose texts are scripts, each in every field."""
+    for number, text in enumerate(SCRIPTS):
+        build_store(
+            folder / "hostile",
+            random_events(5, 100),
+            instrument=make_instrument(f"A{number}-USDT"),
+            config={"states": "all", text: text},
+            inputs=[{"name": text, "bytes": 1, "sha256": text}],
+            verdicts={"reasons": [text]},
+        )
+    return write_report(open_store(folder / "hostile"), folder / "hostile.html")
+
+
+def ran(chromium: str, profile: Path, page: Path) -> tuple[bool, str]:
+    """Whether a script ran in a page, and what Chromium said."""
+    done = run(chromium, profile, "--dump-dom", "--virtual-time-budget=2000", page.as_uri())
+    assert "lobproof report" in done.stdout
+    return "data-ran" in done.stdout[: done.stdout.index("<head")], done.stderr
+
+
+def test_no_text_runs_as_a_script(chromium: str, tmp_path: Path) -> None:
+    page = hostile_page(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    assert all(script in html.unescape(text) and script not in text for script in SCRIPTS)
+    assert ran(chromium, tmp_path / "profile", page)[0] is False
+
+
+def test_the_policy_holds_what_was_not_escaped(chromium: str, tmp_path: Path, page: Path) -> None:
+    """Even where a text were put in as it is: without the policy the same scripts run."""
+    text = page.read_text(encoding="utf-8").replace("<main>", "<main>" + "".join(SCRIPTS))
+    (tmp_path / "bare.html").write_text(
+        re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text), encoding="utf-8"
+    )
+    assert ran(chromium, tmp_path / "profile", tmp_path / "bare.html")[0] is True
+    (tmp_path / "held.html").write_text(text, encoding="utf-8")
+    held, said = ran(chromium, tmp_path / "profile", tmp_path / "held.html")
+    assert held is False
+    assert "Content Security Policy" in said
 
 
 def run(chromium: str, profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
