@@ -383,6 +383,7 @@ def lake_ids_restart(lake: Lake) -> str:
     by = 1000 - int(rows["sequence_number"][low])
     time = int(rows["timestamp"][low])
     for table in tables:
+        lake.rows(table, 0)
         start = int((lake.day.tables[table]["timestamp"] < time).sum())
         _renumber(lake, table, start, lake.rows(table, 0), by)
     return f"in {' and '.join(tables)}"

@@ -602,6 +602,16 @@ FAULTS = [
     Fault(
         "the snapshot newer than all messages",
         lambda s: s.replaced(s.snapshot_line(s.depths[-1].final + 100, s.snapshot), row=s.snapshot),
-        _said(**_WARM_UP),
+        _said(
+            **_WARM_UP,
+            findings=[
+                Finding(
+                    "ANCHOR_UNPROVEN",
+                    1,
+                    "no depth message follows the snapshot that anchors the book",
+                )
+            ],
+            strict="ANCHOR_UNPROVEN at event",
+        ),
     ),
 ]
