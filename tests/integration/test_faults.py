@@ -39,7 +39,7 @@ def futures(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 def scene(spot: Recording) -> Scene:
     """The spot market's lines from the snapshot on, as one file."""
     lines = [line for file in spot.lines for line in file]
-    start = next(row for row, line in enumerate(lines) if b'"lastUpdateId"' in line[:80])
+    start = next(row for row, line in enumerate(lines) if b'"lastUpdateId"' in line[:160])
     return Scene(lines[start:])
 
 

@@ -118,10 +118,10 @@ def test_decimals_are_the_recorded_text(
     trades, levels = [], []
     for path in recordings(real_data, symbol):
         for line in gzip.decompress(path.read_bytes()).splitlines():
-            if b"@trade" in line[:80]:
+            if b"@trade" in line[:160]:
                 data = json.loads(line.split(b" ", 1)[1])["data"]
                 trades.append((Decimal(data["p"]), Decimal(data["q"])))
-            elif b"@depth" in line[:80]:
+            elif b"@depth" in line[:160]:
                 data = json.loads(line.split(b" ", 1)[1])["data"]
                 levels += [(Decimal(p), Decimal(q)) for p, q in (*data["b"], *data["a"])]
     expected = {int(Kind.TRADE): trades, int(Kind.DELTA): levels}
@@ -202,10 +202,10 @@ def test_every_dropped_message_is_named(
         for path in recordings(real_data, symbol)
         for line in gzip.decompress(path.read_bytes()).splitlines(keepends=True)
     ]
-    depth = [i for i, line in enumerate(lines) if b"@depth@" in line[:80]]
+    depth = [i for i, line in enumerate(lines) if b"@depth@" in line[:160]]
     ids = {i: json.loads(lines[i].split(b" ", 1)[1])["data"] for i in depth}
     # after the first that is kept behind the snapshot, before the last
-    snapshot = next(i for i, line in enumerate(lines) if b'"lastUpdateId"' in line[:80])
+    snapshot = next(i for i, line in enumerate(lines) if b'"lastUpdateId"' in line[:160])
     known = json.loads(lines[snapshot].split(b" ", 1)[1])["lastUpdateId"]
     kept = [i for i in depth if ids[i]["u"] > known]
     dropped = set(random.Random(symbol).sample(kept[1:-1], DROPS))

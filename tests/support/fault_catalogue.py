@@ -66,7 +66,7 @@ class Scene:
 
     def rows(self, what: bytes) -> list[int]:
         """Numbers of the lines that begin with such a message."""
-        return [row for row, line in enumerate(self.lines) if what in line[:80]]
+        return [row for row, line in enumerate(self.lines) if what in line[:160]]
 
     def line(self, row: int | None = None) -> bytes:
         """A line; the chosen depth message's."""

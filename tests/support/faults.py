@@ -57,11 +57,11 @@ class Recording:
         self.depths, self.snapshot_id = [], -1
         for file, lines in enumerate(self.lines):
             for row, line in enumerate(lines):
-                if b"@depth@" in line[:80]:
+                if b"@depth@" in line[:160]:
                     data = payload(line)
                     first, final = data["U"], data["u"]
                     self.depths.append(Depth(file, row, first, final, data.get("pu", first - 1)))
-                elif b'"lastUpdateId"' in line[:80] and self.snapshot_id < 0:
+                elif b'"lastUpdateId"' in line[:160] and self.snapshot_id < 0:
                     self.snapshot_id = payload(line)["lastUpdateId"]
 
     @property

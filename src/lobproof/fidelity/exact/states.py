@@ -119,7 +119,8 @@ class StateChecks:
         span, doubt = int(lasts.sum()), int(lasts[lost].sum())
         left_range = int(lasts[beyond].sum())
         trusted = int(np.count_nonzero(~doubtful))
-        share = doubt / span if span else float(lost.any())
+        # behind the warm-up no time passes: that is too little to judge by, and no loss
+        share = doubt / span if span else float(lost.any() and not warm_up)
         if self._window.chained:
             failed = share > limit
         else:
