@@ -13,11 +13,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lobproof.errors import InputError
+from lobproof.parquet_kernels import (
+    BROKEN,
+    CODEC,
+    COLUMN_COUNT,
+    DEFINITION,
+    ENCRYPTED,
+    FINE,
+    LEAF,
+    LEVELS,
+    NO_METADATA,
+    PHYSICAL,
+    REPETITION,
+    STATISTICS,
+    TYPE,
+    WIDTH,
+    footer_problem,
+)
 
 MAX_FOOTER = 32 << 20
 """Bytes of a footer. One of 10,000 row groups of six columns has 7 MB, and takes 50 in memory."""
@@ -36,6 +54,29 @@ _INFLATES = {"UNCOMPRESSED": 1, "SNAPPY": 22, "LZ4": 256, "LZ4_RAW": 256}
 _TAIL = 8
 _HEADER = 1 << 12
 _LONGEST_HEADER = 1 << 20
+_PHYSICAL = (
+    "BOOLEAN",
+    "INT32",
+    "INT64",
+    "INT96",
+    "FLOAT",
+    "DOUBLE",
+    "BYTE_ARRAY",
+    "FIXED_LEN_BYTE_ARRAY",
+)
+"""By their number in a footer."""
+_WIDTHS = (1, 4, 8, 12, 4, 8, -1, None)
+"""Bytes of a least or greatest value of such a type; -1 any, None as the schema says."""
+_PROBLEMS = {
+    BROKEN: "the footer does not hold together",
+    COLUMN_COUNT: "not the columns of the schema",
+    NO_METADATA: "nothing is told of it",
+    TYPE: "another type than in the schema",
+    CODEC: "a compression that nobody knows",
+    STATISTICS: "statistics of another type",
+    LEVELS: "size statistics of another type",
+    ENCRYPTED: "encrypted",
+}
 _AGAIN = (
     "this is not how the vendor writes: download the file again, or write it anew with 100,000 "
     "rows a row group"
@@ -61,12 +102,36 @@ def read_footer(path: Path) -> pq.FileMetaData:
             raise InputError(
                 f"{path.name}: a footer of {length:,} bytes, more than {MAX_FOOTER:,}", hint=_AGAIN
             )
-        footer = pq.read_metadata(path)
+        try:
+            footer = pq.read_metadata(path)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path.name}: a column has a name that is no UTF-8", hint=_AGAIN
+            ) from error
+        file.seek(max(end - _TAIL - length, 0))
+        _check_footer(footer, file.read(length), path)
         for group in range(footer.num_row_groups):
             problem = _problem(footer, group, file)
             if problem:
                 raise InputError(f"{path.name}: row group {group} {problem}", hint=_AGAIN)
     return footer
+
+
+def _check_footer(footer: pq.FileMetaData, data: bytes, path: Path) -> None:
+    """InputError for what Arrow would end the process over when it is asked about it."""
+    leaves = np.empty((footer.num_columns, LEAF), np.int64)
+    for place in range(footer.num_columns):
+        column = footer.schema.column(place)
+        kind = _PHYSICAL.index(column.physical_type)
+        leaves[place, PHYSICAL] = kind
+        leaves[place, WIDTH] = column.length if _WIDTHS[kind] is None else _WIDTHS[kind]
+        leaves[place, REPETITION] = column.max_repetition_level
+        leaves[place, DEFINITION] = column.max_definition_level
+    problem, group, column = footer_problem(np.frombuffer(data, np.uint8), leaves)
+    if problem != FINE:
+        where = "" if group < 0 else f"row group {group}: "
+        where += "" if column < 0 else f"column {column}: "
+        raise InputError(f"{path.name}: {where}{_PROBLEMS[problem]}", hint=_AGAIN)
 
 
 def open_parquet(path: Path, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
@@ -94,12 +159,12 @@ def open_parquet(path: Path, footer: pq.FileMetaData | None = None) -> pq.Parque
 
 
 def texts(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch with plain texts, none of them too long.
+    """A batch with plain texts of UTF-8, none of them too long.
 
     Raises
     ------
     pa.ArrowInvalid
-        If one is.
+        If one is no UTF-8, or too long.
     """
     if not any(map(pa.types.is_dictionary, batch.schema.types)):
         return batch
@@ -107,6 +172,7 @@ def texts(batch: pa.RecordBatch) -> pa.RecordBatch:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         kind = column.type
         if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
+            column.dictionary.validate(full=True)
             longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
             if longest > MAX_TEXT:
                 raise pa.ArrowInvalid(

@@ -24,6 +24,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+CHECKED = {int(zstd.CompressionParameter.checksum_flag): 1}
 START = 472_222 * HOUR_NS
 """A full hour: 2023-11-14T22."""
 
@@ -149,7 +150,7 @@ def test_a_damaged_frame_costs_that_frame_alone(tmp_path: Path) -> None:
 
 def test_a_frame_behind_a_long_damage_is_found(tmp_path: Path) -> None:
     path = tmp_path / "x.zst"
-    frame = zstd.compress(b"line\n")
+    frame = zstd.compress(b"line\n", options=CHECKED)
     path.write_bytes(b"\x00" * ((1 << 18) + 1) + frame)
     assert _read(path) == (
         b"line\n",
@@ -164,8 +165,27 @@ def test_a_missing_journal_and_a_frame_that_is_no_journals(
         list(read_frames(tmp_path / "none.zst"))
     monkeypatch.setattr(journal, "MAX_FRAME_BYTES", 1000)
     path = tmp_path / "large.zst"
-    path.write_bytes(zstd.compress(b"x" * 1001))
+    path.write_bytes(zstd.compress(b"x" * 1001, options=CHECKED))
     with pytest.raises(InputError, match="frame of more than"):
         list(read_frames(path))
-    path.write_bytes(zstd.compress(b"x" * 1000))
+    path.write_bytes(zstd.compress(b"x" * 1000, options=CHECKED))
     assert _read(path)[0] == b"x" * 1000
+
+
+@pytest.mark.parametrize(
+    ("between", "why"),
+    [
+        (zstd.compress(b"anything at all\n"), "without a checksum"),
+        (b"\x50\x2a\x4d\x18\x04\x00\x00\x00skip", "no frame"),
+        (b"noise", "no frame"),
+    ],
+)
+def test_what_has_no_checksum_is_no_frame(tmp_path: Path, between: bytes, why: str) -> None:
+    (file,) = _written(tmp_path, [_line(1)])
+    path = tmp_path / file.name
+    frame = path.read_bytes()
+    path.write_bytes(frame + between + frame)
+    text, (loss,) = _read(path)
+    assert text == _line(1) * 2
+    assert (loss.offset, loss.bytes) == (len(frame), len(between))
+    assert why in loss.detail

@@ -258,7 +258,7 @@ def symbol_of(line: bytes) -> str | None:
     try:
         probe = _read(head[1], _Probe) if head else _Probe()
         stream = msgspec.json.decode(probe.stream, type=str) if len(probe.stream) else ""
-    except (Problem, msgspec.DecodeError):
+    except (Problem, msgspec.DecodeError, UnicodeDecodeError):
         return None
     name, at, _ = stream.partition("@")
     if at and name and not name.startswith("!"):

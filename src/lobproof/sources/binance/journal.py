@@ -31,6 +31,7 @@ HOUR_NS = 3_600_000_000_000
 _LEVEL = 3
 _CHUNK = 1 << 18
 _MAGIC = b"\x28\xb5\x2f\xfd"
+_CHECKSUM = 4  # the bit of the byte behind the magic number that says that there is one
 _OPTIONS = {
     int(zstd.CompressionParameter.compression_level): _LEVEL,
     int(zstd.CompressionParameter.checksum_flag): 1,
@@ -174,6 +175,12 @@ def _frames(file: BinaryIO, path: Path) -> Iterator[bytes | Loss]:
 
 def _frame(window: bytes, file: BinaryIO, path: Path) -> tuple[bytes, int, bytes, str]:
     """One frame's lines, its compressed size, the bytes read behind it, and what is wrong."""
+    if len(window) <= len(_MAGIC):
+        window += file.read(_CHUNK)
+    if not window.startswith(_MAGIC[: len(window)]):
+        return b"", 0, b"", "no frame of zstd begins here"
+    if len(window) > len(_MAGIC) and not window[len(_MAGIC)] & _CHECKSUM:
+        return b"", 0, b"", "a frame without a checksum"
     decompressor = zstd.ZstdDecompressor()
     parts: list[bytes] = []
     room = MAX_FRAME_BYTES

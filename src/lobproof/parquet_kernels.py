@@ -1,0 +1,282 @@
+"""A Parquet footer's bytes (Thrift's compact protocol): whether Arrow can be asked about all of it.
+
+Arrow's C++ refuses a contradictory footer by an exception, which its Python does not catch where it
+asks about a column: the process would end. Every check here is of something that raises so there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobproof.jit import kernel
+from lobproof.schema import Int64
+
+Bytes = NDArray[np.uint8]
+
+FINE, BROKEN, COLUMN_COUNT, NO_METADATA, TYPE, CODEC, STATISTICS, LEVELS, ENCRYPTED = range(9)
+"""What is wrong with a footer."""
+PHYSICAL, WIDTH, REPETITION, DEFINITION, LEAF = range(5)
+"""Columns of ``leaves``: physical type, bytes of a value (-1 any), highest levels; their number."""
+BYTE_ARRAY = 6
+
+_BOOLEANS, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _MAP, _STRUCT = 2, 3, 6, 7, 8, 10, 11, 12
+_BODY = 16  # of a struct, as a kind of its own
+_DEEP = 64
+_LONG = 15  # a list's length stands behind its head
+_ROW_GROUPS = 4  # of a file
+_COLUMNS = 1  # of a row group
+_META, _CRYPTO, _ENCRYPTED = 3, 8, 9  # of a column's chunk
+_TYPE, _CODEC, _STATISTICS, _SIZES, _GEOMETRY = 1, 4, 12, 16, 17  # of its metadata
+_CODECS = 8
+_BOUNDS = (1, 2, 5, 6)  # of its statistics: the least and the greatest value, twice
+_UNENCODED, _REPETITIONS, _DEFINITIONS = 1, 2, 3  # of its size statistics
+
+
+@kernel
+def _varint(buf: Bytes, pos: int) -> tuple[int, int]:
+    """An unsigned number and the position behind it; -1 for none. More than 62 bits are cut off."""
+    value = 0
+    shift = 0
+    while pos < buf.size and shift < 70:
+        byte = int(buf[pos])
+        pos += 1
+        if shift < 62:
+            value |= ((byte & 127) << shift) & ((1 << 62) - 1)
+        shift += 7
+        if byte < 128:
+            return value, pos
+    return 0, -1
+
+
+@kernel
+def _field(buf: Bytes, pos: int, before: int) -> tuple[int, int, int]:
+    """Id and kind of a struct's next field, kind 0 at its end; the position behind, -1 for none."""
+    if pos < 0 or pos >= buf.size:
+        return 0, 0, -1
+    head = int(buf[pos])
+    pos += 1
+    if head == 0:
+        return 0, 0, pos
+    if head & 15 == 0:
+        return 0, 0, -1
+    if head >> 4:
+        return before + (head >> 4), head & 15, pos
+    number, pos = _varint(buf, pos)
+    return (number >> 1) ^ -(number & 1), head & 15, pos
+
+
+@kernel
+def _list(buf: Bytes, pos: int) -> tuple[int, int, int]:
+    """Length and kind of a list, and the position of its first element; -1 for none."""
+    if pos < 0 or pos >= buf.size:
+        return 0, 0, -1
+    size = int(buf[pos]) >> 4
+    kind = int(buf[pos]) & 15
+    pos += 1
+    if size == _LONG:
+        size, pos = _varint(buf, pos)
+    if pos < 0 or size > buf.size - pos:  # no element takes less than a byte
+        return 0, 0, -1
+    return size, kind, pos
+
+
+@kernel
+def _skip(buf: Bytes, pos: int, kind: int, stack: Int64) -> int:
+    """The position behind a field's value of that kind; -1 where it does not end."""
+    if kind <= _BOOLEANS:
+        return pos  # a field's boolean is in its head
+    depth = 0
+    stack[0, 0], stack[0, 1] = kind, 1
+    while depth >= 0:
+        if pos < 0 or pos > buf.size:
+            return -1
+        of = stack[depth, 0]
+        if of == _BODY:
+            _, of, pos = _field(buf, pos, 0)
+            if pos < 0:
+                return -1
+            if of == 0:
+                depth -= 1
+                continue
+            if of <= _BOOLEANS:
+                continue
+        else:
+            if stack[depth, 1] == 0:
+                depth -= 1
+                continue
+            stack[depth, 1] -= 1
+        if depth == _DEEP - 1:
+            return -1
+        if of == _STRUCT:
+            depth += 1
+            stack[depth, 0], stack[depth, 1] = _BODY, 1
+        elif of == _LISTS or of == _LISTS - 1:
+            size, inner, pos = _list(buf, pos)
+            depth += 1
+            stack[depth, 0], stack[depth, 1] = inner, size
+        else:
+            pos = _scalar(buf, pos, of)
+    return pos
+
+
+@kernel
+def _scalar(buf: Bytes, pos: int, kind: int) -> int:
+    """The position behind a value that holds no others; -1 for none of a known kind."""
+    if 0 < kind <= _BYTE:
+        return pos + 1
+    if kind == _DOUBLE:
+        return pos + 8
+    if _BYTE < kind <= _INTEGERS:
+        return _varint(buf, pos)[1]
+    if kind == _BINARY:
+        size, pos = _varint(buf, pos)
+        return pos + size if pos >= 0 and size <= buf.size - pos else -1
+    return -1
+
+
+@kernel
+def _statistics(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int]:
+    """What is wrong with a column's statistics, and the position behind them."""
+    number = 0
+    while True:
+        number, kind, pos = _field(buf, pos, number)
+        if pos < 0:
+            return BROKEN, pos
+        if kind == 0:
+            return FINE, pos
+        bound = kind == _BINARY and number in _BOUNDS and leaf[WIDTH] >= 0
+        if bound and _varint(buf, pos)[0] != leaf[WIDTH]:
+            return STATISTICS, pos
+        pos = _skip(buf, pos, kind, stack)
+
+
+@kernel
+def _sizes(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int]:
+    """What is wrong with a column's size statistics, and the position behind them."""
+    number = 0
+    while True:
+        number, kind, pos = _field(buf, pos, number)
+        if pos < 0:
+            return BROKEN, pos
+        if kind == 0:
+            return FINE, pos
+        if number == _UNENCODED and leaf[PHYSICAL] != BYTE_ARRAY:
+            return LEVELS, pos
+        if number in (_REPETITIONS, _DEFINITIONS):
+            size = _list(buf, pos)[0]
+            highest = leaf[REPETITION] if number == _REPETITIONS else leaf[DEFINITION]
+            if kind < _LISTS - 1 or kind > _LISTS or size not in (0, highest + 1):
+                return LEVELS, pos
+        pos = _skip(buf, pos, kind, stack)
+
+
+@kernel
+def _metadata(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int]:
+    """What is wrong with a column chunk's metadata, and the position behind it."""
+    number = 0
+    typed = False
+    while True:
+        number, kind, pos = _field(buf, pos, number)
+        if pos < 0:
+            return BROKEN, pos
+        if kind == 0:
+            return (FINE if typed else TYPE), pos
+        problem = FINE
+        if number == _TYPE:
+            value, pos = _varint(buf, pos)
+            if kind != _INTEGERS - 1 or value != 2 * leaf[PHYSICAL]:
+                return TYPE, pos
+            typed = True
+        elif number == _CODEC:
+            value, pos = _varint(buf, pos)
+            if kind != _INTEGERS - 1 or value % 2 == 1 or value >= 2 * _CODECS:
+                return CODEC, pos
+        elif number == _STATISTICS and kind == _STRUCT:
+            problem, pos = _statistics(buf, pos, leaf, stack)
+        elif number == _SIZES and kind == _STRUCT:
+            problem, pos = _sizes(buf, pos, leaf, stack)
+        elif number == _GEOMETRY:
+            return STATISTICS, pos
+        else:
+            pos = _skip(buf, pos, kind, stack)
+        if problem != FINE:
+            return problem, pos
+
+
+@kernel
+def _chunk(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int]:
+    """What is wrong with a column's chunk, and the position behind it."""
+    number = 0
+    told = False
+    while True:
+        number, kind, pos = _field(buf, pos, number)
+        if pos < 0:
+            return BROKEN, pos
+        if kind == 0:
+            return (FINE if told else NO_METADATA), pos
+        if number in (_CRYPTO, _ENCRYPTED):
+            return ENCRYPTED, pos
+        if number == _META and kind == _STRUCT:
+            told = True
+            problem, pos = _metadata(buf, pos, leaf, stack)
+            if problem != FINE:
+                return problem, pos
+        else:
+            pos = _skip(buf, pos, kind, stack)
+
+
+@kernel
+def _group(buf: Bytes, pos: int, leaves: Int64, stack: Int64) -> tuple[int, int, int]:
+    """What is wrong with a row group, the column, and the position behind it."""
+    number = 0
+    told = False
+    while True:
+        number, kind, pos = _field(buf, pos, number)
+        if pos < 0:
+            return BROKEN, -1, pos
+        if kind == 0:
+            return (FINE if told else COLUMN_COUNT), -1, pos
+        if number == _COLUMNS and kind == _LISTS - 1:
+            told = True
+            size, of, pos = _list(buf, pos)
+            if pos < 0 or size != len(leaves) or of != _STRUCT:
+                return COLUMN_COUNT, -1, pos
+            for column in range(size):
+                problem, pos = _chunk(buf, pos, leaves[column], stack)
+                if problem != FINE:
+                    return problem, column, pos
+        else:
+            pos = _skip(buf, pos, kind, stack)
+
+
+@kernel
+def footer_problem(buf: Bytes, leaves: Int64) -> tuple[int, int, int]:
+    """What is wrong with a footer, in which row group and column (-1: in none of them).
+
+    Parameters
+    ----------
+    buf
+        The footer's bytes, without the eight behind it.
+    leaves
+        (columns, ``LEAF``) of its schema.
+    """
+    stack = np.zeros((_DEEP, 2), np.int64)
+    pos = 0
+    number = 0
+    while True:
+        number, kind, pos = _field(buf, pos, number)
+        if pos < 0:
+            return BROKEN, -1, -1
+        if kind == 0:
+            return FINE, -1, -1
+        if number == _ROW_GROUPS and kind == _LISTS - 1:
+            size, of, pos = _list(buf, pos)
+            if pos < 0 or (size > 0 and of != _STRUCT):
+                return BROKEN, -1, -1
+            for group in range(size):
+                problem, column, pos = _group(buf, pos, leaves, stack)
+                if problem != FINE:
+                    return problem, group, column
+        else:
+            pos = _skip(buf, pos, kind, stack)
