@@ -23,12 +23,14 @@ READY := .venv/.ready-$(PLACE)
 LINKED := .venv/.linked-$(PLACE)
 PEERS := .venv-peers/.ready-$(PLACE)
 LAKEAPI := .venv-lakeapi/.ready-$(PLACE)
+FUZZER := .venv-fuzz/.ready-$(PLACE)
 
 COVERAGE := $(CURDIR)/build/coverage
 PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
 
-.PHONY: help demo test test-faults fuzz fuzz-documents test-lake test-lakeapi lake lint format \
+.PHONY: help demo test test-faults fuzz fuzz-bytes fuzz-documents test-lake test-lakeapi lake lint \
+	format \
 	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-ablation lock setup check-setup \
 	check-install clean
 
@@ -62,6 +64,10 @@ test-faults: setup ## slow tests: kills, drops, load (about an hour)
 fuzz: setup ## damaged recordings and derived days, at random, against a truth kept apart (an hour)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(FUZZ)
 
+fuzz-bytes: $(FUZZER) ## parsers of bytes and of Parquet, guided by their coverage (MINUTES=30)
+	@PYTHONPATH=src:tests .venv-fuzz/bin/python -W ignore -m fuzz_bytes \
+		--minutes $(if $(filter file,$(origin MINUTES)),30,$(MINUTES)) --seed $(SEED) $(FUZZ)
+
 fuzz-documents: setup ## every document that is read from disk, mutated (MUTATIONS=100000, half an hour)
 	@PYTHONPATH=tests $(BIN)/python -W ignore -m fuzz.documents --mutations $(MUTATIONS) --seed $(SEED)
 
@@ -75,10 +81,11 @@ test-lakeapi: setup $(LAKEAPI) ## our frames of Crypto Lake's tables beside thos
 lake: setup ## a fake Crypto Lake of simulated days behind a local S3 server, to try acquire on
 	@PYTHONPATH=tests $(BIN)/python tools/serve_lake.py
 
-lint: setup ## ruff, mypy, import-linter, and no addresses or machine paths in any file
+lint: setup ## ruff, mypy, import-linter, licences, and no addresses or machine paths in any file
 	@echo '== ruff' && $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo '== mypy' && $(BIN)/mypy
 	@echo '== import-linter' && $(BIN)/lint-imports
+	@echo '== licences' && $(BIN)/python tools/check_licences.py
 	@echo '== files' && $(BIN)/python tools/check_files.py
 	@echo 'make lint: nothing to complain about.'
 
@@ -132,7 +139,11 @@ $(LAKEAPI): benchmarks/lakeapi.txt tools/setup.sh
 	@sh tools/setup.sh .venv-lakeapi benchmarks/lakeapi.txt
 	@touch $@
 
+$(FUZZER): requirements/fuzz.txt tools/setup.sh
+	@sh tools/setup.sh .venv-fuzz requirements/fuzz.txt
+	@touch $@
+
 clean: ## remove what make has made: environments, caches, builds
-	rm -rf .venv .venv-peers .venv-lakeapi build dist .coverage .hypothesis .pytest_cache .mypy_cache \
+	rm -rf .venv .venv-peers .venv-lakeapi .venv-fuzz build dist .coverage .hypothesis .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache
 	find src tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,7 +4,7 @@ Makes the environment of ``make`` in a copy of this checkout with the oldest pip
 and uv, and compares what is there with the lock: nothing else may be installed, every pin has a
 version and hashes, and whatever a package asks for, extras included, is pinned. So no newer release
 of anything can break a clone. ``make check-setup`` runs it (``OTHERS=1``: the environments of the
-peers and of lakeapi too). Exit 1 with one line a finding.
+peers, of lakeapi and of the fuzzer too). Exit 1 with one line a finding.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = "requirements/dev.lock"
-OTHERS = {"benchmarks/peers.txt": ".venv-peers", "benchmarks/lakeapi.txt": ".venv-lakeapi"}
+OTHERS = {
+    "benchmarks/peers.txt": ".venv-peers",
+    "benchmarks/lakeapi.txt": ".venv-lakeapi",
+    "requirements/fuzz.txt": ".venv-fuzz",
+}
 OLDEST_PIP = {(3, 11): "23.0", (3, 12): "23.2", (3, 13): "24.2"}
 """The pip that first ran on a Python, or that distributions still ship with it."""
 TOOLS = {"pip", "setuptools", "lobproof"}
