@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from threading import Thread
 from typing import Self
 
 from lobproof.cli import filtered, run
+
+_END = b"\0END\0"
 
 
 class Terminal:
@@ -16,24 +17,24 @@ class Terminal:
 
     def __enter__(self) -> Self:
         self._ours, self.descriptor = os.openpty()
-        self._pieces: list[bytes] = []
+        self._came = bytearray()
         self._reader = Thread(target=self._read)
         self._reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
+        os.write(self.descriptor, _END)  # processes that were started may keep it open
         self._reader.join()
+        os.close(self.descriptor)
         os.close(self._ours)
 
     def _read(self) -> None:
-        with suppress(OSError):  # the other side is closed
-            while piece := os.read(self._ours, 1 << 12):
-                self._pieces.append(piece)
+        while not self._came.endswith(_END):
+            self._came += os.read(self._ours, 1 << 12)
 
     @property
     def shown(self) -> str:
-        return b"".join(self._pieces).decode()
+        return self._came.removesuffix(_END).decode()
 
 
 def on_terminal(*arguments: object) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import sys
 import time
@@ -15,7 +16,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import pytest
 
-from lobproof.errors import GridError, InputError, StrictError
+from lobproof.errors import GridError, InputError, StrictError, UsageError
 from lobproof.schema import EventBatch, Finding, Flag, Kind
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
@@ -123,6 +124,18 @@ def test_a_number_is_at_most_as_long_as_one_can_be(tmp_path: Path, number: str) 
     (found,) = sample.findings()
     assert found.detail.startswith("number: ")
     assert len(found.detail) < 120
+
+
+def test_names_do_not_flood_an_error(tmp_path: Path) -> None:
+    names = [f"{'Ä' * 250}{n}" for n in range(500)]
+    lines = [json.dumps({"stream": f"{name}@trade", "data": {}}) for name in names]
+    for texts in ([*lines, *LINES], [*LINES, *lines]):
+        with pytest.raises(InputError, match="a message of") as told:
+            _take(tmp_path, stamped(texts))
+        assert len(told.value.message) < 2000
+    with pytest.raises(UsageError, match="cannot name a symbol") as refused:
+        import_recordings([tmp_path / "lines.bin"], tmp_path / "golden", symbol=names[0])
+    assert len(str(refused.value)) < 300
 
 
 def test_numbers_that_are_no_few_are_an_error(tmp_path: Path) -> None:

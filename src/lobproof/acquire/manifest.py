@@ -59,8 +59,8 @@ class _Fetched(_Record):
     etag: str
     sha256: str
     last_modified: str
+    provenance: str
     rows: Count | None = None
-    provenance: str = ""
 
 
 class _Judged(_Record):

@@ -15,6 +15,8 @@ from rich.text import Text
 from lobproof import documents
 from lobproof.cli.console import Json, clock, duration, out, partial_text, print_json
 from lobproof.cli.places import Kind, expect
+from lobproof.documents import QUOTED
+from lobproof.errors import shown
 from lobproof.schema.provenance import made_of
 from lobproof.sources.cryptolake.lag import Lag
 from lobproof.sources.golden import GoldenSample
@@ -94,7 +96,7 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     for note in document["notes"]:
         table.add_row(Text("note", "yellow"), note)
     for finding in sample.findings()[:_SHOWN_FINDINGS]:
-        where = f" ({finding.file}:{finding.line})" if finding.file else ""
+        where = f" ({shown(finding.file, QUOTED)}:{finding.line})" if finding.file else ""
         table.add_row(Text("finding", "yellow"), f"{finding.count} x {finding.detail}{where}")
     console.print(table)
 

@@ -80,6 +80,8 @@ class Block:
         recv = message[RECV]
         message[:] = 0
         message[KIND], message[RECV] = INVALID, recv
+        # of millions of bad lines the frames that raised them would fill the memory
+        problem.__traceback__ = problem.__cause__ = problem.__context__ = None
         self.problems[row] = problem
 
     def number(self, level: int, column: int) -> str:

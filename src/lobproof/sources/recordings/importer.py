@@ -24,7 +24,7 @@ from lobproof.sources.golden import (
 )
 from lobproof.sources.recordings.document import describe
 from lobproof.sources.recordings.intake import MARKET_KINDS, Intake
-from lobproof.sources.recordings.probe import Probe, probe_all
+from lobproof.sources.recordings.probe import Probe, few, probe_all
 
 Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes read so far of all files, and their sum."""
@@ -241,7 +241,7 @@ def _read_all(intake: Intake, probes: Sequence[Probe], progress: Progress | None
     shown = ", ".join(str(source.path) for source in probes)
     ours = (kind for kind in (*MARKET_KINDS, INVALID) if kind != SNAPSHOT)
     if not any(intake.counts[kind] for kind in ours):
-        seen = ", ".join(sorted({source.symbol for source in probes if source.symbol}))
+        seen = few(sorted({source.symbol for source in probes if source.symbol}))
         raise InputError(
             f"no market-data line of {intake.symbol} in {shown}",
             hint=f"symbols seen: {seen or 'none'}",

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lobproof.errors import InputError, StrictError, visible
+from lobproof.documents import QUOTED
+from lobproof.errors import InputError, StrictError, shown, visible
 from lobproof.schema import Int64
 from lobproof.sources.binance.decode import Problem, symbol_of
 from lobproof.sources.binance.journal import HOUR_NS, JournalWriter
@@ -46,7 +47,7 @@ from lobproof.sources.binance.scanner import Block, Scanner, is_depth_line
 from lobproof.sources.recordings.audit import ClockAudit, IdAudit, NumberAudit, too_wide
 from lobproof.sources.recordings.audit_kernels import count_partial
 from lobproof.sources.recordings.lines import LineWriter
-from lobproof.sources.recordings.probe import Probe, symbols_in
+from lobproof.sources.recordings.probe import Probe, few, symbols_in
 from lobproof.sources.recordings.reader import RecordingFile
 
 MAX_LISTED_LINES = 100
@@ -244,10 +245,10 @@ class Intake:
             return
         row = int(rows[0])
         named = symbol_of(block.line(row))
-        others = [symbol for symbol in symbols_in(path) if symbol not in (self.symbol, named)]
+        known = dict.fromkeys([self.symbol, str(named), *symbols_in(path)])
         raise InputError(
-            f"{path}, line {block.first_line + row}: a message of {named} in a recording of "
-            f"{self.symbol}; symbols: {', '.join([self.symbol, str(named), *others])}",
+            f"{path}, line {block.first_line + row}: a message of {shown(str(named), QUOTED)} in a "
+            f"recording of {self.symbol}; symbols: {few(known)}",
             hint=f"import them one by one: --symbol {self.symbol} keeps one and counts the rest",
         )
 

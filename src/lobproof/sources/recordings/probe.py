@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lobproof.errors import InputError, UsageError
+from lobproof.documents import QUOTED
+from lobproof.errors import InputError, UsageError, shown
+from lobproof.instruments import NAME_HINT, is_name
 from lobproof.sources.binance.decode import symbol_of
 from lobproof.sources.recordings.reader import RecordingFile, Stamps, no_recording, stamps_of
 from lobproof.sources.simulator.provenance import read_mark, simulation_of
 
 _LOOK_BYTES = 1 << 24
+_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,19 @@ def probe(path: Path) -> Probe:
             raise no_recording(data, path)
         for line in data.splitlines():
             symbol = symbol_of(line)
-            if symbol is not None:
+            if symbol is not None and is_name(symbol):
                 return Probe(path, stamps, symbol, simulation)
         looked += len(data)
         if looked > _LOOK_BYTES:
             break
     return Probe(path, stamps, None, simulation)
+
+
+def few(names: Iterable[str]) -> str:
+    """Names from a recording as a screen can bear them."""
+    chosen = list(islice(names, _NAMED + 1))
+    more = ", …" if len(chosen) > _NAMED else ""
+    return ", ".join(shown(name, QUOTED) for name in chosen[:_NAMED]) + more
 
 
 def symbols_in(path: Path) -> list[str]:
@@ -86,13 +97,15 @@ def probe_all(files: Sequence[Path], symbol: str | None) -> tuple[list[Probe], s
     if not files:
         raise UsageError("no files to import", hint="name the recording's files")
     probes = sorted((probe(Path(p)) for p in files), key=lambda p: (p.first_ns, p.path.name))
-    shown = ", ".join(str(p.path) for p in probes)
+    listed = ", ".join(str(p.path) for p in probes)
     if not any(p.stamps for p in probes):
-        raise InputError(f"{shown}: nothing but an empty file", hint="fetch the recording again")
+        raise InputError(f"{listed}: nothing but an empty file", hint="fetch the recording again")
     named = symbol.upper() if symbol else next((p.symbol for p in probes if p.symbol), None)
     if named is None:
         raise InputError(
-            f"no market-data line in {shown}",
+            f"no market-data line in {listed}",
             hint="the messages are to be Binance's: depthUpdate, trade, aggTrade, bookTicker",
         )
+    if not is_name(named):
+        raise UsageError(f"'{shown(named, QUOTED)}' cannot name a symbol", hint=NAME_HINT)
     return probes, named
