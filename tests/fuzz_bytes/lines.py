@@ -22,7 +22,7 @@ from fuzz_bytes.oracle import Meaning, Unfit, count_of, journalled, recorded
 from lobproof.errors import LobproofError
 from lobproof.instruments import Instrument
 from lobproof.schema import EventBatch
-from lobproof.sources.binance.decode import Problem, decode_recording, symbol_of
+from lobproof.sources.binance.decode import decode_recording, symbol_of
 from lobproof.sources.binance.journal import read_frames
 from lobproof.sources.binance.message_kernels import (
     AGGREGATE,
@@ -39,6 +39,7 @@ from lobproof.sources.binance.message_kernels import (
     TICKER,
     TRADE,
 )
+from lobproof.sources.binance.problem import Problem
 from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
 from lobproof.sources.binance.scanner import Block, Scanner
 from lobproof.sources.golden import GoldenSample

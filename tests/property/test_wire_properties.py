@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from lobproof.fixedpoint import decimal_to_count, decimals_in
 from lobproof.instruments import infer_step
-from lobproof.sources.binance.decode import Problem, decode_journal, decode_recording
+from lobproof.sources.binance.decode import decode_journal, decode_recording
 from lobproof.sources.binance.message_kernels import EMPTY, INVALID, IRREGULAR, KIND
+from lobproof.sources.binance.problem import Problem
 from lobproof.sources.binance.scanner import Scanner
 from lobproof.sources.recordings.audit import NumberAudit
 from support.wire import (

@@ -12,7 +12,6 @@ from lobproof.instruments import Instrument, Rule
 from lobproof.schema import Flag, Kind, Side
 from lobproof.sources.binance import scanner as scanner_module
 from lobproof.sources.binance.decode import (
-    Problem,
     decode_journal,
     decode_recording,
     symbol_of,
@@ -29,6 +28,7 @@ from lobproof.sources.binance.message_kernels import (
     TICKER,
     TRADE,
 )
+from lobproof.sources.binance.problem import Problem
 from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
 from lobproof.sources.binance.scanner import Scanner
 from lobproof.sources.binance.snapshots import snapshots_in

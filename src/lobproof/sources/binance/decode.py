@@ -16,8 +16,6 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Raw, Struct
 
-from lobproof.documents import QUOTED, value_of
-from lobproof.errors import shown
 from lobproof.sources.binance.kernels import read_stamp
 from lobproof.sources.binance.message_kernels import (
     AGGREGATE,
@@ -29,6 +27,7 @@ from lobproof.sources.binance.message_kernels import (
     TICKER,
     TRADE,
 )
+from lobproof.sources.binance.problem import Problem, check_json, check_stream, quoted
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -57,18 +56,6 @@ _EVENTS = {kind: event for event, kind in _EVENT_KINDS.items()}
 
 _NUMBER_LENGTH = 64
 """Characters of a number: a grid holds 18 digits, and zeros may stand around them."""
-_SHOWN = 200
-JOURNALS_OWN = ("invalid", "control")
-"""Streams of a journal that no market has."""
-
-
-class Problem(Exception):
-    """Why a line is invalid: a short reason to count by, and the detail."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        self.reason = reason
-        self.detail = shown(detail, _SHOWN)
-        super().__init__(reason, self.detail)
 
 
 @dataclass(slots=True)
@@ -188,17 +175,6 @@ def _read(body: bytes, kind: type[S]) -> S:
         raise Problem("json", f"{type(error).__name__}: {error}") from error
 
 
-def check_json(body: bytes) -> object:
-    """The document, or ``Problem("json", …)``; so is one in which a key stands twice."""
-    try:
-        document: object = msgspec.json.decode(body)
-        if isinstance(document, dict | list):
-            value_of(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise Problem("json", f"{type(error).__name__}: {error}") from error
-    return document
-
-
 def split_stamp(line: bytes) -> tuple[int, bytes] | None:
     """Receive time in ns and JSON of a recording's line, as the kernel ``read_stamp`` reads it."""
     recv, behind = read_stamp(np.frombuffer(line, np.uint8), 0, len(line))
@@ -219,7 +195,7 @@ def decode_recording(line: bytes, symbol: str) -> Decoded:
         probe = _read(body, _Probe)
         if len(probe.stream):
             wrapped = _read(body, _Wrapped)
-            _check_stream(wrapped.stream)
+            check_stream(wrapped.stream)
             decoded = decode_payload(wrapped.stream, bytes(wrapped.data), symbol)
         else:
             decoded = _decode_bare(body, probe, symbol)
@@ -233,18 +209,12 @@ def decode_journal(line: bytes, symbol: str) -> Decoded:
     """A journal's line that carries a payload."""
     check_json(line)
     entry = _read(line, JournalLine)
-    _check_stream(entry.stream)
+    check_stream(entry.stream)
     if not len(entry.data):
         raise Problem("shape", "a journal line without data")
     decoded = decode_payload(entry.stream, bytes(entry.data), symbol)
     decoded.recv = entry.capture_ns
     return decoded
-
-
-def _check_stream(name: str) -> None:
-    """A journal holds a name as it is: it needs no escape, and is none of the journal's own."""
-    if not name.isprintable() or '"' in name or "\\" in name or name in JOURNALS_OWN:
-        raise Problem("stream", f"'{shown(name, QUOTED)}' is no name of a market's stream")
 
 
 def journal_entry(line: bytes) -> JournalLine:
@@ -322,7 +292,7 @@ def _claimed(data: bytes, kind: int, shape: type[S]) -> S:
 
 def _check_event(event: str | None, kind: int) -> None:
     if event != _EVENTS[kind]:
-        raise Problem("kind", f'"e" is {_quoted(event)}, where the stream brings {_EVENTS[kind]!r}')
+        raise Problem("kind", f'"e" is {quoted(event)}, where the stream brings {_EVENTS[kind]!r}')
 
 
 def _fill_depth(decoded: Decoded, raw: _Depth, symbol: str) -> None:
@@ -384,11 +354,7 @@ def _side(levels: _Levels) -> Pairs:
 
 def _check_symbol(seen: str, symbol: str) -> None:
     if seen != symbol:
-        raise Problem("symbol", f"the payload is of {_quoted(seen)}, its stream of {symbol}")
-
-
-def _quoted(text: str | None) -> str:
-    return "None" if text is None else f"'{shown(text, QUOTED)}'"
+        raise Problem("symbol", f"the payload is of {quoted(seen)}, its stream of {symbol}")
 
 
 def _check_positive(number: bytes, what: str) -> None:
@@ -404,13 +370,13 @@ def _plain(raw: Raw) -> bytes:
     text = token.decode("utf-8", "backslashreplace")
     if not _PLAIN.fullmatch(token):
         if len(text) > _NUMBER_LENGTH or not _NUMBER.fullmatch(text):
-            raise Problem("number", f"{_quoted(text)} is no decimal number")
+            raise Problem("number", f"{quoted(text)} is no decimal number")
         value = Decimal(text)
         if value < 0:
             raise Problem("negative", f"{text} is below zero")
         token = format(abs(value), "f").encode()
     if len(token) > _NUMBER_LENGTH:
-        raise Problem("number", f"{_quoted(text)} has {len(token):,} digits")
+        raise Problem("number", f"{quoted(text)} has {len(token):,} digits")
     return token
 
 

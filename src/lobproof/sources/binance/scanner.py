@@ -12,7 +12,6 @@ import numpy as np
 from lobproof.schema import Flag, Int64
 from lobproof.sources.binance.decode import (
     Decoded,
-    Problem,
     decode_journal,
     decode_recording,
     journal_entry,
@@ -43,6 +42,7 @@ from lobproof.sources.binance.message_kernels import (
     TRADED,
     Bytes,
 )
+from lobproof.sources.binance.problem import Problem
 from lobproof.sources.binance.shapes import shapes_of
 
 _NEWLINE, _RETURN = 10, 13

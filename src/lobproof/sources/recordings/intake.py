@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from binascii import b2a_base64
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import numpy as np
 from lobproof.documents import QUOTED
 from lobproof.errors import InputError, StrictError, shown, visible
 from lobproof.schema import Int64
-from lobproof.sources.binance.decode import Problem, symbol_of
+from lobproof.sources.binance.decode import symbol_of
 from lobproof.sources.binance.journal import HOUR_NS, JournalWriter
 from lobproof.sources.binance.message_kernels import (
     AGGREGATE,
@@ -43,10 +42,11 @@ from lobproof.sources.binance.message_kernels import (
     TICKER,
     TRADE,
 )
+from lobproof.sources.binance.problem import Problem
 from lobproof.sources.binance.scanner import Block, Scanner, is_depth_line
 from lobproof.sources.recordings.audit import ClockAudit, IdAudit, NumberAudit, too_wide
 from lobproof.sources.recordings.audit_kernels import count_partial
-from lobproof.sources.recordings.lines import LineWriter
+from lobproof.sources.recordings.lines import LineWriter, invalid_lines
 from lobproof.sources.recordings.probe import Probe, few, symbols_in
 from lobproof.sources.recordings.reader import RecordingFile
 
@@ -342,7 +342,7 @@ class Intake:
         cuts = np.unique(np.concatenate([[0, len(messages)], turns, flips]))
         for start, stop in pairwise(cuts.tolist()):
             if messages[start, KIND] == INVALID:
-                lines = _invalid_lines(block, start, stop, latest)
+                lines = invalid_lines(block, start, stop, latest)
                 self.journal.append(lines, int(latest[start]))
                 continue
             self.journal.append(self._lines.render(block, start, stop), int(latest[start]))
@@ -373,25 +373,6 @@ class Intake:
                 "named": symbol_of(block.line(row)) is not None,
             }
         )
-
-
-def _invalid_lines(block: Block, start: int, stop: int, latest: Int64) -> bytes:
-    """What the journal says of lines that cannot be read."""
-    name = json.dumps(block.name, ensure_ascii=False).encode()
-    recv = block.messages[start:stop, RECV]
-    times = np.where(recv > 0, recv, latest[start:stop]).tolist()
-    return b"".join(
-        b'{"capture_ns":%d,"stream":"invalid","conn":0,"reason":"%b","file":%b,"line":%d,'
-        b'"data_b64":"%b"}\n'
-        % (
-            time,
-            block.problems[row].reason.encode(),
-            name,
-            block.first_line + row,
-            b2a_base64(block.line(row), newline=False),
-        )
-        for row, time in zip(range(start, stop), times, strict=True)
-    )
 
 
 def _widen(span: list[int], times: Int64) -> None:

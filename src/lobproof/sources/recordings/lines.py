@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from binascii import b2a_base64
 from itertools import accumulate
 
 import numpy as np
 
+from lobproof.schema import Int64
 from lobproof.sources.binance.journal_kernels import (
     LINE_EXTRA,
     MAX_NAME_BYTES,
@@ -13,7 +16,7 @@ from lobproof.sources.binance.journal_kernels import (
     count_streams,
     journal_lines,
 )
-from lobproof.sources.binance.message_kernels import DATA, DATA_STOP, STREAM, STREAM_STOP
+from lobproof.sources.binance.message_kernels import DATA, DATA_STOP, RECV, STREAM, STREAM_STOP
 from lobproof.sources.binance.scanner import Block
 
 MORE = "(more streams)"
@@ -70,3 +73,22 @@ class LineWriter:
             block.buffer, block.messages, start, stop, self._names, self._stops, out
         )
         return out[:used].tobytes()
+
+
+def invalid_lines(block: Block, start: int, stop: int, latest: Int64) -> bytes:
+    """What the journal says of lines that cannot be read."""
+    name = json.dumps(block.name, ensure_ascii=False).encode()
+    recv = block.messages[start:stop, RECV]
+    times = np.where(recv > 0, recv, latest[start:stop]).tolist()
+    return b"".join(
+        b'{"capture_ns":%d,"stream":"invalid","conn":0,"reason":"%b","file":%b,"line":%d,'
+        b'"data_b64":"%b"}\n'
+        % (
+            time,
+            block.problems[row].reason.encode(),
+            name,
+            block.first_line + row,
+            b2a_base64(block.line(row), newline=False),
+        )
+        for row, time in zip(range(start, stop), times, strict=True)
+    )
