@@ -564,6 +564,32 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, day: Day) -> None:
         list(rows)
 
 
+def without_statistics(path: Path) -> None:
+    pq.write_table(pq.read_table(path, partitioning=None), path, write_statistics=False)
+
+
+def of_no_codec(path: Path) -> None:
+    """Its footer says that a column is compressed in a way that there is not."""
+    data = path.read_bytes()
+    place = data.rindex(b"event_id\x15", 0, data.rindex(b"event_id", 0, -8) + 9) + 9
+    path.write_bytes(data[:place] + b"\x24" + data[place + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [(without_statistics, "does not say which event_id"), (of_no_codec, "that nobody knows")],
+)
+def test_a_file_whose_footer_cannot_be_is_named(
+    tmp_path: Path, day: Day, change: Callable[[Path], None], told: str
+) -> None:
+    content, _ = store_day(tmp_path / "s", day)
+    path = tmp_path / "s" / "events" / content.tables["events"].parts[0].path
+    rows = open_store(tmp_path / "s").replay()
+    change(path)
+    with pytest.raises(StoreError, match=f"{path.name} cannot be read: .*{told}"):
+        list(rows)
+
+
 def test_rows_after_the_last_message_end_are_not_lost(day: Day) -> None:
     ends = np.flatnonzero(day.events.flags & Flag.LAST)
     stop = int(next(b for a, b in pairwise(ends) if b - a > 2))  # cuts that message's last row off

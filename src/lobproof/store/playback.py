@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lobproof.errors import StoreError
+from lobproof.errors import InputError, StoreError
 from lobproof.fixedpoint import from_decimal128
+from lobproof.parquet import read_footer
 from lobproof.schema import EventBatch, Flag, Int8, Int32, Int64
 from lobproof.store.grids import Grid
 
@@ -74,12 +75,10 @@ def events_from(
     """
     for path in paths:
         try:
-            with pq.ParquetFile(path) as file:
-                names = file.schema_arrow.names
+            with pq.ParquetFile(path, metadata=read_footer(path)) as file:
                 for index in range(file.num_row_groups):
-                    group = file.metadata.row_group(index)
-                    ids = group.column(names.index("event_id")).statistics
-                    times = group.column(names.index("ts_order")).statistics
+                    ids = _statistics(file, index, "event_id")
+                    times = _statistics(file, index, "ts_order")
                     if ids.max < first_id or (since is not None and times.max < since):
                         continue
                     if (until is not None and times.min > until) or (
@@ -96,10 +95,20 @@ def events_from(
                         high = min(high, stop_id - ids.min)
                     if low < high:
                         yield ids.min + low, rows.slice(low, high)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, KeyError, InputError, pa.ArrowException) as error:
+            told = error.message if isinstance(error, InputError) else error
             raise StoreError(
-                f"{path} cannot be read: {error}", hint="Reconstruct that day again."
+                f"{path} cannot be read: {told}", hint="Reconstruct that day again."
             ) from error
+
+
+def _statistics(file: pq.ParquetFile, group: int, name: str) -> pq.Statistics:
+    """Least and greatest value of an integer column in a row group; ValueError without."""
+    place = file.schema_arrow.names.index(name)
+    told = file.metadata.row_group(group).column(place).statistics
+    if told is None or not told.has_min_max or not isinstance(told.min_raw, int):
+        raise ValueError(f"row group {group} does not say which {name} it has")
+    return told
 
 
 def whole_messages(groups: Iterable[tuple[int, EventBatch]]) -> Iterator[tuple[int, EventBatch]]:
