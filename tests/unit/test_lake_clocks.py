@@ -164,6 +164,17 @@ def test_tables_of_parts_of_the_day_are_of_one_clock(tmp_path: Path) -> None:
     assert (times.off, times.apart) == ({}, [])
 
 
+@pytest.mark.parametrize("rows", [(24, 5, 1), (20, 19, 2), (3, 7, 40)])
+def test_tables_of_few_rows_are_of_one_clock(tmp_path: Path, rows: tuple[int, int, int]) -> None:
+    """A quiet market: rows are hours apart, and a table begins and ends when it has one."""
+    files = {}
+    for table, count in zip(TABLES, rows, strict=True):
+        at = DAY + HOUR + 22 * HOUR * np.arange(1, count + 1, dtype=np.int64) // (count + 1)
+        files[table] = [write(tmp_path, table, at, at + DELAY[table])]
+    times = survey_times(files, "2024-08-09")
+    assert (times.off, times.apart) == ({}, [])
+
+
 @pytest.mark.parametrize(
     ("strategy", "apart", "code"),
     [

@@ -167,7 +167,7 @@ def _ends(times: Int64) -> Ends | None:
     known = times[times > 0]
     if not len(known):
         return None
-    count = min(_END_ROWS, (len(known) + 1) // 2)
+    count = min(_END_ROWS, max(len(known) // 20, 1))  # of few rows, all may be hours apart
     return int(np.median(known[:count])), int(np.median(known[-count:]))
 
 
