@@ -222,6 +222,8 @@ def stamp(
             row.flags |= Flag.BAD_TS if bad else 0
             use_receive = bad or (corrected > 0 and corrected // DAY_NS in receive_days)
             time = corrected if use_receive else row.ts_event
+            if bad and clock > 0 and corrected - clock > DAY_NS:
+                time = clock
             behind = getattr(row, "ts_behind", 0)
             time = min(time, behind) if behind > 0 else time
             clock = max(clock, time - lag, time // DAY_NS * DAY_NS if lag else time)

@@ -76,6 +76,15 @@ def test_a_recorder_whose_own_clock_is_off_for_a_while_is_not_believed() -> None
     assert clocked([at(10), at(20, odd), at(30)]) == [(10, False), (20, False), (30, False)]
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_where_both_times_are_wrong_the_clock_stands(more: int) -> None:
+    """A receive time over a day ahead is no better than an exchange time that is hours off."""
+    ahead = 10 + DAY_NS + more
+    early = START - 8 * 3600 * 10**9
+    told = clocked([at(10), at(20, OFFSET + START + ahead, event=early), at(30)])
+    assert told[1] == ((10, True) if more else (ahead, True))
+
+
 def test_without_a_receive_time_any_positive_time_is_believed() -> None:
     assert clocked([at(10, 0), at(20, 0, event=0), at(30, 0)]) == [
         (10, False),

@@ -46,7 +46,9 @@ def time_of(
     if corrected > 0 and not bad:
         fits = clock > 0 and abs(time - clock) <= tolerance < abs(corrected - clock)
         bad = abs(time - corrected) > tolerance and not fits
-    if bad or (corrected > 0 and on_day(corrected, receive_days)):
+    if bad and clock > 0 and corrected - clock > DAY_NS:
+        time = clock  # neither can be right: the clock stands until one is
+    elif bad or (corrected > 0 and on_day(corrected, receive_days)):
         time = corrected
     # earlier by the lag, but on the same day
     return max(time - lag, time - time % DAY_NS), bad
@@ -79,9 +81,10 @@ def order_times(
     references), ``NO_OFFSET`` where receive times cannot be used. ``lag`` makes every time earlier.
     An exchange time that is not positive, or further than ``tolerance`` from the corrected receive
     time, is replaced by that time and flagged ``BAD_TS``; unless it fits the clock and the receive
-    time does not, for then the recorder's stamp is the wrong one. Rows that have no exchange time
-    by nature (snapshots without one, marks that stand in for one, and marks with sequence -1) take
-    the clock where they stand; before the first message they take its time, flagged. On
+    time does not, for then the recorder's stamp is the wrong one. A receive time over a day ahead
+    of the clock replaces nothing: the clock stands, flagged. Rows that have no exchange time by
+    nature (snapshots without one, marks that stand in for one, and marks with sequence -1) take the
+    clock where they stand; before the first message they take its time, flagged. On
     ``receive_days`` (days since 1970 by the corrected receive time) that time orders what has one.
     A message has one time, the latest of its rows'. Reference ``k`` stands before row
     ``places[k]``, never inside a message, and moves the clock like a message, but not beyond
