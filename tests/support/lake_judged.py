@@ -186,17 +186,23 @@ class Rebuilt:
         book = self.day.tables[BOOK]
         listed = book.select(LEVEL_COLUMNS).fill_null(0.0).to_numpy()
         valid = (listed[:, 0] < listed[:, 2 * LEVELS]) & (book["sequence_number"].to_numpy() > 0)
-        deltas = self.states.filter(
-            pl.Series(self.events["kind"].to_numpy()[self.states["event_id"].to_numpy()]).is_in(
-                [int(Kind.DELTA), int(Kind.MARK)]
-            )
-        ).unique("sequence", keep="first")
-        joined = (
+        kinds = pl.Series(self.events["kind"].to_numpy()[self.states["event_id"].to_numpy()])
+        fed = self.states.filter(kinds.is_in([int(Kind.DELTA), int(Kind.MARK)]))
+        listed_too = self.states.filter(kinds != int(Kind.TRADE))
+        rows = (
             book.select(sequence=pl.col("sequence_number"), row=pl.int_range(pl.len()))
             .filter(pl.Series(valid))
             .sort("sequence", maintain_order=True)
-            .join_asof(deltas.sort("sequence"), on="sequence", strategy="backward")
         )
+        # of its own id a row meets what the deltas made; later ones meet what was made of it
+        own_id = rows.join(fed.unique("sequence", keep="first"), on="sequence")
+        later = rows.join(own_id, on="row", how="anti").join_asof(
+            listed_too.unique("sequence", keep="last").sort("sequence"),
+            on="sequence",
+            strategy="backward",
+            allow_exact_matches=False,  # not with what was made of itself
+        )
+        joined = pl.concat([own_id, later], how="diagonal").sort("row")
         own = joined.select(LEVEL_COLUMNS).fill_null(-1.0).to_numpy()
         same = np.isclose(own, listed[joined["row"].to_numpy()], rtol=1e-12, atol=0).all(axis=1)
         theirs = listed[joined["row"].to_numpy()]
