@@ -135,6 +135,69 @@ def test_a_table_that_both_clocks_put_elsewhere(
     assert abs(times.off[table] - by / 1e9) <= 1
 
 
+def stepped(by: int, share: float = 0.5) -> Clock:
+    """A clock that is set by so much in the midst of the day, as at the end of summer time."""
+    return lambda times: times + by * (np.arange(len(times)) >= share * len(times))
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("tables", [TABLES, ("book", "trades"), ("book_delta_v2", "book")])
+@pytest.mark.parametrize("by", [HOUR, -HOUR, 2 * 60 * SECOND])
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_clock_that_is_set_in_the_midst_of_the_day(
+    tmp_path: Path, table: str, tables: Sequence[str], by: int, share: float
+) -> None:
+    """Wrong exchange times are corrected and told; wrong receive times move nothing."""
+    if table not in tables:
+        return
+    sent = {table: stepped(by, share)}
+    times = day(tmp_path / "sent", tables=tables, sent=sent, minutes=600)
+    assert (dict(times.off), times.apart) == ({table: round(by / 1e9)}, [])
+    offset = times.offsets[table]
+    assert offset is not None
+    assert abs(offset) < SECOND
+    times = day(tmp_path / "got", tables=tables, received=sent, minutes=600)
+    assert (dict(times.off), times.apart, times.offsets[table]) == ({}, [], None)
+
+
+def test_a_recorder_whose_clock_is_set_moves_no_table(tmp_path: Path) -> None:
+    clocks = dict.fromkeys(TABLES, stepped(HOUR))
+    times = day(tmp_path, received=clocks, minutes=600)
+    assert (times.off, times.apart, set(times.offsets.values())) == ({}, [], {None})
+
+
+@pytest.mark.parametrize("clock", [ahead(HOUR), ahead(-HOUR), stepped(HOUR)])
+def test_clocks_that_differ_where_both_lie_within_the_day_are_told(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """Nothing says which is wrong: exchange times hold, but not without a word."""
+    times = {}
+    for name, first, stop in (("book_delta_v2", 0, 600), ("book", 0, 600), ("trades", 250, 350)):
+        at = DAY + HOUR + 120 * SECOND * np.arange(first, stop, dtype=np.int64)
+        times[name] = at, at + DELAY[name]
+    sent, received = times["trades"]
+    for k, trades in enumerate(((clock(sent), received), (sent, clock(received)))):
+        files = {
+            name: [write(tmp_path / str(k), name, *clocks)]
+            for name, clocks in (times | {"trades": trades}).items()
+        }
+        told = survey_times(files, "2024-08-09")
+        assert list(told.off) == ["trades"]
+        assert abs(abs(told.off["trades"]) - 3600) <= 1
+        assert told.apart == []
+
+
+@pytest.mark.parametrize("tables", [TABLES, ("book", "trades")])
+def test_rows_in_any_order_are_of_the_same_clock(tmp_path: Path, tables: Sequence[str]) -> None:
+    def turned(times: Int64) -> Int64:
+        return times[::-1]
+
+    clocks = {"trades": turned}
+    times = day(tmp_path, tables=tables, sent=clocks, received=clocks, minutes=600)
+    assert (times.off, times.apart) == ({}, [])
+    assert None not in times.offsets.values()
+
+
 def test_of_two_tables_none_is_believed_for_being_first(tmp_path: Path) -> None:
     for k, table in enumerate(("book", "trades")):
         moved = {table: ahead(8 * HOUR)}

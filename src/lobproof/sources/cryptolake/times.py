@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,9 +33,9 @@ class Times:
 
     ``offsets``: table → recorder's clock minus the exchange's, ns; None where its receive times
     can't be used. ``missing``: share of all rows without an exchange time, by table. ``off``: the
-    tables whose exchange times disagree with the others', by how many seconds; 0 where it is with
-    their day. ``apart``: those of them whose receive times disagree as well, so that nothing tells
-    when their rows were.
+    tables whose exchange times disagree with the others' or with their own receive times, by how
+    many seconds; 0 where it is with their day. ``apart``: those of them whose receive times
+    disagree as well, so that nothing tells when their rows were.
     """
 
     offsets: Mapping[str, int | None] = field(default_factory=dict)
@@ -69,15 +69,25 @@ class _Clocks:
         drift = abs((spans[1][1] - spans[1][0]) - (spans[0][1] - spans[0][0]))
         return cls(*ends, int(np.median(between)) if drift <= APART_NS else None)
 
+    def seconds_apart(self, offset: int) -> int:
+        """How far exchange times are ahead of receive times, at the end that shows most of it."""
+        if self.delay is not None:
+            return round((offset - self.delay) / 1e9)
+        if self.sent is None or self.received is None:
+            return 0
+        ahead = [sent - got + offset for sent, got in zip(self.sent, self.received, strict=True)]
+        return round(max(ahead, key=abs) / 1e9)
+
 
 def survey_times(paths: Mapping[str, Sequence[Path]], dt: str = "") -> Times:
     """Look through the times of a day's files.
 
     Of a sample; for the missing ones only those row groups are read whose statistics do not rule
     them out. No table is believed for being the first: its exchange times hold where more tables
-    lie in the same time by them than by receive times, and else are corrected by the receive times
-    and the delay of the tables that agree. Where all disagree that is the table whose two clocks
-    are nearest, for a recorder's is hours off less often than a stamp.
+    lie in the same time by them than by receive times – of as many, where more ends meet – and else
+    are corrected by the receive times and the delay of the tables that agree. Where nothing tells
+    which of a table's clocks is wrong, its exchange times hold, and are told. Where all disagree
+    the table holds whose two clocks are nearest: a recorder's is hours off less often than a stamp.
 
     Parameters
     ----------
@@ -114,8 +124,10 @@ def _judged(
     clocks: Mapping[str, _Clocks],
 ) -> tuple[dict[str, int | None], dict[str, int], list[str]]:
     """``Times.offsets``, ``Times.off`` and ``Times.apart`` of the tables' clocks."""
-    sent = _votes({table: one.sent for table, one in clocks.items()})
-    received = _votes({table: one.received for table, one in clocks.items()})
+    spans = {table: one.sent for table, one in clocks.items()}
+    recorded = {table: one.received for table, one in clocks.items()}
+    sent, received = _votes(spans, _together), _votes(recorded, _together)
+    met_sent, met_received = _votes(spans, _ends_met), _votes(recorded, _ends_met)
     most = max(sent.values(), default=0)
     delays = {t: one.delay for t, one in clocks.items() if one.delay is not None}
     offset = _agreed([delay for table, delay in delays.items() if sent[table] == most])
@@ -130,17 +142,20 @@ def _judged(
             off[table] = _seconds_off(table, clocks)
         if delay is not None and abs(delay - offset) <= APART_NS:
             continue
-        if sent[table] >= received[table]:
+        more = sent[table] - received[table] or met_sent[table] - met_received[table]
+        if more >= 0:
             offsets[table] = delay if one.sent is not None else offset
-        elif delay is not None:
-            off[table] = round((offset - delay) / 1e9)
+        if delays and more <= 0 and table not in off and (apart_s := one.seconds_apart(offset)):
+            off[table] = apart_s
     return offsets, off, apart
 
 
-def _votes(spans: Mapping[str, Ends | None]) -> dict[str, int]:
-    """How many other tables lie in the same time as each."""
+def _votes(
+    spans: Mapping[str, Ends | None], alike: Callable[[Ends | None, Ends | None], int]
+) -> dict[str, int]:
+    """The sum of what each table has alike with the others."""
     return {
-        table: sum(_together(span, other) for name, other in spans.items() if name != table)
+        table: sum(alike(span, other) for name, other in spans.items() if name != table)
         for table, span in spans.items()
     }
 
@@ -153,6 +168,13 @@ def _together(one: Ends | None, other: Ends | None) -> bool:
     moved = min(abs(begins), abs(ends)) > APART_NS and abs(begins - ends) <= APART_NS
     overlap = min(one[1], other[1]) - max(one[0], other[0])
     return overlap >= -APART_NS and not moved
+
+
+def _ends_met(one: Ends | None, other: Ends | None) -> int:
+    """How many ends two tables share."""
+    if one is None or other is None:
+        return 0
+    return sum(abs(mine - its) <= APART_NS for mine, its in zip(one, other, strict=True))
 
 
 def _seconds_off(table: str, clocks: Mapping[str, _Clocks]) -> int:
@@ -168,7 +190,8 @@ def _ends(times: Int64) -> Ends | None:
     if not len(known):
         return None
     count = min(_END_ROWS, max(len(known) // 20, 1))  # of few rows, all may be hours apart
-    return int(np.median(known[:count])), int(np.median(known[-count:]))
+    first, last = sorted((int(np.median(known[:count])), int(np.median(known[-count:]))))
+    return first, last  # whatever the order of the rows
 
 
 def _agreed(delays: Sequence[int]) -> int:
