@@ -287,3 +287,9 @@ def test_files_whose_times_overlap_or_tell_nothing_go_by_their_numbers(tmp_path:
     broken = tmp_path / "3.parquet"
     broken.write_bytes(b"PAR1")
     assert in_order([broken, *paths]) == [paths[2], paths[1], broken, paths[0]]
+
+
+def test_a_file_without_rows_hides_no_order(tmp_path: Path) -> None:
+    paths = _files(tmp_path, ("3", "1"), _same, _same)
+    empty = write(tmp_path, "trades", np.empty(0, np.int64), np.empty(0, np.int64), "2")
+    assert [path for path in in_order([paths[1], empty, paths[0]]) if path != empty] == paths

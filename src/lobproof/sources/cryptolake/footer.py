@@ -17,6 +17,8 @@ from lobproof.sources.cryptolake.layout import ALIASES, actual_names, natural_or
 
 _MAGIC = b"PAR1"
 _SENT, _RECEIVED = ("timestamp", "origin_time"), ("receipt_timestamp", "received_time")
+_NOWHERE = 0, 0
+"""The span of a file without rows, which may lie anywhere."""
 TAIL = 8
 """Bytes behind the footer: its length, and the magic number."""
 
@@ -70,11 +72,12 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
 
 def _times(path: Path, names: Sequence[str]) -> tuple[int, int] | None:
     try:
-        span = _span(parquet.read_footer(path), names)
+        metadata = parquet.read_footer(path)
+        span = _span(metadata, names) if metadata.num_rows else _NOWHERE
     except (pa.ArrowException, OSError, ValueError, InputError):
         return None
-    # a time that is none belongs nowhere
-    return span if span is not None and span[0] > 0 else None
+    # a time that is none tells no place
+    return span if span == _NOWHERE or (span is not None and span[0] > 0) else None
 
 
 def footer_size(tail: bytes) -> int | None:
