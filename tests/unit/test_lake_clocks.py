@@ -192,7 +192,7 @@ def test_rows_in_any_order_are_of_the_same_clock(tmp_path: Path, tables: Sequenc
     def turned(times: Int64) -> Int64:
         return times[::-1]
 
-    clocks = {"trades": turned}
+    clocks: dict[str, Clock] = {"trades": turned}
     times = day(tmp_path, tables=tables, sent=clocks, received=clocks, minutes=600)
     assert (times.off, times.apart) == ({}, [])
     assert None not in times.offsets.values()

@@ -17,7 +17,7 @@ from lobproof.sources.cryptolake.layout import ALIASES, actual_names, natural_or
 
 _MAGIC = b"PAR1"
 _SENT, _RECEIVED = ("timestamp", "origin_time"), ("receipt_timestamp", "received_time")
-_NOWHERE = 0, 0
+_NOWHERE = -1 << 64, -1 << 64
 """The span of a file without rows, which may lie anywhere."""
 TAIL = 8
 """Bytes behind the footer: its length, and the magic number."""
