@@ -97,6 +97,7 @@ def _judge_states(store: Store, rows: pl.DataFrame, known: Known, found: Judged)
     ids, times = rows["sequence"].to_numpy(), rows["ts_order"].to_numpy()
     events, flags = rows["event_id"].to_numpy(), rows["flags"].to_numpy()
     told = np.concatenate([np.arange(LEVELS) < claimed[:, k : k + 1] for k in (0, 1)], axis=1)
+    again = rows.select(pl.col("sequence").is_first_distinct().over("dt").not_()).to_series()
     best: list[Wrong | None] = [None] * rows.height
     done = np.zeros(rows.height, np.bool_)
     # an id may stand for several versions: right is what is right for one of them
@@ -111,7 +112,10 @@ def _judge_states(store: Store, rows: pl.DataFrame, known: Known, found: Judged)
         same = (own == truth[version]).reshape(len(ids), 2 * LEVELS, 2).all(axis=2)
         bad = told & ~same
         off = np.array([known.time(v) if v >= 0 else 0 for v in version.tolist()], np.int64)
-        late = np.abs(times - off) > known.slack
+        # a row of `book` may say again what the book still is
+        still = np.array([known.time(v + 1) if v >= 0 else 0 for v in version.tolist()], np.int64)
+        until = np.where(again, np.maximum(still, off), off)
+        late = (times < off - known.slack) | (times > until + known.slack)
         done |= here & ~bad.any(axis=1) & ~late
         for row in np.flatnonzero(here & (bad.any(axis=1) | late)).tolist():
             by = int(times[row] - off[row])

@@ -164,14 +164,16 @@ class Lake:
         listed = book.select(LEVEL_COLUMNS).fill_null(0.0).fill_nan(0.0).to_numpy()
         counts = np.rint(np.clip(np.nan_to_num(listed), -1e9, 1e9) * 10.0**DIGITS).astype(np.int64)
         times = book["timestamp"].to_list()
+        highest = 0
         for row, number in enumerate(book["sequence_number"].to_list()):
             versions = self.known.ids.get(number, set())
             right = [v for v in versions if np.array_equal(truth[v], counts[row])]
             late = [v for v in versions if times[row] - self.known.time(v) > self.known.slack]
             if not right or len(late) == len(versions):
                 self.known.lies.add(number)
-            elif number >= 0:  # the row of another id is evidence of nothing
+            elif number >= highest:  # the row of another id, or one that comes late, tells nothing
                 self.known.evidence += sorted(versions)
+            highest = max(highest, number)
             for version in () if right else versions:
                 self._note_lie(version, counts[row], truth[version])
         self.known.evidence.sort()
@@ -383,7 +385,7 @@ def lake_ids_restart(lake: Lake) -> str:
     by = 1000 - int(rows["sequence_number"][low])
     time = int(rows["timestamp"][low])
     for table in tables:
-        lake.rows(table, 0)
+        lake.rows(table, 1)
         start = int((lake.day.tables[table]["timestamp"] < time).sum())
         _renumber(lake, table, start, lake.rows(table, 0), by)
     return f"in {' and '.join(tables)}"

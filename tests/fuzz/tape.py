@@ -107,9 +107,11 @@ class Known:
         self.more.append((version, book))
 
     def time(self, version: int) -> int:
-        """Its true time, ns."""
+        """Its true time, ns; of one behind the last that of the last."""
         count = self.extract.versions
-        version = version if version < count else self.more[version - count][0]
+        if version >= count:
+            beyond = version - count
+            version = self.more[beyond][0] if beyond < len(self.more) else count - 1
         return int(self.extract.times[version]) + sum(
             by for since, by in self.shifts if version >= since
         )
