@@ -173,6 +173,8 @@ class Lake:
                 self.known.lies.add(number)
             elif number >= highest:  # the row of another id, or one that comes late, tells nothing
                 self.known.evidence += sorted(versions)
+                own = [int(self.extract.ids[v]) for v in versions if v < self.extract.versions]
+                self.known.ahead |= versions if number > max(own, default=number) else set()
             highest = max(highest, number)
             for version in () if right else versions:
                 self._note_lie(version, counts[row], truth[version])
@@ -823,16 +825,23 @@ def _reason(known: Known, one: Wrong) -> str:
         return "a loss behind the last row of `book`"
     first = bisect_left(evidence, last)
     stop = bisect_left(evidence, one.version + 1)
-    if any(_lists(known, version, one) for version in evidence[first:stop]):
+    told = [version for version in evidence[first:stop] if _lists(known, version, one)]
+    # the next message may explain a row that waits for it
+    if any(version not in known.ahead or not _named(known, version, one) for version in told):
         return ""
     if stop < len(evidence) and _lists(known, evidence[stop], one):
-        named = any(
-            one.price in [price for price, _ in message.changes[one.side]]
-            for message in known.extract.messages[one.version : evidence[stop]]
-        )
+        named = any(_named(known, v, one) for v in range(one.version, evidence[stop]))
         named |= (last, one.side, one.price) in known.split
         return "set right before the next row of `book`" if named else ""
     return "a loss beyond the twenty"
+
+
+def _named(known: Known, version: int, one: Wrong) -> bool:
+    """Whether the message behind a version names the level."""
+    following = known.extract.messages[version : version + 1]
+    return any(
+        one.price == price for message in following for price, _ in message.changes[one.side]
+    )
 
 
 def _undisturbed(known: Known, one: Wrong) -> bool:

@@ -79,6 +79,8 @@ class Known:
     """Crypto Lake: side and price of a level → versions whose change of it is not there."""
     evidence: list[int] = field(default_factory=list)
     """Crypto Lake: versions of which a true row of `book` is there."""
+    ahead: set[int] = field(default_factory=set)
+    """Of those the ones whose row has an id above its own: it waits for the next message."""
     listed: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
     """Crypto Lake: side and price → version and size that a row of `book` lists, and is not so."""
     split: set[tuple[int, int, int]] = field(default_factory=set)
