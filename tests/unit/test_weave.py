@@ -66,6 +66,18 @@ def test_one_wrong_stamp_moves_no_row(wrong: int) -> None:
             assert places(deltas, references) == [1, 2, 3, 4], (spoilt, stamp)
 
 
+@pytest.mark.parametrize("by", [HOUR, -HOUR])
+def test_receive_times_are_compared_by_one_clock(by: int) -> None:
+    """Those of a table whose recorder is off; a message without an exchange time needs them."""
+    deltas = messages([10, 20, 30, 40])
+    references = rows(deltas)
+    deltas.ts_event[1] = 0
+    deltas.ts_recv[:] += by
+    for offsets in ((by, 0), (by + 7, 7), (None, 0), (by, None)):
+        (stretch,) = Weave(iter([deltas]), iter([references]), offsets)
+        assert stretch.places.tolist() == [1, 2, 3, 4], offsets
+
+
 def test_ids_that_neither_clock_bears_out_are_not_believed() -> None:
     deltas = messages([10, 20, 30, 40])
     references = rows(deltas)

@@ -98,7 +98,7 @@ class Feed:
         ]
         judged = (book_audit.process(batch) for batch in self._book)
         trades = (Stretch.of(trade_audit.process(batch)) for batch in self._trades)
-        weave = Weave(judged, self._references)
+        weave = Weave(judged, self._references, (of_book, of_references))
         self._merge = Merge(
             stamped(iter(weave), clocks[0]),
             stamped(trades, clocks[1]),

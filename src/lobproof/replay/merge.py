@@ -190,12 +190,23 @@ def stamped(stretches: Iterator[Stretch], clock: StreamClock) -> Iterator[Stretc
 class Weave:
     """Depth messages with the references between them, each behind the last that it shows.
 
-    Iterating gives the stretches; holds a batch of each side at a time.
+    Iterating gives the stretches; holds a batch of each side at a time. ``offsets``: the recorder's
+    clock minus the exchange's, ns, of the two sides, None where receive times cannot be used.
     """
 
-    def __init__(self, deltas: Iterator[EventBatch], references: Iterator[ReferenceBatch]) -> None:
+    def __init__(
+        self,
+        deltas: Iterator[EventBatch],
+        references: Iterator[ReferenceBatch],
+        offsets: tuple[int | None, int | None] = (0, 0),
+    ) -> None:
         self._deltas = deltas
         self._references = references
+        of_deltas, of_references = offsets
+        if of_deltas is None or of_references is None:
+            self._apart = None
+        else:
+            self._apart = of_deltas - of_references
         self._held = Stretch.of(EventBatch.empty())
         self._more = [True, True]
 
@@ -212,7 +223,7 @@ class Weave:
                 rows.ts_recv,
                 references.sequence,
                 references.ts_event,
-                references.ts_recv,
+                self._received(references),
                 references.flags,
                 references.ts_behind,
                 self._more[0],
@@ -231,6 +242,13 @@ class Weave:
     def load(self, saved: Mapping[str, Array]) -> None:
         """Continue from what :meth:`save` returned."""
         self._held = stretch_of(saved)
+
+    def _received(self, references: ReferenceBatch) -> Int64:
+        """Receive times by the recorder's clock of the deltas; 0 where that is not known."""
+        if self._apart == 0:
+            return references.ts_recv
+        known = (references.ts_recv > 0) & (self._apart is not None)
+        return np.where(known, references.ts_recv + (self._apart or 0), 0)
 
     def _refilled(self) -> tuple[EventBatch, ReferenceBatch]:
         rows, references = self._held.events, self._held.references
