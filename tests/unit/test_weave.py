@@ -74,7 +74,7 @@ def test_receive_times_are_compared_by_one_clock(by: int) -> None:
     deltas.ts_event[1] = 0
     deltas.ts_recv[:] += by
     for offsets in ((by, 0), (by + 7, 7), (None, 0), (by, None)):
-        (stretch,) = Weave(iter([deltas]), iter([references]), offsets)
+        stretch = Stretch.concat(list(Weave(iter([deltas]), iter([references]), offsets)))
         assert stretch.places.tolist() == [1, 2, 3, 4], offsets
 
 
