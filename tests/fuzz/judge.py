@@ -21,6 +21,7 @@ from lobproof.store import Store
 from lobproof.store.bookview import BookView
 
 SUBSTITUTE = "a time that is said to be a substitute"
+PAUSE = "a substitute that leaves out a pause, as a recorder's clock that went back by as much does"
 QUIET = 5 * SECOND
 """Nothing heard for so long is silence, whatever the feed's cadence."""
 
@@ -97,6 +98,7 @@ def _judge_states(store: Store, rows: pl.DataFrame, known: Known, found: Judged)
     ids, times = rows["sequence"].to_numpy(), rows["ts_order"].to_numpy()
     events, flags = rows["event_id"].to_numpy(), rows["flags"].to_numpy()
     told = np.concatenate([np.arange(LEVELS) < claimed[:, k : k + 1] for k in (0, 1)], axis=1)
+    pauses = [by for _, by in known.shifts]
     again = rows.select(pl.col("sequence").is_first_distinct().over("dt").not_()).to_series()
     best: list[Wrong | None] = [None] * rows.height
     done = np.zeros(rows.height, np.bool_)
@@ -120,7 +122,9 @@ def _judge_states(store: Store, rows: pl.DataFrame, known: Known, found: Judged)
         for row in np.flatnonzero(here & (bad.any(axis=1) | late)).tolist():
             by = int(times[row] - off[row])
             said = bool(flags[row] & int(Flag.BAD_TS))
-            best[row] = _wrong(row, version, bad, own, truth, events, ids, off=by, flagged=said)
+            best[row] = _wrong(
+                row, version, bad, own, truth, events, ids, off=by, flagged=said, pauses=pauses
+            )
     found.wrong += [
         replace(one, dt=str(day))
         for one, right, day in zip(best, done.tolist(), rows["dt"].to_list(), strict=True)
@@ -139,11 +143,13 @@ def _wrong(
     *,
     off: int,
     flagged: bool,
+    pauses: Sequence[int],
 ) -> Wrong:
     where = int(events[row]), int(ids[row]), int(version[row])
     slots = np.flatnonzero(bad[row])
     if not len(slots):
-        what = SUBSTITUTE if flagged and abs(off) <= 62 * SECOND else "time"
+        near = [abs(off + by) <= 62 * SECOND for by in (0, *pauses)]
+        what = "time" if not flagged or not any(near) else SUBSTITUTE if near[0] else PAUSE
         return Wrong(f"{what} off by {off / SECOND:.3f} s", *where)
     slot = int(slots[0])
     said = int(own[row, 2 * slot]), int(own[row, 2 * slot + 1])
@@ -195,7 +201,9 @@ def _judge_book(
         )
         return view
     if not any(abs(view.ts_order - time) <= max(known.slack, 60 * SECOND) for time in times):
-        found.wrong.append(Wrong(f"book_at {moment}: another time", *where))
+        pauses = [abs(view.ts_order + by - time) for _, by in known.shifts for time in times]
+        what = PAUSE if min(pauses, default=2**62) <= 62 * SECOND else "another time"
+        found.wrong.append(Wrong(f"{what} (book_at {moment})", *where))
         return view
     told: Wrong | None = None
     for version in versions:

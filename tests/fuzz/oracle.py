@@ -257,7 +257,7 @@ def _world(folder: Path, name: str) -> _World:
     symbol, futures = "", False
     price_digits = size_digits = 0
     for stamp, body in _lines([folder / file for file in one.files]):
-        if b"@trade" in body[:60]:
+        if b"@trade" in body[:120]:
             lines.append((stamp, body, "trade"))
             continue
         document = json.loads(body)
@@ -267,7 +267,7 @@ def _world(folder: Path, name: str) -> _World:
             seeded = data["lastUpdateId"]
             price_digits = max(len(price.partition(".")[2]) for price, _ in data["bids"])
             size_digits = max(len(size.partition(".")[2]) for _, size in data["bids"])
-        elif data["e"] == "depthUpdate":
+        elif data.get("e") == "depthUpdate":
             symbol, futures = data["s"], "pu" in data
             depths.append((len(lines), Message.read(data)))
             lines.append((stamp, body, "depth"))

@@ -13,7 +13,7 @@ import polars as pl
 
 import lobproof
 from fuzz import golden_faults, lake_faults
-from fuzz.judge import SUBSTITUTE, Judged, Wrong, anchors, judge
+from fuzz.judge import PAUSE, SUBSTITUTE, Judged, Wrong, anchors, judge
 from fuzz.oracle import RECORDINGS, Extract, Recording, extract, there
 from fuzz.tape import Known
 from lobproof.errors import LobproofError
@@ -146,7 +146,8 @@ def run(plan: Plan, data: Path, folder: Path) -> Outcome:
 def explain_into(outcome: Outcome, reasons: Sequence[str]) -> None:
     """Sort wrong claims by what explains them; "" nothing does."""
     for one, explained in zip(outcome.judged.wrong, reasons, strict=True):
-        reason = SUBSTITUTE if one.what.startswith(SUBSTITUTE) else explained
+        said = [what for what in (SUBSTITUTE, PAUSE) if one.what.startswith(what)]
+        reason = said[0] if said else explained
         if reason:
             outcome.limits[reason] = outcome.limits.get(reason, 0) + 1
         else:
