@@ -245,7 +245,7 @@ def test_a_broken_exchange_info_is_named(
     recording = str(next((chain / "sim").glob("*.gz")))
     arguments = ["import", recording, "--out", str(tmp_path / "g"), "--exchange-info", str(info)]
     assert run(arguments) == ERROR
-    assert "info.json is no answer of exchangeInfo" in capsys.readouterr().err
+    assert "info.json is no JSON document" in capsys.readouterr().err
 
 
 def test_strict_reconstruct_of_a_whole_sample_passes(chain: Path, tmp_path: Path) -> None:
