@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
 
 from moto.server import ThreadedMotoServer
+
+from fakes.handler import QuietHandler
 
 BUCKET = "qnt.data"
 PREFIX = "market-data/cryptofeed"
@@ -137,19 +139,8 @@ class Proxy:
         self._thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     owner: Proxy
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet."""
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except (ConnectionError, TimeoutError):
-            self.close_connection = True
 
     def do_GET(self) -> None:
         self._forward()

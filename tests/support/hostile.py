@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from ssl import SSLContext
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from fakes.handler import QuietHandler
 
 ETAG = "0123456789abcdef0123456789abcdef"
 DATE = "2026-01-06T00:00:00.000Z"
@@ -98,19 +100,7 @@ def refusal(code: str, status: int = 404, message: str = "") -> Answer:
 def hostile(script: Script, tls: SSLContext | None = None) -> Iterator[Hostile]:
     """A server on this machine that answers as ``script`` says."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Keep quiet."""
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except (ConnectionError, TimeoutError):
-                self.close_connection = True
-
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query, True).items()}
