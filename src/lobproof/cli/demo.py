@@ -32,7 +32,7 @@ def demo(
 ) -> int:
     """The whole chain on a simulated exchange, ending with a report to open.
 
-    simulate, import, reconstruct, verify, report; about a minute the first time, kernels
+    simulate, import, reconstruct, verify, report; two to three minutes the first time, kernels
     compiled included. What it shows is synthetic: it proves the tool, not a market.
 
     Parameters
