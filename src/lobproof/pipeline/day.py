@@ -133,9 +133,12 @@ class DayTask:
         self.writer.quality(quality_rows(episodes))
         return self.writer.close()
 
-    def doubts(self) -> list[Row]:
-        """What the replay found that puts the book in doubt, once it is finished."""
-        return doubts_of(np.concatenate(self._episodes))
+    def doubts(self, outdated: Int64) -> list[Row]:
+        """What the replay found that puts the book in doubt, once it is finished.
+
+        ``outdated``: see :meth:`Feed.outdated`.
+        """
+        return doubts_of(np.concatenate(self._episodes), outdated)
 
     def go_on_in_silence(self) -> None:
         """Write no more: what the rest of the day would show is still to be known."""

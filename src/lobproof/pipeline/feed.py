@@ -19,7 +19,7 @@ from lobproof.replay import (
     stamped,
 )
 from lobproof.replay.merge import Array
-from lobproof.schema import EventBatch, Finding, Flag, Order, ReferenceBatch
+from lobproof.schema import EventBatch, Finding, Flag, Int64, Order, ReferenceBatch
 
 B = TypeVar("B", EventBatch, ReferenceBatch)
 Open = Callable[[int], Iterator[B]]
@@ -98,7 +98,7 @@ class Feed:
         ]
         judged = (book_audit.process(batch) for batch in self._book)
         trades = (Stretch.of(trade_audit.process(batch)) for batch in self._trades)
-        weave = Weave(judged, self._references, (of_book, of_references))
+        weave = self._weave = Weave(judged, self._references, (of_book, of_references))
         self._merge = Merge(
             stamped(iter(weave), clocks[0]),
             stamped(trades, clocks[1]),
@@ -144,6 +144,10 @@ class Feed:
         without, missing = self._trade_audit.lacking()
         found = ((2, without), (3, missing))
         return [of_the_day(Finding.TRADES_ABSENT, count, why) for why, count in found if count]
+
+    def outdated(self) -> Int64:
+        """Times, first and last, where references came under an id of before: `Weave.outdated`."""
+        return self._weave.outdated()
 
     def close(self) -> None:
         """End the threads that read ahead."""

@@ -168,7 +168,7 @@ class _Run:
                     f"{self._unit.where} holds neither depth messages nor trades",
                     hint="import a recording that has a depth stream, or name other files",
                 )
-            self._finish(self._day, last=True, told=feed.told() if self._unit.one_day else ())
+            self._finish(self._day, feed, last=True)
         except BaseException:
             if self._day is not None:
                 self._day.abort()
@@ -183,7 +183,7 @@ class _Run:
             dt, part, stretch = self._first_day(stretch)
             if self._day is None or self._day.dt != dt:
                 if self._day is not None:
-                    self._finish(self._day, last=False)
+                    self._finish(self._day, feed, last=False)
                 self._day = self._open(dt)
             self._day.append(part, partial(self._checkpoint, self._day, feed, stretch))
             self._look_at(self._day)
@@ -241,12 +241,12 @@ class _Run:
         if day.counts.lost >= max(ceil(GAP_LIMIT * self._unit.most_messages), 1):
             day.go_on_in_silence()
 
-    def _finish(self, day: DayTask, *, last: bool, told: Sequence[Row] = ()) -> None:
+    def _finish(self, day: DayTask, feed: Feed, *, last: bool) -> None:
         dt = day.dt
-        content = day.finish(told)
+        content = day.finish(feed.told() if self._unit.one_day else ())
         refused = day.counts.no_go(self._unit.strategy) if self._unit.gate else ""
         if refused:
-            raise NoGoError(refused, day.doubts())
+            raise NoGoError(refused, day.doubts(feed.outdated()))
         if content is None:
             row = self._seals.filter(pl.col("dt") == dt).row(0, named=True)
             self._carried_from = row["keyframes_hash"]

@@ -23,7 +23,7 @@ from lobproof.replay.ledger_kernels import (
     E_TO,
     EPISODE,
 )
-from lobproof.replay.merge import Array
+from lobproof.replay.merge import Array, united
 from lobproof.schema import Finding, Int64
 
 MARGIN_NS = 1_000_000_000
@@ -40,24 +40,22 @@ def of_the_day(code: Finding, count: int, first: int, second: int = 0) -> Row:
     return [int(code), 0, END_OF_TIME, count, first, second]
 
 
-def doubts_of(episodes: Int64) -> list[Row]:
+def doubts_of(episodes: Int64, outdated: Int64) -> list[Row]:
     """The doubts of an attempt that is given up, for the next: one row a stretch of each code.
 
-    A book not yet seeded, and a touch beyond the levels listed, are of that attempt alone.
+    ``outdated``: first and last times where rows of `book` came under an id of before. A book not
+    yet seeded, and a touch beyond the levels listed, are of that attempt alone.
     """
     rows: list[Row] = []
     for code in sorted(DOUBTFUL_CODES - {Finding.UNSEEDED, Finding.TOUCH_BEYOND_RANGE}):
-        found = episodes[episodes[:, E_CODE] == int(code)]
-        found = found[np.argsort(found[:, E_FIRST_TS], kind="stable")]
+        found = episodes[episodes[:, E_CODE] == int(code)][:, [E_FIRST_TS, E_LAST_TS]]
+        if code == Finding.REFERENCE_STALE:
+            found = np.concatenate([found, outdated])
         if not len(found):
             continue
-        first = found[:, E_FIRST_TS] - MARGIN_NS
-        last = np.maximum.accumulate(found[:, E_LAST_TS] + MARGIN_NS)
-        begins = np.flatnonzero(np.concatenate([[True], first[1:] > last[:-1]]))
-        ends = np.concatenate([begins[1:], [len(found)]])
-        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-            span = (int(first[begin]), int(last[end - 1]))
-            rows.append([int(code), *span, end - begin, EARLIER, 0])
+        stretches = united(found[:, 0] - MARGIN_NS, found[:, 1] + MARGIN_NS)
+        for first, last, count in zip(*(column.tolist() for column in stretches), strict=True):
+            rows.append([int(code), first, last, count, EARLIER, 0])
     return rows
 
 

@@ -209,6 +209,7 @@ class Weave:
             self._apart = of_deltas - of_references
         self._held = Stretch.of(EventBatch.empty())
         self._more = [True, True]
+        self._outdated = np.empty((0, 2), np.int64)
 
     def __iter__(self) -> Iterator[Stretch]:
         while True:
@@ -216,6 +217,7 @@ class Weave:
             if not len(rows) and not len(references):
                 return
             places = np.empty(len(references), np.int64)
+            outdated = np.zeros(len(references), np.int64)
             row, used = place_references(
                 rows.flags,
                 rows.sequence,
@@ -230,18 +232,36 @@ class Weave:
                 self._more[1],
                 PLACE_TOLERANCE_NS,
                 places,
+                outdated,
             )
+            if outdated[:used].any():
+                self._note(references.ts_behind[:used], outdated[:used])
             whole = Stretch(rows, references, places)
             self._held = whole.after(row, used)
             yield whole.slice(0, 0, row, used)
 
+    def outdated(self) -> Int64:
+        """Where references have an id that is over a second older than their time.
+
+        Rows of first and last time, ns, apart and rising: from the message behind the one that the
+        id names to the reference's own time.
+        """
+        return self._outdated
+
     def save(self) -> dict[str, Array]:
         """What is held, as arrays; :meth:`load` of it continues exactly here."""
-        return arrays_of(self._held)
+        return {**arrays_of(self._held), "outdated": self._outdated}
 
     def load(self, saved: Mapping[str, Array]) -> None:
         """Continue from what :meth:`save` returned."""
         self._held = stretch_of(saved)
+        self._outdated = saved["outdated"].astype(np.int64)
+
+    def _note(self, behind: Int64, until: Int64) -> None:
+        late = until > 0
+        first = np.append(self._outdated[:, 0], np.minimum(behind, until)[late])
+        last = np.append(self._outdated[:, 1], until[late])
+        self._outdated = np.column_stack(united(first, last)[:2])
 
     def _received(self, references: ReferenceBatch) -> Int64:
         """Receive times by the recorder's clock of the deltas; 0 where that is not known."""
@@ -339,6 +359,15 @@ class Merge:
             interleave(at[:trade], one, other, columns[-1])
         out = EventBatch(*columns)
         return Stretch(out, references, places[:reference]), row, reference, trade
+
+
+def united(first: Int64, last: Int64) -> tuple[Int64, Int64, Int64]:
+    """The stretches that closed intervals cover together: first, last, and how many make each."""
+    rising = np.argsort(first, kind="stable")
+    first, reach = first[rising], np.maximum.accumulate(last[rising])
+    begins = np.flatnonzero(np.concatenate([[True], first[1:] > reach[:-1]]))
+    ends = np.append(begins[1:], len(first))
+    return first[begins], reach[ends - 1], ends - begins
 
 
 def columns_of(batch: Columns, prefix: str) -> dict[str, Array]:

@@ -62,6 +62,7 @@ def place_references(
     more_references: bool,
     tolerance: int,
     places: Int64,
+    outdated: Int64,
 ) -> tuple[int, int]:
     """Place references between messages as far as is certain; rows and references used.
 
@@ -69,6 +70,7 @@ def place_references(
     stretch, unless no more of it comes. ``reference_behind[k]`` gets the time of the message behind
     it (0 without one), beyond which it moves no clock. A reference is flagged ``OUT_OF_ORDER``
     where its id and its time place it apart: the levels are not those of either place.
+    ``outdated[k]`` gets its own time where that is the later of the two, else 0.
     """
     rows = flags.shape[0]
     count = reference.shape[0]
@@ -96,6 +98,8 @@ def place_references(
             late = between > EVIDENCE_NS if by_id else between < -EVIDENCE_NS
             if timed and known and late:
                 reference_flags[used] |= MISPLACED
+                if by_id:
+                    outdated[used] = ts_event[row] + between
             if before:
                 reference_behind[used] = ts_event[row]
         if before:
