@@ -24,6 +24,8 @@ from support.fault_runs import command
 from support.judged_lakes import made
 from support.kills import assert_tidy, simulated, told
 from support.lake_days import without
+from support.lake_faults import SECOND, Day, reordered
+from support.lake_judged import Rebuilt
 
 ANCHORED = ReconstructOptions(strategy="anchored")
 
@@ -176,3 +178,32 @@ def test_every_screen_names_the_strategy_and_why_and_doubts_outlive_the_fallback
     command("reconstruct", lake, "--out", tmp_path / "believed", "--strategy", "anchored")
     believed = lobproof.open(tmp_path / "believed").quality(raw=True).collect()
     assert int(Finding.DRIFT) not in believed["code"]
+
+
+def test_book_that_stands_still_under_one_id_is_doubt_where_the_day_falls_back(
+    tmp_path: Path,
+) -> None:
+    """In a market without a trade: nothing but the deltas can tell, and the first attempt did."""
+    whole = Day.read(simulated(tmp_path / "sim", minutes=2), "2026-01-05")
+    day = whole
+    for message in range(whole.messages - 200, whole.messages - 20, 20):
+        day = reordered(day, message, 3)  # contradictions: over 0.1 % of the messages
+    book, start = day.tables["book"], whole.time_of(whole.messages // 4)
+    frozen = pl.col("timestamp").is_between(start, start + 8 * SECOND)
+    listed = [name for name in book.columns if name not in ("timestamp", "receipt_timestamp")]
+    first = [pl.when(frozen).then(pl.col(name).filter(frozen).first()) for name in listed]
+    still = book.with_columns(
+        one.otherwise(pl.col(name)).alias(name) for one, name in zip(first, listed, strict=True)
+    )
+    trades = day.tables["trades"].filter(
+        ~pl.col("timestamp").is_between(start - SECOND, start + 9 * SECOND)
+    )
+    day = day.with_table("book", still).with_table("trades", trades)
+    rebuilt = Rebuilt.of(day, tmp_path / "run", strategy="auto")
+    store = rebuilt.store
+    assert store.days()["strategy"].to_list() == ["anchored"]
+    inside = pl.col("ts_order").is_between(start + 2 * SECOND, start + 8 * SECOND)
+    assert store.states(raw=True).filter(inside).collect().height > 5
+    assert store.trusted().filter(inside).collect().is_empty()
+    after = pl.col("ts_order").is_between(start + 10 * SECOND, start + 30 * SECOND)
+    assert store.trusted().filter(after).collect().height > 100

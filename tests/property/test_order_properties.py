@@ -132,6 +132,9 @@ def test_what_is_held_can_be_saved(seed: int, cuts: list[int], taken: int) -> No
     again = Weave(*sides)
     again.load({name: np.array(array) for name, array in weaving.save().items()})
     assert messages_in([*first, *again]) == weave(rows, listings)
+    whole = Weave(batches(rows, ()), listed_batches(listings, ()))
+    assert len(list(whole)) >= 0
+    assert again.outdated().tolist() == whole.outdated().tolist()
 
 
 def test_a_row_without_id_and_time_holds_nothing_up() -> None:

@@ -67,11 +67,14 @@ def test_doubts_of_an_attempt_with_a_margin_one_row_a_stretch() -> None:
             episode(Finding.OFF_TICK, 1, 2, S, 2 * S),
         ]
     )
-    rows = [list(row) for row in doubts_of(found)]
+    outdated = np.array([[60 * S, 61 * S], [63 * S, 70 * S], [80 * S, 80 * S]])
+    rows = [list(row) for row in doubts_of(found, outdated)]
     assert [row[:4] for row in rows] == [
         [int(Finding.DRIFT), 9 * S, 14 * S, 2],
         [int(Finding.DRIFT), 29 * S, 32 * S, 1],
         [int(Finding.SILENCE), 39 * S, 51 * S, 1],
+        [int(Finding.REFERENCE_STALE), 59 * S, 71 * S, 2],
+        [int(Finding.REFERENCE_STALE), 79 * S, 81 * S, 1],
     ]
     details = quality_rows(Told(rows).episodes(5, 0, 100 * S))["detail"]
     assert set(details) == {

@@ -89,6 +89,20 @@ def test_ids_that_neither_clock_bears_out_are_not_believed() -> None:
     assert places(deltas, references.slice(0, 2)) == [1, 2]
 
 
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_rows_under_an_id_of_before_are_noted_by_their_own_time(batch: int) -> None:
+    """Not those that are ahead of their id's time, nor those within a second of it."""
+    deltas = messages(range(1, 41))
+    references = rows(deltas)
+    references.sequence[5:12] = 5  # 1 to 7 s behind the fifth message, of which 2 s show nothing
+    references.sequence[20:36] = 20  # from 10 s on the time gives the place
+    references.sequence[37] = 40
+    cut = [references.slice(k, k + batch) for k in range(0, len(references), batch)]
+    weave = Weave(iter([deltas]), iter(cut))
+    assert len(list(weave))
+    assert ((weave.outdated() - START) // SECOND).tolist() == [[5, 11], [20, 35]]
+
+
 @pytest.mark.parametrize(
     ("reference", "message", "before"),
     [
