@@ -14,10 +14,12 @@ import polars as pl
 import lobproof
 from fuzz import golden_faults, lake_faults
 from fuzz.judge import PAUSE, SUBSTITUTE, Judged, Wrong, anchors, judge
-from fuzz.oracle import RECORDINGS, Extract, Recording, extract, there
+from fuzz.oracle import DIGITS, RECORDINGS, Extract, Recording, extract, there
 from fuzz.tape import Known
 from lobproof.errors import LobproofError
 from lobproof.pipeline import ReconstructOptions
+from lobproof.schema import Kind
+from lobproof.store import Store
 
 UNDAMAGED = "undamaged"
 LENGTHS = (120, 300, 600, 1200)
@@ -168,7 +170,8 @@ def _explain_golden(store: Path, known: Known, wrong: Sequence[Wrong]) -> list[s
         return ["a lie that nothing contradicts"] * len(wrong)
     if not wrong or not known.lies:
         return [""] * len(wrong)
-    inserted = anchors(lobproof.open(store))
+    opened = lobproof.open(store)
+    inserted = anchors(opened)
     reasons = []
     for one in wrong:
         day = pl.col("dt").cast(pl.String)
@@ -182,8 +185,30 @@ def _explain_golden(store: Path, known: Known, wrong: Sequence[Wrong]) -> list[s
                 reason = "anchored on a lie"
             elif lies.height > 1:
                 reason = "outvoted by lies"
+        elif _rests_on_a_lie(opened, one, before, known):
+            reason = "anchored on a lie"
         reasons.append(reason)
     return reasons
+
+
+def _rests_on_a_lie(store: Store, one: Wrong, before: pl.DataFrame, known: Known) -> bool:
+    """Whether trust was restored by a lie, and no true snapshot since then lists the level.
+
+    A true one sets right what it lists, and says nothing of what lies beyond.
+    """
+    restored = before.filter(~pl.col("vouched"))
+    if not one.price or restored.is_empty() or restored["sequence"][-1] not in known.lies:
+        return False
+    sign = 1 if one.side == 0 else -1
+    at = sign * one.price // 10 ** (DIGITS - store.instrument().price_exponent)
+    since = pl.col("event_id").is_between(restored["event_id"][-1] + 1, one.event_id)
+    lists = (pl.col("side") == one.side + 1) & (sign * pl.col("price") <= at)
+    listed = store.events(numbers="grid", raw=True).filter(
+        since & lists & (pl.col("dt").cast(pl.String) == one.dt),
+        pl.col("kind") == int(Kind.SNAPSHOT),
+        ~pl.col("sequence").is_in(list(known.lies)),
+    )
+    return bool(restored["dt"][-1] == one.dt) and listed.collect().is_empty()
 
 
 def _lake(outcome: Outcome, whole: Extract, data: Path, folder: Path) -> Known:
