@@ -24,10 +24,12 @@ def as_path(given: AnyPath) -> Path:
     Raises
     ------
     UsageError
-        For the empty text, which ``Path`` takes for the current folder.
+        For the empty text, which ``Path`` takes for the current folder, and for what is no path.
     """
     if given == "":
         raise UsageError("a path is empty", hint="name a file or a folder; '.' is the current one")
+    if not isinstance(given, str | os.PathLike):
+        raise UsageError(f"{given!r} is no path", hint="give a text or a pathlib.Path")
     return Path(given)
 
 

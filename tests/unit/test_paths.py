@@ -91,3 +91,10 @@ def test_an_empty_path_is_not_the_current_folder(
         with pytest.raises(UsageError, match="a path is empty"):
             call()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("given", [None, 5, 1.5])
+def test_what_is_no_path_is_refused(given: Any) -> None:
+    for call in (lobproof.open, lobproof.lake, as_path):
+        with pytest.raises(UsageError, match="is no path"):
+            call(given)

@@ -22,7 +22,17 @@ from deltalake import DeltaTable
 
 from lobproof.errors import StoreError, UsageError
 from lobproof.fixedpoint import to_decimal128
-from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, EventBatch, Flag, Kind, Side
+from lobproof.schema import (
+    EVERYTHING,
+    RANGE,
+    UNTRUSTED,
+    EventBatch,
+    Finding,
+    Flag,
+    Kind,
+    Severity,
+    Side,
+)
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, EVENTS, STATE_LEVEL_COLUMNS
 from lobproof.store import Store, open_store
 from lobproof.store.playback import whole_messages
@@ -135,6 +145,10 @@ def test_rows_are_chosen_by_names_that_can_occur(store: Store) -> None:
         name = findings[column][0]
         expected = findings.filter(pl.col(column).cast(pl.String) == name)
         assert store.quality(**{column: name}).collect().equals(expected)
+        code: Any = Finding[name] if column == "code" else Severity[name]
+        for given in (code, [code, name]):
+            only: dict[str, Any] = {column: given}
+            assert store.quality(**only).collect().equals(expected)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +159,10 @@ def test_rows_are_chosen_by_names_that_can_occur(store: Store) -> None:
         ("events", {"side": "sell"}, "BUY, SELL"),
         ("events", {"side": ()}, "BUY, SELL"),
         ("quality", {"code": "GAPS"}, "UNSEEDED, GAP"),
+        ("events", {"side": Side.BUY}, "BUY, SELL"),  # which is Side.BID
         ("quality", {"severity": "doubt"}, "INFO, WARNING, DOUBT"),
+        ("quality", {"severity": 3}, "INFO, WARNING, DOUBT"),
+        ("quality", {"code": Kind.TRADE}, "UNSEEDED, GAP"),
     ],
 )
 def test_a_name_that_cannot_occur_is_no_empty_result(
@@ -246,6 +263,8 @@ def test_symbols_are_resolved(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"OKX ETH-USDT") as caught:
         store.events("ETH-USDT", exchange="OKX")
     assert "BINANCE ETH-USDT" in caught.value.hint
+    with pytest.raises(UsageError, match="The store has no 5"):
+        store.events(cast(Any, 5))
 
 
 def test_what_is_no_store_is_refused(tmp_path: Path) -> None:

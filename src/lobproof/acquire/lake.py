@@ -334,7 +334,7 @@ def _day(value: date | str | None) -> str | None:
         value = value.date()
     try:
         return (value if isinstance(value, date) else date.fromisoformat(value)).isoformat()
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UsageError(f"{value!r} is no day", hint="write it like 2022-10-01") from error
 
 

@@ -169,7 +169,8 @@ class GoldenSample:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(
                 f"{path} is no golden sample: it has no {DOCUMENT}",
-                hint="name a folder that `lobproof import` made",
+                hint="name a folder that `lobproof import` made; the days of a Crypto Lake folder "
+                "are for `lobproof reconstruct`",
             ) from error
         if document.get("format") != GOLDEN_FORMAT:
             raise InputError(f"{file} does not describe a golden sample", hint=_HINT)

@@ -136,7 +136,7 @@ class Catalog:
         if len(names) == 1:
             return days
         there = sorted({f"{d.partition.exchange} {d.partition.symbol}" for d in self.days})
-        wanted = " ".join(name for name in (exchange, symbol) if name)
+        wanted = " ".join(str(name) for name in (exchange, symbol) if name)
         if not there:
             raise UsageError(
                 f"The store {self.root} holds no sealed day.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -37,7 +37,7 @@ from lobproof.store.grids import Grid
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import replay_day
 from lobproof.store.timespan import Time, bounds, to_ns
-from lobproof.store.views import Numbers, View, among, empty_frame, messages, outside, shown
+from lobproof.store.views import Names, Numbers, View, among, empty_frame, messages, outside, shown
 
 BATCH_ROWS = 1 << 16
 
@@ -129,8 +129,8 @@ class Store:
         exchange: str | None = None,
         start: Time | None = None,
         end: Time | None = None,
-        kind: str | Iterable[str] | None = None,
-        side: str | Iterable[str] | None = None,
+        kind: Names | None = None,
+        side: Names | None = None,
         numbers: Numbers = "decimal",
         raw: bool = False,
     ) -> pl.LazyFrame:
@@ -192,8 +192,8 @@ class Store:
         exchange: str | None = None,
         start: Time | None = None,
         end: Time | None = None,
-        code: str | Iterable[str] | None = None,
-        severity: str | Iterable[str] | None = None,
+        code: Names | None = None,
+        severity: Names | None = None,
         numbers: Numbers = "decimal",
         raw: bool = False,
     ) -> pl.LazyFrame:

@@ -89,6 +89,13 @@ def readable(table: Table) -> list[pl.Expr]:
 
 
 _TRADE = pl.col("kind") == Kind.TRADE
+Name = str | Kind | Finding | Severity
+"""A code by its name, or the code itself: ``"GAP"`` or ``Finding.GAP``.
+
+Of a side the name alone: ``Side.BID`` and ``Side.BUY`` are one number.
+"""
+Names = Name | Iterable[Name]
+
 _WORDS: Mapping[str, Mapping[str, pl.Expr]] = {
     "kind": {kind.name: pl.col("kind") == kind for kind in Kind},
     "side": {
@@ -104,7 +111,7 @@ _WORDS: Mapping[str, Mapping[str, pl.Expr]] = {
 """Column of names → each name's rows, by the stored integers."""
 
 
-def among(**wanted: str | Iterable[str] | None) -> list[pl.Expr]:
+def among(**wanted: Names | None) -> list[pl.Expr]:
     """Predicates on the stored integers: rows whose column has one of the names; None: any.
 
     Raises
@@ -118,7 +125,10 @@ def among(**wanted: str | Iterable[str] | None) -> list[pl.Expr]:
         if names is None:
             continue
         known = _WORDS[column]
-        chosen = [names] if isinstance(names, str) else list(names)
+        several = [names] if isinstance(names, str | int) else names
+        chosen = [
+            one.name if isinstance(one, Kind | Finding | Severity) else str(one) for one in several
+        ]
         odd = [name for name in chosen if name not in known]
         if odd or not chosen:
             raise UsageError(
