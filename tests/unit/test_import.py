@@ -943,13 +943,34 @@ def test_what_is_no_recording(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_line_that_is_too_long_is_unreadable_and_the_rest_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    """A depth message of 3 MiB, where 2 are the limit: amid the file, and as its last line."""
+    monkeypatch.setattr(reader, "MAX_LINE_BYTES", 2 << 20)
+    lines = stamped([wrapped(MESSAGES[0])] * 30).splitlines()
+    long = lines[10].replace(b'"e"', b'"x":"' + b"1" * (3 << 20) + b'","e"')
+    behind = lines[11:] if end else []
+    file = tmp_path / "long.txt"
+    file.write_bytes(b"\n".join([*lines[:10], long, *behind]) + end)
+    sample = import_recordings([file], tmp_path / "golden")
+    (told,) = sample.document["findings"]["invalid"]["listed"]
+    assert told["line"] == 11
+    assert told["reason"] == "length"
+    assert told["detail"].endswith("bytes, of which 65,536 are kept")
+    assert f"{len(long) + len(end):,} bytes" in told["detail"]
+    assert sample.document["inputs"][0]["lines"] == 11 + len(behind)
+    assert sample.document["inputs"][0]["kept"] == 10 + len(behind)
+
+
 def test_a_file_without_lines_or_market_data_at_its_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "MAX_LINE_BYTES", 1 << 20)
     file = tmp_path / "endless.txt"
     file.write_bytes(b"1" * (3 << 20))
-    with pytest.raises(InputError, match="a line of more than"):
+    with pytest.raises(InputError, match="not a recording"):
         import_recordings([file], tmp_path / "golden")
     quiet = stamped(['{"id":1}'] * 40, step_ns=1)
     monkeypatch.setattr("lobproof.sources.recordings.probe._LOOK_BYTES", 10)

@@ -48,7 +48,7 @@ from lobproof.sources.recordings.audit import ClockAudit, IdAudit, NumberAudit, 
 from lobproof.sources.recordings.audit_kernels import count_partial
 from lobproof.sources.recordings.lines import LineWriter, invalid_lines
 from lobproof.sources.recordings.probe import Probe, few, symbols_in
-from lobproof.sources.recordings.reader import RecordingFile
+from lobproof.sources.recordings.reader import CUT_BYTES, RecordingFile
 
 MAX_LISTED_LINES = 100
 MARKET_KINDS = (DEPTH, TRADE, AGGREGATE, TICKER, SNAPSHOT)
@@ -148,6 +148,9 @@ class Intake:
         line = 1
         for data in file:
             block = scanner.scan(data, name, line)
+            if file.cut:
+                detail = f"a line of {file.cut:,} bytes, of which {CUT_BYTES:,} are kept"
+                block.refuse(0, Problem("length", detail))
             self._take(block, source.path)
             line += len(block.ends)
             self._lines_before += len(block.ends)

@@ -27,6 +27,8 @@ else:
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 26
+CUT_BYTES = 1 << 16
+"""What is kept of a line that is longer: whose it was shows in its beginning."""
 FREE_BYTES = 4 << 20
 MAX_RATIO = 100
 """A file may unpack to `FREE_BYTES` and so many times its size; market data shrinks to a tenth."""
@@ -105,12 +107,13 @@ class RecordingFile:
 
     After the pass ``truncated_at`` tells whether a compressed stream broke off (bytes of the file
     that were read; None if it is whole), ``sha256`` and ``bytes`` describe the file as it lies on
-    disk.
+    disk. A line of more than ``MAX_LINE_BYTES`` comes cut, as a block of its own, with ``cut`` the
+    bytes that it has; 0 with every other block.
 
     Raises
     ------
     InputError
-        Missing, a folder, unreadable, damaged compressed data, or lines too long to be lines.
+        Missing, a folder, unreadable, or damaged compressed data.
     """
 
     def __init__(self, path: Path) -> None:
@@ -120,11 +123,20 @@ class RecordingFile:
         self.compression = ""
         self._unpacked_bytes = 0
         self.truncated_at: int | None = None
+        self.cut = 0
 
     def __iter__(self) -> Iterator[bytes]:
         """Blocks of about ``BLOCK_BYTES`` that end in a line end, except possibly the last."""
         carry = bytearray()
+        dropped = 0  # bytes of a line that is too long, behind those in ``carry``
         for data in self._plain():
+            if dropped:
+                end = data.find(b"\n") + 1
+                dropped += end or len(data)
+                if not end:
+                    continue
+                yield from self._cut_line(carry, dropped)
+                data, dropped = data[end:], 0
             carry += data
             if len(carry) < BLOCK_BYTES:
                 continue
@@ -133,12 +145,19 @@ class RecordingFile:
                 yield bytes(carry[:stop])
                 del carry[:stop]
             elif len(carry) > MAX_LINE_BYTES:
-                raise InputError(
-                    f"{self.path}: a line of more than {MAX_LINE_BYTES >> 20} MiB",
-                    hint=_NO_RECORDING,
-                )
-        if carry:
+                dropped = len(carry) - CUT_BYTES
+                del carry[CUT_BYTES:]
+        if dropped:
+            yield from self._cut_line(carry, dropped)
+        elif carry:
             yield bytes(carry)
+
+    def _cut_line(self, carry: bytearray, dropped: int) -> Iterator[bytes]:
+        """The beginning of a line that is too long; empties ``carry``."""
+        self.cut = len(carry) + dropped
+        yield bytes(carry) + b"\n"
+        self.cut = 0
+        carry.clear()
 
     def _plain(self) -> Iterator[bytes]:
         """The decompressed bytes, in pieces of bounded size."""
