@@ -10,18 +10,22 @@ import lzma
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
 
+from lobproof.documents import value_of
 from lobproof.errors import GridError, InputError, StrictError, UsageError
 from lobproof.schema import EventBatch, Finding, Flag, Kind
+from lobproof.sources.binance.problem import Problem, check_json
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.recordings.reader import FREE_BYTES, MAX_RATIO
+from lobproof.sources.simulator.provenance import read_mark
 from support.wire import depth, snapshot, stamped, trade, wrapped
 
 if sys.version_info >= (3, 14):
@@ -76,6 +80,31 @@ def test_bad_lines_without_end_are_told_once(tmp_path: Path) -> None:
     assert len(found) == 101
     assert (found[-1].count, found[-1].detail) == (bad - 100, "stamp: more such lines")
     assert sample.inputs[0]["kept"] == len(LINES)
+
+
+def _seconds(read: Callable[[bytes], object], data: bytes) -> float:
+    """Of the processor, for the quickest of three times."""
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        with suppress(ValueError, Problem):
+            read(data)
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+def _many_keys(last: int) -> bytes:
+    keys = ",".join(f'"{n}":0' for n in (*range(20_000), last))
+    return f'{{"lobproof":{{"provenance":"synthetic",{keys}}}}}'.encode()
+
+
+@pytest.mark.parametrize("read", [value_of, check_json, read_mark])
+def test_a_key_twice_among_many_is_found_in_one_pass(read: Callable[[bytes], object]) -> None:
+    twice, apart = _many_keys(19_999), _many_keys(20_000)
+    with pytest.raises(ValueError, match="the key 19999 stands twice"):
+        value_of(twice)
+    assert read_mark(twice) == {}
+    assert _seconds(read, twice) < 20 * _seconds(read, apart)
 
 
 WIDE = [("0.0000000000000000000001", "1"), ("1", "1" + "0" * 20), ("1" + "0" * 40, "1")]
