@@ -103,10 +103,16 @@ def system_error(error: OSError) -> int:
     return error.errno or (int(found[1]) if found else 0)
 
 
+def system_text(error: OSError) -> str:
+    """What is wrong, in the words of the operating system; in its own where it has no number."""
+    number = system_error(error)
+    return os.strerror(number) if number else str(error) or type(error).__name__
+
+
 def place_error(error: OSError) -> PlaceError:
     """What to say of an error of the operating system, in words and with what can be done."""
     number = system_error(error)
-    told = os.strerror(number) if number else str(error)
+    told = system_text(error)
     where = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
     if number in NO_ROOM:
         hint = "make room, or choose another place; then run the same command again"

@@ -9,22 +9,23 @@ import json
 import lzma
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile
 
 import numpy as np
 import pytest
 
 from lobproof.documents import value_of
-from lobproof.errors import GridError, InputError, StrictError, UsageError
+from lobproof.errors import GridError, InputError, StrictError, UsageError, system_text
 from lobproof.schema import EventBatch, Finding, Flag, Kind
 from lobproof.sources.binance.problem import Problem, check_json
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
-from lobproof.sources.recordings.reader import FREE_BYTES, MAX_RATIO
+from lobproof.sources.recordings.reader import FREE_BYTES, MAX_RATIO, RecordingFile
 from lobproof.sources.simulator.provenance import read_mark
 from support.wire import depth, snapshot, stamped, trade, wrapped
 
@@ -41,10 +42,10 @@ LINES = [
 BOMB = stamped(LINES) + (b"x" * 5000 + b"\n") * (1 << 13)
 
 
-def _zip(data: bytes) -> bytes:
+def _zip(data: bytes, way: int = ZIP_DEFLATED, name: str = "lines.txt") -> bytes:
     file = io.BytesIO()
-    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
-        archive.writestr("lines.txt", data)
+    with ZipFile(file, "w", way) as archive:
+        archive.writestr(name, data)
     return file.getvalue()
 
 
@@ -69,6 +70,44 @@ def test_what_unpacks_to_more_than_any_recording_is_refused(
         _take(tmp_path, packed)
     assert f"at most {MAX_RATIO} times its size" in told.value.hint
     assert time.process_time() - began < 30
+
+
+@pytest.mark.parametrize("way", [ZIP_BZIP2, ZIP_LZMA])
+def test_a_zip_of_a_way_of_packing_without_a_bound_is_refused(tmp_path: Path, way: int) -> None:
+    whole = bytearray(_zip(b"\0" * (64 << 20), way))
+    damaged = bytearray(_zip(BOMB, way))
+    damaged[60:80] = b"x" * 20
+    for data in (whole, damaged):
+        tracemalloc.start()
+        with pytest.raises(InputError, match=r"lines\.bin: .* neither stored nor deflated") as told:
+            _take(tmp_path, bytes(data))
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+        tracemalloc.stop()
+        assert told.value.hint == "unpack it by hand"
+
+
+@pytest.mark.parametrize("way", [ZIP_STORED, ZIP_DEFLATED])
+def test_a_damaged_zip_ends_in_lines_or_an_error_of_ours(tmp_path: Path, way: int) -> None:
+    """Each byte by itself, and the archive cut off behind it."""
+    whole = _zip(stamped(LINES[:2]), way, "ä")
+    file = tmp_path / "lines.zip"
+    refused = []
+    for at, byte in enumerate(whole):
+        odd = (whole[:at] + bytes([value]) + whole[at + 1 :] for value in (0, byte ^ 1, 0xFF))
+        for damaged in (whole[:at], whole[:at] + b"\xff" * 4 + whole[at + 4 :], *odd):
+            file.write_bytes(damaged)
+            try:
+                list(RecordingFile(file))
+            except InputError as error:
+                refused.append(error.message)
+    assert len(refused) > 2 * len(whole)
+    assert not [message for message in refused if "()" in message]
+
+
+def test_an_error_of_the_system_without_words_has_some() -> None:
+    assert system_text(OSError()) == "OSError"
+    assert system_text(OSError("Invalid data stream")) == "Invalid data stream"
+    assert system_text(FileNotFoundError(2, "odd")) == "No such file or directory"
 
 
 def test_bad_lines_without_end_are_told_once(tmp_path: Path) -> None:

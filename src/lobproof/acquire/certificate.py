@@ -29,7 +29,7 @@ from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, rec
 from lobproof.acquire.request import Request
 from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone
-from lobproof.errors import InputError, StoreError, UsageError
+from lobproof.errors import InputError, StoreError, UsageError, system_text
 from lobproof.files import below, locked
 from lobproof.parquet import read_footer
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
@@ -248,7 +248,7 @@ def file_refusal(
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        return Refusal("file-missing", f"cannot be read: {error.strerror}", key.path)
+        return Refusal("file-missing", f"cannot be read: {system_text(error)}", key.path)
     if digest != told["sha256"]:
         return Refusal("file-changed", f"SHA-256 {digest}, {told['sha256']} was fetched", key.path)
     return None

@@ -11,7 +11,7 @@ import msgspec
 
 from lobproof import documents
 from lobproof.documents import Count
-from lobproof.errors import InputError
+from lobproof.errors import InputError, system_text
 
 FORMAT = "lobproof-lake-certificate"
 VERSION = 1
@@ -57,7 +57,7 @@ def read_certificate(path: Path) -> dict[str, Any]:
         return documents.parse(documents.read_bytes(Path(path)), _Shape)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read: {error.strerror}", hint="check the file's name"
+            f"{path} cannot be read: {system_text(error)}", hint="check the file's name"
         ) from error
     except ValueError as error:
         raise InputError(

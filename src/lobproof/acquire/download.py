@@ -16,7 +16,7 @@ from lobproof.acquire.manifest import FETCHED, Entry, Manifest, reconcile
 from lobproof.acquire.plan import is_present
 from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import LakeFolder, Zone
-from lobproof.errors import LobproofError
+from lobproof.errors import LobproofError, system_text
 from lobproof.files import drop_unfinished
 from lobproof.sources.cryptolake.aside import in_pool, run
 from lobproof.sources.cryptolake.catalogue import RemoteObject, look_up
@@ -338,7 +338,7 @@ class _Job:
         if isinstance(error, ValueError):
             reason = self._connection.redact(f"{key}: {type(error).__name__} {error}")
             return Failure(key, "file", reason, "its footer cannot be read; tell the vendor")
-        reason = self._connection.redact(f"{key}: {error.strerror or error}")
+        reason = self._connection.redact(f"{key}: {system_text(error)}")
         return Failure(key, "disk", reason, "check the disk, its free space and its rights")
 
     def _tell(self, found: RemoteObject, length: int) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 from cyclopts import App, CycloptsError
 
 from lobproof import __version__
-from lobproof.errors import visible
+from lobproof.errors import system_text, visible
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -200,7 +200,9 @@ def main() -> None:
         sys.stdout.flush()
     except OSError as error:  # a disk that is full, not a reader that went away
         if code != ERROR:  # else it has been said
-            say_error(f"standard output: {error.strerror}", "check the free space where it goes")
+            say_error(
+                f"standard output: {system_text(error)}", "check the free space where it goes"
+            )
         _to_nowhere(1)
         code = ERROR
     sys.exit(code)

@@ -6,6 +6,7 @@ import bz2
 import codecs
 import hashlib
 import lzma
+import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,11 +14,11 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 from isal import igzip_lib
 
-from lobproof.errors import InputError
+from lobproof.errors import InputError, shown, system_text
 from lobproof.sources.binance.decode import split_stamp
 
 if sys.version_info >= (3, 14):
@@ -73,8 +74,14 @@ _COMPRESSIONS = (
 
 
 _ZIP_MAGIC = b"PK\3\4"
-# zipfile raises NotImplementedError for a way of packing, RuntimeError for a password
-_UNZIPPABLE = (BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
+_ZIP_WAYS = (ZIP_STORED, ZIP_DEFLATED)
+"""Ways of packing that zipfile unpacks by pieces; of others it unpacks without a bound."""
+# zipfile raises NotImplementedError for a later version, RuntimeError for a password
+# and others where names, offsets or extra fields are none
+_UNZIPPABLE = (
+    *(BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError),
+    *(struct.error, ValueError, OverflowError, IndexError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +198,7 @@ class RecordingFile:
             raise InputError(f"{self.path} does not exist", hint="check the file's name") from error
         except OSError as error:
             raise InputError(
-                f"{self.path} cannot be read: {error.strerror}",
+                f"{self.path} cannot be read: {system_text(error)}",
                 hint="check the file and its rights",
             ) from error
         self.sha256 = digest.hexdigest()
@@ -224,14 +231,19 @@ class RecordingFile:
                         f"{self.path}: a zip archive of {len(members)} files",
                         hint="unpack it, and name the recordings one by one",
                     )
+                if members[0].compress_type not in _ZIP_WAYS:
+                    raise InputError(
+                        f"{self.path}: a zip archive whose file is neither stored nor deflated",
+                        hint="unpack it by hand",
+                    )
                 with archive.open(members[0]) as lines:
                     while piece := lines.read(_CHUNK):
                         self._check_ratio(piece)
                         yield piece
         except _UNZIPPABLE as error:
             raise InputError(
-                f"{self.path}: the zip archive is damaged or of a kind that is not read ({error}); "
-                "none of its lines can be trusted",
+                f"{self.path}: the zip archive is damaged or of a kind that is not read "
+                f"({shown(str(error) or type(error).__name__)}); none of its lines can be trusted",
                 hint="fetch the recording again; unpack it by hand to see what is left",
             ) from error
 
