@@ -202,6 +202,19 @@ def test_a_file_in_the_folder_does_not_send_other_keys_away(
 # secrets in what a store says ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "arguments", [("acquire", "test-connection"), ("doctor",)], ids=["test-connection", "doctor"]
+)
+def test_a_dotenv_that_cannot_be_read_ends_in_words(
+    arguments: tuple[str, ...], user: Callable[[str], None], tmp_path: Path
+) -> None:
+    user("")
+    (tmp_path / ".env").write_bytes(b"A=\xff\n")
+    said = command(*arguments, "--sample")
+    assert said.code == 3
+    assert said.err.startswith("error: .env is not read: it is not UTF-8\nHint: ")
+
+
 def parts_of(secret: str, text: str) -> set[str]:
     """Parts of a secret, of eight characters, in a text."""
     parts = {secret[at : at + 8] for at in range(len(secret) - 7)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,42 @@ def test_a_damaged_profile_file_is_not_quoted(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read") as caught:
         resolve(tmp_path, {})
     assert "my-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["no text", "too long", "sparse", "pipe", "socket", "loop"])
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_dotenv_that_is_no_plain_text_is_refused_and_not_quoted(
+    tmp_path: Path, kind: str, sample: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # names of sockets are short
+    path = Path(".env")
+    with socket.socket(socket.AF_UNIX) as listener:
+        if kind == "no text":
+            path.write_bytes(b"AWS_SECRET_ACCESS_KEY=my-secret\xff\n")
+        elif kind == "too long":
+            path.write_text("A=my-secret\n" * 3000)
+        elif kind == "sparse":
+            path.touch()
+            os.truncate(path, 1 << 40)
+        elif kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "socket":
+            listener.bind(str(path))
+        else:
+            path.symlink_to(path)
+        with pytest.raises(UsageError, match=r"^\.env is not read: ") as told:
+            connect(sample=sample, environ=KEY, dotenv=path)
+        assert "my-secret" not in str(told.value)
+        assert "NAME=value" in told.value.hint
+
+
+def test_a_dotenv_may_be_a_link_or_an_environments_folder(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(DOTENV_KEY)
+    (tmp_path / ".env").symlink_to("keys")
+    assert access(resolve(tmp_path, {})) == "AKIADOTENV"
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").mkdir()
+    assert access(resolve(tmp_path, KEY)) == "AKIAENV"
 
 
 def test_defaults_are_the_vendors(tmp_path: Path) -> None:

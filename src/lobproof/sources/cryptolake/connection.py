@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -15,7 +16,8 @@ from xml.sax.saxutils import escape
 
 from dotenv import dotenv_values
 
-from lobproof.errors import UsageError
+from lobproof.documents import read_bytes
+from lobproof.errors import UsageError, system_text
 
 PAID_BUCKET, PAID_PREFIX = "qnt.data", "market-data/cryptofeed"
 SAMPLE_BUCKET = "sample.crypto.lake"
@@ -32,6 +34,7 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _PRINTABLE = re.compile(r"[!-~]+")
 _LINE = re.compile(r"[ -~]+")
 ENVIRONMENT = "the environment"
+_DOTENV_BYTES = 1 << 15
 _PART = 8
 """Characters of a secret that are a part of it, and no coincidence."""
 
@@ -161,7 +164,7 @@ def connect(
     ------
     UsageError
         When there are no credentials, half of them, or an endpoint that is no address, or an
-        unencrypted one of another machine.
+        unencrypted one of another machine; when ``dotenv`` is no plain text file.
     """
     variables = os.environ if environ is None else environ
     file = _dotenv(dotenv)
@@ -239,9 +242,22 @@ def _is_loopback(host: str) -> bool:
 
 
 def _dotenv(path: Path) -> dict[str, str]:
-    if not path.is_file():
+    if path.is_dir():  # environments of Python have this name too
         return {}
-    values = dotenv_values(path, interpolate=False)
+    try:
+        text = read_bytes(path, _DOTENV_BYTES).decode("utf-8")
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError) as error:
+        wrong = system_text(error) if isinstance(error, OSError) else str(error)
+        if isinstance(error, UnicodeDecodeError):
+            wrong = "it is not UTF-8"  # its own message repeats a byte
+        raise UsageError(
+            f"{path} is not read: {wrong}",
+            hint="it is to be a plain text file of NAME=value lines; mend it, move it away, "
+            "or work in another folder",
+        ) from None
+    values = dotenv_values(stream=StringIO(text), interpolate=False)
     return {name: value for name, value in values.items() if value is not None}
 
 
