@@ -1,9 +1,10 @@
 """Parquet files of somebody else's: what they would take is looked at before they are read.
 
 A few thousand bytes can hold gigabytes: a dictionary of one long text that all rows name, a row
-group of millions of rows, a page that inflates. So a footer has to be of a size that can be, the
-sizes that it declares have to fit the rows, and where a page could be larger than declared, because
-the codec allows it, the pages' own headers are held against it too.
+group of millions of rows, a page that inflates, a footer that lists a million columns. So a footer
+has to be of a size that can be, and to list no more than can be, before Arrow makes anything of it;
+the sizes that it declares have to fit the rows, and where a page could be larger than declared,
+because the codec allows it, the pages' own headers are held against it too.
 """
 
 from __future__ import annotations
@@ -21,24 +22,42 @@ import pyarrow.parquet as pq
 from lobproof.errors import InputError
 from lobproof.parquet_kernels import (
     BROKEN,
+    CHUNKS,
     CODEC,
     COLUMN_COUNT,
     DEFINITION,
     ENCRYPTED,
+    EXCESS,
     FINE,
+    GROUPS,
     LEAF,
     LEVELS,
     NO_METADATA,
+    OTHERS,
+    PAIRS,
     PHYSICAL,
     REPETITION,
+    SCHEMA,
     STATISTICS,
     TYPE,
     WIDTH,
+    Bytes,
+    footer_excess,
     footer_problem,
 )
 
 MAX_FOOTER = 32 << 20
 """Bytes of a footer. One of 10,000 row groups of six columns has 7 MB, and takes 50 in memory."""
+_LISTED = {
+    SCHEMA: (1_024, "columns in the schema"),
+    GROUPS: (1 << 16, "row groups"),
+    CHUNKS: (1 << 18, "columns in all row groups together"),
+    PAIRS: (1 << 16, "keys with values"),
+    OTHERS: (1 << 22, "encodings, statistics and the like"),
+}
+"""What a footer may list. Arrow makes about a thousand bytes of a column of a row group, up to 250
+of the others: 340 MB at most. `book` has 43 columns, the largest file known 66,000 in all."""
+_MOST = np.array([_LISTED[kind][0] for kind in sorted(_LISTED)], np.int64)
 MAX_GROUP = 768 << 20
 """Bytes of a row group, all columns, as declared and as in memory: 16 million rows of six columns,
 1.2 million of `book`. The vendor's have 10,000 rows."""
@@ -51,7 +70,9 @@ _SLACK = 1 << 16
 _IN_MEMORY = 8
 _INFLATES = {"UNCOMPRESSED": 1, "SNAPPY": 22, "LZ4": 256, "LZ4_RAW": 256}
 """How many times larger a page can become; others know no bound."""
-_TAIL = 8
+TAIL = 8
+"""Bytes behind the footer: its length, and the magic number."""
+_MAGIC = b"PAR1"
 _HEADER = 1 << 12
 _LONGEST_HEADER = 1 << 20
 _PHYSICAL = (
@@ -83,41 +104,77 @@ _AGAIN = (
 )
 
 
-def read_footer(path: Path) -> pq.FileMetaData:
+def read_footer(path: Path, *, text: int = MAX_TEXT) -> pq.FileMetaData:
     """The footer of a file; its row groups are looked at.
+
+    ``text``: the bytes that a text column may have a row.
 
     Raises
     ------
     InputError
-        If it is too large, or a row group is not what can be.
+        If it is too large, lists too much, or a row group is not what can be.
     OSError, pa.ArrowException
         If it is no Parquet.
     """
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
-        file.seek(max(end - _TAIL, 0))
-        tail = file.read(_TAIL)
-        length = int.from_bytes(tail[:4], "little")
-        if tail[4:] == b"PAR1" and length > MAX_FOOTER:
-            raise InputError(
-                f"{path.name}: a footer of {length:,} bytes, more than {MAX_FOOTER:,}", hint=_AGAIN
-            )
-        try:
-            footer = pq.read_metadata(path)
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path.name}: a column has a name that is no UTF-8", hint=_AGAIN
-            ) from error
-        file.seek(max(end - _TAIL - length, 0))
-        _check_footer(footer, file.read(length), path)
+        file.seek(max(end - TAIL, 0))
+        tail = file.read(TAIL)
+        length = footer_size(tail)
+        if length is not None and length <= MAX_FOOTER + TAIL:
+            file.seek(max(end - length, 0))
+            tail = file.read(length)
+        footer = parse_footer(tail, path.name)
         for group in range(footer.num_row_groups):
-            problem = _problem(footer, group, file)
+            problem = _problem(footer, group, file, text)
             if problem:
                 raise InputError(f"{path.name}: row group {group} {problem}", hint=_AGAIN)
     return footer
 
 
-def _check_footer(footer: pq.FileMetaData, data: bytes, path: Path) -> None:
+def footer_size(tail: bytes) -> int | None:
+    """Bytes of the footer that ends in ``tail`` (at least eight bytes), those eight included."""
+    if len(tail) < TAIL or tail[-4:] != _MAGIC:
+        return None
+    return int.from_bytes(tail[-8:-4], "little") + TAIL
+
+
+def parse_footer(data: bytes, name: str) -> pq.FileMetaData:
+    """The footer that these bytes are, the eight behind it included.
+
+    Raises
+    ------
+    InputError
+        If it is too large, lists too much, or contradicts itself.
+    pa.ArrowException
+        If it is none.
+    """
+    size = footer_size(data)
+    if size is None:
+        raise pa.ArrowInvalid("it is no Parquet file, or it is cut off: it ends otherwise")
+    if size > MAX_FOOTER + TAIL:
+        told = f"a footer of {size - TAIL:,} bytes, more than {MAX_FOOTER:,}"
+        raise InputError(f"{name}: {told}", hint=_AGAIN)
+    if size != len(data):
+        raise pa.ArrowInvalid(f"its footer would have {size:,} bytes, more than the file")
+    body = np.frombuffer(data, np.uint8)[:-TAIL]
+    problem = footer_excess(body, _MOST)
+    if problem != FINE:
+        told = _PROBLEMS.get(problem, "")
+        if problem >= EXCESS:
+            most, what = _LISTED[problem - EXCESS]
+            told = f"a footer that lists more than {most:,} {what}"
+        raise InputError(f"{name}: {told}", hint=_AGAIN)
+    try:
+        # the reader asks for the magic number at the start of a file too
+        footer = pq.read_metadata(pa.BufferReader(_MAGIC + data))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: a column has a name that is no UTF-8", hint=_AGAIN) from error
+    _check_footer(footer, body, name)
+    return footer
+
+
+def _check_footer(footer: pq.FileMetaData, body: Bytes, name: str) -> None:
     """InputError for what Arrow would end the process over when it is asked about it."""
     leaves = np.empty((footer.num_columns, LEAF), np.int64)
     for place in range(footer.num_columns):
@@ -127,11 +184,11 @@ def _check_footer(footer: pq.FileMetaData, data: bytes, path: Path) -> None:
         leaves[place, WIDTH] = column.length if _WIDTHS[kind] is None else _WIDTHS[kind]
         leaves[place, REPETITION] = column.max_repetition_level
         leaves[place, DEFINITION] = column.max_definition_level
-    problem, group, column = footer_problem(np.frombuffer(data, np.uint8), leaves)
+    problem, group, column = footer_problem(body, leaves)
     if problem != FINE:
         where = "" if group < 0 else f"row group {group}: "
         where += "" if column < 0 else f"column {column}: "
-        raise InputError(f"{path.name}: {where}{_PROBLEMS[problem]}", hint=_AGAIN)
+        raise InputError(f"{name}: {where}{_PROBLEMS[problem]}", hint=_AGAIN)
 
 
 def open_parquet(path: Path, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
@@ -188,7 +245,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _problem(footer: pq.FileMetaData, group: int, file: BinaryIO) -> str:
+def _problem(footer: pq.FileMetaData, group: int, file: BinaryIO, text: int) -> str:
     """What is wrong with a row group; empty where nothing is."""
     told = footer.row_group(group)
     rows, names = int(told.num_rows), range(told.num_columns)
@@ -200,7 +257,7 @@ def _problem(footer: pq.FileMetaData, group: int, file: BinaryIO) -> str:
     for place in names:
         column = told.column(place)
         size, stored = int(column.total_uncompressed_size), int(column.total_compressed_size)
-        width = MAX_TEXT if column.physical_type == "BYTE_ARRAY" else _NUMBER
+        width = text if column.physical_type == "BYTE_ARRAY" else _NUMBER
         if not 0 <= size <= rows * width + _SLACK or stored < 0:
             name = column.path_in_schema[:MAX_TEXT]
             return f"has {size:,} bytes in column {name!r}, too many for {rows:,} rows"

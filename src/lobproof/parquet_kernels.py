@@ -1,7 +1,9 @@
 """A Parquet footer's bytes (Thrift's compact protocol): whether Arrow can be asked about all of it.
 
-Arrow's C++ refuses a contradictory footer by an exception, which its Python does not catch where it
-asks about a column: the process would end. Every check here is of something that raises so there.
+Arrow makes hundreds of bytes of what a footer lists in three, so what it lists is counted first.
+And Arrow's C++ refuses a contradictory footer by an exception, which its Python does not catch
+where it asks about a column: the process would end. Every other check is of something that raises
+so there.
 """
 
 from __future__ import annotations
@@ -16,6 +18,11 @@ Bytes = NDArray[np.uint8]
 
 FINE, BROKEN, COLUMN_COUNT, NO_METADATA, TYPE, CODEC, STATISTICS, LEVELS, ENCRYPTED = range(9)
 """What is wrong with a footer."""
+SCHEMA, GROUPS, CHUNKS, PAIRS, OTHERS = range(5)
+"""What a footer lists: elements of the schema, row groups, their columns, keys with values, and all
+else."""
+EXCESS = 16
+"""Added to what a footer lists too much of, which makes a problem of it."""
 PHYSICAL, WIDTH, REPETITION, DEFINITION, LEAF = range(5)
 """Columns of ``leaves``: physical type, bytes of a value (-1 any), highest levels; their number."""
 BYTE_ARRAY = 6
@@ -31,6 +38,26 @@ _TYPE, _CODEC, _STATISTICS, _SIZES, _GEOMETRY = 1, 4, 12, 16, 17  # of its metad
 _CODECS = 8
 _BOUNDS = (1, 2, 5, 6)  # of its statistics: the least and the greatest value, twice
 _UNENCODED, _REPETITIONS, _DEFINITIONS = 1, 2, 3  # of its size statistics
+_FILE, _GROUP, _CHUNK, _CHUNK_META, _SIZE, _ANY = range(6)  # structs
+_NAMED = np.array(
+    [
+        (_FILE, 2, _STRUCT, SCHEMA, _ANY),
+        (_FILE, _ROW_GROUPS, _STRUCT, GROUPS, _GROUP),
+        (_FILE, 5, _STRUCT, PAIRS, _ANY),
+        (_FILE, 7, _STRUCT, OTHERS, _ANY),
+        (_GROUP, _COLUMNS, _STRUCT, CHUNKS, _CHUNK),
+        (_GROUP, 4, _STRUCT, OTHERS, _ANY),
+        (_CHUNK_META, 2, _INTEGERS - 1, OTHERS, _ANY),
+        (_CHUNK_META, 3, _BINARY, OTHERS, _ANY),
+        (_CHUNK_META, 8, _STRUCT, PAIRS, _ANY),
+        (_CHUNK_META, 13, _STRUCT, OTHERS, _ANY),
+        (_SIZE, _REPETITIONS, _INTEGERS, OTHERS, _ANY),
+        (_SIZE, _DEFINITIONS, _INTEGERS, OTHERS, _ANY),
+    ],
+    np.int64,
+)
+"""Lists that Arrow keeps: struct and field, the kind of their elements (it reads that kind,
+whatever is told), what they count as, and which struct their elements are."""
 
 
 @kernel
@@ -63,7 +90,8 @@ def _field(buf: Bytes, pos: int, before: int) -> tuple[int, int, int]:
     if head >> 4:
         return before + (head >> 4), head & 15, pos
     number, pos = _varint(buf, pos)
-    return (number >> 1) ^ -(number & 1), head & 15, pos
+    number = (number >> 1) ^ -(number & 1)
+    return number, head & 15, pos if abs(number) < 1 << 15 else -1  # Arrow would cut it off
 
 
 @kernel
@@ -133,6 +161,70 @@ def _scalar(buf: Bytes, pos: int, kind: int) -> int:
         size, pos = _varint(buf, pos)
         return pos + size if pos >= 0 and size <= buf.size - pos else -1
     return -1
+
+
+@kernel
+def footer_excess(buf: Bytes, most: Int64) -> int:
+    """What a footer lists more of than ``most`` has at its place, as a problem; FINE for nothing.
+
+    It is what Arrow would make room for, so every list has to be of the kind that Arrow reads.
+    """
+    counts = np.zeros(len(most), np.int64)
+    stack = np.zeros((_DEEP, 4), np.int64)  # kind, elements left, struct, the field before
+    stack[0, 0], stack[0, 2] = _BODY, _FILE
+    depth = pos = 0
+    while depth >= 0:
+        kind, struct, field = stack[depth, 0], stack[depth, 2], 0
+        if kind == _BODY:
+            field, kind, pos = _field(buf, pos, stack[depth, 3])
+            if pos < 0:
+                return BROKEN
+            stack[depth, 3] = field
+            if kind == 0:
+                depth -= 1
+            if kind <= _BOOLEANS:
+                continue
+        elif stack[depth, 1] == 0:
+            depth -= 1
+            continue
+        else:
+            stack[depth, 1] -= 1
+        if depth == _DEEP - 1:
+            return BROKEN
+        if kind == _STRUCT:
+            if struct == _CHUNK_META and field == _GEOMETRY:
+                return STATISTICS
+            depth += 1
+            stack[depth, 0], stack[depth, 3] = _BODY, 0
+            stack[depth, 2] = struct if field == 0 else _inside(struct, field)
+        elif kind == _LISTS or kind == _LISTS - 1:
+            size, of, pos = _list(buf, pos)
+            counted, inside = OTHERS, _ANY
+            for k in range(len(_NAMED)):
+                if _NAMED[k, 0] == struct and _NAMED[k, 1] == field and kind == _LISTS - 1:
+                    if size > 0 and of != _NAMED[k, 2]:
+                        return BROKEN
+                    counted, inside = _NAMED[k, 3], _NAMED[k, 4]
+            if pos < 0:
+                return BROKEN
+            counts[counted] += size
+            if counts[counted] > most[counted]:
+                return EXCESS + counted
+            depth += 1
+            stack[depth, 0], stack[depth, 1], stack[depth, 2] = of, size, inside
+        else:
+            pos = _scalar(buf, pos, kind)
+            if pos < 0 or pos > buf.size:
+                return BROKEN
+    return FINE
+
+
+@kernel
+def _inside(struct: int, field: int) -> int:
+    """Which struct a struct's field is."""
+    if struct == _CHUNK and field == _META:
+        return _CHUNK_META
+    return _SIZE if struct == _CHUNK_META and field == _SIZES else _ANY
 
 
 @kernel

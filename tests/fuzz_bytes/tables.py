@@ -19,10 +19,11 @@ from fuzz_bytes.finding import found_unless
 from fuzz_bytes.oracle import float_count
 from lobproof.errors import LobproofError
 from lobproof.instruments import Instrument
+from lobproof.parquet import footer_size
 from lobproof.schema import UNORDERED, EventBatch, Flag, ReferenceBatch
 from lobproof.sources.cryptolake.chunks import LakeFile
 from lobproof.sources.cryptolake.decode import books, deltas, trades
-from lobproof.sources.cryptolake.footer import footer_size, in_order, read_footer, rows_of
+from lobproof.sources.cryptolake.footer import in_order, read_footer, rows_of
 from lobproof.sources.cryptolake.layout import ALIASES, COLUMNS, LEVEL_COLUMNS, TABLES
 from lobproof.sources.simulator import simulate
 

@@ -20,6 +20,7 @@ from lobproof.acquire.download import download
 from lobproof.acquire.plan import absent_days, plan
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
+from lobproof.parquet import MAX_FOOTER, TAIL
 from lobproof.sources.cryptolake import catalogue as cataloguing
 from lobproof.sources.cryptolake import limits
 from lobproof.sources.cryptolake.catalogue import Inventory, RemoteObject, catalogue
@@ -406,9 +407,12 @@ def test_a_deep_index_is_damaged(data: bytes) -> None:
     assert read_index(zlib.compress(data), "") is None
 
 
+MOST = MAX_FOOTER + TAIL
+
+
 def test_a_footer_that_claims_too_much_is_not_asked_for() -> None:
-    size = 2 * limits.FOOTER_BYTES
-    for need in (limits.FOOTER_BYTES, limits.FOOTER_BYTES + 1):
+    size = 2 * MOST
+    for need in (MOST, MOST + 1):
 
         def tail(asked: Asked, need: int = need) -> Answer:
             if "range" not in asked.headers:
@@ -422,7 +426,7 @@ def test_a_footer_that_claims_too_much_is_not_asked_for() -> None:
             made = plan(there(server), ask(server), policy=QUICK)
             ranges = [one.headers["range"] for one in server.asked if "range" in one.headers]
             assert made.rows is None
-            assert len(ranges) == (2 if need == limits.FOOTER_BYTES else 1)
+            assert len(ranges) == (2 if need == MOST else 1)
 
 
 # keys, pages --------------------------------------------------------------------------------------

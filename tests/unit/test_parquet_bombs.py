@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,6 +159,38 @@ def test_a_footer_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match="a footer of"):
         read_footer(path)
     assert facts_of(path, "trades") is None
+
+
+READ = """
+import sys
+from pathlib import Path
+from fuzz.documents import Memory
+from lobproof.parquet import read_footer
+memory = Memory()
+print(read_footer(Path(sys.argv[1])).num_row_groups, memory.peak)
+"""
+
+
+def test_a_footer_that_lists_all_it_may_takes_little(tmp_path: Path) -> None:
+    """Row groups of as many columns as there may be, all together too."""
+    names = [f"column_{n}" for n in range(1_023)]
+    path = tmp_path / "1.parquet"
+    with pq.ParquetWriter(path, pa.schema([(name, pa.int64()) for name in names])) as writer:
+        (rows,) = pa.table({name: [7] for name in names}).to_batches()
+        for _ in range(256):
+            writer.write_batch(rows)
+    # in a process of its own: here memory that was freed would be taken again
+    path_of_tests = os.pathsep.join(sys.path)
+    said = subprocess.run(
+        [sys.executable, "-c", READ, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path_of_tests},
+    ).stdout
+    groups, peak = map(int, said.split())
+    assert groups == 256
+    assert peak < 500 * MB
 
 
 def test_a_part_of_a_store_is_looked_at_too(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from lobproof.acquire.manifest import Entry, Manifest
 from lobproof.acquire.standing import Breach, breaches, require_whole
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
+from lobproof.parquet import MAX_FOOTER, TAIL, footer_size
 from lobproof.sources.cryptolake.aside import run
 from lobproof.sources.cryptolake.catalogue import Inventory, RemoteObject
 from lobproof.sources.cryptolake.connection import Connection
 from lobproof.sources.cryptolake.failures import CredentialsError, RemoteError
-from lobproof.sources.cryptolake.footer import TAIL, footer_size, rows_of
-from lobproof.sources.cryptolake.limits import ABSENT_DAYS, FOOTER_BYTES
+from lobproof.sources.cryptolake.footer import rows_of
+from lobproof.sources.cryptolake.limits import ABSENT_DAYS
 from lobproof.sources.cryptolake.remote import Policy, Remote
 from lobproof.sources.cryptolake.transfer import part_length
 
@@ -280,7 +281,7 @@ async def _count(remote: Remote, found: RemoteObject) -> int | None:
     try:
         tail = await remote.read_range(path, max(0, found.size - _TAIL), found.size)
         need = footer_size(tail)
-        if need is None or need > min(found.size, FOOTER_BYTES):
+        if need is None or need > min(found.size, MAX_FOOTER + TAIL):
             return None
         if need > len(tail):
             tail = await remote.read_range(path, found.size - need, found.size)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lobproof.errors import InputError
 from lobproof.files import below
+from lobproof.parquet import read_footer
 from lobproof.schema.tables import KEYFRAMES, MINUTES, QUALITY
 from lobproof.store.checkpoint import CheckpointError, Saved
 from lobproof.store.hashing import table_hash
@@ -177,11 +178,11 @@ def _found(target: PartTarget, number: int, entry: Mapping[str, Any]) -> Part:
     path = below(target.root, f"{target.table.name}/{entry['path']}")
     try:
         size = path.stat().st_size
-        metadata = pq.read_metadata(path) if size == entry["size"] else None
+        metadata = read_footer(path) if size == entry["size"] else None
         document, leaves = ({}, b"") if metadata is None else stored_document(metadata)
     except FileNotFoundError:
         raise CheckpointError(f"{path}, which the checkpoint lists, is missing.") from None
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException, InputError) as error:
         raise CheckpointError(
             f"{path}, which the checkpoint lists, cannot be read: {error}"
         ) from error

@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lobproof import parquet
 from lobproof.errors import InputError
 from lobproof.sources.cryptolake.layout import ALIASES, actual_names, natural_order
 
-_MAGIC = b"PAR1"
 _SENT, _RECEIVED = ("timestamp", "origin_time"), ("receipt_timestamp", "received_time")
 _NOWHERE = -1 << 64, -1 << 64
 """The span of a file without rows, which may lie anywhere."""
-TAIL = 8
-"""Bytes behind the footer: its length, and the magic number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +76,11 @@ def _times(path: Path, names: Sequence[str]) -> tuple[int, int] | None:
     return span if span == _NOWHERE or (span is not None and span[0] > 0) else None
 
 
-def footer_size(tail: bytes) -> int | None:
-    """Bytes of the footer that ends in ``tail`` (at least eight bytes), those eight included."""
-    if len(tail) < TAIL or tail[-4:] != _MAGIC:
-        return None
-    return int.from_bytes(tail[-8:-4], "little") + TAIL
-
-
 def rows_of(tail: bytes) -> int | None:
     """Rows of a file by its whole footer; None if that is none."""
     try:
-        # the reader asks for the magic number at the start of a file too
-        return int(pq.read_metadata(pa.BufferReader(_MAGIC + tail)).num_rows)
-    except (pa.ArrowException, OSError, ValueError):
+        return int(parquet.parse_footer(tail, "the object").num_rows)
+    except (pa.ArrowException, OSError, ValueError, InputError):
         return None
 
 

@@ -25,8 +25,6 @@ INVENTORY_KEYS = 2_000_000
 """Of all listings of a request: 300 symbols in three tables over six years."""
 ABSENT_DAYS = 1_000_000
 """Days of a request that the bucket lacks, listed one by one."""
-FOOTER_BYTES = 64 * MIB
-"""Of a Parquet file: one of 11,000 row groups, which a day of 109 million rows has, takes 10."""
 ERROR_BYTES = 64 << 10
 """Of the body of a refusal; the rest is not read."""
 NAME_BYTES = 255
