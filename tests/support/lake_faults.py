@@ -114,10 +114,11 @@ class Day:
         return replace(self, tables={**self.tables, table: rows}, done=(*self.done, *done))
 
     def about(self, what: str, count: int, rows: pl.DataFrame) -> Done:
-        """Where ``rows`` of a table are."""
+        """Where ``rows`` of a table are; ids that are all missing are -1."""
         ids = rows["sequence_number" if "sequence_number" in rows.columns else "id"].cast(pl.Int64)
         times = rows["timestamp"]
-        return Done(what, count, _int(ids.min()), _int(ids.max()), _int(times[0]), _int(times[-1]))
+        known = (-1, -1) if ids.null_count() == len(ids) else (_int(ids.min()), _int(ids.max()))
+        return Done(what, count, *known, _int(times[0]), _int(times[-1]))
 
 
 def _int(value: object) -> int:
