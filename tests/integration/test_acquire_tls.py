@@ -21,6 +21,8 @@ from fakes.lake import QUICK, environment
 from lobproof.sources.cryptolake.catalogue import Inventory, catalogue
 from lobproof.sources.cryptolake.connection import connect
 from lobproof.sources.cryptolake.failures import UnreachableError
+from lobproof.sources.cryptolake.http import Client
+from support.fault_runs import command
 from support.hostile import Answer, Hostile, hostile, page, refusal
 
 
@@ -137,6 +139,49 @@ def test_a_certificate_that_does_not_hold(
         with pytest.raises(UnreachableError, match="the certificate does not hold"):
             ask(server)
         assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("http://[x", "[x", "http://", "http://:8080", "//", " ", "http://me:my-secret@:8080"),
+        *("http://h:99999", "http://h:0", "http://h:-1", "http://h:my-secret", "h:80:90"),
+        *("https://h:1", "socks5://me:my-secret@h:1", "file:///my-secret", "socks5h:h:1"),
+        *("http://h\n:1", "http://h:1\r\nX: my-secret", "\thttp://h:1", "http://h:1\x1b[31m"),
+        *("http://me:my-secret/x@h:1", "http://me:1/my-secret@h:1", "http://me:1?my-secret@h:1"),
+        *("http://me:1#my-secret@h:1", "http://ü.example:1", "http://h\udcff:1", "http://a b:1"),
+    ],
+)
+def test_a_proxy_that_is_none_is_told_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    for arguments in (("acquire", "test-connection"), ("acquire", "list-inventory"), ("doctor",)):
+        said = command(*arguments, "--sample")
+        assert said.code == 3
+        assert said.err.startswith("error: HTTPS_PROXY is no address of a proxy"), said
+        assert "my-secret" not in said.err + said.out
+        assert "\nHint: give it as http://HOST:PORT" in said.err
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("h", "h", 80),
+        ("h:8080", "h", 8080),
+        ("//h:8080/", "h", 8080),
+        ("HTTP://H.example:65535", "h.example", 65535),
+        ("http://me:p@ss@h:1", "h", 1),
+        ("http://[::1]:1", "::1", 1),
+    ],
+)
+def test_an_address_of_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, address: str, host: str, port: int
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    there = connect(sample=True, environ={}, dotenv=Path("none"))
+    line = Client(there, connect_seconds=1, read_seconds=1).new()
+    assert (line.host, line.port) == (host, port)
 
 
 def test_a_proxy_of_the_environment_is_gone_through(

@@ -31,7 +31,7 @@ VENDORS_ENDPOINTS = (
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-_PRINTABLE = re.compile(r"[!-~]+")
+PRINTABLE = re.compile(r"[!-~]+")
 _LINE = re.compile(r"[ -~]+")
 ENVIRONMENT = "the environment"
 _DOTENV_BYTES = 1 << 15
@@ -215,7 +215,7 @@ def _address(text: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         host = ""
-    if not host or parts.scheme not in ("http", "https") or not _PRINTABLE.fullmatch(text):
+    if not host or parts.scheme not in ("http", "https") or not PRINTABLE.fullmatch(text):
         raise UsageError(
             "the endpoint is no address of a store",
             hint="give it as https://HOST, or http://localhost:PORT",

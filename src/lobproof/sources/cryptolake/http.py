@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from threading import Lock
 from time import monotonic
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from lobproof.sources.cryptolake.connection import Connection
+from lobproof.errors import UsageError
+from lobproof.sources.cryptolake.connection import PRINTABLE, Connection
 from lobproof.sources.cryptolake.signing import query_text, quoted, signed
 
 _PIECE = 1 << 16
@@ -41,6 +43,38 @@ class TooLongError(Exception):
     """A body is longer than what is allowed."""
 
 
+class _Proxy(NamedTuple):
+    host: str
+    port: int
+    told: dict[str, str]
+    """Headers that it alone gets: who asks."""
+
+
+def _proxy_to(host: str) -> _Proxy | None:
+    """The environment's proxy to a host, if any; UsageError, which repeats nothing of it."""
+    text = "" if proxy_bypass(host) else getproxies().get("https", "")
+    if not text:
+        return None
+    wrong = UsageError(
+        "HTTPS_PROXY is no address of a proxy that can be asked",
+        hint="give it as http://HOST:PORT or http://NAME:PASSWORD@HOST:PORT, what is no letter or "
+        "digit in name and password as %XX; or unset it",
+    )
+    try:
+        parts = urlsplit(text if "//" in text else f"//{text}")
+        name, port = parts.hostname, 80 if parts.port is None else parts.port
+    except ValueError:
+        raise wrong from None
+    # behind a bare / ? or # in a password nothing would count, and another host be asked
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    known = parts.scheme in ("", "http") and PRINTABLE.fullmatch(text)
+    if not name or not port or rest or not known:
+        raise wrong
+    who = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
+    told = {"Proxy-Authorization": f"Basic {b64encode(who).decode()}"} if who != b":" else {}
+    return _Proxy(name, port, told)
+
+
 class Client:
     """Lines to the store of a connection, used again where they are good."""
 
@@ -56,6 +90,7 @@ class Client:
         self._netloc = parts.netloc
         self._top = f"{parts.path}/{quoted(connection.bucket)}"
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._proxy = _proxy_to(self._host) if self._tls else None
         self._idle: list[tuple[float, HTTPConnection]] = []
         self._lock = Lock()
         weakref.finalize(self, _close_all, self._idle)
@@ -107,21 +142,11 @@ class Client:
         """A line of its own, not connected yet; through the proxy of the environment, if any."""
         if self._tls is None:  # to this machine
             return HTTPConnection(self._host, self._port, timeout=self._connect_seconds)
-        proxy = "" if proxy_bypass(self._host) else getproxies().get("https", "")
-        if not proxy:
-            return HTTPSConnection(
-                self._host, self._port, timeout=self._connect_seconds, context=self._tls
-            )
-        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-        line = HTTPSConnection(
-            parts.hostname or "",
-            parts.port or 80,
-            timeout=self._connect_seconds,
-            context=self._tls,
-        )
-        who = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
-        told = {"Proxy-Authorization": f"Basic {b64encode(who).decode()}"} if who != b":" else {}
-        line.set_tunnel(self._host, self._port or 443, told)
+        proxy = self._proxy
+        host, port = (proxy.host, proxy.port) if proxy else (self._host, self._port)
+        line = HTTPSConnection(host, port, timeout=self._connect_seconds, context=self._tls)
+        if proxy:
+            line.set_tunnel(self._host, self._port or 443, proxy.told)
         return line
 
 
