@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from numba import config
 
 from lobproof.cli import ERROR
-from lobproof.cli.console import COMPILING
+from lobproof.cli.console import COMPILING, print_json
 from lobproof.jit import compiling
 from support.kills import ENVIRONMENT
 from support.recorded import imported, made
@@ -47,7 +48,7 @@ def lobproof(
     return subprocess.run(
         [sys.executable, "-m", "lobproof", *map(str, arguments)],
         env=ENVIRONMENT | {name: str(value) for name, value in environment.items()},
-        text=True,
+        encoding=str(environment.get("PYTHONIOENCODING", "utf-8")),
         check=False,
         stdout=stdout,
         stderr=stderr,
@@ -102,6 +103,39 @@ def test_output_that_no_disk_takes_is_an_error(samples: Path, json_: tuple[str, 
     assert ended.stderr.count("error: ") == 1
     assert "No space left" in ended.stderr
     assert "Hint: " in ended.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp437", "utf-8"])
+def test_what_an_encoding_has_no_character_for_is_written_out(
+    samples: Path, tmp_path: Path, encoding: str
+) -> None:
+    page = tmp_path / "größe-币.html"
+    for arguments in (
+        ("--help",),
+        ("acquire", "download", "--help"),
+        ("inspect", samples / "whole"),
+        ("inspect", samples / "store"),
+        ("verify", samples / "store", "--against", samples / "whole"),
+        ("report", samples / "store", "--out", page),
+    ):
+        ended = lobproof(*arguments, PYTHONIOENCODING=encoding)
+        assert (ended.returncode, "Traceback" in ended.stderr) == (0, False), ended
+    shown = str(page).encode(encoding, "backslashreplace").decode(encoding)
+    assert shown in ended.stdout + ended.stderr
+    refused = lobproof("inspect", tmp_path / "größe-币", PYTHONIOENCODING=encoding)
+    assert refused.returncode == ERROR
+    assert shown.removesuffix(".html") in refused.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "gb18030", "utf-8"])
+def test_json_stays_json_in_every_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    document = {"größe": "µs – 币 😀 \x1b"}
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding=encoding, errors="backslashreplace")
+    monkeypatch.setattr(sys, "stdout", stream)
+    print_json(document)
+    stream.flush()
+    assert json.loads(written.getvalue().decode(encoding)) == document
 
 
 def test_a_terminal_shows_progress_and_a_pipe_does_not(samples: Path, tmp_path: Path) -> None:

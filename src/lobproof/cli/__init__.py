@@ -248,12 +248,13 @@ def say_error(what: str, hint: str) -> None:
 class _Filtered(io.TextIOWrapper):
     """Standard output or error: what is printed is made `visible`, tracebacks and warnings too.
 
+    What its encoding has no character for is written out as well.
     rich paints in escape sequences, so what it writes goes to ``rich_proxied_file``, and passes the
     filter of ``cli.console`` before. Neither holds anything back: both write into one buffer.
     """
 
     def __init__(self, buffer: io.BufferedWriter[_Patient], like: TextIO, *, by_line: bool) -> None:
-        how = {"encoding": like.encoding, "errors": like.errors}
+        how = {"encoding": like.encoding, "errors": "backslashreplace"}
         super().__init__(buffer, **how, line_buffering=by_line, write_through=True)
         self.rich_proxied_file = io.TextIOWrapper(
             buffer, **how, line_buffering=by_line, write_through=True

@@ -86,8 +86,12 @@ def show_next(*words: str | Path, also: str = "") -> None:
 
 
 def print_json(document: Any) -> None:
-    """One document on standard output; what is not `visible` as JSON escapes it."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    """One document on standard output; as JSON escapes it what is not `visible`, or no character.
+
+    Every encoding but Unicode's own lacks some.
+    """
+    whole = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    text = json.dumps(document, indent=2, ensure_ascii=not whole, default=str)
     sys.stdout.write(ODD.sub(_escaped, text) + "\n")
 
 
