@@ -113,17 +113,40 @@ def drop_unfinished(path: Path) -> None:
             left.unlink(missing_ok=True)
 
 
+def check_place(path: Path) -> None:
+    """Whether a file may take this place: nothing, a plain file or a folder is there, or a link.
+
+    A folder is refused by the operating system.
+
+    Raises
+    ------
+    PlaceError
+        If it is a device, a pipe or a socket, or leads to one.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # nothing, or a link that leads nowhere
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise PlaceError(
+            f"{path} is a device, a pipe or a socket, and no file takes its place",
+            hint="name a file to be written; show it elsewhere afterwards",
+        )
+
+
 @contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """A new file to fill, which takes the place of ``path`` durably, or is gone after an error.
 
-    A link at ``path`` is replaced, and not followed. The disk's errors name ``path``.
+    A link at ``path`` is replaced, and not followed. The disk's errors name ``path``; PlaceError as
+    `check_place`.
     """
     temporary = new_file(path, mode)
     try:
         with _for(path):
             yield temporary
             sync_file(temporary)
+            check_place(path)
             temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

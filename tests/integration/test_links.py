@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,51 @@ def test_what_is_to_be_made_is_a_link(sample: Path, tmp_path: Path, target: str)
         if out.is_dir() and not out.is_symlink():
             shutil.rmtree(out)
         assert {path.name for path in tmp_path.iterdir()} <= {"outside", "out", "store"}
+
+
+@contextmanager
+def in_place(path: Path, kind: str) -> Iterator[None]:
+    """A pipe or a socket, or a link to one."""
+    real = path.with_name("real") if kind.startswith("link") else path
+    with socket.socket(socket.AF_UNIX) as listener:
+        if kind.endswith("pipe"):
+            os.mkfifo(real)
+        else:
+            listener.bind(os.path.relpath(real))  # names of sockets are short
+        if real != path:
+            path.symlink_to(real)
+        yield
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "link to a pipe", "link to a socket"])
+def test_no_file_or_folder_takes_the_place_of_a_pipe_or_a_socket(
+    sample: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out, store, lake = tmp_path / "out", tmp_path / "store", made(tmp_path).root
+    assert command("reconstruct", sample / "golden", "--out", store).code == 0
+    with in_place(out, kind):
+        before = {
+            path: path.lstat().st_mode for path in (out, out.with_name("real")) if path.exists()
+        }
+        for arguments in (
+            ("report", store, "--out", out),
+            ("acquire", "certify", lake, "--allow-synthetic", "--out", out),
+            ("import", next((sample / "sim").glob("*.gz")), "--out", out),
+            ("derive-lake", sample / "golden", "--out", out),
+            ("simulate", "--minutes", "0.05", "--out", out),
+            ("reconstruct", sample / "golden", "--out", out),
+            ("demo", "--minutes", "1", "--out", out),
+        ):
+            said = command(*arguments)
+            assert said.code == 3, said
+            assert str(out) in said.err, said
+            assert "\nHint: " in said.err
+            assert {path: path.lstat().st_mode for path in before} == before, arguments
+        assert not (lake / "certificates").exists()
+        with pytest.raises(PlaceError, match="is a device, a pipe or a socket"):
+            write_whole(out, b"page")
+    assert {path.name for path in tmp_path.iterdir()} <= {"out", "real", "store", lake.name}
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "hard link", "pipe", "folder", "text"])

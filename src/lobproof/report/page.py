@@ -10,7 +10,7 @@ from typing import Any
 from lobproof import __version__
 from lobproof.errors import PlaceError, UsageError, need_extra, visible
 from lobproof.fidelity.exact.report import VerifyReport
-from lobproof.files import write_whole
+from lobproof.files import check_place, write_whole
 from lobproof.paths import AnyPath, as_path
 from lobproof.report.figures.style import COLOURS
 from lobproof.report.survey import sections, survey
@@ -105,8 +105,9 @@ def check_page(out: Path) -> None:
     UsageError
         If ``out`` is a folder.
     PlaceError
-        If its folder cannot be made or written to.
+        If it is no plain file, or its folder cannot be made or written to.
     """
+    check_place(out)
     if out.is_dir():
         raise UsageError(
             f"{out} is a folder, and the page is one file", hint=f"name it: {out / 'report.html'}"

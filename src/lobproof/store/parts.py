@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from lobproof import documents
 from lobproof.documents import Count
-from lobproof.files import below, new_file, sync_file
+from lobproof.files import below, check_place, new_file, sync_file
 from lobproof.fixedpoint import to_decimal128
 from lobproof.paths import drop_writer
 from lobproof.schema.tables import FORMAT_VERSION, Table
@@ -162,6 +162,7 @@ class PartWriter:
         final = target.folder / f"part-{self._number:05d}-{digest[:16]}.parquet"
         size = self._temporary.stat().st_size
         bytes_hash = file_hash(self._temporary)
+        check_place(final)
         new = not final.exists()
         if not new and _same_bytes(final, self._temporary):
             self._temporary.unlink()

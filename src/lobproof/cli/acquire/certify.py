@@ -24,7 +24,7 @@ from lobproof.cli.acquire.held import EVERYTHING, Held
 from lobproof.cli.acquire.remedies import show_remedies
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.errors import UsageError
-from lobproof.files import write_whole
+from lobproof.files import check_place, write_whole
 from lobproof.schema.provenance import least_real, made_of
 
 _STYLES = {REAL: "bold green", DEMO: "bold cyan"}
@@ -85,10 +85,13 @@ def certify(
                 hint="`lobproof acquire certify FOLDER`, or `--verify CERTIFICATE`",
             )
         else:
-            if out_ is not None and not out_.absolute().parent.is_dir():
-                raise UsageError(
-                    f"the folder of {out_} does not exist", hint="make it, or choose another place"
-                )
+            if out_ is not None:
+                check_place(out_)
+                if not out_.absolute().parent.is_dir():
+                    raise UsageError(
+                        f"the folder of {out_} does not exist",
+                        hint="make it, or choose another place",
+                    )
             certificate = issue(
                 LakeFolder(folder), held.request(), allow_synthetic=allow_synthetic, progress=told
             )
