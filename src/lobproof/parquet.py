@@ -10,7 +10,6 @@ because the codec allows it, the pages' own headers are held against it too.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,6 +44,7 @@ from lobproof.parquet_kernels import (
     footer_excess,
     footer_problem,
 )
+from lobproof.parquet_pages import pages
 
 MAX_FOOTER = 32 << 20
 """Bytes of a footer. One of 10,000 row groups of six columns has 7 MB, and takes 50 in memory."""
@@ -73,8 +73,6 @@ _INFLATES = {"UNCOMPRESSED": 1, "SNAPPY": 22, "LZ4": 256, "LZ4_RAW": 256}
 TAIL = 8
 """Bytes behind the footer: its length, and the magic number."""
 _MAGIC = b"PAR1"
-_HEADER = 1 << 12
-_LONGEST_HEADER = 1 << 20
 _PHYSICAL = (
     "BOOLEAN",
     "INT32",
@@ -270,89 +268,7 @@ def _problem(footer: pq.FileMetaData, group: int, file: BinaryIO, text: int) -> 
         return f"has {declared:,} bytes, more than {MAX_GROUP:,}"
     for place in names if inflated > MAX_GROUP else doubted:
         column = told.column(place)
-        first = column.data_page_offset
-        if column.has_dictionary_page and 0 < (column.dictionary_page_offset or 0) < first:
-            first = column.dictionary_page_offset
-        stop = first + column.total_compressed_size
-        if sum(_pages(file, first, stop)) > column.total_uncompressed_size:
+        if sum(page.inflated for page in pages(file, column)) > column.total_uncompressed_size:
             name = column.path_in_schema[:MAX_TEXT]
             return f"has pages in column {name!r} that are larger than its footer says"
     return ""
-
-
-def _pages(file: BinaryIO, start: int, stop: int) -> Iterator[int]:
-    """Bytes that each page of a column has, inflated, up to the first header that is none."""
-    while 0 <= start < stop:
-        for room in (_HEADER, _LONGEST_HEADER):
-            file.seek(start)
-            data = file.read(min(room, stop - start))
-            try:
-                length, inflated, stored = _header(data)
-                break
-            except IndexError:
-                continue
-        else:
-            return  # whoever reads it comes no further either
-        yield inflated
-        start += length + stored
-
-
-def _header(data: bytes) -> tuple[int, int, int]:
-    """Length of a page's header (Thrift's compact protocol), and the two sizes in it.
-
-    IndexError where it does not end within ``data``.
-    """
-    sizes = {2: 0, 3: 0}
-    at, field = 0, 0
-    while data[at]:
-        field, kind, at = _field(data, at, field)
-        if field in sizes and kind in (4, 5, 6):
-            number, at = _varint(data, at)
-            sizes[field] = max((number >> 1) ^ -(number & 1), 0)
-        else:
-            at = _skip(data, at, kind, 0)
-    return at + 1, sizes[2], sizes[3]
-
-
-def _field(data: bytes, at: int, before: int) -> tuple[int, int, int]:
-    delta, kind = data[at] >> 4, data[at] & 15
-    if delta:
-        return before + delta, kind, at + 1
-    number, at = _varint(data, at + 1)
-    return (number >> 1) ^ -(number & 1), kind, at
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[at]
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return number, at
-        if shift > 70:
-            raise IndexError
-
-
-def _skip(data: bytes, at: int, kind: int, depth: int) -> int:
-    """Where a value of a kind ends."""
-    if depth > 8:
-        raise IndexError
-    if kind in (1, 2):
-        return at
-    if kind == 3:
-        return at + 1
-    if kind in (4, 5, 6):
-        return _varint(data, at)[1]
-    if kind == 7:
-        return at + 8
-    if kind == 8:
-        length, at = _varint(data, at)
-        return at + length
-    if kind == 12:
-        field = 0
-        while data[at]:
-            field, kind, at = _field(data, at, field)
-            at = _skip(data, at, kind, depth + 1)
-        return at + 1
-    raise IndexError  # a page's header has no lists and no maps

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from lobproof.errors import StoreError
+from fuzz.documents import Memory
+from lobproof.errors import PlaceError, StoreError
 from lobproof.schema.tables import EVENTS, TABLES, Table
-from lobproof.store import Partition, open_store, sealed
+from lobproof.store import Partition, deltalog, open_store, sealed
 from lobproof.store import delta as delta_module
 from lobproof.store.delta import list_exactly, listed_files, open_delta
+from lobproof.store.deltalog import check_log
 from support.batches import DAY_NS, DT, START_NS, make_day, store_day
 
 NEXT = "2024-08-09"
@@ -235,3 +244,151 @@ def test_a_table_that_appears_meanwhile_is_used(
     monkeypatch.setattr(delta_module, "open_delta", late)
     assert list_exactly(tmp_path, EVENTS, partition, [])
     assert listed_files(original(tmp_path, EVENTS)) == {}
+
+
+# what lies in a Delta log ------------------------------------------------------------------------
+
+LOG = "events/_delta_log"
+
+
+def saved_log(root: Path) -> Path:
+    """A store of a day whose log of events has a checkpoint; the checkpoint."""
+    store_day(root, make_day(messages=10))
+    DeltaTable(str(root / "events")).create_checkpoint()
+    (saved,) = (root / LOG).glob("*.checkpoint.parquet")
+    assert open_delta(root, EVENTS) is not None
+    return saved
+
+
+def refused(root: Path, match: str) -> None:
+    with pytest.raises(StoreError, match=match) as caught:
+        open_delta(root, EVENTS)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["00000000000000000009.checkpoint.x", "00000000000000000009.x"])
+def test_the_log_since_its_checkpoint_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A file that Delta ignores is no checkpoint, whatever its name begins with."""
+    store_day(tmp_path, make_day(messages=10))
+    monkeypatch.setattr(deltalog, "MAX_COMMITS", 500)
+    (tmp_path / LOG / name).touch()
+    refused(tmp_path, "bytes since its last checkpoint, more than 500")
+    for commit in (tmp_path / LOG).glob("*.json"):
+        monkeypatch.setattr(deltalog, "MAX_COMMITS", 1 << 20)
+        with commit.open("a") as file:
+            file.write("\n" * (1 << 20))
+        refused(tmp_path, "since its last checkpoint")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["_last_checkpoint", f"{7:020}.json", f"{7:020}.checkpoint.parquet", f"{7:020}.crc", "notes"],
+)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "link"])
+def test_what_is_no_plain_file_is_named(tmp_path: Path, name: str, kind: str) -> None:
+    """Delta would open a pipe, and wait."""
+    store_day(tmp_path, make_day(messages=10))
+    path = tmp_path / LOG / name
+    if kind == "link":
+        path.symlink_to("nowhere")
+        with pytest.raises(PlaceError, match=f"{name} is a link"):
+            open_delta(tmp_path, EVENTS)
+        return
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        here = Path.cwd()
+        os.chdir(path.parent)  # a socket's path is short
+        try:
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(name)
+        finally:
+            os.chdir(here)
+    refused(tmp_path, f"{name} is no plain file")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{7:020}.checkpoint.0000000001.0000000002.parquet",
+        f"{7:020}.checkpoint.3a0d65cd-4056-49b8-937b-95f9e3ee90e5.json",
+        f"{7:020}.{9:020}.compacted.json",
+        f"{7:020}.checkpoint\n.parquet",
+    ],
+)
+def test_what_delta_may_read_and_we_do_not_write_is_named(tmp_path: Path, name: str) -> None:
+    store_day(tmp_path, make_day(messages=10))
+    (tmp_path / LOG / name).write_text("{}")
+    refused(tmp_path, "is none that lobproof writes")
+
+
+def stats_of(table: pa.Table, texts: list[str], rows: int = 0) -> pa.Table:
+    """A checkpoint of one file again and again, with these statistics in turn."""
+    rows = rows or len(texts)
+    adds = table.filter(pc.is_valid(table["add"]))["add"].combine_chunks()
+    columns = {
+        field.name: adds.field(place).take(pa.array([0] * rows))
+        for place, field in enumerate(adds.type)
+    }
+    places = pa.array(np.arange(rows, dtype=np.int32) % len(texts))
+    columns["stats"] = pa.DictionaryArray.from_arrays(places, pa.array(texts))
+    return pa.table({"add": pa.StructArray.from_arrays([*columns.values()], names=[*columns])})
+
+
+Change = Callable[[pa.Table], tuple[pa.Table, dict[str, Any]]]
+BOMBS: dict[str, tuple[Change, str]] = {
+    "one long text": (lambda t: (stats_of(t, ["x" * 3_000_000]), {}), "too many for 1 rows"),
+    "one text in all rows": (
+        lambda t: (stats_of(t, ["x" * 3_000_000], 100_000), {}),
+        "rows of more than 8,192",
+    ),
+    "many texts": (
+        lambda t: (stats_of(t, [f"{n}" + "x" * 3_000 for n in range(300)], 100_000), {}),
+        "would take more than",
+    ),
+    "a long dictionary": (
+        lambda t: (
+            stats_of(t, ["x" * 30_000_000], 5_000),
+            {"dictionary_pagesize_limit": 1 << 30},
+        ),
+        "has a dictionary of",
+    ),
+    "texts that go on from those before": (
+        lambda t: (
+            stats_of(t, ["x" * 30_000], 5_000),
+            {"use_dictionary": False, "column_encoding": {"add.stats": "DELTA_BYTE_ARRAY"}},
+        ),
+        "is encoded otherwise",
+    ),
+    "many rows": (lambda t: (stats_of(t, ["{}"], 150_001), {}), "has 150,001 rows, more than"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_checkpoint_is_looked_at_before_delta_reads_it(tmp_path: Path, name: str) -> None:
+    path = saved_log(tmp_path)
+    change, match = BOMBS[name]
+    table, how = change(pq.read_table(path))
+    how = {"compression": "zstd", **how}
+    pq.write_table(table, path, store_schema=False, **how)
+    del table
+    memory = Memory()
+    refused(tmp_path, match)
+    assert memory.peak < 300_000_000
+
+
+def test_a_checkpoint_that_is_none_is_an_error_of_ours(tmp_path: Path) -> None:
+    path = saved_log(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1])
+    refused(tmp_path, f"{path.name} cannot be read")
+
+
+def test_a_checkpoint_of_many_files_like_ours_is_fine(tmp_path: Path) -> None:
+    path = saved_log(tmp_path)
+    stats = json.dumps({"numRecords": 1, "minValues": {f"column_{k}": k for k in range(30)}})
+    pq.write_table(stats_of(pq.read_table(path), [stats], 5_000), path, store_schema=False)
+    check_log(tmp_path, EVENTS)

@@ -19,15 +19,12 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 
 from lobproof.documents import QUOTED
 from lobproof.errors import StoreError, shown
-from lobproof.files import below, make_folder, sync_file, sync_folder, walk
+from lobproof.files import below, make_folder, sync_file, sync_folder
 from lobproof.schema.tables import PARTITION_COLUMNS, Table
+from lobproof.store.deltalog import check_log
 from lobproof.store.layout import Partition
 from lobproof.store.parts import Part
 
-MAX_LOG = 256 << 20
-"""Bytes of a log from its last checkpoint on; a commit has about two thousand."""
-_DIGITS = 20
-_SAVED = re.compile(rf"[0-9]{{{_DIGITS}}}\.checkpoint")
 _LISTED = re.compile(
     r"exchange=[^/]+/symbol=[^/]+/dt=[0-9-]{10}/part-[0-9]{5,}-[0-9a-f]{16}\.parquet"
 )
@@ -61,15 +58,7 @@ def _found(root: Path, table: Table) -> DeltaTable | None:
 
 def _open(root: Path, table: Table) -> DeltaTable:
     """The table of a log without links, and within bounds; DeltaError where it cannot be read."""
-    sizes = {path.name: path.stat().st_size for path in walk(root, f"{table.name}/_delta_log")}
-    saved = max((name for name in sizes if _SAVED.match(name)), default="")
-    read = sum(size for name, size in sizes.items() if name >= saved[:_DIGITS])
-    if read > MAX_LOG:
-        raise StoreError(
-            f"The Delta log of {table.name} in {root} has {read:,} bytes to be read, more than "
-            f"{MAX_LOG:,}.",
-            hint="It is not what lobproof writes: take the store from where it came from again.",
-        )
+    check_log(root, table)
     return _told(lambda: DeltaTable(_folder(root, table)))
 
 
