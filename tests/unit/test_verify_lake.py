@@ -17,6 +17,7 @@ from lobproof.fidelity.exact import Verdict, VerifyReport, verify
 from lobproof.fidelity.render import render_report
 from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
 from lobproof.pipeline.lake import lake_days, reconstruct_day
+from lobproof.report import write_report
 from lobproof.store import open_store
 from support.lake_days import reconstruct_lake
 from support.recorded import imported, made
@@ -150,13 +151,36 @@ def test_what_cannot_be_verified_is_refused(folder: Path, tmp_path: Path) -> Non
         verify(store)
     with pytest.raises(UsageError, match="has no `book`"):
         verify(store, lake=tmp_path)
-    with pytest.raises(UsageError, match="no day of ETH-USDT"):
+    with pytest.raises(UsageError, match="no day of ETH-USDT, but of BINANCE BTC-USDT"):
         verify(store, lake=folder / "lake", symbol="ETH-USDT")
     bad = changed(folder, tmp_path / "lake", "trades", lambda rows: rows)
     for path in bad.glob("book/**/*.parquet"):
         path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="cannot be read"):
         verify(store, lake=bad)
+
+
+def test_a_store_without_a_day_is_told_by_name(folder: Path, tmp_path: Path) -> None:
+    """As it is after a day that failed, whatever was asked of it."""
+    shutil.copytree(folder / "store", tmp_path / "store")
+    for log in (tmp_path / "store" / "days" / "_delta_log").iterdir():
+        log.unlink()
+    store = open_store(tmp_path / "store")
+    golden, lake = folder / "golden", folder / "lake"
+    asked: tuple[Callable[[], object], ...] = (
+        lambda: verify(store, lake=lake),
+        lambda: verify(store, lake=lake, symbol="ETH-USDT"),
+        lambda: verify(store, golden),
+        lambda: verify(store, golden, lake=lake),
+        lambda: write_report(store, tmp_path / "page.html"),
+        lambda: write_report(store, tmp_path / "page.html", symbol="ETH-USDT"),
+        lambda: store.events(),
+    )
+    for ask in asked:
+        with pytest.raises(UsageError) as told:
+            ask()
+        assert told.value.message == f"The store {tmp_path / 'store'} holds no sealed day."
+        assert "a day that failed" in told.value.hint
 
 
 def test_days_of_two_kinds_are_refused(folder: Path, tmp_path: Path) -> None:

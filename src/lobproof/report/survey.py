@@ -17,6 +17,7 @@ from lobproof.report.text import THIN
 from lobproof.schema import LEVELS, Finding, Int64, Kind, Severity
 from lobproof.schema.provenance import least_real
 from lobproof.store import Store
+from lobproof.store.catalog import no_day
 from lobproof.store.seal import config_of
 from lobproof.store.timespan import Time, to_ns
 
@@ -298,13 +299,10 @@ def sections(store: Store, symbol: str | None, exchange: str | None) -> list[tup
     ]
     if not found:
         there = ", ".join(f"{row[0]} {row[1]}" for row in store.symbols().iter_rows())
+        if not there:
+            raise no_day(store.path)
+        wanted = " ".join(name for name in (exchange, symbol) if name)
         raise UsageError(
-            f"The store {store.path} has no sealed day"
-            + (
-                f" of {' '.join(n for n in (exchange, symbol) if n)}."
-                if symbol or exchange
-                else "."
-            ),
-            hint=f"It holds {there}." if there else "Run `lobproof reconstruct` first.",
+            f"The store {store.path} has no sealed day of {wanted}.", hint=f"It holds {there}."
         )
     return found

@@ -138,10 +138,7 @@ class Catalog:
         there = sorted({f"{d.partition.exchange} {d.partition.symbol}" for d in self.days})
         wanted = " ".join(str(name) for name in (exchange, symbol) if name)
         if not there:
-            raise UsageError(
-                f"The store {self.root} holds no sealed day.",
-                hint="Run `lobproof reconstruct`; a day that was cut short is not sealed.",
-            )
+            raise no_day(self.root)
         if not names:
             raise UsageError(f"The store has no {wanted}.", hint=f"It holds {', '.join(there)}.")
         raise UsageError(
@@ -160,6 +157,14 @@ class Catalog:
             f"{days[0].partition.exchange} {days[0].partition.symbol} has no sealed day {dt}.",
             hint=f"It has {show_days(day.partition.dt for day in days)}.",
         )
+
+
+def no_day(root: Path) -> UsageError:
+    """What to say of a store without a sealed day, whatever was asked of it."""
+    return UsageError(
+        f"The store {root} holds no sealed day.",
+        hint="Run `lobproof reconstruct`; a day that failed or was cut short is not sealed.",
+    )
 
 
 def within(days: Sequence[SealedDay], start: int | None, end: int | None) -> list[SealedDay]:

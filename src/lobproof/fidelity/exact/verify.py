@@ -32,6 +32,7 @@ from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store
+from lobproof.store.catalog import no_day
 
 Progress = Callable[[int, int], None]
 """Called with the rows read so far, and with how many there are to read."""
@@ -240,6 +241,8 @@ def _beside_lake(
 
 
 def _window(store: Store, sample: GoldenSample | None, symbol: str | None) -> Window:
+    if not store.days().height:
+        raise no_day(store.path)
     window = _all_days(store, symbol) if sample is None else _days_of(store, sample, symbol)
     chained = [Window(store, window.exchange, window.symbol, (dt,)).chained for dt in window.days]
     if any(chained) and not all(chained):
@@ -258,13 +261,19 @@ def _all_days(store: Store, symbol: str | None) -> Window:
         days = days.filter(pl.col("symbol") == symbol)
     held = days.select("exchange", "symbol").unique().sort("exchange", "symbol").rows()
     if len(held) != 1:
-        there = ", ".join(f"{exchange} {name}" for exchange, name in held)
+        there = _names(store)
         raise UsageError(
-            f"The store holds {there}." if held else f"The store holds no day of {symbol}.",
+            f"The store holds {there}."
+            if held
+            else f"The store holds no day of {symbol}, but of {there}.",
             hint="--symbol names one of those that it holds.",
         )
     ((exchange, name),) = held
     return Window(store, exchange, name, tuple(days["dt"].sort()))
+
+
+def _names(store: Store) -> str:
+    return ", ".join(f"{row[0]} {row[1]}" for row in store.symbols().iter_rows())
 
 
 def _days_of(store: Store, sample: GoldenSample, symbol: str | None) -> Window:
@@ -280,11 +289,9 @@ def _days_of(store: Store, sample: GoldenSample, symbol: str | None) -> Window:
         (pl.col("exchange") == golden.exchange) & (pl.col("symbol") == golden.symbol)
     )
     if not mine.height:
-        there = store.symbols()
-        held = [f"{row['exchange']} {row['symbol']}" for row in there.iter_rows(named=True)]
         raise UsageError(
             f"The golden sample is of {golden.exchange} {golden.symbol}, "
-            f"the store holds {', '.join(held) or 'no sealed day'}.",
+            f"the store holds {_names(store)}.",
             hint="Verify a store against a golden sample of the same symbol.",
         )
     first, last = _span(sample)
