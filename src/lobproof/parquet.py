@@ -127,6 +127,10 @@ def read_footer(path: Path, *, text: int = MAX_TEXT) -> pq.FileMetaData:
             problem = _problem(footer, group, file, text)
             if problem:
                 raise InputError(f"{path.name}: row group {group} {problem}", hint=_AGAIN)
+    rows = sum(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
+    if rows != footer.num_rows:
+        told = f"{footer.num_rows:,} rows, where its row groups have {rows:,}"
+        raise InputError(f"{path.name}: {told}", hint=_AGAIN)
     return footer
 
 

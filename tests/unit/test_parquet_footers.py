@@ -120,6 +120,14 @@ def test_a_file_with_such_a_footer_is_refused(
         read_footer(path)
 
 
+def test_rows_that_the_row_groups_do_not_have(tmp_path: Path) -> None:
+    path = tmp_path / "1.parquet"
+    pq.write_table(pa.table({"price": [7.5, 7.5, 7.5]}), path, store_schema=False)
+    edited(path, b"\x16\x06\x19", b"\x16\x02\x19")
+    with pytest.raises(InputError, match=r"1\.parquet: 1 rows, where its row groups have 3"):
+        read_footer(path)
+
+
 def test_a_column_whose_name_is_no_text_is_told(tmp_path: Path) -> None:
     path = tmp_path / "1.parquet"
     pq.write_table(pa.table({"price": [7.5]}), path, store_schema=False)

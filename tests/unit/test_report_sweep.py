@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lobproof.report.survey import Survey, survey
+from lobproof.fixedpoint import MAX_COUNT
+from lobproof.report.survey import Survey, _window, survey
 from lobproof.report.sweep_kernels import (
     ASK_FAR,
     ASK_SUM,
@@ -177,3 +179,18 @@ def test_the_end_of_a_range_is_noted(tmp_path: Path) -> None:
     covered = columns[COVERED] > 0
     assert set(columns[BID_FAR][covered]) == {984.0}
     assert set(columns[ASK_FAR][covered]) == {1017.0}
+
+
+def test_prices_that_a_grid_does_not_count_are_cut_off(tmp_path: Path) -> None:
+    """At the end of an int64, and where a seal tells of a grid that is too fine."""
+    build_store(tmp_path, random_events(3, 40))
+    found = looked_at(tmp_path)
+    prices = _window(
+        open_store(tmp_path),
+        "BINANCE",
+        "BTC-USDT",
+        (0, 2**62),
+        replace(found.instrument, price_exponent=18),
+        None,
+    )
+    assert MAX_COUNT - prices.step < prices.low <= MAX_COUNT

@@ -317,7 +317,7 @@ def test_a_damaged_seal_is_named(tmp_path: Path, day: Day, monkeypatch: pytest.M
     row = {**sealed_columns(root), "files": "[]"}
     monkeypatch.setattr("lobproof.store.commit.seal_row", lambda *_: row)
     store_day(root, day)
-    with pytest.raises(StoreError, match=rf"seal of BINANCE BTC-USDT {day.dt} is damaged"):
+    with pytest.raises(StoreError, match=rf"{day.dt}/part-.* is damaged: "):
         open_store(root)
     row["format_version"] = 99
     store_day(root, day)

@@ -14,12 +14,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from fuzz.documents import Memory
 from lobproof.errors import StoreError
 from lobproof.fidelity.exact import Verdict, verify
+from lobproof.report.survey import survey
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
 from lobproof.store import Partition, Store, open_store
 from lobproof.store.delta import list_exactly
 from lobproof.store.parts import METADATA_KEY, Part
+from lobproof.store.seal import seal_name
 from lobproof.store.sealed_file import SealedFile
 from support.batches import make_day, store_day
 from support.market import make_market
@@ -225,12 +228,95 @@ def test_a_seal_that_was_edited(store: Path, column: str, value: object) -> None
     was = row[column]
     row[column] = value if value != was else 7
     pq.write_table(pa.Table.from_pylist([row], schema=DAYS.schema), path)
+    list_exactly(store, DAYS, Partition("BINANCE", "BTC-USDT", DT), [listed(DAYS, path, store)])
     with pytest.raises(StoreError, match="is not what was written"):
         open_store(store)
 
 
 def test_when_a_day_was_sealed_is_no_part_of_the_seal(store: Path) -> None:
     path = file_of(store, DAYS.name)
-    row = pq.read_table(path, partitioning=None).to_pylist()[0]
-    pq.write_table(pa.Table.from_pylist([{**row, "sealed_at": 5}], schema=DAYS.schema), path)
+    assert forge(store, [{**seal_of(store), "sealed_at": 5}]) == path
     assert open_store(store).days()["sealed_at"][0] == 5
+
+
+def forge(root: Path, rows: list[dict[str, object]], size: int | None = None) -> Path:
+    """Another seal in place of the day's, under the name that its hash gives; the file."""
+    path = file_of(root, DAYS.name)
+    forged = path.with_name(seal_name(rows[0]))
+    path.unlink()
+    pq.write_table(pa.Table.from_pylist(rows, schema=DAYS.schema), forged)
+    part = replace(listed(DAYS, forged, root), rows=len(rows))
+    part = part if size is None else replace(part, size=size)
+    list_exactly(root, DAYS, Partition("BINANCE", "BTC-USDT", DT), [part])
+    return forged
+
+
+def seal_of(root: Path) -> dict[str, object]:
+    (row,) = pq.read_table(file_of(root, DAYS.name), partitioning=None).to_pylist()
+    return dict(row)
+
+
+def within(name: str, **changes: object) -> Callable[[dict[str, object]], dict[str, object]]:
+    """Changes of a document in a seal, and of nothing else."""
+    return lambda row: {name: json.dumps({**json.loads(str(row[name])), **changes})}
+
+
+def more_rows(row: dict[str, object]) -> dict[str, object]:
+    files = json.loads(str(row["files"]))
+    files["events"][0][1] += 5
+    return {"files": json.dumps(files)}
+
+
+FORGED: dict[str, tuple[Callable[[dict[str, object]], dict[str, object]], str]] = {
+    "events": (lambda _: {"events": 2**62}, "is damaged: events is"),
+    "states": (lambda _: {"states": 0}, "is damaged: states is 0, and its files have"),
+    "rows of a file": (more_rows, "is damaged: events is"),
+    "files": (lambda _: {"files": "{}"}, "is damaged: events is"),
+    "times": (lambda _: {"first_ts": 2**62, "last_ts": 2**62}, "before their seal says"),
+    "later times": (lambda _: {"first_ts": 2**63 - 1, "last_ts": 2**63 - 1}, "of no time"),
+    "exponents": (lambda _: {"price_exponent": 18}, "price_exponent is not that of its instrument"),
+    "another symbol": (lambda _: {"venue_symbol": "X"}, "venue_symbol is not that of its"),
+    "instrument": (
+        within("instrument", size_exponent=7),
+        "size_exponent is not that of its instrument",
+    ),
+    "no instrument": (within("instrument", rules=[]), "is damaged: BTC-USDT: rules must be"),
+    "a grid too fine": (
+        lambda row: {
+            **within("instrument", price_exponent=18, size_exponent=18)(row),
+            "price_exponent": 18,
+            "size_exponent": 18,
+        },
+        "is another file than the one that was sealed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_seal_that_lies_is_an_error_of_ours(store: Path, name: str) -> None:
+    """Its own hash is right: whoever makes a seal may write what they like."""
+    change, match = FORGED[name]
+    row = seal_of(store)
+    forge(store, [{**row, **change(row)}])
+    with pytest.raises(StoreError, match=match) as caught:
+        survey(open_store(store), "BINANCE", "BTC-USDT", None, None)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("rows", [0, 2, 100_000])
+def test_a_seal_has_one_row(store: Path, rows: int) -> None:
+    row = seal_of(store)
+    path = forge(store, [row])
+    pq.write_table(pa.Table.from_pylist([row] * rows, schema=DAYS.schema), path)
+    memory = Memory()
+    with pytest.raises(StoreError, match=f"has {rows:,} rows, and not one") as caught:
+        open_store(store)
+    assert memory.peak < 100_000_000
+    assert path.name in caught.value.message
+    assert "Delete that file" in caught.value.hint
+
+
+def test_a_seal_is_as_large_as_it_is_listed(store: Path) -> None:
+    forge(store, [seal_of(store)], size=17)
+    with pytest.raises(StoreError, match="bytes, where the table of days lists 17"):
+        open_store(store)

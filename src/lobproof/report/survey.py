@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lobproof.errors import UsageError
+from lobproof.fixedpoint import MAX_COUNT
 from lobproof.instruments import Instrument
 from lobproof.report.axes import PriceGrid, TimeGrid
 from lobproof.report.sweep import Progress, Sweep, sweep
@@ -286,7 +287,9 @@ def _window(
         return PriceGrid(0, instrument.tick, 1)
     low, high = min(known) * scale, max(known) * scale
     room = max(_MARGIN * (high - low), reach * scale, 8.0 * instrument.tick)
-    return PriceGrid.over(max(round(low - room), 0), round(high + room), instrument.tick)
+    # a grid may end right behind the prices, and a seal that lies tells of one that they exceed
+    lowest, highest = (min(max(round(n), 0), MAX_COUNT) for n in (low - room, high + room))
+    return PriceGrid.over(lowest, highest, instrument.tick)
 
 
 def sections(store: Store, symbol: str | None, exchange: str | None) -> list[tuple[str, str]]:

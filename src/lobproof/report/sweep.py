@@ -11,6 +11,7 @@ import polars as pl
 
 from lobproof.book.kernels import Book, apply_level, ensure_far_capacity, new_book, set_trust
 from lobproof.book.undo_kernels import LOGGED
+from lobproof.errors import StoreError
 from lobproof.fixedpoint import from_decimal128
 from lobproof.report.axes import PriceGrid, TimeGrid
 from lobproof.report.sweep_kernels import (
@@ -93,7 +94,8 @@ def sweep(
     feed = _Feed(
         store.replay(
             symbol, exchange=exchange, start=span[0], end=span[1] + 1, batch_rows=_BATCH_ROWS
-        )
+        ),
+        f"{exchange} {symbol} in {store.path}",
     )
     before: dict[str, Any] | None = None
     total = sum(rows)
@@ -137,13 +139,19 @@ _EXPONENTS = ("price_exponent", "size_exponent")
 class _Feed:
     """Batches cut where a day ends, by its number of rows: days may overlap in time."""
 
-    def __init__(self, batches: Any) -> None:
+    def __init__(self, batches: Any, whose: str) -> None:
         self._batches = iter(batches)
+        self._whose = whose
         self._rest = EventBatch.empty()
 
     def take(self, rows: int) -> Any:
         while rows > 0:
-            batch = self._rest if len(self._rest) else next(self._batches)
+            batch = self._rest if len(self._rest) else next(self._batches, None)
+            if batch is None:
+                raise StoreError(
+                    f"The events of {self._whose} end {rows:,} before their seal says.",
+                    hint="`lobproof verify` names what differs; reconstruct those days again.",
+                )
             here = batch.slice(0, min(rows, len(batch)))
             self._rest = batch.slice(len(here), len(batch))
             rows -= len(here)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import polars as pl
 
-from lobproof import documents
-from lobproof.documents import Count
 from lobproof.errors import StoreError, UsageError
 from lobproof.files import below
 from lobproof.instruments import Instrument, Rule
@@ -20,12 +18,11 @@ from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.grids import Grid
 from lobproof.store.hashing import header
 from lobproof.store.layout import Partition, check_marker
-from lobproof.store.seal import config_of, partial_from
+from lobproof.store.seal import config_of, files_of, instrument_of, partial_from
 from lobproof.store.sealed_file import SealedFile
 from lobproof.store.timespan import DAY_NS, day_start, show_days, show_ns
 
 _ATTEMPTS = 5
-_Files = dict[str, list[tuple[str, Count, Count, str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +290,7 @@ def symbols(days: Sequence[SealedDay]) -> pl.DataFrame:
 def _day(row: dict[str, object]) -> SealedDay:
     partition = Partition(str(row["exchange"]), str(row["symbol"]), str(row["dt"]))
     try:
-        read = documents.as_shape(documents.value_of(str(row["files"])), _Files)
+        read = files_of(row)
         files = {t.name: tuple(SealedFile(*file) for file in read[t.name]) for t in CONTENT_TABLES}
         inside = f"{partition.folder}/"
         if not all(file.path.startswith(inside) for listed in files.values() for file in listed):
@@ -301,7 +298,7 @@ def _day(row: dict[str, object]) -> SealedDay:
         return SealedDay(
             partition=partition,
             provenance=str(row["provenance"]),
-            instrument=Instrument.from_dict(documents.parse(str(row["instrument"]))),
+            instrument=instrument_of(row),
             venue_symbol=str(row["venue_symbol"]),
             first_ts=int(str(row["first_ts"])),
             last_ts=int(str(row["last_ts"])),

@@ -95,15 +95,17 @@ def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -
     so is a seal that cannot be read, or is not the one that was written.
     """
     places: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
     if (root / MARKER).exists() or (root.exists() and any(root.iterdir())):
         check_marker(root)
-        for path in listed_files(open_delta(root, DAYS)):
+        for path, size in listed_files(open_delta(root, DAYS)).items():
             names = [piece.split("=", 1)[1] for piece in path.split("/")[:-1]]
             file = below(root, f"{DAYS.name}/{path}")
             chosen = exchange in (None, names[0]) and symbol in (None, names[1])
             if chosen and file.is_file():  # whoever deletes a seal unseals the day
                 places[str(file)] = names
-    rows = _read_seals(list(places))
+                sizes[str(file)] = size
+    rows = _read_seals(sizes)
     for row in rows.iter_rows(named=True):
         check_version(int(row["format_version"] or 0), f"The seal {row[_FILE]}")
         if Path(row[_FILE]).name != seal_name({name: row[name] for name in DAYS.schema.names}):
@@ -130,17 +132,26 @@ _FILE = "file of the seal"
 _UNSEAL = "Delete that file, which unseals its day, and reconstruct the day again."
 
 
-def _read_seals(files: list[str]) -> pl.DataFrame:
-    """The rows of the seals' files, with the file of each."""
+def _read_seals(sizes: Mapping[str, int]) -> pl.DataFrame:
+    """The row of each seal's file, with the file; ``sizes``: file → its bytes as listed."""
+    files = list(sizes)
     if not files:
         empty = pl.from_arrow(DAYS.schema.empty_table())
         assert isinstance(empty, pl.DataFrame)
         return empty.with_columns(pl.lit("").alias(_FILE))
-    for path in files:
+    for path, listed in sizes.items():
         try:
-            read_footer(Path(path))
+            rows = read_footer(Path(path)).num_rows
+            size = Path(path).stat().st_size
         except (OSError, pa.ArrowException, InputError) as error:
             raise StoreError(f"The seal {path} cannot be read: {error}", hint=_UNSEAL) from error
+        if rows != 1:
+            raise StoreError(f"The seal {path} has {rows:,} rows, and not one.", hint=_UNSEAL)
+        if size != listed:
+            raise StoreError(
+                f"The seal {path} has {size:,} bytes, where the table of days lists {listed:,}.",
+                hint=_UNSEAL,
+            )
     try:
         return pl.scan_parquet(
             files, glob=False, hive_partitioning=False, include_file_paths=_FILE

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from lobproof import __version__, documents
 from lobproof.documents import Count, Int64
+from lobproof.errors import LobproofError
+from lobproof.instruments import Instrument
 from lobproof.schema import Order
 from lobproof.schema.provenance import PROVENANCE
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, FORMAT_VERSION
@@ -91,6 +93,10 @@ class SealInput(msgspec.Struct):
     sha256: str
 
 
+SealedFiles = dict[str, list[tuple[str, Count, Count, str, str]]]
+"""Table → its files, each as `SealedFile` has it."""
+
+
 def config_of(seal: Mapping[str, object]) -> SealConfig:
     """The ``config`` of a seal; ValueError where it is none."""
     return documents.as_shape(documents.value_of(str(seal["config"])), SealConfig)
@@ -106,13 +112,26 @@ def inputs_of(seal: Mapping[str, object]) -> list[SealInput]:
     return documents.as_shape(documents.value_of(str(seal["inputs"])), list[SealInput])
 
 
+def files_of(seal: Mapping[str, object]) -> SealedFiles:
+    """The ``files`` of a seal; ValueError where they are none."""
+    return documents.as_shape(documents.value_of(str(seal["files"])), SealedFiles)
+
+
+def instrument_of(seal: Mapping[str, object]) -> Instrument:
+    """The ``instrument`` of a seal; ValueError where it is none."""
+    try:
+        return Instrument.from_dict(documents.parse(str(seal["instrument"])))
+    except LobproofError as error:
+        raise ValueError(error.message) from error
+
+
 def partial_from(seal: Mapping[str, object]) -> int | None:
     """Where a partial day begins, in ns; None of a whole one."""
     return config_of(seal).from_ns
 
 
 def check_seal(seal: Mapping[str, object]) -> None:
-    """ValueError where a seal, its documents but ``files`` and ``coverage``, is not what we write.
+    """ValueError where a seal, its documents but ``coverage``, is not what we write.
 
     Its hash says only that it was not changed since: whoever makes one may write what they like.
     """
@@ -127,6 +146,14 @@ def check_seal(seal: Mapping[str, object]) -> None:
     for name in _COUNTS:
         if int(str(seal[name])) < 0:
             raise ValueError(f"{name} is negative")
+    instrument, files = instrument_of(seal), files_of(seal)
+    for name in ("venue_symbol", "price_exponent", "size_exponent"):
+        if seal[name] != getattr(instrument, name):
+            raise ValueError(f"{name} is not that of its instrument")
+    for name in ("events", "states"):
+        rows = sum(file[1] for file in files.get(name, ()))
+        if seal[name] != rows:
+            raise ValueError(f"{name} is {seal[name]}, and its files have {rows:,}")
     config_of(seal), verdicts_of(seal), inputs_of(seal)
 
 
