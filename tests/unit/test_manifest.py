@@ -6,10 +6,12 @@ import json
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fuzz.documents import Memory
 from lobproof.acquire import manifest as manifest_module
 from lobproof.acquire.check_files import check_files
 from lobproof.acquire.manifest import (
@@ -137,6 +139,54 @@ def test_a_first_line_that_is_torn(folder: LakeFolder) -> None:
     manifest.path.write_bytes(b'{"n":0,"pre')
     assert list(manifest.records()) == []
     assert manifest.append(FETCHED, key(), **fetched(b"a"))["n"] == 0
+
+
+@pytest.mark.parametrize("whole", [0, 1, 3])
+@pytest.mark.parametrize("end", [b"", b"\n", b'\n{"n":'])
+def test_a_line_without_end_is_named(folder: LakeFolder, whole: int, end: bytes) -> None:
+    """A sparse file of gigabytes takes nothing on disk."""
+    manifest = Manifest(folder)
+    for number in range(whole):
+        manifest.append(FETCHED, key(), **fetched(b"%d" % number))
+    manifest.entries()
+    with manifest.path.open("ab") as file:
+        file.truncate(file.tell() + (3 << 30))
+        file.seek(0, 2)
+        file.write(end)
+    memory = Memory()
+    reads: list[Callable[[], object]] = [
+        manifest.entries,
+        manifest.hashes,
+        Manifest(folder).entries,
+        lambda: list(manifest.records()),
+    ]
+    for read in reads:
+        with pytest.raises(
+            StoreError, match=rf"manifest.jsonl, line {whole + 1}: it has"
+        ) as caught:
+            read()
+        assert "restore it" in caught.value.hint
+    if end != b'\n{"n":':
+        with pytest.raises(StoreError, match="its last line: it has more than 1,048,576 bytes"):
+            manifest.append(FETCHED, key(), **fetched(b"a"))
+    assert memory.peak < 50_000_000
+
+
+def test_a_line_as_long_as_may_be_is_read_and_a_longer_one_not_written(folder: LakeFolder) -> None:
+    manifest = Manifest(folder)
+    manifest.append(FETCHED, key(), **fetched(b""))
+    record = manifest.append(VALIDATED, key(), **judged(rows=""))
+    line = json.dumps(record, separators=(",", ":"))
+    room = manifest_module.MAX_LINE - len(line) - 1
+    manifest.append(VALIDATED, key(), **judged(rows="x" * room))
+    before = manifest.path.read_bytes()
+    with pytest.raises(StoreError, match="line 4, which is not written: it has more than"):
+        manifest.append(VALIDATED, key(), **judged(rows="x" * (room + 1)))
+    assert manifest.path.read_bytes() == before
+    with manifest.path.open("ab") as file:
+        file.write(b"x" * (manifest_module.MAX_LINE - 1))  # torn
+    assert manifest.append(VALIDATED, key(), **judged())["recovered_bytes"] > room
+    assert len(list(manifest.records())) == 4
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -30,6 +31,8 @@ from lobproof.sources.cryptolake.transfer import Fetched, fetch
 WORKERS = 4
 _VERSIONS = 3
 _LOCK_WAIT_SECONDS = 0.2
+_SCHEMA = 1 << 16
+"""Characters of a file's schema that are recorded; `book` has 2,000."""
 
 Progress = Callable[[LakeKey, int, int], None]
 """Called with a key, the bytes of it that are there, and its size."""
@@ -290,6 +293,8 @@ class _Job:
                 "provenance": "",
             }
         )
+        if len(json.dumps(facts["schema"])) > _SCHEMA:
+            facts["schema"] = None  # not the vendor's columns: validation says so
         said = str(facts["provenance"])
         if said not in NEVER_REAL:
             # no file makes itself real: only where it came from does

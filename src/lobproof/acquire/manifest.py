@@ -41,6 +41,10 @@ ZONES = {
 }
 """Event → the zone that it puts a file into."""
 _BLOCK = 1 << 16
+MAX_LINE = 1 << 20
+"""Bytes of a line: one has about a thousand, of `book` three; a schema of more than 64 KiB is left
+out."""
+_RESTORE = "restore it from a backup, or acquire into a new folder"
 START = "0" * 64
 """``prev`` of the first line."""
 
@@ -106,18 +110,18 @@ class _Chain:
     def __init__(self, path: Path) -> None:
         self.before = START
         self._path = path
-        self._number = 0
+        self.number = 0
 
     def follow(self, line: bytes) -> dict[str, Any]:
         """The record of the next line."""
         record = _parsed(line)
-        if record is None or record.get("n") != self._number or record.get("prev") != self.before:
+        if record is None or record.get("n") != self.number or record.get("prev") != self.before:
             raise StoreError(
-                f"{self._path}, line {self._number + 1}: the manifest was changed: this line does "
+                f"{self._path}, line {self.number + 1}: the manifest was changed: this line does "
                 "not follow on the one before",
-                hint="restore it from a backup, or acquire into a new folder",
+                hint=_RESTORE,
             )
-        self._number += 1
+        self.number += 1
         self.before = hashlib.sha256(line).hexdigest()
         return record
 
@@ -140,7 +144,7 @@ class Manifest:
         Raises
         ------
         StoreError
-            When the manifest's last line is not the manifest's own.
+            When the manifest's last line is not the manifest's own, or a line is too long.
         """
         with locked(self._lock):
             number, before, torn = self._tail()
@@ -156,6 +160,8 @@ class Manifest:
             if torn:
                 record["recovered_bytes"] = torn
             line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            if len(line) > MAX_LINE:
+                raise self._too_long(f"line {number + 1}, which is not written")
             new = not self.path.exists()
             descriptor = open_ours(self.path, FILE_MODE)
             try:
@@ -182,14 +188,14 @@ class Manifest:
             Naming the first line that is not what its successor or its number says.
         """
         chain = _Chain(self.path)
-        for line in self._lines(0):
+        for line in self._lines(0, 0):
             yield chain.follow(line)
 
     def hashes(self) -> list[str]:
         """Hash before the first line, then of each line; checked as by :meth:`records`."""
         chain = _Chain(self.path)
         found = [chain.before]
-        for line in self._lines(0):
+        for line in self._lines(0, 0):
             chain.follow(line)
             found.append(chain.before)
         return found
@@ -212,11 +218,11 @@ class Manifest:
         if not size and any(self.folder.keys(zone) for zone in Zone):
             raise StoreError(
                 f"{self.path} is missing, and there are files in the zones",
-                hint="restore it from a backup, or acquire into a new folder",
+                hint=_RESTORE,
             )
         if size < self._offset:
             self._offset, self._chain, self._entries = 0, _Chain(self.path), {}
-        for line in self._lines(self._offset):
+        for line in self._lines(self._offset, self._chain.number):
             record = self._chain.follow(line)
             self._offset += len(line)
             key = LakeKey.parse(str(record["key"]))
@@ -234,16 +240,25 @@ class Manifest:
             elif known is not None:
                 self._entries[key] = replace(known, zone=zone, judged=record, certificate="")
 
-    def _lines(self, offset: int) -> Iterator[bytes]:
-        """Whole lines from a byte on; a torn last one is no line yet."""
+    def _lines(self, offset: int, number: int) -> Iterator[bytes]:
+        """Whole lines from a byte on, where line ``number`` begins; a torn last one is none yet."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
             file.seek(offset)
-            for line in file:
+            while line := file.readline(MAX_LINE + 1):
+                number += 1
+                if len(line) > MAX_LINE:
+                    raise self._too_long(f"line {number}")
                 if not line.endswith(b"\n"):
                     return  # its rest may come while we read
                 yield line
+
+    def _too_long(self, which: str) -> StoreError:
+        return StoreError(
+            f"{self.path}, {which}: it has more than {MAX_LINE:,} bytes, and no record has so many",
+            hint=_RESTORE,
+        )
 
     def _tail(self) -> tuple[int, str, int]:
         """Number of the next record, hash of the last line, bytes of a torn one behind it."""
@@ -257,18 +272,20 @@ class Manifest:
                 data = file.read(size - start)
                 stop = data.rfind(b"\n") + 1
                 begin = data.rfind(b"\n", 0, max(stop - 1, 0)) + 1
-                if start == 0 or (stop and begin):
+                if start == 0 or (stop and begin) or len(data) > 2 * MAX_LINE:
                     break
                 reach *= 4
         torn = len(data) - stop
         last = data[begin:stop]
+        if max(torn, len(last)) > MAX_LINE:
+            raise self._too_long("its last line")
         if not last:
             return 0, START, torn
         record = _parsed(last)
         if record is None:
             raise StoreError(
                 f"{self.path}: its last line is no record",
-                hint="restore the manifest from a backup, or acquire into a new folder",
+                hint=_RESTORE,
             )
         return record["n"] + 1, hashlib.sha256(last).hexdigest(), torn
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lobproof import parquet
 from lobproof.errors import InputError
+from lobproof.parquet import MAX_TEXT
 from lobproof.sources.cryptolake.layout import ALIASES, actual_names, natural_order
 
 _SENT, _RECEIVED = ("timestamp", "origin_time"), ("receipt_timestamp", "received_time")
@@ -96,7 +97,7 @@ def _facts(metadata: Any, table: str) -> Footer:
         schema={field.name: str(field.type) for field in schema},
         naming=_naming(table, schema.names),
         provenance=said.get(b"provenance", b"").decode("utf-8", "replace"),
-        book_clock=said.get(b"book_clock", b"").decode("utf-8", "replace"),
+        book_clock=said.get(b"book_clock", b"")[:MAX_TEXT].decode("utf-8", "replace"),
     )
 
 
