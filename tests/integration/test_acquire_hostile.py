@@ -545,6 +545,10 @@ ODD_ENTRIES = {
     "symbol": listed("trades/exchange=BINANCE/symbol=\x1b]0;x\x07/dt=2026-01-06/1.parquet"),
     "reference": listed(day(6, "CHAR.parquet")).replace("CHAR", "a&#x1;b&#27;c&#xD800;&#x110000;"),
     "long reference": listed(day(6, "CHAR.parquet")).replace("CHAR", f"&#{'9' * 5000};"),
+    **{
+        f"day {dt}": listed(f"{TOP}/dt={dt}/1.parquet")
+        for dt in ("0001-01-01", "2008-12-31", "2101-01-01", "9999-12-31")
+    },
     "elsewhere": entry(f"another/{day(6)}"),
     "no key": listed(day(6)).replace("<Key>", "<Kex>").replace("</Key>", "</Kex>"),
     **{

@@ -236,8 +236,8 @@ async def _asked(remote: Remote, request: Request) -> Inventory:
         notes.append(f"{other} keys are no data files")
     if tally.skipped:
         notes.append(
-            f"{tally.skipped} keys cannot be taken and are left out (their names, sizes or ETags "
-            f"are none that can be), such as {', '.join(tally.skipped_shown)}"
+            f"{tally.skipped} keys cannot be taken and are left out (their names, days, sizes or "
+            f"ETags are none that can be), such as {', '.join(tally.skipped_shown)}"
         )
     known = {key.symbol for answer in asked for key in answer.found}
     unknown = sorted(set(request.symbols) - known)

@@ -26,6 +26,10 @@ _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CHARACTER = re.compile(r"&#(?:x0*([0-9a-fA-F]*)|0*([0-9]*));")
 _ODD = "\ufffd"
 """Stands for what XML cannot say."""
+_DAY = re.compile(r"dt=([0-9]{4})-[0-9]{2}-[0-9]{2}")
+_YEARS = range(2009, 2101)
+"""Of the day in a key: there was no market before, and the vendor has data since 2018. One key of
+another day would make a million days lack."""
 _ETAG = re.compile(rf'"?[!#-~]{{0,{ETAG_CHARACTERS}}}"?')
 _SIZE = re.compile(r"[0-9]{1,18}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -61,10 +65,19 @@ class Page:
 
 
 def is_odd(path: str) -> bool:
-    """Whether no file can have this path below a folder, or no screen can show it."""
-    return not path.isprintable() or any(
-        part in ("", ".", "..") or _ODD in part or "\\" in part or len(part.encode()) > NAME_BYTES
-        for part in path.split("/")
+    """Whether no file can have this path, no screen can show it, or its day is none that can be."""
+    parts = path.split("/")
+    years = (int(day[1]) for part in parts if (day := _DAY.fullmatch(part)))
+    return (
+        not path.isprintable()
+        or any(year not in _YEARS for year in years)
+        or any(
+            part in ("", ".", "..")
+            or _ODD in part
+            or "\\" in part
+            or len(part.encode()) > NAME_BYTES
+            for part in parts
+        )
     )
 
 
