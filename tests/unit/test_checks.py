@@ -426,7 +426,7 @@ def test_a_damaged_page_is_found_by_its_checksum(tmp_path: Path, name: str) -> N
             "timestamp is double",
         ),
         (lambda t: t.set_column(0, "side", pa.array([1] * len(t))), "side is int64"),
-        (lambda t: t.append_column("price", t["amount"]), "two columns have one name"),
+        (lambda t: t.append_column("price", t["amount"]), "two columns with the name 'price'"),
     ],
 )
 def test_columns_that_are_not_the_table_s(

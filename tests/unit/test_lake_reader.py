@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lobproof.acquire.lake import Lake, lake
+from lobproof.acquire.facts.rows import read_rows
+from lobproof.acquire.lake import Lake, file_schema, lake
 from lobproof.acquire.manifest import VALIDATED, Manifest, reconcile
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError, UsageError
+from lobproof.sources.cryptolake.chunks import chunks
 from lobproof.sources.cryptolake.layout import ALIASES, COLUMNS, LEVEL_COLUMNS
-from support.lakes import judged, put_lake
+from support import lake_tables as tables
+from support.lakes import judged, key, put_lake
 
 NS = 1_767_571_200_033_000_000  # 2026-01-05 00:00:00.033
 UTC_NS = pl.Datetime("ns", "UTC")
@@ -250,3 +254,29 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read as Parquet") as error:
         lake(tmp_path).table("trades")
     assert str(path) in error.value.message
+
+
+@pytest.mark.parametrize("table", tables.MAKERS)
+@pytest.mark.parametrize("of_ours", [True, False])
+def test_a_column_that_is_there_twice_is_named_by_all_who_read(
+    tmp_path: Path, table: str, of_ours: bool
+) -> None:
+    of = key(table)
+    path = tmp_path / of.path
+    path.parent.mkdir(parents=True)
+    made = tables.arrow(table, tables.MAKERS[table]())
+    name = made.schema.names[1] if of_ours else "other"
+    times = 1 if of_ours else 2
+    for _ in range(times):
+        made = made.append_column(name, made.column(0))
+    pq.write_table(made, path)
+    readers: list[Callable[[], object]] = [
+        lambda: file_schema(path, table),
+        lambda: lake(tmp_path).table(table),
+        lambda: list(read_rows(table, [path], COLUMNS[table][:1])),
+        lambda: list(chunks(table, [path], COLUMNS[table][:1], 1 << 10)),
+    ]
+    for read in readers:
+        with pytest.raises(InputError, match=rf"1.*\.parquet.* the name '{name}'") as caught:
+            read()
+        assert caught.value.hint

@@ -69,14 +69,11 @@ def shape_of(file: pq.ParquetFile, table: str) -> Shape:
         names = actual_names(table, schema.names)
     except InputError as error:
         problems.append(error.message)
-    if len(set(schema.names)) != len(schema.names):
-        problems.append("two columns have one name")
-    else:
-        problems += [
-            problem
-            for raw, name in names.items()
-            if (problem := type_problem(raw, schema.field(name).type))
-        ]
+    problems += [
+        problem
+        for raw, name in names.items()
+        if (problem := type_problem(raw, schema.field(name).type))
+    ]
     provenance = (schema.metadata or {}).get(b"provenance", b"").decode("utf-8", "replace")
     return Shape(
         footer.num_rows,

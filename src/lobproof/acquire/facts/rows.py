@@ -42,7 +42,10 @@ def read_rows(table: str, paths: Sequence[Path], columns: Sequence[str]) -> Iter
     wide = LEVELS_NAME in columns
     for path in paths:
         with open_parquet(path) as file:
-            names = actual_names(table, file.schema_arrow.names)
+            try:
+                names = actual_names(table, file.schema_arrow.names)
+            except InputError as error:
+                raise InputError(f"{path}: {error.message}", hint=error.hint) from error
             read = [names[c] for c in (*wanted, *(LEVEL_COLUMNS if wide else ()))]
             size = BOOK_ROWS if wide else BATCH_ROWS
             try:

@@ -78,10 +78,6 @@ class LakeFile:
             ) from error
         self.footer: pq.FileMetaData = self._file.metadata
         schema = self.footer.schema.to_arrow_schema()
-        if len(set(schema.names)) != len(schema.names):
-            raise InputError(
-                f"{table}: {path.name}: two columns have one name", hint="which is meant is unknown"
-            )
         try:
             self._names = actual_names(table, schema.names)
         except InputError as error:

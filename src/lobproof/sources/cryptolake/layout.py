@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -11,6 +12,7 @@ from typing import Self
 
 import pyarrow as pa
 
+from lobproof.documents import QUOTED
 from lobproof.errors import InputError, shown
 from lobproof.instruments import is_name
 from lobproof.schema import LEVELS
@@ -130,9 +132,15 @@ def actual_names(table: str, names: Iterable[str]) -> dict[str, str]:
     Raises
     ------
     InputError
-        When a column is there under neither name, or under both.
+        When a column is there under neither name, or under both, or any name stands twice.
     """
-    there = set(names)
+    there = Counter(names)
+    twice = next((name for name, count in there.items() if count > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"{table} has two columns with the name '{shown(twice, QUOTED)}'",
+            hint="which of them is meant is unknown: download the file again",
+        )
     found: dict[str, str] = {}
     for raw in COLUMNS[table]:
         alias = ALIASES[table].get(raw, raw)
