@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fakes.lake import QUICK
 from lobproof.acquire import plan as planning
 from lobproof.acquire.download import download
+from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.plan import absent_days, plan
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
@@ -758,3 +761,22 @@ def test_memory_stays_bounded(what: str, said: str) -> None:
     above, words = json.loads(done.stdout)
     assert said in words
     assert above < MEMORY_MIB
+
+
+def test_a_file_whose_columns_have_vast_names_is_recorded_without_them(tmp_path: Path) -> None:
+    """Its record would be a line of megabytes."""
+    made = pa.table({f"{n}{'x' * 2_000}": [1] for n in range(1_000)})
+    path = tmp_path / "1.parquet"
+    pq.write_table(made.replace_schema_metadata({"book_clock": "T" * 2_000_000}), path)
+    data = path.read_bytes()
+
+    def whole(asked: Asked) -> Answer:
+        return Answer(body=data, headers={"ETag": f'"{ETAG}"', "Last-Modified": HTTP_DATE})
+
+    with hostile(lists(listed(day(5), size=str(len(data))), get=whole)) as server:
+        lake = LakeFolder(tmp_path / "lake", create=True)
+        result = download(there(server), lake, ask(server).objects, policy=HASTY, check_md5=False)
+    assert not result.failed
+    (record,) = Manifest(lake).records()
+    assert (record["rows"], record["schema"]) == (1, None)
+    assert len(json.dumps(record)) < 2_000
