@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -170,6 +171,19 @@ def test_a_line_without_end_is_named(folder: LakeFolder, whole: int, end: bytes)
         with pytest.raises(StoreError, match="its last line: it has more than 1,048,576 bytes"):
             manifest.append(FETCHED, key(), **fetched(b"a"))
     assert memory.peak < 50_000_000
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_manifest_that_is_no_plain_file_is_named(
+    folder: LakeFolder, make: Callable[[Path], None]
+) -> None:
+    """A pipe would be waited for."""
+    manifest = Manifest(folder)
+    make(manifest.path)
+    for read in (manifest.entries, lambda: manifest.append(FETCHED, key(), **fetched(b""))):
+        with pytest.raises(StoreError, match="is no plain file") as caught:
+            read()
+        assert caught.value.hint
 
 
 def test_a_line_as_long_as_may_be_is_read_and_a_longer_one_not_written(folder: LakeFolder) -> None:

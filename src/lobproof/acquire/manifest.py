@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -244,7 +245,7 @@ class Manifest:
         """Whole lines from a byte on, where line ``number`` begins; a torn last one is none yet."""
         if not self.path.exists():
             return
-        with self.path.open("rb") as file:
+        with self._opened() as file:
             file.seek(offset)
             while line := file.readline(MAX_LINE + 1):
                 number += 1
@@ -253,6 +254,14 @@ class Manifest:
                 if not line.endswith(b"\n"):
                     return  # its rest may come while we read
                 yield line
+
+    def _opened(self) -> BinaryIO:
+        """The file to read; StoreError where it is a folder, or a pipe: one waits for that."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise StoreError(f"{self.path} is no plain file", hint=_RESTORE)
+        return os.fdopen(descriptor, "rb")
 
     def _too_long(self, which: str) -> StoreError:
         return StoreError(
@@ -264,7 +273,7 @@ class Manifest:
         """Number of the next record, hash of the last line, bytes of a torn one behind it."""
         if not self.path.exists():
             return 0, START, 0
-        with self.path.open("rb") as file:
+        with self._opened() as file:
             size = file.seek(0, os.SEEK_END)
             reach = _BLOCK
             while True:
