@@ -71,7 +71,10 @@ def check_log(root: Path, table: Table) -> None:
                     hint="See what it is, and delete it; or take the store from where it came "
                     "from again.",
                 )
-            sizes[entry.name] = entry.stat().st_size
+            try:
+                sizes[entry.name] = entry.stat().st_size
+            except FileNotFoundError:
+                continue  # another process has just given its commit the right name
     saved = max((name for name in sizes if _SAVED.fullmatch(name)), default="")
     size = sum(sizes[name] for name in sizes if name >= saved[:_DIGITS] and name != saved)
     if size > MAX_COMMITS:
