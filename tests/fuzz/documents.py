@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -297,8 +298,8 @@ class World:
         simulation_of(self.root / "sim")
         simulate(self.root / "sim", minutes=0.05, seed=5, snapshot_every=1.0)
 
-    def _store(self) -> None:
-        root = self.root / "store"
+    def _store(self, name: str = "store") -> None:
+        root = self.root / name
         rows = sealed(root)
         for row in rows.iter_rows(named=True):
             verdicts_of(row), inputs_of(row)
@@ -419,12 +420,13 @@ class World:
         return Kind("seal", data, put, self._store)
 
     def _logs(self) -> Iterator[Kind]:
+        # of a store of their own: a mutated seal is written into the log, too
+        shutil.copytree(self.root / "store", self.root / "logged")
+        logged = partial(self._store, "logged")
         for table in (DAYS, EVENTS):
-            log = self.root / "store" / table.name / "_delta_log"
+            log = self.root / "logged" / table.name / "_delta_log"
             for path in sorted(log.glob("*.json"))[:2]:
-                yield self._file(
-                    f"log-{table.name}-{int(path.stem)}", path, self._store, lines=True
-                )
+                yield self._file(f"log-{table.name}-{int(path.stem)}", path, logged, lines=True)
         delta = open_delta(self.root / "store", EVENTS)
         assert delta is not None
         copy = self.root / "saved" / EVENTS.name
