@@ -99,22 +99,22 @@ format: setup ## let ruff put the sources into shape
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 bench: setup $(PEERS) ## kernels and the whole path beside peers; writes benchmarks/RESULTS.md
-	@$(BIN)/python -m benchmarks --peers .venv-peers/bin/python
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --peers .venv-peers/bin/python
 
 bench-memory: setup ## peak memory of a simulated day of 50 million level changes (minutes, 4 GB of disk)
-	@$(BIN)/python -m benchmarks --memory
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --memory
 
 bench-acquire: setup ## downloads beside a plain copy, validation of 100 M rows (minutes, 2 GB of disk)
-	@$(BIN)/python -m benchmarks --acquire
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --acquire
 
 bench-lake: setup ## Crypto Lake's files to batches, a day of 100 M rows (minutes, 1 GB of disk)
-	@$(BIN)/python -m benchmarks --lake
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --lake
 
 bench-reconstruct: setup ## whole days of Crypto Lake files of 10 to 200 M rows (half an hour, 10 GB)
-	@$(BIN)/python -m benchmarks --reconstruct $(if $(SIZES),--sizes $(SIZES))
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --reconstruct $(if $(SIZES),--sizes $(SIZES))
 
 bench-ablation: setup ## techniques that are often recommended beside the plain variants (minutes)
-	@$(BIN)/python -m benchmarks --ablation
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --ablation
 
 lock: setup ## pin what pyproject.toml asks for, with hashes (UPGRADE=1: the newest of everything)
 	@sh tools/lock.sh $(LOCK)

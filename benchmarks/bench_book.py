@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from lobproof.book import WINDOW_TICKS, OrderBook, ReferenceBook
+from lobproof.book import WINDOW_TICKS, OrderBook
 from lobproof.book.kernels import (
     Book,
     apply_level,
@@ -31,6 +31,7 @@ from lobproof.book.kernels import (
     top,
 )
 from lobproof.schema import LEVELS, Int8, Int64
+from support.book_reference import ReferenceBook
 
 BATCH_ROWS = 65536
 CHECKED_ROWS = 20_000

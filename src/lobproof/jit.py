@@ -29,7 +29,10 @@ FROZEN = (
     "schema/__init__.py",
     "schema/batch.py",
     "schema/codes.py",
+    "schema/minutes.py",
     "schema/order.py",
+    "schema/plain.py",
+    "schema/records.py",
     "acquire/columns.py",
 )
 """What kernels take constants from, beside other modules of kernels; relative to the package."""
@@ -61,6 +64,15 @@ def kernel(function: F) -> F:
         return cast(F, numba.njit(function, nogil=True))
     finally:
         numba.config.CACHE_DIR = previous
+
+
+def inlined(function: F) -> F:
+    """A kernel that is compiled into the one that calls it.
+
+    Each array that a kernel is given costs two atomic reference counts a call: for what is called
+    once a message, with all columns, that is more than its work.
+    """
+    return cast(F, numba.njit(function, nogil=True, inline="always"))
 
 
 @contextmanager

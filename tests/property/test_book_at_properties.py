@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
@@ -54,15 +54,14 @@ class Kept:
     frames: list[Keyframe] = field(default_factory=list)
 
     def look(self, replayer: Replayer, rows: int) -> None:
-        levels = replayer.levels()
-        known = {each.name: getattr(levels, each.name) for each in fields(levels)}
-        self.frames.append(Keyframe(event_id=rows - 1, ts_order=0, **known))
+        self.frames.append(Keyframe(rows - 1, 0, replayer.levels()))
 
 
 def chosen(kept: Kept, rng: random.Random) -> list[Keyframe]:
     """The opening keyframe, some behind a snapshot that the next depth message judges, others."""
-    ahead = [frame for frame in kept.frames[1:] if frame.bid_listed or frame.ask_listed]
-    others = [frame for frame in kept.frames[1:] if not (frame.bid_listed or frame.ask_listed)]
+    later = kept.frames[1:]
+    ahead = [frame for frame in later if frame.book.bid_listed or frame.book.ask_listed]
+    others = [frame for frame in later if not (frame.book.bid_listed or frame.book.ask_listed)]
     picked = [rng.sample(group, min(3, len(group))) for group in (ahead, others)]
     return [*kept.frames[:1], *picked[0], *picked[1]]
 

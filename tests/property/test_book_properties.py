@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lobproof.book import OrderBook, ReferenceBook
+from lobproof.book import OrderBook
 from lobproof.book.far_kernels import far_find
 from lobproof.book.layout_kernels import (
     BASE,
@@ -32,6 +32,7 @@ from lobproof.book.layout_kernels import (
     new_book,
 )
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Side
+from support.book_reference import ReferenceBook
 
 pytestmark = pytest.mark.kernels
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lobproof.replay import QUALITY_SEVERITY
-from lobproof.replay.coverage_kernels import HEARD, LISTED_SILENCES, hear, hear_anew
-from lobproof.replay.ledger_kernels import E_CODE, E_FIRST, E_FIRST_TS, E_LAST, E_LAST_TS
+from lobproof.replay.pace_kernels import LISTED_SILENCES, STREAM, hear, hear_anew
 from lobproof.schema import EventBatch, Flag, Kind, Severity
 from lobproof.schema.codes import SPEAKS_OF_THE_FEED
+from lobproof.schema.records import zeroed
 from support.feeds import RandomFeed, Replayed, replay
 from support.plain_coverage import of_stream
 
@@ -57,9 +57,9 @@ def outages(events: EventBatch) -> list[tuple[int, int]]:
 
 def in_doubt(got: Replayed, event_id: int, ts: int) -> bool:
     """Whether a finding puts an event, and a time, in doubt."""
-    rows = got.episodes[np.isin(got.episodes[:, E_CODE], DOUBTS)]
-    by_id = (rows[:, E_FIRST] <= event_id) & (rows[:, E_LAST] >= event_id)
-    by_time = (rows[:, E_FIRST_TS] <= ts) & (rows[:, E_LAST_TS] >= ts)
+    rows = got.found[np.isin(got.found["code"], DOUBTS)]
+    by_id = (rows["first_event_id"] <= event_id) & (rows["last_event_id"] >= event_id)
+    by_time = (rows["first_ts"] <= ts) & (rows["last_ts"] >= ts)
     return bool(by_id.any() and by_time.any())
 
 
@@ -98,14 +98,16 @@ def test_of_many_silences_the_longest_are_listed(seed: int, silences: int) -> No
         times += [times[-1] + k * 10**6 for k in range(1, 40)]
         times.append(times[-1] + rng.choice([3, 6, 7, 7, 60, 3_600]) * 10**9)
         times.append(times[-1] - rng.choice([0, 10**9]))  # two streams together may step back
-    run = np.zeros(HEARD + 3, np.int64)
-    hear_anew(run, 2)
+    stream = zeroed(STREAM)[0]
+    hear_anew(stream)
     for ts in times:
-        hear(run, 2, ts)
+        hear(stream, ts)
     plain = of_stream(times)
-    count, first, last, _, found, silent = run[2:8].tolist()
-    assert (count, first, last) == (plain["messages"], plain["first"], plain["last"])
-    assert (found, silent) == (plain["silences"], plain["silent_ns"])
-    listed = run[8 : 8 + 2 * min(found, LISTED_SILENCES)].reshape(-1, 2)
+    assert (stream.messages, stream.first, stream.last) == (
+        plain["messages"],
+        plain["first"],
+        plain["last"],
+    )
+    assert (stream.silences, stream.silent_ns) == (plain["silences"], plain["silent_ns"])
+    listed = stream.listed[: min(int(stream.silences), LISTED_SILENCES)]
     assert sorted(listed.tolist()) == plain["listed"]
-    assert run[[0, 1, HEARD + 2]].tolist() == [0, 0, 0]

@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lobproof.replay.ledger_kernels import (
-    EXPIRED_TRADES,
-    EXPIRED_VOLUME,
-    PENDING,
-    PENDING_HIGH,
-    PENDING_LOW,
-    new_run,
-)
-from lobproof.replay.pending_kernels import (
+from lobproof.replay.state_kernels import new_state
+from lobproof.replay.trade_kernels import (
     add_trade,
     age,
     forget,
@@ -47,7 +40,8 @@ def test_the_range_never_hides_what_is_pending(seed: int) -> None:
     """Also where the table grows, when trades expire, and behind a checkpoint."""
     rng = random.Random(seed)
     prices = [rng.randrange(1, 10 ** rng.choice([2, 6, 15])) for _ in range(rng.choice([3, 40]))]
-    pending, run = new_pending(4), new_run()
+    pending, states = new_pending(4), new_state()
+    state = states[0]
     waiting: list[Waiting] = []
     ts, pace = 10**18, rng.choice([1, 10, 100, 1000]) * MS
     for _ in range(60):
@@ -55,28 +49,29 @@ def test_the_range_never_hides_what_is_pending(seed: int) -> None:
         step = rng.randrange(8)
         if step < 3:
             many = rng.choice([1, 2, 20])
-            pending = reserve(pending, run, many)
+            pending = reserve(pending, state, many)
             for _ in range(many):
                 side, price, size = rng.choice([BID, ASK]), rng.choice(prices), rng.randrange(1, 9)
-                add_trade(pending, run, side, price, size, ts)
+                add_trade(pending, state, side, price, size, ts)
                 waiting.append(Waiting((side, price), size, ts))
         elif step == 3:
-            age(pending, run, ts)
+            age(pending, state, ts)
             for one in waiting:
                 one.messages += 1
             gone = [one for one in waiting if one.messages >= 2 and ts - one.ts >= 200 * MS]
             waiting = [one for one in waiting if one not in gone]
-            assert run[EXPIRED_VOLUME] == sum(one.size for one in gone)
-            assert run[EXPIRED_TRADES] == len(gone)
-            assert run[PENDING] == len({one.level for one in waiting})
+            assert state.pending.expired_volume == sum(one.size for one in gone)
+            assert state.pending.expired_trades == len(gone)
+            assert state.pending.levels == len({one.level for one in waiting})
         elif step == 4 and rng.random() < 0.3:
-            forget(pending, run)
+            forget(pending, state)
             waiting = []
         elif step == 5:
-            pending, run = pending.copy(), run.copy()
+            pending, states = pending.copy(), states.copy()
+            state = states[0]
         else:
             level = rng.choice([BID, ASK]), rng.choice(prices)
             volume = sum(one.size for one in waiting if one.level == level)
             waiting = [one for one in waiting if one.level != level]
-            within = run[PENDING_LOW] <= level[1] <= run[PENDING_HIGH]
+            within = state.pending.low <= level[1] <= state.pending.high
             assert volume == (take_named(pending, *level) if within else 0)

@@ -58,7 +58,7 @@ def agree(got: Replayed, messages: list[Message], twin: ReferenceJudge) -> None:
         strict=True,
     )
     assert list(states) == twin.states
-    assert sorted(map(tuple, got.episodes.tolist())) == sorted(twin.episodes)
+    assert sorted(map(tuple, got.found.tolist())) == sorted(twin.episodes)
     rows = [twin.minute_row(minute) for minute in twin.minutes]
     for name in MINUTES.schema.names:
         wanted = [row.get(name, 0) for row in rows]

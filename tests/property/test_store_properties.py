@@ -14,20 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lobproof.book.kernels import (
-    Book,
-    dump_side,
-    ensure_far_capacity,
-    new_book,
-    side_count,
-    trust,
-    trusted_to,
-)
+from lobproof.book.kernels import Book, dump_side, ensure_far_capacity, new_book, side_count
+from lobproof.book.trust_kernels import known_behind
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, EventBatch, Flag, Kind, Side
 from lobproof.schema.tables import CONTENT_TABLES
 from lobproof.store import hashing, open_store
-from lobproof.store.playback import book_columns, whole_messages
-from lobproof.store.rebuild_kernels import COVERAGE, SEQUENCE, apply_events, known
+from lobproof.store.playback import whole_messages
+from lobproof.store.rebuild_kernels import apply_events, new_rebuild
 from support.batches import make_day, store_day
 
 
@@ -291,17 +284,18 @@ def test_stored_events_rebuild_the_book_of_plain_dicts(
     edges = sorted({0, len(batch), *(cut for cut in cuts if cut < len(batch))})
     groups = [(a, batch.slice(a, b)) for a, b in pairwise(edges)]
     book = new_book(64, TICK, 1)
-    covered = np.zeros(COVERAGE, np.int64)
-    covered[SEQUENCE] = -1
+    rebuild = new_rebuild()[0]
+    rebuild.sequence = -1
     rows = 0
     for start, part in whole_messages(iter(groups)):
         assert start == rows
         book = ensure_far_capacity(book, len(part))
-        apply_events(book, covered, *book_columns(part))
+        apply_events(book, rebuild, part.rows, 0, len(part))
         rows += len(part)
     assert rows == len(batch)
     for side in (Side.BID, Side.ASK):
         expected = sorted(plain.levels[side].items(), reverse=side == Side.BID)
         assert dumped(book, int(side)) == expected
-        assert (trust(book, int(side)), trusted_to(book, int(side))) == plain.trust[side]
-        assert known(book, covered, int(side)) == plain.known(side)
+        known = rebuild.trust.sides[side - 1]
+        assert (known.kind, known.to) == plain.trust[side]
+        assert known_behind(rebuild.trust, int(side)) == plain.known(side)

@@ -37,7 +37,7 @@ def test_no_level_that_is_trusted_differs_from_the_truth(seed: int, step: int, d
     market = HiddenMarket(random.Random(seed), step, drift).run(40)
     got = replay(market.messages, instrument=make_instrument(Rule(0, step, 1)))
     assert not wrong(got, market, range(len(got.states)))
-    codes = set(got.episodes[:, 0].tolist())
+    codes = set(got.found["code"].tolist())
     allowed = {Finding.UNSEEDED, Finding.TOUCH_BEYOND_RANGE, Finding.OFF_TICK}
     if Finding.GAP in codes:  # what a lost message leaves behind may cross the market later
         allowed |= {Finding.GAP, Finding.CROSSED}
@@ -65,7 +65,7 @@ def test_a_snapshot_that_lies_is_told_or_changes_nothing(
     got = replay(market.messages, instrument=make_instrument(Rule(0, step, 1)))
     doubts = [
         (first, last)
-        for code, first, last, *_ in got.episodes.tolist()
+        for code, first, last, *_ in got.found.tolist()
         if QUALITY_SEVERITY[Finding(code)] == Severity.DOUBT
     ]
     ends = {message[0].sequence for message in market.messages if message[0].kind != Kind.SNAPSHOT}

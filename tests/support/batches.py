@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lobproof.book import BookImage
 from lobproof.instruments import Instrument, Rule
 from lobproof.schema import (
     EVERYTHING,
@@ -85,9 +86,7 @@ def _frame(book: Book, event_id: int, ts: int, sequence: int, empty: bool) -> Ke
         np.array(_rows(book, side), np.int64).reshape(-1, 2) for side in (Side.BID, Side.ASK)
     )
     trust = 0 if empty else EVERYTHING
-    return Keyframe(
-        event_id,
-        ts,
+    image = BookImage(
         sequence,
         bids[:, 0].copy(),
         bids[:, 1].copy(),
@@ -98,6 +97,7 @@ def _frame(book: Book, event_id: int, ts: int, sequence: int, empty: bool) -> Ke
         trust,
         0,
     )
+    return Keyframe(event_id, ts, image)
 
 
 def make_day(

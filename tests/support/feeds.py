@@ -12,10 +12,10 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.book import BookImage
 from lobproof.instruments import Instrument, Rule
 from lobproof.replay import (
     BookAudit,
-    BookLevels,
     Merge,
     Replayer,
     StreamClock,
@@ -25,7 +25,9 @@ from lobproof.replay import (
     stamped,
 )
 from lobproof.replay import replayer as replayer_module
-from lobproof.schema import EventBatch, Finding, Flag, Int64, Kind, Side, StateBatch
+from lobproof.replay.state_kernels import FINDING_ROW
+from lobproof.schema import EventBatch, Finding, Flag, Kind, Side, StateBatch
+from lobproof.schema.records import Records, joined_rows, records
 from lobproof.schema.tables import MINUTES
 from support.stream_reference import Message, Row, to_batch
 
@@ -101,14 +103,14 @@ class Replayed:
 
     events: EventBatch
     states: StateBatch
-    episodes: Int64
+    found: Records
     minutes: dict[str, NDArray[np.generic]]
-    levels: BookLevels
+    levels: BookImage
     coverage: dict[str, Any]
 
     def findings(self) -> list[tuple[str, int, int, int]]:
         """Name, first and last event and count of each finding, by first event."""
-        rows = quality_rows(self.episodes)
+        rows = quality_rows(self.found)
         names = [Finding(int(str(code))).name for code in rows["code"]]
         columns = ("first_event_id", "last_event_id", "count")
         first, last, count = ([int(str(n)) for n in rows[name]] for name in columns)
@@ -120,6 +122,11 @@ class Replayed:
     def trusted(self) -> list[tuple[int, int]]:
         columns = (self.states.bid_trusted.tolist(), self.states.ask_trusted.tolist())
         return list(zip(*columns, strict=True))
+
+
+def findings_of(rows: Sequence[Sequence[int]]) -> Records:
+    """Findings of their numbers, in the order of the record's fields."""
+    return records(FINDING_ROW, np.array(rows, np.int64))
 
 
 def batches(messages: Sequence[Message], cuts: Iterable[int] = ()) -> Iterator[EventBatch]:
@@ -163,17 +170,17 @@ def replay(
         steps.append(replayer.process(part, count))
         count += len(part)
     steps.append(replayer.end_day(count - 1, int(parts[-1].ts_order[-1])))
-    episodes = np.concatenate([step.episodes for step in steps])
+    found = joined_rows([step.findings for step in steps])
     return Replayed(
         EventBatch.concat(parts),
         StateBatch.concat([step.states for step in steps]),
-        episodes,
+        found,
         {
             name: np.concatenate([step.minutes[name] for step in steps])
             for name in MINUTES.schema.names
         },
         replayer.levels(),
-        replayer.coverage(episodes),
+        replayer.coverage(found),
     )
 
 
@@ -183,7 +190,7 @@ def same(got: Replayed, other: Replayed) -> None:
         assert np.array_equal(getattr(got.events, name), getattr(other.events, name)), name
     for name in (f.name for f in fields(StateBatch)):
         assert np.array_equal(getattr(got.states, name), getattr(other.states, name)), name
-    assert sorted(got.episodes.tolist()) == sorted(other.episodes.tolist())
+    assert sorted(got.found.tolist()) == sorted(other.found.tolist())
     for name, column in got.minutes.items():
         np.testing.assert_array_equal(column, other.minutes[name])
     assert got.coverage == other.coverage

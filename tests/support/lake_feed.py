@@ -187,8 +187,8 @@ def run_lake(
     steps.append(replayer.end_day(rows - 1, last))
     step = joined(steps)
     batch = EventBatch.concat(events)
-    coverage = replayer.coverage(step.episodes)
-    return Replayed(batch, step.states, step.episodes, step.minutes, replayer.levels(), coverage)
+    coverage = replayer.coverage(step.findings)
+    return Replayed(batch, step.states, step.findings, step.minutes, replayer.levels(), coverage)
 
 
 def _pieces(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lobproof.book import BookImage
 from lobproof.instruments import Instrument, Rule
 from lobproof.schema import (
     EVERYTHING,
@@ -332,9 +333,7 @@ class Market:
         ]
         trust = EVERYTHING if len(sides[0]) else UNTRUSTED
         bids, asks = sides
-        return Keyframe(
-            event_id=-1,
-            ts_order=time,
+        image = BookImage(
             sequence=0,
             bid_prices=bids[:, 0].copy(),
             bid_sizes=bids[:, 1].copy(),
@@ -345,6 +344,7 @@ class Market:
             ask_trust=trust,
             ask_trusted_to=0,
         )
+        return Keyframe(-1, time, image)
 
 
 def day_of(ns: int) -> str:

@@ -7,19 +7,21 @@ from operator import le
 
 import numpy as np
 
-from lobproof.book.kernels import Book, crossed, ensure_far_capacity, slots_within, top
-from lobproof.schema import LEVELS, UNTRUSTED, EventBatch, Flag, Int64, StateBatch
+from lobproof.book import BookImage
+from lobproof.book.kernels import Book, crossed, ensure_far_capacity, top
+from lobproof.book.trust_kernels import known_behind, slots_within
+from lobproof.schema import LEVELS, UNTRUSTED, EventBatch, Flag, StateBatch
+from lobproof.schema.records import Record
 from lobproof.store.bookview import book_of
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.playback import book_columns
-from lobproof.store.rebuild_kernels import apply_events, known
+from lobproof.store.rebuild_kernels import apply_events
 from support.feeds import ASK, BID
 
 
 def nothing() -> Keyframe:
     """The opening keyframe of a day without one before."""
     none = np.zeros(0, np.int64)
-    return Keyframe(-1, 0, -1, none, none, none, none, UNTRUSTED, 0, UNTRUSTED, 0)
+    return Keyframe(-1, 0, BookImage(-1, none, none, none, none, UNTRUSTED, 0, UNTRUSTED, 0))
 
 
 def same_at_every_state(
@@ -31,20 +33,21 @@ def same_at_every_state(
     """
     ends = np.flatnonzero(events.flags & Flag.LAST) + 1
     for frame in frames:
-        book, covered = book_of(frame, tick)
+        book, rebuilds = book_of(frame, tick)
+        rebuild = rebuilds[0]
         start = frame.event_id + 1
         rows = iter(np.flatnonzero(states.event_id >= start).tolist())
         row = next(rows, None)
         for stop in ends[ends > start].tolist():
             part = events.slice(start, stop)
             book = ensure_far_capacity(book, len(part))
-            apply_events(book, covered, *book_columns(part))
+            apply_events(book, rebuild, part.rows, 0, len(part))
             start = stop
             if row is not None and states.event_id[row] == stop - 1:
-                found = [claim(book, covered, side) for side in (BID, ASK)]
+                found = [claim(book, rebuild.trust, side) for side in (BID, ASK)]
                 levels = states.levels[row].reshape(2, LEVELS, 2).tolist()
                 slots = [int(states.bid_trusted[row]), int(states.ask_trusted[row])]
-                if frame.awaits:
+                if frame.book.awaits:
                     fewer = [claimed for _, claimed in found]
                     assert all(map(le, fewer, slots)), (frame.event_id, stop - 1)
                     found = [(told[:n], n) for told, n in found]
@@ -55,11 +58,11 @@ def same_at_every_state(
         assert row is None
 
 
-def claim(book: Book, covered: Int64, side: int) -> tuple[list[list[int]], int]:
+def claim(book: Book, trust: Record, side: int) -> tuple[list[list[int]], int]:
     """The twenty best levels of a side, and how many of them are trusted."""
     prices, sizes = np.zeros((2, LEVELS), np.int64)
     count = top(book, side, LEVELS, prices, sizes)
-    slots = slots_within(side, *known(book, covered, side), prices, count, LEVELS)
+    slots = slots_within(side, *known_behind(trust, side), prices, count, LEVELS)
     levels = np.stack([prices, sizes], axis=1)
     levels[count:] = 0
     return levels.tolist(), 0 if crossed(book) else int(slots)

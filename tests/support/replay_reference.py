@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lobproof.book.reference import ReferenceBook
 from lobproof.instruments import Instrument
 from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Flag, Kind, Side
 from lobproof.schema import Finding as Q
+from support.book_reference import ReferenceBook
 from support.plain_coverage import Heard
 from support.stream_reference import Message, Row
 

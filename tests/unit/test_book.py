@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from numba import config, njit
 
-from lobproof.book import OrderBook, ReferenceBook, load_book, save_book, side_levels
+from lobproof.book import OrderBook, side_levels
 from lobproof.book import kernels as K
 from lobproof.book import layout_kernels as layout
+from lobproof.book.trust_kernels import new_trust, set_range, trusted_slots
 from lobproof.book.window_kernels import levels_around
 from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Side
+from support.book_reference import ReferenceBook
 
 pytestmark = pytest.mark.kernels
 
@@ -246,9 +248,10 @@ def test_top_writes_into_strided_columns() -> None:
     row = np.full(12, -7, np.int64)
     assert K.top(book, BID, 5, row[0:10:2], row[1:10:2]) == 3
     assert row.tolist() == [100, 5, 99, 4, 9, 1, 0, 0, 0, 0, -7, -7]
-    assert K.trusted_slots(book, BID, row[0:10:2], 3, 5) == 0
-    K.set_trust(book, BID, RANGE, 99)
-    assert K.trusted_slots(book, BID, row[0:10:2], 3, 5) == 2
+    trust = new_trust()
+    assert trusted_slots(book, trust, BID, row[0:10:2], 3, 5) == 0
+    set_range(trust, BID, RANGE, 99)
+    assert trusted_slots(book, trust, BID, row[0:10:2], 3, 5) == 2
 
 
 def test_kernels_take_sides_of_a_column() -> None:
@@ -257,8 +260,6 @@ def test_kernels_take_sides_of_a_column() -> None:
         assert K.apply_level(book, side, 10**9, 5) == 0
         assert K.best_price(book, side) == 10**9
         assert K.best_size(book, side) == K.level_size(book, side, 10**9) == 5
-        K.extend_trust(book, side, 10**9, False)
-        assert K.trusted_to(book, side) == 10**9
 
 
 def test_saved_and_loaded_books_are_equal() -> None:
@@ -267,15 +268,15 @@ def test_saved_and_loaded_books_are_equal() -> None:
     book.set_trust(BID, RANGE, 99)
     book.set_trust(ASK, EVERYTHING)
     saved = book.save()
-    assert sum(column.nbytes for column in saved.values()) == 16 * 7 + 8 * 6
+    assert sum(column.nbytes for column in saved.values()) == 16 * 7 + 8 * 14
     twin = OrderBook.load(saved)
     for one in (book, twin):
         one.apply(BID, 100, 0)
     assert twin.levels(BID) == book.levels(BID)
     assert twin.trust(BID) == (RANGE, 99)
     assert twin.trust(ASK) == (EVERYTHING, 0)
-    raw = load_book(save_book(twin._book))
-    assert np.array_equal(side_levels(raw, ASK)[0], [102, 105, 9000])
+    again = OrderBook.load(twin.save())
+    assert np.array_equal(side_levels(again._book, ASK)[0], [102, 105, 9000])
 
 
 def test_what_no_book_holds_is_refused_with_its_row() -> None:

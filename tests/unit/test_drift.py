@@ -309,9 +309,9 @@ def test_a_contradiction_over_midnight_stays_within_its_day() -> None:
     replay_ = Replayer(make_instrument())
     replay_.begin_day(START)
     replay_.process(events.slice(0, len(events) - 1), 0)
-    (waits,) = replay_.end_day(len(events) - 2, START).episodes.tolist()
-    assert waits[:3] == [Finding.REFUTED, 21, 21]
+    (waits,) = replay_.end_day(len(events) - 2, START).findings.tolist()
+    assert waits[:3] == (Finding.REFUTED, 21, 21)
     replay_.begin_day(START + MINUTE)
     replay_.process(events.slice(len(events) - 1, len(events)), 0)
-    (episode,) = replay_.end_day(0, START + MINUTE).episodes.tolist()
-    assert episode[:6] == [5, 0, 0, START + MINUTE, START + MINUTE, 1]
+    (found,) = replay_.end_day(0, START + MINUTE).findings.tolist()
+    assert found[:6] == (5, 0, 0, START + MINUTE, START + MINUTE, 1)

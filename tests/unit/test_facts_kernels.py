@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lobproof.acquire.columns import MISSING
 from lobproof.acquire.facts import grid_kernels, relation_kernels, sequence_kernels, time_kernels
 from lobproof.book.layout_kernels import new_book
+from lobproof.book.trust_kernels import new_trust
 from lobproof.fixedpoint import decimals_in
 from lobproof.schema import LEVELS
 
@@ -168,15 +169,20 @@ def test_rows_of_the_true_book_are_equal_after_the_message_that_they_show(
     done = relation_kernels.relate(
         state,
         new_book(64, 1),
-        np.array([start, start, *numbers, never, never], np.int64),
-        np.array([0, *starts], np.int64),
+        new_trust(),
+        relation_kernels.Messages(
+            np.array([start, start, *numbers, never, never], np.int64),
+            np.array([0, *starts], np.int64),
+            count,
+            True,
+            np.array([side for side, _, _ in deltas], np.int8),
+            np.array([price for _, price, _ in deltas], np.int64),
+            np.array([size for _, _, size in deltas], np.int64),
+        ),
         count + 1,
-        np.array([side for side, _, _ in deltas], np.int8),
-        np.array([price for _, price, _ in deltas], np.int64),
-        np.array([size for _, _, size in deltas], np.int64),
-        np.array([5, *numbers], np.int64),
-        np.array(rows, np.int64),
-        True,
+        relation_kernels.BookRows(
+            np.array([5, *numbers], np.int64), np.array(rows, np.int64), True
+        ),
         np.empty(LEVELS, np.int64),
         np.empty(LEVELS, np.int64),
     )

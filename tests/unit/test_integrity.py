@@ -9,7 +9,7 @@ import pytest
 
 from lobproof.replay import BookAudit, TradeAudit
 from lobproof.replay.trade_id_kernels import (
-    RING_RANGES,
+    MISSING_RANGES,
     WINDOW,
 )
 from lobproof.schema import UNORDERED, EventBatch, Flag, Kind
@@ -318,7 +318,7 @@ def test_late_aggregates_fill_as_many_ids_as_they_span() -> None:
 
 def test_the_ring_forgets_the_oldest_hole() -> None:
     """A late trade of a hole that 1,024 holes have followed is taken for a repeated one."""
-    numbers = list(range(1, 2 * RING_RANGES + 5, 2))  # one id missing between each two
+    numbers = list(range(1, 2 * MISSING_RANGES + 5, 2))  # one id missing between each two
     rows = audited([trade(n, BID, 1000) for n in [*numbers, 2, numbers[-1] - 1]], trades=True)
     assert [row.flags & (LATE | DUPLICATE) for row in rows[-2:]] == [DUPLICATE, LATE]
 

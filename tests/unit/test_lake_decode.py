@@ -18,13 +18,7 @@ from hypothesis import strategies as st
 
 from lobproof.errors import GridError, InputError, LobproofError, UsageError
 from lobproof.instruments import Instrument
-from lobproof.replay.integrity_kernels import (
-    V_COLLAPSE,
-    VERDICT,
-    judge_book,
-    message_ends,
-    new_book_state,
-)
+from lobproof.replay.integrity_kernels import VERDICT, judge_book, message_ends, new_book_ids
 from lobproof.schema import UNORDERED, EventBatch, Flag, Kind, Side
 from lobproof.sources.cryptolake import decode
 from lobproof.sources.cryptolake.decode import Decoded, books, deltas, trades
@@ -168,13 +162,10 @@ def test_a_message_that_does_not_end_is_refused(
 def test_the_audit_knows_a_message_that_is_there_twice(tmp_path: Path) -> None:
     once = [delta(5, 1.0), delta(5, 2.0, bid=False)]
     batch = joined(deltas([write(tmp_path / "1.parquet", [delta(4), *once, *once])], GRID))
-    ends, verdicts = np.zeros(5, np.int64), np.zeros((5, VERDICT), np.int64)
+    ends, verdicts = np.zeros(5, np.int64), np.zeros(5, VERDICT)
     count = message_ends(batch.flags, ends)
-    columns = (batch.kind, batch.side, batch.price, batch.size, batch.sequence)
-    judge_book(
-        new_book_state(), ends[:count], *columns, batch.prev_sequence, batch.ts_event, verdicts
-    )
-    assert verdicts[:count, V_COLLAPSE].tolist() == [0, 0, Flag.DUPLICATE]
+    judge_book(new_book_ids()[0], ends[:count], batch.rows, verdicts)
+    assert verdicts["collapse"][:count].tolist() == [0, 0, Flag.DUPLICATE]
 
 
 def test_a_message_that_is_there_twice_is_two(tmp_path: Path) -> None:

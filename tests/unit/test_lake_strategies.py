@@ -56,7 +56,7 @@ def anchored(rows: list[Message], trades: list[Message], waits: str = "snapshots
     policy = ANCHORED if waits == "snapshots" else replace(ANCHORED, trades_wait_for="nothing")
     cut = run_lake(day, policy, source=anchored_streams(day, ((1, 2), (1, 3))))
     whole = run_lake(day, policy, source=anchored_streams(day))
-    assert cut.episodes.tolist() == whole.episodes.tolist()
+    assert cut.found.tolist() == whole.found.tolist()
     assert cut.events.flags.tolist() == whole.events.flags.tolist()
     return whole
 

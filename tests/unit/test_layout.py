@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import re
 from enum import IntEnum
@@ -17,84 +16,32 @@ import pytest
 import lobproof
 from lobproof import schema
 from lobproof.acquire.checks.flag_kernels import CANDIDATE, ROW_REASONS
+from lobproof.book.trust_kernels import TRUST
 from lobproof.fidelity.exact.walk import depth_rows
-from lobproof.replay import QUALITY_SEVERITY, ledger_kernels, quality_rows
-from lobproof.replay.ledger_kernels import E_CODE, EPISODE
+from lobproof.replay import QUALITY_SEVERITY, quality_rows, state_kernels
+from lobproof.replay.integrity_kernels import BOOK_IDS
 from lobproof.replay.step import minute_columns
+from lobproof.replay.trade_id_kernels import TRADE_IDS
+from lobproof.replay.trade_kernels import PENDING_ROW
 from lobproof.schema import EventBatch, Finding, Flag, Kind, Severity
 from lobproof.schema.codes import SPEAKS_OF_THE_FEED
+from lobproof.schema.records import counts, numbers, record, records
 from lobproof.schema.tables import MINUTES
 from lobproof.store.bookview import _of_book
 from lobproof.store.rebuild_kernels import speaks
-from support.feeds import make_instrument
+from support.feeds import findings_of, make_instrument
 
 PACKAGE = Path(lobproof.__file__).parent
 DOCS = PACKAGE.parents[1] / "docs" / "tables.md"
 
 
-def summands(place: ast.expr) -> set[str]:
-    """Names in a place that are no factors: what it starts from."""
-    if isinstance(place, ast.BinOp):
-        left, right = summands(place.left), summands(place.right)
-        return set() if isinstance(place.op, ast.Mult) else left | right
-    if isinstance(place, ast.Slice):
-        return summands(place.lower) if place.lower is not None else set()
-    if isinstance(place, ast.List | ast.Tuple):
-        return {name for each in place.elts for name in summands(each)}
-    return {place.id} if isinstance(place, ast.Name) else set()
-
-
-def widths(ledger: ModuleType) -> dict[str, int]:
-    """Names of the places of `run` that kernels use, and how many numbers each takes."""
-    used = set()
-    for path in (PACKAGE / "replay").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("run"):
-                used |= summands(node.slice)
-    within = ("M_", "T_", "L_", "MAX_")
-    places = {name for name in used if name.isupper() and not name.startswith(within)}
-    wide = {
-        "SNAPSHOT_TRUST": 4,
-        "STALE": 2,
-        "OPEN": 2 * ledger.CODES,
-        "THIS_MINUTE": ledger.MINUTE,
-        "TALLIES": ledger.CODES * ledger.TALLY,
-        "VOUCHED": 2,
-        "AGREES_TO": 2,
-        "IMAGES": 4,
-        "PRINTS": 3,
-        "LISTED": 4 * schema.LEVELS,
-        "SUSPECT_LEVELS": ledger.DIFFERENCE * ledger.MAX_SUSPECTS,
-        "REMEMBERED_LEVELS": ledger.DIFFERENCE * ledger.MAX_REMEMBERED,
-        "IMAGE_LEVELS": 4 * ledger.MAX_IMAGE,
-        "HEARD_AT": ledger.STREAMS * ledger.HEARD,
-        "UNDO": ledger.UNDO_ROOM,
-    }
-    ours = places | set(wide)
-    return {name: wide.get(name, 1) for name in ours if hasattr(ledger, name)} | wide
-
-
-def overlaps(ledger: ModuleType) -> list[str]:
-    """Places of `run` that another one reaches into, or that lie outside."""
-    owner: dict[int, str] = {}
-    wrong = []
-    for name, width in sorted(widths(ledger).items()):
-        start = getattr(ledger, name)
-        for at in range(start, start + width):
-            if at in owner or not 0 <= at < ledger.RUN:
-                wrong.append(f"{name} meets {owner.get(at, 'the end')}")
-                break
-            owner[at] = name
-    return wrong
-
-
-def another(source: str | None = None) -> ModuleType:
-    """`ledger_kernels` anew, from the same text or from another."""
-    spec = importlib.util.spec_from_file_location("another_ledger", ledger_kernels.__file__)
+def another() -> ModuleType:
+    """`state_kernels` anew."""
+    spec = importlib.util.spec_from_file_location("another_state", state_kernels.__file__)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    text = source or Path(str(ledger_kernels.__file__)).read_text(encoding="utf-8")
-    exec(compile(text, str(ledger_kernels.__file__), "exec"), vars(module))
+    text = Path(str(state_kernels.__file__)).read_text(encoding="utf-8")
+    exec(compile(text, str(state_kernels.__file__), "exec"), vars(module))
     return module
 
 
@@ -104,19 +51,13 @@ def with_another(code: int) -> Any:
     return make("Finding", [*((each.name, int(each)) for each in Finding), ("MORE", code)])
 
 
-def test_no_place_of_the_run_reaches_into_another() -> None:
-    names = widths(ledger_kernels)
-    assert len(names) > 35
-    assert overlaps(ledger_kernels) == []
-
-
 @pytest.mark.parametrize("code", [max(Finding) + 1, 40, 61])
 def test_a_new_finding_has_its_own_place(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     monkeypatch.setattr(schema, "Finding", with_another(code))
-    ledger = another()
-    assert code + 1 == ledger.CODES
-    assert overlaps(ledger) == []
-    assert (code - max(Finding)) * (2 + ledger.TALLY) == ledger.RUN - ledger_kernels.RUN
+    state = another()
+    assert code + 1 == state.CODES
+    for name in ("doubt_since", "tallies"):
+        assert state.REPLAY_STATE[name].shape == (code + 1,)
 
 
 def test_a_finding_without_a_bit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,41 +66,46 @@ def test_a_finding_without_a_bit_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         another()
 
 
-def test_a_new_count_of_the_minute_moves_what_lies_behind() -> None:
-    text = Path(str(ledger_kernels.__file__)).read_text(encoding="utf-8")
-    longer = text.replace("    M_THROUGH,\n)", "    M_THROUGH,\n    M_MORE,\n)")
-    assert longer != text
-    with pytest.raises(ValueError, match="not enough values"):
-        another(longer)
-    ledger = another(
-        longer.replace(f"MINUTE = {ledger_kernels.MINUTE}", f"MINUTE = {ledger_kernels.MINUTE + 1}")
-    )
-    assert ledger.MINUTE == ledger_kernels.MINUTE + 1 == ledger.M_MORE + 1
-    assert overlaps(ledger) == []
+def test_a_field_that_numpy_would_hide_is_refused() -> None:
+    with pytest.raises(ValueError, match="size"):
+        record(*counts("price", "size"))
 
 
 def test_every_column_of_minutes_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = np.zeros((1, ledger_kernels.MINUTE), np.int64)
-    columns = minute_columns(rows, np.zeros((1, 2)), make_instrument())
+    rows = np.zeros(1, state_kernels.MINUTE_ROW)
+    columns = minute_columns(rows, make_instrument())
     assert list(columns) == MINUTES.schema.names
-    monkeypatch.setattr("lobproof.replay.step._COUNTED", {"no_such": 0})
-    with pytest.raises(ValueError, match="no_such"):
-        minute_columns(rows, np.zeros((1, 2)), make_instrument())
+    monkeypatch.setattr("lobproof.replay.step.DRIFT_COUNTS", ("ranks",))
+    with pytest.raises(ValueError, match="ranks"):
+        minute_columns(rows, make_instrument())
+
+
+def test_records_are_saved_as_numbers() -> None:
+    """Fields of 8 bytes each: counts as they are, a sum of squares by its bits."""
+    for kind in (state_kernels.REPLAY_STATE, BOOK_IDS, TRADE_IDS, PENDING_ROW, TRUST):
+        rng = np.random.default_rng(3)
+        whole = rng.integers(0, 2**62, (2, kind.itemsize // 8))
+        assert numbers(records(kind, whole)).tolist() == whole.tolist()
+        assert numbers(records(kind, whole[:0])).shape == (0, kind.itemsize // 8)
+    state = state_kernels.new_state()
+    state[0].minute.size_squares = 0.1
+    again = records(state_kernels.REPLAY_STATE, numbers(state))
+    assert again[0].minute.size_squares == 0.1
+    assert again[0].sequence == -1
 
 
 def test_a_finding_too_many_is_an_error() -> None:
     """Rather than a write behind the array."""
-    run, found = ledger_kernels.new_run(), np.zeros((1, EPISODE), np.int64)
-    ledger_kernels.add_episode(run, found, 1, 0, 0, 0, 0, 1, 0, 0)
+    state, out = state_kernels.new_state()[0], state_kernels.new_outputs(1, 0, 0)
+    state_kernels.add_at(state, out, 1, 0, 0, 1, 0, 0)
     with pytest.raises(IndexError, match="room"):
-        ledger_kernels.add_episode(run, found, 1, 0, 0, 0, 0, 1, 0, 0)
+        state_kernels.add_at(state, out, 1, 0, 0, 1, 0, 0)
 
 
 def test_every_finding_has_a_severity_and_words() -> None:
     assert set(QUALITY_SEVERITY) == set(Finding)
-    episodes = np.ones((len(Finding), EPISODE), np.int64)
-    episodes[:, E_CODE] = [int(code) for code in Finding]
-    assert all(quality_rows(episodes)["detail"])
+    found = findings_of([[int(code), *[1] * 7] for code in Finding])
+    assert all(quality_rows(found)["detail"])
 
 
 def test_the_bits_of_a_file_are_apart() -> None:

@@ -11,12 +11,12 @@ import pytest
 from lobproof.pipeline.feed import Feed, Streams
 from lobproof.replay import Policy, Replayer
 from lobproof.replay.integrity import message_bounds
-from lobproof.replay.ledger_kernels import BOOK_TS, CADENCE, M_SILENCE, THIS_MINUTE
+from lobproof.replay.state_kernels import REPLAY_STATE
+from lobproof.schema.records import records
 from support.feeds import ASK, BID, MS, book_of, make_instrument, trade
 from support.lake_feed import LAKE, LakeDay, anchored_streams, delta, listing, run_lake, streams
 
 SECOND = 1000 * MS
-PACE = [CADENCE, BOOK_TS]
 
 
 def day(seed: int) -> LakeDay:
@@ -48,7 +48,9 @@ def test_the_pace_is_that_of_a_replay(policy: Policy) -> None:
             ends = [0, *message_bounds(stretch.events).tolist()]
             for start, stop in pairwise([*ends[::7], ends[-1]]):
                 passed.pass_by(stretch.events.slice(start, stop))
-        runs = [replayer.save()["run"] for replayer in (replayed, passed)]
-        assert runs[0][PACE].tolist() == runs[1][PACE].tolist()
-        assert (runs[1][PACE] > 0).all()
-        assert runs[1][THIS_MINUTE + M_SILENCE] == 0
+        saved = (replayer.save()["state"] for replayer in (replayed, passed))
+        one, other = (records(REPLAY_STATE, state)[0] for state in saved)
+        assert (one.cadence, one.book_ts) == (other.cadence, other.book_ts)
+        assert other.cadence > 0
+        assert other.book_ts > 0
+        assert other.minute.longest_silence == 0

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from lobproof.book import BookImage
 from lobproof.book.kernels import Book, level_size
-from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Int64, Kind
+from lobproof.book.trust_kernels import known_behind
+from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Kind
+from lobproof.schema.records import Record
 from lobproof.store.bookview import book_of
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.playback import book_columns
-from lobproof.store.rebuild_kernels import apply_events, known
+from lobproof.store.rebuild_kernels import apply_events
 from support.feeds import ASK, BID, depth, mark, snapshot
 from support.rebuilt import nothing
 from support.stream_reference import Message, to_batch
@@ -27,14 +29,15 @@ LOST = [mark(Flag.GAP, seq=120), mark(Flag.SILENCE), mark(Flag.DRIFT)]
 
 def after(*messages: Message, since: Keyframe | None = None) -> list[tuple[int, int]]:
     """What is known of bids and asks behind the messages."""
-    book, covered = played(messages, since)
-    return [known(book, covered, side) for side in (BID, ASK)]
+    _, trust = played(messages, since)
+    return [known_behind(trust, side) for side in (BID, ASK)]
 
 
-def played(messages: Sequence[Message], since: Keyframe | None = None) -> tuple[Book, Int64]:
-    book, covered = book_of(since or nothing(), 1)
-    apply_events(book, covered, *book_columns(to_batch(messages)))
-    return book, covered
+def played(messages: Sequence[Message], since: Keyframe | None = None) -> tuple[Book, Record]:
+    book, rebuilds = book_of(since or nothing(), 1)
+    batch = to_batch(messages)
+    apply_events(book, rebuilds[0], batch.rows, 0, len(batch))
+    return book, rebuilds[0].trust
 
 
 def sizes(side: int, *prices: int, messages: Sequence[Message]) -> list[int]:
@@ -167,7 +170,7 @@ def test_stale_levels_come_back_with_what_was_before(bid_stale: int, ask_stale: 
     """A range with stale levels behind it does not grow over them, as it did not before."""
     bids, asks, sizes = np.array([[1000, 999], [1001, 1002], [5, 5]], np.int64)
     known_to = (RANGE, 1000, RANGE, 1001, bid_stale, ask_stale)
-    frame = Keyframe(7, 0, 100, bids, sizes, asks, sizes, *known_to)
+    frame = Keyframe(7, 0, BookImage(100, bids, sizes, asks, sizes, *known_to))
     ends = [(RANGE, 1000 if bid_stale else 999), (RANGE, 1001 if ask_stale else 1002)]
     assert after(depth(101, 100), since=frame) == ends
     proof = flagged(depth(104, 101), Flag.REFUTED)
@@ -192,14 +195,16 @@ def test_a_touch_beyond_the_range_extends_it(
 ) -> None:
     """Nothing rests at or through the opposite touch, whatever is stale; without one nothing is."""
     bid, ask, size = np.array([[1000], [1001], [5]], np.int64)
-    frame = Keyframe(7, 0, 100, bid, size, ask, size, RANGE, 1000, RANGE, 1001, stale, stale)
+    image = BookImage(100, bid, size, ask, size, RANGE, 1000, RANGE, 1001, stale, stale)
+    frame = Keyframe(7, 0, image)
     assert after(depth(101, 100, moved), since=frame) == ends
 
 
 def test_a_keyframe_that_awaits_trusts_nothing_once_undone() -> None:
     levels = np.array([1000], np.int64), np.array([9], np.int64)
     asks = np.array([1001], np.int64), np.array([5], np.int64)
-    frame = Keyframe(7, 0, 101, *levels, *asks, EVERYTHING, 0, EVERYTHING, 0, awaits=1)
+    image = BookImage(101, *levels, *asks, EVERYTHING, 0, EVERYTHING, 0, awaits=1)
+    frame = Keyframe(7, 0, image)
     kept = depth(104, 101, [(BID, 998, 1)])
     refuted = flagged(depth(104, 101, [(BID, 998, 1)]), Flag.REFUTED)
     assert after(kept, since=frame) == [(EVERYTHING, 0)] * 2

@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from lobproof.replay import BookLevels, Policy, Replayer
-from lobproof.replay.reference_kernels import agrees, size_error
+from lobproof.book import BookImage
+from lobproof.replay import Policy, Replayer
+from lobproof.replay.vendor_kernels import agrees, size_error
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Kind
 from support.feeds import (
     ASK,
@@ -526,9 +527,9 @@ def test_silence_at_the_end_of_the_day() -> None:
     replayer = Replayer(make_instrument(), policy=LAKE)
     replayer.begin_day(START)
     replayer.process(got.events, 0)
-    assert len(replayer.end_day(40, START + 5 * SECOND).episodes) == 0
-    (found,) = replayer.end_day(40, START + 6 * SECOND).episodes.tolist()
-    assert found[:4] == [16, 39, 40, START]
+    assert len(replayer.end_day(40, START + 5 * SECOND).findings) == 0
+    (found,) = replayer.end_day(40, START + 6 * SECOND).findings.tolist()
+    assert found[:4] == (16, 39, 40, START)
 
 
 def test_after_a_silence_a_row_anchors_once_deltas_flow() -> None:
@@ -561,7 +562,7 @@ def test_ids_that_go_back_and_messages_that_come_again() -> None:
     got = run([*book, delta(111, [])], [SEED, listing(111, BIDS, ASKS)])
     assert kinds(got) == "sdmmmms"
     assert got.findings() == [SEEDED, ("SEQUENCE_RESET", 39, 83, 1), ("DUPLICATE", 43, 43, 1)]
-    ids = {row[0]: tuple(row[6:]) for row in got.episodes.tolist()}
+    ids = {row[0]: tuple(row[6:]) for row in got.found.tolist()}
     assert ids[7] == (110, 110)
     assert ids[15] == (110, 105)
 
@@ -593,10 +594,10 @@ def test_far_is_thirty_basis_points_of_any_price() -> None:
 
 def carried(
     *, ask_trust: int = RANGE, ts: int = START - MS, stale: int = 1, bids_to: int = 981
-) -> tuple[Replayer, BookLevels]:
+) -> tuple[Replayer, BookImage]:
     (bids, bid_sizes), (asks, ask_sizes) = (np.array(levels, np.int64).T for levels in (BIDS, ASKS))
     sides = bids, bid_sizes, asks, ask_sizes
-    book = BookLevels(100, *sides, RANGE, bids_to, ask_trust, 1020, stale, 0)
+    book = BookImage(100, *sides, RANGE, bids_to, ask_trust, 1020, stale, 0)
     replayer = Replayer(make_instrument(), policy=LAKE)
     replayer.carry(book, ts)
     return replayer, book

@@ -19,6 +19,7 @@ from support.feeds import (
     Replayed,
     book_of,
     depth,
+    findings_of,
     replay,
     snapshot,
     trade,
@@ -153,7 +154,7 @@ def test_late_trades_are_counted_and_not_held_against_the_book() -> None:
 def test_findings_of_the_trade_stream() -> None:
     trades = [trade(1, SELL, 1000), trade(5, SELL, 1000), trade(5, SELL, 1000)]
     got = replay(book(), trades)
-    rows = quality_rows(got.episodes)
+    rows = quality_rows(got.found)
     assert rows["detail"][1:] == ["trade ids 2-4 are missing", "ids 5-5 came again; not applied"]
     assert rows["count"][1:] == [3, 1]
     assert got.trusted()[-1] == (5, 5), "no trade moves the book"
@@ -218,11 +219,10 @@ def test_every_finding_has_its_severity_and_its_words() -> None:
     assert set(QUALITY_SEVERITY) == set(Finding)
     # these name one by its number
     of_a_table = (Finding.CLOCK, Finding.TABLE_APART, Finding.TRADES_ABSENT)
-    episodes = np.array(
-        [[code, 9 - code % 3, 20, 5, 6, 2, 0 if code in of_a_table else 7, 8] for code in Finding],
-        np.int64,
+    found = findings_of(
+        [[code, 9 - code % 3, 20, 5, 6, 2, 0 if code in of_a_table else 7, 8] for code in Finding]
     )
-    rows = quality_rows(episodes)
+    rows = quality_rows(found)
     assert rows["first_event_id"] == sorted(9 - code % 3 for code in Finding)
     assert rows["severity"] == [QUALITY_SEVERITY[Finding(int(str(c)))] for c in rows["code"]]
     assert all(rows["detail"])
@@ -244,5 +244,5 @@ def test_every_finding_has_its_severity_and_its_words() -> None:
 def test_doubtful_time_counts_each_instant_once(spans: list[tuple[int, int]], time: int) -> None:
     rows = [[int(Finding.GAP), 0, 0, first, last, 1, 0, 0] for first, last in spans]
     info = [[int(Finding.OFF_LOT), 0, 0, 0, 1000, 1, 0, 0]]
-    assert doubtful_time(np.array(rows + info, np.int64)) == time
+    assert doubtful_time(findings_of(rows + info)) == time
     assert Severity.DOUBT in QUALITY_SEVERITY.values()

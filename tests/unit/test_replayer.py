@@ -9,6 +9,7 @@ from lobproof.errors import GridError
 from lobproof.instruments import Rule
 from lobproof.replay import Replayer, replayer
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag
+from lobproof.schema.records import joined_rows
 from support.feeds import (
     ASK,
     BID,
@@ -290,12 +291,13 @@ def test_an_open_doubt_goes_on_into_the_next_day() -> None:
     replay_ = Replayer(make_instrument())
     replay_.begin_day(int(events.ts_order[0]))
     first = [replay_.process(events.slice(0, 13), 0), replay_.end_day(12, START)]
-    assert np.concatenate([s.episodes for s in first])[:, :3].tolist() == [[1, 0, 9], [2, 10, 12]]
+    found = joined_rows([step.findings for step in first])
+    assert [row[:3] for row in found.tolist()] == [(1, 0, 9), (2, 10, 12)]
     assert replay_.levels().bid_trust == UNTRUSTED
     replay_.begin_day(START + MINUTE)
     second = [replay_.process(events.slice(13, len(events)), 0), replay_.end_day(12, START)]
-    episodes = np.concatenate([step.episodes for step in second])
-    assert episodes[:, :5].tolist() == [[2, 0, 10, START + MINUTE, START + MINUTE]]
+    (row,) = joined_rows([step.findings for step in second]).tolist()
+    assert row[:5] == (2, 0, 10, START + MINUTE, START + MINUTE)
     assert second[0].states.event_id.tolist() == [0, 11, 12]
 
 

@@ -395,12 +395,12 @@ def test_only_keyframes_of_the_open_part_are_carried(tmp_path: Path) -> None:
     write_until_killed(tmp_path, day, 4)
     saved = load(tmp_path, day)
     at = saved.document[KEY]["position"]["part_ends"][-2]
-    heads = saved.arrays[f"{KEY}/keyframes/heads"]
+    places = saved.arrays[f"{KEY}/keyframes/places"]
     assert (
-        heads[:, 0].tolist()
-        == [f.event_id for f in day.frames if at < f.event_id < at + 1000][: len(heads)]
+        places[:, 0].tolist()
+        == [f.event_id for f in day.frames if at < f.event_id < at + 1000][: len(places)]
     )
-    assert 0 < len(heads) < len(day.frames) // 2
+    assert 0 < len(places) < len(day.frames) // 2
     assert len(parts_of(saved, "keyframes")) == 3
 
 

@@ -543,13 +543,14 @@ def test_pending_looks_far_back_when_the_book_is_silent(tmp_path: Path) -> None:
 def test_a_trusted_range_ends_at_its_price(tmp_path: Path) -> None:
     day = make_day(messages=40)
     final = day.frames[-1]
-    day.frames[-1] = replace(
-        final,
+    image = replace(
+        final.book,
         bid_trust=RANGE,
-        bid_trusted_to=int(final.bid_prices[3]),
+        bid_trusted_to=int(final.book.bid_prices[3]),
         ask_trust=RANGE,
-        ask_trusted_to=int(final.ask_prices[0]) - 1,
+        ask_trusted_to=int(final.book.ask_prices[0]) - 1,
     )
+    day.frames[-1] = replace(final, book=image)
     day.quality = {name: [] for name in day.quality}
     store_day(tmp_path / "s", day)
     view = open_store(tmp_path / "s").book_at(int(day.events.ts_order[-1]))

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
+from lobproof.book import BookImage
 from lobproof.errors import StoreError
 from lobproof.schema import EventBatch, Flag, StateBatch
 from lobproof.schema.tables import CONTENT_TABLES, EVENTS, MINUTES, STATES, TABLES
@@ -321,7 +322,7 @@ def test_more_misuse_is_refused(tmp_path: Path, day: Day) -> None:
         with pytest.raises(ValueError, match="without states"):
             writer.append(day.events, day.states)
         none = np.zeros(0, np.int64)
-        early = Keyframe(3, 0, 0, none, none, none, none, 0, 0, 0, 0)
+        early = Keyframe(3, 0, BookImage(0, none, none, none, none, 0, 0, 0, 0))
         with pytest.raises(ValueError, match="keyframe of event 3"):
             writer.keyframe(early)
         with pytest.raises(ValueError, match="quality takes"):

@@ -8,48 +8,44 @@ import numpy as np
 import pytest
 
 from lobproof.book.kernels import apply_level, ensure_far_capacity, new_book
-from lobproof.book.undo_kernels import LOGGED, MAX_LOGGED, OVERFLOWN, UNDO, log_level
+from lobproof.book.trust_kernels import MAX_LOGGED, NEVER, UNDO, log_level
 from lobproof.pipeline.counts import DayCounts
 from lobproof.pipeline.lake import lake_days
 from lobproof.pipeline.survey import Survey
 from lobproof.replay import Policy, TradeAudit, bridged
-from lobproof.replay.drift_kernels import clear_suspect, note_suspect
-from lobproof.replay.evidence_kernels import (
+from lobproof.replay.anchor_kernels import (
     BELIEVED,
     DISBELIEVED,
-    UNKNOWN,
+    IMAGE_UNKNOWN,
     set_since,
     take_image,
     weigh,
 )
-from lobproof.replay.ledger_kernels import (
-    BOOK_TS,
-    CADENCE,
-    HEARD_AT,
-    IMAGE_LEVELS,
-    IMAGES,
-    LIFE_TS,
-    LOST,
-    MAX_IMAGE,
-    MAX_REMEMBERED,
-    MAX_SUSPECTS,
-    NEVER,
-    REMEMBERED_LEVELS,
-    SHARED,
-    SNAPSHOT_TRUST,
-    SUSPECTS,
-    UNCHAINED,
-    VOUCHED,
-    flowing,
-    new_run,
-    silent,
-)
 from lobproof.replay.merge import PLACE_TOLERANCE_NS, TOLERANCE_NS
 from lobproof.replay.merge_kernels import stands_before, time_between
+from lobproof.replay.silence_kernels import flowing, silent
+from lobproof.replay.snapshot_kernels import clear_mismatch, note_mismatch
+from lobproof.replay.state_kernels import (
+    MAX_IMAGE,
+    MAX_MISMATCHES,
+    MAX_REMEMBERED,
+    new_state,
+)
 from lobproof.replay.trade_id_kernels import WINDOW
 from lobproof.replay.trade_kernels import is_far
-from lobproof.schema import RANGE, Finding, Flag, Int64, Kind
-from support.feeds import ASK, BID, MS, START, Replayed, depth, replay, snapshot, trade
+from lobproof.schema import RANGE, Finding, Flag, Kind
+from support.feeds import (
+    ASK,
+    BID,
+    MS,
+    START,
+    Replayed,
+    depth,
+    findings_of,
+    replay,
+    snapshot,
+    trade,
+)
 from support.lake_feed import LakeDay, anchored_streams, delta, listing, run_lake, write_lake
 from support.stream_reference import Message, to_batch
 
@@ -79,9 +75,11 @@ def names(got: Replayed) -> list[str]:
     ],
 )
 def test_fifty_cadences_and_five_seconds(cadence: int, limit: int) -> None:
-    state = new_run()
-    state[[LOST, UNCHAINED, CADENCE]] = 0, 1, cadence
-    state[[LIFE_TS, BOOK_TS]] = START
+    state = new_state()[0]
+    state.trust.reason = 0
+    state.has_no_chain = 1
+    state.cadence = cadence
+    state.last_alive = state.book_ts = START
     for late, quiet in ((-1, False), (0, False), (1, True)):
         assert silent(state, START + limit + late) is quiet
         assert flowing(state, START + limit + late) is not quiet
@@ -274,30 +272,35 @@ def test_twenty_times_through_the_touch_without_a_trade(
 # tables that are full ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [MAX_SUSPECTS - 1, MAX_SUSPECTS, MAX_SUSPECTS + 1])
-def test_more_suspects_than_there_is_room_for(number: int) -> None:
+@pytest.mark.parametrize("number", [MAX_MISMATCHES - 1, MAX_MISMATCHES, MAX_MISMATCHES + 1])
+def test_more_mismatches_than_there_is_room_for(number: int) -> None:
     """Those beyond the table are counted, and nothing clears them; nor is written behind it."""
-    assert MAX_SUSPECTS == 16_384
-    state = new_run()
+    assert MAX_MISMATCHES == 16_384
+    states = new_state()
+    state = states[0]
     for price in range(1, number + 1):
-        note_suspect(state, BID, price, 1, 2, 0)
-    assert state[SUSPECTS] == number
-    assert not state[REMEMBERED_LEVELS:].any()
-    state[REMEMBERED_LEVELS : REMEMBERED_LEVELS + 2] = BID, 10**6
+        note_mismatch(state, BID, price, 1, 2, 0)
+    assert state.mismatches == number
+    state.mismatches = 0
+    state.mismatched[:] = new_state()[0].mismatched
+    assert states.tobytes() == new_state().tobytes()  # nothing else was touched
+    for price in range(1, number + 1):
+        note_mismatch(state, BID, price, 1, 2, 0)
     for price in (*range(1, number + 1), 10**6):
-        clear_suspect(state, BID, price)
-    assert state[SUSPECTS] == max(number - MAX_SUSPECTS, 0)
+        clear_mismatch(state, BID, price)
+    assert state.mismatches == max(number - MAX_MISMATCHES, 0)
 
 
 @pytest.mark.parametrize("number", [MAX_LOGGED - 1, MAX_LOGGED, MAX_LOGGED + 1])
 def test_more_changes_of_a_snapshot_than_can_be_undone(number: int) -> None:
     assert MAX_LOGGED == 32_768
-    undo: Int64 = np.zeros(UNDO + 3, np.int64)
+    two = np.zeros(2, UNDO)
+    undo = two[0]
     for price in range(1, number + 1):
         log_level(undo, ASK, price, 5)
-    assert undo[LOGGED] == min(number, MAX_LOGGED)
-    assert undo[OVERFLOWN] == int(number > MAX_LOGGED)
-    assert undo[UNDO:].tolist() == [0, 0, 0]
+    assert undo.logged == min(number, MAX_LOGGED)
+    assert undo.overflown == int(number > MAX_LOGGED)
+    assert two[1:].tobytes() == bytes(UNDO.itemsize)
 
 
 # times ------------------------------------------------------------------------------------------
@@ -307,8 +310,8 @@ def test_more_changes_of_a_snapshot_than_can_be_undone(number: int) -> None:
 def test_contradictions_ten_seconds_apart_are_one(apart: int, one: bool) -> None:
     drift = int(Finding.DRIFT)
     found = [[drift, 5, 6, START, START + 9], [drift, 8, 9, START + 9 + apart, START + 99 * SECOND]]
-    got = bridged(np.array([[*row, 1, 0, 0] for row in found]))
-    assert got[1, 3] == (START + 9 if one else START + 9 + apart)
+    got = bridged(findings_of([[*row, 1, 0, 0] for row in found]))
+    assert got[1].first_ts == (START + 9 if one else START + 9 + apart)
 
 
 @pytest.mark.parametrize(("missing", "received"), [(4, False), (5, True), (6, True)])
@@ -348,14 +351,14 @@ def test_levels_that_an_anchor_lacks(new: int, found: list[str], trusted: bool) 
 def test_a_second_snapshot_that_says_the_same_of_a_thousand_levels(number: int) -> None:
     """Of more, what the first one said is not all remembered: it is not believed."""
     assert MAX_REMEMBERED == 1024
-    state = new_run()
+    state = new_state()[0]
     for price in range(1, number + 1):
-        note_suspect(state, BID, price, 1, 2, 0)
-    state[VOUCHED], state[SHARED] = 0, number
+        note_mismatch(state, BID, price, 1, 2, 0)
+    state.vouched_to[0], state.shared = 0, number
     assert weigh(state) == DISBELIEVED
-    assert not state[IMAGE_LEVELS:].any()
+    assert state.remembered == min(number, MAX_REMEMBERED)
     assert weigh(state) == (BELIEVED if number <= MAX_REMEMBERED else DISBELIEVED)
-    state[SHARED] = number - 1  # it must share as many levels with the book as it denies
+    state.shared = number - 1  # it must share as many levels with the book as it denies
     assert weigh(state) == DISBELIEVED
 
 
@@ -374,17 +377,17 @@ def test_an_image_of_eight_thousand_levels(number: int, listed: int, cut: bool) 
     book = ensure_far_capacity(new_book(64, 1), number)
     for price in range(1, number + 1):
         apply_level(book, ASK, price, 5)
-    state = new_run()
-    state[SNAPSHOT_TRUST + 2 : SNAPSHOT_TRUST + 4] = RANGE, listed
+    state = new_state()[0]
+    asks = state.trust.sides[1]
+    asks.listed, asks.listed_to = RANGE, listed
     take_image(book, state)
-    assert state[IMAGES : IMAGES + 2].tolist() == [0, NEVER]
+    bid_image, ask_image = state.image
+    assert (bid_image.count, bid_image.to) == (0, NEVER)
     held = min(number, MAX_IMAGE)
-    assert state[IMAGES + 2 : IMAGES + 4].tolist() == [held, UNKNOWN if cut else listed]
+    assert (ask_image.count, ask_image.to) == (held, IMAGE_UNKNOWN if cut else listed)
     assert set_since(state, ASK, held, 5) is False
     assert set_since(state, ASK, held, 6) is True
     assert set_since(state, ASK, held + 1, 5) is not cut
-    assert not state[IMAGE_LEVELS : IMAGE_LEVELS + 2 * MAX_IMAGE].any()
-    assert not state[HEARD_AT:].any()
 
 
 # strategies --------------------------------------------------------------------------------------

@@ -11,12 +11,19 @@ from lobproof.pipeline.told import Told, doubts_of, of_the_day
 from lobproof.replay import bridged, quality_rows
 from lobproof.replay.findings import BRIDGE_NS
 from lobproof.schema import Finding, Int64
+from lobproof.schema.records import Records
+from support.feeds import findings_of
 
 S = 10**9
 
 
 def episode(code: Finding, first: int, last: int, first_ts: int, last_ts: int) -> list[int]:
     return [int(code), first, last, first_ts, last_ts, 1, 0, 0]
+
+
+def spans(found: Records) -> list[list[int]]:
+    """First and last event, first and last time of each finding."""
+    return [list(row[1:5]) for row in found.tolist()]
 
 
 def told(rows: list[list[int]], ts: Int64, cuts: list[int]) -> list[list[int]]:
@@ -28,8 +35,7 @@ def told(rows: list[list[int]], ts: Int64, cuts: list[int]) -> list[list[int]]:
         again = Told(rows)
         again.load(one.save())
         one = again
-    found: list[list[int]] = one.episodes(len(ts), int(ts[0]), int(ts[-1]))[:, 1:5].tolist()
-    return found
+    return spans(one.findings(len(ts), int(ts[0]), int(ts[-1])))
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [3, 4], [1, 2, 3, 4, 5]])
@@ -53,11 +59,11 @@ def test_each_row_gets_the_events_of_its_time_whatever_the_batches(cuts: list[in
 
 def test_what_only_the_end_tells_covers_the_whole_day() -> None:
     rows = [of_the_day(Finding.TRADES_ABSENT, 3, 2)]
-    assert Told(rows).episodes(10, S, 9 * S)[:, 1:5].tolist() == [[0, 9, S, 9 * S]]
+    assert spans(Told(rows).findings(10, S, 9 * S)) == [[0, 9, S, 9 * S]]
 
 
 def test_doubts_of_an_attempt_with_a_margin_one_row_a_stretch() -> None:
-    found = np.array(
+    found = findings_of(
         [
             episode(Finding.UNSEEDED, 0, 1, 0, S),
             episode(Finding.DRIFT, 5, 6, 10 * S, 11 * S),
@@ -76,7 +82,7 @@ def test_doubts_of_an_attempt_with_a_margin_one_row_a_stretch() -> None:
         [int(Finding.REFERENCE_STALE), 59 * S, 71 * S, 2],
         [int(Finding.REFERENCE_STALE), 79 * S, 81 * S, 1],
     ]
-    details = quality_rows(Told(rows).episodes(5, 0, 100 * S))["detail"]
+    details = quality_rows(Told(rows).findings(5, 0, 100 * S))["detail"]
     assert set(details) == {
         f"found {count} times when the day was replayed in full, which was given up"
         for count in (1, 2)
@@ -84,7 +90,7 @@ def test_doubts_of_an_attempt_with_a_margin_one_row_a_stretch() -> None:
 
 
 def test_contradictions_near_to_each_other_leave_no_gap() -> None:
-    found = np.array(
+    found = findings_of(
         [
             episode(Finding.DRIFT, 20, 29, 30 * S, 31 * S),
             episode(Finding.OFF_TICK, 1, 2, S, 2 * S),
@@ -93,6 +99,6 @@ def test_contradictions_near_to_each_other_leave_no_gap() -> None:
         ]
     )
     out = bridged(found)
-    assert out[0].tolist() == [int(Finding.DRIFT), 6, 29, 26 * S, 31 * S, 1, 0, 0]
+    assert out[0].tolist() == (int(Finding.DRIFT), 6, 29, 26 * S, 31 * S, 1, 0, 0)
     assert out[1:].tolist() == found[1:].tolist(), "the last one is too far away"
-    assert found[0, 1] == 20
+    assert found[0].first_event_id == 20

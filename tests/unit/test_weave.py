@@ -9,7 +9,6 @@ import pytest
 
 from lobproof.instruments import Instrument, Rule
 from lobproof.replay import Policy, Replayer, Stretch, Weave
-from lobproof.replay.ledger_kernels import E_FIRST_TS, E_LAST_TS
 from lobproof.replay.merge_kernels import stands_before, time_between
 from lobproof.schema import LEVELS, EventBatch, Finding, Flag, Kind, ReferenceBatch, Side
 
@@ -131,7 +130,7 @@ def replayed(deltas: EventBatch, references: ReferenceBatch) -> tuple[dict[str, 
     steps.append(replayer.end_day(events - 1, START))
     names = ("references", "contradictions")
     counts = {name: sum(int(step.minutes[name].sum()) for step in steps) for name in names}
-    return counts, sorted(int(row[0]) for step in steps for row in step.episodes)
+    return counts, sorted(code for step in steps for code in step.findings["code"].tolist())
 
 
 def test_a_row_of_book_without_a_time_is_counted() -> None:
@@ -171,7 +170,7 @@ def test_snapshots_as_the_feed_are_silent_by_their_own_cadence() -> None:
     replayer = Replayer(INSTRUMENT, policy=policy)
     replayer.begin_day(START)
     steps = [piece.step for piece in replayer.pieces(Stretch.of(events), 0)]
-    silences = [row for step in steps for row in step.episodes if row[0] == Finding.SILENCE]
+    silences = [row for step in steps for row in step.findings if row.code == Finding.SILENCE]
     assert len(silences) == 1
-    assert silences[0][E_FIRST_TS] == START + SECOND * 32
-    assert silences[0][E_LAST_TS] == START + SECOND * 432
+    assert silences[0].first_ts == START + SECOND * 32
+    assert silences[0].last_ts == START + SECOND * 432

@@ -1,14 +1,12 @@
-"""The order book: kernels, the wrapper for Python, and the plain reference they are held to."""
+"""The order book: kernels of its levels and of what is trusted of them, and a class for Python."""
 
-from lobproof.book.reference import ReferenceBook
-from lobproof.book.state import WINDOW_TICKS, OrderBook, Touches, load_book, save_book, side_levels
+from lobproof.book.image import BookImage, side_levels
+from lobproof.book.state import WINDOW_TICKS, OrderBook, Touches
 
 __all__ = [
     "WINDOW_TICKS",
+    "BookImage",
     "OrderBook",
-    "ReferenceBook",
     "Touches",
-    "load_book",
-    "save_book",
     "side_levels",
 ]

@@ -41,10 +41,9 @@ from lobproof.book.layout_kernels import (
     step,
     trailing_zeros,
 )
-from lobproof.book.trust_kernels import extend_trust, set_trust, trust, trusted_to
 from lobproof.book.window_kernels import apply_key, best_key, follow_touch
 from lobproof.jit import kernel
-from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Int8, Int64
+from lobproof.schema import Int8, Int64
 
 __all__ = [
     "FULL",
@@ -59,17 +58,10 @@ __all__ = [
     "crossed",
     "dump_side",
     "ensure_far_capacity",
-    "extend_trust",
-    "grow_range",
     "level_size",
     "new_book",
-    "set_trust",
     "side_count",
-    "slots_within",
     "top",
-    "trust",
-    "trusted_slots",
-    "trusted_to",
 ]
 
 
@@ -321,10 +313,9 @@ def dump_side(book: Book, side: int, prices: Int64, sizes: Int64) -> int:
 
 @kernel
 def clear_book(book: Book) -> None:
-    """Remove every level and all trust: the book is unknown from here."""
+    """Remove every level."""
     for side in (1, 2):
         clear_side_range(book, side, sign_of(side) * MAX_PRICE)
-        set_trust(book, side, UNTRUSTED, 0)
 
 
 @kernel
@@ -342,48 +333,3 @@ def clear_side_range(book: Book, side: int, worst_price: int) -> None:
             key = raw[raw[head + FAR_KEY] + entry]
             if key <= worst:
                 far_remove(raw, head, far_find(raw, head, key))
-
-
-@kernel
-def grow_range(book: Book, side: int, tick: int) -> None:
-    """Extend a trusted range as far as the book itself proves.
-
-    No order rests at or through the opposite side's best price, so once that price lies beyond
-    the range, the side is known (and empty) down to there; from then on its deltas tell. And a
-    level that the book holds right behind the range is exact: nothing lies between.
-    """
-    if trust(book, side) != RANGE:
-        return
-    sign = sign_of(side)
-    to = trusted_to(book, side)
-    opposite = best_price(book, 3 - side)
-    if opposite != 0 and sign * opposite > sign * to:
-        to = opposite
-    while level_size(book, side, to + sign * tick) > 0:
-        to += sign * tick
-    set_trust(book, side, RANGE, to)
-
-
-@kernel
-def slots_within(side: int, kind: int, end: int, prices: Int64, count: int, n: int) -> int:
-    """How many of the leading ``n`` slots lie in a range: ``kind``, to the price ``end``."""
-    if kind == UNTRUSTED:
-        return 0
-    if kind == EVERYTHING:
-        return n
-    sign = sign_of(side)
-    slots = 0
-    while slots < count and sign * prices[slots] <= sign * end:
-        slots += 1
-    return slots
-
-
-@kernel
-def trusted_slots(book: Book, side: int, prices: Int64, count: int, n: int) -> int:
-    """How many of the leading ``n`` slots of the side are known to be right.
-
-    ``prices[:count]`` are what :func:`top` wrote. None while the book is crossed.
-    """
-    if crossed(book):
-        return 0
-    return slots_within(side, trust(book, side), trusted_to(book, side), prices, count, n)

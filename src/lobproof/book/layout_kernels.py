@@ -40,19 +40,17 @@ FAR = 3  # levels in the hash
 FAR_BOUND = 4  # no key in the hash is better than this
 FAR_EXACT = 5  # whether FAR_BOUND is itself in the hash
 WORK = 6  # what the hash has cost since the window was last looked at
-TRUST = 7
-TRUSTED_TO = 8  # price at the far end of a trusted range
-TICK = 9
-INVERSE = 10  # of the tick's odd part, modulo 2**64, as the signed integer of the same bits
-SHIFT = 11  # the tick's factors of two
-TICKS = 12  # length of the window, W
-WORDS = 13  # words of the bitmap, W / 64, without the sentinel
-CAPACITY = 14  # levels that the hash can hold, C
-SIZE = 15  # offset of the sizes by slot, W
-BITS = 16  # offset of the bitmap, W / 64 words and a sentinel of ones that ends every walk
-FAR_KEY = 17  # offset of the keys in the hash, C: the first FAR are in use, in no order
-FAR_SIZE = 18  # offset of their sizes, C
-FAR_INDEX = 19  # offset of the index, 2 C: 1 + position of the key, 0 where free
+TICK = 7
+INVERSE = 8  # of the tick's odd part, modulo 2**64, as the signed integer of the same bits
+SHIFT = 9  # the tick's factors of two
+TICKS = 10  # length of the window, W
+WORDS = 11  # words of the bitmap, W / 64, without the sentinel
+CAPACITY = 12  # levels that the hash can hold, C
+SIZE = 13  # offset of the sizes by slot, W
+BITS = 14  # offset of the bitmap, W / 64 words and a sentinel of ones that ends every walk
+FAR_KEY = 15  # offset of the keys in the hash, C: the first FAR are in use, in no order
+FAR_SIZE = 16  # offset of their sizes, C
+FAR_INDEX = 17  # offset of the index, 2 C: 1 + position of the key, 0 where free
 
 ONE = np.uint64(1)
 """Words of a bitmap are only ever mixed with unsigned numbers, compiled or not."""
@@ -60,7 +58,7 @@ _ALL64 = 2**64 - 1
 
 
 def new_book(window_ticks: int, tick: int, far_capacity: int = 4096) -> Book:
-    """An empty book without trust.
+    """An empty book.
 
     Parameters
     ----------

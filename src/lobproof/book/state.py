@@ -1,22 +1,21 @@
-"""``OrderBook``: the kernels' book for Python, with checks; saving and loading of a book."""
+"""``OrderBook``: the kernels' book for Python, with checks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lobproof.book import kernels
+from lobproof.book import kernels, trust_kernels
+from lobproof.book.image import BookImage, side_levels
 from lobproof.book.layout_kernels import MAX_PRICE, TICK, TICKS, Book, new_book
 from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
-from lobproof.schema import Int8, Int64, Side
-
-BID, ASK = int(Side.BID), int(Side.ASK)
-"""Plain integers: for each other type of an argument numba compiles the kernels once more."""
-_NAMES = {BID: "bid", ASK: "ask"}
+from lobproof.schema import Int8, Int64
+from lobproof.schema.plain import ASK, BID
+from lobproof.schema.records import zeroed
 
 WINDOW_TICKS = 1 << 18
 """Length of a side's dense window: 4 MiB for both sides, of which a book touches a small part."""
@@ -31,38 +30,6 @@ class Touches(NamedTuple):
     ask_size: Int64
 
 
-def save_book(book: Book) -> dict[str, Int64]:
-    """Levels and trust as arrays, 16 bytes a level; :func:`load_book` makes an equal book."""
-    about = [int(book[TICK]), int(book[TICKS])]
-    saved = {}
-    for side in (BID, ASK):
-        prices, sizes = side_levels(book, side)
-        saved[f"{_NAMES[side]}_prices"] = prices
-        saved[f"{_NAMES[side]}_sizes"] = sizes
-        about += [kernels.trust(book, side), kernels.trusted_to(book, side)]
-    saved["about"] = np.array(about, np.int64)
-    return saved
-
-
-def load_book(saved: dict[str, Int64]) -> Book:
-    """A book equal to the one that was saved."""
-    tick, window_ticks, *trust = saved["about"].tolist()
-    book = new_book(window_ticks, tick)
-    for side in (BID, ASK):
-        prices, sizes = (saved[f"{_NAMES[side]}_{field}"] for field in ("prices", "sizes"))
-        book = _applied(book, np.full(len(prices), side, np.int8), prices, sizes)[0]
-        kernels.set_trust(book, side, *trust[2 * side - 2 : 2 * side])
-    return book
-
-
-def side_levels(book: Book, side: int) -> tuple[Int64, Int64]:
-    """Prices and sizes of all levels of a side, best first."""
-    prices = np.empty(kernels.side_count(book, int(side)), np.int64)
-    sizes = np.empty_like(prices)
-    kernels.dump_side(book, int(side), prices, sizes)
-    return prices, sizes
-
-
 def _applied(book: Book, side: Int8, price: Int64, size: Int64) -> tuple[Book, Touches]:
     """Apply rows that were checked."""
     book = kernels.ensure_far_capacity(book, len(side))
@@ -74,7 +41,15 @@ def _applied(book: Book, side: Int8, price: Int64, size: Int64) -> tuple[Book, T
 class OrderBook:
     """A full-depth book of one instrument. Prices and sizes are counts on its decimal grid.
 
-    See :mod:`lobproof.book.reference` for what each operation means.
+    - A level is a price and an absolute size; size 0 removes it, and removing what is not there is
+      normal (a busy venue names levels that no snapshot showed).
+    - Nothing keeps the two sides apart: a crossed book is a fact to report, not to repair.
+    - *Trust* is a range of prices per side. ``UNTRUSTED``: levels may be missing or stale anywhere.
+      ``RANGE``: complete from the touch to a price, that price included. ``EVERYTHING``: complete.
+    - A snapshot of a side replaces the range from the touch to its worst price and leaves what
+      lies beyond; one that lists the side whole (``complete``) replaces all of it. It widens the
+      range to what it lists and never narrows it. A snapshot with CLEAR is :meth:`clear` before.
+    - ``clear`` removes every level and all trust; a gap removes the trust and keeps the levels.
 
     Parameters
     ----------
@@ -88,6 +63,7 @@ class OrderBook:
     def __init__(self, tick: Instrument | int = 1, *, window_ticks: int = WINDOW_TICKS) -> None:
         counts = tick if isinstance(tick, int) else tick.tick
         self._book = new_book(window_ticks, counts)
+        self._trusts = zeroed(trust_kernels.TRUST)
 
     def apply(self, side: int, price: int, size: int) -> int:
         """Set a level's size, 0 removes it; returns the size that it had."""
@@ -125,11 +101,11 @@ class OrderBook:
         beyond = 1 if side == BID else MAX_PRICE
         self.clear_range(side, beyond if complete else worst)
         self.apply_batch(sides, prices, listed[:, 1])
-        kernels.extend_trust(self._book, int(side), worst, complete)
+        self.extend_trust(side, worst, complete)
 
     def clear(self) -> None:
         """Remove every level and all trust."""
-        kernels.clear_book(self._book)
+        trust_kernels.clear(self._book, self._trusts[0])
 
     def clear_range(self, side: int, worst_price: int) -> None:
         """Remove the levels from the touch to ``worst_price`` inclusive."""
@@ -173,33 +149,38 @@ class OrderBook:
 
     def trust(self, side: int) -> tuple[int, int]:
         """Kind of trust, and the far end of the range (0 unless ``RANGE``)."""
-        return int(kernels.trust(self._book, int(side))), int(
-            kernels.trusted_to(self._book, int(side))
-        )
+        known = self._trusts[0].sides[int(side) - 1]
+        return int(known.kind), int(known.to)
 
     def set_trust(self, side: int, kind: int, price: int = 0) -> None:
         """Set the kind of trust, and the far end of a range."""
-        kernels.set_trust(self._book, int(side), kind, price)
+        trust_kernels.set_range(self._trusts[0], int(side), kind, price)
 
     def extend_trust(self, side: int, price: int, complete: bool) -> None:
         """Note that a snapshot listed the side from the touch to ``price``, or all of it."""
-        kernels.extend_trust(self._book, int(side), price, complete)
+        trust_kernels.extend(self._trusts[0], int(side), price, complete)
 
     def trusted_slots(self, side: int, n: int = 20) -> int:
         """How many of the leading ``n`` slots are known right; none while the book is crossed."""
         prices, sizes = np.empty(n, np.int64), np.empty(n, np.int64)
         count = kernels.top(self._book, int(side), n, prices, sizes)
-        return int(kernels.trusted_slots(self._book, int(side), prices, count, n))
+        trust = self._trusts[0]
+        return int(trust_kernels.trusted_slots(self._book, trust, int(side), prices, count, n))
 
     def save(self) -> dict[str, Int64]:
         """Levels and trust as arrays, 16 bytes a level; :meth:`load` makes an equal book."""
-        return save_book(self._book)
+        about = np.array([self._book[TICK], self._book[TICKS]], np.int64)
+        image = BookImage.of(self._book, self._trusts[0], -1)
+        return {**image.to_arrays(), "about": about}
 
     @classmethod
-    def load(cls, saved: dict[str, Int64]) -> Self:
+    def load(cls, saved: Mapping[str, Int64]) -> Self:
         """A book equal to the one that was saved."""
-        book = cls.__new__(cls)
-        book._book = load_book(saved)
+        tick, window_ticks = saved["about"].tolist()
+        book = cls(tick, window_ticks=window_ticks)
+        image = BookImage.from_arrays(saved)
+        book._book = image.book(tick, window_ticks)
+        image.trusted(book._trusts[0])
         return book
 
     def _best(self, side: int) -> tuple[int, int]:

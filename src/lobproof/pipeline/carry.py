@@ -10,16 +10,16 @@ from typing import Any
 
 import polars as pl
 
+from lobproof.book import BookImage
 from lobproof.errors import StoreError, UsageError
 from lobproof.instruments import Instrument
-from lobproof.replay import BookLevels
-from lobproof.schema import EVERYTHING, UNTRUSTED, Int64, Side
-from lobproof.store import Store, open_store, sealed
+from lobproof.schema import EVERYTHING, UNTRUSTED
+from lobproof.store import Keyframe, Store, open_store, sealed
 
 
 def closing_book(
     out: Path, exchange: str, symbol: str, dt: str, instrument: Instrument
-) -> tuple[tuple[BookLevels, str, int], Instrument]:
+) -> tuple[tuple[BookImage, str, int], Instrument]:
     """Closing keyframe of the day before ``dt``, hash of that day's keyframes, its time; a grid.
 
     The grid is that of ``instrument``, made finer where the carried book needs it. What lies
@@ -72,44 +72,22 @@ def keyframe_places(store: Store, exchange: str, symbol: str, dt: str) -> pl.Dat
 
 def stored_book(
     store: Store, exchange: str, symbol: str, dt: str, event_id: int, instrument: Instrument
-) -> BookLevels:
+) -> BookImage:
     """The book of the keyframe behind an event, counted on a grid that holds it."""
     grid = store.instrument(symbol, exchange=exchange)
     rows = _collected(
         _keyframes(store, exchange, symbol, dt).filter(pl.col("event_id") == event_id),
         f"{exchange} {symbol} {dt}",
     )
-    sides = [rows.filter(pl.col("side") == int(side)) for side in (Side.BID, Side.ASK)]
 
-    def counts(values: pl.Series, stored: int, wanted: int) -> Int64:
-        scaled = values * 10 ** max(wanted - stored, 0) // 10 ** max(stored - wanted, 0)
-        found: Int64 = scaled.to_numpy()
-        return found
+    def counts(name: str, stored: int, wanted: int) -> pl.Expr:
+        up, down = (int(10 ** max(by, 0)) for by in (wanted - stored, stored - wanted))
+        return pl.col(name) * up // down
 
-    def prices(values: pl.Series) -> Int64:
-        return counts(values, grid.price_exponent, instrument.price_exponent)
-
-    def levels(side: pl.DataFrame) -> tuple[Int64, Int64]:
-        listed = side.filter(pl.col("price") != 0)
-        sizes = counts(listed["size"], grid.size_exponent, instrument.size_exponent)
-        return prices(listed["price"]), sizes
-
-    trust, listed = (
-        [(int(side[kind][0]), int(prices(side[end][:1])[0])) for side in sides]
-        for kind, end in (("trust", "trusted_to"), ("listed", "listed_to"))
-    )
-    return BookLevels(
-        int(rows["sequence"][0]),
-        *levels(sides[0]),
-        *levels(sides[1]),
-        *trust[0],
-        *trust[1],
-        int(sides[0]["stale"][0]),
-        int(sides[1]["stale"][0]),
-        *listed[0],
-        *listed[1],
-        int(rows["awaits"][0]),
-    )
+    prices = (grid.price_exponent, instrument.price_exponent)
+    counted = [counts(name, *prices) for name in ("price", "trusted_to", "listed_to")]
+    sizes = counts("size", grid.size_exponent, instrument.size_exponent)
+    return Keyframe.of(rows.with_columns(*counted, sizes)).book
 
 
 def _keyframes(store: Store, exchange: str, symbol: str, dt: str) -> pl.LazyFrame:

@@ -11,8 +11,8 @@ import numpy as np
 
 from lobproof import documents
 from lobproof.replay import Step, doubtful_time
-from lobproof.replay.ledger_kernels import E_CODE, E_COUNT
-from lobproof.schema import Finding, Int64
+from lobproof.schema import Finding
+from lobproof.schema.records import Records
 
 GAP_LIMIT = 0.001
 """Share of a feed's messages from which on it cannot be replayed in full (R13)."""
@@ -45,17 +45,17 @@ class DayCounts:
         """Count what a stretch of the day gave."""
         for name, column in _SUMMED.items():
             setattr(self, name, getattr(self, name) + int(step.minutes[column].sum()))
-        self.silences += int(np.count_nonzero(step.episodes[:, E_CODE] == int(Finding.SILENCE)))
+        self.silences += int(np.count_nonzero(step.findings["code"] == int(Finding.SILENCE)))
 
-    def close(self, events: int, episodes: Int64) -> None:
+    def close(self, events: int, findings: Records) -> None:
         """Set what all findings together tell."""
         found: Counter[str] = Counter()
-        for row in episodes.tolist():
-            found[Finding(row[E_CODE]).name] += row[E_COUNT]
+        for code, count in zip(findings["code"].tolist(), findings["count"].tolist(), strict=True):
+            found[Finding(code).name] += count
         self.events = events
         self.findings = dict(sorted(found.items()))
-        self.doubtful_ns = doubtful_time(episodes)
-        seeded = episodes[episodes[:, E_CODE] != int(Finding.UNSEEDED)]
+        self.doubtful_ns = doubtful_time(findings)
+        seeded = findings[findings["code"] != int(Finding.UNSEEDED)]
         self.warm_up_ns = self.doubtful_ns - doubtful_time(seeded)
 
     @property

@@ -19,10 +19,11 @@ from lobproof.replay import (
     bridged,
     quality_rows,
 )
-from lobproof.replay.ledger_kernels import E_CODE, E_FIRST, E_LAST, EPISODE
 from lobproof.replay.merge import Array
 from lobproof.replay.replayer import STEP_ROWS
+from lobproof.replay.state_kernels import FINDING_ROW
 from lobproof.schema import Finding, Int64, Severity
+from lobproof.schema.records import Record, Records, joined_rows, new_rows, numbers, records
 from lobproof.store import DayContent, DayWriter, Keyframe
 
 _TOLERATED = (
@@ -82,7 +83,7 @@ class DayTask:
         self._last_ts = 0
         self._next_keyframe = 0
         self._last_keyframe = -2
-        self._episodes: list[Int64] = [np.empty((0, EPISODE), np.int64)]
+        self._findings: list[Records] = [new_rows(FINDING_ROW, 0)]
 
     def append(self, stretch: Stretch, checkpoint: Checkpoint | None = None) -> None:
         """Replay and write whole messages of this day, and the references among them."""
@@ -118,27 +119,31 @@ class DayTask:
         """
         self._take(self._replayer.end_day(self._rows - 1, self._last_ts))
         self._keyframe(self._last_ts)
-        episodes = np.concatenate(self._episodes)
+        findings = self._found()
         if self._unchained:
-            episodes = bridged(episodes)
-        self._episodes = [episodes]
+            findings = bridged(findings)
+        self._findings = [findings]
         span = (self._rows, self._first_ts, self._last_ts)
-        episodes = np.concatenate(
-            [episodes, *(one.episodes(*span) for one in (self._told, Told(told)))]
+        findings = joined_rows(
+            [findings, *(one.findings(*span) for one in (self._told, Told(told)))]
         )
-        self.counts.close(self._rows, episodes)
-        self.coverage = self._replayer.coverage(episodes)
+        self.counts.close(self._rows, findings)
+        self.coverage = self._replayer.coverage(findings)
         if self.writer is None:
             return None
-        self.writer.quality(quality_rows(episodes))
+        self.writer.quality(quality_rows(findings))
         return self.writer.close()
+
+    def _found(self) -> Records:
+        """What the replay has found so far."""
+        return joined_rows(self._findings)
 
     def doubts(self, outdated: Int64) -> list[Row]:
         """What the replay found that puts the book in doubt, once it is finished.
 
         ``outdated``: see :meth:`Feed.outdated`.
         """
-        return doubts_of(np.concatenate(self._episodes), outdated)
+        return doubts_of(self._found(), outdated)
 
     def go_on_in_silence(self) -> None:
         """Write no more: what the rest of the day would show is still to be known."""
@@ -160,7 +165,7 @@ class DayTask:
             "last_keyframe": self._last_keyframe,
             "counts": self.counts.to_dict(),
         }
-        return document, {"episodes": np.concatenate(self._episodes), **self._told.save()}
+        return document, {"findings": numbers(self._found()), **self._told.save()}
 
     def load(self, document: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Continue from what :meth:`save` returned; the writer must have been resumed there."""
@@ -171,7 +176,7 @@ class DayTask:
         self._next_keyframe = int(document["next_keyframe"])
         self._last_keyframe = int(document["last_keyframe"])
         self.counts = DayCounts.of(document["counts"])
-        self._episodes = [arrays["episodes"].astype(np.int64)]
+        self._findings = [records(FINDING_ROW, arrays["findings"].astype(np.int64))]
         self._told.load(arrays)
 
     def _room(self) -> int:
@@ -188,7 +193,7 @@ class DayTask:
         self._take(piece.step)
 
     def _take(self, step: Step) -> None:
-        self._episodes.append(step.episodes)
+        self._findings.append(step.findings)
         self.counts.add(step)
         if self._strict:
             self._refuse_doubt(step)
@@ -196,57 +201,35 @@ class DayTask:
             self.writer.minutes({name: column.tolist() for name, column in step.minutes.items()})
 
     def _refuse_doubt(self, step: Step) -> None:
-        # a doubt is an episode only once it ends, a tally once its minute does
+        # a doubt is a finding only once it ends, a tally once its minute does
         found = self._replayer.open_findings(self._rows - 1, self._last_ts)
         # an open minute may come out of it yet
         early = [int(Finding.UNSEEDED), int(Finding.FROZEN)]
-        still = found[~np.isin(found[:, E_CODE], early)]
-        episodes = np.concatenate([step.episodes, still])
-        for row in episodes[np.lexsort((episodes[:, E_CODE], episodes[:, E_FIRST]))]:
-            code = Finding(int(row[E_CODE]))
-            never_seeded = code == Finding.UNSEEDED and row[E_FIRST] == 0 and self._is_end(row)
+        still = found[~np.isin(found["code"], early)]
+        findings = joined_rows([step.findings, still])
+        for at in np.lexsort((findings["code"], findings["first_event_id"])).tolist():
+            row = findings[at]
+            code, first = Finding(int(row.code)), int(row.first_event_id)
+            never_seeded = code == Finding.UNSEEDED and first == 0 and self._is_end(row)
             if code in _TOLERATED and not never_seeded:
                 continue
-            detail = quality_rows(row[None, :])["detail"][0]
+            detail = quality_rows(findings[at : at + 1])["detail"][0]
             raise StrictError(
-                f"{self.dt}: {code.name} at event {int(row[E_FIRST])}: {detail}",
+                f"{self.dt}: {code.name} at event {first}: {detail}",
                 hint="without --strict the same is flagged in the store, with a row of `quality`",
             )
 
-    def _is_end(self, row: Int64) -> bool:
-        return (
-            QUALITY_SEVERITY[Finding(int(row[E_CODE]))] == Severity.DOUBT
-            and int(row[E_LAST]) == self._rows - 1
-        )
+    def _is_end(self, row: Record) -> bool:
+        """Whether a doubt lasts to the day's last event."""
+        doubt = QUALITY_SEVERITY[Finding(int(row.code))] == Severity.DOUBT
+        return doubt and int(row.last_event_id) == self._rows - 1
 
     def _keyframe(self, ts: int) -> None:
         event_id = self._rows - 1
         if self.writer is None or event_id == self._last_keyframe:
             return
         self._last_keyframe = event_id
-        book = self._replayer.levels()
-        self.writer.keyframe(
-            Keyframe(
-                event_id,
-                ts,
-                book.sequence,
-                book.bid_prices,
-                book.bid_sizes,
-                book.ask_prices,
-                book.ask_sizes,
-                book.bid_trust,
-                book.bid_trusted_to,
-                book.ask_trust,
-                book.ask_trusted_to,
-                book.bid_stale,
-                book.ask_stale,
-                book.bid_listed,
-                book.bid_listed_to,
-                book.ask_listed,
-                book.ask_listed_to,
-                book.awaits,
-            )
-        )
+        self.writer.keyframe(Keyframe(event_id, ts, self._replayer.levels()))
 
 
 def _first_ts(stretch: Stretch) -> int:

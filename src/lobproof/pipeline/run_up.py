@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 
 from lobproof.errors import InputError
 from lobproof.pipeline.unit import Frame, Start
-from lobproof.replay import BookLevels, Replayer, Stretch
+from lobproof.replay import Replayer, Stretch
 from lobproof.schema import PENDING_MESSAGES, PENDING_NS, Flag, Kind
 
 
@@ -115,7 +113,7 @@ class RunUp:
             or lead.last_ts is not None
             or (self._messages >= PENDING_MESSAGES and self._told_ts - lead.from_ns >= PENDING_NS)
         )
-        if not sure or not _equal(self._replayer.levels(), self._start.at.book):
+        if not sure or not self._replayer.levels().equals(self._start.at.book):
             raise AnotherBookError(
                 f"{self._where}: the replay does not come to the book of the keyframe to start at",
                 hint="name a --base that was made from these files, with the same options",
@@ -128,8 +126,3 @@ def _split(stretch: Stretch, ts: int) -> tuple[Stretch, Stretch]:
         int(np.searchsorted(part.ts_order, ts)) for part in (stretch.events, stretch.references)
     )
     return stretch.slice(0, 0, row, reference), stretch.after(row, reference)
-
-
-def _equal(one: BookLevels, other: BookLevels) -> bool:
-    names = [field.name for field in fields(BookLevels)]
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)

@@ -12,19 +12,10 @@ import numpy as np
 
 from lobproof.replay import DOUBTFUL_CODES
 from lobproof.replay.findings import EARLIER
-from lobproof.replay.ledger_kernels import (
-    E_CODE,
-    E_COUNT,
-    E_FIRST,
-    E_FIRST_TS,
-    E_FROM,
-    E_LAST,
-    E_LAST_TS,
-    E_TO,
-    EPISODE,
-)
 from lobproof.replay.merge import Array, united
+from lobproof.replay.state_kernels import FINDING_ROW
 from lobproof.schema import Finding, Int64
+from lobproof.schema.records import Records
 
 MARGIN_NS = 1_000_000_000
 """What an attempt found covers so much more on either side: the tables' clocks may differ."""
@@ -40,7 +31,7 @@ def of_the_day(code: Finding, count: int, first: int, second: int = 0) -> Row:
     return [int(code), 0, END_OF_TIME, count, first, second]
 
 
-def doubts_of(episodes: Int64, outdated: Int64) -> list[Row]:
+def doubts_of(findings: Records, outdated: Int64) -> list[Row]:
     """The doubts of an attempt that is given up, for the next: one row a stretch of each code.
 
     ``outdated``: first and last times where rows of `book` came under an id of before. A book not
@@ -48,7 +39,8 @@ def doubts_of(episodes: Int64, outdated: Int64) -> list[Row]:
     """
     rows: list[Row] = []
     for code in sorted(DOUBTFUL_CODES - {Finding.UNSEEDED, Finding.TOUCH_BEYOND_RANGE}):
-        found = episodes[episodes[:, E_CODE] == int(code)][:, [E_FIRST_TS, E_LAST_TS]]
+        ours = findings[findings["code"] == int(code)]
+        found = np.column_stack([ours["first_ts"], ours["last_ts"]])
         if code == Finding.REFERENCE_STALE:
             found = np.concatenate([found, outdated])
         if not len(found):
@@ -77,18 +69,21 @@ class Told:
         done = (self._last < 0) & (ends < ts[-1])
         self._last[done] = first_id + np.searchsorted(ts, ends[done], side="right") - 1
 
-    def episodes(self, events: int, first_ts: int, last_ts: int) -> Int64:
-        """The rows as episodes of a day of so many events between these times."""
-        found = np.zeros((len(self._rows), EPISODE), np.int64)
+    def findings(self, events: int, first_ts: int, last_ts: int) -> Records:
+        """The rows as findings about a day of so many events between these times."""
+        found = np.zeros(len(self._rows), FINDING_ROW)
         end = max(events - 1, 0)
         # what its end alone tells of the day has met no event
         late = np.where(self._rows[:, T_FIRST] <= first_ts, 0, end)
-        found[:, E_FIRST] = np.where(self._first < 0, late, self._first)
-        found[:, E_LAST] = np.where(self._last < 0, end, np.maximum(self._last, found[:, E_FIRST]))
-        for to, of in ((E_CODE, T_CODE), (E_COUNT, T_COUNT), (E_FROM, T_FROM), (E_TO, T_TO)):
-            found[:, to] = self._rows[:, of]
-        found[:, E_FIRST_TS] = np.clip(self._rows[:, T_FIRST], first_ts, last_ts)
-        found[:, E_LAST_TS] = np.clip(self._rows[:, T_LAST], first_ts, last_ts)
+        first = np.where(self._first < 0, late, self._first)
+        found["first_event_id"] = first
+        found["last_event_id"] = np.where(self._last < 0, end, np.maximum(self._last, first))
+        found["code"] = self._rows[:, T_CODE]
+        found["count"] = self._rows[:, T_COUNT]
+        found["first_number"] = self._rows[:, T_FROM]
+        found["last_number"] = self._rows[:, T_TO]
+        found["first_ts"] = np.clip(self._rows[:, T_FIRST], first_ts, last_ts)
+        found["last_ts"] = np.clip(self._rows[:, T_LAST], first_ts, last_ts)
         return found
 
     def save(self) -> dict[str, Array]:

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from lobproof.book import BookImage
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.told import Row
-from lobproof.replay import BookLevels, Policy
+from lobproof.replay import Policy
 from lobproof.schema.tables import FORMAT_VERSION, PART_ROWS
 
 STATE_SPACING = {"all": 0, "100ms": 100_000_000, "1s": 1_000_000_000, "none": -1}
@@ -74,7 +75,7 @@ class Frame:
     """
 
     from_ns: int
-    book: BookLevels
+    book: BookImage
     last_ts: int | None = None
 
 
@@ -125,7 +126,7 @@ class Unit:
     rows: int = 0
     reasons: tuple[str, ...] = ()
     told: Sequence[Row] = ()
-    carried: tuple[BookLevels, str, int] | None = None
+    carried: tuple[BookImage, str, int] | None = None
     start: Start | None = None
     content: Sequence[str] = field(default_factory=list)
     """Hashes that stand for the input's content in the task's id."""

@@ -11,14 +11,13 @@ from lobproof.replay.integrity import BookAudit, TradeAudit
 from lobproof.replay.merge import Merge, StreamClock, Stretch, Weave, stamped
 from lobproof.replay.policy import Policy
 from lobproof.replay.replayer import Replayer
-from lobproof.replay.step import BookLevels, Piece, Step
+from lobproof.replay.step import Piece, Step
 from lobproof.replay.trade_order import TradePlaces, in_time
 
 __all__ = [
     "DOUBTFUL_CODES",
     "QUALITY_SEVERITY",
     "BookAudit",
-    "BookLevels",
     "Merge",
     "Piece",
     "Policy",

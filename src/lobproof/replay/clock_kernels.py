@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from lobproof.jit import kernel
-from lobproof.schema import Flag, Int8, Int32, Int64, Kind
+from typing import NamedTuple
 
-LAST = int(Flag.LAST)
-BAD_TS = int(Flag.BAD_TS)
-STANDS_IN = int(Flag.INVALID | Flag.DUPLICATE | Flag.OUT_OF_ORDER)
-SNAPSHOT = int(Kind.SNAPSHOT)
-CLEAR = int(Kind.CLEAR)
-DELTA = int(Kind.DELTA)
-MARK = int(Kind.MARK)
+from lobproof.jit import kernel
+from lobproof.schema import Int8, Int32, Int64
+from lobproof.schema.plain import (
+    CLEAR,
+    DELTA,
+    F_BAD_TS,
+    F_DUPLICATE,
+    F_INVALID,
+    F_LAST,
+    F_OUT_OF_ORDER,
+    MARK,
+    SNAPSHOT,
+)
+
+STANDS_IN = F_INVALID | F_DUPLICATE | F_OUT_OF_ORDER
 
 CLOCK = 0  # running maximum of the stream
 CLOCK_STATE = 1
@@ -54,26 +61,38 @@ def time_of(
     return max(time - lag, time - time % DAY_NS), bad
 
 
+class Timed(NamedTuple):
+    """Columns of messages that get their ``ts_order``."""
+
+    kind: Int8
+    flags: Int32
+    sequence: Int64
+    ts_event: Int64
+    ts_recv: Int64
+    ts_order: Int64
+
+
+class TimedReferences(NamedTuple):
+    """Columns of references that get theirs; ``k`` stands before row ``place[k]``."""
+
+    place: Int64
+    flags: Int32
+    ts_event: Int64
+    ts_recv: Int64
+    ts_behind: Int64
+    ts_order: Int64
+
+
 @kernel
 def order_times(
     state: Int64,
-    kind: Int8,
-    ts_event: Int64,
-    ts_recv: Int64,
-    sequence: Int64,
-    flags: Int32,
-    places: Int64,
-    reference_event: Int64,
-    reference_recv: Int64,
-    reference_flags: Int32,
-    reference_behind: Int64,
-    reference_order: Int64,
+    rows: Timed,
+    references: TimedReferences,
     offset: int,
     reference_offset: int,
     tolerance: int,
     receive_days: Int64,
     lag: int,
-    ts_order: Int64,
 ) -> None:
     """Fill ``ts_order`` with the running maximum of the stream's time; flag substitutes.
 
@@ -86,36 +105,38 @@ def order_times(
     nature (snapshots without one, marks that stand in for one, and marks with sequence -1) take the
     clock where they stand; before the first message they take its time, flagged. On
     ``receive_days`` (days since 1970 by the corrected receive time) that time orders what has one.
-    A message has one time, the latest of its rows'. Reference ``k`` stands before row
-    ``places[k]``, never inside a message, and moves the clock like a message, but not beyond
-    ``reference_behind``, the time of the one that comes next (0: there is none).
+    A message has one time, the latest of its rows'. A reference never stands
+    inside a message, and moves the clock like one, but not beyond ``ts_behind``, the time of the
+    message that comes next (0: there is none).
     """
-    rows = ts_event.shape[0]
-    references = places.shape[0]
+    kind, flags, sequence = rows.kind, rows.flags, rows.sequence
+    ts_event, ts_recv, ts_order = rows.ts_event, rows.ts_recv, rows.ts_order
+    count = ts_event.shape[0]
+    met = references.place.shape[0]
     clock = state[CLOCK]
     reference = 0
     first = 0
     bad = False
-    for i in range(rows + 1):
-        while reference < references and places[reference] <= i:
+    for i in range(count + 1):
+        while reference < met and references.place[reference] <= i:
             time, stands_in = time_of(
                 clock,
-                reference_event[reference],
-                reference_recv[reference],
+                references.ts_event[reference],
+                references.ts_recv[reference],
                 reference_offset,
                 tolerance,
                 receive_days,
                 lag,
             )
             if stands_in:
-                reference_flags[reference] |= BAD_TS
-            behind = reference_behind[reference]
+                references.flags[reference] |= F_BAD_TS
+            behind = references.ts_behind[reference]
             if behind > 0:
                 time = min(time, max(behind - lag, behind - behind % DAY_NS))
             clock = max(clock, time)
-            reference_order[reference] = clock
+            references.ts_order[reference] = clock
             reference += 1
-        if i == rows:
+        if i == count:
             break
         # rows of one message mostly have one time: the clock, and the verdict, are the same again.
         # Not where receive times move the clock: an exchange time that fitted it may not any more
@@ -142,24 +163,24 @@ def order_times(
                 )
                 clock = max(clock, time)
         if bad:
-            flags[i] |= BAD_TS
-        if flags[i] & LAST:
+            flags[i] |= F_BAD_TS
+        if flags[i] & F_LAST:
             for k in range(first, i + 1):
                 ts_order[k] = clock
             first = i + 1
     # what stands before the first timed message takes that message's time
     if state[CLOCK] == 0 and clock > 0:
         begun = clock
-        for i in range(rows):
+        for i in range(count):
             if ts_order[i] > 0:
                 begun = min(begun, ts_order[i])
-        for k in range(references):
-            if reference_order[k] > 0:
-                begun = min(begun, reference_order[k])
-        for i in range(rows):
+        for k in range(met):
+            if references.ts_order[k] > 0:
+                begun = min(begun, references.ts_order[k])
+        for i in range(count):
             if ts_order[i] == 0:
                 ts_order[i] = begun
-        for k in range(references):
-            if reference_order[k] == 0:
-                reference_order[k] = begun
+        for k in range(met):
+            if references.ts_order[k] == 0:
+                references.ts_order[k] = begun
     state[CLOCK] = clock

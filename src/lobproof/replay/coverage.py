@@ -6,39 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from lobproof.replay.coverage_kernels import (
-    ALL,
-    H_COUNT,
-    H_FIRST,
-    H_LAST,
-    H_LISTED,
-    H_SILENCES,
-    H_SILENT,
-    HEARD,
-    LISTED_SILENCES,
-)
-from lobproof.replay.ledger_kernels import (
-    E_CODE,
-    E_FIRST_TS,
-    E_LAST_TS,
-    HEARD_AT,
-    LIFE_TS,
-    quiet_limit,
-)
-from lobproof.schema import COVERED_STREAMS, Finding, Int64
+from lobproof.replay.pace_kernels import ALL, LISTED_SILENCES
+from lobproof.replay.silence_kernels import quiet_limit
+from lobproof.schema import COVERED_STREAMS, Finding
+from lobproof.schema.records import Record, Records
 
 _LOSSES = (Finding.GAP, Finding.SEQUENCE_RESET, Finding.SILENCE)
 
 
-def coverage_of(run: Int64, episodes: Int64) -> dict[str, Any]:
-    """What a day's run heard, as plain values for JSON.
+def coverage_of(state: Record, findings: Records) -> dict[str, Any]:
+    """What a day's replay heard, as plain values for JSON.
 
     Parameters
     ----------
-    run
-        State at the end of the day.
-    episodes
-        (rows, 8): all findings of the day.
+    state
+        Of the replay, at the end of the day.
+    findings
+        All findings of the day.
 
     Returns
     -------
@@ -49,31 +33,28 @@ def coverage_of(run: Int64, episodes: Int64) -> dict[str, Any]:
         ``silences`` and ``silent_ns``, how many and how long in all, and ``listed``, the longest.
         A silence lasts from the message before to the one after.
     """
-    streams = {
-        name: _stream(run[HEARD_AT + number * HEARD :][:HEARD])
-        for number, name in enumerate(COVERED_STREAMS)
-    }
-    lost = episodes[np.isin(episodes[:, E_CODE], _LOSSES)][:, [E_FIRST_TS, E_LAST_TS]]
+    streams = {name: _stream(state.heard[number]) for number, name in enumerate(COVERED_STREAMS)}
+    lost = findings[np.isin(findings["code"], _LOSSES)]
     outages = [
         silence
         for silence in streams[COVERED_STREAMS[ALL]]["listed"]
-        if ((lost[:, 0] <= silence[0]) & (lost[:, 1] >= silence[1])).any()
+        if ((lost["first_ts"] <= silence[0]) & (lost["last_ts"] >= silence[1])).any()
     ]
     return {
-        "limit_ns": int(quiet_limit(run)),
-        "life_ts": int(run[LIFE_TS]),
+        "limit_ns": int(quiet_limit(state)),
+        "life_ts": int(state.last_alive),
         "outages": outages,
         "streams": streams,
     }
 
 
-def _stream(heard: Int64) -> dict[str, Any]:
-    listed = min(int(heard[H_SILENCES]), LISTED_SILENCES)
+def _stream(heard: Record) -> dict[str, Any]:
+    listed = min(int(heard.silences), LISTED_SILENCES)
     return {
-        "messages": int(heard[H_COUNT]),
-        "first": int(heard[H_FIRST]),
-        "last": int(heard[H_LAST]),
-        "silences": int(heard[H_SILENCES]),
-        "silent_ns": int(heard[H_SILENT]),
-        "listed": sorted(heard[H_LISTED:].reshape(-1, 2)[:listed].tolist()),
+        "messages": int(heard.messages),
+        "first": int(heard.first),
+        "last": int(heard.last),
+        "silences": int(heard.silences),
+        "silent_ns": int(heard.silent_ns),
+        "listed": sorted(heard.listed[:listed].tolist()),
     }

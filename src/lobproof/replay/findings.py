@@ -1,20 +1,11 @@
-"""From the replay's episodes to rows of ``quality``."""
+"""From the replay's findings to rows of ``quality``."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from lobproof.replay.ledger_kernels import (
-    E_CODE,
-    E_COUNT,
-    E_FIRST,
-    E_FIRST_TS,
-    E_FROM,
-    E_LAST,
-    E_LAST_TS,
-    E_TO,
-)
-from lobproof.schema import Finding, Int64, Severity
+from lobproof.schema import Finding, Severity
+from lobproof.schema.records import Records
 
 QUALITY_SEVERITY = {
     Finding.UNSEEDED: Severity.DOUBT,
@@ -51,7 +42,7 @@ DOUBTFUL_CODES = frozenset(
 )
 
 EARLIER = -(2**62)
-"""In place of an episode's first id: what an attempt found that was given up."""
+"""In place of a finding's first number: what an attempt found that was given up."""
 BRIDGE_NS = 10_000_000_000
 """Contradictions this near to each other are one: what agreed in between proves nothing."""
 _CONTRADICTIONS = (Finding.DRIFT, Finding.STRANDED, Finding.CROSSED)
@@ -91,21 +82,17 @@ _DETAIL = {
 }
 
 
-def quality_rows(episodes: Int64) -> dict[str, list[object]]:
-    """Columns of ``quality`` for ``episodes`` (rows, 8), in the order of their first event."""
-    order = np.lexsort((episodes[:, E_CODE], episodes[:, E_LAST], episodes[:, E_FIRST]))
-    names = ("first_event_id", "last_event_id", "first_ts", "last_ts", "code", "severity")
-    columns: dict[str, list[object]] = {name: [] for name in (*names, "count", "detail")}
-    for row in episodes[order].tolist():
-        code = Finding(row[E_CODE])
-        columns["first_event_id"].append(row[E_FIRST])
-        columns["last_event_id"].append(row[E_LAST])
-        columns["first_ts"].append(row[E_FIRST_TS])
-        columns["last_ts"].append(row[E_LAST_TS])
-        columns["code"].append(int(code))
-        columns["severity"].append(int(QUALITY_SEVERITY[code]))
-        columns["count"].append(row[E_COUNT])
-        columns["detail"].append(_detail(code, row[E_FROM], row[E_TO], row[E_COUNT]))
+def quality_rows(findings: Records) -> dict[str, list[object]]:
+    """Columns of ``quality``, in the order of their first event."""
+    order = np.lexsort((findings["code"], findings["last_event_id"], findings["first_event_id"]))
+    rows = findings[order]
+    names = ("first_event_id", "last_event_id", "first_ts", "last_ts", "code")
+    columns: dict[str, list[object]] = {name: rows[name].tolist() for name in names}
+    codes = [Finding(code) for code in rows["code"].tolist()]
+    columns["severity"] = [int(QUALITY_SEVERITY[code]) for code in codes]
+    columns["count"] = rows["count"].tolist()
+    told = (rows[name].tolist() for name in ("first_number", "last_number", "count"))
+    columns["detail"] = [_detail(code, *one) for code, *one in zip(codes, *told, strict=True)]
     return columns
 
 
@@ -126,31 +113,34 @@ def _detail(code: Finding, first: int, last: int, count: int) -> str:
     return _DETAIL[code].format(first=first, last=last, count=count)
 
 
-def bridged(episodes: Int64) -> Int64:
-    """Episodes of a feed without a chain, contradictions near to each other without a gap.
+def bridged(findings: Records) -> Records:
+    """Findings of a feed without a chain, contradictions near to each other without a gap.
 
     Two sources contradict each other: where they agree shortly in between, one may have been
     corrected by what is wrong in the other.
     """
-    out = episodes.copy()
-    rows = np.flatnonzero(np.isin(out[:, E_CODE], [int(code) for code in _CONTRADICTIONS]))
-    rows = rows[np.argsort(out[rows, E_FIRST_TS], kind="stable")]
-    ends = np.maximum.accumulate(out[rows, E_LAST_TS])[:-1]
-    last = np.maximum.accumulate(out[rows, E_LAST])[:-1]
-    since = out[rows[1:], E_FIRST_TS] - ends
+    out = findings.copy()
+    rows = np.flatnonzero(np.isin(out["code"], [int(code) for code in _CONTRADICTIONS]))
+    rows = rows[np.argsort(out["first_ts"][rows], kind="stable")]
+    ends = np.maximum.accumulate(out["last_ts"][rows])[:-1]
+    last = np.maximum.accumulate(out["last_event_id"][rows])[:-1]
+    since = out["first_ts"][rows[1:]] - ends
     near = (since > 0) & (since <= BRIDGE_NS)
-    out[rows[1:][near], E_FIRST_TS] = ends[near]
-    out[rows[1:][near], E_FIRST] = np.minimum(out[rows[1:][near], E_FIRST], last[near])
+    bridged_rows = rows[1:][near]
+    out["first_ts"][bridged_rows] = ends[near]
+    out["first_event_id"][bridged_rows] = np.minimum(
+        out["first_event_id"][bridged_rows], last[near]
+    )
     return out
 
 
-def doubtful_time(episodes: Int64) -> int:
-    """Time, ns, covered by at least one episode of severity DOUBT."""
-    doubts = episodes[np.isin(episodes[:, E_CODE], [int(code) for code in DOUBTFUL_CODES])]
+def doubtful_time(findings: Records) -> int:
+    """Time, ns, covered by at least one finding of severity DOUBT."""
+    doubts = findings[np.isin(findings["code"], [int(code) for code in DOUBTFUL_CODES])]
     if len(doubts) == 0:
         return 0
-    order = np.argsort(doubts[:, E_FIRST_TS], kind="stable")
-    first = doubts[order, E_FIRST_TS]
-    last = np.maximum.accumulate(doubts[order, E_LAST_TS])
+    order = np.argsort(doubts["first_ts"], kind="stable")
+    first = doubts["first_ts"][order]
+    last = np.maximum.accumulate(doubts["last_ts"][order])
     before = np.concatenate([first[:1], last[:-1]])
     return int(np.maximum(last - np.maximum(first, before), 0).sum())

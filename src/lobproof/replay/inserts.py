@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lobproof.replay.reference_kernels import DISTRUST, QUIET, STRAND
+from lobproof.replay.vendor_kernels import DISTRUST, QUIET, STRAND
 from lobproof.schema import LEVELS, EventBatch, Flag, Kind, ReferenceBatch, Side
 
 

@@ -1,52 +1,62 @@
-"""Kernels that judge each message of a stream by its ids, venue-neutrally.
+"""How a loss is seen by ids: each message of the book's stream is judged, venue-neutrally.
 
-State and verdicts are plain int64 arrays, so that a stream may be cut anywhere.
+The state is kept from call to call, so that a stream may be cut anywhere.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from lobproof.jit import inlined, kernel
+from lobproof.schema import Int8, Int32, Int64, Rows
+from lobproof.schema.plain import (
+    BID,
+    CLEAR,
+    F_DRIFT,
+    F_DUPLICATE,
+    F_GAP,
+    F_INVALID,
+    F_LAST,
+    F_OUT_OF_ORDER,
+    F_RESYNC,
+    MARK,
+    SNAPSHOT,
+)
+from lobproof.schema.records import INT, Record, Records, record, zeroed
 
-from lobproof.jit import kernel
-from lobproof.schema import Flag, Int8, Int32, Int64, Kind, Side
-
-LAST = int(Flag.LAST)
-SNAPSHOT = int(Kind.SNAPSHOT)
-CLEAR = int(Kind.CLEAR)
-MARK = int(Kind.MARK)
-BID = int(Side.BID)
-ASK = int(Side.ASK)
-INVALID = int(Flag.INVALID)
-GAP = int(Flag.GAP)
-RESYNC = int(Flag.RESYNC)
-DUPLICATE = int(Flag.DUPLICATE)
-OUT_OF_ORDER = int(Flag.OUT_OF_ORDER)
-DRIFT = int(Flag.DRIFT)
-
-# book state
-LAST_SEQUENCE = 0  # of the last applied depth message; -1 before the first
-SNAPSHOT_SEQUENCE = 1  # of the last snapshot since then; -1 with none
-ANCHORED = 2  # 1 from a valid snapshot until a gap
-SEEDED = 3  # 1 once a snapshot was valid
-LAST_EVENT = 4  # exchange time of the last applied depth message
-RECENT_NEXT = 5
-RECENT = 6  # ids of the last applied depth messages, then what stands for their rows
 RECENT_IDS = 1024
-CONTENTS = RECENT + RECENT_IDS
-BOOK_STATE = CONTENTS + RECENT_IDS
+BOOK_IDS = record(
+    ("sequence", INT),  # of the last applied depth message; -1 before the first
+    ("snapshot", INT),  # id of the last snapshot since then; -1 with none
+    ("anchored", INT),  # 1 from a valid snapshot until a gap
+    ("seeded", INT),  # 1 once a snapshot was valid
+    ("ts_event", INT),  # exchange time of the last applied depth message
+    ("next_recent", INT),
+    ("recent", INT, (RECENT_IDS,)),  # ids of the last applied depth messages
+    ("contents", INT, (RECENT_IDS,)),  # what stands for their rows
+)
 UNSEEN, OTHER, SAME = range(3)  # of an id that comes again
 MASK = (1 << 62) - 1
 FACTOR = 0x9E3779B1
 
-# verdicts of one message
-V_COLLAPSE = 0  # flags of the MARK row that stands in for the message; 0 keeps it
-V_GAP = 1  # 1: a GAP mark goes before it
-V_GAP_FROM = 2  # last id before the gap
-V_GAP_TO = 3  # last missing id
-V_CLEAR = 4  # 1: a CLEAR row opens the message
-V_FLAGS = 5  # flags added to every row of the message
-V_GAP_FLAGS = 6  # flags added to the GAP mark
-VERDICT = 7
+VERDICT = record(
+    ("collapse", INT),  # flags of the MARK row that stands in for the message; 0 keeps it
+    ("gap", INT),  # 1: a GAP mark goes before it
+    ("gap_from", INT),  # last id before the gap
+    ("gap_to", INT),  # last missing id
+    ("gap_flags", INT),  # flags added to the GAP mark
+    ("clear", INT),  # 1: a CLEAR row opens the message
+    ("added", INT),  # flags added to every row of the message
+)
+"""Of one message; all zeros where it stays as it is."""
+
+
+def new_book_ids() -> Records:
+    """State of :func:`judge_book` before the first message; kernels take its one row."""
+    states = zeroed(BOOK_IDS)
+    ids = states[0]
+    ids.sequence = ids.snapshot = -1
+    ids.recent[:] = -1
+    ids.contents[:] = -1
+    return states
 
 
 @kernel
@@ -54,7 +64,7 @@ def message_ends(flags: Int32, ends: Int64) -> int:
     """Write the index one past each message's last row into ``ends``; returns their number."""
     count = 0
     for i in range(flags.shape[0]):
-        if flags[i] & LAST:
+        if flags[i] & F_LAST:
             ends[count] = i + 1
             count += 1
     return count
@@ -103,29 +113,36 @@ def content_of(start: int, stop: int, side: Int8, price: Int64, size: Int64) -> 
 
 
 @kernel
-def seen_before(state: Int64, sequence: int, content: int) -> int:
+def seen_before(ids: Record, sequence: int, content: int) -> int:
     """Whether a depth message of this id was applied lately, and with the same content."""
     found = UNSEEN
     for k in range(RECENT_IDS):
-        if state[RECENT + k] == sequence:
-            same = state[CONTENTS + k] == content
-            found = max(found, SAME if same else OTHER)
+        if ids.recent[k] == sequence:
+            found = max(found, SAME if ids.contents[k] == content else OTHER)
     return found
 
 
+@inlined
+def remember(ids: Record, sequence: int, content: int) -> None:
+    """Note a depth message that is applied."""
+    ids.recent[ids.next_recent] = sequence
+    ids.contents[ids.next_recent] = content
+    ids.next_recent = (ids.next_recent + 1) % RECENT_IDS
+
+
+@inlined
+def break_chain(ids: Record, verdict: Record, gap_from: int, gap_to: int, flags: int) -> None:
+    """A GAP mark goes before the message; ``flags`` are added to it."""
+    verdict.gap = 1
+    verdict.gap_from = gap_from
+    verdict.gap_to = gap_to
+    verdict.gap_flags = flags
+    if not flags & F_RESYNC:  # with it a snapshot reaches over the gap
+        ids.anchored = 0
+
+
 @kernel
-def judge_book(
-    state: Int64,
-    ends: Int64,
-    kind: Int8,
-    side: Int8,
-    price: Int64,
-    size: Int64,
-    sequence: Int64,
-    prev_sequence: Int64,
-    ts_event: Int64,
-    verdicts: Int64,
-) -> int:
+def judge_book(ids: Record, ends: Int64, rows: Rows, verdicts: Records) -> int:
     """Judge each book message by the chain rule; returns how many verdicts are not empty.
 
     A depth message is next when its ``prev_sequence`` is the last applied ``sequence``, or, right
@@ -141,103 +158,107 @@ def judge_book(
     them. A snapshot that opens with CLEAR needs no anchor; where no depth messages are, its
     ids may begin anew too.
     """
+    kinds, sequences, previous = rows.kind, rows.sequence, rows.prev_sequence
     judged = 0
     start = 0
     for m in range(ends.shape[0]):
         stop = ends[m]
         verdict = verdicts[m]
-        verdict[:] = 0
-        ids_until = sequence[start]
-        ids_from = prev_sequence[start]
-        last = state[LAST_SEQUENCE]
-        snapshot = state[SNAPSHOT_SEQUENCE]
-        if kind[start] in (SNAPSHOT, CLEAR):
-            opens = 1 if kind[start] == CLEAR else 0
-            if not snapshot_is_valid(start + opens, stop, side, price, size):
-                verdict[V_COLLAPSE] = INVALID
-            elif ids_until < max(last, snapshot) and not (
-                opens and last < 0 and ts_event[start] > state[LAST_EVENT] > 0
-            ):
-                verdict[V_COLLAPSE] = OUT_OF_ORDER
-            else:
-                if opens:
-                    if ids_until < snapshot:
-                        verdict[V_GAP] = 1
-                        verdict[V_GAP_FROM] = snapshot
-                        verdict[V_GAP_TO] = ids_until
-                        verdict[V_GAP_FLAGS] = OUT_OF_ORDER
-                    state[LAST_EVENT] = ts_event[start]
-                elif state[ANCHORED] == 0:
-                    verdict[V_CLEAR] = 1
-                    if state[SEEDED] == 1:
-                        verdict[V_FLAGS] = RESYNC
-                elif last < 0 and ids_until > snapshot:
-                    # no message leads from the snapshot before to this one: another beginning
-                    verdict[V_CLEAR] = 1
-                state[ANCHORED] = 1
-                state[SEEDED] = 1
-                state[SNAPSHOT_SEQUENCE] = ids_until
-        elif kind[start] == MARK and (ids_until < 0 or ids_until == ids_from):
-            if ids_until >= 0:
-                verdict[V_COLLAPSE] = INVALID
-        elif ids_until < 0:
-            verdict[V_COLLAPSE] = OUT_OF_ORDER | GAP
-            state[ANCHORED] = 0
+        kind = kinds[start]
+        sequence = sequences[start]
+        empty_snapshot = kind == MARK and sequence == previous[start]
+        if kind in (SNAPSHOT, CLEAR):
+            judge_snapshot(ids, rows, start, stop, verdict)
+        elif empty_snapshot or (kind == MARK and sequence < 0):
+            if sequence >= 0:
+                verdict.collapse = F_INVALID
+        elif sequence < 0:
+            verdict.collapse = F_OUT_OF_ORDER | F_GAP
+            ids.anchored = 0
         else:
-            content = content_of(start, stop, side, price, size)
-            began_anew = ids_until < last and ts_event[start] > state[LAST_EVENT] > 0
-            if last >= 0 and ids_until <= last and not began_anew:
-                before = seen_before(state, ids_until, content)
-                if before == SAME and (ids_from < 0 or ids_until == last):
-                    verdict[V_COLLAPSE] = DUPLICATE
-                elif ids_from < 0:
-                    verdict[V_COLLAPSE] = OUT_OF_ORDER | GAP
-                    state[ANCHORED] = 0
-                elif before == OTHER:
-                    verdict[V_COLLAPSE] = OUT_OF_ORDER | DRIFT
-                    state[ANCHORED] = 0
-                else:
-                    verdict[V_COLLAPSE] = OUT_OF_ORDER
-            else:
-                known = last if last >= 0 else snapshot
-                if began_anew:
-                    verdict[V_GAP] = 1
-                    verdict[V_GAP_FROM] = last
-                    verdict[V_GAP_TO] = ids_from if ids_from >= 0 else ids_until - 1
-                    verdict[V_GAP_FLAGS] = OUT_OF_ORDER
-                    state[ANCHORED] = 0
-                elif ids_from >= 0 and known >= 0:
-                    if ids_from > known:
-                        verdict[V_GAP] = 1
-                        verdict[V_GAP_FROM] = known
-                        verdict[V_GAP_TO] = ids_from
-                        if snapshot >= ids_from:
-                            verdict[V_GAP_FLAGS] = RESYNC
-                        else:
-                            state[ANCHORED] = 0
-                    elif last >= 0 and ids_from < last:
-                        verdict[V_FLAGS] = OUT_OF_ORDER
-                state[LAST_SEQUENCE] = ids_until
-                state[RECENT + state[RECENT_NEXT]] = ids_until
-                state[CONTENTS + state[RECENT_NEXT]] = content
-                state[RECENT_NEXT] = (state[RECENT_NEXT] + 1) % RECENT_IDS
-                state[SNAPSHOT_SEQUENCE] = -1
-                state[LAST_EVENT] = ts_event[start]
-        if (
-            verdict[V_COLLAPSE] != 0
-            or verdict[V_GAP] != 0
-            or verdict[V_CLEAR] != 0
-            or verdict[V_FLAGS] != 0
-        ):
+            judge_depth(ids, rows, start, stop, verdict)
+        if verdict.collapse != 0 or verdict.gap != 0 or verdict.clear != 0 or verdict.added != 0:
             judged += 1
         start = stop
     return judged
 
 
+@inlined
+def judge_snapshot(ids: Record, rows: Rows, start: int, stop: int, verdict: Record) -> None:
+    """A snapshot: valid, not older than what was applied, and whether it opens the book anew."""
+    sequence = rows.sequence[start]
+    ts_event = rows.ts_event[start]
+    opens = rows.kind[start] == CLEAR
+    begin = start + 1 if opens else start
+    # where snapshots are the feed's messages their ids may begin anew, with time going on
+    anew = opens and ids.sequence < 0 and ts_event > ids.ts_event > 0
+    if not snapshot_is_valid(begin, stop, rows.side, rows.price, rows.size):
+        verdict.collapse = F_INVALID
+        return
+    if sequence < max(ids.sequence, ids.snapshot) and not anew:
+        verdict.collapse = F_OUT_OF_ORDER
+        return
+    if opens:
+        if sequence < ids.snapshot:
+            verdict.gap = 1
+            verdict.gap_from = ids.snapshot
+            verdict.gap_to = sequence
+            verdict.gap_flags = F_OUT_OF_ORDER
+        ids.ts_event = ts_event
+    elif ids.anchored == 0:
+        verdict.clear = 1
+        if ids.seeded == 1:
+            verdict.added = F_RESYNC
+    elif ids.sequence < 0 and sequence > ids.snapshot:
+        # no message leads from the snapshot before to this one: another beginning
+        verdict.clear = 1
+    ids.anchored = 1
+    ids.seeded = 1
+    ids.snapshot = sequence
+
+
+@inlined
+def judge_depth(ids: Record, rows: Rows, start: int, stop: int, verdict: Record) -> None:
+    """A depth message: next in the chain, behind a gap, late, or there before."""
+    sequence = rows.sequence[start]
+    previous = rows.prev_sequence[start]
+    ts_event = rows.ts_event[start]
+    last = ids.sequence
+    content = content_of(start, stop, rows.side, rows.price, rows.size)
+    began_anew = sequence < last and ts_event > ids.ts_event > 0
+    if last >= 0 and sequence <= last and not began_anew:
+        # it goes back, and is not applied
+        before = seen_before(ids, sequence, content)
+        if before == SAME and (previous < 0 or sequence == last):
+            verdict.collapse = F_DUPLICATE
+        elif previous < 0:  # no chain tells what was lost
+            verdict.collapse = F_OUT_OF_ORDER | F_GAP
+            ids.anchored = 0
+        elif before == OTHER:  # one id, two contents
+            verdict.collapse = F_OUT_OF_ORDER | F_DRIFT
+            ids.anchored = 0
+        else:
+            verdict.collapse = F_OUT_OF_ORDER
+        return
+    known = last if last >= 0 else ids.snapshot
+    if began_anew:
+        break_chain(ids, verdict, last, previous if previous >= 0 else sequence - 1, F_OUT_OF_ORDER)
+    elif previous >= 0 and known >= 0:
+        if previous > known:  # messages are missing; a snapshot may reach over them
+            reaches = ids.snapshot >= previous
+            break_chain(ids, verdict, known, previous, F_RESYNC if reaches else 0)
+        elif last >= 0 and previous < last:  # it overlaps what was applied
+            verdict.added = F_OUT_OF_ORDER
+    ids.sequence = sequence
+    remember(ids, sequence, content)
+    ids.snapshot = -1
+    ids.ts_event = ts_event
+
+
 @kernel
 def assemble(
     ends: Int64,
-    verdicts: Int64,
+    verdicts: Records,
     source: Int64,
     role: Int8,
     message: Int64,
@@ -251,18 +272,19 @@ def assemble(
     start = 0
     for m in range(ends.shape[0]):
         stop = ends[m]
-        if verdicts[m, V_GAP] == 1:
+        verdict = verdicts[m]
+        if verdict.gap == 1:
             source[rows] = start
             role[rows] = 1
             message[rows] = m
             rows += 1
-        if verdicts[m, V_COLLAPSE] != 0:
+        if verdict.collapse != 0:
             source[rows] = start
             role[rows] = 3
             message[rows] = m
             rows += 1
         else:
-            if verdicts[m, V_CLEAR] == 1:
+            if verdict.clear == 1:
                 source[rows] = start
                 role[rows] = 2
                 message[rows] = m
@@ -274,10 +296,3 @@ def assemble(
                 rows += 1
         start = stop
     return rows
-
-
-def new_book_state() -> Int64:
-    """State of :func:`judge_book` before the first message."""
-    state = np.full(BOOK_STATE, -1, np.int64)
-    state[[ANCHORED, SEEDED, LAST_EVENT, RECENT_NEXT]] = 0
-    return state

@@ -14,8 +14,15 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.replay.clock_kernels import CLOCK, CLOCK_STATE, NO_OFFSET, order_times
-from lobproof.replay.merge_kernels import interleave, place_references, plan_merge
+from lobproof.replay.clock_kernels import (
+    CLOCK,
+    CLOCK_STATE,
+    NO_OFFSET,
+    Timed,
+    TimedReferences,
+    order_times,
+)
+from lobproof.replay.merge_kernels import Unplaced, interleave, place_references, plan_merge
 from lobproof.schema import EventBatch, Int64, ReferenceBatch
 from lobproof.schema.batch import Columns, column_names
 
@@ -116,23 +123,27 @@ class StreamClock:
         batch, references = stretch.events, stretch.references
         order_times(
             self._state,
-            batch.kind,
-            batch.ts_event,
-            batch.ts_recv,
-            batch.sequence,
-            batch.flags,
-            stretch.places,
-            references.ts_event,
-            references.ts_recv,
-            references.flags,
-            references.ts_behind,
-            references.ts_order,
+            Timed(
+                batch.kind,
+                batch.flags,
+                batch.sequence,
+                batch.ts_event,
+                batch.ts_recv,
+                batch.ts_order,
+            ),
+            TimedReferences(
+                stretch.places,
+                references.flags,
+                references.ts_event,
+                references.ts_recv,
+                references.ts_behind,
+                references.ts_order,
+            ),
             self._offset,
             self._reference_offset,
             TOLERANCE_NS,
             self._receive_days,
             self._lag,
-            batch.ts_order,
         )
         return stretch
 
@@ -223,16 +234,18 @@ class Weave:
                 rows.sequence,
                 rows.ts_event,
                 rows.ts_recv,
-                references.sequence,
-                references.ts_event,
-                self._received(references),
-                references.flags,
-                references.ts_behind,
+                Unplaced(
+                    references.sequence,
+                    references.ts_event,
+                    self._received(references),
+                    references.flags,
+                    places,
+                    references.ts_behind,
+                    outdated,
+                ),
                 self._more[0],
                 self._more[1],
                 PLACE_TOLERANCE_NS,
-                places,
-                outdated,
             )
             if outdated[:used].any():
                 self._note(references.ts_behind[:used], outdated[:used])

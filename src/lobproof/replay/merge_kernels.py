@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lobproof.jit import kernel
-from lobproof.schema import Flag, Int32, Int64
+from lobproof.schema import Int32, Int64
+from lobproof.schema.plain import F_LAST, F_OUT_OF_ORDER
 
-LAST = int(Flag.LAST)
-MISPLACED = int(Flag.OUT_OF_ORDER)
 EVIDENCE_NS = 1_000_000_000
 """A reference whose time is further than this from where its id places it proves nothing."""
 END_OF_TIME = (1 << 63) - 1
@@ -47,33 +48,45 @@ def stands_before(reference: int, sequence: int, between: int, timed: bool, tole
     return reference < sequence
 
 
+class Unplaced(NamedTuple):
+    """Columns of references that have no place yet; ``place``, ``behind``, ``outdated`` are filled.
+
+    ``recv``: receive times by the recorder's clock of the messages. ``place[k]``: the row before
+    which reference ``k`` stands. ``behind[k]``: the time of the message behind it (0 without one),
+    beyond which it moves no clock. ``outdated[k]``: its own time where that is later than its id's
+    place by so much that the two do not belong together; else left as it is.
+    """
+
+    sequence: Int64
+    event: Int64
+    recv: Int64
+    flags: Int32
+    place: Int64
+    behind: Int64
+    outdated: Int64
+
+
 @kernel
 def place_references(
     flags: Int32,
     sequence: Int64,
     ts_event: Int64,
     ts_recv: Int64,
-    reference: Int64,
-    reference_event: Int64,
-    reference_recv: Int64,
-    reference_flags: Int32,
-    reference_behind: Int64,
+    references: Unplaced,
     more_rows: bool,
     more_references: bool,
     tolerance: int,
-    places: Int64,
-    outdated: Int64,
 ) -> tuple[int, int]:
     """Place references between messages as far as is certain; rows and references used.
 
-    ``places[k]`` is the row before which reference ``k`` stands. A side that is used up ends the
-    stretch, unless no more of it comes. ``reference_behind[k]`` gets the time of the message behind
-    it (0 without one), beyond which it moves no clock. A reference is flagged ``OUT_OF_ORDER``
-    where its id and its time place it apart: the levels are not those of either place.
-    ``outdated[k]`` gets its own time where that is the later of the two, else 0.
+    A side that is used up ends the stretch, unless no more of it comes. A reference is flagged
+    ``OUT_OF_ORDER`` where its id and its time place it apart: the levels are not those of either
+    place.
     """
+    numbers, event, recv = references.sequence, references.event, references.recv
+    place, behind, outdated = references.place, references.behind, references.outdated
     rows = flags.shape[0]
-    count = reference.shape[0]
+    count = numbers.shape[0]
     row = 0
     used = 0
     while row < rows or used < count:
@@ -83,30 +96,30 @@ def place_references(
             break
         before = row == rows
         if used < count:
-            reference_behind[used] = 0
+            behind[used] = 0
         if not before and used < count:
+            number = numbers[used]
             between, timed = time_between(
-                reference_event[used],
-                reference_recv[used],
+                event[used],
+                recv[used],
                 ts_event[row],
                 ts_recv[row],
                 tolerance,
             )
-            before = stands_before(reference[used], sequence[row], between, timed, tolerance)
-            known = reference[used] > 0 and sequence[row] >= 0
-            by_id = reference[used] < sequence[row]
-            late = between > EVIDENCE_NS if by_id else between < -EVIDENCE_NS
-            if timed and known and late:
-                reference_flags[used] |= MISPLACED
+            before = stands_before(number, sequence[row], between, timed, tolerance)
+            by_id = number < sequence[row]
+            apart = between > EVIDENCE_NS if by_id else between < -EVIDENCE_NS
+            if timed and number > 0 and sequence[row] >= 0 and apart:
+                references.flags[used] |= F_OUT_OF_ORDER
                 if by_id:
                     outdated[used] = ts_event[row] + between
             if before:
-                reference_behind[used] = ts_event[row]
+                behind[used] = ts_event[row]
         if before:
-            places[used] = row
+            place[used] = row
             used += 1
         else:
-            while not flags[row] & LAST:
+            while not flags[row] & F_LAST:
                 row += 1
             row += 1
     return row, used

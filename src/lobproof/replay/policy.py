@@ -5,26 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lobproof.replay.ledger_kernels import (
-    PENDS,
-    PENDS_FOR_DELTAS,
-    PENDS_FOR_NOTHING,
-    PENDS_FOR_SNAPSHOTS,
-    RESYNC,
+from lobproof.replay.state_kernels import (
     RESYNC_ALWAYS,
     RESYNC_NEVER,
     RESYNC_ON_DRIFT,
-    UNCHAINED,
+    WAIT_FOR_DELTAS,
+    WAIT_FOR_NOTHING,
+    WAIT_FOR_SNAPSHOTS,
 )
-from lobproof.schema import Int64
+from lobproof.schema.records import Record
 
-_PENDS = {
-    "deltas": PENDS_FOR_DELTAS,
-    "snapshots": PENDS_FOR_SNAPSHOTS,
-    "nothing": PENDS_FOR_NOTHING,
+_WAIT_FOR = {
+    "deltas": WAIT_FOR_DELTAS,
+    "snapshots": WAIT_FOR_SNAPSHOTS,
+    "nothing": WAIT_FOR_NOTHING,
 }
-
-
 _RESYNC = {"never": RESYNC_NEVER, "drift": RESYNC_ON_DRIFT, "always": RESYNC_ALWAYS}
 
 
@@ -44,8 +39,8 @@ class Policy:
     size_limit: float = 0.001
     trades_wait_for: Literal["deltas", "snapshots", "nothing"] = "deltas"
 
-    def set_on(self, run: Int64) -> None:
-        """Write it into the state of a run."""
-        run[UNCHAINED] = int(self.unchained)
-        run[RESYNC] = _RESYNC[self.correct]
-        run[PENDS] = _PENDS[self.trades_wait_for]
+    def set_on(self, state: Record) -> None:
+        """Write it into the state of a replay."""
+        state.has_no_chain = int(self.unchained)
+        state.resync = _RESYNC[self.correct]
+        state.trades_wait_for = _WAIT_FOR[self.trades_wait_for]

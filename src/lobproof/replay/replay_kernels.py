@@ -2,366 +2,380 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from lobproof.book.kernels import Book, apply_level
-from lobproof.jit import kernel
-from lobproof.replay.coverage_kernels import ALL, BOOK, DEPTH, HEARD, SNAPSHOTS, TRADES, hear
-from lobproof.replay.drift_kernels import clear_suspect
-from lobproof.replay.evidence_kernels import probe
-from lobproof.replay.ledger_kernels import (
-    ACTION,
-    ACTION_TS,
-    AWAITED,
-    BAD_TS,
-    CHAINED_ID,
-    CHAINED_TS,
-    DOUBT,
-    EXPIRED_TRADES,
-    EXPIRED_VOLUME,
-    HEARD_AT,
-    LEAST_UNSHOWN_PRINTS,
-    LIFE_TS,
-    LOST,
-    M_BUY_VOLUME,
-    M_DELTA_ROWS,
-    M_FAR_PRINTS,
-    M_LAST,
-    M_PRINTS,
-    M_SELL_VOLUME,
-    M_SNAPSHOTS,
-    M_TRADES,
-    M_UNNAMED_TRADES,
-    M_UNNAMED_VOLUME,
-    MOST_PROBED,
-    OFF_LOT,
-    OFF_TICK,
-    PENDING_HIGH,
-    PENDING_LOW,
-    PENDS,
-    PENDS_FOR_NOTHING,
-    PENDS_FOR_SNAPSHOTS,
-    PRINT_TS,
-    PRINTS,
-    PROBE,
-    PROBED,
-    REFERENCES,
-    SEQUENCE,
-    SUSPECTS,
-    THIS_MINUTE,
-    UNCHAINED,
-    UNCONFIRMED,
-    UNFOLLOWED,
-    UNREAD,
-    UNSEEDED,
-    WAITING,
-    Float64,
-    add_episode,
-    count_finding,
-    note_message,
-    silent_unchained,
-)
-from lobproof.replay.mark_kernels import note_mark
-from lobproof.replay.minute_kernels import (
-    enter_minute,
-)
-from lobproof.replay.pending_kernels import (
-    add_trade,
-    age,
-    take_named,
-)
-from lobproof.replay.reference_kernels import (
-    DISTRUST,
-    NOTHING,
-    QUIET,
-    awaited_contradicts,
-    meet_reference,
-)
+from lobproof.book.trust_kernels import DEFINITE
+from lobproof.jit import inlined, kernel
+from lobproof.replay.anchor_kernels import MOST_UNLISTED, probe
+from lobproof.replay.loss_kernels import note_mark
+from lobproof.replay.minute_kernels import enter_minute
+from lobproof.replay.pace_kernels import ALL, BOOK, DEPTH, SNAPSHOTS, TRADES, hear
 from lobproof.replay.settle_kernels import settle
+from lobproof.replay.silence_kernels import note_message, silent_unchained
 from lobproof.replay.snapshot_kernels import (
     apply_snapshot,
+    clear_mismatch,
+    fail_probation,
     judge_waiting,
-    probation_failed,
 )
-from lobproof.replay.standstill_kernels import (
-    note_listed,
+from lobproof.replay.state_kernels import (
+    MINUTE_NS,
+    WAIT_FOR_NOTHING,
+    WAIT_FOR_SNAPSHOTS,
+    Outputs,
+    add_at,
+    add_finding,
+    set_moment,
+    tally,
+    tally_many,
 )
 from lobproof.replay.trade_kernels import (
     PRINT_NS,
-    confirm,
-    in_trusted_range,
+    add_trade,
+    age,
+    confirm_by_snapshot,
+    is_complete_at,
     is_far,
     outside,
     reconcile,
+    take_named,
 )
-from lobproof.schema import (
-    SPEAKS_OF_THE_FEED,
-    Finding,
-    Flag,
-    Int8,
-    Int32,
-    Int64,
-    Kind,
-    Side,
+from lobproof.replay.vendor_kernels import (
+    DISTRUST,
+    LEAST_UNSHOWN_PRINTS,
+    NOTHING,
+    QUIET,
+    explained,
+    meet_row,
+    note_listed,
 )
+from lobproof.schema import SPEAKS_OF_THE_FEED, Rows, VendorRows
+from lobproof.schema.plain import (
+    ASK,
+    BID,
+    CLEAR,
+    DELTA,
+    F_BAD_TS,
+    F_DOUBTFUL,
+    F_INVALID,
+    F_LAST,
+    F_OFF_LOT,
+    F_OFF_TICK,
+    F_OUT_OF_ORDER,
+    F_SILENCE,
+    MARK,
+    Q_BAD_TS,
+    Q_OFF_LOT,
+    Q_OFF_TICK,
+    Q_OUT_OF_ORDER,
+    Q_TRADE_UNCONFIRMED,
+    Q_UNSEEDED,
+    SNAPSHOT,
+    TRADE,
+)
+from lobproof.schema.records import Record, Records
 
-TRADE = int(Kind.TRADE)
-DELTA = int(Kind.DELTA)
-SNAPSHOT = int(Kind.SNAPSHOT)
-CLEAR = int(Kind.CLEAR)
-MARK = int(Kind.MARK)
-BID = int(Side.BID)
-ASK = int(Side.ASK)
 
-LAST = int(Flag.LAST)
-F_DOUBTFUL = int(Flag.DOUBTFUL)
-F_BAD_TS = int(Flag.BAD_TS)
-F_OFF_TICK = int(Flag.OFF_TICK)
-F_OFF_LOT = int(Flag.OFF_LOT)
-F_OUT_OF_ORDER = int(Flag.OUT_OF_ORDER)
-F_DRIFT = int(Flag.DRIFT)
-F_INVALID = int(Flag.INVALID)
-F_SILENCE = int(Flag.SILENCE)
+class Rules(NamedTuple):
+    """What is in force for a step."""
 
-Q_OUT_OF_ORDER = int(Finding.OUT_OF_ORDER)
+    tick: int
+    lot: int
+    state_every: int
+    """Spacing of states, ns; 0: each message end, -1: none."""
+    size_limit: float
+    """What :func:`meet_row` takes."""
 
 
 @kernel
 def replay_rows(
     book: Book,
-    pending: Int64,
-    run: Int64,
-    found: Int64,
-    closed: Int64,
-    squares: Float64,
-    states: Int64,
+    state: Record,
+    pending: Records,
+    out: Outputs,
+    rows: Rows,
+    vendor: VendorRows,
+    rules: Rules,
     first_id: int,
-    tick: int,
-    lot: int,
-    state_every: int,
-    size_limit: float,
     start: int,
     end: int,
-    references: int,
-    places: Int64,
-    reference_ts: Int64,
-    reference_flags: Int32,
-    reference_sequence: Int64,
-    reference_levels: Int64,
-    ts_order: Int64,
-    ts_event: Int64,
-    sequence: Int64,
-    prev_sequence: Int64,
-    kind: Int8,
-    side: Int8,
-    price: Int64,
-    size: Int64,
-    flags: Int32,
+    until: int,
 ) -> int:
-    """Replay whole messages, rows ``start:end``; ``flags`` are completed in place.
+    """Replay whole messages, rows ``start:end``; their flags are completed in place.
 
-    Returns the row to go on at. Of the references those from ``run[REFERENCES]`` (the next one, on
-    return too) up to ``references`` are met; ``k`` stands before row ``places[k]``. Where one asks
-    for an event the replay stops in front of that row, with ``run[ACTION]``.
-
-    Results go to ``found`` (findings), ``closed`` and ``squares`` (minutes) and ``states``, whose
-    filled lengths ``run`` keeps. ``first_id`` is what the event id of row 0 would be, ``tick`` and
-    ``lot`` the rule in force, ``state_every`` the spacing of states in ns (0: each message end, -1:
-    none), ``size_limit`` what :func:`meet_reference` takes.
+    Returns the row to go on at. Of the vendor's rows those from ``state.next_row`` on (the next
+    one, on return too) are met, up to ``until``. Where one asks for an event the replay stops in
+    front of that row, with ``state.action``. ``first_id`` is what the event id of row 0 would be.
     """
-    run[ACTION] = NOTHING
+    state.action = NOTHING
+    # taken out of the tuple once: each time counts references
+    ts_order, kinds, flags_of = rows.ts_order, rows.kind, rows.flags
+    sequences, previous, ts_events = rows.sequence, rows.prev_sequence, rows.ts_event
     while True:
-        while run[REFERENCES] < references and places[run[REFERENCES]] <= start:
-            k = run[REFERENCES]
-            ts = reference_ts[k]
-            run[ACTION_TS] = ts
-            enter_minute(run, found, closed, squares, ts, first_id + start)
-            if silent_unchained(run, ts):
-                run[ACTION] = QUIET
-                return start
-            run[REFERENCES] += 1
-            hear(run, HEARD_AT + BOOK * HEARD, ts)
-            hear(run, HEARD_AT + ALL * HEARD, ts)
-            behind = max(first_id + start - 1, 0)
-            if reference_flags[k] & F_BAD_TS:
-                count_finding(run, BAD_TS, behind, ts, 1)
-            run[ACTION] = meet_reference(
-                book,
-                run,
-                found,
-                squares,
-                reference_levels[k],
-                reference_sequence[k],
-                (reference_flags[k] & F_OUT_OF_ORDER) != 0,
-                behind,
-                ts,
-                tick,
-                size_limit,
-            )
-            if run[ACTION] != NOTHING:
-                return start
+        if state.next_row < until and meet_rows(
+            book, state, out, vendor, rules, first_id, start, until
+        ):
+            return start
         if start == end:
             return start
-        if not flags[start] & F_SILENCE and silent_unchained(run, ts_order[start]):
-            run[ACTION] = QUIET
-            run[ACTION_TS] = ts_order[start]
+        ts = ts_order[start]
+        if not flags_of[start] & F_SILENCE and silent_unchained(state, ts):
+            # the mark that says so comes first
+            state.action = QUIET
+            state.action_ts = ts
             return start
         stop = start
-        while not flags[stop] & LAST:
+        while not flags_of[stop] & F_LAST:
             stop += 1
         stop += 1
-        ts = ts_order[start]
         event_id = first_id + start
         last_id = first_id + stop - 1
-        enter_minute(run, found, closed, squares, ts, event_id)
-        run[THIS_MINUTE + M_LAST] = last_id
-        hear(run, HEARD_AT + ALL * HEARD, ts)
-        what = kind[start]
+        if state.minute.minute != ts - ts % MINUTE_NS:
+            enter_minute(state, out, ts, event_id)
+        state.minute.last_event_id = last_id
+        hear(state.heard[ALL], ts)
+        what = kinds[start]
+        flags = flags_of[start]
         add = 0
         if what == TRADE:
-            run[THIS_MINUTE + M_TRADES] += 1
-            hear(run, HEARD_AT + TRADES * HEARD, ts)
-            if side[start] == BID:
-                run[THIS_MINUTE + M_BUY_VOLUME] += size[start]
-            else:
-                run[THIS_MINUTE + M_SELL_VOLUME] += size[start]
-            late = (flags[start] & F_OUT_OF_ORDER) != 0
-            if late and run[UNCHAINED] != 0:
-                # of a venue that stores its trades out of the order of their ids
-                count_finding(run, Q_OUT_OF_ORDER, event_id, ts, 1)
-            if late and run[UNCHAINED] == 0:
-                add_episode(
-                    run,
-                    found,
-                    Q_OUT_OF_ORDER,
-                    event_id,
-                    event_id,
-                    ts,
-                    ts,
-                    1,
-                    sequence[start],
-                    sequence[start],
-                )
-            else:
-                # of a burst between two messages only the first trade prints at the touch
-                if run[LIFE_TS] > run[PRINT_TS] or ts - run[PRINT_TS] >= PRINT_NS:
-                    run[PRINT_TS] = ts
-                    run[THIS_MINUTE + M_PRINTS] += 1
-                    if run[LOST] != UNSEEDED and is_far(book, price[start]):
-                        run[THIS_MINUTE + M_FAR_PRINTS] += 1
-                    # outside the touch it must have taken a level whole
-                    took = outside(book, price[start])
-                    run[PRINTS] += LEAST_UNSHOWN_PRINTS if took else 1
-                if run[PENDS] != PENDS_FOR_NOTHING:
-                    add_trade(pending, run, BID + ASK - side[start], price[start], size[start], ts)
-        elif what == MARK and flags[start] & SPEAKS_OF_THE_FEED:
-            note_mark(
-                book, run, found, flags[start], event_id, ts, prev_sequence[start], sequence[start]
-            )
+            replay_trade(book, state, pending, out, rows, start, event_id, ts)
+        elif what == MARK and flags & SPEAKS_OF_THE_FEED:
+            ids_from, ids_to = previous[start], sequences[start]
+            note_mark(book, state, out, flags, event_id, ts, ids_from, ids_to)
         else:
-            if what in (SNAPSHOT, CLEAR):
-                run[THIS_MINUTE + M_SNAPSHOTS] += 1
-                hear(run, HEARD_AT + SNAPSHOTS * HEARD, ts)
-                if what == CLEAR and run[UNCHAINED] != 0:
-                    note_message(run, ts)  # snapshots are this feed's messages
-                    note_listed(book, run, found, start + 1, stop, event_id, ts, side, price, size)
-                if run[PENDS] == PENDS_FOR_SNAPSHOTS:
-                    confirm(book, pending, run, start, stop, kind, side, price, size)
-                add |= apply_snapshot(
-                    book,
-                    run,
-                    found,
-                    squares,
-                    start,
-                    stop,
-                    event_id,
-                    ts,
-                    tick,
-                    kind,
-                    side,
-                    price,
-                    size,
-                    sequence,
-                    flags,
+            listed = what in (SNAPSHOT, CLEAR)
+            if listed:
+                add |= replay_snapshot(
+                    book, state, pending, out, rows, start, stop, event_id, ts, rules.tick
                 )
             else:
-                if what == DELTA:
-                    run[THIS_MINUTE + M_DELTA_ROWS] += stop - start
-                    for i in range(start, stop):
-                        before = apply_level(book, side[i], price[i], size[i])
-                        if run[PENDING_LOW] <= price[i] <= run[PENDING_HIGH]:
-                            volume = take_named(pending, side[i], price[i])
-                            known = before > 0 or in_trusted_range(book, side[i], price[i])
-                            if volume > 0 and run[LOST] == 0 and known:
-                                reconcile(run, volume, before, size[i])
-                        if run[SUSPECTS] > 0:
-                            clear_suspect(run, side[i], price[i])
-                        if run[PROBE] != 0:
-                            probe(run, side[i], price[i], before)
-                if run[AWAITED] != 0:
-                    if awaited_contradicts(run):
-                        run[ACTION] = DISTRUST
-                        run[ACTION_TS] = ts
-                elif run[WAITING] != 0:
-                    add |= judge_waiting(
-                        book, run, found, start, stop, side, price, size, event_id, ts
-                    )
-                if run[PROBE] != 0 and run[PROBED] >= MOST_PROBED:
-                    add |= probation_failed(book, run)
-                if flags[start] & F_OUT_OF_ORDER:
-                    add_episode(
-                        run,
-                        found,
-                        Q_OUT_OF_ORDER,
-                        event_id,
-                        last_id,
-                        ts,
-                        ts,
-                        1,
-                        prev_sequence[start] + 1,
-                        sequence[start],
-                    )
-                age(pending, run, ts)
-                if run[EXPIRED_TRADES] > 0:
-                    run[THIS_MINUTE + M_UNNAMED_VOLUME] += run[EXPIRED_VOLUME]
-                    run[THIS_MINUTE + M_UNNAMED_TRADES] += run[EXPIRED_TRADES]
-                    count_finding(run, UNCONFIRMED, last_id, ts, run[EXPIRED_TRADES])
-                run[SEQUENCE] = sequence[start]
-                run[UNFOLLOWED] = 0
-                run[CHAINED_ID] = last_id
-                run[CHAINED_TS] = ts
-                run[UNREAD] = 0
-                note_message(run, ts)
-                hear(run, HEARD_AT + DEPTH * HEARD, ts)
+                add |= replay_depth(book, state, pending, out, rows, start, stop, event_id, ts)
             add |= settle(
                 book,
-                run,
-                found,
-                states,
+                state,
+                out,
                 last_id,
                 ts,
-                ts_event[start],
-                sequence[start],
-                state_every,
-                what in (SNAPSHOT, CLEAR) and sequence[start] != run[SEQUENCE],
-                flags[start] & F_BAD_TS,
+                ts_events[start],
+                sequences[start],
+                rules.state_every,
+                listed and sequences[start] != state.sequence,
+                flags & F_BAD_TS,
             )
-        if run[DOUBT] != 0:
+        if state.doubts != 0:
             add |= F_DOUBTFUL
         # on a grid of one tick and one lot nothing is off it, and the rows need no look
-        for i in range(start, stop if add != 0 or tick != 1 or lot != 1 else start):
-            row = add
-            if kind[i] == TRADE or kind[i] == DELTA or kind[i] == SNAPSHOT:
-                if price[i] % tick != 0:
-                    row |= F_OFF_TICK
-                    count_finding(run, OFF_TICK, first_id + i, ts, 1)
-                if size[i] % lot != 0:
-                    row |= F_OFF_LOT
-                    count_finding(run, OFF_LOT, first_id + i, ts, 1)
-            if row != 0:
-                flags[i] |= row
+        if add != 0 or rules.tick != 1 or rules.lot != 1:
+            add_flags(state, rows, rules, start, stop, add, event_id, ts)
         # what never has an exchange time is flagged where it opens the day, and that is no finding
-        timeless = what in (SNAPSHOT, CLEAR) or flags[start] & F_INVALID
-        if flags[start] & F_BAD_TS and not timeless:
-            count_finding(run, BAD_TS, last_id, ts, 1)
+        timeless = what in (SNAPSHOT, CLEAR) or flags & F_INVALID
+        if flags & F_BAD_TS and not timeless:
+            tally(state, Q_BAD_TS, last_id, ts)
         start = stop
-        if run[ACTION] != NOTHING:
+        if state.action != NOTHING:
             return start
+
+
+@kernel
+def meet_rows(
+    book: Book,
+    state: Record,
+    out: Outputs,
+    vendor: VendorRows,
+    rules: Rules,
+    first_id: int,
+    start: int,
+    until: int,
+) -> bool:
+    """Meet the vendor's rows that stand before row ``start``; whether one asks for an event."""
+    while state.next_row < until and vendor.place[state.next_row] <= start:
+        k = state.next_row
+        ts = vendor.ts_order[k]
+        state.action_ts = ts
+        enter_minute(state, out, ts, first_id + start)
+        if silent_unchained(state, ts):
+            state.action = QUIET
+            return True
+        state.next_row += 1
+        hear(state.heard[BOOK], ts)
+        hear(state.heard[ALL], ts)
+        behind = max(first_id + start - 1, 0)
+        if vendor.flags[k] & F_BAD_TS:
+            tally(state, Q_BAD_TS, behind, ts)
+        state.action = meet_row(
+            book,
+            state,
+            out,
+            vendor.levels[k],
+            vendor.sequence[k],
+            (vendor.flags[k] & F_OUT_OF_ORDER) != 0,
+            behind,
+            ts,
+            rules.tick,
+            rules.size_limit,
+        )
+        if state.action != NOTHING:
+            return True
+    return False
+
+
+@inlined
+def replay_trade(
+    book: Book,
+    state: Record,
+    pending: Records,
+    out: Outputs,
+    rows: Rows,
+    row: int,
+    event_id: int,
+    ts: int,
+) -> None:
+    """A trade: counted, held against the touch, and pending until a depth message shows it."""
+    minute = state.minute
+    minute.trades += 1
+    hear(state.heard[TRADES], ts)
+    price, size = rows.price[row], rows.size[row]
+    if rows.side[row] == BID:
+        minute.buy_volume += size
+    else:
+        minute.sell_volume += size
+    late = (rows.flags[row] & F_OUT_OF_ORDER) != 0
+    if late and state.has_no_chain == 0:
+        # one that fills a hole in the chain of ids: the book has shown it long ago
+        number = rows.sequence[row]
+        add_at(state, out, Q_OUT_OF_ORDER, event_id, ts, 1, number, number)
+        return
+    if late:
+        # of a venue that stores its trades out of the order of their ids
+        tally(state, Q_OUT_OF_ORDER, event_id, ts)
+    # of a burst between two messages only the first trade prints at the touch
+    if state.last_alive > state.print_ts or ts - state.print_ts >= PRINT_NS:
+        state.print_ts = ts
+        minute.prints += 1
+        if state.trust.reason != Q_UNSEEDED and is_far(book, price):
+            minute.far_prints += 1
+        # outside the touch it must have taken a level whole
+        took = outside(book, price)
+        state.prints_unshown[0] += LEAST_UNSHOWN_PRINTS if took else 1
+    if state.trades_wait_for != WAIT_FOR_NOTHING:
+        add_trade(pending, state, BID + ASK - rows.side[row], price, size, ts)
+
+
+@inlined
+def replay_snapshot(
+    book: Book,
+    state: Record,
+    pending: Records,
+    out: Outputs,
+    rows: Rows,
+    start: int,
+    stop: int,
+    event_id: int,
+    ts: int,
+    tick: int,
+) -> int:
+    """A snapshot, of a chained feed or of a vendor's row. Returns flags for its rows."""
+    state.minute.snapshots += 1
+    hear(state.heard[SNAPSHOTS], ts)
+    if rows.kind[start] == CLEAR and state.has_no_chain != 0:
+        note_message(state, ts)  # snapshots are this feed's messages
+        note_listed(book, state, out, rows, start + 1, stop, event_id, ts)
+    if state.trades_wait_for == WAIT_FOR_SNAPSHOTS:
+        confirm_by_snapshot(book, pending, state, rows, start, stop)
+    return apply_snapshot(book, state, out, rows, start, stop, event_id, ts, tick)
+
+
+@inlined
+def replay_depth(
+    book: Book,
+    state: Record,
+    pending: Records,
+    out: Outputs,
+    rows: Rows,
+    start: int,
+    stop: int,
+    event_id: int,
+    ts: int,
+) -> int:
+    """A depth message, which may be empty. Returns flags for its rows."""
+    add = 0
+    last_id = event_id + stop - start - 1
+    if rows.kind[start] == DELTA:
+        state.minute.delta_rows += stop - start
+        sides, prices, sizes = rows.side, rows.price, rows.size
+        for i in range(start, stop):
+            side, price, size = sides[i], prices[i], sizes[i]
+            before = apply_level(book, side, price, size)
+            # each level answers what was open about it: trades, mismatches, the anchor
+            if state.pending.low <= price <= state.pending.high:
+                volume = take_named(pending, side, price)
+                known = before > 0 or is_complete_at(state.trust, side, price)
+                if volume > 0 and state.trust.reason == 0 and known:
+                    reconcile(state, volume, before, size)
+            if state.mismatches > 0:
+                clear_mismatch(state, side, price)
+            if state.on_probation != 0:
+                probe(state, side, price, before)
+    # what waited for this message is judged
+    if state.vendor_row_waits != 0:
+        if not explained(state):
+            state.action = DISTRUST
+            state.action_ts = ts
+    elif state.trust.waits != DEFINITE:
+        add |= judge_waiting(book, state, out, rows, start, stop, event_id, ts)
+    if state.on_probation != 0 and state.unlisted >= MOST_UNLISTED:
+        add |= fail_probation(state)
+    if rows.flags[start] & F_OUT_OF_ORDER:  # it overlaps what was applied
+        first_number = rows.prev_sequence[start] + 1
+        last_number = rows.sequence[start]
+        add_finding(
+            state,
+            out,
+            Q_OUT_OF_ORDER,
+            event_id,
+            last_id,
+            ts,
+            ts,
+            1,
+            first_number,
+            last_number,
+        )
+    age(pending, state, ts)
+    if state.pending.expired_trades > 0:
+        state.minute.unnamed_volume += state.pending.expired_volume
+        state.minute.unnamed_trades += state.pending.expired_trades
+        tally_many(state, Q_TRADE_UNCONFIRMED, last_id, ts, state.pending.expired_trades)
+    state.sequence = rows.sequence[start]
+    state.unfollowed = 0
+    set_moment(state.chained, last_id, ts)
+    state.unread = 0
+    note_message(state, ts)
+    hear(state.heard[DEPTH], ts)
+    return add
+
+
+@kernel
+def add_flags(
+    state: Record,
+    rows: Rows,
+    rules: Rules,
+    start: int,
+    stop: int,
+    add: int,
+    event_id: int,
+    ts: int,
+) -> None:
+    """Complete the flags of a message's rows; what is off the tick or the lot is counted."""
+    for i in range(start, stop):
+        row = add
+        kind = rows.kind[i]
+        if kind in (TRADE, DELTA, SNAPSHOT):
+            if rows.price[i] % rules.tick != 0:
+                row |= F_OFF_TICK
+                tally(state, Q_OFF_TICK, event_id + i - start, ts)
+            if rows.size[i] % rules.lot != 0:
+                row |= F_OFF_LOT
+                tally(state, Q_OFF_LOT, event_id + i - start, ts)
+        if row != 0:
+            rows.flags[i] |= row

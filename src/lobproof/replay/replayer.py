@@ -3,62 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lobproof.book import load_book, save_book
-from lobproof.book.kernels import (
-    MAX_PRICE,
-    ensure_far_capacity,
-    new_book,
-)
-from lobproof.book.undo_kernels import LOGGED
+from lobproof.book import BookImage
+from lobproof.book.kernels import MAX_PRICE, ensure_far_capacity, new_book
 from lobproof.errors import GridError
 from lobproof.instruments import Instrument
+from lobproof.replay.anchor_kernels import no_image
 from lobproof.replay.coverage import coverage_of
-from lobproof.replay.evidence_kernels import no_image
 from lobproof.replay.inserts import doubt_mark, snapshot_of
 from lobproof.replay.integrity import message_bounds
-from lobproof.replay.ledger_kernels import (
-    ACTION,
-    ACTION_TS,
-    CLOSED,
-    CODES,
-    DOUBT,
-    EPISODE,
-    FOUND,
-    LIFE_TS,
-    LOST,
-    MINUTE,
-    REFERENCES,
-    SEQUENCE,
-    SNAPSHOT_TRUST,
-    STALE,
-    STATES,
-    UNDO,
-    new_run,
-)
-from lobproof.replay.mark_kernels import lose_trust
+from lobproof.replay.loss_kernels import lose_trust
 from lobproof.replay.merge import Array, Stretch, batch_of, columns_of
 from lobproof.replay.minute_kernels import begin_day, doubt_the_end, end_day
-from lobproof.replay.passing_kernels import pass_by
-from lobproof.replay.pending_kernels import new_pending, reserve
 from lobproof.replay.policy import Policy
-from lobproof.replay.reference_kernels import DISTRUST, NOTHING, QUIET
-from lobproof.replay.replay_kernels import replay_rows
-from lobproof.replay.settle_kernels import FINDINGS_A_MESSAGE, STATE_COLUMNS
+from lobproof.replay.replay_kernels import Rules, replay_rows
+from lobproof.replay.settle_kernels import FINDINGS_A_MESSAGE
+from lobproof.replay.silence_kernels import pass_by
+from lobproof.replay.state_kernels import (
+    CODES,
+    REPLAY_STATE,
+    Outputs,
+    new_outputs,
+    new_state,
+)
 from lobproof.replay.step import (
-    BookLevels,
     Piece,
     Step,
     joined,
-    levels_of,
     minute_columns,
     states_of,
 )
-from lobproof.schema import UNTRUSTED, EventBatch, Finding, Int64, Kind, ReferenceBatch
+from lobproof.replay.trade_kernels import PENDING_ROW, new_pending, reserve
+from lobproof.replay.vendor_kernels import DISTRUST, NOTHING, QUIET
+from lobproof.schema import UNTRUSTED, EventBatch, Int64, Kind, ReferenceBatch
+from lobproof.schema.plain import Q_UNSEEDED
+from lobproof.schema.records import Record, Records, numbers, records
 
 STEP_ROWS = 1 << 16
 """Rows replayed at a time: bounds the memory of the outputs, and has no effect on the result."""
@@ -70,15 +52,6 @@ of silence lets the kernel enter the minute of one reference twice.
 """
 WINDOW_TICKS = 1 << 18
 """Ticks a side near the touch that the book keeps in an array."""
-
-
-class _Output(NamedTuple):
-    """Preallocated outputs of one step."""
-
-    found: Int64
-    closed: Int64
-    squares: NDArray[np.float64]
-    states: Int64
 
 
 class Replayer:
@@ -104,41 +77,38 @@ class Replayer:
         self._tick = int(np.gcd.reduce([rule.tick for rule in instrument.rules]))
         self._book = new_book(WINDOW_TICKS, self._tick)
         self._pending = new_pending()
-        self._run = new_run()
-        self._policy.set_on(self._run)
-        self._open_squares = np.zeros(2)
-        none = self._output(0)
-        self._no_minutes = minute_columns(none.closed[:0], none.squares[:0], instrument)
+        self._set_states(new_state())
+        self._policy.set_on(self._state)
+        self._no_minutes = minute_columns(new_outputs(0, 0, 0).minutes, instrument)
         self._due: EventBatch | None = None
 
-    def carry(self, book: BookLevels, ts: int) -> None:
-        """Begin with a book that was rebuilt up to ``ts``, trusted as far as ``book`` says."""
-        about = [self._tick, WINDOW_TICKS, book.bid_trust, book.bid_trusted_to]
-        saved = {
-            "bid_prices": book.bid_prices,
-            "bid_sizes": book.bid_sizes,
-            "ask_prices": book.ask_prices,
-            "ask_sizes": book.ask_sizes,
-            "about": np.array([*about, book.ask_trust, book.ask_trusted_to], np.int64),
-        }
-        self._book = load_book(saved)
-        self._run[SEQUENCE] = book.sequence
-        self._run[LIFE_TS] = ts
-        no_image(self._run)
-        if UNTRUSTED in (book.bid_trust, book.ask_trust) or book.awaits:
-            lose_trust(self._book, self._run, int(Finding.UNSEEDED))
+    def _set_states(self, states: Records) -> None:
+        """Keep the state as kernels take it, and columns of what is asked often."""
+        self._states = states
+        self._state: Record = states[0]
+        self._logged = states["trust"]["undo"]["logged"]
+        self._next_row, self._action = states["next_row"], states["action"]
+        self._written = [states[name] for name in ("findings", "minutes", "states")]
+
+    def carry(self, image: BookImage, ts: int) -> None:
+        """Begin with a book that was rebuilt up to ``ts``, trusted as far as ``image`` says."""
+        self._book = image.book(self._tick, WINDOW_TICKS)
+        state = self._state
+        state.sequence = image.sequence
+        state.last_alive = ts
+        no_image(state)
+        if UNTRUSTED in (image.bid_trust, image.ask_trust) or image.awaits:
+            lose_trust(state, Q_UNSEEDED)
             return
-        self._run[[STALE, STALE + 1]] = book.bid_stale, book.ask_stale
-        listed = (book.bid_listed, book.bid_listed_to, book.ask_listed, book.ask_listed_to)
-        self._run[SNAPSHOT_TRUST : SNAPSHOT_TRUST + 4] = listed
-        self._run[[LOST, DOUBT]] = 0
+        image.trusted(state.trust)
+        state.trust.reason = state.doubts = 0
 
     def pass_by(self, batch: EventBatch) -> None:
         """Leave whole messages out, but for when they came: their pace tells what silence is.
 
         Before `carry`, which begins behind them.
         """
-        pass_by(self._run, batch.kind, batch.flags, batch.ts_order)
+        pass_by(self._state, batch.kind, batch.flags, batch.ts_order)
 
     @property
     def is_due(self) -> bool:
@@ -147,27 +117,26 @@ class Replayer:
 
     def begin_day(self, ts: int) -> None:
         """Event ids start again at 0; ``ts`` is the ``ts_order`` of the day's first event."""
-        begin_day(self._run, ts)
+        begin_day(self._state, ts)
 
     def save(self) -> dict[str, Array]:
         """State as arrays; :meth:`load` of it continues exactly here."""
-        book = {f"book.{name}": array for name, array in save_book(self._book).items()}
+        book = {f"book.{name}": array for name, array in self.levels().to_arrays().items()}
         return {
             **book,
-            "pending": self._pending.copy(),
-            "run": self._run.copy(),
-            "squares": self._open_squares.copy(),
+            "pending": numbers(self._pending),
+            "state": numbers(self._states),
             **({} if self._due is None else columns_of(self._due.copy(), "due.")),
         }
 
     def load(self, saved: Mapping[str, Array]) -> None:
         """Continue from what :meth:`save` returned."""
-        self._book = load_book(
+        image = BookImage.from_arrays(
             {name[5:]: array for name, array in saved.items() if name.startswith("book.")}
         )
-        self._pending = saved["pending"].copy()
-        self._run = saved["run"].copy()
-        self._open_squares = saved["squares"].astype(np.float64)
+        self._book = image.book(self._tick, WINDOW_TICKS)
+        self._pending = records(PENDING_ROW, saved["pending"])
+        self._set_states(records(REPLAY_STATE, saved["state"]))
         self._due = batch_of(EventBatch, saved, "due.") if "due.kind" in saved else None
 
     def process(self, batch: EventBatch, first_id: int) -> Step:
@@ -216,7 +185,7 @@ class Replayer:
                 else:
                     at = self._step(stretch, row, stop, reference, until, first_id, out)
                     parts.append(events.slice(row, at))
-                    row, reference = at, int(self._run[REFERENCES])
+                    row, reference = at, int(self._next_row[0])
                     self._due = self._asked_for(stretch.references, reference)
                 first_id, left = first_id + len(parts[-1]), left - len(parts[-1])
                 if left <= 0 or (self._due is None and (row, reference) == (stop, until)):
@@ -256,42 +225,43 @@ class Replayer:
 
     def _asked_for(self, references: ReferenceBatch, met: int) -> EventBatch | None:
         """The events that the replay stopped for, behind so many references."""
-        action = int(self._run[ACTION])
+        action = int(self._action[0])
         if action == NOTHING:
             return None
+        state = self._state
         if action in (DISTRUST, QUIET):
-            return doubt_mark(action, int(self._run[ACTION_TS]), int(self._run[SEQUENCE]))
-        restores = int(self._run[LOST]) not in (0, int(Finding.UNSEEDED))
+            return doubt_mark(action, int(state.action_ts), int(state.sequence))
+        restores = int(state.trust.reason) not in (0, Q_UNSEEDED)
         return snapshot_of(references.slice(met - 1, met), action, restores=restores)
 
     def end_day(self, last_id: int, ts: int) -> Step:
         """Close the minute; doubts still open become findings, and go on into the next day."""
         out = self._output(1)
-        doubt_the_end(self._run, out.found, last_id, ts)
-        end_day(self._run, out.found, out.closed, out.squares, last_id, ts)
+        doubt_the_end(self._state, out, last_id, ts)
+        end_day(self._state, out, last_id, ts)
         return self._taken(out)
 
-    def open_findings(self, last_id: int, ts: int) -> Int64:
+    def open_findings(self, last_id: int, ts: int) -> Records:
         """What holds after event ``last_id``, and the open minute's tallies, as they are so far."""
-        run, out = self._run.copy(), self._output(0)
-        run[[FOUND, CLOSED]] = 0
-        end_day(run, out.found, out.closed, out.squares, last_id, ts)
-        return out.found[: int(run[FOUND])]
+        out = self._output(0)
+        states = self._states.copy()
+        end_day(states[0], out, last_id, ts)
+        return out.findings[: int(states[0].findings)]
 
-    def levels(self) -> BookLevels:
+    def levels(self) -> BookImage:
         """The whole book as it stands."""
-        return levels_of(self._book, self._run)
+        return BookImage.of(self._book, self._state.trust, self._state.sequence)
 
-    def coverage(self, episodes: Int64) -> dict[str, Any]:
+    def coverage(self, findings: Records) -> dict[str, Any]:
         """When each stream of the day was heard, given all its findings; see `coverage_of`."""
-        return coverage_of(self._run, episodes)
+        return coverage_of(self._state, findings)
 
-    def _prepared(self, part: Stretch, messages: int, first_id: int) -> _Output:
+    def _prepared(self, part: Stretch, messages: int, first_id: int) -> Outputs:
         """Room for all that so many messages, and what is inserted among them, can give."""
         batch = part.events
         self._check_prices(batch, first_id)
         trades = int(np.count_nonzero(batch.kind == int(Kind.TRADE)))
-        self._pending = reserve(self._pending, self._run, trades)
+        self._pending = reserve(self._pending, self._state, trades)
         return self._output(messages + MOST_PARTS, len(part.references))
 
     def _check_prices(self, batch: EventBatch, first_id: int) -> None:
@@ -310,13 +280,13 @@ class Replayer:
         reference: int,
         until: int,
         first_id: int,
-        out: _Output,
+        out: Outputs,
     ) -> int:
-        """Replay rows and references up to where something is to be inserted; the row there."""
+        """Replay rows and vendor's rows up to where something is to be inserted; the row there."""
         batch, references = stretch.events, stretch.references
         # beside the rows' levels those may come back that a waiting snapshot has taken away
-        self._book = ensure_far_capacity(self._book, stop - row + int(self._run[UNDO + LOGGED]))
-        self._run[REFERENCES] = reference
+        self._book = ensure_far_capacity(self._book, stop - row + int(self._logged[0]))
+        self._next_row[0] = reference
         first = min(
             int(each.ts_order[at])
             for each, at, end in ((batch, row, stop), (references, reference, until))
@@ -326,57 +296,31 @@ class Replayer:
         return int(
             replay_rows(
                 self._book,
+                self._state,
                 self._pending,
-                self._run,
-                out.found,
-                out.closed,
-                out.squares,
-                out.states,
+                out,
+                batch.rows,
+                references.rows(stretch.places),
+                Rules(rule.tick, rule.lot, self._state_every, self._policy.size_limit),
                 first_id - row,
-                rule.tick,
-                rule.lot,
-                self._state_every,
-                self._policy.size_limit,
                 row,
                 stop,
                 until,
-                stretch.places,
-                references.ts_order,
-                references.flags,
-                references.sequence,
-                references.levels,
-                batch.ts_order,
-                batch.ts_event,
-                batch.sequence,
-                batch.prev_sequence,
-                batch.kind,
-                batch.side,
-                batch.price,
-                batch.size,
-                batch.flags,
             )
         )
 
-    def _output(self, messages: int, references: int = 0) -> _Output:
-        """Room for what so many messages and references can give."""
+    def _output(self, messages: int, references: int = 0) -> Outputs:
+        """Room for what so many messages and vendor's rows can give; nothing is written yet."""
         met = messages + references
-        out = _Output(
-            np.empty((met * FINDINGS_A_MESSAGE + CODES, EPISODE), np.int64),
-            np.empty((met + 1, MINUTE), np.int64),
-            np.empty((met + 2, 2), np.float64),
-            np.empty((messages, STATE_COLUMNS), np.int64),
-        )
-        out.squares[0] = self._open_squares
-        self._run[[FOUND, CLOSED, STATES]] = 0
-        return out
+        for written in self._written:
+            written[0] = 0
+        return new_outputs(met * FINDINGS_A_MESSAGE + CODES, met + 1, messages)
 
-    def _taken(self, out: _Output) -> Step:
-        found, closed, states = self._run[[FOUND, CLOSED, STATES]].tolist()
-        self._open_squares = out.squares[closed].copy()
+    def _taken(self, out: Outputs) -> Step:
+        findings, closed, states = (int(written[0]) for written in self._written)
+        minutes = out.minutes[:closed]
         return Step(
             states_of(out.states[:states]),
-            out.found[:found].copy(),
-            minute_columns(out.closed[:closed], out.squares[:closed], self._instrument)
-            if closed
-            else self._no_minutes,
+            out.findings[:findings].copy(),
+            minute_columns(minutes, self._instrument) if len(minutes) else self._no_minutes,
         )

@@ -1,151 +1,237 @@
-"""Kernels for what vouches for a book or refutes it: snapshots, and drift."""
+"""How a snapshot is taken over: held against the book, then applied, refuted, or left to wait."""
 
 from __future__ import annotations
 
-from lobproof.book.kernels import (
-    Book,
-    apply_level,
-    clear_book,
-    clear_side_range,
-    extend_trust,
-    set_trust,
-    trust,
-    trusted_to,
+from lobproof.book.kernels import Book, apply_level, level_size
+from lobproof.book.trust_kernels import (
+    DEFINITE,
+    NEVER,
+    WHOLE,
+    begin_undo,
+    clear,
+    deny,
+    first_ask,
+    list_side,
+    own_levels,
+    trust_snapshot_alone,
+    undo,
 )
-from lobproof.book.undo_kernels import SAVED, begin_undo, log_side, undo_levels
 from lobproof.jit import kernel
-from lobproof.replay.drift_kernels import compare_beyond, compare_side
-from lobproof.replay.evidence_kernels import (
+from lobproof.replay.anchor_kernels import (
     BELIEVED,
     DISBELIEVED,
     anchored,
     confirmed,
     judged,
-    listed_to,
     weigh,
 )
-from lobproof.replay.ledger_kernels import (
-    AGREED_ID,
-    AGREED_TS,
-    AGREES_TO,
-    CHAINED_ID,
-    CHAINED_TS,
-    DIFFERING,
-    DOUBTED_ID,
-    DOUBTED_TS,
-    LIFE_TS,
-    LOST,
-    M_CONTRADICTIONS,
-    M_DRIFT_EQUAL,
-    NEVER,
-    PROBED,
-    REFUTED,
-    SEQUENCE,
-    SHARED,
-    SNAPSHOT_TRUST,
-    STALE,
-    SUSPECT_ID,
-    SUSPECT_TS,
-    SUSPECTS,
-    THIS_MINUTE,
-    UNCHAINED,
-    UNDO,
-    UNFOLLOWED,
-    WAITING,
-    Float64,
-    add_episode,
-    open_doubt,
+from lobproof.replay.loss_kernels import lose_since_agreed
+from lobproof.replay.state_kernels import MAX_MISMATCHES, Outputs, add_since, set_moment
+from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Int64, Rows
+from lobproof.schema.plain import (
+    ASK,
+    BID,
+    CLEAR,
+    F_AWAITS,
+    F_COMPLETE,
+    F_DRIFT,
+    F_REFUTED,
+    F_STRANDED,
+    Q_DRIFT,
+    Q_REFUTED,
+    Q_STRANDED,
 )
-from lobproof.replay.mark_kernels import lose_trust, trust_snapshot_alone
-from lobproof.schema import (
-    EVERYTHING,
-    RANGE,
-    UNTRUSTED,
-    Finding,
-    Flag,
-    Int8,
-    Int32,
-    Int64,
-    Kind,
-    Side,
-)
+from lobproof.schema.records import Record
 
-SNAPSHOT = int(Kind.SNAPSHOT)
-CLEAR = int(Kind.CLEAR)
-BID = int(Side.BID)
-ASK = int(Side.ASK)
-
-F_COMPLETE = int(Flag.COMPLETE)
-F_DRIFT = int(Flag.DRIFT)
-F_STRANDED = int(Flag.STRANDED)
-F_REFUTED = int(Flag.REFUTED)
-F_AWAITS = int(Flag.AWAITS)
-
-Q_DRIFT = int(Finding.DRIFT)
-Q_STRANDED = int(Finding.STRANDED)
-
-FAR_AWAY = 2**62 - 1
+# --- held against the book ----------------------------------------------------------------------
 
 
 @kernel
-def reach_known(book: Book, side: int, price: Int64, start: int, stop: int, complete: bool) -> int:
+def note_mismatch(
+    state: Record, side: int, price: int, held: int, listed: int, earlier: int
+) -> None:
+    """Remember a level that differs, once; beyond the table's end only the number is kept.
+
+    The first ``earlier`` entries are those of a snapshot before this one.
+    """
+    for k in range(min(earlier, MAX_MISMATCHES)):
+        level = state.mismatched[k]
+        if level.side == side and level.price == price:
+            level.listed = listed
+            return
+    if state.mismatches < MAX_MISMATCHES:
+        level = state.mismatched[state.mismatches]
+        level.side = side
+        level.price = price
+        level.held = held
+        level.listed = listed
+    state.mismatches += 1
+
+
+@kernel
+def clear_mismatch(state: Record, side: int, price: int) -> None:
+    """A depth message names the level: that it differed in a snapshot inside it proves nothing."""
+    for k in range(min(state.mismatches, MAX_MISMATCHES)):
+        level = state.mismatched[k]
+        if level.side == side and level.price == price:
+            last = state.mismatches - 1
+            if last < MAX_MISMATCHES:  # else the last one is only a number
+                state.mismatched[k] = state.mismatched[last]
+            state.mismatches = last
+            return
+
+
+@kernel
+def compare_side(
+    book: Book,
+    state: Record,
+    side: int,
+    price: Int64,
+    size: Int64,
+    start: int,
+    stop: int,
+    complete: bool,
+    tick: int,
+    earlier: int,
+) -> None:
+    """Compare rows ``start:stop`` (best first) with the book, where both know the side.
+
+    Levels that differ are noted as mismatches, beside the ``earlier`` ones of a snapshot before;
+    counts, rank-wise squared price errors (in ticks) and relative size errors are added to the
+    minute.
+    """
+    known = state.trust.sides[side - 1]
+    listed = stop - start
+    if known.kind == UNTRUSTED or listed == 0:
+        return
+    sign = 2 * side - 3  # sign * price grows away from the touch, on either side
+    limit = sign * price[stop - 1]
+    if complete:
+        limit = WHOLE
+    if known.kind != EVERYTHING:
+        limit = min(limit, sign * known.to)
+
+    minute = state.minute
+    own_prices, own_sizes, own = own_levels(book, side, limit)
+    matched = 0
+    theirs = 0
+    for k in range(listed):
+        if sign * price[start + k] > limit:
+            break
+        theirs += 1
+        minute.drift_compared += 1
+        held = level_size(book, side, price[start + k])
+        if held == size[start + k]:
+            minute.drift_equal += 1
+        else:
+            note_mismatch(state, side, price[start + k], held, size[start + k], earlier)
+        if held == 0:
+            minute.drift_missing += 1
+        else:
+            matched += 1
+            minute.sizes += 1
+            error = (held - size[start + k]) / size[start + k]
+            minute.size_squares += error * error
+    for k in range(min(own, theirs)):
+        distance = (own_prices[k] - price[start + k]) / tick
+        minute.ranks += 1
+        minute.price_squares += distance * distance
+    if own > matched:  # levels that the book holds and the snapshot does not list
+        minute.drift_ghosts += own - matched
+        minute.drift_compared += own - matched
+        at = 0
+        for k in range(own):
+            while at < listed and sign * price[start + at] < sign * own_prices[k]:
+                at += 1
+            if at == listed or price[start + at] != own_prices[k]:
+                note_mismatch(state, side, own_prices[k], own_sizes[k], 0, earlier)
+
+
+@kernel
+def compare_beyond(
+    book: Book,
+    state: Record,
+    side: int,
+    price: Int64,
+    size: Int64,
+    start: int,
+    stop: int,
+    complete: bool,
+    earlier: int,
+) -> None:
+    """Hold what a whole chain told of levels beyond the trusted range against a snapshot.
+
+    The book may lack levels there, but those that it holds are right, unless they may be from
+    before a loss. What differs is a mismatch; nothing of it enters the minute's counts.
+    """
+    known = state.trust.sides[side - 1]
+    if known.stale != 0 or known.kind != RANGE or stop == start:
+        return
+    sign = 2 * side - 3
+    to = sign * known.to
+    limit = sign * price[stop - 1]
+    if complete:
+        limit = WHOLE
+    at = start
+    prices, sizes, own = own_levels(book, side, limit)
+    for k in range(own):
+        if sign * prices[k] <= to:
+            continue
+        while at < stop and sign * price[at] < sign * prices[k]:
+            at += 1
+        listed = size[at] if at < stop and price[at] == prices[k] else 0
+        if listed != sizes[k]:
+            note_mismatch(state, side, prices[k], sizes[k], listed, earlier)
+
+
+@kernel
+def both_know(trust: Record, side: int, price: Int64, start: int, stop: int, complete: bool) -> int:
     """How far (sign * price) both the book and a snapshot's rows ``start:stop`` know a side."""
-    kind = trust(book, side)
-    if kind == UNTRUSTED or stop == start:
+    known = trust.sides[side - 1]
+    if known.kind == UNTRUSTED or stop == start:
         return NEVER
     sign = 2 * side - 3
-    known = 2**62 if complete else sign * price[stop - 1]
-    return int(known if kind == EVERYTHING else min(known, sign * trusted_to(book, side)))
+    listed = WHOLE if complete else sign * price[stop - 1]
+    return int(listed if known.kind == EVERYTHING else min(listed, sign * known.to))
+
+
+# --- what follows from a difference -------------------------------------------------------------
 
 
 @kernel
-def restore(book: Book, run: Int64) -> None:
-    """The book, its trust and what is stale, as before the snapshot that waits."""
-    undo_levels(book, run[UNDO:])
-    for half in (BID, ASK):
-        run[STALE + half - 1] = run[UNDO + SAVED + 3 * (half - 1) + 2]
-    run[WAITING] = 0
+def report_drift(state: Record, out: Outputs, last: int, ts: int) -> None:
+    """A snapshot proves the book wrong since it last agreed."""
+    state.minute.contradictions += 1
+    add_since(state, out, Q_DRIFT, state.agreed, last, ts, state.mismatches)
+    state.mismatches = 0
 
 
 @kernel
-def disbelieve(book: Book, run: Int64, found: Int64, verdict: int, last: int, ts: int) -> int:
+def disbelieve(state: Record, out: Outputs, verdict: int, last: int, ts: int) -> int:
     """A snapshot is not believed, and the chain only where the verdict says so.
 
     What was replayed since the snapshot, up to the event ``last``, is in doubt. Returns flags for
     the rows of the message that decides.
     """
-    run[THIS_MINUTE + M_CONTRADICTIONS] += 1
+    state.minute.contradictions += 1
     if verdict == DISBELIEVED:
-        add_episode(
-            run,
-            found,
-            REFUTED,
-            run[DOUBTED_ID],
-            max(last, run[DOUBTED_ID]),
-            run[DOUBTED_TS],
-            ts,
-            run[SUSPECTS],
-            0,
-            0,
-        )
-        run[SUSPECTS] = 0
+        add_since(state, out, Q_REFUTED, state.first_doubted, last, ts, state.mismatches)
+        state.mismatches = 0
         return F_REFUTED
-    run[DIFFERING] = run[SUSPECTS]
-    lose_trust(book, run, Q_DRIFT)
-    open_doubt(run, Q_DRIFT, run[AGREED_ID], run[AGREED_TS])
+    # one snapshot against another: neither is
+    state.differing = state.mismatches
+    lose_since_agreed(state, Q_DRIFT)
     return F_REFUTED | F_DRIFT
 
 
 @kernel
 def judge_waiting(
     book: Book,
-    run: Int64,
-    found: Int64,
+    state: Record,
+    out: Outputs,
+    rows: Rows,
     start: int,
     stop: int,
-    side: Int8,
-    price: Int64,
-    size: Int64,
     event_id: int,
     ts: int,
 ) -> int:
@@ -154,180 +240,123 @@ def judge_waiting(
     Returns flags for its rows. A snapshot that is not believed is undone, and the message applied
     to the book as it was.
     """
-    if run[SUSPECTS] == 0:
-        judged(run)
-        confirmed(book, run, run[AGREES_TO], run[AGREES_TO + 1])
+    if state.mismatches == 0:  # the message explains all that differed
+        judged(state)
+        confirmed(book, state, state.agrees_to[0], state.agrees_to[1])
         return 0
-    verdict = weigh(run)
-    if verdict == BELIEVED:
-        report_drift(run, found, run[SUSPECT_ID] - 1, run[SUSPECT_TS])
-        trust_snapshot_alone(book, run)
-        judged(run)
-        anchored(book, run)
+    verdict = weigh(state)
+    if verdict == BELIEVED:  # a second snapshot says the same against the chain
+        report_drift(state, out, state.compared.event_id - 1, state.compared.ts)
+        trust_snapshot_alone(state.trust)
+        judged(state)
+        anchored(book, state)
         return F_DRIFT
-    restore(book, run)
+    undo(book, state.trust)
     for i in range(start, stop):
-        if price[i] > 0:
-            apply_level(book, side[i], price[i], size[i])
-    return disbelieve(book, run, found, verdict, event_id - 1, ts)
+        if rows.price[i] > 0:  # an empty depth message has a row without a level
+            apply_level(book, rows.side[i], rows.price[i], rows.size[i])
+    return disbelieve(state, out, verdict, event_id - 1, ts)
 
 
 @kernel
-def probation_failed(book: Book, run: Int64) -> int:
+def fail_probation(state: Record) -> int:
     """Depth messages name level after level that the anchor lacks, and none that it lists."""
-    run[THIS_MINUTE + M_CONTRADICTIONS] += 1
-    run[DIFFERING] = run[PROBED]
-    lose_trust(book, run, Q_DRIFT)
-    open_doubt(run, Q_DRIFT, run[AGREED_ID], run[AGREED_TS])
+    state.minute.contradictions += 1
+    state.differing = state.unlisted
+    lose_since_agreed(state, Q_DRIFT)
     return F_REFUTED | F_DRIFT
+
+
+# --- taken over -----------------------------------------------------------------------------------
 
 
 @kernel
 def apply_snapshot(
     book: Book,
-    run: Int64,
-    found: Int64,
-    squares: Float64,
+    state: Record,
+    out: Outputs,
+    rows: Rows,
     start: int,
     stop: int,
     first_id: int,
     ts: int,
     tick: int,
-    kind: Int8,
-    side: Int8,
-    price: Int64,
-    size: Int64,
-    sequence: Int64,
-    flags: Int32,
 ) -> int:
     """Rows ``start:stop`` list a book: compare, then take it over. Returns flags for the rows."""
     add = 0
     begin = start
     last_id = first_id + stop - start - 1
-    if kind[start] == CLEAR:
-        clear_book(book)
-        run[SUSPECTS] = 0
-        run[WAITING] = 0
-        run[STALE] = 0
-        run[STALE + 1] = 0
+    clears = rows.kind[start] == CLEAR
+    if clears:  # the book before is not even compared
+        clear(book, state.trust)
+        state.mismatches = 0
         begin += 1
-    middle = begin
-    while middle < stop and side[middle] == BID:
-        middle += 1
-    bids_complete = middle > begin and (flags[begin] & F_COMPLETE) != 0
-    asks_complete = stop > middle and (flags[middle] & F_COMPLETE) != 0
-    if flags[start] & F_STRANDED:
-        add_episode(
-            run,
-            found,
-            Q_STRANDED,
-            run[AGREED_ID],
-            max(last_id - 1, run[AGREED_ID]),
-            run[AGREED_TS],
-            ts,
-            run[DIFFERING],
-            0,
-            0,
-        )
-        for half in (BID, ASK):
-            set_trust(book, half, UNTRUSTED, 0)
-            run[STALE + half - 1] = 1
+    middle = first_ask(rows.side, begin, stop)
+    bids_complete = middle > begin and (rows.flags[begin] & F_COMPLETE) != 0
+    asks_complete = stop > middle and (rows.flags[middle] & F_COMPLETE) != 0
+    if rows.flags[start] & F_STRANDED:
+        # a vendor's row denies levels that the book holds beyond its range
+        add_since(state, out, Q_STRANDED, state.agreed, last_id - 1, ts, state.differing)
+        deny(state.trust)
     # of a chained feed a later snapshot is evidence beside the chain
-    later = kind[start] == SNAPSHOT and run[UNCHAINED] == 0 and run[LOST] == 0
+    later = not clears and state.has_no_chain == 0 and state.trust.reason == 0
     bids_to = NEVER
     asks_to = NEVER
-    contradicts = kind[start] == SNAPSHOT and run[UNCHAINED] != 0 and run[SUSPECTS] > 0
+    contradicts = not clears and state.has_no_chain != 0 and state.mismatches > 0
     if later:
-        if run[WAITING] != 0:  # of two before one depth message the first may be the one that errs
-            restore(book, run)
-        earlier = run[SUSPECTS]
-        alike = run[THIS_MINUTE + M_DRIFT_EQUAL]
-        bids_to = reach_known(book, BID, price, begin, middle, bids_complete)
-        asks_to = reach_known(book, ASK, price, middle, stop, asks_complete)
-        for half in (BID, ASK):
-            low = begin if half == BID else middle
-            high = middle if half == BID else stop
-            complete = bids_complete if half == BID else asks_complete
-            compare_side(book, run, squares, half, price, size, low, high, complete, tick, earlier)
-            compare_beyond(book, run, half, price, size, low, high, complete, earlier)
-        run[SHARED] = run[THIS_MINUTE + M_DRIFT_EQUAL] - alike
-        if run[SUSPECTS] > 0:
+        # of two before one depth message the first may be the one that errs
+        undo(book, state.trust)
+        earlier = state.mismatches
+        equal = state.minute.drift_equal
+        price, size = rows.price, rows.size
+        bids_to = both_know(state.trust, BID, price, begin, middle, bids_complete)
+        asks_to = both_know(state.trust, ASK, price, middle, stop, asks_complete)
+        for side in (BID, ASK):
+            low = begin if side == BID else middle
+            high = middle if side == BID else stop
+            whole = bids_complete if side == BID else asks_complete
+            compare_side(book, state, side, price, size, low, high, whole, tick, earlier)
+            compare_beyond(book, state, side, price, size, low, high, whole, earlier)
+        state.shared = state.minute.drift_equal - equal
+        if state.mismatches > 0:
             if earlier == 0:
-                run[DOUBTED_ID] = last_id
-                run[DOUBTED_TS] = ts
-            if sequence[start] == run[SEQUENCE]:  # nothing else can explain what differs
-                verdict = weigh(run)
+                set_moment(state.first_doubted, last_id, ts)
+            if rows.sequence[start] == state.sequence:  # nothing else can explain what differs
+                verdict = weigh(state)
                 if verdict != BELIEVED:
-                    return disbelieve(book, run, found, verdict, last_id, ts)
+                    return disbelieve(state, out, verdict, last_id, ts)
                 contradicts = True
-            else:
-                begin_undo(book, run[UNDO:], run[STALE], run[STALE + 1])
-                run[WAITING] = 1
+            else:  # the next depth message may
+                begin_undo(state.trust)
                 add |= F_AWAITS
     if contradicts:
-        report_drift(run, found, last_id - 1, ts)
-        set_trust(book, BID, UNTRUSTED, 0)
-        set_trust(book, ASK, UNTRUSTED, 0)
-        run[STALE] = 1
-        run[STALE + 1] = 1
+        report_drift(state, out, last_id - 1, ts)
+        deny(state.trust)
         add |= F_DRIFT
-    run[LIFE_TS] = ts
-    if run[LOST] != 0:
-        run[LOST] = 0
-        own = kind[start] == CLEAR and run[UNCHAINED] != 0  # snapshots are this feed's messages
-        run[UNFOLLOWED] = 0 if own or sequence[start] == run[SEQUENCE] else 1
-        run[CHAINED_ID] = last_id
-        run[CHAINED_TS] = ts
-    if run[SUSPECTS] == 0:
-        run[AGREED_ID] = last_id
-        run[AGREED_TS] = ts
+    state.last_alive = ts
+    if state.trust.reason != 0:
+        # the anchor: trust begins anew
+        state.trust.reason = 0
+        own = clears and state.has_no_chain != 0  # snapshots are this feed's messages
+        state.unfollowed = 0 if own or rows.sequence[start] == state.sequence else 1
+        set_moment(state.chained, last_id, ts)
+    if state.mismatches == 0:
+        set_moment(state.agreed, last_id, ts)
     else:
-        run[SUSPECT_ID] = last_id
-        run[SUSPECT_TS] = ts
-    run[SNAPSHOT_TRUST : SNAPSHOT_TRUST + 4] = UNTRUSTED
-    for half in (BID, ASK):
-        low = begin if half == BID else middle
-        high = middle if half == BID else stop
-        if high == low:
-            continue
-        complete = bids_complete if half == BID else asks_complete
-        worst = price[high - 1]
-        covered = SNAPSHOT_TRUST + 2 * (half - 1)
-        run[covered] = EVERYTHING if complete else RANGE
-        run[covered + 1] = 0 if complete else worst
-        if complete:
-            run[STALE + half - 1] = 0
-        if run[WAITING] != 0:
-            log_side(book, run[UNDO:], half, listed_to(run, half), price[low:high])
-        clear_side_range(book, half, (2 * half - 3) * FAR_AWAY if complete else worst)
+        set_moment(state.compared, last_id, ts)
+    for side in (BID, ASK):
+        low = begin if side == BID else middle
+        high = middle if side == BID else stop
+        whole = bids_complete if side == BID else asks_complete
+        list_side(book, state.trust, side, rows.price, low, high, whole)
         for i in range(low, high):
-            apply_level(book, half, price[i], size[i])
-        extend_trust(book, half, worst, complete)
-    if run[UNCHAINED] == 0:
+            apply_level(book, side, rows.price[i], rows.size[i])
+    if state.has_no_chain == 0:
         if not later or contradicts:
-            anchored(book, run)
-        elif run[WAITING] == 0:
-            confirmed(book, run, bids_to, asks_to)
+            anchored(book, state)
+        elif state.trust.waits == DEFINITE:
+            confirmed(book, state, bids_to, asks_to)
         else:
-            run[AGREES_TO] = bids_to
-            run[AGREES_TO + 1] = asks_to
+            state.agrees_to[0] = bids_to
+            state.agrees_to[1] = asks_to
     return add
-
-
-@kernel
-def report_drift(run: Int64, found: Int64, last: int, ts: int) -> None:
-    """A snapshot proves the book wrong since it last agreed."""
-    run[THIS_MINUTE + M_CONTRADICTIONS] += 1
-    add_episode(
-        run,
-        found,
-        Q_DRIFT,
-        run[AGREED_ID],
-        max(last, run[AGREED_ID]),
-        run[AGREED_TS],
-        ts,
-        run[SUSPECTS],
-        0,
-        0,
-    )
-    run[SUSPECTS] = 0

@@ -1,88 +1,85 @@
-"""Kernels that judge each trade by its id."""
+"""How a loss of trades is seen: each trade is judged by its id."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from lobproof.jit import kernel
-from lobproof.replay.integrity_kernels import (
-    DUPLICATE,
-    OTHER,
-    OUT_OF_ORDER,
-    SAME,
-    UNSEEN,
-    V_COLLAPSE,
-    V_FLAGS,
-    V_GAP,
-    V_GAP_FROM,
-    V_GAP_TO,
-    content_of,
-    mixed,
-)
-from lobproof.schema import UNORDERED, Int8, Int64
+from lobproof.replay.integrity_kernels import OTHER, SAME, UNSEEN, content_of, mixed
+from lobproof.schema import UNORDERED, Rows
+from lobproof.schema.plain import F_DUPLICATE, F_OUT_OF_ORDER
+from lobproof.schema.records import INT, Record, Records, counts, record, zeroed
 
-# trade state: last and lowest id, a ring of missing id ranges (exclusive start, inclusive end)
-LAST_TRADE = 0
-LOWEST_TRADE = 1  # id before the lowest one seen
-RING_NEXT = 2
-RING = 3
-RING_RANGES = 1024
-# of trades without a chain: how many have no id, how many have one, the lowest and the highest id
-NO_ID = RING + 2 * RING_RANGES
-IDS = NO_ID + 1
-LOWEST_ID = NO_ID + 2
-HIGHEST_ID = NO_ID + 3
-# a hash of the last trades: how many came, the last of each bucket, then of each trade its id, what
-# stands for its content, and the one before it in its bucket
-TRADES_SEEN = NO_ID + 4
-BUCKETS = TRADES_SEEN + 1
+MISSING_RANGES = 1024
 WINDOW = 1 << 14
 """A trade came before where id and content are those of one of so many trades before it."""
-SEEN = BUCKETS + WINDOW
-TRADE_STATE = SEEN + 3 * WINDOW
+
+SEEN_TRADE = record(*counts("trade_id", "content", "before"))  # before: the one in its bucket
+TRADE_IDS = record(
+    ("last", INT),  # highest id; -1 before the first trade
+    ("lowest", INT),  # id before the lowest one seen
+    # a ring of ranges of missing ids: exclusive start, inclusive end
+    ("next_range", INT),
+    ("missing", INT, (MISSING_RANGES, 2)),
+    # of trades without a chain: how many have no id, how many have one, the lowest and the highest
+    *counts("without_id", "with_id", "lowest_id", "highest_id"),
+    # a hash of the last trades: how many came, and the last of each bucket, counted from 1
+    ("seen", INT),
+    ("buckets", INT, (WINDOW,)),
+    ("window", SEEN_TRADE, (WINDOW,)),
+)
+
+
+def new_trade_ids() -> Records:
+    """State of :func:`judge_trades` before the first trade; kernels take its one row."""
+    states = zeroed(TRADE_IDS)
+    states[0].last = -1
+    return states
 
 
 @kernel
-def add_range(state: Int64, low: int, high: int) -> None:
+def add_missing(ids: Record, low: int, high: int) -> None:
     """Remember the ids above ``low`` up to ``high`` as missing, if there are any."""
     if high > low:
-        slot = state[RING_NEXT]
-        state[RING + 2 * slot] = low
-        state[RING + 2 * slot + 1] = high
-        state[RING_NEXT] = (slot + 1) % RING_RANGES
+        ids.missing[ids.next_range, 0] = low
+        ids.missing[ids.next_range, 1] = high
+        ids.next_range = (ids.next_range + 1) % MISSING_RANGES
 
 
 @kernel
-def note_trade(state: Int64, trade_id: int, content: int) -> int:
+def was_missing(ids: Record, trade_id: int, before: int) -> bool:
+    """Whether an id is in a range of missing ones; it is missing no more."""
+    for r in range(MISSING_RANGES):
+        low = ids.missing[r, 0]
+        if low < trade_id <= ids.missing[r, 1]:
+            # ids are filled from the front; a hole in the middle is cut in two
+            ids.missing[r, 0] = trade_id
+            if before > low:
+                add_missing(ids, low, before)
+            return True
+    return False
+
+
+@kernel
+def note_trade(ids: Record, trade_id: int, content: int) -> int:
     """Remember a trade; whether one of its id came lately, and with the same content."""
-    bucket = BUCKETS + mixed(trade_id, 0) % WINDOW
-    count = state[TRADES_SEEN]
+    bucket = mixed(trade_id, 0) % WINDOW
     found = UNSEEN
-    earlier = state[bucket]
-    while earlier > max(count - WINDOW, 0):
-        at = SEEN + 3 * ((earlier - 1) % WINDOW)
-        if state[at] == trade_id:
-            found = max(found, SAME if state[at + 1] == content else OTHER)
-        earlier = state[at + 2]
-    at = SEEN + 3 * (count % WINDOW)
-    state[at] = trade_id
-    state[at + 1] = content
-    state[at + 2] = state[bucket]
-    state[bucket] = count + 1
-    state[TRADES_SEEN] = count + 1
+    earlier = ids.buckets[bucket]
+    while earlier > max(ids.seen - WINDOW, 0):
+        one = ids.window[(earlier - 1) % WINDOW]
+        if one.trade_id == trade_id:
+            found = max(found, SAME if one.content == content else OTHER)
+        earlier = one.before
+    one = ids.window[ids.seen % WINDOW]
+    one.trade_id = trade_id
+    one.content = content
+    one.before = ids.buckets[bucket]
+    ids.seen += 1
+    ids.buckets[bucket] = ids.seen
     return found
 
 
 @kernel
-def judge_trades(
-    state: Int64,
-    side: Int8,
-    price: Int64,
-    size: Int64,
-    sequence: Int64,
-    prev_sequence: Int64,
-    verdicts: Int64,
-) -> int:
+def judge_trades(ids: Record, rows: Rows, verdicts: Records) -> int:
     """Judge each trade (one row each) by its id; returns how many verdicts are not empty.
 
     Ids in a chain: a late one that fills a known hole, or lies below all seen, is a trade out of
@@ -91,65 +88,51 @@ def judge_trades(
     of order where the id goes back, unless it is of text (``UNORDERED`` and above), or none (below
     0).
     """
+    sequence, prev_sequence = rows.sequence, rows.prev_sequence
+    side, price, size = rows.side, rows.price, rows.size
     judged = 0
     for i in range(sequence.shape[0]):
         verdict = verdicts[i]
-        verdict[:] = 0
         trade_id = sequence[i]
         before = prev_sequence[i]
-        last = state[LAST_TRADE]
         if trade_id < 0:
-            state[NO_ID] += 1 if before < 0 else 0
+            ids.without_id += 1 if before < 0 else 0
             continue
-        seen = note_trade(state, trade_id, content_of(i, i + 1, side, price, size))
-        if before < 0:
+        content = content_of(i, i + 1, side, price, size)
+        seen = note_trade(ids, trade_id, content)
+        if before < 0:  # no chain
             if seen == SAME:
-                verdict[V_COLLAPSE] = DUPLICATE
+                verdict.collapse = F_DUPLICATE
             elif trade_id < UNORDERED:
-                if trade_id < last:
-                    verdict[V_FLAGS] = OUT_OF_ORDER
-                state[LAST_TRADE] = max(last, trade_id)
+                if trade_id < ids.last:
+                    verdict.added = F_OUT_OF_ORDER
+                ids.last = max(ids.last, trade_id)
                 if seen == UNSEEN:
-                    none = state[IDS] == 0
-                    state[LOWEST_ID] = trade_id if none else min(state[LOWEST_ID], trade_id)
-                    state[HIGHEST_ID] = max(state[HIGHEST_ID], trade_id)
-                    state[IDS] += 1
-        elif last >= 0 and trade_id <= last:
-            late = trade_id <= state[LOWEST_TRADE]
-            if late:
+                    none = ids.with_id == 0
+                    ids.lowest_id = trade_id if none else min(ids.lowest_id, trade_id)
+                    ids.highest_id = max(ids.highest_id, trade_id)
+                    ids.with_id += 1
+        elif ids.last >= 0 and trade_id <= ids.last:  # it goes back
+            if trade_id <= ids.lowest:
                 # what lies between it and the lowest before may come still
-                add_range(state, trade_id, state[LOWEST_TRADE])
-                state[LOWEST_TRADE] = before
-            for r in range(0 if late else RING_RANGES):
-                low = state[RING + 2 * r]
-                high = state[RING + 2 * r + 1]
-                if low < trade_id <= high:
-                    late = True
-                    # ids are filled from the front; a hole in the middle is cut in two
-                    state[RING + 2 * r] = trade_id
-                    if before > low:
-                        add_range(state, low, before)
-                    break
-            if late or seen == OTHER:
-                verdict[V_FLAGS] = OUT_OF_ORDER
+                add_missing(ids, trade_id, ids.lowest)
+                ids.lowest = before
+                late = True
             else:
-                verdict[V_COLLAPSE] = DUPLICATE
+                late = was_missing(ids, trade_id, before)
+            if late or seen == OTHER:
+                verdict.added = F_OUT_OF_ORDER
+            else:
+                verdict.collapse = F_DUPLICATE
         else:
-            if last >= 0 and before > last:
-                verdict[V_GAP] = 1
-                verdict[V_GAP_FROM] = last
-                verdict[V_GAP_TO] = before
-                add_range(state, last, before)
-            if last < 0:
-                state[LOWEST_TRADE] = before
-            state[LAST_TRADE] = trade_id
-        if verdict[V_COLLAPSE] != 0 or verdict[V_GAP] != 0 or verdict[V_FLAGS] != 0:
+            if ids.last >= 0 and before > ids.last:  # trades are missing
+                verdict.gap = 1
+                verdict.gap_from = ids.last
+                verdict.gap_to = before
+                add_missing(ids, ids.last, before)
+            if ids.last < 0:
+                ids.lowest = before
+            ids.last = trade_id
+        if verdict.collapse != 0 or verdict.gap != 0 or verdict.added != 0:
             judged += 1
     return judged
-
-
-def new_trade_state() -> Int64:
-    """State of :func:`judge_trades` before the first trade."""
-    state = np.zeros(TRADE_STATE, np.int64)
-    state[LAST_TRADE] = -1
-    return state

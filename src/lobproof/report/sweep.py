@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lobproof.book.kernels import Book, apply_level, ensure_far_capacity, new_book, set_trust
-from lobproof.book.undo_kernels import LOGGED
+from lobproof.book.kernels import Book, ensure_far_capacity, new_book
 from lobproof.errors import StoreError
 from lobproof.fixedpoint import from_decimal128
 from lobproof.report.axes import PriceGrid, TimeGrid
@@ -35,19 +34,12 @@ from lobproof.report.sweep_kernels import (
     paint_all,
     sweep_rows,
 )
-from lobproof.schema import LEVELS, EventBatch, Int64, Side
+from lobproof.schema import LEVELS, EventBatch, Int64
+from lobproof.schema.records import Records
 from lobproof.store import Store
-from lobproof.store.playback import book_columns
-from lobproof.store.rebuild_kernels import (
-    COVERAGE,
-    LISTED,
-    SEQUENCE,
-    STALE,
-    UNDONE,
-    UNKNOWN,
-    WAITS,
-    apply_events,
-)
+from lobproof.store.bookview import book_of
+from lobproof.store.keyframe import Keyframe
+from lobproof.store.rebuild_kernels import apply_events, new_rebuild
 
 _WINDOW_TICKS = 1 << 16
 _BATCH_ROWS = 1 << 16
@@ -90,7 +82,7 @@ def sweep(
     exponents = tuple(max(day[name] for day in days) for name in _EXPONENTS)
     canvas = _canvas(time, prices, tick, doubts)
     rows = _rows_by_day(store, exchange, symbol, days, span)
-    book, covered = new_book(_WINDOW_TICKS, tick), np.zeros(COVERAGE, np.int64)
+    book, rebuilds = new_book(_WINDOW_TICKS, tick), new_rebuild()
     feed = _Feed(
         store.replay(
             symbol, exchange=exchange, start=span[0], end=span[1] + 1, batch_rows=_BATCH_ROWS
@@ -104,19 +96,14 @@ def sweep(
         if before is None or day["carried_from"] != before["keyframes_hash"]:
             if before is not None:
                 _close(canvas, int(before["last_ts"]))
-            book, covered = _book_before(store, exchange, symbol, day, span[0], exponents, tick)
+            book, rebuilds = _book_before(store, exchange, symbol, day, span[0], exponents, tick)
             canvas.hold[SINCE] = start
             fill_bins(canvas, book, start)
-            look(canvas, book, covered, False)
+            look(canvas, book, rebuilds[0].trust, False)
         for batch in feed.take(count):
-            book = ensure_far_capacity(book, len(batch) + int(covered[UNDONE + LOGGED]))
-            sweep_rows(
-                canvas,
-                book,
-                covered,
-                batch.ts_order,
-                *book_columns(batch),
-            )
+            rebuild = rebuilds[0]
+            book = ensure_far_capacity(book, len(batch) + int(rebuild.trust.undo.logged))
+            sweep_rows(canvas, book, rebuild, batch.rows)
             if progress is not None:
                 progress(int(canvas.hold[EVENTS]), total)
         before = day
@@ -210,42 +197,28 @@ def _book_before(
     start: int,
     exponents: tuple[int, ...],
     tick: int,
-) -> tuple[Book, Int64]:
-    """The book as the day opens or as it stands before ``start``, and its ``covered``."""
+) -> tuple[Book, Records]:
+    """The book as the day opens or as it stands before ``start``, and what goes with it."""
     frames = store.keyframes(symbol, exchange=exchange, raw=True).filter(
         (pl.col("dt") == day["dt"])
         & ((pl.col("event_id") < 0) | (pl.col("awaits") == 0) & (pl.col("ts_order") < start))
     )
     rows = frames.filter(pl.col("event_id") == pl.col("event_id").max()).collect()
-    price, size = (
-        from_decimal128(rows[name].to_arrow(), exponent)
-        for name, exponent in zip(("price", "size"), exponents, strict=True)
-    )
-    far_end, listed_to = (
-        from_decimal128(rows[name].to_arrow(), exponents[0]) for name in ("trusted_to", "listed_to")
-    )
-    covered = np.zeros(COVERAGE, np.int64)
-    covered[SEQUENCE] = rows["sequence"][0]
-    covered[WAITS] = UNKNOWN if rows["awaits"][0] else 0
-    sides = rows["side"].to_numpy()
-    book = ensure_far_capacity(new_book(_WINDOW_TICKS, tick), len(rows))
-    for row in range(len(rows)):
-        if price[row] > 0:
-            apply_level(book, int(sides[row]), int(price[row]), int(size[row]))
-    for side in (Side.BID, Side.ASK):
-        head = int(np.argmax(sides == int(side)))
-        set_trust(book, int(side), int(rows["trust"][head]), int(far_end[head]))
-        covered[LISTED + 2 * (side - 1)] = rows["listed"][head]
-        covered[LISTED + 2 * (side - 1) + 1] = listed_to[head]
-        covered[STALE + side - 1] = rows["stale"][head]
+    scales = {"price": 0, "size": 1, "trusted_to": 0, "listed_to": 0}
+    counted = {
+        name: from_decimal128(rows[name].to_arrow(), exponents[scale])
+        for name, scale in scales.items()
+    }
+    frame = Keyframe.of(rows.with_columns(**{n: pl.Series(c) for n, c in counted.items()}))
+    book, rebuilds = book_of(frame, tick)
     if start <= day["first_ts"]:
-        return book, covered
+        return book, rebuilds
     # levels are absolute: events of the keyframe's own instant may come twice
-    since = int(rows["ts_order"][0])
-    for batch in store.replay(symbol, exchange=exchange, start=since, end=start):
-        book = ensure_far_capacity(book, len(batch) + int(covered[UNDONE + LOGGED]))
-        apply_events(book, covered, *book_columns(batch))
-    return book, covered
+    rebuild = rebuilds[0]
+    for batch in store.replay(symbol, exchange=exchange, start=frame.ts_order, end=start):
+        book = ensure_far_capacity(book, len(batch) + int(rebuild.trust.undo.logged))
+        apply_events(book, rebuild, batch.rows, 0, len(batch))
+    return book, rebuilds
 
 
 __all__ = ["BOOK_MESSAGES", "Progress", "Sweep", "sweep"]

@@ -17,23 +17,16 @@ from lobproof.book.kernels import (
     crossed,
     dump_side,
     side_count,
-    slots_within,
     top,
 )
+from lobproof.book.trust_kernels import known_behind, slots_within
 from lobproof.jit import kernel
-from lobproof.schema import (
-    EVERYTHING,
-    LEVELS,
-    RANGE,
-    UNTRUSTED,
-    Flag,
-    Int8,
-    Int32,
-    Int64,
-    Kind,
-    Side,
-)
-from lobproof.store.rebuild_kernels import apply_events, known
+from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Int64, Rows
+from lobproof.schema.plain import ASK as _ASK
+from lobproof.schema.plain import BID as _BID
+from lobproof.schema.plain import CLEAR, DELTA, F_DOUBTFUL, F_LAST, SNAPSHOT, TRADE
+from lobproof.schema.records import Record
+from lobproof.store.rebuild_kernels import apply_events
 
 Float64 = NDArray[np.float64]
 
@@ -65,11 +58,6 @@ LEVEL = 4
 
 SPREAD_BINS = 4096
 """Spreads of so many ticks and more share the last bin."""
-
-_BID, _ASK = int(Side.BID), int(Side.ASK)
-_TRADE, _DELTA, _SNAPSHOT = int(Kind.TRADE), int(Kind.DELTA), int(Kind.SNAPSHOT)
-_CLEAR = int(Kind.CLEAR)
-_LAST, _DOUBTFUL = int(Flag.LAST), int(Flag.DOUBTFUL)
 
 
 class Canvas(NamedTuple):
@@ -213,7 +201,7 @@ def advance(canvas: Canvas, ts: int) -> None:
 
 
 @kernel
-def look(canvas: Canvas, book: Book, covered: Int64, doubtful: bool) -> None:
+def look(canvas: Canvas, book: Book, trust: Record, doubtful: bool) -> None:
     """Note the book's touch, its levels, and how far they are trusted."""
     hold = canvas.hold
     hold[KNOWN] = 0 if doubtful or crossed(book) else 1
@@ -221,7 +209,7 @@ def look(canvas: Canvas, book: Book, covered: Int64, doubtful: bool) -> None:
         s = side - 1
         found = top(book, side, LEVELS, canvas.tops[s, 0], canvas.tops[s, 1])
         hold[BID + s] = best_price(book, side)
-        kind, end = known(book, covered, side)
+        kind, end = known_behind(trust, side)
         hold[BID_SLOTS + s] = slots_within(side, kind, end, canvas.tops[s, 0], found, LEVELS)
         hold[BID_END + s] = END_ALL if kind == EVERYTHING else END_NONE
         if kind == RANGE:
@@ -231,70 +219,48 @@ def look(canvas: Canvas, book: Book, covered: Int64, doubtful: bool) -> None:
 
 
 @kernel
-def sweep_rows(
-    canvas: Canvas,
-    book: Book,
-    covered: Int64,
-    ts_order: Int64,
-    sequence: Int64,
-    prev_sequence: Int64,
-    kind: Int8,
-    side: Int8,
-    price: Int64,
-    size: Int64,
-    flags: Int32,
-) -> None:
-    """Add whole messages; columns of equal length. ``book``, ``covered``: as of `apply_events`."""
+def sweep_rows(canvas: Canvas, book: Book, rebuild: Record, rows: Rows) -> None:
+    """Add whole messages. ``book``, ``rebuild``: as of `apply_events`."""
     hold = canvas.hold
-    rows = len(kind)
+    end = len(rows.kind)
     start = 0
-    while start < rows:
+    while start < end:
         stop = start
-        while stop < rows - 1 and not flags[stop] & _LAST:
+        while stop < end - 1 and not rows.flags[stop] & F_LAST:
             stop += 1
         stop += 1
-        ts = ts_order[start]
-        what = kind[start]
+        ts = rows.ts_order[start]
+        what = rows.kind[start]
         column = _column(canvas, ts)
         cell = canvas.columns[:, column]
-        if what == _TRADE:
+        if what == TRADE:
             hold[TRADES] += 1
-            taker = side[start] - 1
+            taker = rows.side[start] - 1
             cell[TRADE_COUNT] += 1
-            cell[BUY_VOLUME + taker] += size[start]
-            row = _row(canvas, price[start])
+            cell[BUY_VOLUME + taker] += rows.size[start]
+            row = _row(canvas, rows.price[start])
             if row < 0:
                 hold[OUTSIDE] += 1
             else:
-                canvas.trades[taker, row, column] += size[start]
+                canvas.trades[taker, row, column] += rows.size[start]
         else:
             hold[MESSAGES] += 1
             cell[BOOK_MESSAGES] += 1
             advance(canvas, ts)
-            if what == _DELTA:
+            if what == DELTA:
                 for i in range(start, stop):
-                    before = apply_level(book, side[i], price[i], size[i])
-                    row = _row(canvas, price[i])
+                    before = apply_level(book, rows.side[i], rows.price[i], rows.size[i])
+                    row = _row(canvas, rows.price[i])
                     if row >= 0:
                         _paint(canvas, row, ts)
-                        canvas.bins[row] += size[i] - before
-            listed = what in (_CLEAR, _SNAPSHOT)
+                        canvas.bins[row] += rows.size[i] - before
+            listed = what in (CLEAR, SNAPSHOT)
             if listed:
                 paint_all(canvas, ts)
             # levels are absolute: those of a depth message may be set a second time
-            apply_events(
-                book,
-                covered,
-                sequence[start:stop],
-                prev_sequence[start:stop],
-                kind[start:stop],
-                side[start:stop],
-                price[start:stop],
-                size[start:stop],
-                flags[start:stop],
-            )
+            apply_events(book, rebuild, rows, start, stop)
             if listed:
                 fill_bins(canvas, book, ts)
-            look(canvas, book, covered, (flags[stop - 1] & _DOUBTFUL) != 0)
+            look(canvas, book, rebuild.trust, (rows.flags[stop - 1] & F_DOUBTFUL) != 0)
         start = stop
-    hold[EVENTS] += rows
+    hold[EVENTS] += end

@@ -1,6 +1,15 @@
 """Names, types and codes of everything that is stored. Imports nothing above it but ``errors``."""
 
-from lobproof.schema.batch import EventBatch, Int8, Int32, Int64, ReferenceBatch, StateBatch
+from lobproof.schema.batch import (
+    EventBatch,
+    Int8,
+    Int32,
+    Int64,
+    ReferenceBatch,
+    Rows,
+    StateBatch,
+    VendorRows,
+)
 from lobproof.schema.codes import (
     COVERED_STREAMS,
     DISTRUSTS,
@@ -44,8 +53,10 @@ __all__ = [
     "Kind",
     "Order",
     "ReferenceBatch",
+    "Rows",
     "Severity",
     "Side",
     "StateBatch",
+    "VendorRows",
     "speaks_of_the_feed",
 ]

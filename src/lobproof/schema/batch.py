@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,21 @@ class EventBatch(Columns):
     def __len__(self) -> int:
         return len(self.ts_order)  # asked often
 
+    @property
+    def rows(self) -> Rows:
+        """The columns that kernels take."""
+        return Rows(
+            self.ts_order,
+            self.ts_event,
+            self.sequence,
+            self.prev_sequence,
+            self.kind,
+            self.side,
+            self.price,
+            self.size,
+            self.flags,
+        )
+
     @classmethod
     def empty(cls, rows: int = 0) -> EventBatch:
         """A batch of ``rows`` zeroed rows."""
@@ -98,6 +113,30 @@ class EventBatch(Columns):
             size=np.zeros(rows, np.int64),
             flags=np.zeros(rows, np.int32),
         )
+
+
+class Rows(NamedTuple):
+    """Columns of an `EventBatch` as kernels take them."""
+
+    ts_order: Int64
+    ts_event: Int64
+    sequence: Int64
+    prev_sequence: Int64
+    kind: Int8
+    side: Int8
+    price: Int64
+    size: Int64
+    flags: Int32
+
+
+class VendorRows(NamedTuple):
+    """Columns of a `ReferenceBatch` as kernels take them; row ``k`` stands before ``place[k]``."""
+
+    place: Int64
+    ts_order: Int64
+    sequence: Int64
+    levels: Int64
+    flags: Int32
 
 
 @dataclass(slots=True)
@@ -120,6 +159,10 @@ class ReferenceBatch(Columns):
 
     def __len__(self) -> int:
         return len(self.ts_order)  # asked often
+
+    def rows(self, place: Int64) -> VendorRows:
+        """The columns that kernels take, and where each row stands."""
+        return VendorRows(place, self.ts_order, self.sequence, self.levels, self.flags)
 
     @classmethod
     def empty(cls, rows: int = 0) -> ReferenceBatch:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from lobproof.schema.codes import LEVELS, PRICE_SCALE
+from lobproof.schema.minutes import DRIFT_COUNTS, MINUTE_COUNTS
 
 FORMAT_VERSION = 2
 """Raised whenever the same input would give other content."""
@@ -34,6 +36,11 @@ class Table:
 
 def _schema(*columns: tuple[str, pa.DataType]) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns])
+
+
+def _counted(names: Sequence[str]) -> list[tuple[str, pa.DataType]]:
+    """Columns of counts; volumes are decimals."""
+    return [(name, DECIMAL if name.endswith("_volume") else pa.int64()) for name in names]
 
 
 STATE_LEVEL_COLUMNS = tuple(
@@ -121,38 +128,13 @@ QUALITY = Table(
 MINUTES = Table(
     "minutes",
     _schema(
-        ("minute", pa.int64()),  # start of the UTC minute, ns
-        ("first_event_id", pa.int64()),
-        ("last_event_id", pa.int64()),
-        ("book_messages", pa.int64()),
-        ("delta_rows", pa.int64()),
-        ("snapshots", pa.int64()),
-        ("gaps", pa.int64()),
-        ("crossed_messages", pa.int64()),
-        ("doubtful_messages", pa.int64()),
-        ("longest_silence", pa.int64()),  # ns between book messages, the largest that ended here
-        ("trades", pa.int64()),
-        ("buy_volume", DECIMAL),
-        ("sell_volume", DECIMAL),
-        ("explained_volume", DECIMAL),  # reconciliation of volume whose level was named here
-        ("refilled_volume", DECIMAL),  # the level fell by less than the trades took
-        ("transient_volume", DECIMAL),  # the level was born and died inside the message
-        ("grown_volume", DECIMAL),  # the level did not fall
-        ("unnamed_volume", DECIMAL),  # no message named the level in time
-        ("unnamed_trades", pa.int64()),
-        ("prints", pa.int64()),  # first trades after a book message, or a second after the last
-        ("far_prints", pa.int64()),  # of those, 30 basis points and a spread off the touch
-        ("references", pa.int64()),  # rows of the vendor's `book` held against this one
-        ("contradictions", pa.int64()),  # those that it cannot be reconciled with
+        *_counted(MINUTE_COUNTS),
         ("spread_ticks_mean", pa.float64()),  # over trusted states; NaN with none
         ("spread_ticks_max", pa.int64()),
         ("trusted_levels_min", pa.int64()),
         ("bid_trusted_ticks", pa.float64()),  # how far the trusted range reaches from the touch
         ("ask_trusted_ticks", pa.float64()),  # at the minute's end; NaN: not at all, inf: whole
-        ("drift_compared", pa.int64()),
-        ("drift_equal", pa.int64()),
-        ("drift_ghosts", pa.int64()),
-        ("drift_missing", pa.int64()),
+        *_counted(DRIFT_COUNTS),
         ("price_rmse_ticks", pa.float64()),  # NaN where no snapshot was compared
         ("size_rmse_rel", pa.float64()),
     ),

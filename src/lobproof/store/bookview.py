@@ -13,16 +13,9 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lobproof.book.kernels import (
-    Book,
-    crossed,
-    dump_side,
-    ensure_far_capacity,
-    new_book,
-    set_trust,
-    side_count,
-)
-from lobproof.book.undo_kernels import LOGGED
+from lobproof.book import side_levels
+from lobproof.book.kernels import Book, crossed, ensure_far_capacity
+from lobproof.book.trust_kernels import known_behind
 from lobproof.fixedpoint import count_to_text, to_decimal128
 from lobproof.schema import (
     EVERYTHING,
@@ -40,20 +33,11 @@ from lobproof.schema import (
     speaks_of_the_feed,
 )
 from lobproof.schema.provenance import made_of
+from lobproof.schema.records import Records
 from lobproof.store.catalog import SealedDay
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.playback import book_columns, events_from, whole_messages
-from lobproof.store.rebuild_kernels import (
-    COVERAGE,
-    LISTED,
-    SEQUENCE,
-    STALE,
-    UNDONE,
-    UNKNOWN,
-    WAITS,
-    apply_events,
-    known,
-)
+from lobproof.store.playback import events_from, whole_messages
+from lobproof.store.rebuild_kernels import apply_events, new_rebuild
 from lobproof.store.timespan import show_ns
 
 _WINDOW_TICKS = 1 << 16
@@ -164,23 +148,26 @@ def view_book(
         Take off what trades consumed that no depth message shows yet.
     """
     tick = math.gcd(*(rule.tick for rule in day.instrument.rules))
-    book, covered = book_of(frame, tick)
-    event_id, ts_order, sequence = frame.event_id, frame.ts_order, frame.sequence
+    book, rebuilds = book_of(frame, tick)
+    rebuild = rebuilds[0]
+    event_id, ts_order, sequence = frame.event_id, frame.ts_order, frame.book.sequence
     since = events_from(paths, day.grid, frame.event_id + 1, time)
     for start, rows in whole_messages(since):
-        book = ensure_far_capacity(book, len(rows) + int(covered[UNDONE + LOGGED]))
-        apply_events(book, covered, *book_columns(rows))
+        book = ensure_far_capacity(book, len(rows) + int(rebuild.trust.undo.logged))
+        apply_events(book, rebuild, rows.rows, 0, len(rows))
         event_id, ts_order = start + len(rows) - 1, int(rows.ts_order[-1])
         ours = np.flatnonzero(_of_book(rows))
         sequence = int(rows.sequence[ours[-1]]) if len(ours) else sequence
-    levels = {side: _levels(book, side) for side in (Side.BID, Side.ASK)}
+    levels = {side: side_levels(book, int(side)) for side in (Side.BID, Side.ASK)}
     if pending:
         side, price, volume = pending_trades(_before(paths, day, event_id))
         for s in levels:
             levels[s] = _take_off(*levels[s], price[side == s], volume[side == s])
     reason = "; ".join(text for text in (doubts_at(doubts, event_id), unheard) if text)
     usable = not reason and not crossed(book)
-    (bid_kind, bid_end), (ask_kind, ask_end) = (known(book, covered, int(side)) for side in levels)
+    (bid_kind, bid_end), (ask_kind, ask_end) = (
+        known_behind(rebuild.trust, int(side)) for side in levels
+    )
     return BookView(
         exchange=day.partition.exchange,
         symbol=day.partition.symbol,
@@ -279,32 +266,12 @@ def _before(paths: Sequence[Path], day: SealedDay, event_id: int) -> EventBatch:
         width *= 8
 
 
-def book_of(frame: Keyframe, tick: int) -> tuple[Book, Int64]:
+def book_of(frame: Keyframe, tick: int) -> tuple[Book, Records]:
     """A keyframe's book, and what `apply_events` keeps beside it."""
-    bids, asks = len(frame.bid_prices), len(frame.ask_prices)
-    book = ensure_far_capacity(new_book(_WINDOW_TICKS, tick), bids + asks)
-    rows = EventBatch.empty(bids + asks)
-    rows.kind[:] = Kind.DELTA
-    rows.side[:bids], rows.side[bids:] = Side.BID, Side.ASK
-    rows.price[:] = np.concatenate([frame.bid_prices, frame.ask_prices])
-    rows.size[:] = np.concatenate([frame.bid_sizes, frame.ask_sizes])
-    apply_events(book, np.zeros(COVERAGE, np.int64), *book_columns(rows))
-    set_trust(book, int(Side.BID), frame.bid_trust, frame.bid_trusted_to)
-    set_trust(book, int(Side.ASK), frame.ask_trust, frame.ask_trusted_to)
-    covered = np.zeros(COVERAGE, np.int64)
-    covered[LISTED : LISTED + 2] = frame.bid_listed, frame.bid_listed_to
-    covered[LISTED + 2 : LISTED + 4] = frame.ask_listed, frame.ask_listed_to
-    covered[STALE : STALE + 2] = frame.bid_stale, frame.ask_stale
-    covered[SEQUENCE] = frame.sequence
-    covered[WAITS] = UNKNOWN if frame.awaits else 0
-    return book, covered
-
-
-def _levels(book: Book, side: Side) -> tuple[Int64, Int64]:
-    count = int(side_count(book, int(side)))
-    prices, sizes = np.empty(count, np.int64), np.empty(count, np.int64)
-    dump_side(book, int(side), prices, sizes)
-    return prices, sizes
+    rebuilds = new_rebuild()
+    frame.book.trusted(rebuilds[0].trust)
+    rebuilds[0].sequence = frame.book.sequence
+    return frame.book.book(tick, _WINDOW_TICKS), rebuilds
 
 
 def _take_off(prices: Int64, sizes: Int64, taken: Int64, volume: Int64) -> tuple[Int64, Int64]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from lobproof.errors import InputError, StoreError
 from lobproof.fixedpoint import from_decimal128
 from lobproof.parquet import read_footer
-from lobproof.schema import EventBatch, Flag, Int8, Int32, Int64
+from lobproof.schema import EventBatch, Flag
 from lobproof.store.grids import Grid
 
 _COLUMNS = [field.name for field in fields(EventBatch)]
@@ -39,12 +39,6 @@ def to_batch(table: pa.Table, grid: Grid) -> EventBatch:
         size=from_decimal128(table["size"], grid.size),
         flags=table["flags"].to_numpy(),
     )
-
-
-def book_columns(rows: EventBatch) -> tuple[Int64, Int64, Int8, Int8, Int64, Int64, Int32]:
-    """What `apply_events` takes of a batch."""
-    ids = rows.sequence, rows.prev_sequence
-    return *ids, rows.kind, rows.side, rows.price, rows.size, rows.flags
 
 
 def events_from(

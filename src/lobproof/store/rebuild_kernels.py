@@ -3,237 +3,159 @@
 The rows say all that the replay knew. A snapshot with ``REFUTED`` was not applied; one with
 ``AWAITS`` was, until the depth message behind it, whose ``REFUTED`` undoes it. ``DRIFT`` on either
 takes trust away, or leaves what the snapshot alone lists; so do ``STRANDED``, a mark of a gap, of
-drift or of silence, and a crossed book. A snapshot whose id lies inside the next depth message
-is *ahead*: until that one comes no more is trusted than it lists.
+drift or of silence, and a crossed book. Trust is kept by :mod:`lobproof.book.trust_kernels`.
 """
 
 from __future__ import annotations
 
-from lobproof.book.kernels import (
-    MAX_PRICE,
-    Book,
-    apply_level,
-    best_price,
-    clear_book,
-    clear_side_range,
-    crossed,
-    extend_trust,
-    grow_range,
-    set_trust,
-    trust,
-    trusted_to,
+from lobproof.book.kernels import Book, apply_level, crossed
+from lobproof.book.trust_kernels import (
+    DEFINITE,
+    TRUST,
+    begin_undo,
+    clear,
+    deny,
+    first_ask,
+    forget_listed,
+    grow,
+    list_side,
+    lose,
+    trust_snapshot_alone,
+    undo,
 )
-from lobproof.book.undo_kernels import SAVED, UNDO, begin_undo, log_side, undo_levels
 from lobproof.jit import kernel
-from lobproof.schema import (
-    DISTRUSTS,
-    EVERYTHING,
-    RANGE,
-    UNTRUSTED,
-    Flag,
-    Int8,
-    Int32,
-    Int64,
-    Kind,
-    Side,
-    speaks_of_the_feed,
+from lobproof.schema import DISTRUSTS, Rows, speaks_of_the_feed
+from lobproof.schema.plain import (
+    ASK,
+    BID,
+    CLEAR,
+    F_AWAITS,
+    F_COMPLETE,
+    F_DRIFT,
+    F_GAP,
+    F_LAST,
+    F_REFUTED,
+    F_RESYNC,
+    F_STRANDED,
+    F_TRADES,
+    MARK,
+    Q_CROSSED,
+    Q_DRIFT,
+    Q_GAP,
+    SNAPSHOT,
+    TRADE,
 )
+from lobproof.schema.records import INT, Record, Records, record, zeroed
 
-LAST = int(Flag.LAST)
-GAP = int(Flag.GAP)
-RESYNC = int(Flag.RESYNC)
-TRADES = int(Flag.TRADES)
-DRIFT = int(Flag.DRIFT)
-COMPLETE = int(Flag.COMPLETE)
-STRANDED = int(Flag.STRANDED)
-REFUTED = int(Flag.REFUTED)
-AWAITS = int(Flag.AWAITS)
-
-TRADE = int(Kind.TRADE)
-CLEAR = int(Kind.CLEAR)
-SNAPSHOT = int(Kind.SNAPSHOT)
-MARK = int(Kind.MARK)
-BID = int(Side.BID)
-ASK = int(Side.ASK)
-
-
-LISTED = 0  # in `covered`: what a snapshot that is ahead lists, trust and far end of each side
-STALE = 4  # per side, 1: beyond the range, if there is one, may be levels from before a loss
-SEQUENCE = 6  # of the last depth message
-WAITS = 7  # 1: the depth message that comes may undo the snapshot before it; or UNKNOWN
-UNDONE = 8  # what that snapshot has changed
-COVERAGE = UNDONE + UNDO
-UNKNOWN = 2  # it may, and what was before the snapshot is not known
+REBUILD = record(
+    ("trust", TRUST),
+    ("sequence", INT),  # of the last depth message; -1 before the first
+)
+"""What is kept beside the book from call to call."""
 
 speaks = kernel(speaks_of_the_feed)
 
 
-@kernel
-def known(book: Book, covered: Int64, half: int) -> tuple[int, int]:
-    """What is trusted of a side, and how far: `trust` and `trusted_to`, less behind one ahead."""
-    kind = trust(book, half)
-    ahead = covered[LISTED] != UNTRUSTED or covered[LISTED + 2] != UNTRUSTED
-    if kind == UNTRUSTED or not ahead:
-        return kind, trusted_to(book, half)
-    # a snapshot makes the range what it lists at least
-    listed = LISTED + 2 * (half - 1)
-    return int(covered[listed]), int(covered[listed + 1])
+def new_rebuild() -> Records:
+    """Of an empty book; kernels take its one row."""
+    return zeroed(REBUILD)
 
 
 @kernel
-def distrust(book: Book, covered: Int64) -> None:
-    """Marks both sides untrusted."""
-    covered[WAITS] = 0
-    for half in (BID, ASK):
-        set_trust(book, half, UNTRUSTED, 0)
-        covered[STALE + half - 1] = 1
+def note_loss(trust: Record, flags: int) -> None:
+    """What a mark takes away: all trust, or all but what the last snapshot lists."""
+    if flags & F_GAP and not flags & F_TRADES:
+        if flags & F_RESYNC:
+            trust_snapshot_alone(trust)
+        else:
+            lose(trust, Q_GAP)
+    elif flags & DISTRUSTS:
+        lose(trust, Q_DRIFT)
 
 
 @kernel
-def undo(book: Book, covered: Int64) -> None:
-    """The book as before the snapshot that waits; nothing where none does."""
-    if covered[WAITS] == 0:
+def rebuild_snapshot(book: Book, trust: Record, rows: Rows, start: int, stop: int) -> None:
+    """A snapshot in rows ``start:stop``, CLEAR or not, as the replay took it over."""
+    flags = rows.flags[start]
+    begin = start
+    if rows.kind[start] == CLEAR:
+        clear(book, trust)
+        begin += 1
+    else:
+        undo(book, trust)  # of two in a row the first may be the one that errs
+    if flags & (F_DRIFT | F_STRANDED):
+        deny(trust)
+    if flags & F_REFUTED:  # it was not applied
+        trust.waits = DEFINITE
+        if flags & F_DRIFT:
+            lose(trust, Q_DRIFT)
         return
-    if covered[WAITS] == UNKNOWN:
-        distrust(book, covered)
-        return
-    undo_levels(book, covered[UNDONE:])
-    for half in (BID, ASK):
-        covered[STALE + half - 1] = covered[UNDONE + SAVED + 3 * (half - 1) + 2]
+    trust.waits = DEFINITE
+    trust.reason = 0
+    if flags & F_AWAITS:
+        begin_undo(trust)
+    asks = first_ask(rows.side, begin, stop)
+    for side in (BID, ASK):
+        low = begin if side == BID else asks
+        high = asks if side == BID else stop
+        complete = high > low and (rows.flags[low] & F_COMPLETE) != 0
+        list_side(book, trust, side, rows.price, low, high, complete)
+        for row in range(low, high):
+            apply_level(book, side, rows.price[row], rows.size[row])
 
 
 @kernel
-def trust_snapshot_alone(book: Book, covered: Int64) -> None:
-    """Of what was known before the last snapshot nothing holds: only what it lists is trusted."""
-    for half in (BID, ASK):
-        listed = LISTED + 2 * (half - 1)
-        set_trust(book, half, covered[listed], covered[listed + 1])
-        covered[STALE + half - 1] = 1
+def rebuild_depth(book: Book, trust: Record, rows: Rows, start: int, stop: int) -> None:
+    """A depth message in rows ``start:stop``; it may be empty, and decide about a snapshot."""
+    flags = rows.flags[start]
+    if flags & F_REFUTED:
+        undo(book, trust)
+    trust.waits = DEFINITE
+    if rows.kind[start] != MARK:
+        for row in range(start, stop):
+            apply_level(book, rows.side[row], rows.price[row], rows.size[row])
+    if flags & F_DRIFT:
+        if flags & F_REFUTED:  # neither the snapshot nor the chain is believed
+            lose(trust, Q_DRIFT)
+        else:  # the snapshot is
+            trust_snapshot_alone(trust)
 
 
 @kernel
-def grow(book: Book, covered: Int64, half: int) -> None:
-    """Extend a trusted range as the replay did."""
-    if covered[STALE + half - 1] == 0:
-        grow_range(book, half, 1)
-    elif trust(book, half) == RANGE and best_price(book, 3 - half) != 0:
-        extend_trust(book, half, best_price(book, 3 - half), False)
-
-
-@kernel
-def replace_side(
-    book: Book,
-    covered: Int64,
-    half: int,
-    side: Int8,
-    price: Int64,
-    flags: Int32,
-    start: int,
-    stop: int,
-) -> None:
-    """Make room for a snapshot's rows of one side, and note what it makes known.
-
-    The range from the touch to the worst price listed goes; all of it where the side is listed
-    whole. A side without rows stays as it is.
-    """
-    worst = 0
-    complete = False
-    sign = 2 * half - 3
-    for row in range(start, stop):
-        if side[row] == half:
-            if worst == 0 or sign * price[row] > sign * worst:
-                worst = price[row]
-            complete = (flags[row] & COMPLETE) != 0
-    listed = LISTED + 2 * (half - 1)
-    covered[listed] = UNTRUSTED
-    covered[listed + 1] = 0
-    if worst != 0:
-        covered[listed] = EVERYTHING if complete else RANGE
-        covered[listed + 1] = 0 if complete else worst
-        if covered[WAITS] != 0:
-            ours = side[start:stop] == half
-            limit = 2**62 if complete else sign * worst
-            log_side(book, covered[UNDONE:], half, limit, price[start:stop][ours])
-        clear_side_range(book, half, sign * MAX_PRICE if complete else worst)
-        extend_trust(book, half, worst, complete)
-
-
-@kernel
-def apply_events(
-    book: Book,
-    covered: Int64,
-    sequence: Int64,
-    prev_sequence: Int64,
-    kind: Int8,
-    side: Int8,
-    price: Int64,
-    size: Int64,
-    flags: Int32,
-) -> None:
-    """Apply whole messages; trades leave the book alone.
+def apply_events(book: Book, rebuild: Record, rows: Rows, start: int, end: int) -> None:
+    """Apply the whole messages in rows ``start:end``; trades leave the book alone.
 
     Parameters
     ----------
     book
         With room for as many levels as there are rows (`ensure_far_capacity`).
-    covered
-        (COVERAGE,), kept from call to call, of a keyframe in the beginning: what a snapshot that is
-        ahead lists (else zeros), `STALE` of each side, `SEQUENCE`, -1 before the first, and what
-        can be undone.
-    sequence, prev_sequence, kind, side, price, size, flags
-        Columns of equal length.
+    rebuild
+        Kept from call to call; in the beginning of a keyframe.
     """
-    row = 0
-    while row < len(kind):
+    trust = rebuild.trust
+    row = start
+    while row < end:
         stop = row
-        while stop + 1 < len(kind) and not flags[stop] & LAST:
+        while stop + 1 < end and not rows.flags[stop] & F_LAST:
             stop += 1
         stop += 1
-        what = kind[row]
-        if what == TRADE or (what == MARK and speaks(flags[row], prev_sequence[row])):
-            if flags[row] & GAP and not flags[row] & TRADES:
-                if flags[row] & RESYNC:
-                    covered[WAITS] = 0
-                    trust_snapshot_alone(book, covered)
-                else:
-                    distrust(book, covered)
-            elif flags[row] & DISTRUSTS:
-                distrust(book, covered)
+        kind = rows.kind[row]
+        if kind == TRADE or (kind == MARK and speaks(rows.flags[row], rows.prev_sequence[row])):
+            note_loss(trust, rows.flags[row])
             row = stop
             continue
-        drift = (flags[row] & DRIFT) != 0
-        refuted = (flags[row] & REFUTED) != 0
-        listed = what in (SNAPSHOT, CLEAR)
-        if what == CLEAR:
-            clear_book(book)
-            covered[STALE] = 0
-            covered[STALE + 1] = 0
-        elif listed or refuted:
-            undo(book, covered)
-        covered[WAITS] = 0
-        if listed and (drift or flags[row] & STRANDED):
-            distrust(book, covered)
-        if listed and not refuted:
-            if flags[row] & AWAITS:
-                begin_undo(book, covered[UNDONE:], covered[STALE], covered[STALE + 1])
-                covered[WAITS] = 1
-            replace_side(book, covered, BID, side, price, flags, row, stop)
-            replace_side(book, covered, ASK, side, price, flags, row, stop)
-        if what != MARK and not (listed and refuted):
-            for level in range(row + (what == CLEAR), stop):
-                apply_level(book, side[level], price[level], size[level])
-        if drift and not listed:
-            if refuted:
-                distrust(book, covered)
-            else:
-                trust_snapshot_alone(book, covered)
-        if crossed(book):
-            distrust(book, covered)
+        listed = kind in (SNAPSHOT, CLEAR)
+        if listed:
+            rebuild_snapshot(book, trust, rows, row, stop)
         else:
-            grow(book, covered, BID)
-            grow(book, covered, ASK)
+            rebuild_depth(book, trust, rows, row, stop)
+        if crossed(book):
+            lose(trust, Q_CROSSED)
+        else:
+            grow(book, trust, BID)
+            grow(book, trust, ASK)
         if not listed:
-            covered[SEQUENCE] = sequence[row]
-        if not listed or sequence[row] == covered[SEQUENCE]:
-            covered[LISTED : LISTED + 4] = UNTRUSTED
+            rebuild.sequence = rows.sequence[row]
+        if not listed or rows.sequence[row] == rebuild.sequence:
+            forget_listed(trust)
         row = stop

@@ -252,7 +252,7 @@ class DayWriter:
         if self._at.put_frame(int(frame.event_id)):
             self._writers[KEYFRAMES.name].cut()
             self._frames.clear()
-        self._append_frame(frame.copy())
+        self._append_frame(frame)
 
     def quality(self, columns: Mapping[str, Sequence[object]]) -> None:
         """Append findings: equally long sequences by column name, in any order of rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,14 @@ from lobproof.acquire.checks.value_kernels import OFF, OFF_STEP, TOO_LARGE, grid
 from lobproof.jit import kernel
 
 
+class Steps(NamedTuple):
+    """Ticks and lots, and since when (ns) each is in force."""
+
+    since: NDArray[np.int64]
+    ticks: NDArray[np.int64]
+    lots: NDArray[np.int64]
+
+
 @kernel
 def judge_books(
     columns: NDArray[np.float64],
@@ -34,9 +43,7 @@ def judge_books(
     price_finest: int,
     size_exponent: int,
     size_finest: int,
-    since: NDArray[np.int64],
-    ticks: NDArray[np.int64],
-    lots: NDArray[np.int64],
+    steps: Steps,
     finer_prices: NDArray[np.int64],
     finer_sizes: NDArray[np.int64],
     largest: NDArray[np.float64],
@@ -55,10 +62,10 @@ def judge_books(
         float64 (2,): largest price and size so far.
     """
     for row in range(len(times)):
-        tick, lot = ticks[0], lots[0]
-        if len(ticks) > 1:
-            tick = step_at(times[row], since, ticks)
-            lot = step_at(times[row], since, lots)
+        tick, lot = steps.ticks[0], steps.lots[0]
+        if len(steps.ticks) > 1:
+            tick = step_at(times[row], steps.since, steps.ticks)
+            lot = step_at(times[row], steps.since, steps.lots)
         found = 0
         for side in range(2):
             before = 0.0

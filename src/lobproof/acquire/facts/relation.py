@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +14,13 @@ from lobproof.acquire.facts import relation_kernels as at
 from lobproof.acquire.facts.grid import Grid
 from lobproof.acquire.facts.grid_kernels import to_counts
 from lobproof.acquire.facts.model import SLACK, Fact, share, verdict
+from lobproof.acquire.facts.relation_kernels import BookRows, Messages
 from lobproof.acquire.facts.rows import LEVELS_NAME, Rows, read_rows
 from lobproof.acquire.facts.sequence_kernels import message_starts
-from lobproof.book.kernels import ensure_far_capacity, set_trust
+from lobproof.book.kernels import ensure_far_capacity
 from lobproof.book.layout_kernels import new_book
 from lobproof.book.state import WINDOW_TICKS
+from lobproof.book.trust_kernels import new_trust, set_range
 from lobproof.schema import EVERYTHING, LEVELS, Int8, Int64
 
 _DELTAS = ("sequence_number", "side_is_bid", "price", "size")
@@ -33,31 +34,6 @@ SHIFTS = {"the message before": -1, "its message": 0, "the message after": 1}
 """After which message a row might be what the book was."""
 
 
-@dataclass(slots=True)
-class _Messages:
-    """Messages to apply: what lies behind ``count`` tells where they end, or is nothing any more.
-
-    A replay with shift ``s`` begins at message ``2 + s`` and goes on to ``count + s``: so all need
-    the same rows of ``book`` at the same time.
-    """
-
-    sequences: Int64
-    starts: Int64
-    count: int
-    last: bool
-    side: Int8
-    price: Int64
-    size: Int64
-
-
-class _BookRows(NamedTuple):
-    """Rows of ``book``, in counts, and whether they are the last."""
-
-    sequences: Int64
-    levels: Int64
-    last: bool
-
-
 class _Replay:
     """A book that messages are applied to, and which rows of ``book`` are held against."""
 
@@ -65,30 +41,19 @@ class _Replay:
         self.state = np.zeros(at.RELATION_SLOTS, np.int64)
         self.state[at.SHIFT] = shift
         self.book = new_book(WINDOW_TICKS, tick)
+        self.trust = new_trust()
         self._scratch = np.empty((2, LEVELS), np.int64)
 
-    def begin(self, messages: _Messages) -> None:
+    def begin(self, messages: Messages) -> None:
         """Stand before the first of these messages."""
         self.state[at.MESSAGE] = 2 + self[at.SHIFT]
         self.book = ensure_far_capacity(self.book, len(messages.side))
 
-    def run(self, messages: _Messages, rows: _BookRows) -> bool:
+    def run(self, messages: Messages, rows: BookRows) -> bool:
         """Go on; False where further rows are needed."""
         self.book = ensure_far_capacity(self.book, len(messages.side) + rows.levels.size // 2)
-        return at.relate(
-            self.state,
-            self.book,
-            messages.sequences,
-            messages.starts,
-            messages.count + min(self[at.SHIFT], 0 if messages.last else 1),
-            messages.side,
-            messages.price,
-            messages.size,
-            rows.sequences,
-            rows.levels,
-            rows.last,
-            *self._scratch,
-        )
+        until = messages.number + min(self[at.SHIFT], 0 if messages.last else 1)
+        return at.relate(self.state, self.book, self.trust, messages, until, rows, *self._scratch)
 
     def dropped(self, rows: int) -> None:
         """The first rows are there no more."""
@@ -108,7 +73,7 @@ def relation_facts(deltas: Sequence[Path], book: Sequence[Path], grid: Grid | No
     replays = {name: _Replay(shift, tick) for name, shift in SHIFTS.items()}
     cold = _Replay(0, tick)
     for side in _SIDES:  # as whoever replays without a seed believes
-        set_trust(cold.book, side, EVERYTHING, 0)
+        set_range(cold.trust, side, EVERYTHING, 0)
     if grid is not None and deltas and book:
         _replay(list(replays.values()), cold, deltas, book, grid)
     return [_by_number(replays), _by_state(replays), _seeded(replays, cold)]
@@ -121,7 +86,7 @@ def _replay(
     book: Sequence[Path],
     grid: Grid,
 ) -> None:
-    none = _BookRows(np.empty(0, np.int64), np.empty((0, 4 * LEVELS), np.int64), True)
+    none = BookRows(np.empty(0, np.int64), np.empty((0, 4 * LEVELS), np.int64), True)
     source = _book_rows(book, grid)
     rows = none._replace(last=False)
     for messages in _messages(read_rows("book_delta_v2", deltas, _DELTAS), grid):
@@ -142,14 +107,14 @@ def _replay(
             for replay in replays:
                 replay.dropped(done)
             more = next(source)
-            rows = _BookRows(
+            rows = BookRows(
                 np.concatenate([rows.sequences[done:], more.sequences]),
                 np.concatenate([rows.levels[done:], more.levels]),
                 more.last,
             )
 
 
-def _messages(batches: Iterable[Rows], grid: Grid) -> Iterator[_Messages]:
+def _messages(batches: Iterable[Rows], grid: Grid) -> Iterator[Messages]:
     """Deltas by whole messages; the last three wait for what follows them."""
     before = [at.START] * 3  # messages of nothing: what lies before the first
     held, numbering = _nothing(), _Numbering()
@@ -231,8 +196,8 @@ def _starts(deltas: _Deltas) -> Int64:
 
 def _whole(
     deltas: _Deltas, starts: Int64, before: list[int], count: int, *, last: bool
-) -> _Messages:
-    return _Messages(
+) -> Messages:
+    return Messages(
         np.concatenate([before, deltas.sequence[starts], [at.NEVER, at.NEVER]]).astype(np.int64),
         np.concatenate([[0] * len(before), starts, [len(deltas.sequence)]]).astype(np.int64),
         count,
@@ -243,7 +208,7 @@ def _whole(
     )
 
 
-def _book_rows(paths: Sequence[Path], grid: Grid) -> Iterator[_BookRows]:
+def _book_rows(paths: Sequence[Path], grid: Grid) -> Iterator[BookRows]:
     """Rows of ``book`` in counts; the last are no rows."""
     numbering = _Numbering()
     for rows in read_rows("book", paths, _BOOK):
@@ -256,8 +221,8 @@ def _book_rows(paths: Sequence[Path], grid: Grid) -> Iterator[_BookRows]:
             counts[:, field] = flat.reshape(len(levels), 2 * LEVELS)
         paired = np.ascontiguousarray(counts.transpose(0, 2, 1)).reshape(len(levels), -1)
         sequences = numbering.continued(rows["sequence_number"][numbered])
-        yield _BookRows(sequences, paired, False)
-    yield _BookRows(np.empty(0, np.int64), np.empty((0, 4 * LEVELS), np.int64), True)
+        yield BookRows(sequences, paired, False)
+    yield BookRows(np.empty(0, np.int64), np.empty((0, 4 * LEVELS), np.int64), True)
 
 
 def _by_number(replays: dict[str, _Replay]) -> Fact:

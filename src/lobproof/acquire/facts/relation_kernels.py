@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from lobproof.book.kernels import (
-    Book,
-    apply_level,
-    clear_book,
-    clear_side_range,
-    crossed,
-    extend_trust,
-    top,
-    trust,
-    trusted_slots,
-)
+from typing import NamedTuple
+
+from lobproof.book.kernels import Book, apply_level, clear_side_range, crossed, top
+from lobproof.book.trust_kernels import clear, extend, trusted_slots
 from lobproof.jit import kernel
 from lobproof.schema import LEVELS, UNTRUSTED, Int8, Int64
+from lobproof.schema.records import Record
 
 SHIFT = 0
 MESSAGE, ROW, APPLIED = 1, 2, 3
@@ -35,8 +29,39 @@ START = -(2**62)
 """Sequence number of a message of nothing before the first."""
 
 
+class Messages(NamedTuple):
+    """Messages to apply: what lies behind ``number`` tells where they end, or is nothing any more.
+
+    Message ``k`` has the deltas ``starts[k]:starts[k + 1]``; ``sequences`` has one number before
+    them and two behind. A replay with shift ``s`` begins at message ``2 + s`` and goes on to
+    ``number + s``: so all need the same rows of ``book`` at the same time.
+    """
+
+    sequences: Int64
+    starts: Int64
+    number: int
+    last: bool
+    side: Int8
+    price: Int64
+    size: Int64
+
+
+class BookRows(NamedTuple):
+    """Rows of ``book``, (n, 80) counts, and whether they are the last."""
+
+    sequences: Int64
+    levels: Int64
+    last: bool
+
+
 @kernel
-def _seed_side(book: Book, row: Int64, side: int) -> None:
+def _seeded(trust: Record) -> bool:
+    """Whether something of both sides is known."""
+    return bool(trust.sides[0].kind != UNTRUSTED and trust.sides[1].kind != UNTRUSTED)
+
+
+@kernel
+def _seed_side(book: Book, trust: Record, row: Int64, side: int) -> None:
     """Make the side, as far as the row lists it, what the row says."""
     first = (side - 1) * _SIDE
     depth = 0
@@ -48,16 +73,16 @@ def _seed_side(book: Book, row: Int64, side: int) -> None:
     clear_side_range(book, side, worst)
     for level in range(depth):
         apply_level(book, side, row[first + 2 * level], row[first + 2 * level + 1])
-    extend_trust(book, side, worst, False)
+    extend(trust, side, worst, False)
 
 
 @kernel
 def _side_equal(
-    book: Book, row: Int64, side: int, prices: Int64, sizes: Int64
+    book: Book, trust: Record, row: Int64, side: int, prices: Int64, sizes: Int64
 ) -> tuple[int, bool, bool]:
     """Trusted levels compared, whether the first is equal, and whether all are."""
     count = top(book, side, LEVELS, prices, sizes)
-    slots = trusted_slots(book, side, prices, count, LEVELS)
+    slots = trusted_slots(book, trust, side, prices, count, LEVELS)
     first = (side - 1) * _SIDE
     for level in range(slots):
         if row[first + 2 * level] != prices[level] or row[first + 2 * level + 1] != sizes[level]:
@@ -66,17 +91,19 @@ def _side_equal(
 
 
 @kernel
-def _look_at_row(state: Int64, book: Book, row: Int64, prices: Int64, sizes: Int64) -> None:
+def _look_at_row(
+    state: Int64, book: Book, trust: Record, row: Int64, prices: Int64, sizes: Int64
+) -> None:
     """Hold a row against the book, then set the book to it where that says more or otherwise."""
-    seeded = trust(book, 1) != UNTRUSTED and trust(book, 2) != UNTRUSTED
+    seeded = _seeded(trust)
     whole = False
     unfit = row[0] >= row[_SIDE] or row[0] <= 0
     if seeded and crossed(book):
         if not unfit:
             state[COMPARED] += 1
     elif seeded:
-        bids, bid_touch, bids_equal = _side_equal(book, row, 1, prices, sizes)
-        asks, ask_touch, asks_equal = _side_equal(book, row, 2, prices, sizes)
+        bids, bid_touch, bids_equal = _side_equal(book, trust, row, 1, prices, sizes)
+        asks, ask_touch, asks_equal = _side_equal(book, trust, row, 2, prices, sizes)
         if bids > 0 and asks > 0:
             state[COMPARED] += 1
             state[LEVELS_COMPARED] += bids + asks
@@ -91,62 +118,56 @@ def _look_at_row(state: Int64, book: Book, row: Int64, prices: Int64, sizes: Int
         state[SKIPPED] += 1
         return
     if not whole:
-        clear_book(book)
+        clear(book, trust)
         state[SEEDS] += 1
-    _seed_side(book, row, 1)
-    _seed_side(book, row, 2)
+    _seed_side(book, trust, row, 1)
+    _seed_side(book, trust, row, 2)
 
 
 @kernel
 def relate(
     state: Int64,
     book: Book,
-    sequences: Int64,
-    starts: Int64,
-    messages: int,
-    side: Int8,
-    price: Int64,
-    size: Int64,
-    row_sequences: Int64,
-    rows: Int64,
-    last_rows: bool,
+    trust: Record,
+    messages: Messages,
+    until: int,
+    rows: BookRows,
     prices: Int64,
     sizes: Int64,
 ) -> bool:
-    """Apply messages and look at the rows that belong behind each.
+    """Apply the messages from ``state[MESSAGE]`` to ``until``, and look at the rows behind each.
 
-    Message ``k``, from ``state[MESSAGE]`` to ``messages``, has the deltas
-    ``starts[k]:starts[k + 1]``; ``sequences`` has one number before them and two behind. ``rows``
-    are (n, 80) counts. False where it stopped because further rows are needed (``last_rows``: there
-    are none).
+    False where it stopped because further rows are needed. ``prices`` and ``sizes`` are scratch.
     """
+    sequences, starts = messages.sequences, messages.starts
+    side, price, size = messages.side, messages.price, messages.size
     shift = state[SHIFT]
-    while state[MESSAGE] <= messages:
+    while state[MESSAGE] <= until:
         k = state[MESSAGE]
         if state[APPLIED] == 0:
             if sequences[k] < sequences[k - 1]:
-                clear_book(book)
+                clear(book, trust)
             for d in range(starts[k], starts[k + 1]):
                 if side[d] != 0 and price[d] > 0 and size[d] >= 0:
                     apply_level(book, side[d], price[d], size[d])
-            if trust(book, 1) != UNTRUSTED and trust(book, 2) != UNTRUSTED:
+            if _seeded(trust):
                 state[MESSAGES] += 1
                 if crossed(book):
                     state[CROSSED] += 1
             state[APPLIED] = 1
-        until = sequences[k + 1 - shift]
-        while state[ROW] < len(rows) and row_sequences[state[ROW]] < until:
+        end = sequences[k + 1 - shift]
+        while state[ROW] < len(rows.levels) and rows.sequences[state[ROW]] < end:
             r = state[ROW]
             state[ROWS] += 1
-            if row_sequences[r] == sequences[k - shift]:
+            if rows.sequences[r] == sequences[k - shift]:
                 state[SAME] += 1
             elif sequences[k - shift] == START:
                 state[BEFORE] += 1
             else:
                 state[BETWEEN] += 1
-            _look_at_row(state, book, rows[r], prices, sizes)
+            _look_at_row(state, book, trust, rows.levels[r], prices, sizes)
             state[ROW] += 1
-        if state[ROW] == len(rows) and not last_rows:
+        if state[ROW] == len(rows.levels) and not rows.last:
             return False
         state[APPLIED] = 0
         state[MESSAGE] += 1

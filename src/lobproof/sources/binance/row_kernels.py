@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from lobproof.fixedpoint.kernels import OK, parse_decimal, significant_decimals
 from lobproof.jit import kernel
-from lobproof.schema import Flag, Int8, Int32, Int64, Kind, Side
+from lobproof.schema import Int64, Rows
+from lobproof.schema.plain import ASK, BID, DELTA, F_LAST, MARK, TRADE
 from lobproof.sources.binance.message_kernels import (
     ASKS,
     BIDS,
@@ -32,10 +33,6 @@ from lobproof.sources.binance.message_kernels import (
     TRADED,
     Bytes,
 )
-
-_TRADE, _DELTA, _MARK = int(Kind.TRADE), int(Kind.DELTA), int(Kind.MARK)
-_NONE, _BID, _ASK = int(Side.NONE), int(Side.BID), int(Side.ASK)
-_LAST = int(Flag.LAST)
 
 DECIMALS, DIGITS = 0, 1
 """What ``widths`` count: digits after and before the point."""
@@ -86,21 +83,16 @@ def book_rows(
     price_exponent: int,
     size_exponent: int,
     matched: bool,
-    ts_event: Int64,
+    out: Rows,
     ts_recv: Int64,
-    sequence: Int64,
-    prev_sequence: Int64,
-    kind: Int8,
-    side: Int8,
-    price: Int64,
-    size: Int64,
-    flags: Int32,
 ) -> tuple[int, int, int]:
     """Rows of depth messages, and marks with the flags that other lines carry in ``TAKER``.
 
     The columns are zeroed and as long as :func:`book_length` says. With ``matched`` a message's
     time is T, and E only where it has none.
     """
+    ts_event, sequence, prev_sequence = out.ts_event, out.sequence, out.prev_sequence
+    kind, side, price, size, flags = out.kind, out.side, out.price, out.size, out.flags
     row = 0
     for i in range(messages.shape[0]):
         what = messages[i, KIND]
@@ -109,7 +101,15 @@ def book_rows(
             count = bids + messages[i, ASKS]
             first = messages[i, LEVEL]
             level, status = level_counts(
-                buf, levels, first, first + count, price_exponent, size_exponent, price, size, row
+                buf,
+                levels,
+                first,
+                first + count,
+                price_exponent,
+                size_exponent,
+                price,
+                size,
+                row,
             )
             if status != OK:
                 return i, level, status
@@ -121,18 +121,18 @@ def book_rows(
                 ts_recv[j] = messages[i, RECV]
                 sequence[j] = messages[i, FINAL]
                 prev_sequence[j] = messages[i, PREVIOUS]
-                kind[j] = _DELTA
-                side[j] = _BID if j < row + bids else _ASK
+                kind[j] = DELTA
+                side[j] = BID if j < row + bids else ASK
             if count == 0:
-                kind[row] = _MARK
-                side[row] = _NONE
+                kind[row] = MARK
+                side[row] = 0
             row += max(count, 1)
-            flags[row - 1] = _LAST
+            flags[row - 1] = F_LAST
         elif what in (INVALID, CONTROL) and messages[i, TAKER] != 0:
             ts_recv[row] = messages[i, RECV]
             sequence[row] = -1
             prev_sequence[row] = -1
-            kind[row] = _MARK
+            kind[row] = MARK
             flags[row] = messages[i, TAKER]
             row += 1
     return -1, -1, OK
@@ -160,21 +160,16 @@ def trade_rows(
     passed: Int64,
     price_exponent: int,
     size_exponent: int,
-    ts_event: Int64,
+    out: Rows,
     ts_recv: Int64,
-    sequence: Int64,
-    prev_sequence: Int64,
-    kind: Int8,
-    side: Int8,
-    price: Int64,
-    size: Int64,
-    flags: Int32,
 ) -> tuple[int, int, int]:
     """One row per execution of the kind ``wanted``: raw or aggregated trades.
 
     The ids of messages that are no execution are no gap: the trade behind them names the id before
     them. ``passed`` keeps, from call to call, the id before such a run and the last of it.
     """
+    ts_event, sequence, prev_sequence = out.ts_event, out.sequence, out.prev_sequence
+    kind, side, price, size, flags = out.kind, out.side, out.price, out.size, out.flags
     row = 0
     for i in range(messages.shape[0]):
         if messages[i, KIND] != wanted:
@@ -196,9 +191,9 @@ def trade_rows(
         ts_recv[row] = messages[i, RECV]
         sequence[row] = messages[i, FINAL]
         prev_sequence[row] = previous
-        kind[row] = _TRADE
+        kind[row] = TRADE
         side[row] = messages[i, TAKER]
-        flags[row] = _LAST
+        flags[row] = F_LAST
         row += 1
     return -1, -1, OK
 

@@ -49,15 +49,8 @@ def book_batch(block: Block, instrument: Instrument, clock: Clock = "E") -> Even
         instrument.price_exponent,
         instrument.size_exponent,
         clock == "T",
-        batch.ts_event,
+        batch.rows,
         batch.ts_recv,
-        batch.sequence,
-        batch.prev_sequence,
-        batch.kind,
-        batch.side,
-        batch.price,
-        batch.size,
-        batch.flags,
     )
     if status != OK:
         _fail(block, message, level, status, instrument)
@@ -83,15 +76,8 @@ def trade_batch(
         passed,
         instrument.price_exponent,
         instrument.size_exponent,
-        batch.ts_event,
+        batch.rows,
         batch.ts_recv,
-        batch.sequence,
-        batch.prev_sequence,
-        batch.kind,
-        batch.side,
-        batch.price,
-        batch.size,
-        batch.flags,
     )
     if status != OK:
         _fail(block, message, level, status, instrument)

@@ -36,6 +36,7 @@ from lobproof.sources.cryptolake.decode_kernels import (
     NOT_POSITIVE,
     OPEN,
     TOO_LONG,
+    DeltaColumns,
     append_deltas,
     close_message,
     write_slot,
@@ -173,7 +174,7 @@ def _deltas(
     for chunk in chunks("book_delta_v2", paths, columns, CHUNK_ROWS, start_row):
         good, null = first_null(chunk, needed)
         bids, bit = bitmap(chunk, "side_is_bid")
-        sources = (
+        source = DeltaColumns(
             integers(chunk, "timestamp", 0),
             integers(chunk, "receipt_timestamp", 0),
             integers(chunk, "sequence_number", 0),
@@ -181,10 +182,6 @@ def _deltas(
             bit,
             floats(chunk, "price"),
             floats(chunk, "size"),
-            instrument.price_exponent,
-            instrument.size_exponent,
-            batch_rows,
-            MESSAGE_ROWS,
         )
         row = 0
         while row < good:
@@ -192,14 +189,13 @@ def _deltas(
                 state,
                 row,
                 good,
-                *sources,
-                batch.ts_event,
+                source,
+                instrument.price_exponent,
+                instrument.size_exponent,
+                batch_rows,
+                MESSAGE_ROWS,
+                batch.rows,
                 batch.ts_recv,
-                batch.sequence,
-                batch.side,
-                batch.price,
-                batch.size,
-                batch.flags,
             )
             if status == TOO_LONG:
                 raise InputError(

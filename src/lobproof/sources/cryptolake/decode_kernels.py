@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from lobproof.fixedpoint.float_kernels import float_to_count
 from lobproof.fixedpoint.kernels import MAX_COUNT, OK
 from lobproof.jit import kernel
-from lobproof.schema import UNORDERED, Flag, Int8, Int32, Int64, Kind, Side
+from lobproof.schema import UNORDERED, Int8, Int32, Int64, Rows
+from lobproof.schema.plain import ASK, BID, F_LAST
 
 # further statuses of a value, beside those of fixedpoint
 NOT_FINITE = 10
@@ -28,12 +30,6 @@ FILL_STATE = 2
 
 HALF = (1 << 31) - 1
 FACTOR = 0x9E3779B1
-
-BID = int(Side.BID)
-ASK = int(Side.ASK)
-DELTA = int(Kind.DELTA)
-TRADE = int(Kind.TRADE)
-LAST = int(Flag.LAST)
 
 
 @kernel
@@ -68,14 +64,27 @@ def close_message(
     start: int, stop: int, side: Int8, price: Int64, size: Int64, flags: Int32
 ) -> None:
     """Set LAST on a message's last row, and at its half where it is there twice in a row."""
-    flags[stop - 1] = LAST
+    flags[stop - 1] = F_LAST
     half = (stop - start) // 2
     if half == 0 or (stop - start) % 2 == 1:
         return
     for i in range(start, start + half):
         if price[i] != price[i + half] or size[i] != size[i + half] or side[i] != side[i + half]:
             return
-    flags[start + half - 1] = LAST
+    flags[start + half - 1] = F_LAST
+
+
+class DeltaColumns(NamedTuple):
+    """Columns of ``book_delta_v2``, as they are read."""
+
+    times: Int64
+    receipts: Int64
+    sequences: Int64
+    bids: NDArray[np.uint8]
+    """Bitmap of ``side_is_bid``, row 0 at ``bit``."""
+    bit: int
+    prices: NDArray[np.float64]
+    sizes: NDArray[np.float64]
 
 
 @kernel
@@ -83,24 +92,13 @@ def append_deltas(
     state: Int64,
     begin: int,
     end: int,
-    times: Int64,
-    receipts: Int64,
-    sequences: Int64,
-    bids: NDArray[np.uint8],
-    bit: int,
-    prices: NDArray[np.float64],
-    sizes: NDArray[np.float64],
+    source: DeltaColumns,
     price_exponent: int,
     size_exponent: int,
     wanted: int,
     longest: int,
-    ts_event: Int64,
+    out: Rows,
     ts_recv: Int64,
-    sequence: Int64,
-    side: Int8,
-    price: Int64,
-    size: Int64,
-    flags: Int32,
 ) -> tuple[int, int]:
     """Append rows ``begin:end`` of the input to a batch; the row to go on at, and a status.
 
@@ -114,12 +112,14 @@ def append_deltas(
     ----------
     state
         int64 (FILL_STATE,); all 0 for an empty batch.
-    bids, bit
-        Bitmap of ``side_is_bid``, row 0 at that bit.
-    ts_event ... flags
-        Columns of the batch, of one length; rows from ``state[FILLED]`` on are written, and
-        ``flags`` are 0 there.
+    out, ts_recv
+        Columns of the batch, of one length; rows from ``state[FILLED]`` on are written, and the
+        flags are 0 there.
     """
+    sequence, side, price, size, flags = out.sequence, out.side, out.price, out.size, out.flags
+    ts_event = out.ts_event
+    times, receipts, sequences = source.times, source.receipts, source.sequences
+    bids, bit, prices, sizes = source.bids, source.bit, source.prices, source.sizes
     at = state[FILLED]
     first = state[OPEN]
     room = len(flags)

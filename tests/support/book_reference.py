@@ -1,17 +1,4 @@
-"""The book in plain Python: two dicts and a sort. It says what the kernels mean.
-
-Semantics
----------
-- A level is a price and an absolute size; size 0 removes it, and removing what is not there is
-  normal (a busy venue names levels that no snapshot showed).
-- Nothing keeps the two sides apart: a crossed book is a fact to report, not to repair.
-- *Trust* is a range of prices per side. ``UNTRUSTED``: levels may be missing or stale anywhere.
-  ``RANGE``: complete from the touch to a price, that price included. ``EVERYTHING``: complete.
-- A snapshot of a side replaces the range from the touch to its worst price and leaves what lies
-  beyond; one that lists the side whole (``complete``) replaces all of it. It widens the range to
-  what it lists and never narrows it. A snapshot with CLEAR is :meth:`ReferenceBook.clear` before.
-- ``clear`` removes every level and all trust; a gap removes the trust and keeps the levels.
-"""
+"""The book in plain Python: two dicts and a sort. It says what the kernels mean."""
 
 from __future__ import annotations
 
