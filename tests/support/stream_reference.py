@@ -201,7 +201,7 @@ def stamp(
 ) -> list[Message]:
     """Set ``ts_order``; a row of no kind stands for what a vendor lists beside the messages."""
     copies = [[replace(row) for row in message] for message in messages]
-    clock = 0
+    clock, substitute = 0, False
     leading: list[Row] = []
     for message in copies:
         for row in message:
@@ -213,7 +213,8 @@ def stamp(
                 or (row.kind == Kind.MARK and row.flags & stands_in and row.ts_event <= 0)
             )
             if timeless:
-                row.flags |= Flag.BAD_TS if clock == 0 else 0
+                listed = row.kind in (Kind.SNAPSHOT, Kind.CLEAR)
+                row.flags |= Flag.BAD_TS if clock == 0 or (listed and substitute) else 0
                 continue
             far = corrected > 0 and abs(row.ts_event - corrected) > TOLERANCE_NS
             near = clock > 0 and abs(row.ts_event - clock) <= TOLERANCE_NS
@@ -226,7 +227,9 @@ def stamp(
                 time = clock
             behind = getattr(row, "ts_behind", 0)
             time = min(time, behind) if behind > 0 else time
-            clock = max(clock, time - lag, time // DAY_NS * DAY_NS if lag else time)
+            time = max(time - lag, time // DAY_NS * DAY_NS if lag else time)
+            substitute = bad if time >= clock else substitute
+            clock = max(clock, time)
         leading += message
         for row in leading:
             row.ts_order = clock

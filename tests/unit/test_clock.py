@@ -116,6 +116,18 @@ def test_what_has_no_time_by_nature_takes_the_clock_where_it_stands() -> None:
     assert clocked(messages) == [*[(10, False)] * 5, (20, False)]
 
 
+@pytest.mark.parametrize("cuts", [(), (2,), (2, 3)])
+def test_a_snapshot_behind_a_substitute_is_flagged_too(cuts: Sequence[int]) -> None:
+    """A day ahead by mistake: the receive time stands in, and the snapshot knows no better."""
+    listed, wrong = snapshot(9, [(1000, 1)], [(1001, 1)]), at(20)
+    wrong[0].ts_event += 86_400_000 * MS
+    messages = [at(10), wrong, listed, mark(Flag.RECONNECT), at(30), listed]
+    parts = batches(messages, cuts)
+    whole = Stretch.concat(list(stamped(map(Stretch.of, parts), StreamClock(OFFSET))))
+    out = [told(row) for row in to_rows(whole.events) if row.flags & Flag.LAST]
+    assert out == [(10, False), (20, True), (20, True), (20, False), (30, False), (30, False)]
+
+
 def test_a_repeated_message_keeps_its_own_time() -> None:
     row = at(30)[0]
     row.flags |= Flag.DUPLICATE

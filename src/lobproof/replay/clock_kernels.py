@@ -21,7 +21,8 @@ from lobproof.schema.plain import (
 STANDS_IN = F_INVALID | F_DUPLICATE | F_OUT_OF_ORDER
 
 CLOCK = 0  # running maximum of the stream
-CLOCK_STATE = 1
+SUBSTITUTE = 1  # 1: a time that stands in for another set it
+CLOCK_STATE = 2
 NO_OFFSET = -(2**62)
 """Receive times cannot be used."""
 DAY_NS = 86_400_000_000_000
@@ -103,17 +104,19 @@ def order_times(
     time does not, for then the recorder's stamp is the wrong one. A receive time over a day ahead
     of the clock replaces nothing: the clock stands, flagged. Rows that have no exchange time by
     nature (snapshots without one, marks that stand in for one, and marks with sequence -1) take the
-    clock where they stand; before the first message they take its time, flagged. On
+    clock where they stand; before the first message they take its time, flagged, and so is a
+    snapshot where a substitute set the clock. On
     ``receive_days`` (days since 1970 by the corrected receive time) that time orders what has one.
-    A message has one time, the latest of its rows'. A reference never stands
-    inside a message, and moves the clock like one, but not beyond ``ts_behind``, the time of the
-    message that comes next (0: there is none).
+    A message has one time, the latest of its rows'. A reference stands between
+    messages and moves the clock as they do, but not beyond ``ts_behind``, the time of the message
+    that comes next (0: there is none).
     """
     kind, flags, sequence = rows.kind, rows.flags, rows.sequence
     ts_event, ts_recv, ts_order = rows.ts_event, rows.ts_recv, rows.ts_order
     count = ts_event.shape[0]
     met = references.place.shape[0]
     clock = state[CLOCK]
+    substitute = state[SUBSTITUTE] != 0
     reference = 0
     first = 0
     bad = False
@@ -133,6 +136,8 @@ def order_times(
             behind = references.ts_behind[reference]
             if behind > 0:
                 time = min(time, max(behind - lag, behind - behind % DAY_NS))
+            if time >= clock:
+                substitute = stands_in
             clock = max(clock, time)
             references.ts_order[reference] = clock
             reference += 1
@@ -156,11 +161,14 @@ def order_times(
             if kind[i] == MARK and flags[i] & STANDS_IN and ts_event[i] <= 0:
                 timeless = True
             if timeless:
-                bad = clock == 0
+                # what a snapshot has of the time is then a substitute, too
+                bad = clock == 0 or (listed and substitute)
             else:
                 time, bad = time_of(
                     clock, ts_event[i], ts_recv[i], offset, tolerance, receive_days, lag
                 )
+                if time >= clock:
+                    substitute = bad
                 clock = max(clock, time)
         if bad:
             flags[i] |= F_BAD_TS
@@ -184,3 +192,4 @@ def order_times(
             if references.ts_order[k] == 0:
                 references.ts_order[k] = begun
     state[CLOCK] = clock
+    state[SUBSTITUTE] = int(substitute)
