@@ -1,4 +1,4 @@
-"""The one way to compile a kernel: ``@kernel``, with a disk cache that follows the sources.
+"""How kernels are compiled: ``@kernel``, with a disk cache that follows the sources; ``@inlined``.
 
 numba invalidates a cached function when *its own file* changes, not when a function that it
 calls in another file does, or a constant that it froze: a stale caller is silently wrong. So the
@@ -70,7 +70,8 @@ def inlined(function: F) -> F:
     """A kernel that is compiled into the one that calls it.
 
     Each array that a kernel is given costs two atomic reference counts a call: for what is called
-    once a message, with all columns, that is more than its work.
+    once a message, with all columns, that is more than its work. It has no cache of its own: only
+    kernels call it.
     """
     return cast(F, numba.njit(function, nogil=True, inline="always"))
 

@@ -76,7 +76,9 @@ class BookImage:
         ):
             book = ensure_far_capacity(book, len(prices))
             best = np.empty((4, len(prices)), np.int64)
-            apply_rows(book, np.full(len(prices), side, np.int8), prices, sizes, *best)
+            # copies: columns that cannot be written to are another type to numba
+            rows = np.full(len(prices), side, np.int8), prices.copy(), sizes.copy()
+            apply_rows(book, *rows, *best)
         return book
 
     def trusted(self, trust: Record) -> None:

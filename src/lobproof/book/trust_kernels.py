@@ -48,18 +48,20 @@ SIDE_TRUST = record(
     ("kind", INT),  # UNTRUSTED, RANGE or EVERYTHING
     ("to", INT),  # price at the far end of a RANGE, itself in it; else 0
     ("stale", INT),  # 1: beyond the range may lie levels from before a loss, which prove nothing
-    ("listed", INT),  # what the last snapshot lists, as `kind`, until a depth message follows it
+    ("listed", INT),  # what the last snapshot lists, as `kind`, while it is ahead: `known_behind`
     ("listed_to", INT),
 )
 LOGGED_LEVEL = record(*counts("side", "price", "was"))
 UNDO = record(
     ("logged", INT),  # levels noted, as they were before the snapshot
     ("overflown", INT),  # 1: more changed than there is room for
-    ("sides", SIDE_TRUST, (2,)),  # kind, to and stale as they were
+    ("sides", SIDE_TRUST, (2,)),  # as they were; kind, to and stale are restored
     ("levels", LOGGED_LEVEL, (MAX_LOGGED,)),
 )
 TRUST = record(
-    ("reason", INT),  # code of why nothing is trusted; 0 where something is
+    # kept by the replay: code of why nothing is trusted, 0 where something is; whoever reads stored
+    # events does not know it
+    ("reason", INT),
     ("waits", INT),  # of the last snapshot: DEFINITE, WAITS or UNKNOWN
     ("sides", SIDE_TRUST, (2,)),  # bids, asks
     ("undo", UNDO),
@@ -93,7 +95,7 @@ def extend(trust: Record, side: int, price: int, complete: bool) -> None:
 
 @kernel
 def deny(trust: Record) -> None:
-    """Marks both sides untrusted and their levels stale, before a snapshot says what is right."""
+    """Marks both sides untrusted, and all their levels stale."""
     for side in (BID, ASK):
         set_range(trust, side, UNTRUSTED, 0)
         trust.sides[side - 1].stale = 1
@@ -260,30 +262,30 @@ def begin_undo(trust: Record) -> None:
 
 
 @kernel
-def log_level(undo: Record, side: int, price: int, size: int) -> None:
+def log_level(log: Record, side: int, price: int, size: int) -> None:
     """Note a level as it is before it changes."""
-    if undo.logged == MAX_LOGGED:
-        undo.overflown = 1
+    if log.logged == MAX_LOGGED:
+        log.overflown = 1
         return
-    level = undo.levels[undo.logged]
+    level = log.levels[log.logged]
     level.side = side
     level.price = price
     level.was = size
-    undo.logged += 1
+    log.logged += 1
 
 
 @kernel
-def log_side(book: Book, undo: Record, side: int, limit: int, listed: Int64) -> None:
+def log_side(book: Book, log: Record, side: int, limit: int, listed: Int64) -> None:
     """Note what a snapshot changes that lists ``listed`` prices and empties the range before.
 
     The range goes to ``sign * price <= limit``.
     """
     prices, sizes, own = own_levels(book, side, limit)
     for k in range(own):
-        log_level(undo, side, prices[k], sizes[k])
+        log_level(log, side, prices[k], sizes[k])
     for k in range(listed.shape[0]):
         if level_size(book, side, listed[k]) == 0:
-            log_level(undo, side, listed[k], 0)
+            log_level(log, side, listed[k], 0)
 
 
 @kernel

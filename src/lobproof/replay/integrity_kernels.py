@@ -156,7 +156,7 @@ def judge_book(ids: Record, ends: Int64, rows: Rows, verdicts: Records) -> int:
     two ids are the same) says nothing: both are left out. Ids that go back while the exchange's
     time goes on are no late message but a new beginning: the chain breaks there, and goes on with
     them. A snapshot that opens with CLEAR needs no anchor; where no depth messages are, its
-    ids may begin anew too.
+    ids may begin anew too. ``verdicts`` come as zeros.
     """
     kinds, sequences, previous = rows.kind, rows.sequence, rows.prev_sequence
     judged = 0

@@ -46,7 +46,7 @@ from lobproof.replay.vendor_kernels import (
     LEAST_UNSHOWN_PRINTS,
     NOTHING,
     QUIET,
-    explained,
+    judge_row,
     meet_row,
     note_listed,
 )
@@ -136,6 +136,7 @@ def replay_rows(
         state.minute.last_event_id = last_id
         hear(state.heard[ALL], ts)
         what = kinds[start]
+        listed = what in (SNAPSHOT, CLEAR)
         flags = flags_of[start]
         add = 0
         if what == TRADE:
@@ -144,7 +145,6 @@ def replay_rows(
             ids_from, ids_to = previous[start], sequences[start]
             note_mark(book, state, out, flags, event_id, ts, ids_from, ids_to)
         else:
-            listed = what in (SNAPSHOT, CLEAR)
             if listed:
                 add |= replay_snapshot(
                     book, state, pending, out, rows, start, stop, event_id, ts, rules.tick
@@ -169,7 +169,7 @@ def replay_rows(
         if add != 0 or rules.tick != 1 or rules.lot != 1:
             add_flags(state, rows, rules, start, stop, add, event_id, ts)
         # what never has an exchange time is flagged where it opens the day, and that is no finding
-        timeless = what in (SNAPSHOT, CLEAR) or flags & F_INVALID
+        timeless = listed or flags & F_INVALID
         if flags & F_BAD_TS and not timeless:
             tally(state, Q_BAD_TS, last_id, ts)
         start = stop
@@ -319,7 +319,7 @@ def replay_depth(
                 probe(state, side, price, before)
     # what waited for this message is judged
     if state.vendor_row_waits != 0:
-        if not explained(state):
+        if not judge_row(state):
             state.action = DISTRUST
             state.action_ts = ts
     elif state.trust.waits != DEFINITE:

@@ -13,7 +13,7 @@ from lobproof.replay.merge import Stretch
 from lobproof.replay.state_kernels import NO_REACH, WHOLE_SIDE
 from lobproof.schema import LEVELS, EventBatch, Int64, StateBatch
 from lobproof.schema.minutes import DRIFT_COUNTS, MINUTE_COUNTS
-from lobproof.schema.records import Records
+from lobproof.schema.records import Records, joined_rows
 from lobproof.schema.tables import MINUTES
 
 
@@ -91,7 +91,7 @@ def joined(steps: Sequence[Step]) -> Step:
         return steps[0]
     return Step(
         StateBatch.concat([step.states for step in steps]),
-        np.concatenate([step.findings for step in steps]),
+        joined_rows([step.findings for step in steps]),
         {
             name: np.concatenate([step.minutes[name] for step in steps])
             for name in MINUTES.schema.names

@@ -86,7 +86,7 @@ def judge_trades(ids: Record, rows: Rows, verdicts: Records) -> int:
     order; any other is a duplicate, unless that id came lately with other content. Without a chain
     a duplicate has id and content of one of the last ``WINDOW`` trades, and all else is kept: out
     of order where the id goes back, unless it is of text (``UNORDERED`` and above), or none (below
-    0).
+    0). ``verdicts`` come as zeros.
     """
     sequence, prev_sequence = rows.sequence, rows.prev_sequence
     side, price, size = rows.side, rows.price, rows.size

@@ -328,8 +328,8 @@ def differences(
 
 
 @kernel
-def explained(state: Record) -> bool:
-    """After the depth message that a row waited for: whether it explains all that differed."""
+def judge_row(state: Record) -> bool:
+    """Judge the row that waited: whether the depth message explains all that differed."""
     state.vendor_row_waits = 0
     if state.mismatches == 0:
         state.agreed = state.compared

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from lobproof.schema.codes import Finding, Flag, Kind, Side
 
+NO_SIDE = int(Side.NONE)
 BID = int(Side.BID)
 ASK = int(Side.ASK)
 

@@ -40,7 +40,7 @@ def record(*fields: tuple[str, Kind] | tuple[str, Kind, tuple[int, ...]]) -> Kin
 
     ValueError for a name that NumPy's scalars have already: plain Python would not see the field.
     """
-    taken = [name for name, *_ in fields if hasattr(np.void, name)]
+    taken = [name for name, *_ in fields if hasattr(np.record, name)]
     if taken:
         raise ValueError(f"no field of a record can be named {', '.join(taken)}")
     return np.dtype((np.record, list(fields)))
@@ -58,7 +58,7 @@ def new_rows(kind: Kind, count: int) -> Records:
 
 def joined_rows(parts: Sequence[Records]) -> Records:
     """Records one after the other, copied; at least one part is needed."""
-    return np.concatenate(parts)
+    return np.concatenate(parts, dtype=parts[0].dtype)
 
 
 def zeroed(kind: Kind) -> Records:

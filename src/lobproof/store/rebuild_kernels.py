@@ -34,6 +34,7 @@ from lobproof.schema.plain import (
     F_DRIFT,
     F_GAP,
     F_LAST,
+    F_OUT_OF_ORDER,
     F_REFUTED,
     F_RESYNC,
     F_STRANDED,
@@ -42,6 +43,8 @@ from lobproof.schema.plain import (
     Q_CROSSED,
     Q_DRIFT,
     Q_GAP,
+    Q_SEQUENCE_RESET,
+    Q_SILENCE,
     SNAPSHOT,
     TRADE,
 )
@@ -58,7 +61,9 @@ speaks = kernel(speaks_of_the_feed)
 
 def new_rebuild() -> Records:
     """Of an empty book; kernels take its one row."""
-    return zeroed(REBUILD)
+    rebuilds = zeroed(REBUILD)
+    rebuilds[0].sequence = -1
+    return rebuilds
 
 
 @kernel
@@ -68,9 +73,9 @@ def note_loss(trust: Record, flags: int) -> None:
         if flags & F_RESYNC:
             trust_snapshot_alone(trust)
         else:
-            lose(trust, Q_GAP)
+            lose(trust, Q_SEQUENCE_RESET if flags & F_OUT_OF_ORDER else Q_GAP)
     elif flags & DISTRUSTS:
-        lose(trust, Q_DRIFT)
+        lose(trust, Q_DRIFT if flags & F_DRIFT else Q_SILENCE)
 
 
 @kernel
@@ -86,11 +91,9 @@ def rebuild_snapshot(book: Book, trust: Record, rows: Rows, start: int, stop: in
     if flags & (F_DRIFT | F_STRANDED):
         deny(trust)
     if flags & F_REFUTED:  # it was not applied
-        trust.waits = DEFINITE
         if flags & F_DRIFT:
             lose(trust, Q_DRIFT)
         return
-    trust.waits = DEFINITE
     trust.reason = 0
     if flags & F_AWAITS:
         begin_undo(trust)

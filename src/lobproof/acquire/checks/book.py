@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lobproof.acquire.checks import message_kernels as mk
 from lobproof.acquire.checks.base import TableCheck
-from lobproof.acquire.checks.book_kernels import Steps, judge_books
+from lobproof.acquire.checks.book_kernels import TicksAndLots, judge_books
 from lobproof.acquire.checks.grid import Grid
 from lobproof.acquire.columns import floats, integers
 from lobproof.schema import LEVELS, Int64
@@ -48,7 +48,7 @@ class BookCheck(TableCheck):
             grid.price_finest,
             grid.size_exponent,
             grid.size_finest,
-            Steps(grid.since, grid.ticks, grid.lots),
+            TicksAndLots(grid.since, grid.ticks, grid.lots),
             self.finer_prices,
             self.finer_sizes,
             self.largest,

@@ -26,7 +26,7 @@ from lobproof.acquire.checks.value_kernels import OFF, OFF_STEP, TOO_LARGE, grid
 from lobproof.jit import kernel
 
 
-class Steps(NamedTuple):
+class TicksAndLots(NamedTuple):
     """Ticks and lots, and since when (ns) each is in force."""
 
     since: NDArray[np.int64]
@@ -43,7 +43,7 @@ def judge_books(
     price_finest: int,
     size_exponent: int,
     size_finest: int,
-    steps: Steps,
+    steps: TicksAndLots,
     finer_prices: NDArray[np.int64],
     finer_sizes: NDArray[np.int64],
     largest: NDArray[np.float64],

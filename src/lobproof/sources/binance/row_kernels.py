@@ -9,7 +9,7 @@ from __future__ import annotations
 from lobproof.fixedpoint.kernels import OK, parse_decimal, significant_decimals
 from lobproof.jit import kernel
 from lobproof.schema import Int64, Rows
-from lobproof.schema.plain import ASK, BID, DELTA, F_LAST, MARK, TRADE
+from lobproof.schema.plain import ASK, BID, DELTA, F_LAST, MARK, NO_SIDE, TRADE
 from lobproof.sources.binance.message_kernels import (
     ASKS,
     BIDS,
@@ -125,7 +125,7 @@ def book_rows(
                 side[j] = BID if j < row + bids else ASK
             if count == 0:
                 kind[row] = MARK
-                side[row] = 0
+                side[row] = NO_SIDE
             row += max(count, 1)
             flags[row - 1] = F_LAST
         elif what in (INVALID, CONTROL) and messages[i, TAKER] != 0:
