@@ -1,9 +1,10 @@
 """Speed of the book's kernels on one core: level changes with best bid and ask, and the top 20.
 
-Run: ``PYTHONPATH=tests python benchmarks/bench_book.py [--rows N] [--windows]``. The stream is that of the recorded
-BTCUSDT depth messages (``LOBPROOF_REAL_DATA``, by default ``../shared/data`` beside the checkout),
-each repetition from an empty book and its snapshot on; without the recordings it is a random walk,
-and the output says so. Each figure is the best of several runs over all rows after compilation.
+Run: ``PYTHONPATH=tests python benchmarks/bench_book.py [--rows N] [--windows]``. The stream is that
+of the recorded BTCUSDT depth messages (``LOBPROOF_REAL_DATA``, by default ``../shared/data`` beside
+the checkout), each repetition from an empty book and its snapshot on; without the recordings it is
+a random walk, and the output says so. Each figure is the best of several runs over all rows after
+compilation.
 """
 
 from __future__ import annotations
