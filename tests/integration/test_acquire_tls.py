@@ -146,7 +146,7 @@ def test_a_certificate_that_does_not_hold(
     [
         *("http://[x", "[x", "http://", "http://:8080", "//", " ", "http://me:my-secret@:8080"),
         *("http://h:99999", "http://h:0", "http://h:-1", "http://h:my-secret", "h:80:90"),
-        *("https://h:1", "socks5://me:my-secret@h:1", "file:///my-secret", "socks5h:h:1"),
+        *("https://h:1", "socks5://me:my-secret@h:1", "ftp://my-secret", "socks5h:h:1"),
         *("http://h\n:1", "http://h:1\r\nX: my-secret", "\thttp://h:1", "http://h:1\x1b[31m"),
         *("http://me:my-secret/x@h:1", "http://me:1/my-secret@h:1", "http://me:1?my-secret@h:1"),
         *("http://me:1#my-secret@h:1", "http://ü.example:1", "http://h\udcff:1", "http://a b:1"),
