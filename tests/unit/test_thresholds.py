@@ -33,7 +33,7 @@ from lobproof.replay.state_kernels import (
 )
 from lobproof.replay.trade_id_kernels import WINDOW
 from lobproof.replay.trade_kernels import is_far
-from lobproof.schema import RANGE, Finding, Flag, Kind
+from lobproof.schema import RANGE, UNTRUSTED, Finding, Flag, Kind
 from support.feeds import (
     ASK,
     BID,
@@ -301,6 +301,22 @@ def test_more_changes_of_a_snapshot_than_can_be_undone(number: int) -> None:
     assert undo.logged == min(number, MAX_LOGGED)
     assert undo.overflown == int(number > MAX_LOGGED)
     assert two[1:].tobytes() == bytes(UNDO.itemsize)
+
+
+@pytest.mark.parametrize(("levels", "undone"), [(32_000, True), (33_000, False)])
+def test_a_snapshot_of_more_levels_than_can_be_undone_costs_the_trust(
+    levels: int, undone: bool
+) -> None:
+    """It is wrong in an ask, which a depth message had set: the chain refutes it."""
+    bids = [(50_000 - n, 5) for n in range(levels)]
+    asks = [(50_001 + n, 5) for n in range(100)]
+    worst = asks[-1][0]
+    seed, lie = (snapshot(seq, bids, asks) for seq in (100, 103))
+    set_since = depth(101, 100, [(ASK, worst, 7)])
+    got = replay([seed, set_since, lie, depth(105, 101, [(BID, 50_000, 6)])])
+    assert bool(got.levels.ask_sizes[-1] == 7) is undone
+    assert got.levels.ask_trust == (RANGE if undone else UNTRUSTED)
+    assert ("REFUTED" if undone else "DRIFT") in names(got)
 
 
 # times ------------------------------------------------------------------------------------------

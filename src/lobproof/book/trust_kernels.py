@@ -290,7 +290,10 @@ def log_side(book: Book, log: Record, side: int, limit: int, listed: Int64) -> N
 
 @kernel
 def undo(book: Book, trust: Record) -> None:
-    """The book, and what was trusted of it, as before the snapshot that waits; else nothing."""
+    """The book, and what was trusted of it, as before the snapshot that waits; else nothing.
+
+    Where the snapshot changed more levels than can be undone, nothing is trusted.
+    """
     if trust.waits == DEFINITE:
         return
     if trust.waits == UNKNOWN:
@@ -304,6 +307,8 @@ def undo(book: Book, trust: Record) -> None:
         known.kind = log.sides[side - 1].kind
         known.to = log.sides[side - 1].to
         known.stale = log.sides[side - 1].stale
+    if log.overflown != 0:  # what was not noted is as the snapshot had it
+        deny(trust)
     log.logged = 0
     trust.waits = DEFINITE
 

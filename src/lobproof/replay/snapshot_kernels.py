@@ -20,6 +20,7 @@ from lobproof.jit import kernel
 from lobproof.replay.anchor_kernels import (
     BELIEVED,
     DISBELIEVED,
+    UNDECIDED,
     anchored,
     confirmed,
     judged,
@@ -251,6 +252,8 @@ def judge_waiting(
         judged(state)
         anchored(book, state)
         return F_DRIFT
+    if state.trust.undo.overflown != 0:  # the book as it was is not known any more
+        verdict = UNDECIDED
     undo(book, state.trust)
     for i in range(start, stop):
         if rows.price[i] > 0:  # an empty depth message has a row without a level
