@@ -32,7 +32,7 @@ from lobproof.pipeline.day import DayTask
 from lobproof.pipeline.feed import Feed, Streams
 from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.survey import Survey
-from lobproof.replay import Policy, Replayer, Stretch
+from lobproof.replay import Policy, Replayer, Segment
 from lobproof.replay.merge import arrays_of
 from lobproof.schema import EventBatch, Int8, Int64
 from lobproof.schema.tables import KEYFRAMES
@@ -130,7 +130,7 @@ def _rates(name: str, rows: int, pair: tuple[list[float], list[float]], so: str)
 def _replay(hour: _Hour, batch_rows: int) -> int:
     """Decode, judge, merge and replay so many of the hour's rows into nothing."""
     source = LakeSource(hour.day.files, hour.instrument, batch_rows=batch_rows)
-    policy = Policy(unchained=True)
+    policy = Policy(chainless=True)
     task = DayTask(
         hour.day.dt,
         Replayer(hour.instrument, policy=policy),
@@ -141,9 +141,9 @@ def _replay(hour: _Hour, batch_rows: int) -> int:
     feed = Feed(Streams(source.deltas, source.trades, source.books, 0))
     done = 0
     try:
-        for stretch in feed:
-            task.append(stretch)
-            done += len(stretch.events)
+        for segment in feed:
+            task.append(segment)
+            done += len(segment.events)
             if done >= SOME_ROWS.get(batch_rows, ROWS):
                 break
     finally:
@@ -286,13 +286,13 @@ def _snapshots(hour: _Hour, root: Path, scratch: Path) -> list[Row]:
 
 def _checkpoints(hour: _Hour, scratch: Path, repeats: int) -> list[Row]:
     """How long the stream stands still for a checkpoint of the replay's state."""
-    replayer = Replayer(hour.instrument, policy=Policy(unchained=True))
+    replayer = Replayer(hour.instrument, policy=Policy(chainless=True))
     book = LakeSource(hour.day.files, hour.instrument).deltas()
     batch = next(book)
     book.close()
     batch.ts_order[:] = batch.ts_event
     replayer.process(batch, 0)
-    rest = arrays_of(Stretch.of(batch))  # what is decoded and not yet replayed goes with it
+    rest = arrays_of(Segment.of(batch))  # what is decoded and not yet replayed goes with it
     folder = Path(tempfile.mkdtemp(dir=scratch)) / "checkpoints"
     copied, blocked, forked = [], [], []
     for _ in range(max(repeats, 3)):

@@ -15,7 +15,7 @@ from benchmarks.report import Budget, Section, Spread, clocked, number, timed
 from lobproof.pipeline import reconstruct
 from lobproof.pipeline.day import DayTask
 from lobproof.pipeline.golden import ordered_events
-from lobproof.replay import Replayer, Stretch
+from lobproof.replay import Replayer, Segment
 from lobproof.schema import Kind
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
@@ -179,5 +179,5 @@ def _replay(golden: GoldenSample) -> None:
     )
     for batch in ordered_events(GoldenSource(golden), BATCH_ROWS):
         if len(batch):
-            task.append(Stretch.of(batch))
+            task.append(Segment.of(batch))
     task.finish()

@@ -27,7 +27,7 @@ from benchmarks.stages import CHECKPOINTS, FLOOR, Stages
 from lobproof.pipeline import Reached, ReconstructOptions
 from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.survey import Survey
-from lobproof.schema import EventBatch, Flag, Int64, ReferenceBatch, StateBatch
+from lobproof.schema import EventBatch, Flag, Int64, StateBatch, VendorBatch
 from lobproof.schema.tables import PART_ROWS
 from lobproof.sources.cryptolake.source import LakeSource
 from lobproof.store import DayWriter, Partition, commit_day, list_checkpoints, symbol_lock
@@ -122,7 +122,7 @@ def _append_trades(writer: DayWriter, trades: EventBatch, last: int) -> int:
     return len(trades)
 
 
-def _states(listed: ReferenceBatch, ids: Int64) -> StateBatch:
+def _states(listed: VendorBatch, ids: Int64) -> StateBatch:
     rows = len(listed)
     return StateBatch(
         ids,
@@ -139,16 +139,16 @@ def _states(listed: ReferenceBatch, ids: Int64) -> StateBatch:
 class _Rows:
     """Rows of batches, so many at a time."""
 
-    def __init__(self, batches: Iterator[ReferenceBatch]) -> None:
+    def __init__(self, batches: Iterator[VendorBatch]) -> None:
         self._batches = batches
-        self._held = ReferenceBatch.empty()
+        self._held = VendorBatch.empty()
 
-    def take(self, count: int) -> ReferenceBatch:
+    def take(self, count: int) -> VendorBatch:
         while len(self._held) < count:
             more = next(self._batches, None)
             if more is None:
                 break
-            self._held = ReferenceBatch.concat([self._held, more])
+            self._held = VendorBatch.concat([self._held, more])
         taken, self._held = self._held.slice(0, count), self._held.slice(count, len(self._held))
         return taken
 

@@ -32,7 +32,7 @@ _PLAIN: tuple[tuple[str, object, str], ...] = (
     ("before: times", survey, "survey_times"),
     ("audit", BookAudit, "process"),
     ("audit", TradeAudit, "process"),
-    ("weave", merging, "place_references"),
+    ("placer", merging, "place_vendor_rows"),
     ("clock", StreamClock, "stamp"),
     ("merge", merging.Merge, "_merged"),
     ("replay", Replayer, "_step"),

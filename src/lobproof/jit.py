@@ -4,7 +4,7 @@ numba invalidates a cached function when *its own file* changes, not when a func
 calls in another file does, or a constant that it froze: a stale caller is silently wrong. So the
 cache folder is named by a hash over every module of kernels and every module that one takes
 anything from; any change to any of them starts a new folder. By rule, kernels live only in modules
-whose name ends in ``kernels``, and they import nothing beyond :data:`FROZEN`.
+whose name ends in ``kernels``, and they import nothing beyond :data:`STALE_BOOK`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numba.core import event
 F = TypeVar("F", bound=Callable[..., object])
 
 _PACKAGE = Path(__file__).resolve().parent
-FROZEN = (
+STALE_BOOK = (
     "jit.py",
     "schema/__init__.py",
     "schema/batch.py",
@@ -43,7 +43,7 @@ def cache_folder() -> Path:
     """Folder of compiled kernels, named by the sources' hash."""
     digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
     kernels = (path.relative_to(_PACKAGE).as_posix() for path in _PACKAGE.rglob("*kernels.py"))
-    for name in sorted([*FROZEN, *kernels]):
+    for name in sorted([*STALE_BOOK, *kernels]):
         source = (_PACKAGE / name).read_bytes()
         digest.update(f"\0{name}\0{len(source)}\0".encode() + source)
     base = os.environ.get("NUMBA_CACHE_DIR")

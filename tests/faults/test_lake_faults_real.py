@@ -138,7 +138,7 @@ def test_half_an_hour_without_deltas(scenes: Scenes, tmp_path: Path) -> None:
     assert silence["first_ts"] <= done.first_ts
     assert silence["last_ts"] >= done.last_ts
     assert silence["last_ts"] - silence["first_ts"] < 31 * MINUTE
-    for row in rebuilt.findings(Finding.FROZEN).iter_rows(named=True):
+    for row in rebuilt.findings(Finding.STALE_BOOK).iter_rows(named=True):
         assert done.first_ts - MINUTE <= row["first_ts"] <= done.last_ts
 
 

@@ -824,7 +824,9 @@ def _reason(known: Known, one: Wrong) -> str:
     if not evidence or evidence[-1] < last:
         return "a loss behind the last row of `book`"
     first = bisect_left(evidence, last)
-    stop = bisect_left(evidence, one.version + 1)
+    # the row of `book` of a message in two parts stands behind the second, a claim between them
+    between = last == one.version and (last, one.side, one.price) in known.split
+    stop = bisect_left(evidence, one.version + (not between))
     told = [version for version in evidence[first:stop] if _lists(known, version, one)]
     # the next message may explain a row that waits for it
     if any(version not in known.ahead or not _named(known, version, one) for version in told):

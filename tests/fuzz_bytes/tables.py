@@ -20,7 +20,7 @@ from fuzz_bytes.oracle import float_count
 from lobproof.errors import LobproofError
 from lobproof.instruments import Instrument
 from lobproof.parquet import footer_size
-from lobproof.schema import UNORDERED, EventBatch, Flag, ReferenceBatch
+from lobproof.schema import UNORDERED, EventBatch, Flag, VendorBatch
 from lobproof.sources.cryptolake.chunks import LakeFile
 from lobproof.sources.cryptolake.decode import books, deltas, trades
 from lobproof.sources.cryptolake.footer import in_order, read_footer, rows_of
@@ -171,8 +171,8 @@ def _decoded(
         found_unless(read[-1].next_row == len(rows), f"{read[-1].next_row} of {len(rows)}")
 
 
-def _tuples(batch: EventBatch | ReferenceBatch) -> list[tuple[Any, ...]]:
-    if isinstance(batch, ReferenceBatch):
+def _tuples(batch: EventBatch | VendorBatch) -> list[tuple[Any, ...]]:
+    if isinstance(batch, VendorBatch):
         columns = [batch.ts_event, batch.ts_recv, batch.sequence]
         levels = [tuple(row) for row in batch.levels.tolist()]
         return list(zip(*(column.tolist() for column in columns), levels, strict=True))

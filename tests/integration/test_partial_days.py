@@ -16,10 +16,10 @@ import pytest
 from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.pipeline import (
     LakeDay,
+    PartialDay,
     Reached,
     ReconstructOptions,
     ReconstructResult,
-    Since,
     derive_lake,
     lake_days,
     reconstruct,
@@ -44,9 +44,9 @@ DAYS = ["2026-01-04", DT]
 OPTIONS = ReconstructOptions(part_rows=20_000, keyframe_seconds=20)
 
 
-def at(clock: str, base: Path | None = None) -> Since:
+def at(clock: str, base: Path | None = None) -> PartialDay:
     """That time of the day."""
-    return Since(to_ns(f"{DT}T{clock}"), base)
+    return PartialDay(to_ns(f"{DT}T{clock}"), base)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_feed_of_a_message_in_fifty_seconds(tmp_path: Path) -> None:
     notes: list[str] = []
     for seconds, count in ((241, 1), (301, 2), (261, 2), (541, 3)):
         out = tmp_path / str(seconds)
-        since = Since(START + seconds * SECOND, tmp_path / "whole")
+        since = PartialDay(START + seconds * SECOND, tmp_path / "whole")
         reconstruct_day(day, out, options, since=since, note=notes.append)
         rows_of = hold_against_whole(tmp_path / "whole", out, day.dt)
         assert rows_of["events"] > 0
@@ -321,7 +321,7 @@ def test_a_golden_sample(tmp_path: Path, lost: range) -> None:
         "2026-01-05T00:00:17": [DT],
     }.items():
         out = tmp_path / clock
-        result = reconstruct(sample, out, options, since=Since(to_ns(clock), whole))
+        result = reconstruct(sample, out, options, since=PartialDay(to_ns(clock), whole))
         assert [day.dt for day in result.days] == days
         assert [day.from_ns is None for day in result.days] == [False, True][: len(days)]
         hold_against_whole(whole, out, days[0])
@@ -379,7 +379,7 @@ def test_lake_days_against_the_sample_they_were_derived_from(tmp_path: Path, bef
 def test_refusals(lake: Path, day: LakeDay, wholes: dict[str, Path], tmp_path: Path) -> None:
     base = wholes["full"]
 
-    def run(out: Path, since: Since, *, overwrite: bool = False) -> ReconstructResult:
+    def run(out: Path, since: PartialDay, *, overwrite: bool = False) -> ReconstructResult:
         return reconstruct_day(day, out, OPTIONS, since=since, overwrite=overwrite)
 
     with pytest.raises(UsageError, match=r"no keyframe to start at.*has no whole") as error:

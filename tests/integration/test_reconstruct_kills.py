@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lobproof.pipeline import Since
+from lobproof.pipeline import PartialDay
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.store import sealed
 from lobproof.store.timespan import to_ns
@@ -48,7 +48,7 @@ def kill_and_compare(
     kills: int,
     seed: int,
     used: str,
-    since: Since | None = None,
+    since: PartialDay | None = None,
 ) -> None:
     """At least so many kills, over as many stores as it takes."""
     how = {"strategy": strategy, "part_rows": PART_ROWS, "since": since}
@@ -94,13 +94,13 @@ def test_a_golden_sample_killed(golden: Path, tmp_path: Path) -> None:
 
 def test_a_partial_day_killed(lake: Path, tmp_path: Path) -> None:
     made_whole(lake, tmp_path / "whole", strategy="full", part_rows=1 << 20)
-    since = Since(to_ns("2026-01-05T00:00:04"), tmp_path / "whole")
+    since = PartialDay(to_ns("2026-01-05T00:00:04"), tmp_path / "whole")
     kill_and_compare(lake, tmp_path, "auto", kills=2, seed=4, used="full", since=since)
 
 
 def test_a_partial_golden_sample_killed(golden: Path, tmp_path: Path) -> None:
     made_whole(golden, tmp_path / "whole", strategy="auto", part_rows=1 << 20)
-    since = Since(to_ns("2026-01-04T23:59:46"), tmp_path / "whole")
+    since = PartialDay(to_ns("2026-01-04T23:59:46"), tmp_path / "whole")
     kill_and_compare(golden, tmp_path, "auto", kills=2, seed=5, used="full", since=since)
 
 
@@ -123,5 +123,5 @@ def test_a_golden_sample_killed_often(golden: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_partial_day_killed_often(lake: Path, tmp_path: Path) -> None:
     made_whole(lake, tmp_path / "whole", strategy="full", part_rows=1 << 20)
-    since = Since(to_ns("2026-01-05T00:00:04"), tmp_path / "whole")
+    since = PartialDay(to_ns("2026-01-05T00:00:04"), tmp_path / "whole")
     kill_and_compare(lake, tmp_path, "auto", kills=40, seed=14, used="full", since=since)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lobproof.instruments import Rule
 from lobproof.pipeline.day import DayTask
 from lobproof.pipeline.feed import Feed
-from lobproof.replay import Policy, Replayer, Stretch
+from lobproof.replay import Policy, Replayer, Segment
 from lobproof.replay import replayer as replayer_module
 from lobproof.schema import LEVELS, EventBatch, StateBatch
 from lobproof.sources.cryptolake.source import as_snapshots
@@ -31,7 +31,7 @@ from support.hidden_market import HiddenMarket
 from support.lake_feed import LakeDay, RandomLake, anchored_streams, run_lake, streams
 from support.market import day_of
 from support.rebuilt import same_at_every_state
-from support.reference_judge import to_references
+from support.reference_judge import to_vendor_rows
 from support.stream_reference import messages_of
 
 INSTRUMENT = make_instrument(Rule(0, 1, 1))
@@ -41,7 +41,7 @@ NIGHT = START - START % DAY_NS + DAY_NS - 40 * 10**9 - START
 seeds = st.integers(0, 2**32)
 policies = st.builds(
     Policy,
-    unchained=st.just(True),
+    chainless=st.just(True),
     correct=st.sampled_from(["drift", "always", "never"]),
     size_limit=st.sampled_from([0.0, 0.001, 0.037]),
 )
@@ -132,12 +132,12 @@ def test_a_feed_with_references(seed: int, policy: Policy) -> None:
 def test_snapshots_alone(seed: int) -> None:
     rng = random.Random(seed)
     day = RandomLake(rng=rng).run(rng.choice([5, 20, 60]))
-    book = messages_of(as_snapshots(to_references(day.listings), clear=True))
+    book = messages_of(as_snapshots(to_vendor_rows(day.listings), clear=True))
     if not LakeDay(book, [], day.trades).items():
         return
     kept = Kept()
     kept.look(Replayer(INSTRUMENT), 0)
-    policy = Policy(unchained=True, trades_wait_for="snapshots")
+    policy = Policy(chainless=True, trades_wait_for="snapshots")
     source = anchored_streams(day)
     got = run_lake(day, policy, instrument=INSTRUMENT, source=source, look=kept.look)
     same_at_every_state(got.events, got.states, chosen(kept, rng))
@@ -146,20 +146,20 @@ def test_snapshots_alone(seed: int) -> None:
 # through a store ---------------------------------------------------------------------------------
 
 
-def store_feed(root: Path, stretches: Sequence[Stretch], policy: Policy, keyframe_ns: int) -> None:
+def store_feed(root: Path, stretches: Sequence[Segment], policy: Policy, keyframe_ns: int) -> None:
     """Replay a feed and store it, day by day, as a task does."""
     exchange, symbol = INSTRUMENT.exchange, INSTRUMENT.symbol
     replayer = Replayer(INSTRUMENT, policy=policy)
     midnight = START - START % DAY_NS + DAY_NS
-    whole = Stretch.concat(stretches)
-    row, reference = (
-        int(np.searchsorted(part.ts_order, midnight)) for part in (whole.events, whole.references)
+    whole = Segment.concat(stretches)
+    row, vendor_row = (
+        int(np.searchsorted(part.ts_order, midnight)) for part in (whole.events, whole.vendor_rows)
     )
     with symbol_lock(root, exchange, symbol):
-        for part in (whole.slice(0, 0, row, reference), whole.after(row, reference)):
+        for part in (whole.slice(0, 0, row, vendor_row), whole.after(row, vendor_row)):
             if not len(part):
                 continue
-            times = [p.ts_order[0] for p in (part.events, part.references) if len(p)]
+            times = [p.ts_order[0] for p in (part.events, part.vendor_rows) if len(p)]
             dt = day_of(int(min(times)))
             with DayWriter(root, INSTRUMENT, dt) as writer:
                 task = DayTask(dt, replayer, writer, keyframe_ns=keyframe_ns, strict=False)
@@ -198,7 +198,7 @@ def test_a_stored_recording_over_midnight(seed: int, seconds: int) -> None:
     if not parts:
         return
     with tempfile.TemporaryDirectory() as folder:
-        stretches = [Stretch.of(part) for part in parts]
+        stretches = [Segment.of(part) for part in parts]
         store_feed(Path(folder), stretches, Policy(), seconds * 10**9)
         same_in_the_store(Path(folder))
 

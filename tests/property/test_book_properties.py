@@ -11,26 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lobproof.book import OrderBook
-from lobproof.book.far_kernels import far_find
 from lobproof.book.layout_kernels import (
     BASE,
     BITS,
     CAPACITY,
-    FAR,
-    FAR_BOUND,
-    FAR_EXACT,
-    FAR_INDEX,
-    FAR_KEY,
-    FAR_SIZE,
     HEADER,
     NEAR,
     NONE,
+    OVERFLOW,
+    OVERFLOW_BOUND,
+    OVERFLOW_EXACT,
+    OVERFLOW_INDEX,
+    OVERFLOW_KEY,
+    OVERFLOW_SIZE,
     SIZE,
     TICK,
     TICKS,
     Book,
     new_book,
 )
+from lobproof.book.overflow_kernels import overflow_find
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Side
 from support.book_reference import ReferenceBook
 
@@ -75,7 +75,7 @@ class Pair:
 
     def __init__(self, tick: int, window_ticks: int) -> None:
         self.book = OrderBook(tick, window_ticks=window_ticks)
-        self.book._book = new_book(window_ticks, tick, far_capacity=1)
+        self.book._book = new_book(window_ticks, tick, overflow_capacity=1)
         self.plain = ReferenceBook()
         self.middle = MIDDLE
 
@@ -166,24 +166,24 @@ def assert_sound(book: Book) -> None:
     """Window, bitmap, hash and index of each side tell the same story."""
     for head in (0, HEADER):
         side = book[head : head + HEADER].tolist()
-        ticks, far = side[TICKS], side[FAR]
+        ticks, far = side[TICKS], side[OVERFLOW]
         occupied = np.flatnonzero(book[side[SIZE] : side[SIZE] + ticks])
         words = book[side[BITS] : side[BITS] + ticks // 64].view(np.uint8)
         assert np.flatnonzero(np.unpackbits(words, bitorder="little")).tolist() == occupied.tolist()
         assert side[NEAR] == len(occupied)
         assert book[side[BITS] + ticks // 64] == -1
 
-        keys = book[side[FAR_KEY] : side[FAR_KEY] + far]
-        index = book[side[FAR_INDEX] : side[FAR_INDEX] + 2 * side[CAPACITY]]
+        keys = book[side[OVERFLOW_KEY] : side[OVERFLOW_KEY] + far]
+        index = book[side[OVERFLOW_INDEX] : side[OVERFLOW_INDEX] + 2 * side[CAPACITY]]
         assert np.count_nonzero(index) == far
-        assert np.all(book[side[FAR_SIZE] : side[FAR_SIZE] + far] > 0)
+        assert np.all(book[side[OVERFLOW_SIZE] : side[OVERFLOW_SIZE] + far] > 0)
         for entry, key in enumerate(keys.tolist()):
-            assert index[far_find(book, head, key)] == entry + 1
+            assert index[overflow_find(book, head, key)] == entry + 1
             offset = key - side[BASE]
             assert offset % side[TICK] or not 0 <= offset // side[TICK] < ticks
         best = min(keys.tolist(), default=NONE)
-        assert side[FAR_BOUND] <= best
-        assert side[FAR_BOUND] == best or (far and not side[FAR_EXACT])
+        assert side[OVERFLOW_BOUND] <= best
+        assert side[OVERFLOW_BOUND] == best or (far and not side[OVERFLOW_EXACT])
 
 
 @given(

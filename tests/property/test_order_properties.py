@@ -1,4 +1,4 @@
-"""``Weave``, the clock and ``Merge`` in plain Python: any cuts, ties, absurd ids and times."""
+"""Vendor rows placed, clock and ``Merge`` in plain Python: any cuts, ties, absurd ids and times."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lobproof.replay import Merge, StreamClock, Stretch, Weave, stamped
+from lobproof.replay import Merge, Segment, StreamClock, VendorPlacer, stamped
 from lobproof.replay.clock_kernels import DAY_NS
 from lobproof.replay.merge_kernels import plan_merge
-from lobproof.schema import EventBatch, Flag, Kind, ReferenceBatch
+from lobproof.schema import EventBatch, Flag, Kind, VendorBatch
 from support.feeds import ASK, BID, MS, OFFSET, START, batches, depth, mark, snapshot, trade
 from support.lake_feed import delta, listing
-from support.reference_judge import Listing, to_references, weave
+from support.reference_judge import Listing, placer, to_vendor_rows
 from support.stream_reference import Message, merge_messages, messages_of, stamp, to_batch
 
 pytestmark = pytest.mark.kernels
@@ -26,16 +26,16 @@ seeds = st.integers(0, 2**32)
 places = st.lists(st.integers(1, 30), max_size=6)
 
 
-def messages_in(stretches: Sequence[Stretch]) -> list[Message]:
-    """Messages and references in their order, a reference as a row of its id and times."""
+def messages_in(stretches: Sequence[Segment]) -> list[Message]:
+    """Messages and vendor rows in their order, a vendor row as a row of its id and times."""
     out: list[Message] = []
-    for stretch in stretches:
-        whole = len(stretch.events) == 0 or stretch.events.flags[-1] & Flag.LAST
+    for segment in stretches:
+        whole = len(segment.events) == 0 or segment.events.flags[-1] & Flag.LAST
         assert whole, "a stretch ends inside a message"
-        assert len(stretch)
-        listed = stretch.references
+        assert len(segment)
+        listed = segment.vendor_rows
         told = zip(
-            stretch.places.tolist(),
+            segment.places.tolist(),
             listed.ts_order.tolist(),
             listed.ts_event.tolist(),
             listed.ts_recv.tolist(),
@@ -46,7 +46,7 @@ def messages_in(stretches: Sequence[Stretch]) -> list[Message]:
         )
         rows = [(place, _shown(times)) for place, *times in told]
         row = 0
-        for message in messages_of(stretch.events):
+        for message in messages_of(segment.events):
             while rows and rows[0][0] <= row:
                 out.append(rows.pop(0)[1])
             out.append(message)
@@ -81,33 +81,33 @@ def random_sides(rng: random.Random) -> tuple[list[Message], list[Message]]:
     return sides[0], sides[1]
 
 
-def listed_batches(listings: Sequence[Message], cuts: Sequence[int]) -> Iterator[ReferenceBatch]:
+def listed_batches(listings: Sequence[Message], cuts: Sequence[int]) -> Iterator[VendorBatch]:
     edges = sorted({0, len(listings), *(cut for cut in cuts if cut < len(listings))})
     for start, stop in pairwise(edges):
-        yield to_references(listings[start:stop])
+        yield to_vendor_rows(listings[start:stop])
 
 
 @given(seeds, places, places)
 def test_references_stand_behind_the_last_message_that_they_show(
-    seed: int, cuts: list[int], reference_cuts: list[int]
+    seed: int, cuts: list[int], vendor_cuts: list[int]
 ) -> None:
     rows, listings = random_sides(random.Random(seed))
-    got = Weave(batches(rows, cuts), listed_batches(listings, reference_cuts))
-    assert messages_in(list(got)) == weave(rows, listings)
+    got = VendorPlacer(batches(rows, cuts), listed_batches(listings, vendor_cuts))
+    assert messages_in(list(got)) == placer(rows, listings)
 
 
 @given(seeds, places, places, places, st.booleans())
 def test_trades_go_in_by_time_and_on_a_tie_as_told(
     seed: int,
     cuts: list[int],
-    reference_cuts: list[int],
+    vendor_cuts: list[int],
     trade_cuts: list[int],
     trade_first: bool,
 ) -> None:
     rng = random.Random(seed)
     rows, listings = random_sides(rng)
     now = 0
-    woven = weave(rows, listings)
+    woven = placer(rows, listings)
     for message in woven:
         now += rng.choice([0, 0, 1, 3])
         for row in message:
@@ -115,8 +115,8 @@ def test_trades_go_in_by_time_and_on_a_tie_as_told(
     prints = [trade(n, BID, 7) for n in range(rng.choice([0, 1, 20]))]
     for message, at in zip(prints, sorted(rng.randrange(40) for _ in prints), strict=True):
         message[0].ts_order = at
-    book = Weave(batches(rows, cuts), listed_batches(listings, reference_cuts))
-    traded = map(Stretch.of, batches(prints, trade_cuts))
+    book = VendorPlacer(batches(rows, cuts), listed_batches(listings, vendor_cuts))
+    traded = map(Segment.of, batches(prints, trade_cuts))
     merge = Merge(iter(book), traded, trade_first=trade_first)
     assert messages_in(list(merge)) == merge_messages(woven, prints, trade_first=trade_first)
 
@@ -126,13 +126,13 @@ def test_what_is_held_can_be_saved(seed: int, cuts: list[int], taken: int) -> No
     rng = random.Random(seed)
     rows, listings = random_sides(rng)
     sides = iter(batches(rows, cuts)), listed_batches(listings, cuts)
-    weaving = Weave(*sides)
-    first = [stretch for _, stretch in zip(range(taken), weaving, strict=False)]
+    weaving = VendorPlacer(*sides)
+    first = [segment for _, segment in zip(range(taken), weaving, strict=False)]
     # the sources go on where they are; what was read of them and is not given yet is saved
-    again = Weave(*sides)
+    again = VendorPlacer(*sides)
     again.load({name: np.array(array) for name, array in weaving.save().items()})
-    assert messages_in([*first, *again]) == weave(rows, listings)
-    whole = Weave(batches(rows, ()), listed_batches(listings, ()))
+    assert messages_in([*first, *again]) == placer(rows, listings)
+    whole = VendorPlacer(batches(rows, ()), listed_batches(listings, ()))
     assert len(list(whole)) >= 0
     assert again.outdated().tolist() == whole.outdated().tolist()
 
@@ -146,17 +146,17 @@ def test_a_row_without_id_and_time_holds_nothing_up() -> None:
     rows[5][0].ts_event += 10**15
     listings = [lost, ahead, *(listing(seq, (), (), at=seq * 1000 * MS) for seq in range(105, 140))]
     ahead[0].ts_recv = START + 103_000 * MS + OFFSET
-    woven = messages_in(list(Weave(batches(rows), listed_batches(listings, ()))))
+    woven = messages_in(list(VendorPlacer(batches(rows), listed_batches(listings, ()))))
     order = [message[0].sequence for message in woven]
     assert order == [0, 101, 102, 103, 103, 104, *(n for n in range(105, 140) for _ in range(2))]
 
 
 def test_references_alone_or_none_at_all() -> None:
     listings = [listing(seq, (), ()) for seq in range(100, 104)]
-    assert len(messages_in(list(Weave(iter(()), listed_batches(listings, (2,)))))) == 4
-    assert list(Weave(iter(()), iter(()))) == []
+    assert len(messages_in(list(VendorPlacer(iter(()), listed_batches(listings, (2,)))))) == 4
+    assert list(VendorPlacer(iter(()), iter(()))) == []
     empty = iter([EventBatch.empty(), EventBatch.empty()])
-    assert list(Weave(empty, iter([ReferenceBatch.empty()]))) == []
+    assert list(VendorPlacer(empty, iter([VendorBatch.empty()]))) == []
 
 
 # the clock ---------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def random_message(rng: random.Random, seq: int, at: int) -> Message:
     return message
 
 
-def woven_stretch(items: Sequence[Message]) -> Stretch:
+def woven_stretch(items: Sequence[Message]) -> Segment:
     """Messages, and rows of `book` among them, where they stand."""
     rows, listings, where = 0, [], []
     messages = []
@@ -204,13 +204,13 @@ def woven_stretch(items: Sequence[Message]) -> Stretch:
         else:
             messages.append(item)
             rows += len(item)
-    return Stretch(to_batch(messages), to_references(listings), np.array(where, np.int64))
+    return Segment(to_batch(messages), to_vendor_rows(listings), np.array(where, np.int64))
 
 
-def times_and_flags(stretches: Sequence[Stretch]) -> list[list[int]]:
-    """Of rows and of references."""
-    one = Stretch.concat(stretches)
-    parts = one.events, one.references
+def times_and_flags(stretches: Sequence[Segment]) -> list[list[int]]:
+    """Of rows and of vendor rows."""
+    one = Segment.concat(stretches)
+    parts = one.events, one.vendor_rows
     return [column.tolist() for part in parts for column in (part.ts_order, part.flags)]
 
 
@@ -230,7 +230,7 @@ def test_the_clock_is_that_of_every_row(
     days = [START // DAY_NS] * by_receive
     edges = sorted({0, len(items), *(cut for cut in cuts if cut < len(items))})
     parts = (woven_stretch(items[start:stop]) for start, stop in pairwise(edges))
-    clock = StreamClock(OFFSET, reference_offset_ns=OFFSET, receive_days=days, lag_ns=lag)
+    clock = StreamClock(OFFSET, vendor_offset_ns=OFFSET, receive_days=days, lag_ns=lag)
     got = list(stamped(parts, clock))
     wanted = stamp(items, OFFSET, receive_days=days, lag=lag)
     assert times_and_flags(got) == times_and_flags([woven_stretch(wanted)])
@@ -246,8 +246,8 @@ def planned(
     right_more: bool,
     trade_first: bool,
 ) -> tuple[list[int], list[int], tuple[int, int, int]]:
-    """Two pointers over rows and references (time, whether it is one) and trades."""
-    at, new_places, row, reference, trade, out = [], [], 0, 0, 0, 0
+    """Two pointers over rows and vendor rows (time, whether it is one) and trades."""
+    at, new_places, row, vendor_row, trade, out = [], [], 0, 0, 0, 0
     items = list(book)
     while items or trade < len(trades):
         ahead = trade < len(trades) and (
@@ -265,11 +265,11 @@ def planned(
             out += 1
         elif items.pop(0)[1]:
             new_places.append(out)
-            reference += 1
+            vendor_row += 1
         else:
             row += 1
             out += 1
-    return at, new_places, (row, reference, trade)
+    return at, new_places, (row, vendor_row, trade)
 
 
 @given(
@@ -305,6 +305,6 @@ def test_a_merge_takes_all_that_is_certain_and_no_more(
         at,
         new_places,
     )
-    _, references, taken = used
-    got = at[:taken].tolist(), new_places[:references].tolist(), used
+    _, vendor_rows, taken = used
+    got = at[:taken].tolist(), new_places[:vendor_rows].tolist(), used
     assert got == planned(items, trades, left_more, right_more, trade_first)

@@ -1,4 +1,4 @@
-"""References and what follows from them, against the plain twin; any batches, pieces and breaks."""
+"""Vendor rows and what follows from them, against the plain twin; any batches, chunks, breaks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lobproof.schema.tables import MINUTES
 from lobproof.sources.cryptolake.source import as_snapshots
 from support.feeds import START, Replayed, make_instrument, same
 from support.lake_feed import LakeDay, RandomLake, anchored_streams, run_lake
-from support.reference_judge import ReferenceJudge, to_references
+from support.reference_judge import ReferenceJudge, to_vendor_rows
 from support.stream_reference import Message, messages_of, to_rows
 
 Waits = Literal["snapshots", "nothing"]
@@ -29,7 +29,7 @@ INSTRUMENT = make_instrument(*RULES)
 seeds = st.integers(0, 2**32)
 policies = st.builds(
     Policy,
-    unchained=st.just(True),
+    chainless=st.just(True),
     correct=st.sampled_from(["drift", "always", "never"]),
     size_limit=st.sampled_from([0.0, 0.001, 0.037]),
     trades_wait_for=st.sampled_from(["deltas", "nothing"]),
@@ -84,11 +84,11 @@ def test_rows_of_book_as_messages(
 ) -> None:
     """The strategies that know the book only at snapshots."""
     day = random_day(seed)
-    book = messages_of(as_snapshots(to_references(day.listings), clear=True))
+    book = messages_of(as_snapshots(to_vendor_rows(day.listings), clear=True))
     shown = LakeDay(book, [], day.trades)
     if not shown.items():
         return
-    policy = Policy(unchained=True, trades_wait_for=waits)
+    policy = Policy(chainless=True, trades_wait_for=waits)
     messages, twin = shown.judged(policy, INSTRUMENT)
     source = anchored_streams(day, (cuts, more))
     agree(run_lake(day, policy, instrument=INSTRUMENT, source=source), messages, twin)

@@ -114,12 +114,12 @@ class Plain:
         if self.before and kind != Kind.CLEAR and (listed or refuted):
             self.levels, self.trust, self.stale = self.before
         self.before = None
-        if listed and (kind == Kind.CLEAR or flags & (Flag.DRIFT | Flag.STRANDED)):
+        if listed and (kind == Kind.CLEAR or flags & (Flag.DRIFT | Flag.GHOST_LEVELS)):
             self.lose()
         if listed and not refuted:
             if kind == Kind.SNAPSHOT and flags & Flag.AWAITS:
                 self.before = deepcopy((self.levels, self.trust, self.stale))
-            if kind == Kind.CLEAR and not flags & (Flag.DRIFT | Flag.STRANDED):
+            if kind == Kind.CLEAR and not flags & (Flag.DRIFT | Flag.GHOST_LEVELS):
                 self.stale = {Side.BID: False, Side.ASK: False}
             for side in (Side.BID, Side.ASK):
                 if kind == Kind.CLEAR:
@@ -226,7 +226,7 @@ TRADES = LEVELS.map(lambda row: [(int(Kind.TRADE), *row, 0)])
 @st.composite
 def snapshots(draw: st.DrawFn) -> list[tuple[int, ...]]:
     rows: list[tuple[int, ...]] = []
-    kinds = [Flag(0), Flag.DRIFT, Flag.STRANDED, Flag.REFUTED, Flag.DRIFT | Flag.REFUTED]
+    kinds = [Flag(0), Flag.DRIFT, Flag.GHOST_LEVELS, Flag.REFUTED, Flag.DRIFT | Flag.REFUTED]
     drift = int(draw(st.sampled_from([*kinds, *(2 * [Flag.AWAITS])])))
     if not drift & (Flag.REFUTED | Flag.AWAITS) and draw(st.booleans()):
         rows.append((int(Kind.CLEAR), 0, 0, 0, drift))

@@ -15,7 +15,7 @@ import pytest
 
 from lobproof.errors import GridError, InputError
 from lobproof.fidelity.exact import Verdict, verify
-from lobproof.pipeline.unit import Asked
+from lobproof.pipeline.job import Asked
 from lobproof.schema import Finding, Flag, Kind
 from support.lake_fault_cases import CASES, Case, check_case, foreign_row
 from support.lake_faults import (
@@ -86,7 +86,7 @@ def test_a_crossed_first_row_seeds_nothing(intact: Rebuilt, scene: Scene, tmp_pa
     rebuilt = Rebuilt.of(crossed(intact.day, 0), tmp_path)
     assert rebuilt.wrong(scene.truth)[0].is_empty()
     assert (rebuilt.quality["first_event_id"] >= 0).all()
-    assert rebuilt.kinds()["REFERENCE_UNUSED"] == 1
+    assert rebuilt.kinds()["VENDOR_ROW_UNUSED"] == 1
 
 
 @pytest.mark.parametrize(
@@ -144,10 +144,10 @@ def _ids(table: str, rows: tuple[int, int], change: pl.Expr) -> Callable[[Day], 
 
 
 ID = pl.col("sequence_number")
-BLAMED = (Finding.REFERENCE_STALE, Finding.DRIFT)
+BLAMED = (Finding.VENDOR_ROW_STALE, Finding.DRIFT)
 RESET = (Finding.SEQUENCE_RESET,)
-UNUSED = (Finding.REFERENCE_UNUSED,)
-STANDS = (Finding.REFERENCE_UNUSED, Finding.DRIFT)
+UNUSED = (Finding.VENDOR_ROW_UNUSED,)
+STANDS = (Finding.VENDOR_ROW_UNUSED, Finding.DRIFT)
 CLOCK = (Finding.CLOCK,)
 
 
@@ -278,9 +278,9 @@ def test_a_book_that_stands_still_where_its_rows_are_the_book(
     strategy: Asked, intact: Rebuilt, scene: Scene, tmp_path: Path
 ) -> None:
     sound = Rebuilt.of(intact.day, tmp_path / "sound", strategy=strategy)
-    assert sound.count(Finding.REFERENCE_STALE) == 0
+    assert sound.count(Finding.VENDOR_ROW_STALE) == 0
     rebuilt = Rebuilt.of(frozen(intact.day, 900, 200), tmp_path / "frozen", strategy=strategy)
-    assert rebuilt.count(Finding.REFERENCE_STALE) > 0
+    assert rebuilt.count(Finding.VENDOR_ROW_STALE) > 0
     assert rebuilt.wrong(scene.truth)[0].is_empty()
 
 

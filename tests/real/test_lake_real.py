@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lobproof.fidelity.exact import Verdict, verify
 from lobproof.fidelity.exact.walk import inside
 from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
-from lobproof.pipeline.unit import Asked
+from lobproof.pipeline.job import Asked
 from lobproof.replay import Replayer
 from lobproof.schema import (
     EVERYTHING,

@@ -94,13 +94,13 @@ def replayed(path: Path, order: Order) -> Accounts:
     golden = GoldenSource(GoldenSample.load(path), book_clock=order.book_clock)
     replayer = Replayer(golden.instrument, state_every=-1)
     minutes, count, ts = [], 0, 0
-    for stretch in Feed(replace(golden_streams(golden, 1 << 16), order=order)):
+    for segment in Feed(replace(golden_streams(golden, 1 << 16), order=order)):
         if not count:
-            replayer.begin_day(int(stretch.events.ts_order[0]))
-        for piece in replayer.pieces(stretch, count):
-            minutes.append(piece.step.minutes)
-            count += len(piece)
-        ts = stretch.last_ts
+            replayer.begin_day(int(segment.events.ts_order[0]))
+        for chunk in replayer.chunks(segment, count):
+            minutes.append(chunk.output.minutes)
+            count += len(chunk)
+        ts = segment.last_ts
     minutes.append(replayer.end_day(count - 1, ts).minutes)
     sums = {name: sum(int(np.sum(m[name])) for m in minutes) for name in _COUNTED}
     return _accounts(sums)

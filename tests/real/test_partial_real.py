@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lobproof.pipeline import (
+    PartialDay,
     ReconstructOptions,
-    Since,
     derive_lake,
     lake_days,
     reconstruct,
@@ -23,12 +23,12 @@ from support.partial_days import hold_against_whole
 OPTIONS = ReconstructOptions(keyframe_seconds=60)
 
 
-def hold_parts(whole: Path, out: Path, make: Callable[[Since], object]) -> None:
+def hold_parts(whole: Path, out: Path, make: Callable[[PartialDay], object]) -> None:
     """Each sealed day from a tenth, the middle and nine tenths of it on."""
     for seal in sealed(whole).iter_rows(named=True):
         for share in (0.1, 0.5, 0.9):
             time = seal["first_ts"] + int(share * (seal["last_ts"] - seal["first_ts"]))
-            make(Since(time, whole))
+            make(PartialDay(time, whole))
             assert hold_against_whole(whole, out, seal["dt"])["states"] > 50
             shutil.rmtree(out)
 

@@ -18,8 +18,8 @@ from lobproof.replay import (
     BookAudit,
     Merge,
     Replayer,
+    Segment,
     StreamClock,
-    Stretch,
     TradeAudit,
     quality_rows,
     stamped,
@@ -145,10 +145,10 @@ def ordered(
 ) -> list[EventBatch]:
     """The feed judged and in order, in the batches that come of it."""
     book_audit, trade_audit = BookAudit(), TradeAudit()
-    left = (Stretch.of(book_audit.process(batch)) for batch in batches(book, book_cuts))
-    right = (Stretch.of(trade_audit.process(batch)) for batch in batches(trades, trade_cuts))
+    left = (Segment.of(book_audit.process(batch)) for batch in batches(book, book_cuts))
+    right = (Segment.of(trade_audit.process(batch)) for batch in batches(trades, trade_cuts))
     merged = Merge(stamped(left, StreamClock(OFFSET)), stamped(right, StreamClock(OFFSET)))
-    return [stretch.events for stretch in merged]
+    return [segment.events for segment in merged]
 
 
 def replay(
@@ -165,18 +165,18 @@ def replay(
         replayer = Replayer(instrument or make_instrument(), state_every=state_every)
     parts = ordered(book, trades, book_cuts=book_cuts, trade_cuts=trade_cuts)
     replayer.begin_day(int(parts[0].ts_order[0]))
-    steps, count = [], 0
+    outputs, count = [], 0
     for part in parts:
-        steps.append(replayer.process(part, count))
+        outputs.append(replayer.process(part, count))
         count += len(part)
-    steps.append(replayer.end_day(count - 1, int(parts[-1].ts_order[-1])))
-    found = joined_rows([step.findings for step in steps])
+    outputs.append(replayer.end_day(count - 1, int(parts[-1].ts_order[-1])))
+    found = joined_rows([output.findings for output in outputs])
     return Replayed(
         EventBatch.concat(parts),
-        StateBatch.concat([step.states for step in steps]),
+        StateBatch.concat([output.states for output in outputs]),
         found,
         {
-            name: np.concatenate([step.minutes[name] for step in steps])
+            name: np.concatenate([output.minutes[name] for output in outputs])
             for name in MINUTES.schema.names
         },
         replayer.levels(),

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lobproof.pipeline import Since
+from lobproof.pipeline import PartialDay
 from lobproof.schema.tables import TABLES
 from lobproof.sources.simulator import simulate
 from lobproof.store import Partition, open_store, sealed
@@ -26,13 +26,14 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.
 _SCRIPT = """
 import sys
 from pathlib import Path
-from lobproof.pipeline import ReconstructOptions, Since, lake_days, reconstruct, reconstruct_day
+from lobproof.pipeline import PartialDay, ReconstructOptions, lake_days
+from lobproof.pipeline import reconstruct, reconstruct_day
 
 source, out, strategy, part_rows, batch_rows, since_ns, base = sys.argv[1:]
 options = ReconstructOptions(strategy=strategy, part_rows=int(part_rows), keyframe_seconds=5)
 lake = not (Path(source) / "golden.json").is_file()
 days = lake_days(Path(source)) if lake else ()
-since = Since(int(since_ns), Path(base)) if since_ns else None
+since = PartialDay(int(since_ns), Path(base)) if since_ns else None
 days = [day for day in days if since is None or day.dt == since.dt]
 print("ready", flush=True)
 begun = []
@@ -84,7 +85,7 @@ def running(
     strategy: str,
     part_rows: int,
     batch_rows: int = 500,
-    since: Since | None = None,
+    since: PartialDay | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
     """A process that says when it is ``ready`` and has ``begun``; it is killed at the end."""
     begins = ("", "") if since is None else (str(since.time_ns), str(since.base))

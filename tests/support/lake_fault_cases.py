@@ -29,7 +29,7 @@ from support.lake_judged import Rebuilt, Truth
 
 HOUR = 60 * MINUTE
 LOSSES = frozenset(
-    (Finding.DRIFT, Finding.CROSSED, Finding.SILENCE, Finding.STRANDED, Finding.FROZEN)
+    (Finding.DRIFT, Finding.CROSSED, Finding.SILENCE, Finding.GHOST_LEVELS, Finding.STALE_BOOK)
 )
 """What can tell of lost messages. Levels that they left beyond the range may cross much later."""
 NORMAL = frozenset((Finding.UNSEEDED, Finding.TOUCH_BEYOND_RANGE))
@@ -118,7 +118,7 @@ CASES: Sequence[Case] = (
     Case(
         "crossed row",
         lambda d, k: crossed(d, k * d.tables[BOOK].height // d.messages),
-        counts=((Finding.REFERENCE_UNUSED, 1),),
+        counts=((Finding.VENDOR_ROW_UNUSED, 1),),
     ),
     Case(
         "deltas end",

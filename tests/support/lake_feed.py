@@ -1,6 +1,6 @@
 """A Crypto Lake day by hand and at random: deltas without a chain, rows of `book`, trades.
 
-``run_lake`` replays one through ``Feed`` and ``Replayer``, in any batches and pieces.
+``run_lake`` replays one through ``Feed`` and ``Replayer``, in any batches and chunks.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 
 from lobproof.instruments import Instrument
 from lobproof.pipeline.feed import Feed, Open, Streams
-from lobproof.replay import Policy, Replayer, Step, Stretch
+from lobproof.replay import Policy, Replayer, ReplayOutput, Segment
 from lobproof.replay import replayer as replayer_module
-from lobproof.replay.merge import Array, arrays_of, stretch_of
+from lobproof.replay.merge import Array, arrays_of, segment_of
+from lobproof.replay.output import Chunk, joined
 from lobproof.replay.replayer import MOST_PARTS
-from lobproof.replay.step import Piece, joined
-from lobproof.schema import LEVELS, EventBatch, ReferenceBatch
+from lobproof.schema import LEVELS, EventBatch, VendorBatch
 from lobproof.sources.cryptolake.source import as_snapshots
 from support.feeds import (
     ASK,
@@ -38,7 +38,7 @@ from support.feeds import (
     trade,
 )
 from support.lake_tables import write
-from support.reference_judge import Listing, ReferenceJudge, to_references, weave
+from support.reference_judge import Listing, ReferenceJudge, placer, to_vendor_rows
 from support.stream_reference import (
     Message,
     Row,
@@ -49,8 +49,8 @@ from support.stream_reference import (
     to_batch,
 )
 
-LAKE = Policy(unchained=True)
-B = TypeVar("B", EventBatch, ReferenceBatch)
+LAKE = Policy(chainless=True)
+B = TypeVar("B", EventBatch, VendorBatch)
 
 
 def delta(seq: int, changes: Sequence[tuple[int, int, int]], *, at: int = 0) -> Message:
@@ -74,7 +74,7 @@ class LakeDay:
 
     def items(self) -> list[Message]:
         """All of it judged and in order, the plain way."""
-        woven = weave(audit_book(self.book), self.listings)
+        woven = placer(audit_book(self.book), self.listings)
         return merge_messages(stamp(woven, OFFSET), stamp(audit_trades(self.trades), OFFSET))
 
     def judged(
@@ -96,7 +96,7 @@ def anchored_streams(day: LakeDay, cuts: Sequence[Sequence[int]] = ((), ())) -> 
         for stream, where in zip((day.listings, day.trades), cuts, strict=True)
     )
     return Streams(
-        _opened([as_snapshots(to_references(part), clear=True) for part in book]),
+        _opened([as_snapshots(to_vendor_rows(part), clear=True) for part in book]),
         _opened([to_batch(part) for part in trades]),
         None,
         (OFFSET, OFFSET, None),
@@ -129,7 +129,7 @@ def streams(day: LakeDay, cuts: Sequence[Sequence[int]] = ((), (), ())) -> Strea
     return Streams(
         _opened([to_batch(part) for part in book]),
         _opened([to_batch(part) for part in trades]),
-        _opened([to_references(part) for part in listings]),
+        _opened([to_vendor_rows(part) for part in listings]),
         (OFFSET, OFFSET, OFFSET),
     )
 
@@ -148,10 +148,10 @@ def run_lake(
     source: Streams | None = None,
     look: Callable[[Replayer, int], None] = lambda replayer, rows: None,
 ) -> Replayed:
-    """Replay a day; behind the pieces of ``save_after`` everything is saved and loaded anew.
+    """Replay a day; behind the chunks of ``save_after`` everything is saved and loaded anew.
 
     ``replayer``: one that has begun, instead of a new one; ``source``: other streams of the day.
-    ``look`` is called behind each piece, with the events so far.
+    ``look`` is called behind each chunk, with the events so far.
     """
 
     def begun() -> Replayer:
@@ -161,41 +161,43 @@ def run_lake(
     source = source or streams(day, cuts)
     replayer, feed = replayer or begun(), Feed(source)
     events: list[EventBatch] = []
-    steps: list[Step] = []
-    rows = pieces = last = 0
+    outputs: list[ReplayOutput] = []
+    rows = chunks = last = 0
     stretches = iter(feed)
-    stretch = next(stretches, None)
-    while stretch is not None:
-        last = stretch.last_ts if len(stretch) else last
-        if not steps:
-            replayer.begin_day(_first_ts(stretch))
-        for piece in _pieces(replayer, stretch, rows, room, most_parts):
-            events.append(piece.events)
-            steps.append(piece.step)
-            rows += len(piece.events)
+    segment = next(stretches, None)
+    while segment is not None:
+        last = segment.last_ts if len(segment) else last
+        if not outputs:
+            replayer.begin_day(_first_ts(segment))
+        for chunk in _chunks(replayer, segment, rows, room, most_parts):
+            events.append(chunk.events)
+            outputs.append(chunk.output)
+            rows += len(chunk.events)
             look(replayer, rows)
-            pieces += 1
-            if pieces in save_after:
+            chunks += 1
+            if chunks in save_after:
                 saved, read = _through(replayer.save()), _through(feed.save())
-                stretch = stretch_of(_through(arrays_of(piece.rest)))
+                segment = segment_of(_through(arrays_of(chunk.rest)))
                 replayer, feed = begun(), Feed(source, read)
                 replayer.load(saved)
                 stretches = iter(feed)
                 break
         else:
-            stretch = next(stretches, None)
-    steps.append(replayer.end_day(rows - 1, last))
-    step = joined(steps)
+            segment = next(stretches, None)
+    outputs.append(replayer.end_day(rows - 1, last))
+    output = joined(outputs)
     batch = EventBatch.concat(events)
-    coverage = replayer.coverage(step.findings)
-    return Replayed(batch, step.states, step.findings, step.minutes, replayer.levels(), coverage)
+    coverage = replayer.coverage(output.findings)
+    return Replayed(
+        batch, output.states, output.findings, output.minutes, replayer.levels(), coverage
+    )
 
 
-def _pieces(
-    replayer: Replayer, stretch: Stretch, rows: int, room: Callable[[], int], most_parts: int
-) -> Iterator[Piece]:
+def _chunks(
+    replayer: Replayer, segment: Segment, rows: int, room: Callable[[], int], most_parts: int
+) -> Iterator[Chunk]:
     with patch.object(replayer_module, "MOST_PARTS", most_parts):
-        yield from replayer.pieces(stretch, rows, room)
+        yield from replayer.chunks(segment, rows, room)
 
 
 def _through(arrays: dict[str, Array]) -> dict[str, Array]:
@@ -203,8 +205,8 @@ def _through(arrays: dict[str, Array]) -> dict[str, Array]:
     return {name: np.array(array) for name, array in arrays.items()}
 
 
-def _first_ts(stretch: Stretch) -> int:
-    return min(int(part.ts_order[0]) for part in (stretch.events, stretch.references) if len(part))
+def _first_ts(segment: Segment) -> int:
+    return min(int(part.ts_order[0]) for part in (segment.events, segment.vendor_rows) if len(part))
 
 
 def write_lake(root: Path, day: LakeDay, *, symbol: str = "BTC-USDT", digits: int = 2) -> Path:

@@ -25,7 +25,7 @@ from support.lake_faults import BOOK, Day, PlainBook
 
 Floats = NDArray[np.float64]
 SIZE_LIMIT = ReconstructOptions().size_limit
-CONTRADICTIONS = (Finding.DRIFT, Finding.STRANDED, Finding.CROSSED)
+CONTRADICTIONS = (Finding.DRIFT, Finding.GHOST_LEVELS, Finding.CROSSED)
 TALLIED = (Finding.OFF_TICK, Finding.OFF_LOT, Finding.TRADE_UNCONFIRMED, Finding.BAD_TS)
 """Findings that are counted by the minute."""
 
@@ -234,7 +234,7 @@ class Rebuilt:
             "code", "first_event_id", "last_event_id"
         ).iter_rows():
             name = f"{Finding(code).name} {first}-{last}"
-            if code in (Finding.UNSEEDED, Finding.FROZEN, Finding.REFERENCE_STALE):
+            if code in (Finding.UNSEEDED, Finding.STALE_BOOK, Finding.VENDOR_ROW_STALE):
                 continue
             part = slice(first, last + 1)
             marks = first + np.flatnonzero(

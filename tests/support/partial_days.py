@@ -20,9 +20,9 @@ TALLIED = (
     Finding.OFF_LOT,
     Finding.INVALID_INPUT,
     Finding.TRADE_UNCONFIRMED,
-    Finding.FROZEN,
+    Finding.STALE_BOOK,
     Finding.TRADES_ABSENT,
-    Finding.REFERENCE_UNUSED,
+    Finding.VENDOR_ROW_UNUSED,
 )
 """Findings that a minute counts: of one that the boundary cuts, a part."""
 _IDS = ("event_id", "first_event_id", "last_event_id")
@@ -100,7 +100,7 @@ def hold_against_whole(whole: Path, partial: Path, dt: str) -> dict[str, int]:
     return rows
 
 
-_CONTRADICTIONS = [int(code) for code in (Finding.DRIFT, Finding.STRANDED, Finding.CROSSED)]
+_CONTRADICTIONS = [int(code) for code in (Finding.DRIFT, Finding.GHOST_LEVELS, Finding.CROSSED)]
 _NAMES = ("events", "states", "keyframes", "quality", "minutes")
 
 

@@ -1,6 +1,6 @@
-"""References in plain Python: where they belong, and what follows from them (SPEC, R16).
+"""VendorRowsOf in plain Python: where they belong, and what follows from them (SPEC, R16).
 
-A reference is what a vendor lists of the book beside its messages. Here it is a message of one
+A vendor row is what a vendor lists of the book beside its messages. Here it is a message of one
 ``Listing``, a row of no kind, so that the plain clock and the plain merge take it as it is.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from lobproof.instruments import Instrument
 from lobproof.replay import Policy
-from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Flag, Kind, ReferenceBatch, Side
+from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Flag, Kind, Side, VendorBatch
 from lobproof.schema import Finding as Q
 from support.replay_reference import SIDES, ReferenceReplay, _away
 from support.stream_reference import Message, Row
@@ -34,22 +34,22 @@ class Listing(Row):
 
     @property
     def slots(self) -> list[int]:
-        """All 80 numbers, as in a ``ReferenceBatch``."""
+        """All 80 numbers, as in a ``VendorBatch``."""
         sides = [[*side, *[(0, 0)] * (LEVELS - len(side))] for side in (self.bids, self.asks)]
         return [number for side in sides for level in side for number in level]
 
 
-def to_references(listings: Sequence[Message]) -> ReferenceBatch:
+def to_vendor_rows(listings: Sequence[Message]) -> VendorBatch:
     rows = [row for (row,) in listings if isinstance(row, Listing)]
-    batch = ReferenceBatch.empty(len(rows))
+    batch = VendorBatch.empty(len(rows))
     for name in ("ts_order", "ts_event", "ts_recv", "sequence", "flags", "ts_behind"):
         getattr(batch, name)[:] = [getattr(row, name) for row in rows]
     batch.levels[:] = np.array([row.slots for row in rows], np.int64).reshape(-1, 4 * LEVELS)
     return batch
 
 
-def weave(messages: Iterable[Message], listings: Iterable[Message]) -> list[Message]:
-    """Each reference behind the last message that it shows."""
+def placer(messages: Iterable[Message], listings: Iterable[Message]) -> list[Message]:
+    """Each vendor row behind the last message that it shows."""
     out: list[Message] = []
     rest = list(listings)
     for message in messages:
@@ -91,14 +91,14 @@ def _stands_before(listing: Row, head: Row) -> bool:
 
 
 class ReferenceJudge(ReferenceReplay):
-    """Twin of ``Replayer.pieces``; fed messages and references in their order."""
+    """Twin of ``Replayer.chunks``; fed messages and vendor rows in their order."""
 
     def __init__(self, instrument: Instrument, policy: Policy, state_every: int = 0) -> None:
         super().__init__(instrument, state_every)
         self.policy = policy
-        self.unchained = policy.unchained
+        self.chainless = policy.chainless
         self.differing = 0  # levels that the doubt DRIFT, or a stranded snapshot, speaks of
-        self.waiting: set[tuple[int, int]] = set()  # in which a reference differs
+        self.waiting: set[tuple[int, int]] = set()  # in which a vendor row differs
         self.waits_since = (0, 0)
         self.contradicted = False
         self.listed: list[int] = [0] * 4 * LEVELS
@@ -112,11 +112,11 @@ class ReferenceJudge(ReferenceReplay):
         self.fresh = (0, ts)
 
     def feed(self, message: Message) -> list[Message]:
-        """The events that come of a message or a reference."""
+        """The events that come of a message or a vendor row."""
         head, out = message[0], []
         if isinstance(head, Listing):
             self._enter_minute(head.ts_order, self.event_id)
-        if self.policy.unchained and self._silent(head.ts_order):
+        if self.policy.chainless and self._silent(head.ts_order):
             out.append(self._doubt_mark(Flag.SILENCE, head.ts_order))
             self.process(out[-1])
         if isinstance(head, Listing):
@@ -137,7 +137,7 @@ class ReferenceJudge(ReferenceReplay):
 
     @property
     def last_known(self) -> tuple[int, int]:
-        return self.agreed if self.policy.unchained else self.chained
+        return self.agreed if self.policy.chainless else self.chained
 
     def end_day(self, ts: int) -> None:
         self._moves_again(self.event_id - 1, ts)
@@ -159,13 +159,13 @@ class ReferenceJudge(ReferenceReplay):
         first, since = self.fresh
         if self.still or (self.prints[2] >= 3 and ts - since >= 10**9):
             span = (first, max(first, last), since, ts)
-            self.episodes.append((int(Q.REFERENCE_STALE), *span, 1, 0, 0))
+            self.episodes.append((int(Q.VENDOR_ROW_STALE), *span, 1, 0, 0))
         self.still, self.prints = False, [0, 0, 0]
 
-    # references --------------------------------------------------------------------------------
+    # vendor rows --------------------------------------------------------------------------------
 
     def meet(self, row: Listing) -> list[Message]:
-        """What is to be inserted because of a reference."""
+        """What is to be inserted because of a vendor row."""
         bids, asks = _listed(row.bids, -1), _listed(row.asks, 1)
         now, after = self.minutes[-1], max(self.event_id - 1, 0)
         old = row.sequence < 0 or 0 < row.sequence < self.sequence
@@ -174,7 +174,7 @@ class ReferenceJudge(ReferenceReplay):
         crossed = bids and asks and bids[0][0] >= asks[0][0]
         useless = none or crossed or old or row.flags & Flag.OUT_OF_ORDER
         if useless or not bids or not asks:
-            now.tallies[Q.REFERENCE_UNUSED].append((after, row.ts_order, 1))
+            now.tallies[Q.VENDOR_ROW_UNUSED].append((after, row.ts_order, 1))
             if useless or self.lost or row.sequence != self.sequence or not lives:
                 return []
             one = {Side.BID: bids} if bids else {Side.ASK: asks or []}
@@ -184,7 +184,7 @@ class ReferenceJudge(ReferenceReplay):
         if not again:
             self._moves_again(after, row.ts_order)
             self.listed, self.fresh = row.slots, (after, row.ts_order)
-        now.counts["references"] += 1
+        now.counts["vendor_rows"] += 1
         same = all(self._shows(side, levels) for side, levels in sides.items())
         if self.lost:
             if not self._may_anchor(sides, same, lives):
@@ -232,7 +232,7 @@ class ReferenceJudge(ReferenceReplay):
         self.differing = len(differ) or strays
         if differ or never or not lives:
             return [self._doubt_mark(Flag.DRIFT, row.ts_order)]
-        return self._insert(row, sides, Flag.STRANDED)
+        return self._insert(row, sides, Flag.GHOST_LEVELS)
 
     def _meet_one_side(self, row: Listing, side: dict[Side, Levels]) -> list[Message]:
         self.waiting = set()
@@ -271,7 +271,7 @@ class ReferenceJudge(ReferenceReplay):
         return kind != EVERYTHING
 
     def _strays(self, side: Side, levels: Levels) -> int:
-        """Levels beyond the trusted range, told by deltas, that the reference denies."""
+        """Levels beyond the trusted range, told by deltas, that the vendor row denies."""
         kind, end = self.book.trust(side)
         if self.stale[side] or kind != RANGE:
             return 0
@@ -348,7 +348,7 @@ class ReferenceJudge(ReferenceReplay):
 
     def _snapshot(self, message: Message) -> Flag:
         head = message[0]
-        if head.kind == Kind.CLEAR and self.policy.unchained:
+        if head.kind == Kind.CLEAR and self.policy.chainless:
             self._message_at(head.ts_order)
             shown = {(r.side, r.price, r.size) for r in message[1:]}
             if shown == {(s, *level) for s in SIDES for level in self.book.levels(s)}:
@@ -359,11 +359,11 @@ class ReferenceJudge(ReferenceReplay):
                 self.fresh = (self.event_id + len(message) - 1, head.ts_order)
         if self.policy.trades_wait_for == "snapshots":
             self._confirm(message)
-        if head.flags & Flag.STRANDED:
+        if head.flags & Flag.GHOST_LEVELS:
             first, since = self.agreed
             last = max(self.event_id + len(message) - 2, first)
             span = (first, last, since, head.ts_order)
-            self.episodes.append((int(Q.STRANDED), *span, self.differing, 0, 0))
+            self.episodes.append((int(Q.GHOST_LEVELS), *span, self.differing, 0, 0))
             for side in SIDES:
                 self.book.set_trust(side, UNTRUSTED)
                 self.stale[side] = True

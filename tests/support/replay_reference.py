@@ -57,12 +57,12 @@ class Waiting:
 class ReferenceReplay:
     """Twin of ``Replayer`` for one day; fed message by message."""
 
-    unchained = False
+    chainless = False
 
     def __init__(self, instrument: Instrument, state_every: int = 0) -> None:
         self.instrument = instrument
         self.state_every = state_every
-        self.unchained = False
+        self.chainless = False
         self.book = ReferenceBook()
         self.sequence = -1
         self.states: list[tuple[object, ...]] = []
@@ -167,7 +167,7 @@ class ReferenceReplay:
         now = self.minutes[-1].counts
         now["trades"] += 1
         now["buy_volume" if row.side == Side.BUY else "sell_volume"] += row.size
-        if row.flags & Flag.OUT_OF_ORDER and not self.unchained:
+        if row.flags & Flag.OUT_OF_ORDER and not self.chainless:
             self._one(Q.OUT_OF_ORDER, row.ts_order, 1, row.sequence, row.sequence)
             return
         if row.flags & Flag.OUT_OF_ORDER:
@@ -231,8 +231,8 @@ class ReferenceReplay:
         }
         whole = {s: any(row.flags & Flag.COMPLETE for row in rows) for s, rows in listed.items()}
         add = Flag(0)
-        later = head.kind == Kind.SNAPSHOT and not self.lost and not self.unchained
-        believed = head.kind == Kind.SNAPSHOT and self.unchained and bool(self.suspects)
+        later = head.kind == Kind.SNAPSHOT and not self.lost and not self.chainless
+        believed = head.kind == Kind.SNAPSHOT and self.chainless and bool(self.suspects)
         if head.kind == Kind.CLEAR:
             self.book.clear()
             self.suspects, self.undoable = {}, None
@@ -263,7 +263,7 @@ class ReferenceReplay:
                 self.book.set_trust(side, UNTRUSTED)
                 self.stale[side] = True
         if self.lost:
-            own = head.kind == Kind.CLEAR and self.unchained
+            own = head.kind == Kind.CLEAR and self.chainless
             self.unfollowed = not own and head.sequence != self.sequence
             self.chained = (last, head.ts_order)
         self.lost = 0
@@ -278,7 +278,7 @@ class ReferenceReplay:
             self.stale[side] = self.stale[side] and not whole[side]
             levels = [(row.price, row.size) for row in rows]
             self.book.snapshot(side, levels, complete=whole[side])
-        if self.unchained:
+        if self.chainless:
             return add
         if believed or not later:
             self._rest_on_it()
@@ -647,7 +647,7 @@ class ReferenceReplay:
             far = now.counts["far_prints"]
             if far >= 3 and 2 * far >= now.counts["prints"]:
                 span = (now.first, now.last, now.minute, now.minute + MINUTE_NS - 1)
-                self.episodes.append((int(Q.FROZEN), *span, far, 0, 0))
+                self.episodes.append((int(Q.STALE_BOOK), *span, far, 0, 0))
             through = now.counts["through"]
             if through >= 20 and not now.counts["trades"]:
                 span = (now.first, now.last, now.minute, now.minute + MINUTE_NS - 1)

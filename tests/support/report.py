@@ -10,7 +10,7 @@ import numpy as np
 
 from lobproof.instruments import Instrument
 from lobproof.pipeline.day import DayTask
-from lobproof.replay import Replayer, Stretch
+from lobproof.replay import Replayer, Segment
 from lobproof.schema import EventBatch, Flag, Kind, Side
 from lobproof.store import DayWriter, commit_day, symbol_lock
 from support.batches import DT, START_NS, make_day, make_instrument, make_seal
@@ -96,7 +96,7 @@ def build_store(
     ):
         replayer = Replayer(instrument, state_every=0 if states else -1)
         task = DayTask(dt, replayer, writer, keyframe_ns=30 * SECOND, strict=False)
-        task.append(Stretch.of(events))
+        task.append(Segment.of(events))
         content, counts = task.finish(), task.counts
         assert content is not None
         known: dict[str, object] = {

@@ -128,14 +128,14 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
             last, snapshot, time, anchored = head.sequence, -1, head.ts_event, False
             seen.append(_content(message))
         elif head.sequence <= last:
-            unchained = head.prev_sequence < 0
+            chainless = head.prev_sequence < 0
             same = _content(message) in seen[-1024:]
-            again = same and (unchained or head.sequence == last)
+            again = same and (chainless or head.sequence == last)
             other = not same and head.sequence in {number for number, _ in seen[-1024:]}
-            anchored = anchored and (again or not (unchained or other))
+            anchored = anchored and (again or not (chainless or other))
             late = Flag.OUT_OF_ORDER
-            if unchained or other:
-                late |= Flag.GAP if unchained else Flag.DRIFT
+            if chainless or other:
+                late |= Flag.GAP if chainless else Flag.DRIFT
             out.append([_mark(head, Flag.DUPLICATE if again else late)])
         else:
             known = last if last >= 0 else snapshot

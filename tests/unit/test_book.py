@@ -170,7 +170,7 @@ def test_the_window_follows_the_market_and_avoids_ghosts() -> None:
         book.apply(BID, 5001, 0)
     raw = book._book
     assert book.crossed
-    assert raw[layout.FAR] < raw[layout.NEAR]
+    assert raw[layout.OVERFLOW] < raw[layout.NEAR]
     book.apply(BID, 5000, 0)
     for price in range(1040, 3000):
         book.apply(BID, price - 50, 1)
@@ -191,7 +191,7 @@ def test_a_window_that_left_its_levels_behind_goes_back_to_the_other_touch() -> 
     for _ in range(5):
         for price in range(1000, 1030):
             book.apply(BID, price - 30, 2)
-    assert book._book[layout.FAR] == 1
+    assert book._book[layout.OVERFLOW] == 1
     assert book.best_bid == (9000, 1)
 
 
@@ -203,11 +203,11 @@ def test_top_moves_the_window_when_it_has_to_search() -> None:
         book.apply(ASK, price, 0)
     for _ in range(50):
         assert book.asks() == [(price, 1) for price in range(1040, 1060)]
-    assert book._book[layout.HEADER + layout.FAR] < 40
+    assert book._book[layout.HEADER + layout.OVERFLOW] < 40
 
 
 def test_kernels_say_when_the_hash_is_full() -> None:
-    book = K.new_book(64, 1, far_capacity=2)
+    book = K.new_book(64, 1, overflow_capacity=2)
     for price in (1000, 5000, 6000):
         assert K.apply_level(book, ASK, price, 1) == 0
     before = book.copy()
@@ -232,7 +232,7 @@ def test_kernels_say_when_the_hash_is_full() -> None:
 
 
 def test_no_window_moves_without_room_for_its_levels() -> None:
-    book = K.new_book(64, 1, far_capacity=1)
+    book = K.new_book(64, 1, overflow_capacity=1)
     for price in range(1000, 1040):
         K.apply_level(book, ASK, price, 1)
     for _ in range(200):

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lobproof.replay import StreamClock, Stretch, stamped
+from lobproof.replay import Segment, StreamClock, stamped
 from lobproof.replay.clock_kernels import DAY_NS
 from lobproof.replay.merge import TOLERANCE_NS
 from lobproof.schema import EventBatch, Flag
 from support.feeds import BID, MS, OFFSET, START, batches, depth, mark, snapshot, trade
-from support.reference_judge import Listing, to_references
+from support.reference_judge import Listing, to_vendor_rows
 from support.stream_reference import Message, Row, to_batch, to_rows
 
 pytestmark = pytest.mark.kernels
@@ -24,7 +24,7 @@ SHORT = [(BID, 1000, 3)]
 
 def clocked(messages: Sequence[Message], **options: Any) -> list[tuple[int, bool]]:
     """Time since the start and whether it is flagged, of each message."""
-    batch = StreamClock(OFFSET, **options).stamp(Stretch.of(to_batch(messages))).events
+    batch = StreamClock(OFFSET, **options).stamp(Segment.of(to_batch(messages))).events
     return [told(row) for row in to_rows(batch) if row.flags & Flag.LAST]
 
 
@@ -123,7 +123,7 @@ def test_a_snapshot_behind_a_substitute_is_flagged_too(cuts: Sequence[int]) -> N
     wrong[0].ts_event += 86_400_000 * MS
     messages = [at(10), wrong, listed, mark(Flag.RECONNECT), at(30), listed]
     parts = batches(messages, cuts)
-    whole = Stretch.concat(list(stamped(map(Stretch.of, parts), StreamClock(OFFSET))))
+    whole = Segment.concat(list(stamped(map(Segment.of, parts), StreamClock(OFFSET))))
     out = [told(row) for row in to_rows(whole.events) if row.flags & Flag.LAST]
     assert out == [(10, False), (20, True), (20, True), (20, False), (30, False), (30, False)]
 
@@ -145,7 +145,7 @@ def test_leading_rows_wait_for_the_first_time_whatever_the_batches(cuts: Sequenc
     listed = snapshot(9, [(1000, 1)], [(1001, 1)])
     messages = [listed, mark(Flag.INVALID), at(10), at(20)]
     parts = [EventBatch.empty(), *batches(messages, cuts)]
-    whole = Stretch.concat(list(stamped(map(Stretch.of, parts), StreamClock(OFFSET))))
+    whole = Segment.concat(list(stamped(map(Segment.of, parts), StreamClock(OFFSET))))
     out = to_rows(whole.events)
     assert [told(row) for row in out] == [(10, True)] * 3 + [(10, False), (20, False)]
     assert all(row.ts_order == 0 and not row.flags & BAD for row in to_rows(parts[1])[:2])
@@ -158,10 +158,10 @@ def test_a_stream_without_any_time_is_ordered_by_receive_time() -> None:
         snapshot(9, [(1000, 1)], [], at=10),
         mark(Flag.INVALID, at=-START - OFFSET),
     ]
-    (out,) = stamped(map(Stretch.of, batches(messages)), StreamClock(OFFSET))
+    (out,) = stamped(map(Segment.of, batches(messages)), StreamClock(OFFSET))
     assert [told(row) for row in to_rows(out.events)] == [(20, True)] * 4
     unknown = [mark(Flag.INVALID, at=-START - OFFSET)]
-    (out,) = stamped(map(Stretch.of, batches(unknown)), StreamClock(OFFSET))
+    (out,) = stamped(map(Segment.of, batches(unknown)), StreamClock(OFFSET))
     assert out.events.ts_order.tolist() == [0]
     assert list(stamped(iter([]), StreamClock(OFFSET))) == []
 
@@ -176,35 +176,35 @@ def test_trades_have_a_clock_too() -> None:
 def test_a_saved_clock_goes_on() -> None:
     first, second = StreamClock(OFFSET), StreamClock(OFFSET)
     assert not first.started()
-    first.stamp(Stretch.of(to_batch([at(30)])))
+    first.stamp(Segment.of(to_batch([at(30)])))
     saved = first.save()
-    first.stamp(Stretch.of(to_batch([at(90)])))
+    first.stamp(Segment.of(to_batch([at(90)])))
     second.load(saved)
     assert second.started()
-    late = second.stamp(Stretch.of(to_batch([at(20)])))
+    late = second.stamp(Segment.of(to_batch([at(20)])))
     assert [told(row) for row in to_rows(late.events)] == [(30, False)]
 
 
 def test_references_without_any_time() -> None:
     """Before the first time they take it; alone they have none; else that of the row before."""
-    listings = to_references([[Listing(0, 0, 0, n, -1)] for n in range(3)])
+    listings = to_vendor_rows([[Listing(0, 0, 0, n, -1)] for n in range(3)])
     rows = to_batch([depth(1, 0, [(BID, 7, 1)]), depth(2, 1, [(BID, 7, 1)], at=MS)])
     places = np.array([0, 1, 2])
-    (out,) = stamped(iter([Stretch(rows, listings.copy(), places)]), StreamClock(OFFSET))
-    assert out.references.ts_order.tolist() == [START, START, START + MS]
-    alone = Stretch(EventBatch.empty(), listings.copy(), places * 0)
+    (out,) = stamped(iter([Segment(rows, listings.copy(), places)]), StreamClock(OFFSET))
+    assert out.vendor_rows.ts_order.tolist() == [START, START, START + MS]
+    alone = Segment(EventBatch.empty(), listings.copy(), places * 0)
     (out,) = stamped(iter([alone]), StreamClock(OFFSET))
-    assert out.references.ts_order.tolist() == [0, 0, 0]
+    assert out.vendor_rows.ts_order.tolist() == [0, 0, 0]
     timeless = to_batch([mark(Flag.INVALID, at=at) for at in (0, MS)])
-    (out,) = stamped(iter([Stretch(timeless, listings.copy(), places)]), StreamClock(OFFSET))
-    assert out.references.ts_order.tolist() == [START, START, START + MS]
+    (out,) = stamped(iter([Segment(timeless, listings.copy(), places)]), StreamClock(OFFSET))
+    assert out.vendor_rows.ts_order.tolist() == [START, START, START + MS]
 
 
 def test_a_message_has_one_time() -> None:
     """Also where a row of it lacks one: nothing may come between its rows."""
     message = depth(1, 0, [(BID, 7, 1), (BID, 8, 1), (BID, 9, 1)])
     message[1].ts_event, message[1].ts_recv = 0, message[1].ts_recv + 4 * MS
-    (out,) = stamped(map(Stretch.of, batches([message])), StreamClock(OFFSET))
+    (out,) = stamped(map(Segment.of, batches([message])), StreamClock(OFFSET))
     assert out.events.ts_order.tolist() == [START + 4 * MS] * 3
     assert [bool(flag & Flag.BAD_TS) for flag in out.events.flags.tolist()] == [False, True, False]
 

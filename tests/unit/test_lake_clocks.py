@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lobproof.pipeline.job import Strategy
 from lobproof.pipeline.survey import Survey
-from lobproof.pipeline.unit import Strategy
 from lobproof.schema import Finding, Int64
 from lobproof.sources.cryptolake.footer import in_order
 from lobproof.sources.cryptolake.layout import TABLES

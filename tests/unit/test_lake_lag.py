@@ -21,7 +21,7 @@ from lobproof.pipeline import (
     reconstruct,
     reconstruct_day,
 )
-from lobproof.pipeline.start import Since
+from lobproof.pipeline.start import PartialDay
 from lobproof.schema import Clock
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
 from lobproof.sources.cryptolake.write import TableWriter
@@ -190,7 +190,7 @@ def test_a_partial_day_and_a_killed_one_keep_the_lag(golden: Path, tmp_path: Pat
     options = ReconstructOptions(keyframe_seconds=1, part_rows=300)
     whole = reconstruct_day(day, tmp_path / "whole", options)
     begin = (T0 + 3_000) * NS
-    reconstruct_day(day, tmp_path / "part", options, since=Since(begin, tmp_path / "whole"))
+    reconstruct_day(day, tmp_path / "part", options, since=PartialDay(begin, tmp_path / "whole"))
     part = open_store(tmp_path / "part")
     assert order_of(part) == order_of(open_store(tmp_path / "whole"))
     depths = part.events(raw=True).filter(kind=2).collect()

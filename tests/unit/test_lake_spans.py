@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from lobproof.errors import GridError
 from lobproof.instruments import Instrument
 from lobproof.pipeline import ReconstructOptions
+from lobproof.pipeline.job import Asked
 from lobproof.pipeline.lake import lake_days, reconstruct_day
 from lobproof.pipeline.results import Reached
 from lobproof.pipeline.survey import Survey
-from lobproof.pipeline.unit import Asked
 from lobproof.replay.merge_kernels import first_after
 from lobproof.sources.cryptolake import grid
 from lobproof.sources.cryptolake.chunks import LakeFile, closed_files, floats

@@ -20,13 +20,13 @@ from lobproof.sources.cryptolake.source import as_snapshots
 from lobproof.sources.cryptolake.times import survey_times
 from support.feeds import ASK, BID, MINUTE, MS, OFFSET, Level, Replayed, book_of, trade
 from support.lake_feed import LakeDay, anchored_streams, delta, listing, run_lake, write_lake
-from support.reference_judge import to_references
+from support.reference_judge import to_vendor_rows
 from support.stream_reference import Message, messages_of
 
 SECOND = 1000 * MS
 BIDS, ASKS = book_of(20)
 FULL = ReconstructOptions(strategy="full")
-ANCHORED = Policy(unchained=True, trades_wait_for="snapshots")
+ANCHORED = Policy(chainless=True, trades_wait_for="snapshots")
 
 
 # rows of `book` as messages ----------------------------------------------------------------------
@@ -39,14 +39,14 @@ def test_rows_as_snapshots() -> None:
         listing(3, [], []),
         listing(4, [BIDS[0], (0, 0), BIDS[1]], ASKS),
     ]
-    messages = messages_of(as_snapshots(to_references(rows), clear=True))
+    messages = messages_of(as_snapshots(to_vendor_rows(rows), clear=True))
     assert [len(message) for message in messages] == [41, 3, 1, 1]
     assert [message[0].kind for message in messages] == [Kind.CLEAR] * 2 + [Kind.MARK] * 2
     assert [row.flags for row in messages[0]] == [0] * 40 + [Flag.LAST]
     assert [row.flags for row in messages[1]] == [0, 0, Flag.LAST], "a count shows no end"
     for (mark,), number in zip(messages[2:], (3, 4), strict=True):
         assert (mark.sequence, mark.prev_sequence) == (number, number)
-    plain = messages_of(as_snapshots(to_references(rows), clear=False))
+    plain = messages_of(as_snapshots(to_vendor_rows(rows), clear=False))
     assert [len(message) for message in plain] == [40, 2, 1, 1]
     assert plain[0] == messages[0][1:]
 
@@ -117,19 +117,19 @@ QUIET = [
 SEED = listing(100, BIDS, ASKS)
 UP = [(BID, price, 0) for price in range(1000, 990, -1)]
 DENIED = [(price, 10) for price in range(990, 969, -1) if price != 975]
-FAR = [trade(n, BID, 1100, 1, at=n * SECOND) for n in range(1, 4)]
+OVERFLOW = [trade(n, BID, 1100, 1, at=n * SECOND) for n in range(1, 4)]
 NEAR = [trade(n, BID, 1001, 1, at=n * SECOND) for n in range(4, 50)]
 LONG = [delta(101 + n, [(BID, 990, 10)], at=n * SECOND) for n in range(70)]
 DOUBTS = {
     "SILENCE": LakeDay([*QUIET, delta(200, UP, at=MINUTE)], [SEED], NEAR[:1]),
     "DRIFT": LakeDay(QUIET, [SEED, listing(101, [(1000, 9), *BIDS[1:]], ASKS)], NEAR[:1]),
-    "STRANDED": LakeDay(
+    "GHOST_LEVELS": LakeDay(
         [delta(101, [(BID, 975, 4)]), delta(102, UP)], [SEED, listing(102, DENIED, ASKS)], NEAR[:1]
     ),
-    "REFERENCE_UNUSED": LakeDay(QUIET, [SEED, listing(103, BIDS, [])], NEAR[:1]),
+    "VENDOR_ROW_UNUSED": LakeDay(QUIET, [SEED, listing(103, BIDS, [])], NEAR[:1]),
     "SEQUENCE_RESET": LakeDay([*QUIET, delta(50, UP)], [SEED], NEAR[:1]),
     "DUPLICATE": LakeDay([*QUIET, QUIET[-1]], [SEED], NEAR[:1]),
-    "FROZEN": LakeDay(LONG, [SEED], FAR),
+    "STALE_BOOK": LakeDay(LONG, [SEED], OVERFLOW),
 }
 
 
@@ -147,7 +147,7 @@ def test_strict_refuses_each_doubt(doubt: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch_rows", [1, 1 << 16])
 def test_strict_judges_a_minute_by_all_of_its_prints(batch_rows: int, tmp_path: Path) -> None:
     """The first three are far from the touch, and most are not."""
-    strictly(tmp_path, LakeDay(LONG, [SEED], FAR + NEAR), batch_rows)
+    strictly(tmp_path, LakeDay(LONG, [SEED], OVERFLOW + NEAR), batch_rows)
 
 
 # around the replay -------------------------------------------------------------------------------

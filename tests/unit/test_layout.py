@@ -20,12 +20,12 @@ from lobproof.book.trust_kernels import TRUST
 from lobproof.fidelity.exact.walk import depth_rows
 from lobproof.replay import QUALITY_SEVERITY, quality_rows, state_kernels
 from lobproof.replay.integrity_kernels import BOOK_IDS
-from lobproof.replay.step import minute_columns
+from lobproof.replay.output import minute_columns
 from lobproof.replay.trade_id_kernels import TRADE_IDS
 from lobproof.replay.trade_kernels import PENDING_ROW
 from lobproof.schema import EventBatch, Finding, Flag, Kind, Severity
 from lobproof.schema.codes import SPEAKS_OF_THE_FEED
-from lobproof.schema.records import counts, numbers, record, records
+from lobproof.schema.records import integers, numbers, record, records
 from lobproof.schema.tables import MINUTES
 from lobproof.store.bookview import _of_book
 from lobproof.store.rebuild_kernels import speaks
@@ -68,14 +68,14 @@ def test_a_finding_without_a_bit_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_field_that_numpy_would_hide_is_refused() -> None:
     with pytest.raises(ValueError, match="size"):
-        record(*counts("price", "size"))
+        record(*integers("price", "size"))
 
 
 def test_every_column_of_minutes_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.zeros(1, state_kernels.MINUTE_ROW)
     columns = minute_columns(rows, make_instrument())
     assert list(columns) == MINUTES.schema.names
-    monkeypatch.setattr("lobproof.replay.step.DRIFT_COUNTS", ("ranks",))
+    monkeypatch.setattr("lobproof.replay.output.DRIFT_COUNTS", ("ranks",))
     with pytest.raises(ValueError, match="ranks"):
         minute_columns(rows, make_instrument())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from lobproof.replay import Merge, Stretch
+from lobproof.replay import Merge, Segment
 from lobproof.schema import EventBatch, Flag, Kind
 from support.feeds import BID, batches, depth, trade
 from support.stream_reference import Message, merge_messages, messages_of
@@ -32,8 +32,8 @@ def merged_events(
     book: Iterator[EventBatch], other: Iterator[EventBatch], *, trade_first: bool
 ) -> list[EventBatch]:
     """What merging gives, batch by batch."""
-    merge = Merge(map(Stretch.of, book), map(Stretch.of, other), trade_first=trade_first)
-    return [stretch.events for stretch in merge]
+    merge = Merge(map(Segment.of, book), map(Segment.of, other), trade_first=trade_first)
+    return [segment.events for segment in merge]
 
 
 def merged(
@@ -104,7 +104,7 @@ def test_no_more_than_a_batch_of_each_is_held() -> None:
             yield part
 
     left, right = counted(books(range(50))), counted(trades(range(50)))
-    out = iter(Merge(map(Stretch.of, stream(left)), map(Stretch.of, stream(right))))
+    out = iter(Merge(map(Segment.of, stream(left)), map(Segment.of, stream(right))))
     next(out)
     assert read <= 4
-    assert sum(len(stretch) for stretch in out) > 100
+    assert sum(len(segment) for segment in out) > 100

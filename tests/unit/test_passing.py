@@ -44,10 +44,10 @@ def test_the_pace_is_that_of_a_replay(policy: Policy) -> None:
             source = anchored_streams(whole)
         replayed, passed = (Replayer(make_instrument(), policy=policy) for _ in range(2))
         run_lake(whole, replayer=replayed, source=source)
-        for stretch in Feed(source):
-            ends = [0, *message_bounds(stretch.events).tolist()]
+        for segment in Feed(source):
+            ends = [0, *message_bounds(segment.events).tolist()]
             for start, stop in pairwise([*ends[::7], ends[-1]]):
-                passed.pass_by(stretch.events.slice(start, stop))
+                passed.pass_by(segment.events.slice(start, stop))
         saved = (replayer.save()["state"] for replayer in (replayed, passed))
         one, other = (records(REPLAY_STATE, state)[0] for state in saved)
         assert (one.cadence, one.book_ts) == (other.cadence, other.book_ts)

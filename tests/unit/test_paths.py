@@ -19,7 +19,7 @@ from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import InputError, UsageError
 from lobproof.paths import as_path, as_paths
 from lobproof.pipeline import (
-    Since,
+    PartialDay,
     derive_lake,
     lake_days,
     reconstruct_day,
@@ -63,7 +63,7 @@ def test_the_whole_chain_takes_text(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     days = lake_days("sim/lake")
     assert lobproof.lake("sim/lake").days().height
     assert reconstruct_day(days[0], "single").days
-    since = Since(to_ns(f"{days[0].dt}T00:00:02"), "single")
+    since = PartialDay(to_ns(f"{days[0].dt}T00:00:02"), "single")
     assert reconstruct_day(days[0], "partial", since=since).days
     watcher: Any = Nobody()
     (outcome,) = reconstruct_days(days[:1], "many", watcher=watcher)

@@ -89,7 +89,7 @@ def test_of_two_snapshots_ahead_the_last_one_tells() -> None:
     assert after(WHOLE, depth(101, 100), both, one) == [(RANGE, 1000), (UNTRUSTED, 0)]
 
 
-@pytest.mark.parametrize("flags", [Flag.DRIFT, Flag.STRANDED])
+@pytest.mark.parametrize("flags", [Flag.DRIFT, Flag.GHOST_LEVELS])
 def test_a_snapshot_that_denies_what_was_known(flags: Flag) -> None:
     """What it lists is trusted, and no more."""
     shown = flagged(snapshot(101, [(1000, 5)], [(1001, 5)]), flags)

@@ -82,10 +82,10 @@ def test_the_first_valid_row_seeds_and_others_are_counted() -> None:
         [crossed, holed, one_sided, upside_down, twice, SEED, shows, late],
     )
     assert kinds(got) == "dsdm"
-    assert got.findings() == [("UNSEEDED", 0, 39, 1), ("REFERENCE_UNUSED", 0, 41, 6)]
+    assert got.findings() == [("UNSEEDED", 0, 39, 1), ("VENDOR_ROW_UNUSED", 0, 41, 6)]
     assert got.trusted() == [(0, 0), (20, 20), (20, 20), (20, 20)]
     assert (got.levels.bid_trust, got.levels.bid_trusted_to) == (RANGE, 981)
-    assert counted(got, "references", "contradictions") == [2, 0]
+    assert counted(got, "vendor_rows", "contradictions") == [2, 0]
     inserted = got.events.slice(1, 41)
     assert inserted.sequence.tolist() == [100] * 40
     assert inserted.prev_sequence.tolist() == [-1] * 40
@@ -94,7 +94,7 @@ def test_the_first_valid_row_seeds_and_others_are_counted() -> None:
 
 def test_rows_before_all_deltas_are_at_no_negative_event() -> None:
     got = run([delta(101, [(BID, 1000, 7)])], [listing(90, BIDS, []), listing(91, BIDS, [])])
-    assert got.findings() == [("UNSEEDED", 0, 0, 1), ("REFERENCE_UNUSED", 0, 0, 2)]
+    assert got.findings() == [("UNSEEDED", 0, 0, 1), ("VENDOR_ROW_UNUSED", 0, 0, 2)]
 
 
 def test_rows_alone_seed_a_book_and_a_minute_without_events_ends_before_it_begins() -> None:
@@ -104,7 +104,7 @@ def test_rows_alone_seed_a_book_and_a_minute_without_events_ends_before_it_begin
     assert kinds(later) == "s"
     assert later.minutes["first_event_id"].tolist() == [0, 40]
     assert later.minutes["last_event_id"].tolist() == [39, 39]
-    assert later.minutes["references"].tolist() == [15, 15]
+    assert later.minutes["vendor_rows"].tolist() == [15, 15]
     assert later.findings() == got.findings() == [SEEDED, ("ANCHOR_UNPROVEN", 39, 39, 1)]
 
 
@@ -131,13 +131,13 @@ def test_fewer_than_twenty_levels_show_no_end_of_a_side() -> None:
 
 def test_a_row_of_one_side_vouches_for_nothing_and_may_contradict() -> None:
     agrees = run([delta(101, []), delta(102, [])], [SEED, listing(101, BIDS, [])])
-    assert agrees.findings() == [SEEDED, ("REFERENCE_UNUSED", 40, 40, 1)]
+    assert agrees.findings() == [SEEDED, ("VENDOR_ROW_UNUSED", 40, 40, 1)]
     assert agrees.trusted()[-1] == (20, 20)
     denies = run(
         [delta(101, []), delta(102, []), delta(103, [])],
         [SEED, listing(101, [], changed(ASKS, (1001, 7))), listing(102, BIDS, ASKS)],
     )
-    assert denies.findings() == [SEEDED, ("DRIFT", 39, 81, 1), ("REFERENCE_UNUSED", 40, 40, 1)]
+    assert denies.findings() == [SEEDED, ("DRIFT", 39, 81, 1), ("VENDOR_ROW_UNUSED", 40, 40, 1)]
     assert denies.trusted()[-1] == (20, 20)
     nothing = run([delta(101, [])], [listing(100, BIDS, [])])
     assert nothing.findings()[0][0] == "UNSEEDED"
@@ -162,21 +162,21 @@ def test_a_row_of_one_side_is_judged_by_its_own_message_alone() -> None:
     denies = changed(ASKS, (1001, 7))
     book = [delta(101, [(BID, 990, 10)]), delta(105, [(ASK, 1001, 7)], at=2 * MS)]
     leads = run(book, [SEED, listing(103, [], denies, at=MS)])
-    assert leads.findings() == [SEEDED, ("REFERENCE_UNUSED", 40, 40, 1)]
+    assert leads.findings() == [SEEDED, ("VENDOR_ROW_UNUSED", 40, 40, 1)]
     rows = [listing(101, BIDS, ASKS, at=n * SECOND) for n in range(1, 8)]
     got = run([delta(101, [])], [SEED, *rows, listing(101, [], denies, at=8 * SECOND)])
-    assert got.findings() == [SEEDED, ("REFERENCE_UNUSED", 40, 40, 1)]
+    assert got.findings() == [SEEDED, ("VENDOR_ROW_UNUSED", 40, 40, 1)]
     flows = run([delta(101, [])], [SEED, *rows[:4], listing(101, [], denies, at=5 * SECOND)])
-    assert {name for name, *_ in flows.findings()} == {"UNSEEDED", "DRIFT", "REFERENCE_UNUSED"}
+    assert {name for name, *_ in flows.findings()} == {"UNSEEDED", "DRIFT", "VENDOR_ROW_UNUSED"}
 
 
 def test_a_row_without_an_id_is_placed_by_its_time() -> None:
     book = [delta(101, [(BID, 1000, 7)]), delta(102, [], at=5 * MS)]
     got = run(book, [SEED, listing(0, changed(BIDS, (1000, 7)), ASKS, at=2 * MS)])
     assert got.findings() == [SEEDED]
-    assert counted(got, "references") == [2]
+    assert counted(got, "vendor_rows") == [2]
     below = run(book, [SEED, listing(-1, changed(BIDS, (1000, 7)), ASKS, at=2 * MS)])
-    assert [name for name, *_ in below.findings()] == ["UNSEEDED", "REFERENCE_UNUSED"]
+    assert [name for name, *_ in below.findings()] == ["UNSEEDED", "VENDOR_ROW_UNUSED"]
 
 
 def test_a_row_that_agrees_ends_the_wait_of_the_one_before() -> None:
@@ -217,14 +217,14 @@ def test_rows_that_stand_still_while_the_deltas_move_correct_nothing() -> None:
     got = run(book, [SEED, first, *frozen, moves])
     assert kinds(got) == "sdddd"
     assert got.states.levels[:, 1].tolist() == [10, 20, 21, 22, 23]
-    assert got.findings() == [SEEDED, ("REFERENCE_STALE", 40, 43, 1)]
+    assert got.findings() == [SEEDED, ("VENDOR_ROW_STALE", 40, 43, 1)]
     assert counted(got, "contradictions") == [0]
     # to the end of the day; and where the deltas were not right after all
     ends = run(book, [SEED, first, *frozen])
-    assert ends.findings() == [SEEDED, ("REFERENCE_STALE", 40, 43, 1)]
+    assert ends.findings() == [SEEDED, ("VENDOR_ROW_STALE", 40, 43, 1)]
     denied = listing(104, changed(BIDS, (1000, 24)), ASKS, at=300 * MS)
     lost = run([*book, delta(105, [], at=400 * MS)], [SEED, first, *frozen, denied])
-    assert ("REFERENCE_STALE", 40, 43, 1) in lost.findings()
+    assert ("VENDOR_ROW_STALE", 40, 43, 1) in lost.findings()
     assert ("DRIFT", 40, 82, 1) in lost.findings()
 
 
@@ -330,7 +330,7 @@ def test_policies() -> None:
     agrees = listing(103, changed(BIDS, (1000, 11)), ASKS, at=2 * MS)
 
     def letters(correct: Correct, *more: Message) -> str:
-        policy = Policy(unchained=True, correct=correct)
+        policy = Policy(chainless=True, correct=correct)
         return kinds(run(book, [*rows, *more], policy=policy))
 
     assert letters("drift") == "sdsmm"
@@ -343,7 +343,7 @@ def test_always_corrects_by_a_small_difference_too() -> None:
     """Also where the doubt came while no deltas did."""
     bids, asks = ([(p, 10_000) for p, _ in levels] for levels in (BIDS, ASKS))
     other = changed(bids, (1000, 10_001))
-    policy = Policy(unchained=True, correct="always")
+    policy = Policy(chainless=True, correct="always")
     got = run(
         [delta(101, [(BID, 990, 10_000)]), delta(102, [], at=9 * SECOND)],
         [
@@ -363,7 +363,7 @@ def test_always_corrects_by_a_small_difference_too() -> None:
 def test_a_row_that_leads_is_judged_after_the_next_message(
     correct: Correct, explained: bool
 ) -> None:
-    policy = Policy(unchained=True, correct=correct)
+    policy = Policy(chainless=True, correct=correct)
     changes = [(BID, 1000, 7 if explained else 10), (ASK, 1001, 10)][0 if explained else 1 :]
     got = run(
         [delta(101, [(BID, 990, 10)]), delta(105, changes, at=MS), delta(106, [], at=2 * MS)],
@@ -428,8 +428,8 @@ def test_stranded_levels() -> None:
         [SEED, listing(101, BIDS, ASKS), listing(102, denied, ASKS)],
     )
     assert kinds(got) == "sddsm"
-    assert got.findings() == [SEEDED, ("STRANDED", 40, 89, 1)]
-    assert got.flags()[51] & Flag.STRANDED
+    assert got.findings() == [SEEDED, ("GHOST_LEVELS", 40, 89, 1)]
+    assert got.flags()[51] & Flag.GHOST_LEVELS
     assert got.trusted()[-1] == (20, 20)
     assert counted(got, "contradictions") == [1]
     denied = [(price, 10) for price in range(990, 970, -1)]
@@ -437,7 +437,7 @@ def test_stranded_levels() -> None:
         [delta(101, [(BID, 975, 4)]), delta(102, up), delta(103, [])],
         [SEED, listing(102, denied, ASKS)],
     )
-    assert other.findings()[1][0] == "STRANDED", "of another size"
+    assert other.findings()[1][0] == "GHOST_LEVELS", "of another size"
     listed = run(
         [delta(101, [(BID, 975, 10)]), delta(102, up), delta(103, [])],
         [SEED, listing(102, bids, ASKS)],
@@ -450,7 +450,7 @@ def test_stranded_levels_that_policy_does_not_correct() -> None:
     denied = [level for level in bids if level[0] != 975] + [(970, 10)]
     up = [(BID, price, 0) for price in range(1000, 990, -1)]
     book = [delta(101, [(BID, 975, 4)]), delta(102, up)]
-    policy = Policy(unchained=True, correct="never")
+    policy = Policy(chainless=True, correct="never")
     got = run(book, [SEED, listing(102, denied, ASKS, at=MS)], policy=policy)
     assert kinds(got) == "sddm"
     assert got.findings() == [SEEDED, ("DRIFT", 39, 51, 1)]
@@ -574,7 +574,7 @@ def test_a_minute_whose_trades_print_far_from_the_touch_is_frozen() -> None:
     far = [trade(n, BID, 1100, at=n * SECOND) for n in range(1, 5)]
     book = [delta(101 + n, [], at=n * SECOND) for n in range(5)]
     got = run([*book, delta(110, [], at=MINUTE)], [SEED], far)
-    assert ("FROZEN", 0, 48, 4) in got.findings()
+    assert ("STALE_BOOK", 0, 48, 4) in got.findings()
     assert counted(got, "prints", "far_prints") == [4, 4]
     near = [trade(n, BID, 1002, at=n * SECOND) for n in range(1, 5)]
     assert counted(run(book, [SEED], near), "prints", "far_prints") == [4, 0]
@@ -638,7 +638,7 @@ def test_a_row_that_agrees_extends_no_side_that_is_whole() -> None:
     assert kinds(run_lake(day, replayer=replayer)) == "d"
 
 
-@pytest.mark.parametrize(("stale", "found"), [(1, []), (0, ["STRANDED"])])
+@pytest.mark.parametrize(("stale", "found"), [(1, []), (0, ["GHOST_LEVELS"])])
 def test_levels_from_before_a_loss_that_a_row_denies(stale: int, found: list[str]) -> None:
     """They prove nothing, so that there is nothing to deny: the row extends the range."""
     gone = [(1000, 0), (989, 0)]  # behind the second one the range does not grow by itself

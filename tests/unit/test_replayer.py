@@ -291,12 +291,12 @@ def test_an_open_doubt_goes_on_into_the_next_day() -> None:
     replay_ = Replayer(make_instrument())
     replay_.begin_day(int(events.ts_order[0]))
     first = [replay_.process(events.slice(0, 13), 0), replay_.end_day(12, START)]
-    found = joined_rows([step.findings for step in first])
+    found = joined_rows([output.findings for output in first])
     assert [row[:3] for row in found.tolist()] == [(1, 0, 9), (2, 10, 12)]
     assert replay_.levels().bid_trust == UNTRUSTED
     replay_.begin_day(START + MINUTE)
     second = [replay_.process(events.slice(13, len(events)), 0), replay_.end_day(12, START)]
-    (row,) = joined_rows([step.findings for step in second]).tolist()
+    (row,) = joined_rows([output.findings for output in second]).tolist()
     assert row[:5] == (2, 0, 10, START + MINUTE, START + MINUTE)
     assert second[0].states.event_id.tolist() == [0, 11, 12]
 
@@ -308,7 +308,7 @@ def test_steps_leave_no_trace(rows: int, monkeypatch: pytest.MonkeyPatch) -> Non
     whole = replay(
         book, trades, instrument=make_instrument(Rule(0, 1, 1), Rule(START + MINUTE, 2, 2))
     )
-    monkeypatch.setattr(replayer, "STEP_ROWS", rows)
+    monkeypatch.setattr(replayer, "CHUNK_ROWS", rows)
     cut = replay(
         book, trades, instrument=make_instrument(Rule(0, 1, 1), Rule(START + MINUTE, 2, 2))
     )

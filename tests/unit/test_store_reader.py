@@ -474,7 +474,7 @@ def test_book_at_midnight_before_the_days_first_event_is_yesterdays_book(tmp_pat
     assert store.book_at(START_NS + DAY_NS + 50).event_id == len(day.events) - 1
 
 
-def reference_pending(events: EventBatch, upto: int) -> dict[tuple[int, int], int]:
+def vendor_pending(events: EventBatch, upto: int) -> dict[tuple[int, int], int]:
     """Trades that two depth messages and 200 ms since have not named: forwards, one by one."""
     waiting: list[tuple[tuple[int, int], int, int, int]] = []
     named: set[tuple[int, int]] = set()
@@ -505,7 +505,7 @@ def test_pending_trades_are_taken_off(tmp_path: Path, store: Store, day: Day) ->
     for event_id in ends[::9].tolist():
         at = int(day.events.ts_order[event_id])
         last = int(np.searchsorted(day.events.ts_order, at, "right")) - 1
-        taken = reference_pending(day.events, last)
+        taken = vendor_pending(day.events, last)
         met += bool(taken)
         view = store.book_at(at, pending=True)
         assert view.pending
@@ -534,7 +534,7 @@ def test_pending_looks_far_back_when_the_book_is_silent(tmp_path: Path) -> None:
     store_day(tmp_path / "s", day)
     store = open_store(tmp_path / "s")
     plain, pending = (store.book_at(int(tail.ts_order[-1]), pending=p) for p in (False, True))
-    earlier = reference_pending(day.events, len(day.events) - 1)[(1, int(tail.price[0]))]
+    earlier = vendor_pending(day.events, len(day.events) - 1)[(1, int(tail.price[0]))]
     assert earlier >= trades
     difference = plain.bids["size"][0] - pending.bids["size"][0]
     assert difference == Decimal(earlier).scaleb(-8)

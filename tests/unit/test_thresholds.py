@@ -77,7 +77,7 @@ def names(got: Replayed) -> list[str]:
 def test_fifty_cadences_and_five_seconds(cadence: int, limit: int) -> None:
     state = new_state()[0]
     state.trust.reason = 0
-    state.has_no_chain = 1
+    state.chainless = 1
     state.cadence = cadence
     state.last_alive = state.book_ts = START
     for late, quiet in ((-1, False), (0, False), (1, True)):
@@ -112,7 +112,7 @@ def test_three_far_prints_and_half_of_the_minutes(far: int, near: int, frozen: i
     prices = [1100] * far + [1001] * near
     trades = [trade(1 + n, BID, price, at=(1 + n) * SECOND) for n, price in enumerate(prices)]
     book = [delta(101 + n, [], at=n * 2 * SECOND) for n in range(12)]
-    assert names(run(book, trades)).count("FROZEN") == frozen
+    assert names(run(book, trades)).count("STALE_BOOK") == frozen
 
 
 @pytest.mark.parametrize(("apart", "prints"), [(SECOND - 1, 1), (SECOND, 2), (SECOND + 1, 2)])
@@ -154,7 +154,7 @@ def test_a_trade_among_the_last_sixteen_thousand(since: int, again: bool, before
     assert (got.kind[-1], got.flags[-1]) == (Kind.TRADE, late)
 
 
-@pytest.mark.parametrize(("late", "unused"), [(0, []), (1, ["REFERENCE_UNUSED"])])
+@pytest.mark.parametrize(("late", "unused"), [(0, []), (1, ["VENDOR_ROW_UNUSED"])])
 def test_an_id_and_a_time_that_are_a_second_apart(late: int, unused: list[str]) -> None:
     book = [delta(101, []), delta(102, [], at=5 * SECOND), delta(103, [], at=7 * SECOND)]
     for seq, at in ((101, 6 * SECOND + late), (102, 4 * SECOND - late)):
@@ -167,8 +167,8 @@ def test_a_reference_ten_seconds_from_its_place(off: int) -> None:
     """Within that its id tells, beyond that its time."""
     assert PLACE_TOLERANCE_NS == 10 * SECOND
     for late, by_id in ((0, True), (1, False)):
-        reference = START + off * (10 * SECOND + late)
-        between, timed = time_between(reference, 0, START, 0, PLACE_TOLERANCE_NS)
+        vendor_row = START + off * (10 * SECOND + late)
+        between, timed = time_between(vendor_row, 0, START, 0, PLACE_TOLERANCE_NS)
         assert (between, timed) == (off * (10 * SECOND + late), True)
         before = stands_before(5 if off > 0 else 9, 7, between, timed, PLACE_TOLERANCE_NS)
         assert before == ((off > 0) if by_id else (off < 0))
@@ -188,7 +188,7 @@ def test_an_exchange_time_a_minute_from_the_receive_time() -> None:
 def test_the_size_limit(size: int, corrects: bool) -> None:
     """The root of the mean square: of four levels one is off by a quarter, which is 0.125."""
     bids, asks = [(1000, 1000), (999, 1000)], [(1001, 1000), (1002, 1000)]
-    policy = Policy(unchained=True, size_limit=0.125)
+    policy = Policy(chainless=True, size_limit=0.125)
     book = [delta(101, [(BID, 1000, size)]), delta(102, [])]
     differs = listing(101, bids, asks)
 
@@ -207,7 +207,7 @@ def test_the_size_limit(size: int, corrects: bool) -> None:
 
 
 def test_no_size_limit_corrects_by_anything() -> None:
-    policy = Policy(unchained=True, size_limit=0.0)
+    policy = Policy(chainless=True, size_limit=0.0)
     rows = [listing(100, BIDS, ASKS), listing(101, [(1000, 10**9 + 1), *BIDS[1:]], ASKS)]
     got = run_lake(LakeDay([delta(101, [(BID, 1000, 10**9)]), delta(102, [])], rows), policy)
     assert got.events.kind.tolist().count(Kind.SNAPSHOT) == 80
@@ -221,8 +221,8 @@ def stands_still(trades: list[Message], *times: int) -> bool:
     rows = [listing(100 + n, BIDS, ASKS, at=at) for n, at in enumerate(times[:-1])]
     rows.append(listing(200, [(1000, 9), *BIDS[1:]], ASKS, at=times[-1]))
     day = LakeDay([], rows, trades)
-    policy = Policy(unchained=True, trades_wait_for="snapshots")
-    return "REFERENCE_STALE" in names(run_lake(day, policy, source=anchored_streams(day)))
+    policy = Policy(chainless=True, trades_wait_for="snapshots")
+    return "VENDOR_ROW_STALE" in names(run_lake(day, policy, source=anchored_streams(day)))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
@@ -243,8 +243,8 @@ def test_a_second_in_which_rows_stand_still(late: int, stale: bool) -> None:
 def test_rows_that_list_fewer_levels_do_not_stand_still() -> None:
     """And a standstill is from the row that is repeated, its last level, to the one that moves."""
     trades = [trade(1, BID, 1002, at=1)]
-    policy = Policy(unchained=True, trades_wait_for="snapshots")
-    for depths, found in (((20, 19, 18), []), ((20, 20, 20), [("REFERENCE_STALE", 40, 123)])):
+    policy = Policy(chainless=True, trades_wait_for="snapshots")
+    for depths, found in (((20, 19, 18), []), ((20, 20, 20), [("VENDOR_ROW_STALE", 40, 123)])):
         rows = [
             listing(100 + n, BIDS[:count], ASKS, at=n * 2 * SECOND)
             for n, count in enumerate(depths)
@@ -252,7 +252,7 @@ def test_rows_that_list_fewer_levels_do_not_stand_still() -> None:
         rows.append(listing(200, [(1000, 9), *BIDS[1:]], ASKS, at=6 * SECOND))
         day = LakeDay([], rows, trades)
         got = run_lake(day, policy, source=anchored_streams(day))
-        assert [one[:3] for one in got.findings() if one[0] == "REFERENCE_STALE"] == found
+        assert [one[:3] for one in got.findings() if one[0] == "VENDOR_ROW_STALE"] == found
 
 
 @pytest.mark.parametrize(("times", "absent"), [(19, False), (20, True), (21, True)])
@@ -282,7 +282,7 @@ def test_more_mismatches_than_there_is_room_for(number: int) -> None:
         note_mismatch(state, BID, price, 1, 2, 0)
     assert state.mismatches == number
     state.mismatches = 0
-    state.mismatched[:] = new_state()[0].mismatched
+    state.mismatch_levels[:] = new_state()[0].mismatch_levels
     assert states.tobytes() == new_state().tobytes()  # nothing else was touched
     for price in range(1, number + 1):
         note_mismatch(state, BID, price, 1, 2, 0)

@@ -79,8 +79,8 @@ def test_doubts_of_an_attempt_with_a_margin_one_row_a_stretch() -> None:
         [int(Finding.DRIFT), 9 * S, 14 * S, 2],
         [int(Finding.DRIFT), 29 * S, 32 * S, 1],
         [int(Finding.SILENCE), 39 * S, 51 * S, 1],
-        [int(Finding.REFERENCE_STALE), 59 * S, 71 * S, 2],
-        [int(Finding.REFERENCE_STALE), 79 * S, 81 * S, 1],
+        [int(Finding.VENDOR_ROW_STALE), 59 * S, 71 * S, 2],
+        [int(Finding.VENDOR_ROW_STALE), 79 * S, 81 * S, 1],
     ]
     details = quality_rows(Told(rows).findings(5, 0, 100 * S))["detail"]
     assert set(details) == {
@@ -95,7 +95,7 @@ def test_contradictions_near_to_each_other_leave_no_gap() -> None:
             episode(Finding.DRIFT, 20, 29, 30 * S, 31 * S),
             episode(Finding.OFF_TICK, 1, 2, S, 2 * S),
             episode(Finding.CROSSED, 5, 6, 10 * S, 31 * S - BRIDGE_NS // 2),
-            episode(Finding.STRANDED, 50, 59, 32 * S + BRIDGE_NS, 33 * S + BRIDGE_NS),
+            episode(Finding.GHOST_LEVELS, 50, 59, 32 * S + BRIDGE_NS, 33 * S + BRIDGE_NS),
         ]
     )
     out = bridged(found)

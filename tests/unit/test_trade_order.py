@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lobproof.pipeline import Reached, ReconstructOptions, lake_days, reconstruct_day
+from lobproof.pipeline.job import Strategy
 from lobproof.pipeline.lake import LakeDay
 from lobproof.pipeline.survey import Survey
-from lobproof.pipeline.unit import Strategy
 from lobproof.replay import TradePlaces, in_time, trade_order
 from lobproof.schema import UNORDERED, EventBatch, Finding, Flag, Kind
 from lobproof.store import open_store

@@ -1,4 +1,4 @@
-"""``Weave`` and references: where a row of `book` stands, and what is counted of it."""
+"""``VendorPlacer`` and vendor rows: where a row of `book` stands, and what is counted of it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lobproof.instruments import Instrument, Rule
-from lobproof.replay import Policy, Replayer, Stretch, Weave
+from lobproof.replay import Policy, Replayer, Segment, VendorPlacer
 from lobproof.replay.merge_kernels import stands_before, time_between
-from lobproof.schema import LEVELS, EventBatch, Finding, Flag, Kind, ReferenceBatch, Side
+from lobproof.schema import LEVELS, EventBatch, Finding, Flag, Kind, Side, VendorBatch
 
 SECOND = 10**9
 TOLERANCE = 10 * SECOND
@@ -37,9 +37,9 @@ def messages(ids: Sequence[int]) -> EventBatch:
     return batch
 
 
-def rows(of: EventBatch, bid: int = 100, ask: int = 101) -> ReferenceBatch:
+def rows(of: EventBatch, bid: int = 100, ask: int = 101) -> VendorBatch:
     """A row of `book` for each message: one level a side, and the message's bid."""
-    batch = ReferenceBatch.empty(len(of))
+    batch = VendorBatch.empty(len(of))
     for name in ("ts_event", "ts_recv", "ts_order", "sequence"):
         getattr(batch, name)[:] = getattr(of, name)
     batch.levels[:, :2] = bid, 7
@@ -49,10 +49,10 @@ def rows(of: EventBatch, bid: int = 100, ask: int = 101) -> ReferenceBatch:
     return batch
 
 
-def places(deltas: EventBatch, references: ReferenceBatch) -> list[int]:
-    """How many messages stand before each reference."""
-    stretches = list(Weave(iter([deltas]), iter([references])))
-    return [int(place) for place in Stretch.concat(stretches).places]
+def places(deltas: EventBatch, vendor_rows: VendorBatch) -> list[int]:
+    """How many messages stand before each vendor row."""
+    stretches = list(VendorPlacer(iter([deltas]), iter([vendor_rows])))
+    return [int(place) for place in Segment.concat(stretches).places]
 
 
 @pytest.mark.parametrize("wrong", [HOUR, -HOUR, 24 * HOUR])
@@ -60,50 +60,50 @@ def test_one_wrong_stamp_moves_no_row(wrong: int) -> None:
     for spoilt in ("message", "row"):
         for stamp in ("ts_event", "ts_recv"):
             deltas = messages([10, 20, 30, 40])
-            references = rows(deltas)
-            getattr(deltas if spoilt == "message" else references, stamp)[1] += wrong
-            assert places(deltas, references) == [1, 2, 3, 4], (spoilt, stamp)
+            vendor_rows = rows(deltas)
+            getattr(deltas if spoilt == "message" else vendor_rows, stamp)[1] += wrong
+            assert places(deltas, vendor_rows) == [1, 2, 3, 4], (spoilt, stamp)
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR])
 def test_receive_times_are_compared_by_one_clock(by: int) -> None:
     """Those of a table whose recorder is off; a message without an exchange time needs them."""
     deltas = messages([10, 20, 30, 40])
-    references = rows(deltas)
+    vendor_rows = rows(deltas)
     deltas.ts_event[1] = 0
     deltas.ts_recv[:] += by
     for offsets in ((by, 0), (by + 7, 7), (None, 0), (by, None)):
-        stretch = Stretch.concat(list(Weave(iter([deltas]), iter([references]), offsets)))
-        assert stretch.places.tolist() == [1, 2, 3, 4], offsets
+        segment = Segment.concat(list(VendorPlacer(iter([deltas]), iter([vendor_rows]), offsets)))
+        assert segment.places.tolist() == [1, 2, 3, 4], offsets
 
 
 def test_ids_that_neither_clock_bears_out_are_not_believed() -> None:
     deltas = messages([10, 20, 30, 40])
-    references = rows(deltas)
+    vendor_rows = rows(deltas)
     deltas.ts_event[2:] += HOUR
     deltas.ts_recv[2:] += HOUR
-    references.sequence[1] = 35
-    assert places(deltas, references.slice(0, 2)) == [1, 2]
-    references.ts_recv[1] = 0
-    assert places(deltas, references.slice(0, 2)) == [1, 2]
+    vendor_rows.sequence[1] = 35
+    assert places(deltas, vendor_rows.slice(0, 2)) == [1, 2]
+    vendor_rows.ts_recv[1] = 0
+    assert places(deltas, vendor_rows.slice(0, 2)) == [1, 2]
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_rows_under_an_id_of_before_are_noted_by_their_own_time(batch: int) -> None:
     """Not those that are ahead of their id's time, nor those within a second of it."""
     deltas = messages(range(1, 41))
-    references = rows(deltas)
-    references.sequence[5:12] = 5  # 1 to 7 s behind the fifth message, of which 2 s show nothing
-    references.sequence[20:36] = 20  # from 10 s on the time gives the place
-    references.sequence[37] = 40
-    cut = [references.slice(k, k + batch) for k in range(0, len(references), batch)]
-    weave = Weave(iter([deltas]), iter(cut))
-    assert len(list(weave))
-    assert ((weave.outdated() - START) // SECOND).tolist() == [[5, 11], [20, 35]]
+    vendor_rows = rows(deltas)
+    vendor_rows.sequence[5:12] = 5  # 1 to 7 s behind the fifth message, of which 2 s show nothing
+    vendor_rows.sequence[20:36] = 20  # from 10 s on the time gives the place
+    vendor_rows.sequence[37] = 40
+    cut = [vendor_rows.slice(k, k + batch) for k in range(0, len(vendor_rows), batch)]
+    placer = VendorPlacer(iter([deltas]), iter(cut))
+    assert len(list(placer))
+    assert ((placer.outdated() - START) // SECOND).tolist() == [[5, 11], [20, 35]]
 
 
 @pytest.mark.parametrize(
-    ("reference", "message", "before"),
+    ("vendor_row", "message", "before"),
     [
         ((START, START), (START + 1, START + 2), True),  # without an id the time decides
         ((START + 1, START + 2), (START, START), False),
@@ -112,43 +112,43 @@ def test_rows_under_an_id_of_before_are_noted_by_their_own_time(batch: int) -> N
         ((0, 0), (START, START), True),  # and with neither it belongs where it came
     ],
 )
-def test_without_an_id(reference: tuple[int, int], message: tuple[int, int], before: bool) -> None:
-    between, known = time_between(*reference, *message, TOLERANCE)
+def test_without_an_id(vendor_row: tuple[int, int], message: tuple[int, int], before: bool) -> None:
+    between, known = time_between(*vendor_row, *message, TOLERANCE)
     assert stands_before(0, 10, between, known, TOLERANCE) == before
 
 
-def replayed(deltas: EventBatch, references: ReferenceBatch) -> tuple[dict[str, int], list[int]]:
+def replayed(deltas: EventBatch, vendor_rows: VendorBatch) -> tuple[dict[str, int], list[int]]:
     """Counts of the minutes, and the codes that were found."""
-    replayer = Replayer(INSTRUMENT, policy=Policy(unchained=True))
+    replayer = Replayer(INSTRUMENT, policy=Policy(chainless=True))
     replayer.begin_day(START)
     events = 0
-    steps = []
-    stretch = Stretch(deltas, references, np.arange(1, len(references) + 1))
-    for piece in replayer.pieces(stretch, 0):
-        events += len(piece.events)
-        steps.append(piece.step)
-    steps.append(replayer.end_day(events - 1, START))
-    names = ("references", "contradictions")
-    counts = {name: sum(int(step.minutes[name].sum()) for step in steps) for name in names}
-    return counts, sorted(code for step in steps for code in step.findings["code"].tolist())
+    outputs = []
+    segment = Segment(deltas, vendor_rows, np.arange(1, len(vendor_rows) + 1))
+    for chunk in replayer.chunks(segment, 0):
+        events += len(chunk.events)
+        outputs.append(chunk.output)
+    outputs.append(replayer.end_day(events - 1, START))
+    names = ("vendor_rows", "contradictions")
+    counts = {name: sum(int(output.minutes[name].sum()) for output in outputs) for name in names}
+    return counts, sorted(code for output in outputs for code in output.findings["code"].tolist())
 
 
 def test_a_row_of_book_without_a_time_is_counted() -> None:
     deltas = messages([10, 20, 30])
-    references = rows(deltas)
-    references.flags[1:] = Flag.BAD_TS
-    assert Finding.BAD_TS in replayed(deltas, references)[1]
-    references.flags[:] = 0
-    assert Finding.BAD_TS not in replayed(deltas, references)[1]
+    vendor_rows = rows(deltas)
+    vendor_rows.flags[1:] = Flag.BAD_TS
+    assert Finding.BAD_TS in replayed(deltas, vendor_rows)[1]
+    vendor_rows.flags[:] = 0
+    assert Finding.BAD_TS not in replayed(deltas, vendor_rows)[1]
 
 
 def test_a_crossed_book_that_a_row_then_denies_is_a_contradiction() -> None:
     deltas = messages([10, 20, 30, 40])
     deltas.price[2] = 105
-    references = rows(deltas)
-    references.levels[2, 2:4] = 90, 2
-    counts, codes = replayed(deltas, references)
-    assert counts == {"references": 4, "contradictions": 1}
+    vendor_rows = rows(deltas)
+    vendor_rows.levels[2, 2:4] = 90, 2
+    counts, codes = replayed(deltas, vendor_rows)
+    assert counts == {"vendor_rows": 4, "contradictions": 1}
     assert Finding.CROSSED in codes
     # the row that corrects is itself in doubt until the next one agrees
     assert codes.count(Finding.DRIFT) == 1
@@ -166,11 +166,11 @@ def test_snapshots_as_the_feed_are_silent_by_their_own_cadence() -> None:
     events.price[:] = [0, 100, 101] * len(seconds)
     events.size[:] = [0, 7, 7] * len(seconds)
     events.flags[2::3] = Flag.LAST
-    policy = Policy(unchained=True, trades_wait_for="snapshots")
+    policy = Policy(chainless=True, trades_wait_for="snapshots")
     replayer = Replayer(INSTRUMENT, policy=policy)
     replayer.begin_day(START)
-    steps = [piece.step for piece in replayer.pieces(Stretch.of(events), 0)]
-    silences = [row for step in steps for row in step.findings if row.code == Finding.SILENCE]
+    outputs = [chunk.output for chunk in replayer.chunks(Segment.of(events), 0)]
+    silences = [row for output in outputs for row in output.findings if row.code == Finding.SILENCE]
     assert len(silences) == 1
     assert silences[0].first_ts == START + SECOND * 32
     assert silences[0].last_ts == START + SECOND * 432

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from lobproof.book.far_kernels import FULL, far_best, far_find, far_reindex, far_remove, far_size
 from lobproof.book.layout_kernels import (
     BASE,
     BITS,
     CAPACITY,
-    FAR,
-    FAR_BOUND,
-    FAR_KEY,
-    FAR_SIZE,
     FIRST,
     HEADER,
     MAX_PRICE,
     NEAR,
     NONE,
     ONE,
+    OVERFLOW,
+    OVERFLOW_BOUND,
+    OVERFLOW_KEY,
+    OVERFLOW_SIZE,
     SIZE,
     TICK,
     TICKS,
@@ -33,13 +32,21 @@ from lobproof.book.layout_kernels import (
     first_slot,
     head_of,
     new_book,
-    place_far,
+    place_overflow,
     pointer,
     put_near,
     sign_of,
     slot_of,
     step,
     trailing_zeros,
+)
+from lobproof.book.overflow_kernels import (
+    FULL,
+    overflow_best,
+    overflow_find,
+    overflow_reindex,
+    overflow_remove,
+    overflow_size,
 )
 from lobproof.book.window_kernels import apply_key, best_key, follow_touch
 from lobproof.jit import kernel
@@ -72,22 +79,22 @@ def ensure_far_capacity(book: Book, rows: int) -> Book:
     """
     heads = book[: 2 * HEADER].reshape(2, HEADER)
     capacity = int(heads[0, CAPACITY])
-    needed = int((heads[:, NEAR] + heads[:, FAR]).max()) + rows
+    needed = int((heads[:, NEAR] + heads[:, OVERFLOW]).max()) + rows
     if needed <= capacity:
         return book
     while capacity < needed:
         capacity *= 2
-    start = int(heads[0, FAR_KEY])
+    start = int(heads[0, OVERFLOW_KEY])
     grown = np.zeros(start + 8 * capacity, np.int64)
     grown[:start] = book[:start]
     for s in range(2):
         head = grown[s * HEADER : (s + 1) * HEADER]
-        place_far(head, s, start, capacity)
-        used = head[FAR]
-        for column in (FAR_KEY, FAR_SIZE):
+        place_overflow(head, s, start, capacity)
+        used = head[OVERFLOW]
+        for column in (OVERFLOW_KEY, OVERFLOW_SIZE):
             old = heads[s, column]
             grown[head[column] : head[column] + used] = book[old : old + used]
-    far_reindex(grown)
+    overflow_reindex(grown)
     return grown
 
 
@@ -106,7 +113,7 @@ def _key_size(book: Book, head: int, key: int) -> int:
     slot = slot_of(book, head, key)
     if slot >= 0:
         return int(book[book[head + SIZE] + slot])
-    return far_size(book, head, key)
+    return overflow_size(book, head, key)
 
 
 @kernel
@@ -158,7 +165,7 @@ def apply_rows(
             return row
         slot = first_slot(raw, head)
         key = raw[head + BASE] + slot * raw[head + TICK]
-        if slot < raw[head + TICKS] and key < raw[head + FAR_BOUND]:
+        if slot < raw[head + TICKS] and key < raw[head + OVERFLOW_BOUND]:
             best = sign * key
             volume = raw[raw[head + SIZE] + slot]
         else:
@@ -190,7 +197,7 @@ def crossed(book: Book) -> bool:
 def side_count(book: Book, side: int) -> int:
     """Levels of the side."""
     head = head_of(side)
-    return int(book[head + NEAR] + book[head + FAR])
+    return int(book[head + NEAR] + book[head + OVERFLOW])
 
 
 @kernel
@@ -240,8 +247,8 @@ def _top(
             sizes[found * size_step] = book[size + slot]
             found += 1
         at += 1
-    if book[head + FAR] != 0 and (found < n or book[head + FAR_BOUND] < key):
-        found = _merge_far(book, head, sign, n, found, prices, price_step, sizes, size_step)
+    if book[head + OVERFLOW] != 0 and (found < n or book[head + OVERFLOW_BOUND] < key):
+        found = _merge_overflow(book, head, sign, n, found, prices, price_step, sizes, size_step)
     for k in range(found, n):
         prices[k * price_step] = 0
         sizes[k * size_step] = 0
@@ -249,7 +256,7 @@ def _top(
 
 
 @kernel
-def _merge_far(
+def _merge_overflow(
     book: Book,
     head: int,
     sign: int,
@@ -261,11 +268,11 @@ def _merge_far(
     size_step: int,
 ) -> int:
     """Insert those levels of the hash that belong among the ``n`` best; returns the new number."""
-    if found == n and (n == 0 or far_best(book, head) > sign * prices[(n - 1) * price_step]):
+    if found == n and (n == 0 or overflow_best(book, head) > sign * prices[(n - 1) * price_step]):
         return found
-    book[head + WORK] += book[head + FAR]
-    for entry in range(book[head + FAR]):
-        key = book[book[head + FAR_KEY] + entry]
+    book[head + WORK] += book[head + OVERFLOW]
+    for entry in range(book[head + OVERFLOW]):
+        key = book[book[head + OVERFLOW_KEY] + entry]
         if found == n:
             if key > sign * prices[(n - 1) * price_step]:
                 continue
@@ -276,7 +283,7 @@ def _merge_far(
             sizes[at * size_step] = sizes[(at - 1) * size_step]
             at -= 1
         prices[at * price_step] = sign * key
-        sizes[at * size_step] = book[book[head + FAR_SIZE] + entry]
+        sizes[at * size_step] = book[book[head + OVERFLOW_SIZE] + entry]
         found += 1
     follow_touch(book, head)
     return found
@@ -301,9 +308,9 @@ def dump_side(book: Book, side: int, prices: Int64, sizes: Int64) -> int:
             keys[n] = book[head + BASE] + slot * book[head + TICK]
             values[n] = book[book[head + SIZE] + slot]
             n += 1
-    for entry in range(book[head + FAR]):
-        keys[n + entry] = book[book[head + FAR_KEY] + entry]
-        values[n + entry] = book[book[head + FAR_SIZE] + entry]
+    for entry in range(book[head + OVERFLOW]):
+        keys[n + entry] = book[book[head + OVERFLOW_KEY] + entry]
+        values[n + entry] = book[book[head + OVERFLOW_SIZE] + entry]
     order = np.argsort(keys)
     for k in range(count):
         prices[k] = sign_of(side) * keys[order[k]]
@@ -328,8 +335,10 @@ def clear_side_range(book: Book, side: int, worst_price: int) -> None:
     while slot < raw[head + TICKS] and raw[head + BASE] + slot * raw[head + TICK] <= worst:
         put_near(raw, head, slot, 0)
         slot = first_slot(raw, head)
-    if raw[head + FAR_BOUND] <= worst:
-        for entry in range(raw[head + FAR] - 1, -1, -1):  # removal moves the last, already seen
-            key = raw[raw[head + FAR_KEY] + entry]
+    if raw[head + OVERFLOW_BOUND] <= worst:
+        for entry in range(
+            raw[head + OVERFLOW] - 1, -1, -1
+        ):  # removal moves the last, already seen
+            key = raw[raw[head + OVERFLOW_KEY] + entry]
             if key <= worst:
-                far_remove(raw, head, far_find(raw, head, key))
+                overflow_remove(raw, head, overflow_find(raw, head, key))

@@ -2,7 +2,8 @@
 
 Both sides share one code: a price becomes a *key*, the price itself for asks and its negative for
 bids, so that on either side the smallest key is the best. A level whose key lies on the tick and
-inside the side's window has a slot in a dense array; any other lives in a hash (``far_kernels``).
+inside the side's window has a slot in a dense array; any other lives in a hash
+(``overflow_kernels``).
 
 Why one array, and why :func:`pointer`: numba counts references to each array that a kernel is
 given, with atomic operations that LLVM can't always remove, and looks at each index for being
@@ -36,9 +37,9 @@ HEADER = 32
 BASE = 0  # key of slot 0
 FIRST = 1  # no word of the bitmap before this one holds a level
 NEAR = 2  # levels in the window
-FAR = 3  # levels in the hash
-FAR_BOUND = 4  # no key in the hash is better than this
-FAR_EXACT = 5  # whether FAR_BOUND is itself in the hash
+OVERFLOW = 3  # levels in the hash
+OVERFLOW_BOUND = 4  # no key in the hash is better than this
+OVERFLOW_EXACT = 5  # whether OVERFLOW_BOUND is itself in the hash
 WORK = 6  # what the hash has cost since the window was last looked at
 TICK = 7
 INVERSE = 8  # of the tick's odd part, modulo 2**64, as the signed integer of the same bits
@@ -48,16 +49,16 @@ WORDS = 11  # words of the bitmap, W / 64, without the sentinel
 CAPACITY = 12  # levels that the hash can hold, C
 SIZE = 13  # offset of the sizes by slot, W
 BITS = 14  # offset of the bitmap, W / 64 words and a sentinel of ones that ends every walk
-FAR_KEY = 15  # offset of the keys in the hash, C: the first FAR are in use, in no order
-FAR_SIZE = 16  # offset of their sizes, C
-FAR_INDEX = 17  # offset of the index, 2 C: 1 + position of the key, 0 where free
+OVERFLOW_KEY = 15  # offset of the keys in the hash, C: the first OVERFLOW are in use, in no order
+OVERFLOW_SIZE = 16  # offset of their sizes, C
+OVERFLOW_INDEX = 17  # offset of the index, 2 C: 1 + position of the key, 0 where free
 
 ONE = np.uint64(1)
 """Words of a bitmap are only ever mixed with unsigned numbers, compiled or not."""
 _ALL64 = 2**64 - 1
 
 
-def new_book(window_ticks: int, tick: int, far_capacity: int = 4096) -> Book:
+def new_book(window_ticks: int, tick: int, overflow_capacity: int = 4096) -> Book:
     """An empty book.
 
     Parameters
@@ -66,23 +67,23 @@ def new_book(window_ticks: int, tick: int, far_capacity: int = 4096) -> Book:
         Length of each side's dense window: a power of two, at least 64.
     tick
         Distance of the dense window's levels, in counts of the price grid.
-    far_capacity
+    overflow_capacity
         Levels that each side's hash can hold: a power of two.
     """
     if window_ticks < 64 or window_ticks & (window_ticks - 1):
         raise ValueError(f"a window of {window_ticks} ticks is no power of two of at least 64")
-    if far_capacity < 1 or far_capacity & (far_capacity - 1):
-        raise ValueError(f"a capacity of {far_capacity} levels is no power of two")
+    if overflow_capacity < 1 or overflow_capacity & (overflow_capacity - 1):
+        raise ValueError(f"a capacity of {overflow_capacity} levels is no power of two")
     if tick < 1 or tick * window_ticks > NONE:
         raise ValueError(f"a tick of {tick} counts does not fit a window of {window_ticks} ticks")
     shift = (tick & -tick).bit_length() - 1
     inverse = pow(tick >> shift, -1, 2**64)
     words = window_ticks // 64
     side = window_ticks + words + 1
-    book = np.zeros(2 * (HEADER + side + 4 * far_capacity), np.int64)
+    book = np.zeros(2 * (HEADER + side + 4 * overflow_capacity), np.int64)
     for s in range(2):
         head = book[s * HEADER : (s + 1) * HEADER]
-        head[BASE] = head[FAR_BOUND] = NONE
+        head[BASE] = head[OVERFLOW_BOUND] = NONE
         head[FIRST] = head[WORDS] = words
         head[TICK] = tick
         head[INVERSE] = inverse - 2**64 if inverse >= 2**63 else inverse
@@ -91,16 +92,16 @@ def new_book(window_ticks: int, tick: int, far_capacity: int = 4096) -> Book:
         head[SIZE] = 2 * HEADER + s * side
         head[BITS] = head[SIZE] + window_ticks
         book[head[BITS] + words] = -1
-        place_far(head, s, 2 * (HEADER + side), far_capacity)
+        place_overflow(head, s, 2 * (HEADER + side), overflow_capacity)
     return book
 
 
-def place_far(head: Int64, s: int, start: int, capacity: int) -> None:
+def place_overflow(head: Int64, s: int, start: int, capacity: int) -> None:
     """Write into a side's header where its hash lies; those of both sides begin at ``start``."""
     head[CAPACITY] = capacity
-    head[FAR_KEY] = start + s * 4 * capacity
-    head[FAR_SIZE] = head[FAR_KEY] + capacity
-    head[FAR_INDEX] = head[FAR_SIZE] + capacity
+    head[OVERFLOW_KEY] = start + s * 4 * capacity
+    head[OVERFLOW_SIZE] = head[OVERFLOW_KEY] + capacity
+    head[OVERFLOW_INDEX] = head[OVERFLOW_SIZE] + capacity
 
 
 def pointer(column: Int64) -> Int64:

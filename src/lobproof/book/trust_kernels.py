@@ -32,7 +32,7 @@ from lobproof.book.kernels import (
 from lobproof.jit import kernel
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Int8, Int64
 from lobproof.schema.plain import ASK, BID
-from lobproof.schema.records import INT, Record, counts, record, zeroed
+from lobproof.schema.records import INT, Record, integers, record, zeroed
 
 MAX_LOGGED = 1 << 15
 """Levels of a snapshot that can be undone."""
@@ -51,7 +51,7 @@ SIDE_TRUST = record(
     ("listed", INT),  # what the last snapshot lists, as `kind`, while it is ahead: `known_behind`
     ("listed_to", INT),
 )
-LOGGED_LEVEL = record(*counts("side", "price", "was"))
+LOGGED_LEVEL = record(*integers("side", "price", "was"))
 UNDO = record(
     ("logged", INT),  # levels noted, as they were before the snapshot
     ("overflown", INT),  # 1: more changed than there is room for

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from lobproof.book.far_kernels import far_apply, far_best, far_find, far_insert, far_remove
 from lobproof.book.layout_kernels import (
     BASE,
     BITS,
     CAPACITY,
-    FAR,
-    FAR_BOUND,
-    FAR_KEY,
-    FAR_SIZE,
     FIRST,
     HEADER,
     NEAR,
     NONE,
     ONE,
+    OVERFLOW,
+    OVERFLOW_BOUND,
+    OVERFLOW_KEY,
+    OVERFLOW_SIZE,
     TICK,
     TICKS,
     WORDS,
@@ -27,6 +26,13 @@ from lobproof.book.layout_kernels import (
     put_near,
     slot_of,
     trailing_zeros,
+)
+from lobproof.book.overflow_kernels import (
+    overflow_apply,
+    overflow_best,
+    overflow_find,
+    overflow_insert,
+    overflow_remove,
 )
 from lobproof.jit import kernel
 
@@ -38,8 +44,8 @@ def best_key(book: Book, head: int) -> int:
     key = NONE
     if slot < book[head + TICKS]:
         key = book[head + BASE] + slot * book[head + TICK]
-    if book[head + FAR_BOUND] < key:
-        key = min(key, far_best(book, head))
+    if book[head + OVERFLOW_BOUND] < key:
+        key = min(key, overflow_best(book, head))
     return key
 
 
@@ -60,15 +66,17 @@ def move_window(book: Book, head: int, base: int) -> None:
             word &= word - ONE
             key = book[head + BASE] + slot * book[head + TICK]
             size = put_near(book, head, slot, 0)
-            far_insert(book, head, far_find(book, head, key), key, size)
+            overflow_insert(book, head, overflow_find(book, head, key), key, size)
     book[head + BASE] = base
     book[head + FIRST] = book[head + WORDS]
-    for entry in range(book[head + FAR] - 1, -1, -1):  # removal moves the last one, already seen
-        key = book[book[head + FAR_KEY] + entry]
+    for entry in range(
+        book[head + OVERFLOW] - 1, -1, -1
+    ):  # removal moves the last one, already seen
+        key = book[book[head + OVERFLOW_KEY] + entry]
         slot = slot_of(book, head, key)
         if slot >= 0:
-            put_near(book, head, slot, book[book[head + FAR_SIZE] + entry])
-            far_remove(book, head, far_find(book, head, key))
+            put_near(book, head, slot, book[book[head + OVERFLOW_SIZE] + entry])
+            overflow_remove(book, head, overflow_find(book, head, key))
 
 
 @kernel
@@ -83,8 +91,8 @@ def levels_around(book: Book, head: int, key: int) -> int:
             slot = (at << 6) + trailing_zeros(word)
             word &= word - ONE
             n += int(start <= book[head + BASE] + slot * book[head + TICK] < stop)
-    for entry in range(book[head + FAR]):
-        n += int(start <= book[book[head + FAR_KEY] + entry] < stop)
+    for entry in range(book[head + OVERFLOW]):
+        n += int(start <= book[book[head + OVERFLOW_KEY] + entry] < stop)
     return n
 
 
@@ -97,7 +105,7 @@ def follow_touch(book: Book, head: int) -> None:
     the one around which this side has more levels.
     """
     ticks = book[head + TICKS]
-    levels = book[head + NEAR] + book[head + FAR]
+    levels = book[head + NEAR] + book[head + OVERFLOW]
     if book[head + WORK] < 16 + book[head + WORDS] + levels:
         return
     book[head + WORK] = 0
@@ -114,15 +122,17 @@ def follow_touch(book: Book, head: int) -> None:
 
 
 @kernel
-def apply_far(book: Book, head: int, key: int, size: int) -> int:
+def apply_beyond_window(book: Book, head: int, key: int, size: int) -> int:
     """Set a level that has no slot in the window; returns what it was, or ``FULL``."""
-    if size != 0 and book[head + NEAR] + book[head + FAR] == 0:  # an empty side moves for nothing
+    if (
+        size != 0 and book[head + NEAR] + book[head + OVERFLOW] == 0
+    ):  # an empty side moves for nothing
         book[head + BASE] = base_around(book, head, key)
         book[head + FIRST] = book[head + WORDS]
         slot = slot_of(book, head, key)
         if slot >= 0:
             return put_near(book, head, slot, size)
-    was = far_apply(book, head, key, size)
+    was = overflow_apply(book, head, key, size)
     follow_touch(book, head)
     return was
 
@@ -133,4 +143,4 @@ def apply_key(book: Book, head: int, key: int, size: int) -> int:
     slot = slot_of(book, head, key)
     if slot >= 0:
         return put_near(book, head, slot, size)
-    return apply_far(book, head, key, size)
+    return apply_beyond_window(book, head, key, size)

@@ -4,10 +4,10 @@ from lobproof.pipeline.counts import DayCounts
 from lobproof.pipeline.derive import DeriveResult, derive_lake
 from lobproof.pipeline.fleet import Outcome, Watcher, reconstruct_days
 from lobproof.pipeline.golden import reconstruct
+from lobproof.pipeline.job import ReconstructOptions
 from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.results import DayResult, Reached, ReconstructResult
-from lobproof.pipeline.start import Since
-from lobproof.pipeline.unit import ReconstructOptions
+from lobproof.pipeline.start import PartialDay
 
 __all__ = [
     "DayCounts",
@@ -15,10 +15,10 @@ __all__ = [
     "DeriveResult",
     "LakeDay",
     "Outcome",
+    "PartialDay",
     "Reached",
     "ReconstructOptions",
     "ReconstructResult",
-    "Since",
     "Watcher",
     "derive_lake",
     "lake_days",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lobproof import documents
-from lobproof.replay import Step, doubtful_time
+from lobproof.replay import ReplayOutput, doubtful_time
 from lobproof.schema import Finding
 from lobproof.schema.records import Records
 
@@ -24,7 +24,7 @@ UNUSABLE_LIMIT = 0.05
 class DayCounts:
     """What a day holds.
 
-    ``references`` are rows of the vendor's `book` that were held against the book,
+    ``vendor_rows`` are rows of the vendor's `book` that were held against the book,
     ``contradictions`` those that it cannot be reconciled with. ``warm_up_ns``: of the time in doubt
     what lies before the first anchor, for no other reason.
     """
@@ -34,18 +34,18 @@ class DayCounts:
     book_messages: int = 0
     snapshots: int = 0
     gaps: int = 0
-    references: int = 0
+    vendor_rows: int = 0
     contradictions: int = 0
     silences: int = 0
     doubtful_ns: int = 0
     warm_up_ns: int = 0
     findings: dict[str, int] = field(default_factory=dict)
 
-    def add(self, step: Step) -> None:
+    def add(self, output: ReplayOutput) -> None:
         """Count what a stretch of the day gave."""
         for name, column in _SUMMED.items():
-            setattr(self, name, getattr(self, name) + int(step.minutes[column].sum()))
-        self.silences += int(np.count_nonzero(step.findings["code"] == int(Finding.SILENCE)))
+            setattr(self, name, getattr(self, name) + int(output.minutes[column].sum()))
+        self.silences += int(np.count_nonzero(output.findings["code"] == int(Finding.SILENCE)))
 
     def close(self, events: int, findings: Records) -> None:
         """Set what all findings together tell."""
@@ -107,6 +107,6 @@ _SUMMED = {
     "book_messages": "book_messages",
     "snapshots": "snapshots",
     "gaps": "gaps",
-    "references": "references",
+    "vendor_rows": "vendor_rows",
     "contradictions": "contradictions",
 }

@@ -12,15 +12,15 @@ from lobproof.pipeline.counts import DayCounts
 from lobproof.pipeline.told import Row, Told, doubts_of
 from lobproof.replay import (
     QUALITY_SEVERITY,
-    Piece,
+    Chunk,
     Replayer,
-    Step,
-    Stretch,
+    ReplayOutput,
+    Segment,
     bridged,
     quality_rows,
 )
 from lobproof.replay.merge import Array
-from lobproof.replay.replayer import STEP_ROWS
+from lobproof.replay.replayer import CHUNK_ROWS
 from lobproof.replay.state_kernels import FINDING_ROW
 from lobproof.schema import Finding, Int64, Severity
 from lobproof.schema.records import Record, Records, joined_rows, new_rows, numbers, records
@@ -36,7 +36,7 @@ _TOLERATED = (
 """Findings that strict mode lets pass: normal for a venue, before the first snapshot, or beyond the
 levels that it lists. None of them says that something is wrong with the input."""
 
-Checkpoint = Callable[[Stretch], None]
+Checkpoint = Callable[[Segment], None]
 """Called where a part of events has closed, with what is left of the stretch."""
 
 
@@ -65,7 +65,7 @@ class DayTask:
         *,
         keyframe_ns: int,
         strict: bool,
-        unchained: bool = False,
+        chainless: bool = False,
         told: Sequence[Row] = (),
     ) -> None:
         self.dt = dt
@@ -75,7 +75,7 @@ class DayTask:
         self._replayer = replayer
         self._keyframe_ns = keyframe_ns
         self._strict = strict
-        self._unchained = unchained
+        self._chainless = chainless
         self._told = Told(told)
         self.begun = False
         self._rows = 0
@@ -85,32 +85,32 @@ class DayTask:
         self._last_keyframe = -2
         self._findings: list[Records] = [new_rows(FINDING_ROW, 0)]
 
-    def append(self, stretch: Stretch, checkpoint: Checkpoint | None = None) -> None:
-        """Replay and write whole messages of this day, and the references among them."""
+    def append(self, segment: Segment, checkpoint: Checkpoint | None = None) -> None:
+        """Replay and write whole messages of this day, and the vendor rows among them."""
         if not self.begun:
             self.begun = True
-            first_ts = self._first_ts = _first_ts(stretch)
+            first_ts = self._first_ts = _first_ts(segment)
             self._replayer.begin_day(first_ts)
             self._keyframe(first_ts)
             self._next_keyframe = first_ts - first_ts % self._keyframe_ns + self._keyframe_ns
         # what a run that was gone on from here had still to insert comes first
-        while len(stretch) or self._replayer.is_due:
-            ts = _first_ts(stretch) if len(stretch) else 0
+        while len(segment) or self._replayer.is_due:
+            ts = _first_ts(segment) if len(segment) else 0
             if ts >= self._next_keyframe and not self._replayer.is_due:
                 self._keyframe(self._last_ts)
                 self._next_keyframe = ts - ts % self._keyframe_ns + self._keyframe_ns
                 continue
-            rows, references = (
+            rows, vendor_rows = (
                 int(np.searchsorted(part.ts_order, self._next_keyframe))
-                for part in (stretch.events, stretch.references)
+                for part in (segment.events, segment.vendor_rows)
             )
-            part = stretch.slice(0, 0, rows, references)
-            stretch = stretch.after(rows, references)
-            for piece in self._replayer.pieces(part, self._rows, self._room):
-                self._write(piece)
+            part = segment.slice(0, 0, rows, vendor_rows)
+            segment = segment.after(rows, vendor_rows)
+            for chunk in self._replayer.chunks(part, self._rows, self._room):
+                self._write(chunk)
                 closed = self.writer is not None and self.writer.at_part_end
-                if checkpoint is not None and closed and len(piece):
-                    checkpoint(Stretch.concat([piece.rest, stretch]))
+                if checkpoint is not None and closed and len(chunk):
+                    checkpoint(Segment.concat([chunk.rest, segment]))
 
     def finish(self, told: Sequence[Row] = ()) -> DayContent | None:
         """Close the day: last minute, open doubts, closing keyframe, files.
@@ -120,7 +120,7 @@ class DayTask:
         self._take(self._replayer.end_day(self._rows - 1, self._last_ts))
         self._keyframe(self._last_ts)
         findings = self._found()
-        if self._unchained:
+        if self._chainless:
             findings = bridged(findings)
         self._findings = [findings]
         span = (self._rows, self._first_ts, self._last_ts)
@@ -180,33 +180,33 @@ class DayTask:
         self._told.load(arrays)
 
     def _room(self) -> int:
-        return STEP_ROWS if self.writer is None else self.writer.room
+        return CHUNK_ROWS if self.writer is None else self.writer.room
 
-    def _write(self, piece: Piece) -> None:
-        if len(piece):
+    def _write(self, chunk: Chunk) -> None:
+        if len(chunk):
             if self.writer is not None:
-                self.writer.append(piece.parts, piece.step.states)
-            for part in piece.parts:
+                self.writer.append(chunk.parts, chunk.output.states)
+            for part in chunk.parts:
                 self._told.add(part.ts_order, self._rows)
                 self._rows += len(part)
-            self._last_ts = int(piece.parts[-1].ts_order[-1])
-        self._take(piece.step)
+            self._last_ts = int(chunk.parts[-1].ts_order[-1])
+        self._take(chunk.output)
 
-    def _take(self, step: Step) -> None:
-        self._findings.append(step.findings)
-        self.counts.add(step)
+    def _take(self, output: ReplayOutput) -> None:
+        self._findings.append(output.findings)
+        self.counts.add(output)
         if self._strict:
-            self._refuse_doubt(step)
-        if self.writer is not None and len(step.minutes["minute"]):
-            self.writer.minutes({name: column.tolist() for name, column in step.minutes.items()})
+            self._refuse_doubt(output)
+        if self.writer is not None and len(output.minutes["minute"]):
+            self.writer.minutes({name: column.tolist() for name, column in output.minutes.items()})
 
-    def _refuse_doubt(self, step: Step) -> None:
+    def _refuse_doubt(self, output: ReplayOutput) -> None:
         # a doubt is a finding only once it ends, a tally once its minute does
         found = self._replayer.open_findings(self._rows - 1, self._last_ts)
         # an open minute may come out of it yet
-        early = [int(Finding.UNSEEDED), int(Finding.FROZEN)]
+        early = [int(Finding.UNSEEDED), int(Finding.STALE_BOOK)]
         still = found[~np.isin(found["code"], early)]
-        findings = joined_rows([step.findings, still])
+        findings = joined_rows([output.findings, still])
         for at in np.lexsort((findings["code"], findings["first_event_id"])).tolist():
             row = findings[at]
             code, first = Finding(int(row.code)), int(row.first_event_id)
@@ -232,5 +232,5 @@ class DayTask:
         self.writer.keyframe(Keyframe(event_id, ts, self._replayer.levels()))
 
 
-def _first_ts(stretch: Stretch) -> int:
-    return min(int(part.ts_order[0]) for part in (stretch.events, stretch.references) if len(part))
+def _first_ts(segment: Segment) -> int:
+    return min(int(part.ts_order[0]) for part in (segment.events, segment.vendor_rows) if len(part))

@@ -23,7 +23,7 @@ from lobproof.files import below
 from lobproof.fixedpoint import count_to_text
 from lobproof.fixedpoint.float_kernels import MAX_FLOAT_COUNT
 from lobproof.paths import AnyPath, as_path, whole_folder
-from lobproof.replay import BookAudit, Replayer, StreamClock, Stretch, TradeAudit, stamped
+from lobproof.replay import BookAudit, Replayer, Segment, StreamClock, TradeAudit, stamped
 from lobproof.schema import LEVELS, Clock, EventBatch, Flag, Int64, Kind, Side, StateBatch
 from lobproof.sources.binance.source import BATCH_ROWS, GoldenSource
 from lobproof.sources.cryptolake.write import SCHEMAS, TableWriter, float_seconds
@@ -241,12 +241,12 @@ class _Bridge:
         clock = StreamClock(self._golden.clock_offset_ns, receive_days=days)
         replayer = Replayer(self._instrument)
         first_id = 0
-        for stretch in stamped(map(Stretch.of, self._judged()), clock):
-            batch = stretch.events
+        for segment in stamped(map(Segment.of, self._judged()), clock):
+            batch = segment.events
             if not first_id:
                 replayer.begin_day(int(batch.ts_order[0]))
-            step = replayer.process(batch, first_id)
-            self._write_book(batch, step.states, first_id)
+            output = replayer.process(batch, first_id)
+            self._write_book(batch, output.states, first_id)
             first_id += len(batch)
         self._write_trades()
         for table in self.tables.values():

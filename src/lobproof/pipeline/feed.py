@@ -12,16 +12,16 @@ from lobproof.pipeline.told import Row, of_the_day
 from lobproof.replay import (
     BookAudit,
     Merge,
+    Segment,
     StreamClock,
-    Stretch,
     TradeAudit,
-    Weave,
+    VendorPlacer,
     stamped,
 )
 from lobproof.replay.merge import Array
-from lobproof.schema import EventBatch, Finding, Flag, Int64, Order, ReferenceBatch
+from lobproof.schema import EventBatch, Finding, Flag, Int64, Order, VendorBatch
 
-B = TypeVar("B", EventBatch, ReferenceBatch)
+B = TypeVar("B", EventBatch, VendorBatch)
 Open = Callable[[int], Iterator[B]]
 """Opens a stream behind its first rows."""
 
@@ -38,7 +38,7 @@ class Streams:
 
     book: Open[EventBatch]
     trades: Open[EventBatch]
-    references: Open[ReferenceBatch] | None
+    vendor_rows: Open[VendorBatch] | None
     offsets: tuple[int | None, int | None, int | None]
     receive_days: Sequence[int] = ()
     by_message: bool = False
@@ -65,7 +65,7 @@ class _Counted(Iterator[B], Generic[B]):
 
 
 class Feed:
-    """Iterating gives the stretches of a task, in the order of ``events``.
+    """Iterating gives the segments of a task, in the order of ``events``.
 
     Parameters
     ----------
@@ -76,31 +76,31 @@ class Feed:
     """
 
     def __init__(self, streams: Streams, saved: Mapping[str, Array] | None = None) -> None:
-        rows = dict.fromkeys(("book", "trades", "references"), 0)
+        rows = dict.fromkeys(("book", "trades", "vendor_rows"), 0)
         if saved is not None:
             rows = {name: int(saved[f"rows.{name}"][0]) for name in rows}
         count = _messages if streams.by_message else len
         self._book = _Counted(streams.book, rows["book"], count)
         self._trades = _Counted(streams.trades, rows["trades"])
-        self._references = _Counted(streams.references or _none, rows["references"])
+        self._vendor_rows = _Counted(streams.vendor_rows or _none, rows["vendor_rows"])
         book_audit, trade_audit = BookAudit(), TradeAudit()
         order, days = streams.order, streams.receive_days
         self._trade_audit = trade_audit
-        of_book, of_trades, of_references = streams.offsets
+        of_book, of_trades, of_vendor_rows = streams.offsets
         clocks = [
             StreamClock(
                 of_book,
-                reference_offset_ns=of_references,
+                vendor_offset_ns=of_vendor_rows,
                 receive_days=days,
                 lag_ns=order.lag_ns,
             ),
             StreamClock(of_trades, receive_days=days),
         ]
         judged = (book_audit.process(batch) for batch in self._book)
-        trades = (Stretch.of(trade_audit.process(batch)) for batch in self._trades)
-        weave = self._weave = Weave(judged, self._references, (of_book, of_references))
+        trades = (Segment.of(trade_audit.process(batch)) for batch in self._trades)
+        placer = self._placer = VendorPlacer(judged, self._vendor_rows, (of_book, of_vendor_rows))
         self._merge = Merge(
-            stamped(iter(weave), clocks[0]),
+            stamped(iter(placer), clocks[0]),
             stamped(trades, clocks[1]),
             trade_first=order.first_on_tie == "trade",
         )
@@ -109,20 +109,20 @@ class Feed:
             "trade_audit": trade_audit,
             "book_clock": clocks[0],
             "trade_clock": clocks[1],
-            "weave": weave,
+            "placer": placer,
             "merge": self._merge,
         }
         for name, part in self._parts.items() if saved is not None else ():
             start = f"{name}/"
             part.load({k[len(start) :]: v for k, v in (saved or {}).items() if k.startswith(start)})
 
-    def __iter__(self) -> Iterator[Stretch]:
+    def __iter__(self) -> Iterator[Segment]:
         return iter(self._merge)
 
     @property
     def rows(self) -> int:
         """Rows of the source that have been taken."""
-        return self._book.rows + self._trades.rows + self._references.rows
+        return self._book.rows + self._trades.rows + self._vendor_rows.rows
 
     def save(self) -> dict[str, Array]:
         """The state behind the last stretch that was given, as arrays."""
@@ -134,7 +134,7 @@ class Feed:
         for name, stream in (
             ("book", self._book),
             ("trades", self._trades),
-            ("references", self._references),
+            ("vendor_rows", self._vendor_rows),
         ):
             saved[f"rows.{name}"] = np.array([stream.rows], np.int64)
         return saved
@@ -146,12 +146,12 @@ class Feed:
         return [of_the_day(Finding.TRADES_ABSENT, count, why) for why, count in found if count]
 
     def outdated(self) -> Int64:
-        """Times, first and last, where references came under an id of before: `Weave.outdated`."""
-        return self._weave.outdated()
+        """Times, first and last, of vendor rows under an outdated id: `VendorPlacer.outdated`."""
+        return self._placer.outdated()
 
     def close(self) -> None:
         """End the threads that read ahead."""
-        for stream in (self._book, self._trades, self._references):
+        for stream in (self._book, self._trades, self._vendor_rows):
             stream.close()
 
 
@@ -174,5 +174,5 @@ def _messages(batch: EventBatch) -> int:
     return int(np.count_nonzero(batch.flags & Flag.LAST))
 
 
-def _none(_: int) -> Iterator[ReferenceBatch]:
+def _none(_: int) -> Iterator[VendorBatch]:
     return iter(())

@@ -19,10 +19,10 @@ from typing import Protocol
 
 from lobproof.errors import UsageError
 from lobproof.paths import AnyPath, as_path
+from lobproof.pipeline.job import ReconstructOptions
 from lobproof.pipeline.lake import LakeDay
 from lobproof.pipeline.results import Reached, ReconstructResult
-from lobproof.pipeline.start import Since, refuse_carry
-from lobproof.pipeline.unit import ReconstructOptions
+from lobproof.pipeline.start import PartialDay, refuse_carry
 from lobproof.pipeline.worker import Answer, Compiling, Failure, Job, Noted, serve
 from lobproof.store import sealed
 
@@ -69,7 +69,7 @@ def reconstruct_days(
     options: ReconstructOptions | None = None,
     *,
     carry: bool = False,
-    since: Since | None = None,
+    since: PartialDay | None = None,
     strict: bool = False,
     overwrite: bool = False,
     batch_rows: int = 1 << 16,
@@ -135,7 +135,7 @@ class _Jobs:
     out: Path
     options: ReconstructOptions
     carry: bool
-    since: Since | None
+    since: PartialDay | None
     strict: bool
     overwrite: bool
     batch_rows: int

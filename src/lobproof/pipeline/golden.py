@@ -11,11 +11,11 @@ import numpy as np
 from lobproof.errors import UsageError
 from lobproof.paths import AnyPath, as_path, writing
 from lobproof.pipeline.feed import Feed, Streams, skipping
+from lobproof.pipeline.job import ReconstructOptions, ReplayJob
 from lobproof.pipeline.results import Progress, ReconstructResult
-from lobproof.pipeline.start import Since, find_start
-from lobproof.pipeline.task import reconstruct_unit
+from lobproof.pipeline.start import PartialDay, find_start
+from lobproof.pipeline.task import reconstruct_job
 from lobproof.pipeline.told import of_the_day
-from lobproof.pipeline.unit import ReconstructOptions, Unit
 from lobproof.replay import Policy
 from lobproof.replay.findings import CLOCK_NAMES
 from lobproof.schema import EventBatch, Finding
@@ -30,7 +30,7 @@ def reconstruct(
     out: AnyPath,
     options: ReconstructOptions | None = None,
     *,
-    since: Since | None = None,
+    since: PartialDay | None = None,
     strict: bool = False,
     overwrite: bool = False,
     batch_rows: int = 1 << 16,
@@ -69,12 +69,12 @@ def reconstruct(
         In strict mode.
     """
     out = as_path(out)
-    unit = golden_unit(GoldenSource(GoldenSample.load(source)), batch_rows)
-    instrument = unit.instrument
+    job = golden_job(GoldenSource(GoldenSample.load(source)), batch_rows)
+    instrument = job.instrument
     where = (instrument.exchange, instrument.symbol)
     with writing(out), symbol_lock(out, *where, waiting=waiting):
-        return reconstruct_unit(
-            unit if since is None else _from(unit, since, out),
+        return reconstruct_job(
+            job if since is None else _from(job, since, out),
             out,
             options or ReconstructOptions(),
             strict=strict,
@@ -84,10 +84,10 @@ def reconstruct(
         )
 
 
-def golden_unit(golden: GoldenSource, batch_rows: int) -> Unit:
+def golden_job(golden: GoldenSource, batch_rows: int) -> ReplayJob:
     """The task of a golden sample."""
     sample = golden.sample
-    return Unit(
+    return ReplayJob(
         where=str(sample.path),
         instrument=golden.instrument,
         provenance=golden.provenance,
@@ -105,20 +105,20 @@ def golden_unit(golden: GoldenSource, batch_rows: int) -> Unit:
     )
 
 
-def _from(unit: Unit, since: Since, out: Path) -> Unit:
-    """The unit from a partial day on."""
-    if since.dt not in unit.days:
-        raise UsageError(f"{unit.where} has no {since.dt}", hint=f"it has {', '.join(unit.days)}")
-    start, finer = find_start(since, out, unit.instrument, unit.days, "auto", unit.inputs)
-    if finer != unit.instrument:
+def _from(job: ReplayJob, since: PartialDay, out: Path) -> ReplayJob:
+    """The job from a partial day on."""
+    if since.dt not in job.days:
+        raise UsageError(f"{job.where} has no {since.dt}", hint=f"it has {', '.join(job.days)}")
+    start, finer = find_start(since, out, job.instrument, job.days, "auto", job.inputs)
+    if finer != job.instrument:
         raise UsageError(
-            f"{since.base} has finer prices or sizes than {unit.where}",
+            f"{since.base} has finer prices or sizes than {job.where}",
             hint="name a --base that was made from this sample",
         )
     return replace(
-        unit,
-        provenance=least_real(unit.provenance, start.provenance),
-        days=[dt for dt in unit.days if dt >= since.dt],
+        job,
+        provenance=least_real(job.provenance, start.provenance),
+        days=[dt for dt in job.days if dt >= since.dt],
         start=start,
     )
 
@@ -138,4 +138,4 @@ def golden_streams(golden: GoldenSource, batch_rows: int) -> Streams:
 
 def ordered_events(golden: GoldenSource, batch_rows: int) -> Iterator[EventBatch]:
     """The sample's events, judged and in the order of the ``events`` table."""
-    return (stretch.events for stretch in Feed(golden_streams(golden, batch_rows)))
+    return (segment.events for segment in Feed(golden_streams(golden, batch_rows)))

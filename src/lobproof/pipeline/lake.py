@@ -17,12 +17,12 @@ from lobproof.errors import GridError, InputError, UsageError
 from lobproof.paths import AnyPath, as_path, writing
 from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
+from lobproof.pipeline.job import Asked, ReconstructOptions, ReplayJob, Strategy
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
-from lobproof.pipeline.start import Since, find_start, refuse_carry
+from lobproof.pipeline.start import PartialDay, find_start, refuse_carry
 from lobproof.pipeline.survey import Survey
-from lobproof.pipeline.task import NoGoError, reconstruct_unit, saved_strategy
+from lobproof.pipeline.task import NoGoError, reconstruct_job, saved_strategy
 from lobproof.pipeline.told import Row
-from lobproof.pipeline.unit import Asked, ReconstructOptions, Strategy, Unit
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
 from lobproof.schema.provenance import least_real
@@ -135,7 +135,7 @@ def reconstruct_day(
     options: ReconstructOptions | None = None,
     *,
     carry: bool = False,
-    since: Since | None = None,
+    since: PartialDay | None = None,
     strict: bool = False,
     overwrite: bool = False,
     batch_rows: int = 1 << 16,
@@ -175,9 +175,9 @@ def reconstruct_day(
         found = None if overwrite else Survey.saved(out, where, list(hashes.values()))
         survey = found or Survey.made(day.files, day.exchange, day.symbol, day.dt)
 
-        def based(survey: Survey) -> Unit:
-            unit = _base(day, out, hashes, survey, carry=carry)
-            return unit if since is None else _from(unit, since, out, options.strategy)
+        def based(survey: Survey) -> ReplayJob:
+            job = _base(day, out, hashes, survey, carry=carry)
+            return job if since is None else _from(job, since, out, options.strategy)
 
         base = based(survey)
         for line in survey.notes():
@@ -197,10 +197,10 @@ def reconstruct_day(
             if strategy != "full":  # which decodes every value
                 survey = survey.of_all_values(day.files)
                 base = based(survey)
-            unit = _replayed(base, survey, day, strategy, options, batch_rows)
+            job = _replayed(base, survey, day, strategy, options, batch_rows)
             try:
-                return reconstruct_unit(
-                    replace(unit, gate=gate, reasons=tuple(reasons), told=told),
+                return reconstruct_job(
+                    replace(job, gate=gate, reasons=tuple(reasons), told=told),
                     out,
                     options,
                     strict=strict,
@@ -238,8 +238,8 @@ def _hashes(day: LakeDay) -> dict[Path, str]:
 
 def _base(
     day: LakeDay, out: Path, hashes: Mapping[Path, str], survey: Survey, *, carry: bool
-) -> Unit:
-    """All of a unit but how it is replayed."""
+) -> ReplayJob:
+    """All of a job but how it is replayed."""
     instrument, carried = survey.instrument, None
     if carry:
         carried, instrument = closing_book(out, day.exchange, day.symbol, day.dt, instrument)
@@ -247,7 +247,7 @@ def _base(
     def nothing(_: int) -> Iterator[Any]:
         return iter(())
 
-    return Unit(
+    return ReplayJob(
         where=str(day),
         instrument=instrument,
         provenance=day.provenance,
@@ -266,7 +266,7 @@ def _base(
             survey.receive_days,
             order=survey.order,
         ),
-        policy=Policy(unchained=True),
+        policy=Policy(chainless=True),
         one_day=True,
         carried=carried,
         content=list(hashes.values()),
@@ -274,8 +274,8 @@ def _base(
     )
 
 
-def _from(base: Unit, since: Since, out: Path, wanted: Asked) -> Unit:
-    """The unit of a partial day: replayed as the sealed one was whose keyframe it starts at."""
+def _from(base: ReplayJob, since: PartialDay, out: Path, wanted: Asked) -> ReplayJob:
+    """The job of a partial day: replayed as the sealed one was whose keyframe it starts at."""
     start, instrument = find_start(since, out, base.instrument, base.days, wanted, base.inputs)
     return replace(
         base,
@@ -304,27 +304,27 @@ def _strategies(day: LakeDay, options: ReconstructOptions) -> tuple[Sequence[Str
 
 
 def _replayed(
-    base: Unit,
+    base: ReplayJob,
     survey: Survey,
     day: LakeDay,
     strategy: Strategy,
     options: ReconstructOptions,
     batch_rows: int,
-) -> Unit:
-    """The unit under a strategy."""
+) -> ReplayJob:
+    """The job under a strategy."""
     source = LakeSource(day.files, base.instrument, batch_rows=batch_rows)
     trades = survey.in_order(source.trades, batch_rows)
 
     def snapshots(start: int) -> Iterator[EventBatch]:
-        for references in source.books(start):
-            yield as_snapshots(references, clear=True)
+        for vendor_rows in source.books(start):
+            yield as_snapshots(vendor_rows, clear=True)
 
     if strategy != "full":
         waits: Any = "snapshots" if strategy == "anchored" else "nothing"
         return replace(
             base,
             strategy=strategy,
-            policy=Policy(unchained=True, trades_wait_for=waits),
+            policy=Policy(chainless=True, trades_wait_for=waits),
             rows=_rows(day, "book", "trades"),
             streams=replace(
                 base.streams,
@@ -337,8 +337,8 @@ def _replayed(
     return replace(
         base,
         strategy=strategy,
-        policy=Policy(unchained=True, correct=options.resync, size_limit=options.size_limit),
-        streams=replace(base.streams, book=source.deltas, trades=trades, references=source.books),
+        policy=Policy(chainless=True, correct=options.resync, size_limit=options.size_limit),
+        streams=replace(base.streams, book=source.deltas, trades=trades, vendor_rows=source.books),
         most_messages=_rows(day, "book_delta_v2"),
         rows=_rows(day, *day.files),
     )

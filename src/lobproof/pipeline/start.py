@@ -21,7 +21,7 @@ from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath, as_path
 from lobproof.pipeline.carry import closing_book, finer_grid, keyframe_places, stored_book
-from lobproof.pipeline.unit import Asked, Frame, Start
+from lobproof.pipeline.job import Asked, Frame, Start
 from lobproof.store import Store, open_store, partial_from, sealed
 from lobproof.store.seal import config_of, inputs_of, verdicts_of
 from lobproof.store.timespan import show_ns
@@ -31,7 +31,7 @@ LEAD_NS = 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Since:
+class PartialDay:
     """What is asked for: a time in ns, and the store in which its day is sealed.
 
     That must be another one than ``out``; with none, `find_start` says so.
@@ -46,7 +46,7 @@ class Since:
         return datetime.fromtimestamp(self.time_ns // 10**9, UTC).date().isoformat()
 
 
-def refuse_carry(carry: bool, since: Since | None) -> None:
+def refuse_carry(carry: bool, since: PartialDay | None) -> None:
     """Raise `UsageError` where both are asked for."""
     if carry and since is not None:
         raise UsageError(
@@ -71,7 +71,7 @@ def check_files(seal: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]], ba
 
 
 def find_start(
-    since: Since,
+    since: PartialDay,
     out: Path,
     instrument: Instrument,
     days: Sequence[str],

@@ -16,8 +16,8 @@ import numpy as np
 from lobproof.errors import GridError
 from lobproof.instruments import Instrument
 from lobproof.pipeline.feed import Open
+from lobproof.pipeline.job import Strategy
 from lobproof.pipeline.told import Row, of_the_day
-from lobproof.pipeline.unit import Strategy
 from lobproof.replay import TradePlaces, in_time
 from lobproof.schema import Clock, EventBatch, Finding, Order
 from lobproof.sources.binance.profile import order_of
@@ -126,7 +126,7 @@ class Survey:
         return by_time if self.shuffled else trades
 
     def offsets(self, strategy: Strategy) -> tuple[int | None, int | None, int | None]:
-        """Of the streams of a replay: book, trades, references."""
+        """Of the streams of a replay: book, trades, vendor rows."""
         of = self.times.offsets.get
         if strategy == "full":
             return of("book_delta_v2"), of("trades"), of("book")

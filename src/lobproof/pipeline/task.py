@@ -1,4 +1,4 @@
-"""``reconstruct_unit``: one unit into sealed days of a store.
+"""``reconstruct_job``: one job into sealed days of a store.
 
 A task is a pure function of its inputs and its options; its id is their hash. Days are sealed one
 after the other, and inside a day a checkpoint is written at each end of a part of events: a killed
@@ -22,6 +22,7 @@ from lobproof.errors import InputError, UsageError
 from lobproof.pipeline.counts import GAP_LIMIT
 from lobproof.pipeline.day import DayTask
 from lobproof.pipeline.feed import Feed
+from lobproof.pipeline.job import STATE_SPACING, Frame, ReconstructOptions, ReplayJob
 from lobproof.pipeline.results import (
     DayResult,
     Note,
@@ -31,11 +32,10 @@ from lobproof.pipeline.results import (
     sealed_day,
     sealed_days,
 )
-from lobproof.pipeline.run_up import AnotherBookError, RunUp
 from lobproof.pipeline.told import Row
-from lobproof.pipeline.unit import STATE_SPACING, Frame, ReconstructOptions, Unit
-from lobproof.replay import Replayer, Stretch
-from lobproof.replay.merge import Array, arrays_of, stretch_of
+from lobproof.pipeline.warm_up import AnotherBookError, WarmUp
+from lobproof.replay import Replayer, Segment
+from lobproof.replay.merge import Array, arrays_of, segment_of
 from lobproof.store import (
     FROM,
     CheckpointError,
@@ -61,8 +61,8 @@ class NoGoError(Exception):
         self.doubts = doubts
 
 
-def reconstruct_unit(
-    unit: Unit,
+def reconstruct_job(
+    job: ReplayJob,
     out: Path,
     options: ReconstructOptions,
     *,
@@ -71,7 +71,7 @@ def reconstruct_unit(
     progress: Progress | None = None,
     note: Note | None = None,
 ) -> ReconstructResult:
-    """Replay ``unit`` into the store ``out``, whose lock for its days must be held.
+    """Replay ``job`` into the store ``out``, whose lock for its days must be held.
 
     Raises
     ------
@@ -84,31 +84,31 @@ def reconstruct_unit(
     NoGoError
         With a gate, when the feed is too lossy.
     """
-    instrument = unit.instrument
-    task_id = unit.task_id(options)
+    instrument = job.instrument
+    task_id = job.task_id(options)
     seals = sealed(out, instrument.exchange, instrument.symbol)
     ours = sealed_days(seals, task_id)
-    about = (instrument.exchange, instrument.symbol, unit.provenance, task_id)
+    about = (instrument.exchange, instrument.symbol, job.provenance, task_id)
     say = note or (lambda _: None)
     if ours and not overwrite:
         for day in ours:  # a run that was killed right behind its seal has left its checkpoint
             drop_checkpoints(out, Partition(instrument.exchange, instrument.symbol, day.dt))
         certified = bool(seals.filter(pl.col("task_id") == task_id)["certified"].all())
-        if unit.certified and not certified:
-            say(f"{unit.where} is sealed as uncertified; --overwrite seals it anew.")
+        if job.certified and not certified:
+            say(f"{job.where} is sealed as uncertified; --overwrite seals it anew.")
         return ReconstructResult(*about, ours, reused=True, certified=certified)
-    leads = list(unit.start.leads if unit.start else (None,))
+    leads = list(job.start.leads if job.start else (None,))
     while True:
         lead = leads.pop(0)
-        run = _Run(unit, out, options, task_id, seals, strict, overwrite, say, lead)
+        run = _Run(job, out, options, task_id, seals, strict, overwrite, say, lead)
         try:
             days = run.replay(progress)
         except AnotherBookError:
             if not leads:
                 raise
-            say(f"{unit.where}: no keyframe near is sure enough; replaying from the day's start.")
+            say(f"{job.where}: no keyframe near is sure enough; replaying from the day's start.")
             continue
-        return ReconstructResult(*about, days, certified=unit.certified, resumed_at=run.resumed_at)
+        return ReconstructResult(*about, days, certified=job.certified, resumed_at=run.resumed_at)
 
 
 class _Run:
@@ -116,7 +116,7 @@ class _Run:
 
     def __init__(
         self,
-        unit: Unit,
+        job: ReplayJob,
         out: Path,
         options: ReconstructOptions,
         task_id: str,
@@ -126,7 +126,7 @@ class _Run:
         note: Note,
         lead: Frame | None,
     ) -> None:
-        self._unit = unit
+        self._job = job
         self._out = out
         self._options = options
         self._task_id = task_id
@@ -135,18 +135,18 @@ class _Run:
         self._overwrite = overwrite
         self._note = note
         self._replayer = Replayer(
-            unit.instrument, state_every=STATE_SPACING[options.states], policy=unit.policy
+            job.instrument, state_every=STATE_SPACING[options.states], policy=job.policy
         )
-        if unit.carried is not None:
-            self._replayer.carry(unit.carried[0], unit.carried[2])
-        self._run_up: RunUp | None = None
+        if job.carried is not None:
+            self._replayer.carry(job.carried[0], job.carried[2])
+        self._warm_up: WarmUp | None = None
         self._day: DayTask | None = None
-        self._rest: Stretch | None = None
+        self._rest: Segment | None = None
         self._done: list[DayResult] = []
-        self._carried_from = unit.carried[1] if unit.carried else ""
-        if unit.start is not None:
-            self._run_up = RunUp(unit.start, lead, self._replayer, unit.where)
-            self._carried_from = unit.start.hash
+        self._carried_from = job.carried[1] if job.carried else ""
+        if job.start is not None:
+            self._warm_up = WarmUp(job.start, lead, self._replayer, job.where)
+            self._carried_from = job.start.hash
         self.resumed_at = 0
 
     def replay(self, progress: Progress | None) -> tuple[DayResult, ...]:
@@ -155,17 +155,17 @@ class _Run:
         try:
             if self._rest is not None:
                 self._take(self._rest, feed)
-            for stretch in feed:
-                ours = stretch if self._run_up is None else self._run_up.rest(stretch)
+            for segment in feed:
+                ours = segment if self._warm_up is None else self._warm_up.rest(segment)
                 self._take(ours, feed)
                 events += len(ours.events)
                 if progress is not None:
-                    progress(Reached(events, stretch.last_ts, feed.rows, self._unit.rows))
-            if self._run_up is not None:
-                self._run_up.check_arrived()
+                    progress(Reached(events, segment.last_ts, feed.rows, self._job.rows))
+            if self._warm_up is not None:
+                self._warm_up.check_arrived()
             if self._day is None or not self._day.begun:
                 raise InputError(
-                    f"{self._unit.where} holds neither depth messages nor trades",
+                    f"{self._job.where} holds neither depth messages nor trades",
                     hint="import a recording that has a depth stream, or name other files",
                 )
             self._finish(self._day, feed, last=True)
@@ -177,26 +177,26 @@ class _Run:
             feed.close()
         return tuple(self._done)
 
-    def _take(self, stretch: Stretch, feed: Feed) -> None:
+    def _take(self, segment: Segment, feed: Feed) -> None:
         """Replay a stretch, day by day."""
-        while len(stretch) or self._replayer.is_due:
-            dt, part, stretch = self._first_day(stretch)
+        while len(segment) or self._replayer.is_due:
+            dt, part, segment = self._first_day(segment)
             if self._day is None or self._day.dt != dt:
                 if self._day is not None:
                     self._finish(self._day, feed, last=False)
                 self._day = self._open(dt)
-            self._day.append(part, partial(self._checkpoint, self._day, feed, stretch))
+            self._day.append(part, partial(self._checkpoint, self._day, feed, segment))
             self._look_at(self._day)
 
-    def _first_day(self, stretch: Stretch) -> tuple[str, Stretch, Stretch]:
+    def _first_day(self, segment: Segment) -> tuple[str, Segment, Segment]:
         """The first day of a stretch, what it has of it, and what it has of later ones."""
-        if self._unit.one_day or not len(stretch):
-            dt = self._unit.days[0] if self._day is None else self._day.dt
-            return dt, stretch, stretch.after(len(stretch.events), len(stretch.references))
-        number = int(stretch.events.ts_order[0]) // DAY_NS
-        row = int(np.searchsorted(stretch.events.ts_order, (number + 1) * DAY_NS))
+        if self._job.one_day or not len(segment):
+            dt = self._job.days[0] if self._day is None else self._day.dt
+            return dt, segment, segment.after(len(segment.events), len(segment.vendor_rows))
+        number = int(segment.events.ts_order[0]) // DAY_NS
+        row = int(np.searchsorted(segment.events.ts_order, (number + 1) * DAY_NS))
         dt = datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()
-        return dt, stretch.slice(0, 0, row, 0), stretch.after(row, 0)
+        return dt, segment.slice(0, 0, row, 0), segment.after(row, 0)
 
     def _open(self, dt: str) -> DayTask:
         before = self._seals.filter(pl.col("dt") == dt)
@@ -205,13 +205,13 @@ class _Run:
         if self._overwrite or not ours:
             if not before.is_empty() and not self._overwrite:
                 raise UsageError(
-                    f"{dt} of {self._unit.instrument.symbol} is sealed in {self._out} already, "
+                    f"{dt} of {self._job.instrument.symbol} is sealed in {self._out} already, "
                     "from other inputs or with other options",
                     hint="--overwrite replaces it; another --out keeps both",
                 )
             writer = DayWriter(
                 self._out,
-                self._unit.instrument,
+                self._job.instrument,
                 dt,
                 states=self._options.states != "none",
                 part_rows=self._options.part_rows,
@@ -227,8 +227,8 @@ class _Run:
             writer,
             keyframe_ns=self._options.keyframe_seconds * 1_000_000_000,
             strict=self._strict,
-            unchained=self._unit.policy.unchained,
-            told=self._unit.told,
+            chainless=self._job.policy.chainless,
+            told=self._job.told,
         )
 
     def _look_at(self, day: DayTask) -> None:
@@ -236,15 +236,15 @@ class _Run:
 
         The replay goes on: what it finds is doubt in the day that is written in the end.
         """
-        if not self._unit.gate or self._unit.strategy != "full" or day.writer is None:
+        if not self._job.gate or self._job.strategy != "full" or day.writer is None:
             return
-        if day.counts.lost >= max(ceil(GAP_LIMIT * self._unit.most_messages), 1):
+        if day.counts.lost >= max(ceil(GAP_LIMIT * self._job.most_messages), 1):
             day.go_on_in_silence()
 
     def _finish(self, day: DayTask, feed: Feed, *, last: bool) -> None:
         dt = day.dt
-        content = day.finish(feed.told() if self._unit.one_day else ())
-        refused = day.counts.no_go(self._unit.strategy) if self._unit.gate else ""
+        content = day.finish(feed.told() if self._job.one_day else ())
+        refused = day.counts.no_go(self._job.strategy) if self._job.gate else ""
         if refused:
             raise NoGoError(refused, day.doubts(feed.outdated()))
         if content is None:
@@ -253,16 +253,16 @@ class _Run:
             self._done.append(replace(sealed_day(row), counts=day.counts))
             return
         counts = day.counts
-        if self._unit.carried is not None or self._unit.start is not None:
+        if self._job.carried is not None or self._job.start is not None:
             counts.warm_up_ns = 0  # a book that was carried over untrusted had been lost
-        partial_from = self._unit.start.at.from_ns if self._unit.start and not self._done else None
+        partial_from = self._job.start.at.from_ns if self._job.start and not self._done else None
         committed = commit_day(
             self._out,
             content,
             {
-                "provenance": self._unit.provenance,
-                "certified": self._unit.certified,
-                "strategy": self._unit.strategy,
+                "provenance": self._job.provenance,
+                "certified": self._job.certified,
+                "strategy": self._job.strategy,
                 "trades": counts.trades,
                 "book_messages": counts.book_messages,
                 "gaps": counts.gaps,
@@ -271,13 +271,13 @@ class _Run:
                 "coverage": day.coverage,
                 "inputs": [
                     {key: entry[key] for key in ("name", "bytes", "sha256")}
-                    for entry in self._unit.inputs
+                    for entry in self._job.inputs
                 ],
                 "config": {
                     **asdict(self._options),
-                    "ordered_by": "receive" if dt in self._unit.receive_days else "event",
-                    "order": asdict(self._unit.streams.order),
-                    "chained": not self._unit.policy.unchained,
+                    "ordered_by": "receive" if dt in self._job.receive_days else "event",
+                    "order": asdict(self._job.streams.order),
+                    "chained": not self._job.policy.chainless,
                     **({} if partial_from is None else {FROM: partial_from}),
                 },
                 "carried_from": self._carried_from,
@@ -288,8 +288,8 @@ class _Run:
                     "findings": counts.findings,
                     "counts": counts.to_dict(),
                     "gap_ratio": counts.gap_ratio,
-                    "reasons": list(self._unit.reasons),
-                    **({"lag": lag} if (lag := self._unit.survey.get("lag")) else {}),
+                    "reasons": list(self._job.reasons),
+                    **({"lag": lag} if (lag := self._job.survey.get("lag")) else {}),
                 },
             },
         )
@@ -301,8 +301,8 @@ class _Run:
                 counts,
                 content.content_hash,
                 committed,
-                self._unit.strategy,
-                self._unit.reasons,
+                self._job.strategy,
+                self._job.reasons,
                 partial_from,
             )
         )
@@ -310,9 +310,9 @@ class _Run:
     # --- checkpoints ---------------------------------------------------------------------------
 
     def _partition(self, dt: str) -> Partition:
-        return Partition(self._unit.instrument.exchange, self._unit.instrument.symbol, dt)
+        return Partition(self._job.instrument.exchange, self._job.instrument.symbol, dt)
 
-    def _checkpoint(self, day: DayTask, feed: Feed, later: Stretch, left: Stretch) -> None:
+    def _checkpoint(self, day: DayTask, feed: Feed, later: Segment, left: Segment) -> None:
         """Write down everything behind the part of events that has just closed."""
         assert day.writer is not None
         document, arrays = day.save()
@@ -320,17 +320,17 @@ class _Run:
             **_under("day", arrays),
             **_under("feed", feed.save()),
             **_under("replayer", self._replayer.save()),
-            **_under("rest", arrays_of(Stretch.concat([left, later]))),
+            **_under("rest", arrays_of(Segment.concat([left, later]))),
         }
         day.writer.checkpoint(
             checkpoint_path(self._out, self._partition(day.dt), self._task_id),
             {
                 "task": self._task_id,
-                "content": list(self._unit.content),
-                "survey": dict(self._unit.survey),
-                "strategy": self._unit.strategy,
-                "reasons": list(self._unit.reasons),
-                "told": [list(row) for row in self._unit.told],
+                "content": list(self._job.content),
+                "survey": dict(self._job.survey),
+                "strategy": self._job.strategy,
+                "reasons": list(self._job.reasons),
+                "told": [list(row) for row in self._job.told],
                 "dt": day.dt,
                 "day": document,
                 "carried_from": self._carried_from,
@@ -341,48 +341,48 @@ class _Run:
     def _opened(self) -> Feed:
         """The feed, from the last checkpoint on where there is one."""
         # not the input's days: a recorder whose clock is off names others
-        days = checkpointed_days(self._out, self._unit.instrument, self._task_id)
+        days = checkpointed_days(self._out, self._job.instrument, self._task_id)
         for dt in reversed(days) if not self._overwrite else ():
             path = checkpoint_path(self._out, self._partition(dt), self._task_id)
             try:
                 saved = read_checkpoint(path)
-                if saved is None or saved.document["strategy"] != self._unit.strategy:
+                if saved is None or saved.document["strategy"] != self._job.strategy:
                     continue
                 return self._resumed(dt, saved)
             except CheckpointError as error:
                 self._note(f"{error.message} The day starts anew.")
-        return Feed(self._unit.streams)
+        return Feed(self._job.streams)
 
     def _resumed(self, dt: str, saved: Saved) -> Feed:
         writer = DayWriter.resume(
             self._out,
-            self._unit.instrument,
+            self._job.instrument,
             dt,
             saved,
             states=self._options.states != "none",
             part_rows=self._options.part_rows,
         )
         document, arrays = saved
-        self._run_up = None  # it lies behind
+        self._warm_up = None  # it lies behind
         self._replayer.load(_below("replayer", arrays))
         self._day = self._task(dt, writer)
         self._day.load(document["day"], _below("day", arrays))
-        self._rest = stretch_of(_below("rest", arrays))
+        self._rest = segment_of(_below("rest", arrays))
         self._carried_from = document["carried_from"]
         before = self._seals.filter(pl.col("dt") < dt, task_id=self._task_id).sort("task_part")
         self._done = [sealed_day(row) for row in before.iter_rows(named=True)]
         self.resumed_at = writer.rows
-        return Feed(self._unit.streams, _below("feed", arrays))
+        return Feed(self._job.streams, _below("feed", arrays))
 
 
 def saved_strategy(
-    out: Path, unit: Unit, options: ReconstructOptions
+    out: Path, job: ReplayJob, options: ReconstructOptions
 ) -> tuple[str, Sequence[str], Sequence[Row]] | None:
-    """Strategy, reasons and findings that a killed run of a one-day unit had come to, or None."""
-    instrument = unit.instrument
-    where = Partition(instrument.exchange, instrument.symbol, unit.days[0])
+    """Strategy, reasons and findings that a killed run of a one-day job had come to, or None."""
+    instrument = job.instrument
+    where = Partition(instrument.exchange, instrument.symbol, job.days[0])
     try:
-        saved = read_checkpoint(checkpoint_path(out, where, unit.task_id(options)))
+        saved = read_checkpoint(checkpoint_path(out, where, job.task_id(options)))
     except CheckpointError:
         return None  # told where the run would go on from it
     if saved is None:

@@ -41,7 +41,7 @@ def doubts_of(findings: Records, outdated: Int64) -> list[Row]:
     for code in sorted(DOUBTFUL_CODES - {Finding.UNSEEDED, Finding.TOUCH_BEYOND_RANGE}):
         ours = findings[findings["code"] == int(code)]
         found = np.column_stack([ours["first_ts"], ours["last_ts"]])
-        if code == Finding.REFERENCE_STALE:
+        if code == Finding.VENDOR_ROW_STALE:
             found = np.concatenate([found, outdated])
         if not len(found):
             continue

@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 from lobproof.errors import LobproofError, place_error
 from lobproof.jit import compiling
+from lobproof.pipeline.job import ReconstructOptions
 from lobproof.pipeline.lake import LakeDay, reconstruct_day
 from lobproof.pipeline.results import Reached, ReconstructResult
-from lobproof.pipeline.start import Since
-from lobproof.pipeline.unit import ReconstructOptions
+from lobproof.pipeline.start import PartialDay
 
 TELL_EVERY_S = 0.2
 
@@ -32,7 +32,7 @@ class Job:
     out: Path
     options: ReconstructOptions
     carry: bool
-    since: Since | None
+    since: PartialDay | None
     strict: bool
     overwrite: bool
     batch_rows: int

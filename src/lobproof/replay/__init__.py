@@ -8,26 +8,26 @@ from lobproof.replay.findings import (
     quality_rows,
 )
 from lobproof.replay.integrity import BookAudit, TradeAudit
-from lobproof.replay.merge import Merge, StreamClock, Stretch, Weave, stamped
+from lobproof.replay.merge import Merge, Segment, StreamClock, VendorPlacer, stamped
+from lobproof.replay.output import Chunk, ReplayOutput
 from lobproof.replay.policy import Policy
 from lobproof.replay.replayer import Replayer
-from lobproof.replay.step import Piece, Step
 from lobproof.replay.trade_order import TradePlaces, in_time
 
 __all__ = [
     "DOUBTFUL_CODES",
     "QUALITY_SEVERITY",
     "BookAudit",
+    "Chunk",
     "Merge",
-    "Piece",
     "Policy",
+    "ReplayOutput",
     "Replayer",
-    "Step",
+    "Segment",
     "StreamClock",
-    "Stretch",
     "TradeAudit",
     "TradePlaces",
-    "Weave",
+    "VendorPlacer",
     "bridged",
     "doubtful_time",
     "in_time",

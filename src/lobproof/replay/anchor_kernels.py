@@ -129,7 +129,7 @@ def weigh(state: Record) -> int:
     against = 0
     said = 0
     for k in range(state.mismatches):
-        level = state.mismatched[k]
+        level = state.mismatch_levels[k]
         vouched = (2 * level.side - 3) * level.price <= state.vouched_to[level.side - 1]
         if vouched or set_since(state, level.side, level.price, level.held):
             against += 1
@@ -141,7 +141,7 @@ def weigh(state: Record) -> int:
         return BELIEVED
     state.remembered = min(state.mismatches, MAX_REMEMBERED)
     for k in range(state.remembered):
-        state.remembered_levels[k] = state.mismatched[k]
+        state.remembered_levels[k] = state.mismatch_levels[k]
     return DISBELIEVED
 
 

@@ -73,8 +73,8 @@ class Timed(NamedTuple):
     ts_order: Int64
 
 
-class TimedReferences(NamedTuple):
-    """Columns of references that get theirs; ``k`` stands before row ``place[k]``."""
+class TimedVendorRows(NamedTuple):
+    """Columns of vendor rows that get theirs; ``k`` stands before row ``place[k]``."""
 
     place: Int64
     flags: Int32
@@ -88,17 +88,17 @@ class TimedReferences(NamedTuple):
 def order_times(
     state: Int64,
     rows: Timed,
-    references: TimedReferences,
+    vendor_rows: TimedVendorRows,
     offset: int,
-    reference_offset: int,
+    vendor_offset: int,
     tolerance: int,
     receive_days: Int64,
     lag: int,
 ) -> None:
     """Fill ``ts_order`` with the running maximum of the stream's time; flag substitutes.
 
-    ``offset`` is the recorder's clock minus the exchange's, ns (``reference_offset``: that of the
-    references), ``NO_OFFSET`` where receive times cannot be used. ``lag`` makes every time earlier.
+    ``offset`` is the recorder's clock minus the exchange's, ns (``vendor_offset``: the same of
+    vendor rows), ``NO_OFFSET`` where receive times cannot be used. ``lag`` makes each time earlier.
     An exchange time that is not positive, or further than ``tolerance`` from the corrected receive
     time, is replaced by that time and flagged ``BAD_TS``; unless it fits the clock and the receive
     time does not, for then the recorder's stamp is the wrong one. A receive time over a day ahead
@@ -107,40 +107,40 @@ def order_times(
     clock where they stand; before the first message they take its time, flagged, and so is a
     snapshot where a substitute set the clock. On
     ``receive_days`` (days since 1970 by the corrected receive time) that time orders what has one.
-    A message has one time, the latest of its rows'. A reference stands between
+    A message has one time, the latest of its rows'. A vendor row stands between
     messages and moves the clock as they do, but not beyond ``ts_behind``, the time of the message
     that comes next (0: there is none).
     """
     kind, flags, sequence = rows.kind, rows.flags, rows.sequence
     ts_event, ts_recv, ts_order = rows.ts_event, rows.ts_recv, rows.ts_order
     count = ts_event.shape[0]
-    met = references.place.shape[0]
+    met = vendor_rows.place.shape[0]
     clock = state[CLOCK]
     substitute = state[SUBSTITUTE] != 0
-    reference = 0
+    vendor_row = 0
     first = 0
     bad = False
     for i in range(count + 1):
-        while reference < met and references.place[reference] <= i:
+        while vendor_row < met and vendor_rows.place[vendor_row] <= i:
             time, stands_in = time_of(
                 clock,
-                references.ts_event[reference],
-                references.ts_recv[reference],
-                reference_offset,
+                vendor_rows.ts_event[vendor_row],
+                vendor_rows.ts_recv[vendor_row],
+                vendor_offset,
                 tolerance,
                 receive_days,
                 lag,
             )
             if stands_in:
-                references.flags[reference] |= F_BAD_TS
-            behind = references.ts_behind[reference]
+                vendor_rows.flags[vendor_row] |= F_BAD_TS
+            behind = vendor_rows.ts_behind[vendor_row]
             if behind > 0:
                 time = min(time, max(behind - lag, behind - behind % DAY_NS))
             if time >= clock:
                 substitute = stands_in
             clock = max(clock, time)
-            references.ts_order[reference] = clock
-            reference += 1
+            vendor_rows.ts_order[vendor_row] = clock
+            vendor_row += 1
         if i == count:
             break
         # rows of one message mostly have one time: the clock, and the verdict, are the same again.
@@ -183,13 +183,13 @@ def order_times(
             if ts_order[i] > 0:
                 begun = min(begun, ts_order[i])
         for k in range(met):
-            if references.ts_order[k] > 0:
-                begun = min(begun, references.ts_order[k])
+            if vendor_rows.ts_order[k] > 0:
+                begun = min(begun, vendor_rows.ts_order[k])
         for i in range(count):
             if ts_order[i] == 0:
                 ts_order[i] = begun
         for k in range(met):
-            if references.ts_order[k] == 0:
-                references.ts_order[k] = begun
+            if vendor_rows.ts_order[k] == 0:
+                vendor_rows.ts_order[k] = begun
     state[CLOCK] = clock
     state[SUBSTITUTE] = int(substitute)

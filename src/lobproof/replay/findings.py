@@ -24,14 +24,14 @@ QUALITY_SEVERITY = {
     Finding.TRADE_UNCONFIRMED: Severity.INFO,
     Finding.SEQUENCE_RESET: Severity.DOUBT,
     Finding.SILENCE: Severity.DOUBT,
-    Finding.STRANDED: Severity.DOUBT,
-    Finding.FROZEN: Severity.DOUBT,
-    Finding.REFERENCE_UNUSED: Severity.WARNING,
+    Finding.GHOST_LEVELS: Severity.DOUBT,
+    Finding.STALE_BOOK: Severity.DOUBT,
+    Finding.VENDOR_ROW_UNUSED: Severity.WARNING,
     Finding.REFUTED: Severity.DOUBT,
     Finding.UNREADABLE: Severity.DOUBT,
     Finding.TRADES_ABSENT: Severity.WARNING,
     Finding.CLOCK: Severity.WARNING,
-    Finding.REFERENCE_STALE: Severity.DOUBT,
+    Finding.VENDOR_ROW_STALE: Severity.DOUBT,
     Finding.TABLE_APART: Severity.DOUBT,
     Finding.ANCHOR_UNPROVEN: Severity.DOUBT,
 }
@@ -45,7 +45,7 @@ EARLIER = -(2**62)
 """In place of a finding's first number: what an attempt found that was given up."""
 BRIDGE_NS = 10_000_000_000
 """Contradictions this near to each other are one: what agreed in between proves nothing."""
-_CONTRADICTIONS = (Finding.DRIFT, Finding.STRANDED, Finding.CROSSED)
+_CONTRADICTIONS = (Finding.DRIFT, Finding.GHOST_LEVELS, Finding.CROSSED)
 CLOCK_NAMES = ("trades", "book", "book_delta_v2", "depth")
 """Whose clock a finding CLOCK speaks of: tables of Crypto Lake, streams of a recording."""
 _NO_TRADES = (
@@ -72,13 +72,13 @@ _DETAIL = {
     Finding.TRADE_UNCONFIRMED: "trades whose level no depth message names in time",
     Finding.SEQUENCE_RESET: "update ids went back from {first} to {last}",
     Finding.SILENCE: "no book message for longer than the feed's cadence explains",
-    Finding.STRANDED: "a wider snapshot denies {count} levels held beyond the trusted range",
-    Finding.FROZEN: "{count} prints far from the touch, half of the minute's or more",
+    Finding.GHOST_LEVELS: "a wider snapshot denies {count} levels held beyond the trusted range",
+    Finding.STALE_BOOK: "{count} prints far from the touch, half of the minute's or more",
     Finding.UNREADABLE: "{count} line(s) that may be depth messages cannot be read",
-    Finding.REFERENCE_UNUSED: "rows of `book` that cannot be a book, or are not of their time",
+    Finding.VENDOR_ROW_UNUSED: "rows of `book` that cannot be a book, or are not of their time",
     Finding.REFUTED: "a snapshot differs in {count} levels from a book whose chain is whole",
     Finding.ANCHOR_UNPROVEN: "no depth message follows the snapshot that anchors the book",
-    Finding.REFERENCE_STALE: "`book` stands still while deltas or trades say that it moved",
+    Finding.VENDOR_ROW_STALE: "`book` stands still while deltas or trades say that it moved",
 }
 
 

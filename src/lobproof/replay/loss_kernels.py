@@ -50,7 +50,7 @@ def last_known(state: Record) -> Record:
 
     A whole chain proves it of each message; without one, a snapshot or row that agrees does.
     """
-    known: Record = state.agreed if state.has_no_chain != 0 else state.chained
+    known: Record = state.agreed if state.chainless != 0 else state.chained
     return known
 
 

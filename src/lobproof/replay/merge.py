@@ -1,8 +1,8 @@
 """Streams into one order: by ``ts_order``, on a tie as the venue has it, then source order.
 
-Which stream comes first on a tie belongs to the source (``Order``). What a vendor lists of the book
-beside its deltas goes with the stream as references, which are no rows: each stands behind the last
-message that it shows.
+Which stream comes first on a tie belongs to the source (``Order``). Rows of the vendor's `book`
+go with the stream as vendor rows, which are no events: each stands behind the last message that it
+shows.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from lobproof.replay.clock_kernels import (
     CLOCK_STATE,
     NO_OFFSET,
     Timed,
-    TimedReferences,
+    TimedVendorRows,
     order_times,
 )
-from lobproof.replay.merge_kernels import Unplaced, interleave, place_references, plan_merge
-from lobproof.schema import EventBatch, Int64, ReferenceBatch
+from lobproof.replay.merge_kernels import Unplaced, interleave, place_vendor_rows, plan_merge
+from lobproof.schema import EventBatch, Int64, VendorBatch
 from lobproof.schema.batch import Columns, column_names
 
 Array = NDArray[Any]
@@ -32,60 +32,60 @@ C = TypeVar("C", bound=Columns)
 TOLERANCE_NS = 60_000_000_000
 """An exchange time further than this from the corrected receive time is not believed."""
 PLACE_TOLERANCE_NS = 10_000_000_000
-"""Ids that would place a reference further than this from its time are not believed."""
+"""Ids that would place a vendor row further than this from its time are not believed."""
 
 
 @dataclass(slots=True)
-class Stretch:
-    """Whole messages, and the references among them: ``k`` stands before row ``places[k]``."""
+class Segment:
+    """Whole messages, and the vendor rows among them: ``k`` stands before row ``places[k]``."""
 
     events: EventBatch
-    references: ReferenceBatch
+    vendor_rows: VendorBatch
     places: Int64
 
     @classmethod
     def of(cls, events: EventBatch) -> Self:
-        """Messages without references."""
-        return cls(events, ReferenceBatch.empty(), np.empty(0, np.int64))
+        """Messages without vendor rows."""
+        return cls(events, VendorBatch.empty(), np.empty(0, np.int64))
 
     @classmethod
-    def concat(cls, stretches: Sequence[Self]) -> Self:
+    def concat(cls, segments: Sequence[Self]) -> Self:
         """One after the other."""
-        if len(stretches) == 1:
-            return stretches[0]
-        starts = np.cumsum([0, *(len(stretch.events) for stretch in stretches[:-1])])
+        if len(segments) == 1:
+            return segments[0]
+        starts = np.cumsum([0, *(len(segment.events) for segment in segments[:-1])])
         return cls(
-            EventBatch.concat([stretch.events for stretch in stretches]),
-            ReferenceBatch.concat([stretch.references for stretch in stretches]),
+            EventBatch.concat([segment.events for segment in segments]),
+            VendorBatch.concat([segment.vendor_rows for segment in segments]),
             np.concatenate(
-                [one.places + start for one, start in zip(stretches, starts, strict=True)]
+                [one.places + start for one, start in zip(segments, starts, strict=True)]
             ),
         )
 
     def __len__(self) -> int:
-        return len(self.events) + len(self.references)
+        return len(self.events) + len(self.vendor_rows)
 
     @property
     def last_ts(self) -> int:
-        """``ts_order`` of the last message or reference; at least one is needed."""
-        ends = [part.ts_order[-1] for part in (self.events, self.references) if len(part)]
+        """``ts_order`` of the last message or vendor row; at least one is needed."""
+        ends = [part.ts_order[-1] for part in (self.events, self.vendor_rows) if len(part)]
         return int(max(ends))
 
-    def slice(self, row: int, reference: int, stop: int, until: int) -> Self:
-        """Rows ``row:stop`` with references ``reference:until``."""
+    def slice(self, row: int, vendor_row: int, stop: int, until: int) -> Self:
+        """Rows ``row:stop`` with vendor rows ``vendor_row:until``."""
         return type(self)(
             self.events.slice(row, stop),
-            self.references.slice(reference, until),
-            self.places[reference:until] - row,
+            self.vendor_rows.slice(vendor_row, until),
+            self.places[vendor_row:until] - row,
         )
 
-    def after(self, rows: int, references: int) -> Self:
-        """What is left behind the first rows and references."""
-        return self.slice(rows, references, len(self.events), len(self.references))
+    def after(self, rows: int, vendor_rows: int) -> Self:
+        """What is left behind the first rows and vendor rows."""
+        return self.slice(rows, vendor_rows, len(self.events), len(self.vendor_rows))
 
     def copy(self) -> Self:
         """A deep copy."""
-        return type(self)(self.events.copy(), self.references.copy(), self.places.copy())
+        return type(self)(self.events.copy(), self.vendor_rows.copy(), self.places.copy())
 
 
 class StreamClock:
@@ -93,9 +93,9 @@ class StreamClock:
 
     Parameters
     ----------
-    offset_ns, reference_offset_ns
+    offset_ns, vendor_offset_ns
         Recorder's clock minus the exchange's, as measured over the input; None where receive times
-        cannot be used. References are of another table, and have their own.
+        cannot be used. VendorRowsOf are of another table, and have their own.
     receive_days
         Days since 1970 that are ordered by the corrected receive time: too many times are missing.
     lag_ns
@@ -107,20 +107,20 @@ class StreamClock:
         self,
         offset_ns: int | None,
         *,
-        reference_offset_ns: int | None = None,
+        vendor_offset_ns: int | None = None,
         receive_days: Sequence[int] = (),
         lag_ns: int = 0,
     ) -> None:
         self._state = np.zeros(CLOCK_STATE, np.int64)
-        self._offset, self._reference_offset = (
-            NO_OFFSET if offset is None else offset for offset in (offset_ns, reference_offset_ns)
+        self._offset, self._vendor_offset = (
+            NO_OFFSET if offset is None else offset for offset in (offset_ns, vendor_offset_ns)
         )
         self._receive_days = np.array(receive_days, np.int64)
         self._lag = lag_ns
 
-    def stamp(self, stretch: Stretch) -> Stretch:
-        """Set ``ts_order`` and ``BAD_TS`` in place; returns the stretch."""
-        batch, references = stretch.events, stretch.references
+    def stamp(self, segment: Segment) -> Segment:
+        """Set ``ts_order`` and ``BAD_TS`` in place; returns the segment."""
+        batch, vendor_rows = segment.events, segment.vendor_rows
         order_times(
             self._state,
             Timed(
@@ -131,37 +131,37 @@ class StreamClock:
                 batch.ts_recv,
                 batch.ts_order,
             ),
-            TimedReferences(
-                stretch.places,
-                references.flags,
-                references.ts_event,
-                references.ts_recv,
-                references.ts_behind,
-                references.ts_order,
+            TimedVendorRows(
+                segment.places,
+                vendor_rows.flags,
+                vendor_rows.ts_event,
+                vendor_rows.ts_recv,
+                vendor_rows.ts_behind,
+                vendor_rows.ts_order,
             ),
             self._offset,
-            self._reference_offset,
+            self._vendor_offset,
             TOLERANCE_NS,
             self._receive_days,
             self._lag,
         )
-        return stretch
+        return segment
 
-    def stamp_by_receive(self, stretch: Stretch) -> Stretch:
+    def stamp_by_receive(self, segment: Segment) -> Segment:
         """Set ``ts_order`` of a stream in which no row has a time: by the corrected receive time.
 
-        In place, and flagged by :meth:`stamp` before; returns the stretch. A reference takes the
+        In place, and flagged by :meth:`stamp` before; returns the segment. A vendor row takes the
         time of the row before it, or of the first.
         """
-        batch = stretch.events
+        batch = segment.events
         if len(batch):
             usable = (batch.ts_recv > 0) & (self._offset != NO_OFFSET)
             known = np.where(usable, batch.ts_recv - self._offset, 0)
             times = np.maximum.accumulate(known)
             times[times == 0] = times[times > 0][0] if times[-1] > 0 else 0
             batch.ts_order[:] = times
-            stretch.references.ts_order[:] = times[np.maximum(stretch.places - 1, 0)]
-        return stretch
+            segment.vendor_rows.ts_order[:] = times[np.maximum(segment.places - 1, 0)]
+        return segment
 
     def started(self) -> bool:
         """Whether a row with a time has been seen."""
@@ -176,71 +176,71 @@ class StreamClock:
         self._state[:] = saved["state"]
 
 
-def stamped(stretches: Iterator[Stretch], clock: StreamClock) -> Iterator[Stretch]:
+def stamped(segments: Iterator[Segment], clock: StreamClock) -> Iterator[Segment]:
     """Stretches with ``ts_order`` set; leading rows without a time wait for the first with one.
 
     Where none comes they take the corrected receive time.
     """
-    waiting: list[Stretch] = []
-    for stretch in stretches:
-        if len(stretch) == 0:
+    waiting: list[Segment] = []
+    for segment in segments:
+        if len(segment) == 0:
             continue
         if clock.started():
-            yield clock.stamp(stretch)
+            yield clock.stamp(segment)
             continue
-        waiting.append(stretch)
-        joined = Stretch.concat(waiting).copy()
+        waiting.append(segment)
+        joined = Segment.concat(waiting).copy()
         probe = clock.stamp(joined)
         if clock.started():
             waiting = []
             yield probe
     if waiting:
-        yield clock.stamp_by_receive(clock.stamp(Stretch.concat(waiting).copy()))
+        yield clock.stamp_by_receive(clock.stamp(Segment.concat(waiting).copy()))
 
 
-class Weave:
-    """Depth messages with the references between them, each behind the last that it shows.
+class VendorPlacer:
+    """Depth messages with the vendor rows between them, each behind the last that it shows.
 
-    Iterating gives the stretches; holds a batch of each side at a time. ``offsets``: the recorder's
+    Iterating gives the segments; holds a batch of each side at a time. ``offsets``: the recorder's
     clock minus the exchange's, ns, of the two sides, None where receive times cannot be used.
     """
 
     def __init__(
         self,
         deltas: Iterator[EventBatch],
-        references: Iterator[ReferenceBatch],
+        vendor_rows: Iterator[VendorBatch],
         offsets: tuple[int | None, int | None] = (0, 0),
     ) -> None:
         self._deltas = deltas
-        self._references = references
-        of_deltas, of_references = offsets
-        if of_deltas is None or of_references is None:
+        self._vendor_rows = vendor_rows
+        of_deltas, of_vendor_rows = offsets
+        if of_deltas is None or of_vendor_rows is None:
             self._apart = None
         else:
-            self._apart = of_deltas - of_references
-        self._held = Stretch.of(EventBatch.empty())
+            self._apart = of_deltas - of_vendor_rows
+        self._held = Segment.of(EventBatch.empty())
         self._more = [True, True]
         self._outdated = np.empty((0, 2), np.int64)
 
-    def __iter__(self) -> Iterator[Stretch]:
+    def __iter__(self) -> Iterator[Segment]:
         while True:
-            rows, references = self._refilled()
-            if not len(rows) and not len(references):
+            rows, vendor_rows = self._refilled()
+            if not len(rows) and not len(vendor_rows):
                 return
-            places = np.empty(len(references), np.int64)
-            outdated = np.zeros(len(references), np.int64)
-            row, used = place_references(
+            places = np.empty(len(vendor_rows), np.int64)
+            outdated = np.zeros(len(vendor_rows), np.int64)
+            row, used = place_vendor_rows(
                 rows.flags,
                 rows.sequence,
                 rows.ts_event,
                 rows.ts_recv,
                 Unplaced(
-                    references.sequence,
-                    references.ts_event,
-                    self._received(references),
-                    references.flags,
+                    vendor_rows.sequence,
+                    vendor_rows.ts_event,
+                    self._received(vendor_rows),
+                    vendor_rows.flags,
                     places,
-                    references.ts_behind,
+                    vendor_rows.ts_behind,
                     outdated,
                 ),
                 self._more[0],
@@ -248,16 +248,16 @@ class Weave:
                 PLACE_TOLERANCE_NS,
             )
             if outdated[:used].any():
-                self._note(references.ts_behind[:used], outdated[:used])
-            whole = Stretch(rows, references, places)
+                self._note(vendor_rows.ts_behind[:used], outdated[:used])
+            whole = Segment(rows, vendor_rows, places)
             self._held = whole.after(row, used)
             yield whole.slice(0, 0, row, used)
 
     def outdated(self) -> Int64:
-        """Where references have an id that is over a second older than their time.
+        """Where vendor rows have an id that is over a second older than their time.
 
         Rows of first and last time, ns, apart and rising: from the message behind the one that the
-        id names to the reference's own time.
+        id names to the vendor row's own time.
         """
         return self._outdated
 
@@ -267,7 +267,7 @@ class Weave:
 
     def load(self, saved: Mapping[str, Array]) -> None:
         """Continue from what :meth:`save` returned."""
-        self._held = stretch_of(saved)
+        self._held = segment_of(saved)
         self._outdated = saved["outdated"].astype(np.int64)
 
     def _note(self, behind: Int64, until: Int64) -> None:
@@ -276,53 +276,53 @@ class Weave:
         last = np.append(self._outdated[:, 1], until[late])
         self._outdated = np.column_stack(united(first, last)[:2])
 
-    def _received(self, references: ReferenceBatch) -> Int64:
+    def _received(self, vendor_rows: VendorBatch) -> Int64:
         """Receive times by the recorder's clock of the deltas; 0 where that is not known."""
         if self._apart == 0:
-            return references.ts_recv
-        known = (references.ts_recv > 0) & (self._apart is not None)
-        return np.where(known, references.ts_recv + (self._apart or 0), 0)
+            return vendor_rows.ts_recv
+        known = (vendor_rows.ts_recv > 0) & (self._apart is not None)
+        return np.where(known, vendor_rows.ts_recv + (self._apart or 0), 0)
 
-    def _refilled(self) -> tuple[EventBatch, ReferenceBatch]:
-        rows, references = self._held.events, self._held.references
+    def _refilled(self) -> tuple[EventBatch, VendorBatch]:
+        rows, vendor_rows = self._held.events, self._held.vendor_rows
         while not len(rows) and self._more[0]:
             batch = next(self._deltas, None)
             self._more[0] = batch is not None
             rows = rows if batch is None else batch
-        while not len(references) and self._more[1]:
-            listed = next(self._references, None)
+        while not len(vendor_rows) and self._more[1]:
+            listed = next(self._vendor_rows, None)
             self._more[1] = listed is not None
-            references = references if listed is None else listed
-        return rows, references
+            vendor_rows = vendor_rows if listed is None else listed
+        return rows, vendor_rows
 
 
 class Merge:
     """Two stamped streams, the book's and the trades', in the order of ``events``.
 
-    Iterating gives the stretches; holds one of each side at a time. ``trade_first``: which of them
+    Iterating gives the segments; holds one of each side at a time. ``trade_first``: which of them
     goes first on a tie.
     """
 
     def __init__(
-        self, book: Iterator[Stretch], trades: Iterator[Stretch], *, trade_first: bool = False
+        self, book: Iterator[Segment], trades: Iterator[Segment], *, trade_first: bool = False
     ) -> None:
         self._sides = (book, trades)
         self._trade_first = trade_first
-        self._held = [Stretch.of(EventBatch.empty()), Stretch.of(EventBatch.empty())]
+        self._held = [Segment.of(EventBatch.empty()), Segment.of(EventBatch.empty())]
         self._more = [True, True]
 
-    def __iter__(self) -> Iterator[Stretch]:
+    def __iter__(self) -> Iterator[Segment]:
         while True:
             for side in range(2):
                 while self._more[side] and not len(self._held[side]):
-                    stretch = next(self._sides[side], None)
-                    self._more[side] = stretch is not None
-                    self._held[side] = self._held[side] if stretch is None else stretch
+                    segment = next(self._sides[side], None)
+                    self._more[side] = segment is not None
+                    self._held[side] = self._held[side] if segment is None else segment
             book, trades = self._held
             if not len(book) and not len(trades):
                 return
-            merged, row, reference, trade = self._merged(book, trades.events)
-            self._held = [book.after(row, reference), trades.after(trade, 0)]
+            merged, row, vendor_row, trade = self._merged(book, trades.events)
+            self._held = [book.after(row, vendor_row), trades.after(trade, 0)]
             if len(merged):
                 yield merged
 
@@ -337,22 +337,22 @@ class Merge:
     def load(self, saved: Mapping[str, Array]) -> None:
         """Continue from what :meth:`save` returned."""
         self._held = [
-            stretch_of(
+            segment_of(
                 {key.removeprefix(name): saved[key] for key in saved if key.startswith(name)}
             )
             for name in ("book.", "trades.")
         ]
 
-    def _merged(self, book: Stretch, trades: EventBatch) -> tuple[Stretch, int, int, int]:
-        """What is certain of both, and how many rows, references and trades that uses."""
+    def _merged(self, book: Segment, trades: EventBatch) -> tuple[Segment, int, int, int]:
+        """What is certain of both, and how many rows, vendor rows and trades that uses."""
         if not len(trades):
-            return book, len(book.events), len(book.references), 0
+            return book, len(book.events), len(book.vendor_rows), 0
         at = np.empty(len(trades), np.int64)
-        places = np.empty(len(book.references), np.int64)
-        row, reference, trade = plan_merge(
+        places = np.empty(len(book.vendor_rows), np.int64)
+        row, vendor_row, trade = plan_merge(
             book.events.ts_order,
             book.places,
-            book.references.ts_order,
+            book.vendor_rows.ts_order,
             trades.ts_order,
             self._more[0],
             self._more[1],
@@ -360,18 +360,18 @@ class Merge:
             at,
             places,
         )
-        references = book.references.slice(0, reference)
+        vendor_rows = book.vendor_rows.slice(0, vendor_row)
         left, right = book.events.slice(0, row), trades.slice(0, trade)
         if not row or not trade:
             alone = right if trade else left
-            return Stretch(alone, references, places[:reference]), row, reference, trade
+            return Segment(alone, vendor_rows, places[:vendor_row]), row, vendor_row, trade
         columns: list[Array] = []
         for name in column_names(EventBatch):
             one, other = getattr(left, name), getattr(right, name)
             columns.append(np.empty(row + trade, one.dtype))
             interleave(at[:trade], one, other, columns[-1])
         out = EventBatch(*columns)
-        return Stretch(out, references, places[:reference]), row, reference, trade
+        return Segment(out, vendor_rows, places[:vendor_row]), row, vendor_row, trade
 
 
 def united(first: Int64, last: Int64) -> tuple[Int64, Int64, Int64]:
@@ -393,19 +393,19 @@ def batch_of(kind: type[C], saved: Mapping[str, Array], prefix: str) -> C:
     return kind(*(saved[f"{prefix}{name}"] for name in column_names(kind)))
 
 
-def arrays_of(stretch: Stretch) -> dict[str, Array]:
-    """A stretch as arrays by name; :func:`stretch_of` makes it again."""
+def arrays_of(segment: Segment) -> dict[str, Array]:
+    """A segment as arrays by name; :func:`segment_of` makes it again."""
     return {
-        "places": stretch.places,
-        **columns_of(stretch.events, "events."),
-        **columns_of(stretch.references, "references."),
+        "places": segment.places,
+        **columns_of(segment.events, "events."),
+        **columns_of(segment.vendor_rows, "vendor_rows."),
     }
 
 
-def stretch_of(saved: Mapping[str, Array]) -> Stretch:
+def segment_of(saved: Mapping[str, Array]) -> Segment:
     """The stretch that :func:`arrays_of` wrote down."""
-    return Stretch(
+    return Segment(
         batch_of(EventBatch, saved, "events."),
-        batch_of(ReferenceBatch, saved, "references."),
+        batch_of(VendorBatch, saved, "vendor_rows."),
         saved["places"].astype(np.int64),
     )

@@ -1,4 +1,4 @@
-"""Kernels that lay streams side by side: references between messages, trades between both."""
+"""Kernels that lay streams side by side: vendor rows between messages, trades between both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lobproof.schema import Int32, Int64
 from lobproof.schema.plain import F_LAST, F_OUT_OF_ORDER
 
 EVIDENCE_NS = 1_000_000_000
-"""A reference whose time is further than this from where its id places it proves nothing."""
+"""A vendor row whose time is further than this from where its id places it proves nothing."""
 END_OF_TIME = (1 << 63) - 1
 
 
@@ -35,24 +35,26 @@ def time_between(
 
 
 @kernel
-def stands_before(reference: int, sequence: int, between: int, timed: bool, tolerance: int) -> bool:
-    """Whether a reference belongs before a message: by id; by time where the ids cannot be right.
+def stands_before(
+    vendor_row: int, sequence: int, between: int, timed: bool, tolerance: int
+) -> bool:
+    """Whether a vendor row belongs before a message: by id; by time where the ids cannot be right.
 
-    A reference of the message's own id shows the book after it. One of which neither id nor time
+    A vendor row of the message's own id shows the book after it. One of which neither id nor time
     is known belongs where it came.
     """
     if timed and abs(between) > tolerance:
         return between < 0
-    if reference <= 0 or sequence < 0:
+    if vendor_row <= 0 or sequence < 0:
         return between < 0 or not timed
-    return reference < sequence
+    return vendor_row < sequence
 
 
 class Unplaced(NamedTuple):
-    """Columns of references that have no place yet; ``place``, ``behind``, ``outdated`` are filled.
+    """Columns of vendor rows that have no place yet: ``place``, ``behind``, ``outdated`` are set.
 
     ``recv``: receive times by the recorder's clock of the messages. ``place[k]``: the row before
-    which reference ``k`` stands. ``behind[k]``: the time of the message behind it (0 without one),
+    which vendor row ``k`` stands. ``behind[k]``: the time of the message behind it (0 without one),
     beyond which it moves no clock. ``outdated[k]``: its own time where that is later than its id's
     place by so much that the two do not belong together; else left as it is.
     """
@@ -67,24 +69,24 @@ class Unplaced(NamedTuple):
 
 
 @kernel
-def place_references(
+def place_vendor_rows(
     flags: Int32,
     sequence: Int64,
     ts_event: Int64,
     ts_recv: Int64,
-    references: Unplaced,
+    vendor_rows: Unplaced,
     more_rows: bool,
-    more_references: bool,
+    more_vendor_rows: bool,
     tolerance: int,
 ) -> tuple[int, int]:
-    """Place references between messages as far as is certain; rows and references used.
+    """Place vendor rows between messages as far as is certain; rows and vendor rows used.
 
-    A side that is used up ends the stretch, unless no more of it comes. A reference is flagged
+    A side that is used up ends the segment, unless no more of it comes. A vendor row is flagged
     ``OUT_OF_ORDER`` where its id and its time place it apart: the levels are not those of either
     place.
     """
-    numbers, event, recv = references.sequence, references.event, references.recv
-    place, behind, outdated = references.place, references.behind, references.outdated
+    numbers, event, recv = vendor_rows.sequence, vendor_rows.event, vendor_rows.recv
+    place, behind, outdated = vendor_rows.place, vendor_rows.behind, vendor_rows.outdated
     rows = flags.shape[0]
     count = numbers.shape[0]
     row = 0
@@ -92,7 +94,7 @@ def place_references(
     while row < rows or used < count:
         if row == rows and more_rows:
             break
-        if used == count and more_references:
+        if used == count and more_vendor_rows:
             break
         before = row == rows
         if used < count:
@@ -110,7 +112,7 @@ def place_references(
             by_id = number < sequence[row]
             apart = between > EVIDENCE_NS if by_id else between < -EVIDENCE_NS
             if timed and number > 0 and sequence[row] >= 0 and apart:
-                references.flags[used] |= F_OUT_OF_ORDER
+                vendor_rows.flags[used] |= F_OUT_OF_ORDER
                 if by_id:
                     outdated[used] = ts_event[row] + between
             if before:
@@ -150,7 +152,7 @@ def first_after(times: Int64, begin: int, limit: int) -> int:
 def plan_merge(
     left: Int64,
     places: Int64,
-    references: Int64,
+    vendor_rows: Int64,
     right: Int64,
     left_more: bool,
     right_more: bool,
@@ -158,31 +160,31 @@ def plan_merge(
     at: Int64,
     new_places: Int64,
 ) -> tuple[int, int, int]:
-    """Merge book rows (times ``left``), references and trades (``right``): what goes where.
+    """Merge book rows (times ``left``), vendor rows and trades (``right``): what goes where.
 
     ``at`` gets the place of each trade among all rows in their new order, ``new_places`` the new
-    places of the references, whose times, with those of the rows that they stand between, ascend.
-    Returns the rows, references and trades used: those whose place no later batch can change. On a
+    places of the vendor rows, whose times, with those of the rows that they stand between, ascend.
+    Returns the rows, vendor rows and trades used: those whose place no later batch can change. On a
     tie the book goes first, or with ``trade_first`` the trade.
     """
     rows = left.shape[0]
-    count = references.shape[0]
+    count = vendor_rows.shape[0]
     trades = right.shape[0]
     row = 0
-    reference = 0
+    vendor_row = 0
     trade = 0
     while True:
         if trade == trades and right_more:
             # what stands up to the last trade is taken; before the rest another one may come
-            return row, reference, trade
+            return row, vendor_row, trade
         limit = right[trade] - int(trade_first) if trade < trades else END_OF_TIME
         row = first_after(left, row, limit)
-        passed = first_after(references, reference, limit)
-        for k in range(reference, passed):
+        passed = first_after(vendor_rows, vendor_row, limit)
+        for k in range(vendor_row, passed):
             new_places[k] = places[k] + trade
-        reference = passed
-        if trade == trades or (left_more and row == rows and reference == count):
-            return row, reference, trade
+        vendor_row = passed
+        if trade == trades or (left_more and row == rows and vendor_row == count):
+            return row, vendor_row, trade
         at[trade] = row + trade
         trade += 1
 

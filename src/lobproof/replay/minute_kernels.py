@@ -23,16 +23,16 @@ from lobproof.replay.vendor_kernels import end_correction, end_standstill
 from lobproof.schema.plain import (
     Q_ANCHOR_UNPROVEN,
     Q_DRIFT,
-    Q_FROZEN,
     Q_REFUTED,
     Q_SILENCE,
+    Q_STALE_BOOK,
     Q_TRADES_ABSENT,
     Q_UNREADABLE,
 )
 from lobproof.schema.records import Record
 
 LEAST_FAR_PRINTS = 3
-"""A minute is frozen where so many of its prints, and at least half, are far from the touch."""
+"""The book is stale in a minute with so many prints, at least half of all, far from the touch."""
 LEAST_THROUGH = 20
 """A minute lacks trades where the book moved through its touch so often, and none came."""
 
@@ -62,7 +62,7 @@ def close_minute(state: Record, out: Outputs) -> None:
     if minute.minute < 0:
         return
     if minute.far_prints >= LEAST_FAR_PRINTS and 2 * minute.far_prints >= minute.prints:
-        add_of_minute(state, out, Q_FROZEN, minute.far_prints)
+        add_of_minute(state, out, Q_STALE_BOOK, minute.far_prints)
     if minute.through >= LEAST_THROUGH and minute.trades == 0:
         add_of_minute(state, out, Q_TRADES_ABSENT, minute.through)
     out.minutes[state.minutes] = minute
@@ -154,6 +154,6 @@ def end_day(state: Record, out: Outputs, last: int, ts: int) -> None:
         if doubts & (1 << code):
             close_doubt(state, out, code, last, ts)
     state.doubts = doubts
-    if state.has_no_chain == 0 and state.trust.reason != Q_SILENCE:
+    if state.chainless == 0 and state.trust.reason != Q_SILENCE:
         state.doubts &= ~(1 << Q_SILENCE)
     state.doubts &= ~(1 << Q_UNREADABLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lobproof.jit import kernel
 from lobproof.schema import COVERED_STREAMS
-from lobproof.schema.records import INT, Record, counts, record
+from lobproof.schema.records import INT, Record, integers, record
 
 LEAST_SILENCE_NS = 5_000_000_000
 SILENT_CADENCES = 50
@@ -16,9 +16,9 @@ LISTED_SILENCES = 64
 """So many silences of a stream are listed, the longest; all are counted."""
 
 STREAM = record(
-    *counts("messages", "first", "last"),  # how many, and when; 0 with none
+    *integers("messages", "first", "last"),  # how many, and when; 0 with none
     ("cadence", INT),  # running mean of the time between messages, ns
-    *counts("silences", "silent_ns"),  # how many, and how long in all
+    *integers("silences", "silent_ns"),  # how many, and how long in all
     ("listed", INT, (LISTED_SILENCES, 2)),  # first and last ns of the longest
 )
 

@@ -27,20 +27,20 @@ _RESYNC = {"never": RESYNC_NEVER, "drift": RESYNC_ON_DRIFT, "always": RESYNC_ALW
 class Policy:
     """How a feed is judged beside its ids; the defaults are for one whose ids form a chain.
 
-    ``unchained``: its ids show no loss (Crypto Lake), silence does. ``correct``: whether a
-    reference that contradicts corrects the book (``drift``), any does (``always``), or one that
+    ``chainless``: its ids show no loss (Crypto Lake), silence does. ``correct``: whether a
+    vendor row that contradicts corrects the book (``drift``), any does (``always``), or one that
     contradicts only takes trust away (``never``). ``size_limit``: root
     mean square of relative size errors up to which one that differs in sizes alone corrects
     nothing. ``trades_wait_for``: what confirms that the book has lost what a trade took.
     """
 
-    unchained: bool = False
+    chainless: bool = False
     correct: Literal["drift", "always", "never"] = "drift"
     size_limit: float = 0.001
     trades_wait_for: Literal["deltas", "snapshots", "nothing"] = "deltas"
 
     def set_on(self, state: Record) -> None:
         """Write it into the state of a replay."""
-        state.has_no_chain = int(self.unchained)
+        state.chainless = int(self.chainless)
         state.resync = _RESYNC[self.correct]
         state.trades_wait_for = _WAIT_FOR[self.trades_wait_for]

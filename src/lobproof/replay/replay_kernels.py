@@ -12,7 +12,7 @@ from lobproof.replay.loss_kernels import note_mark
 from lobproof.replay.minute_kernels import enter_minute
 from lobproof.replay.pace_kernels import ALL, BOOK, DEPTH, SNAPSHOTS, TRADES, hear
 from lobproof.replay.settle_kernels import settle
-from lobproof.replay.silence_kernels import note_message, silent_unchained
+from lobproof.replay.silence_kernels import note_message, silent_chainless
 from lobproof.replay.snapshot_kernels import (
     apply_snapshot,
     clear_mismatch,
@@ -78,7 +78,7 @@ from lobproof.schema.records import Record, Records
 
 
 class Rules(NamedTuple):
-    """What is in force for a step."""
+    """What is in force for a chunk."""
 
     tick: int
     lot: int
@@ -120,7 +120,7 @@ def replay_rows(
         if start == end:
             return start
         ts = ts_order[start]
-        if not flags_of[start] & F_SILENCE and silent_unchained(state, ts):
+        if not flags_of[start] & F_SILENCE and silent_chainless(state, ts):
             # the mark that says so comes first
             state.action = QUIET
             state.action_ts = ts
@@ -194,7 +194,7 @@ def meet_rows(
         ts = vendor.ts_order[k]
         state.action_ts = ts
         enter_minute(state, out, ts, first_id + start)
-        if silent_unchained(state, ts):
+        if silent_chainless(state, ts):
             state.action = QUIET
             return True
         state.next_row += 1
@@ -241,7 +241,7 @@ def replay_trade(
     else:
         minute.sell_volume += size
     late = (rows.flags[row] & F_OUT_OF_ORDER) != 0
-    if late and state.has_no_chain == 0:
+    if late and state.chainless == 0:
         # one that fills a hole in the chain of ids: the book has shown it long ago
         number = rows.sequence[row]
         add_at(state, out, Q_OUT_OF_ORDER, event_id, ts, 1, number, number)
@@ -278,7 +278,7 @@ def replay_snapshot(
     """A snapshot, of a chained feed or of a vendor's row. Returns flags for its rows."""
     state.minute.snapshots += 1
     hear(state.heard[SNAPSHOTS], ts)
-    if rows.kind[start] == CLEAR and state.has_no_chain != 0:
+    if rows.kind[start] == CLEAR and state.chainless != 0:
         note_message(state, ts)  # snapshots are this feed's messages
         note_listed(book, state, out, rows, start + 1, stop, event_id, ts)
     if state.trades_wait_for == WAIT_FOR_SNAPSHOTS:

@@ -16,8 +16,15 @@ from lobproof.replay.coverage import coverage_of
 from lobproof.replay.inserts import doubt_mark, snapshot_of
 from lobproof.replay.integrity import message_bounds
 from lobproof.replay.loss_kernels import lose_trust
-from lobproof.replay.merge import Array, Stretch, batch_of, columns_of
+from lobproof.replay.merge import Array, Segment, batch_of, columns_of
 from lobproof.replay.minute_kernels import begin_day, doubt_the_end, end_day
+from lobproof.replay.output import (
+    Chunk,
+    ReplayOutput,
+    joined,
+    minute_columns,
+    states_of,
+)
 from lobproof.replay.policy import Policy
 from lobproof.replay.replay_kernels import Rules, replay_rows
 from lobproof.replay.settle_kernels import FINDINGS_A_MESSAGE
@@ -29,26 +36,19 @@ from lobproof.replay.state_kernels import (
     new_outputs,
     new_state,
 )
-from lobproof.replay.step import (
-    Piece,
-    Step,
-    joined,
-    minute_columns,
-    states_of,
-)
 from lobproof.replay.trade_kernels import PENDING_ROW, new_pending, reserve
 from lobproof.replay.vendor_kernels import DISTRUST, NOTHING, QUIET
-from lobproof.schema import UNTRUSTED, EventBatch, Int64, Kind, ReferenceBatch
+from lobproof.schema import UNTRUSTED, EventBatch, Int64, Kind, VendorBatch
 from lobproof.schema.plain import Q_UNSEEDED
 from lobproof.schema.records import Record, Records, numbers, records
 
-STEP_ROWS = 1 << 16
+CHUNK_ROWS = 1 << 16
 """Rows replayed at a time: bounds the memory of the outputs, and has no effect on the result."""
 MOST_PARTS = 64
-"""Most runs of events, and inserted messages between them, in a piece.
+"""Most runs of events, and inserted messages between them, in a chunk.
 
 The outputs have room for so many messages more: at most every other part is inserted, and a mark
-of silence lets the kernel enter the minute of one reference twice.
+of silence lets the kernel enter the minute of one vendor row twice.
 """
 WINDOW_TICKS = 1 << 18
 """Ticks a side near the touch that the book keeps in an array."""
@@ -112,7 +112,7 @@ class Replayer:
 
     @property
     def is_due(self) -> bool:
-        """Whether events that a reference asked for are still to be inserted."""
+        """Whether events that a vendor row asked for are still to be inserted."""
         return self._due is not None
 
     def begin_day(self, ts: int) -> None:
@@ -139,7 +139,7 @@ class Replayer:
         self._set_states(records(REPLAY_STATE, saved["state"]))
         self._due = batch_of(EventBatch, saved, "due.") if "due.kind" in saved else None
 
-    def process(self, batch: EventBatch, first_id: int) -> Step:
+    def process(self, batch: EventBatch, first_id: int) -> ReplayOutput:
         """Replay ``batch`` (whole messages, at least one); completes its flags in place.
 
         Parameters
@@ -147,84 +147,84 @@ class Replayer:
         first_id
             Event id of the first row.
         """
-        return joined([piece.step for piece in self.pieces(Stretch.of(batch), first_id)])
+        return joined([chunk.output for chunk in self.chunks(Segment.of(batch), first_id)])
 
-    def pieces(
-        self, stretch: Stretch, first_id: int, room: Callable[[], int] = lambda: STEP_ROWS
-    ) -> Iterator[Piece]:
-        """Replay ``stretch`` piece by piece; what references ask for is inserted as events.
+    def chunks(
+        self, segment: Segment, first_id: int, room: Callable[[], int] = lambda: CHUNK_ROWS
+    ) -> Iterator[Chunk]:
+        """Replay ``segment`` chunk by chunk; what vendor rows ask for is inserted as events.
 
-        Flags are completed in place. Between two pieces the replayer can be saved; what is left
-        then is the piece's ``rest``.
+        Flags are completed in place. Between two chunks the replayer can be saved; what is left
+        then is the chunk's ``rest``.
 
         Parameters
         ----------
         first_id
             Event id of the next event.
         room
-            Asked before each piece, which ends at the first message end at or after so many rows,
+            Asked before each chunk, which ends at the first message end at or after so many rows,
             or before.
         """
-        events, ends = stretch.events, message_bounds(stretch.events)
-        row, reference = 0, 0
-        while self._due is not None or len(stretch) > row + reference:
+        events, ends = segment.events, message_bounds(segment.events)
+        row, vendor_row = 0, 0
+        while self._due is not None or len(segment) > row + vendor_row:
             left = room()
-            stop, until = self._limits(stretch, ends, row, reference, left)
+            stop, until = self._limits(segment, ends, row, vendor_row, left)
             # what is inserted can only bring the end nearer: there is room for all that follows
             within = np.searchsorted(ends, [row, stop], side="right")
             messages = int(within[1] - within[0])
-            out = self._prepared(stretch.slice(row, reference, stop, until), messages, first_id)
+            out = self._prepared(segment.slice(row, vendor_row, stop, until), messages, first_id)
             parts: list[EventBatch] = []
             while len(parts) < MOST_PARTS:
                 if self._due is not None:
                     parts.append(self._due)
                     self._due = None
                     self._check_prices(parts[-1], first_id)
-                    whole = Stretch.of(parts[-1])
+                    whole = Segment.of(parts[-1])
                     self._step(whole, 0, len(parts[-1]), 0, 0, first_id, out)
                 else:
-                    at = self._step(stretch, row, stop, reference, until, first_id, out)
+                    at = self._step(segment, row, stop, vendor_row, until, first_id, out)
                     parts.append(events.slice(row, at))
-                    row, reference = at, int(self._next_row[0])
-                    self._due = self._asked_for(stretch.references, reference)
+                    row, vendor_row = at, int(self._next_row[0])
+                    self._due = self._asked_for(segment.vendor_rows, vendor_row)
                 first_id, left = first_id + len(parts[-1]), left - len(parts[-1])
-                if left <= 0 or (self._due is None and (row, reference) == (stop, until)):
+                if left <= 0 or (self._due is None and (row, vendor_row) == (stop, until)):
                     break
                 if left < stop - row:  # what was inserted has taken of the room
-                    stop, until = self._limits(stretch, ends, row, reference, left)
+                    stop, until = self._limits(segment, ends, row, vendor_row, left)
             parts = [part for part in parts if len(part)] or [events.slice(row, row)]
-            yield Piece(parts, self._taken(out), stretch.after(row, reference))
+            yield Chunk(parts, self._taken(out), segment.after(row, vendor_row))
 
     def _limits(
-        self, stretch: Stretch, ends: Int64, row: int, reference: int, room: int
+        self, segment: Segment, ends: Int64, row: int, vendor_row: int, room: int
     ) -> tuple[int, int]:
-        """Row and reference before which a piece from ``row`` and ``reference`` on stops."""
-        events, references = stretch.events, stretch.references
-        if row + reference == len(stretch):
-            return row, reference
+        """Row and vendor row before which a chunk from ``row`` and ``vendor_row`` on stops."""
+        events, vendor_rows = segment.events, segment.vendor_rows
+        if row + vendor_row == len(segment):
+            return row, vendor_row
         stop = len(events)
         if row < stop:
-            # the last end within a step, at least one message; the first one that fills the room
-            at = int(np.searchsorted(ends, row + STEP_ROWS, side="right")) - 1
+            # the last end within a chunk, at least one message; the first one that fills the room
+            at = int(np.searchsorted(ends, row + CHUNK_ROWS, side="right")) - 1
             at = max(at, int(np.searchsorted(ends, row, side="right")))
             full = int(np.searchsorted(ends, row + max(room, 1)))
             stop = int(ends[min(at, full, len(ends) - 1)])
-        until = int(np.searchsorted(stretch.places, stop, side="right"))
+        until = int(np.searchsorted(segment.places, stop, side="right"))
         # a change of tick or lot cuts, whatever the batches
         first = min(
             int(part.ts_order[at])
-            for part, at in ((events, row), (references, reference))
+            for part, at in ((events, row), (vendor_rows, vendor_row))
             if at < len(part)
         )
         for rule in self._instrument.rules[1:]:
             if rule.since_ns > first:
                 stop = min(stop, int(np.searchsorted(events.ts_order, rule.since_ns)))
-                until = min(until, int(np.searchsorted(references.ts_order, rule.since_ns)))
+                until = min(until, int(np.searchsorted(vendor_rows.ts_order, rule.since_ns)))
                 break
         return stop, until
 
-    def _asked_for(self, references: ReferenceBatch, met: int) -> EventBatch | None:
-        """The events that the replay stopped for, behind so many references."""
+    def _asked_for(self, vendor_rows: VendorBatch, met: int) -> EventBatch | None:
+        """The events that the replay stopped for, behind so many vendor rows."""
         action = int(self._action[0])
         if action == NOTHING:
             return None
@@ -232,9 +232,9 @@ class Replayer:
         if action in (DISTRUST, QUIET):
             return doubt_mark(action, int(state.action_ts), int(state.sequence))
         restores = int(state.trust.reason) not in (0, Q_UNSEEDED)
-        return snapshot_of(references.slice(met - 1, met), action, restores=restores)
+        return snapshot_of(vendor_rows.slice(met - 1, met), action, restores=restores)
 
-    def end_day(self, last_id: int, ts: int) -> Step:
+    def end_day(self, last_id: int, ts: int) -> ReplayOutput:
         """Close the minute; doubts still open become findings, and go on into the next day."""
         out = self._output(1)
         doubt_the_end(self._state, out, last_id, ts)
@@ -256,13 +256,13 @@ class Replayer:
         """When each stream of the day was heard, given all its findings; see `coverage_of`."""
         return coverage_of(self._state, findings)
 
-    def _prepared(self, part: Stretch, messages: int, first_id: int) -> Outputs:
+    def _prepared(self, part: Segment, messages: int, first_id: int) -> Outputs:
         """Room for all that so many messages, and what is inserted among them, can give."""
         batch = part.events
         self._check_prices(batch, first_id)
         trades = int(np.count_nonzero(batch.kind == int(Kind.TRADE)))
         self._pending = reserve(self._pending, self._state, trades)
-        return self._output(messages + MOST_PARTS, len(part.references))
+        return self._output(messages + MOST_PARTS, len(part.vendor_rows))
 
     def _check_prices(self, batch: EventBatch, first_id: int) -> None:
         if len(batch) and int(batch.price.max()) > MAX_PRICE:
@@ -274,22 +274,22 @@ class Replayer:
 
     def _step(
         self,
-        stretch: Stretch,
+        segment: Segment,
         row: int,
         stop: int,
-        reference: int,
+        vendor_row: int,
         until: int,
         first_id: int,
         out: Outputs,
     ) -> int:
         """Replay rows and vendor's rows up to where something is to be inserted; the row there."""
-        batch, references = stretch.events, stretch.references
+        batch, vendor_rows = segment.events, segment.vendor_rows
         # beside the rows' levels those may come back that a waiting snapshot has taken away
         self._book = ensure_far_capacity(self._book, stop - row + int(self._logged[0]))
-        self._next_row[0] = reference
+        self._next_row[0] = vendor_row
         first = min(
             int(each.ts_order[at])
-            for each, at, end in ((batch, row, stop), (references, reference, until))
+            for each, at, end in ((batch, row, stop), (vendor_rows, vendor_row, until))
             if at < end
         )
         rule = self._instrument.rule_at(first)
@@ -300,7 +300,7 @@ class Replayer:
                 self._pending,
                 out,
                 batch.rows,
-                references.rows(stretch.places),
+                vendor_rows.rows(segment.places),
                 Rules(rule.tick, rule.lot, self._state_every, self._policy.size_limit),
                 first_id - row,
                 row,
@@ -309,17 +309,17 @@ class Replayer:
             )
         )
 
-    def _output(self, messages: int, references: int = 0) -> Outputs:
+    def _output(self, messages: int, vendor_rows: int = 0) -> Outputs:
         """Room for what so many messages and vendor's rows can give; nothing is written yet."""
-        met = messages + references
+        met = messages + vendor_rows
         for written in self._written:
             written[0] = 0
         return new_outputs(met * FINDINGS_A_MESSAGE + CODES, met + 1, messages)
 
-    def _taken(self, out: Outputs) -> Step:
+    def _taken(self, out: Outputs) -> ReplayOutput:
         findings, closed, states = (int(written[0]) for written in self._written)
         minutes = out.minutes[:closed]
-        return Step(
+        return ReplayOutput(
             states_of(out.states[:states]),
             out.findings[:findings].copy(),
             minute_columns(minutes, self._instrument) if len(minutes) else self._no_minutes,

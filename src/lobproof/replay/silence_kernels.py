@@ -27,9 +27,9 @@ def silent(state: Record, ts: int) -> bool:
 
 
 @kernel
-def silent_unchained(state: Record, ts: int) -> bool:
+def silent_chainless(state: Record, ts: int) -> bool:
     """Whether a silence is a loss already: a chain would tell with the next message."""
-    return bool(state.has_no_chain != 0 and silent(state, ts))
+    return bool(state.chainless != 0 and silent(state, ts))
 
 
 @kernel
@@ -60,7 +60,7 @@ def pass_by(state: Record, kind: Int8, flags: Int32, ts_order: Int64) -> None:
         if first:
             empty = kind[i] == MARK and not flags[i] & SPEAKS_OF_THE_FEED
             # where snapshots are the feed's messages, each opens with CLEAR
-            whole = kind[i] == CLEAR and state.has_no_chain != 0
+            whole = kind[i] == CLEAR and state.chainless != 0
             if kind[i] == DELTA or empty or whole:
                 note_message(state, ts_order[i])
         first = (flags[i] & F_LAST) != 0

@@ -36,11 +36,11 @@ from lobproof.schema.plain import (
     F_AWAITS,
     F_COMPLETE,
     F_DRIFT,
+    F_GHOST_LEVELS,
     F_REFUTED,
-    F_STRANDED,
     Q_DRIFT,
+    Q_GHOST_LEVELS,
     Q_REFUTED,
-    Q_STRANDED,
 )
 from lobproof.schema.records import Record
 
@@ -56,12 +56,12 @@ def note_mismatch(
     The first ``earlier`` entries are those of a snapshot before this one.
     """
     for k in range(min(earlier, MAX_MISMATCHES)):
-        level = state.mismatched[k]
+        level = state.mismatch_levels[k]
         if level.side == side and level.price == price:
             level.listed = listed
             return
     if state.mismatches < MAX_MISMATCHES:
-        level = state.mismatched[state.mismatches]
+        level = state.mismatch_levels[state.mismatches]
         level.side = side
         level.price = price
         level.held = held
@@ -73,11 +73,11 @@ def note_mismatch(
 def clear_mismatch(state: Record, side: int, price: int) -> None:
     """A depth message names the level: that it differed in a snapshot inside it proves nothing."""
     for k in range(min(state.mismatches, MAX_MISMATCHES)):
-        level = state.mismatched[k]
+        level = state.mismatch_levels[k]
         if level.side == side and level.price == price:
             last = state.mismatches - 1
             if last < MAX_MISMATCHES:  # else the last one is only a number
-                state.mismatched[k] = state.mismatched[last]
+                state.mismatch_levels[k] = state.mismatch_levels[last]
             state.mismatches = last
             return
 
@@ -297,15 +297,15 @@ def apply_snapshot(
     middle = first_ask(rows.side, begin, stop)
     bids_complete = middle > begin and (rows.flags[begin] & F_COMPLETE) != 0
     asks_complete = stop > middle and (rows.flags[middle] & F_COMPLETE) != 0
-    if rows.flags[start] & F_STRANDED:
+    if rows.flags[start] & F_GHOST_LEVELS:
         # a vendor's row denies levels that the book holds beyond its range
-        add_since(state, out, Q_STRANDED, state.agreed, last_id - 1, ts, state.differing)
+        add_since(state, out, Q_GHOST_LEVELS, state.agreed, last_id - 1, ts, state.differing)
         deny(state.trust)
     # of a chained feed a later snapshot is evidence beside the chain
-    later = not clears and state.has_no_chain == 0 and state.trust.reason == 0
+    later = not clears and state.chainless == 0 and state.trust.reason == 0
     bids_to = NEVER
     asks_to = NEVER
-    contradicts = not clears and state.has_no_chain != 0 and state.mismatches > 0
+    contradicts = not clears and state.chainless != 0 and state.mismatches > 0
     if later:
         # of two before one depth message the first may be the one that errs
         undo(book, state.trust)
@@ -340,7 +340,7 @@ def apply_snapshot(
     if state.trust.reason != 0:
         # the anchor: trust begins anew
         state.trust.reason = 0
-        own = clears and state.has_no_chain != 0  # snapshots are this feed's messages
+        own = clears and state.chainless != 0  # snapshots are this feed's messages
         state.unfollowed = 0 if own or rows.sequence[start] == state.sequence else 1
         set_moment(state.chained, last_id, ts)
     if state.mismatches == 0:
@@ -354,7 +354,7 @@ def apply_snapshot(
         list_side(book, state.trust, side, rows.price, low, high, whole)
         for i in range(low, high):
             apply_level(book, side, rows.price[i], rows.size[i])
-    if state.has_no_chain == 0:
+    if state.chainless == 0:
         if not later or contradicts:
             anchored(book, state)
         elif state.trust.waits == DEFINITE:

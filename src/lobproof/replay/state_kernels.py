@@ -1,7 +1,7 @@
 """What the replay keeps beside the book, as one named record; its findings and doubts.
 
 ``REPLAY_STATE`` holds all of it, so that a replay can be saved, and cut anywhere without a trace in
-the result. What a step of the replay gives goes to the ``Outputs``: rows of findings, of closed
+the result. What a chunk of the replay gives goes to the ``Outputs``: rows of findings, of closed
 minutes and of states, whose filled lengths the state keeps.
 """
 
@@ -15,7 +15,7 @@ from lobproof.replay.pace_kernels import COVERED, STREAM
 from lobproof.schema import LEVELS, Finding
 from lobproof.schema.minutes import DRIFT_COUNTS, MINUTE_COUNTS
 from lobproof.schema.plain import Q_DRIFT, Q_GAP, Q_SEQUENCE_RESET, Q_UNREADABLE, Q_UNSEEDED
-from lobproof.schema.records import FLOAT, INT, Record, Records, counts, new_rows, record, zeroed
+from lobproof.schema.records import FLOAT, INT, Record, Records, integers, new_rows, record, zeroed
 
 CODES = 1 + max(int(code) for code in Finding)
 if CODES > 63:
@@ -41,27 +41,27 @@ WHOLE_SIDE = 2**62
 # --- rows that the replay gives -------------------------------------------------------------
 
 FINDING_ROW = record(
-    *counts("code", "first_event_id", "last_event_id", "first_ts", "last_ts"),
-    *counts("count", "first_number", "last_number"),  # numbers: ids, or what the detail names
+    *integers("code", "first_event_id", "last_event_id", "first_ts", "last_ts"),
+    *integers("count", "first_number", "last_number"),  # numbers: ids, or what the detail names
 )
 MINUTE_ROW = record(
-    *counts(*MINUTE_COUNTS, *DRIFT_COUNTS),
-    *counts("spread_sum", "spread_count", "spread_max", "trusted_min"),
-    *counts("bid_reach", "ask_reach"),  # how far the sides are trusted, counts from the touch
-    *counts("ranks", "sizes"),  # ranks compared by price, levels by size
-    *counts("through"),  # times that the book moved through its touch
+    *integers(*MINUTE_COUNTS, *DRIFT_COUNTS),
+    *integers("spread_sum", "spread_count", "spread_max", "trusted_min"),
+    *integers("bid_reach", "ask_reach"),  # how far the sides are trusted, counts from the touch
+    *integers("ranks", "sizes"),  # ranks compared by price, levels by size
+    *integers("through"),  # times that the book moved through its touch
     ("price_squares", FLOAT),  # sum of squared errors, in ticks, of the ranks
     ("size_squares", FLOAT),  # … relative to the snapshot's, of the sizes
 )
 STATE_ROW = record(
-    *counts("event_id", "ts_order", "ts_event", "sequence"),
-    *counts("bid_trusted", "ask_trusted", "state_flags"),
+    *integers("event_id", "ts_order", "ts_event", "sequence"),
+    *integers("bid_trusted", "ask_trusted", "state_flags"),
     ("levels", INT, (2, LEVELS, 2)),  # side, level, price and size
 )
 
 
 class Outputs(NamedTuple):
-    """Preallocated rows of a step."""
+    """Preallocated rows of a chunk."""
 
     findings: Records
     minutes: Records
@@ -70,9 +70,9 @@ class Outputs(NamedTuple):
 
 # --- the state --------------------------------------------------------------------------------
 
-MOMENT = record(*counts("event_id", "ts"))
+MOMENT = record(*integers("event_id", "ts"))
 TALLY = record(("count", INT), ("first", MOMENT), ("last", MOMENT))
-MISMATCH = record(*counts("side", "price", "held", "listed"))
+MISMATCH = record(*integers("side", "price", "held", "listed"))
 IMAGE_SIDE = record(
     ("count", INT),
     ("to", INT),  # how far (sign * price) the image goes
@@ -81,15 +81,17 @@ IMAGE_SIDE = record(
 )
 PENDING = record(
     ("levels", INT),  # with trades that no depth message has confirmed
-    *counts("low", "high"),  # no price that is pending lies below, or above: most rows need no look
-    *counts("first", "next"),  # of the queue: number of the first trade, and of the next to come
+    *integers(
+        "low", "high"
+    ),  # no price that is pending lies below, or above: most rows need no look
+    *integers("first", "next"),  # of the queue: number of the first trade, and of the next to come
     ("messages", INT),  # depth messages so far, for the age of trades
-    *counts("expired_volume", "expired_trades"),  # by the last depth message
+    *integers("expired_volume", "expired_trades"),  # by the last depth message
 )
 
 REPLAY_STATE = record(
     # what the feed is
-    ("has_no_chain", INT),  # 1: its ids show no loss; only silence and the vendor's rows do
+    ("chainless", INT),  # 1: its ids show no loss; only silence and the vendor's rows do
     ("resync", INT),
     ("trades_wait_for", INT),
     # what is trusted, and since when not
@@ -101,10 +103,10 @@ REPLAY_STATE = record(
     ("chained", MOMENT),  # the last depth message, or the anchor: the chain is whole up to there
     ("unfollowed", INT),  # 1: no depth message has come since the anchor, nor one of its id
     ("unread", INT),  # lines since `chained` that cannot be read
-    *counts("gap_from", "gap_to"),
+    *integers("gap_from", "gap_to"),
     # a snapshot, or a vendor's row, that differs from the book
     ("mismatches", INT),
-    ("mismatched", MISMATCH, (MAX_MISMATCHES,)),
+    ("mismatch_levels", MISMATCH, (MAX_MISMATCHES,)),
     ("compared", MOMENT),  # the last row of what was compared
     ("vendor_row_waits", INT),  # 1: it was a vendor's row, and the next depth message may explain
     ("first_doubted", MOMENT),  # the last row of the first snapshot that waits
@@ -119,7 +121,7 @@ REPLAY_STATE = record(
     ("on_probation", INT),  # 1: no depth message has named a level that the anchor lists
     ("unlisted", INT),  # levels within its range that they named, and that it lacks
     # the vendor's rows
-    ("next_row", INT),  # the next to be met in this step
+    ("next_row", INT),  # the next to be met in this chunk
     ("row_levels", INT, (4 * LEVELS,)),  # the last one that could be a book
     ("fresh", MOMENT),  # when it first listed that
     ("stands_still", INT),  # 1: it repeats itself although the deltas have moved the book
@@ -134,15 +136,17 @@ REPLAY_STATE = record(
     # trades
     ("pending", PENDING),
     ("print_ts", INT),  # of the last print
-    *counts("last_bid", "last_ask"),  # the touch behind the last message; 0 where a side was empty
+    *integers(
+        "last_bid", "last_ask"
+    ),  # the touch behind the last message; 0 where a side was empty
     # what is counted
     ("minute", MINUTE_ROW),  # the open one; `minute` is -1 where there is none
     ("no_minute", MINUTE_ROW),  # what it is made anew from
     ("tallies", TALLY, (CODES,)),  # findings that are counted per minute, not one by one
-    # the step
+    # the chunk
     ("next_state_ts", INT),  # thinning: no state before this time
-    *counts("findings", "minutes", "states"),  # rows written to each output
-    *counts("action", "action_ts"),  # what the replay stopped for, see `vendor_kernels`, and when
+    *integers("findings", "minutes", "states"),  # rows written to each output
+    *integers("action", "action_ts"),  # what the replay stopped for, see `vendor_kernels`, and when
 )
 
 

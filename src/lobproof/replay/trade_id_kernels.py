@@ -6,13 +6,13 @@ from lobproof.jit import kernel
 from lobproof.replay.integrity_kernels import OTHER, SAME, UNSEEN, content_of, mixed
 from lobproof.schema import UNORDERED, Rows
 from lobproof.schema.plain import F_DUPLICATE, F_OUT_OF_ORDER
-from lobproof.schema.records import INT, Record, Records, counts, record, zeroed
+from lobproof.schema.records import INT, Record, Records, integers, record, zeroed
 
 MISSING_RANGES = 1024
 WINDOW = 1 << 14
 """A trade came before where id and content are those of one of so many trades before it."""
 
-SEEN_TRADE = record(*counts("trade_id", "content", "before"))  # before: the one in its bucket
+SEEN_TRADE = record(*integers("trade_id", "content", "before"))  # before: the one in its bucket
 TRADE_IDS = record(
     ("last", INT),  # highest id; -1 before the first trade
     ("lowest", INT),  # id before the lowest one seen
@@ -20,7 +20,7 @@ TRADE_IDS = record(
     ("next_range", INT),
     ("missing", INT, (MISSING_RANGES, 2)),
     # of trades without a chain: how many have no id, how many have one, the lowest and the highest
-    *counts("without_id", "with_id", "lowest_id", "highest_id"),
+    *integers("without_id", "with_id", "lowest_id", "highest_id"),
     # a hash of the last trades: how many came, and the last of each bucket, counted from 1
     ("seen", INT),
     ("buckets", INT, (WINDOW,)),

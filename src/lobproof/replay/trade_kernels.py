@@ -16,16 +16,16 @@ from lobproof.jit import kernel
 from lobproof.replay.state_kernels import nothing_pends
 from lobproof.schema import EVERYTHING, PENDING_MESSAGES, PENDING_NS, RANGE, Rows
 from lobproof.schema.plain import ASK, BID, CLEAR
-from lobproof.schema.records import Record, Records, counts, record
+from lobproof.schema.records import Record, Records, integers, record
 
 PENDING_ROW = record(
     # a slot of the hash; its price is 0 where it is free
-    *counts("side", "price", "volume", "trades"),
-    *counts("since"),  # number in the queue of the first trade that counts
+    *integers("side", "price", "volume", "trades"),
+    *integers("since"),  # number in the queue of the first trade that counts
     # row k: the slot of the k-th level in use, in order of arrival
-    *counts("slot"),
+    *integers("slot"),
     # and of the queue: trade n is in row n % capacity
-    *counts("queued_side", "queued_price", "queued_size", "queued_ts", "queued_messages"),
+    *integers("queued_side", "queued_price", "queued_size", "queued_ts", "queued_messages"),
 )
 FAR_BASIS_POINTS = 30
 """Beside the spread. On recordings the 95th percentile of the distance is 2 to 24 basis points."""

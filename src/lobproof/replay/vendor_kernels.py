@@ -28,9 +28,9 @@ from lobproof.schema.plain import (
     BID,
     Q_CROSSED,
     Q_DRIFT,
-    Q_REFERENCE_STALE,
-    Q_REFERENCE_UNUSED,
     Q_UNSEEDED,
+    Q_VENDOR_ROW_STALE,
+    Q_VENDOR_ROW_UNUSED,
 )
 from lobproof.schema.records import Record
 
@@ -204,14 +204,14 @@ def meet_row(
     crosses = bids > 0 and asks > 0 and levels[0] >= levels[2 * LEVELS]
     late = sequence < 0 or 0 < sequence < state.sequence
     if none or crosses or late or misplaced or bids == 0 or asks == 0:
-        tally(state, Q_REFERENCE_UNUSED, event_id, ts)
+        tally(state, Q_VENDOR_ROW_UNUSED, event_id, ts)
         if none or crosses or late or misplaced or state.trust.reason != 0:
             return NOTHING
         if sequence != state.sequence or not flowing(state, ts):
             return NOTHING
         return meet_one_side(book, state, levels, bids, tick)
     again = repeats(state, out, levels, event_id, ts)
-    state.minute.references += 1
+    state.minute.vendor_rows += 1
     prices = np.empty((2, LEVELS), np.int64)
     sizes = np.empty((2, LEVELS), np.int64)
     own_bids = top(book, BID, LEVELS, prices[0], sizes[0])
@@ -408,6 +408,6 @@ def end_standstill(state: Record, out: Outputs, event_id: int, ts: int) -> None:
     long = ts - state.fresh.ts >= LEAST_STANDSTILL_NS
     unshown = state.prints_unshown[2] >= LEAST_UNSHOWN_PRINTS and long
     if state.stands_still != 0 or unshown:
-        add_since(state, out, Q_REFERENCE_STALE, state.fresh, event_id, ts, 1)
+        add_since(state, out, Q_VENDOR_ROW_STALE, state.fresh, event_id, ts, 1)
     state.stands_still = 0
     state.prints_unshown[:] = 0

@@ -5,9 +5,9 @@ from lobproof.schema.batch import (
     Int8,
     Int32,
     Int64,
-    ReferenceBatch,
     Rows,
     StateBatch,
+    VendorBatch,
     VendorRows,
 )
 from lobproof.schema.codes import (
@@ -52,11 +52,11 @@ __all__ = [
     "Int64",
     "Kind",
     "Order",
-    "ReferenceBatch",
     "Rows",
     "Severity",
     "Side",
     "StateBatch",
+    "VendorBatch",
     "VendorRows",
     "speaks_of_the_feed",
 ]

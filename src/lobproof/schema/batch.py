@@ -130,7 +130,7 @@ class Rows(NamedTuple):
 
 
 class VendorRows(NamedTuple):
-    """Columns of a `ReferenceBatch` as kernels take them; row ``k`` stands before ``place[k]``."""
+    """Columns of a `VendorBatch` as kernels take them; row ``k`` stands before ``place[k]``."""
 
     place: Int64
     ts_order: Int64
@@ -140,12 +140,12 @@ class VendorRows(NamedTuple):
 
 
 @dataclass(slots=True)
-class ReferenceBatch(Columns):
+class VendorBatch(Columns):
     """One row per book that a vendor lists beside its deltas: ground truth that is no event.
 
     ``levels`` is laid out as in :class:`StateBatch`; times and ids are those of an event.
     ``ts_order`` is 0 until the merge sets it. ``ts_behind`` is the time of the message that comes
-    next, 0 where none does: it is set where a reference gets its place, as is ``OUT_OF_ORDER``, the
+    next, 0 where none does: it is set where a vendor row is placed, as is ``OUT_OF_ORDER``, the
     flag of one whose id and time place it apart. The other flag is ``BAD_TS``.
     """
 
@@ -165,7 +165,7 @@ class ReferenceBatch(Columns):
         return VendorRows(place, self.ts_order, self.sequence, self.levels, self.flags)
 
     @classmethod
-    def empty(cls, rows: int = 0) -> ReferenceBatch:
+    def empty(cls, rows: int = 0) -> VendorBatch:
         """A batch of ``rows`` zeroed rows."""
         return cls(
             ts_order=np.zeros(rows, np.int64),

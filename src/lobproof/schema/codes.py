@@ -47,7 +47,9 @@ class Flag(IntFlag):
     INVALID = 1 << 13  # stands for input that could not be read
     RECONNECT = 1 << 14  # the recorder's connection or file ended here
     SILENCE = 1 << 15  # this mark: no depth message for longer than the feed's cadence explains
-    STRANDED = 1 << 16  # a snapshot that lacks levels which the book held beyond its trusted range
+    GHOST_LEVELS = (
+        1 << 16
+    )  # a snapshot that lacks levels which the book held beyond its trusted range
     REFUTED = 1 << 17  # a snapshot not believed: not applied, or, on a depth message, undone there
     AWAITS = 1 << 18  # a snapshot that differs from the book: the next depth message decides
 
@@ -98,14 +100,14 @@ class Finding(IntEnum):
     TRADE_UNCONFIRMED = 14  # a trade whose level no depth message names in time
     SEQUENCE_RESET = 15  # ids of book messages went back; until the next anchor
     SILENCE = 16  # no book message for longer than the feed's cadence; until the next anchor
-    STRANDED = 17  # levels beyond the trusted range that a wider snapshot does not list
-    FROZEN = 18  # a minute in which most trades print far from the touch
-    REFERENCE_UNUSED = 19  # rows of the vendor's `book` that cannot be a book, or come too late
+    GHOST_LEVELS = 17  # levels beyond the trusted range that a wider snapshot does not list
+    STALE_BOOK = 18  # a minute in which most trades print far from the touch
+    VENDOR_ROW_UNUSED = 19  # rows of the vendor's `book` that cannot be a book, or come too late
     UNREADABLE = 20  # depth lines that cannot be read, and no chain that goes on behind them
     REFUTED = 21  # a snapshot that a whole chain contradicts: the chain is believed
     TRADES_ABSENT = 22  # no trades where there must have been some
     CLOCK = 23  # a table's times disagree with the other tables'
-    REFERENCE_STALE = 24  # the vendor's `book` stands still while the market moves
+    VENDOR_ROW_STALE = 24  # the vendor's `book` stands still while the market moves
     TABLE_APART = 25  # both clocks of a table disagree with the other tables'
     ANCHOR_UNPROVEN = 26  # no depth message follows the snapshot that anchors
 

@@ -27,7 +27,7 @@ MINUTE_COUNTS = (
     "unnamed_trades",
     "prints",  # first trades after a book message, or a second after the last
     "far_prints",  # of those, 30 basis points and a spread off the touch
-    "references",  # rows of the vendor's `book` held against this one
+    "vendor_rows",  # rows of the vendor's `book` held against this one
     "contradictions",  # those that it cannot be reconciled with
 )
 DRIFT_COUNTS = ("drift_compared", "drift_equal", "drift_ghosts", "drift_missing")

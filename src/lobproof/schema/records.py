@@ -32,10 +32,10 @@ INT = np.dtype(np.int64)
 FLOAT = np.dtype(np.float64)
 """Every field takes 8 bytes, so that a record can be saved as int64 numbers."""
 
-Kind = np.dtype[Any]
+RecordType = np.dtype[Any]
 
 
-def record(*fields: tuple[str, Kind] | tuple[str, Kind, tuple[int, ...]]) -> Kind:
+def record(*fields: tuple[str, RecordType] | tuple[str, RecordType, tuple[int, ...]]) -> RecordType:
     """The type of a record: name and type of each field, and its shape where it is an array.
 
     ValueError for a name that NumPy's scalars have already: plain Python would not see the field.
@@ -46,12 +46,12 @@ def record(*fields: tuple[str, Kind] | tuple[str, Kind, tuple[int, ...]]) -> Kin
     return np.dtype((np.record, list(fields)))
 
 
-def counts(*names: str) -> list[tuple[str, Kind]]:
+def integers(*names: str) -> list[tuple[str, RecordType]]:
     """Integer fields of these names."""
     return [(name, INT) for name in names]
 
 
-def new_rows(kind: Kind, count: int) -> Records:
+def new_rows(kind: RecordType, count: int) -> Records:
     """So many records, not initialised."""
     return np.empty(count, kind)
 
@@ -61,7 +61,7 @@ def joined_rows(parts: Sequence[Records]) -> Records:
     return np.concatenate(parts, dtype=parts[0].dtype)
 
 
-def zeroed(kind: Kind) -> Records:
+def zeroed(kind: RecordType) -> Records:
     """One record of zeros; ``zeroed(kind)[0]`` is what kernels take, and shares its memory."""
     return np.zeros(1, kind)
 
@@ -73,7 +73,7 @@ def numbers(rows: Records) -> Int64:
     return np.frombuffer(plain.tobytes(), np.int64).reshape(len(rows), fields).copy()
 
 
-def records(kind: Kind, rows: Int64) -> Records:
+def records(kind: RecordType, rows: Int64) -> Records:
     """The records that `numbers` wrote down, a copy."""
     flat = np.array(rows, np.int64).reshape(-1)
     return flat.view(kind)

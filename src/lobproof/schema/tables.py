@@ -10,7 +10,7 @@ import pyarrow as pa
 from lobproof.schema.codes import LEVELS, PRICE_SCALE
 from lobproof.schema.minutes import DRIFT_COUNTS, MINUTE_COUNTS
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised whenever the same input would give other content."""
 
 PARTITION_COLUMNS = ("exchange", "symbol", "dt")

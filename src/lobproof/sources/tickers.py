@@ -1,4 +1,4 @@
-"""``TickerBatch``: best bid and ask as the venue announced them, a reference stream."""
+"""``TickerBatch``: best bid and ask as the venue announced them, a vendor row stream."""
 
 from __future__ import annotations
 

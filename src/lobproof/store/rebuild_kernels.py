@@ -2,8 +2,8 @@
 
 The rows say all that the replay knew. A snapshot with ``REFUTED`` was not applied; one with
 ``AWAITS`` was, until the depth message behind it, whose ``REFUTED`` undoes it. ``DRIFT`` on either
-takes trust away, or leaves what the snapshot alone lists; so do ``STRANDED``, a mark of a gap, of
-drift or of silence, and a crossed book. Trust is kept by :mod:`lobproof.book.trust_kernels`.
+takes trust away, or leaves what the snapshot alone lists; so do ``GHOST_LEVELS``, a mark of a gap,
+of drift or of silence, and a crossed book. Trust is kept by :mod:`lobproof.book.trust_kernels`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from lobproof.schema.plain import (
     F_COMPLETE,
     F_DRIFT,
     F_GAP,
+    F_GHOST_LEVELS,
     F_LAST,
     F_OUT_OF_ORDER,
     F_REFUTED,
     F_RESYNC,
-    F_STRANDED,
     F_TRADES,
     MARK,
     Q_CROSSED,
@@ -88,7 +88,7 @@ def rebuild_snapshot(book: Book, trust: Record, rows: Rows, start: int, stop: in
         begin += 1
     else:
         undo(book, trust)  # of two in a row the first may be the one that errs
-    if flags & (F_DRIFT | F_STRANDED):
+    if flags & (F_DRIFT | F_GHOST_LEVELS):
         deny(trust)
     if flags & F_REFUTED:  # it was not applied
         if flags & F_DRIFT:

@@ -26,9 +26,9 @@ from lobproof.cli.reconstruct.show import document, show_failures, show_results
 from lobproof.errors import UsageError
 from lobproof.pipeline import (
     LakeDay,
+    PartialDay,
     Reached,
     ReconstructOptions,
-    Since,
     lake_days,
     reconstruct_days,
 )
@@ -151,11 +151,11 @@ def reconstruct(
     return _lake(source, out_, lake, since, states, strict, overwrite, batch_rows, json_)
 
 
-def _since(time: str | None, base: Path | None) -> Since | None:
+def _since(time: str | None, base: Path | None) -> PartialDay | None:
     """What --from and --base ask for."""
     if time is not None:
         try:
-            return Since(to_ns(time), base)
+            return PartialDay(to_ns(time), base)
         except UsageError as error:
             raise UsageError(
                 f"--from {time}: {error.message}",
@@ -168,7 +168,9 @@ def _since(time: str | None, base: Path | None) -> Since | None:
     return None
 
 
-def _days_of(days: list[LakeDay], symbols: Sequence[str], since: Since | None) -> list[LakeDay]:
+def _days_of(
+    days: list[LakeDay], symbols: Sequence[str], since: PartialDay | None
+) -> list[LakeDay]:
     """Of the days that were chosen those that are asked for: all, or that of --from."""
     if since is None:
         return days
@@ -188,7 +190,7 @@ def _sample(
     source: Path,
     store: Path,
     options: ReconstructOptions,
-    since: Since | None,
+    since: PartialDay | None,
     strict: bool,
     overwrite: bool,
     batch_rows: int,
@@ -225,7 +227,7 @@ def _lake(
     source: Path,
     store: Path,
     lake: LakeOptions,
-    since: Since | None,
+    since: PartialDay | None,
     states: str,
     strict: bool,
     overwrite: bool,

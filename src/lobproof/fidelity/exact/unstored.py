@@ -22,7 +22,7 @@ from lobproof.schema import Flag, Kind, Side
 
 _COLUMNS = ("ts_order", "sequence", "prev_sequence", "kind", "side", "price", "size")
 _CLEAR, _SNAPSHOT, _DELTA = int(Kind.CLEAR), int(Kind.SNAPSHOT), int(Kind.DELTA)
-_LOSES = int(Flag.DRIFT | Flag.STRANDED | Flag.CROSSED)
+_LOSES = int(Flag.DRIFT | Flag.GHOST_LEVELS | Flag.CROSSED)
 """Rows of the book with one of these: what was known before them does not hold."""
 
 

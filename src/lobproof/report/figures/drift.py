@@ -32,7 +32,7 @@ def drift(survey: Survey) -> Figure:
         missing = "No picture: no snapshot came after the one that the book began with."
         return Figure("drift", _TITLE, "", missing=missing)
     equal = int(minutes["drift_equal"].sum())
-    rows, against = int(minutes["references"].sum()), int(minutes["contradictions"].sum())
+    rows, against = int(minutes["vendor_rows"].sum()), int(minutes["contradictions"].sum())
     if equal == compared and not against:
         missing = f"No picture needed: all {count(compared)} levels of snapshots that were held "
         missing += f"against the rebuilt book agree in price and size. {_rows(rows, against)}"

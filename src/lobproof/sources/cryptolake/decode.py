@@ -13,7 +13,7 @@ from lobproof.documents import QUOTED
 from lobproof.errors import GridError, InputError, UsageError, shown
 from lobproof.fixedpoint import OK, grid_error
 from lobproof.instruments import Instrument
-from lobproof.schema import EventBatch, Flag, Kind, ReferenceBatch
+from lobproof.schema import EventBatch, Flag, Kind, VendorBatch
 from lobproof.sources.cryptolake.chunks import (
     BOOK_CHUNK_ROWS,
     CHUNK_ROWS,
@@ -57,7 +57,7 @@ _FAULTS = {
 }
 _REFUSED = "`lobproof acquire validate` tells what else is wrong with the file"
 
-B = TypeVar("B", EventBatch, ReferenceBatch)
+B = TypeVar("B", EventBatch, VendorBatch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def books(
     batch_rows: int = BOOK_ROWS,
     *,
     start_row: int = 0,
-) -> Generator[Decoded[ReferenceBatch]]:
+) -> Generator[Decoded[VendorBatch]]:
     """Rows of ``book``, ``batch_rows`` a batch: what the vendor's own book was.
 
     Nothing is judged: a row may be crossed or out of order. A slot whose price or size is null,
@@ -268,11 +268,11 @@ def _trades(
 
 def _books(
     paths: Sequence[Path], instrument: Instrument, batch_rows: int, start_row: int
-) -> Generator[ReferenceBatch]:
+) -> Generator[VendorBatch]:
     rows = min(batch_rows, BOOK_CHUNK_ROWS)
     for chunk in chunks("book", paths, COLUMNS["book"], rows, start_row):
         good, null = first_null(chunk, ("sequence_number",))
-        batch = ReferenceBatch.empty(len(chunk))
+        batch = VendorBatch.empty(len(chunk))
         write_times(integers(chunk, "timestamp", 0), batch.ts_event)
         write_times(integers(chunk, "receipt_timestamp", 0), batch.ts_recv)
         batch.sequence[:] = integers(chunk, "sequence_number", 0)

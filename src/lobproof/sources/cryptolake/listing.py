@@ -151,7 +151,7 @@ class _Reader:
         parser.StartDoctypeDeclHandler = self._doctype
         text = _NO_XML.sub(_ODD, data.decode("utf-8", "replace"))
         try:
-            parser.Parse(_CHARACTER.sub(_reference, text).encode(), True)
+            parser.Parse(_CHARACTER.sub(_vendor_row, text).encode(), True)
         except expat.ExpatError as error:
             raise NoListingError(f"it is no XML ({expat.ErrorString(error.code)})") from None
         page = self._page
@@ -217,8 +217,8 @@ class _Reader:
             self._page.folders.append(name)
 
 
-def _reference(found: re.Match[str]) -> str:
-    """A character reference, or what stands for one that XML does not allow."""
+def _vendor_row(found: re.Match[str]) -> str:
+    """A character vendor row, or what stands for one that XML does not allow."""
     digits, base = (found[1], 16) if found[1] is not None else (found[2], 10)
     value = int(digits, base) if 0 < len(digits) < 8 else 0
     return _ODD if value > 0x10FFFF or _NO_XML.match(chr(value)) else found[0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from lobproof.instruments import Instrument
 from lobproof.readahead import read_ahead
-from lobproof.schema import LEVELS, EventBatch, Flag, Kind, ReferenceBatch, Side
+from lobproof.schema import LEVELS, EventBatch, Flag, Kind, Side, VendorBatch
 from lobproof.sources.cryptolake.decode import BATCH_ROWS, BOOK_ROWS, books, deltas, trades
 
 
@@ -55,7 +55,7 @@ class LakeSource:
         for one in read_ahead(decoded):
             yield one.batch
 
-    def books(self, start: int = 0) -> Generator[ReferenceBatch]:
+    def books(self, start: int = 0) -> Generator[VendorBatch]:
         """Rows of ``book``."""
         rows = min(BOOK_ROWS, self._batch_rows)
         decoded = books(self._paths.get("book", ()), self._instrument, rows, start_row=start)
@@ -63,24 +63,24 @@ class LakeSource:
             yield one.batch
 
 
-def as_snapshots(references: ReferenceBatch, *, clear: bool) -> EventBatch:
+def as_snapshots(vendor_rows: VendorBatch, *, clear: bool) -> EventBatch:
     """Rows of ``book`` as snapshot messages; ``clear``: each opens with a CLEAR row.
 
     What lists nothing, or has an empty slot before a listed one, is a MARK whose two ids are the
     same: an audit calls it invalid. A side is known down to the worst price listed, never whole:
     fewer than twenty levels may be all that the vendor kept.
     """
-    levels = references.levels.reshape(len(references), 2, LEVELS, 2)
+    levels = vendor_rows.levels.reshape(len(vendor_rows), 2, LEVELS, 2)
     used = (levels != 0).any(axis=3)
     used &= ~(used[:, :, 1:] & ~used[:, :, :-1]).any(axis=(1, 2))[:, None, None]
     rows, halves, slots = np.nonzero(used)
     counts = np.count_nonzero(used, axis=(1, 2))
     opens = np.where(counts > 0, int(clear), 1)
     ends = np.cumsum(counts + opens)
-    message = np.repeat(np.arange(len(references)), counts + opens)
+    message = np.repeat(np.arange(len(vendor_rows)), counts + opens)
     batch = EventBatch.empty(len(message))
     for name in ("ts_event", "ts_recv", "sequence"):
-        getattr(batch, name)[:] = getattr(references, name)[message]
+        getattr(batch, name)[:] = getattr(vendor_rows, name)[message]
     batch.prev_sequence[:] = -1
     heads = (ends - counts - opens)[opens > 0]
     batch.kind[heads] = np.where(counts[opens > 0] > 0, int(Kind.CLEAR), int(Kind.MARK))

@@ -1,6 +1,6 @@
-"""``Unit``: what one task replays, and how it is judged. ``ReconstructOptions``: what a user asks.
+"""``ReplayJob``: what one task replays, and how. ``ReconstructOptions``: what a user asks for.
 
-A golden sample is one unit, which may fill several days; so is a symbol-day of Crypto Lake files.
+A golden sample is one job, which may fill several days; so is a symbol-day of Crypto Lake files.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class ReplayJob:
     """What a task replays.
 
     ``days`` are those that it may fill, in order; ``one_day`` puts everything into the first,

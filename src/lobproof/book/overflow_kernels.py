@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from lobproof.book.layout_kernels import (
     CAPACITY,
-    FAR,
-    FAR_BOUND,
-    FAR_EXACT,
-    FAR_INDEX,
-    FAR_KEY,
-    FAR_SIZE,
     HEADER,
     NONE,
+    OVERFLOW,
+    OVERFLOW_BOUND,
+    OVERFLOW_EXACT,
+    OVERFLOW_INDEX,
+    OVERFLOW_KEY,
+    OVERFLOW_SIZE,
     WORK,
     Book,
 )
@@ -35,10 +35,10 @@ def home(key: int, mask: int) -> int:
 
 
 @kernel
-def far_find(book: Book, head: int, key: int) -> int:
+def overflow_find(book: Book, head: int, key: int) -> int:
     """Place in the index that holds ``key``, or the free one where it belongs."""
-    index = book[head + FAR_INDEX]
-    before_keys = book[head + FAR_KEY] - 1
+    index = book[head + OVERFLOW_INDEX]
+    before_keys = book[head + OVERFLOW_KEY] - 1
     mask = 2 * book[head + CAPACITY] - 1
     place = home(key, mask)
     entry = book[index + place]
@@ -49,34 +49,34 @@ def far_find(book: Book, head: int, key: int) -> int:
 
 
 @kernel
-def far_size(book: Book, head: int, key: int) -> int:
+def overflow_size(book: Book, head: int, key: int) -> int:
     """Size of the level in the hash, 0 where there is none."""
-    entry = book[book[head + FAR_INDEX] + far_find(book, head, key)]
-    return book[book[head + FAR_SIZE] + entry - 1] if entry != 0 else 0
+    entry = book[book[head + OVERFLOW_INDEX] + overflow_find(book, head, key)]
+    return book[book[head + OVERFLOW_SIZE] + entry - 1] if entry != 0 else 0
 
 
 @kernel
-def far_insert(book: Book, head: int, place: int, key: int, size: int) -> None:
+def overflow_insert(book: Book, head: int, place: int, key: int, size: int) -> None:
     """Add a level at the free ``place`` of the index; the caller has checked that there is room."""
-    entry = book[head + FAR]
-    book[book[head + FAR_KEY] + entry] = key
-    book[book[head + FAR_SIZE] + entry] = size
-    book[book[head + FAR_INDEX] + place] = entry + 1
-    book[head + FAR] = entry + 1
-    if key <= book[head + FAR_BOUND]:
-        book[head + FAR_BOUND] = key
-        book[head + FAR_EXACT] = 1
+    entry = book[head + OVERFLOW]
+    book[book[head + OVERFLOW_KEY] + entry] = key
+    book[book[head + OVERFLOW_SIZE] + entry] = size
+    book[book[head + OVERFLOW_INDEX] + place] = entry + 1
+    book[head + OVERFLOW] = entry + 1
+    if key <= book[head + OVERFLOW_BOUND]:
+        book[head + OVERFLOW_BOUND] = key
+        book[head + OVERFLOW_EXACT] = 1
 
 
 @kernel
-def far_remove(book: Book, head: int, place: int) -> None:
+def overflow_remove(book: Book, head: int, place: int) -> None:
     """Remove the level that ``place`` of the index holds."""
-    index = book[head + FAR_INDEX]
-    keys = book[head + FAR_KEY]
+    index = book[head + OVERFLOW_INDEX]
+    keys = book[head + OVERFLOW_KEY]
     mask = 2 * book[head + CAPACITY] - 1
     entry = book[index + place] - 1
-    if book[keys + entry] == book[head + FAR_BOUND]:
-        book[head + FAR_EXACT] = 0
+    if book[keys + entry] == book[head + OVERFLOW_BOUND]:
+        book[head + OVERFLOW_EXACT] = 0
     gap = place
     at = (place + 1) & mask
     while book[index + at] != 0:
@@ -86,58 +86,58 @@ def far_remove(book: Book, head: int, place: int) -> None:
             gap = at
         at = (at + 1) & mask
     book[index + gap] = 0
-    last = book[head + FAR] - 1
+    last = book[head + OVERFLOW] - 1
     if entry != last:
         key = book[keys + last]
-        book[index + far_find(book, head, key)] = entry + 1
+        book[index + overflow_find(book, head, key)] = entry + 1
         book[keys + entry] = key
-        book[book[head + FAR_SIZE] + entry] = book[book[head + FAR_SIZE] + last]
-    book[head + FAR] = last
+        book[book[head + OVERFLOW_SIZE] + entry] = book[book[head + OVERFLOW_SIZE] + last]
+    book[head + OVERFLOW] = last
     if last == 0:
-        book[head + FAR_BOUND] = NONE
+        book[head + OVERFLOW_BOUND] = NONE
 
 
 @kernel
-def far_apply(book: Book, head: int, key: int, size: int) -> int:
+def overflow_apply(book: Book, head: int, key: int, size: int) -> int:
     """Set a level's size, 0 removes it; returns what it was, or ``FULL``."""
     book[head + WORK] += 1
-    place = far_find(book, head, key)
-    entry = book[book[head + FAR_INDEX] + place]
+    place = overflow_find(book, head, key)
+    entry = book[book[head + OVERFLOW_INDEX] + place]
     if entry == 0:
         if size == 0:
             return 0
-        if book[head + FAR] == book[head + CAPACITY]:
+        if book[head + OVERFLOW] == book[head + CAPACITY]:
             return FULL
-        far_insert(book, head, place, key, size)
+        overflow_insert(book, head, place, key, size)
         return 0
-    at = book[head + FAR_SIZE] + entry - 1
+    at = book[head + OVERFLOW_SIZE] + entry - 1
     was = book[at]
     if size == 0:
-        far_remove(book, head, place)
+        overflow_remove(book, head, place)
     else:
         book[at] = size
     return int(was)
 
 
 @kernel
-def far_best(book: Book, head: int) -> int:
+def overflow_best(book: Book, head: int) -> int:
     """Best key in the hash, or ``NONE``; looks for it only where the last known one was removed."""
-    count = book[head + FAR]
-    if count != 0 and book[head + FAR_EXACT] == 0:
+    count = book[head + OVERFLOW]
+    if count != 0 and book[head + OVERFLOW_EXACT] == 0:
         book[head + WORK] += count
-        keys = book[head + FAR_KEY]
+        keys = book[head + OVERFLOW_KEY]
         best = NONE
         for at in range(keys, keys + count):
             best = min(best, book[at])
-        book[head + FAR_BOUND] = best
-        book[head + FAR_EXACT] = 1
-    return int(book[head + FAR_BOUND])
+        book[head + OVERFLOW_BOUND] = best
+        book[head + OVERFLOW_EXACT] = 1
+    return int(book[head + OVERFLOW_BOUND])
 
 
 @kernel
-def far_reindex(book: Book) -> None:
+def overflow_reindex(book: Book) -> None:
     """Build the index over entries that were copied into a larger hash."""
     for head in (0, HEADER):
-        for entry in range(book[head + FAR]):
-            key = book[book[head + FAR_KEY] + entry]
-            book[book[head + FAR_INDEX] + far_find(book, head, key)] = entry + 1
+        for entry in range(book[head + OVERFLOW]):
+            key = book[book[head + OVERFLOW_KEY] + entry]
+            book[book[head + OVERFLOW_INDEX] + overflow_find(book, head, key)] = entry + 1

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobproof.instruments import Instrument
-from lobproof.replay.merge import Stretch
+from lobproof.replay.merge import Segment
 from lobproof.replay.state_kernels import NO_REACH, WHOLE_SIDE
 from lobproof.schema import LEVELS, EventBatch, Int64, StateBatch
 from lobproof.schema.minutes import DRIFT_COUNTS, MINUTE_COUNTS
@@ -18,7 +18,7 @@ from lobproof.schema.tables import MINUTES
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ReplayOutput:
     """What a stretch of events gave: states, findings, closed minutes."""
 
     states: StateBatch
@@ -27,12 +27,12 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """Events of a day, inserted ones among them, what they gave, and what is left to replay."""
 
     parts: Sequence[EventBatch]
-    step: Step
-    rest: Stretch
+    output: ReplayOutput
+    rest: Segment
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -85,15 +85,15 @@ def _reach(counts: Int64, tick: Int64) -> NDArray[np.float64]:
     return np.where(counts == NO_REACH, np.nan, ticks)
 
 
-def joined(steps: Sequence[Step]) -> Step:
+def joined(outputs: Sequence[ReplayOutput]) -> ReplayOutput:
     """Steps one after the other as one."""
-    if len(steps) == 1:
-        return steps[0]
-    return Step(
-        StateBatch.concat([step.states for step in steps]),
-        joined_rows([step.findings for step in steps]),
+    if len(outputs) == 1:
+        return outputs[0]
+    return ReplayOutput(
+        StateBatch.concat([output.states for output in outputs]),
+        joined_rows([output.findings for output in outputs]),
         {
-            name: np.concatenate([step.minutes[name] for step in steps])
+            name: np.concatenate([output.minutes[name] for output in outputs])
             for name in MINUTES.schema.names
         },
     )

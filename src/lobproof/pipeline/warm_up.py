@@ -1,12 +1,12 @@
-"""``RunUp``: brings a replayer to where a partial day begins."""
+"""``WarmUp``: brings a replayer to where a partial day begins."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from lobproof.errors import InputError
-from lobproof.pipeline.unit import Frame, Start
-from lobproof.replay import Replayer, Stretch
+from lobproof.pipeline.job import Frame, Start
+from lobproof.replay import Replayer, Segment
 from lobproof.schema import PENDING_MESSAGES, PENDING_NS, Flag, Kind
 
 
@@ -14,7 +14,7 @@ class AnotherBookError(InputError):
     """The replay does not come to the book of the keyframe, or set out too near to be sure."""
 
 
-class RunUp:
+class WarmUp:
     """Takes the events before a partial day: passed by, then replayed without a trace.
 
     Parameters
@@ -42,7 +42,7 @@ class RunUp:
         self._told_ts = 0
         self._last_ts = 0
 
-    def rest(self, stretch: Stretch) -> Stretch:
+    def rest(self, segment: Segment) -> Segment:
         """What of a stretch belongs to the partial day; the rest of it is taken.
 
         Raises
@@ -51,16 +51,16 @@ class RunUp:
             If the book is not the one of the keyframe where the day begins.
         """
         if self._arrived:
-            return stretch
+            return segment
         if not self._set_out and self._lead is not None:
-            passed, stretch = _split(stretch, self._lead.from_ns)
+            passed, segment = _split(segment, self._lead.from_ns)
             self._pass_by(passed)
-        lead, stretch = _split(stretch, self._start.at.from_ns)
+        lead, segment = _split(segment, self._start.at.from_ns)
         if len(lead):
             self._replay(lead)
-        if len(stretch):
+        if len(segment):
             self._arrive()
-        return stretch
+        return segment
 
     def check_arrived(self) -> None:
         """Raise `InputError` where the input ended before the partial day began."""
@@ -70,7 +70,7 @@ class RunUp:
                 hint="name a --base that was made from these files",
             )
 
-    def _pass_by(self, passed: Stretch) -> None:
+    def _pass_by(self, passed: Segment) -> None:
         if len(passed.events):
             self._replayer.pass_by(passed.events)
         if len(passed):
@@ -89,16 +89,16 @@ class RunUp:
             self._replayer.carry(self._lead.book, last_ts)
         self._replayer.begin_day(ts)
 
-    def _replay(self, lead: Stretch) -> None:
-        ts = [int(part.ts_order[0]) for part in (lead.events, lead.references) if len(part)]
+    def _replay(self, lead: Segment) -> None:
+        ts = [int(part.ts_order[0]) for part in (lead.events, lead.vendor_rows) if len(part)]
         self._begin(min(ts))
         told = Kind.DELTA if self._start.strategy == "full" else Kind.SNAPSHOT
         ends = (lead.events.flags & Flag.LAST) != 0
         told_ts = lead.events.ts_order[ends & (lead.events.kind == told)]
         self._messages += len(told_ts)
         self._told_ts = max([self._told_ts, *told_ts[-1:].tolist()])
-        for piece in self._replayer.pieces(lead, self._events):
-            self._events += len(piece)
+        for chunk in self._replayer.chunks(lead, self._events):
+            self._events += len(chunk)
         self._last_ts = lead.last_ts
 
     def _arrive(self) -> None:
@@ -120,9 +120,9 @@ class RunUp:
             )
 
 
-def _split(stretch: Stretch, ts: int) -> tuple[Stretch, Stretch]:
+def _split(segment: Segment, ts: int) -> tuple[Segment, Segment]:
     """What of a stretch is before a time, and what is not."""
-    row, reference = (
-        int(np.searchsorted(part.ts_order, ts)) for part in (stretch.events, stretch.references)
+    row, vendor_row = (
+        int(np.searchsorted(part.ts_order, ts)) for part in (segment.events, segment.vendor_rows)
     )
-    return stretch.slice(0, 0, row, reference), stretch.after(row, reference)
+    return segment.slice(0, 0, row, vendor_row), segment.after(row, vendor_row)
