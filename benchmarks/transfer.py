@@ -29,8 +29,8 @@ from obstore.store import S3Store
 
 from lobproof.acquire.download import download
 from lobproof.acquire.zones import LakeFolder
-from lobproof.sources.cryptolake.catalogue import catalogue
-from lobproof.sources.cryptolake.connection import Connection, connect
+from lobproof.sources.cryptolake.bucket.catalogue import catalogue
+from lobproof.sources.cryptolake.bucket.connection import Connection, connect
 
 BUCKET = "transfers"
 PARTS, MD5 = "trades", "book"

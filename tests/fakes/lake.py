@@ -14,9 +14,9 @@ from typing import Any
 from fakes.s3 import FakeBucket
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.zones import LakeFolder
-from lobproof.sources.cryptolake.connection import Connection, connect
+from lobproof.sources.cryptolake.bucket.connection import Connection, connect
+from lobproof.sources.cryptolake.bucket.remote import Policy
 from lobproof.sources.cryptolake.layout import TABLES
-from lobproof.sources.cryptolake.remote import Policy
 
 QUICK = Policy(
     attempts=6,
@@ -39,8 +39,8 @@ from pathlib import Path
 from fakes.lake import QUICK
 from lobproof.acquire.download import download
 from lobproof.acquire.zones import LakeFolder
-from lobproof.sources.cryptolake.catalogue import catalogue
-from lobproof.sources.cryptolake.connection import connect
+from lobproof.sources.cryptolake.bucket.catalogue import catalogue
+from lobproof.sources.cryptolake.bucket.connection import connect
 from lobproof.sources.cryptolake.layout import TABLES
 
 url, bucket, folder, workers = sys.argv[1:]

@@ -49,10 +49,10 @@ from lobproof.pipeline import derive_lake, reconstruct
 from lobproof.pipeline.results import sealed_days
 from lobproof.schema.tables import DAYS, EVENTS
 from lobproof.sources.binance.journal import read_frames
-from lobproof.sources.cryptolake.catalogue import RemoteObject
-from lobproof.sources.cryptolake.index import read_index
+from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject
+from lobproof.sources.cryptolake.bucket.listing import read_index
+from lobproof.sources.cryptolake.bucket.transfer import part_length
 from lobproof.sources.cryptolake.layout import LakeKey
-from lobproof.sources.cryptolake.transfer import part_length
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate

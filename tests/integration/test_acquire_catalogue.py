@@ -17,9 +17,9 @@ from fakes.lake import QUICK, connection_to, put_index
 from fakes.s3 import FakeBucket, Fault, fake_lake
 from lobproof.acquire.plan import plan
 from lobproof.errors import UsageError
-from lobproof.sources.cryptolake.catalogue import Inventory, catalogue
-from lobproof.sources.cryptolake.connection import connect
-from lobproof.sources.cryptolake.failures import (
+from lobproof.sources.cryptolake.bucket.catalogue import Inventory, catalogue
+from lobproof.sources.cryptolake.bucket.connection import connect
+from lobproof.sources.cryptolake.bucket.failures import (
     AccessDeniedError,
     CredentialsError,
     NotFoundError,

@@ -35,7 +35,7 @@ from lobproof.acquire.manifest import VALIDATED, Manifest
 from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.cli import ERROR, run
-from lobproof.sources.cryptolake.catalogue import RemoteObject, catalogue
+from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, catalogue
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 from lobproof.sources.simulator import simulate
 from support.lakes import judged

@@ -24,12 +24,12 @@ from lobproof.acquire.plan import absent_days, plan
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
 from lobproof.parquet import MAX_FOOTER, TAIL
-from lobproof.sources.cryptolake import catalogue as cataloguing
-from lobproof.sources.cryptolake import limits
-from lobproof.sources.cryptolake.catalogue import Inventory, RemoteObject, catalogue
-from lobproof.sources.cryptolake.connection import Connection, connect
-from lobproof.sources.cryptolake.failures import LimitError, RemoteError, UnavailableError
-from lobproof.sources.cryptolake.index import INDEX, read_index
+from lobproof.sources.cryptolake.bucket import catalogue as cataloguing
+from lobproof.sources.cryptolake.bucket import limits
+from lobproof.sources.cryptolake.bucket.catalogue import Inventory, RemoteObject, catalogue
+from lobproof.sources.cryptolake.bucket.connection import Connection, connect
+from lobproof.sources.cryptolake.bucket.failures import LimitError, RemoteError, UnavailableError
+from lobproof.sources.cryptolake.bucket.listing import INDEX, read_index
 from lobproof.sources.cryptolake.layout import LakeKey
 from support.fault_runs import Said, command
 from support.hostile import (
@@ -61,8 +61,8 @@ from pathlib import Path
 from fakes.lake import QUICK
 import pyarrow.parquet
 from lobproof.errors import LobproofError
-from lobproof.sources.cryptolake.catalogue import catalogue
-from lobproof.sources.cryptolake.connection import connect
+from lobproof.sources.cryptolake.bucket.catalogue import catalogue
+from lobproof.sources.cryptolake.bucket.connection import connect
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024

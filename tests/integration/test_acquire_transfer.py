@@ -21,10 +21,10 @@ from fakes.s3 import FakeBucket, Fault, fake_lake
 from lobproof.acquire.download import download
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli import INTERRUPTED
-from lobproof.sources.cryptolake.catalogue import RemoteObject, catalogue
+from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, catalogue
+from lobproof.sources.cryptolake.bucket.remote import Remote
+from lobproof.sources.cryptolake.bucket.transfer import Fetched, fetch
 from lobproof.sources.cryptolake.layout import TABLES
-from lobproof.sources.cryptolake.remote import Remote
-from lobproof.sources.cryptolake.transfer import Fetched, fetch
 
 SMALL = 300_000
 EDGE = 200_000
@@ -43,8 +43,8 @@ from pathlib import Path
 import pyarrow.parquet
 from lobproof.acquire.download import download
 from lobproof.acquire.zones import LakeFolder
-from lobproof.sources.cryptolake.catalogue import catalogue
-from lobproof.sources.cryptolake.connection import connect
+from lobproof.sources.cryptolake.bucket.catalogue import catalogue
+from lobproof.sources.cryptolake.bucket.connection import connect
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024

@@ -19,10 +19,10 @@ from lobproof.acquire.audits import audit_path
 from lobproof.acquire.certificate import certify
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.cli import ERROR
-from lobproof.sources.cryptolake.aside import run
-from lobproof.sources.cryptolake.connection import connect
-from lobproof.sources.cryptolake.failures import UnreachableError
-from lobproof.sources.cryptolake.remote import Policy, Remote
+from lobproof.sources.cryptolake.bucket.concurrency import run
+from lobproof.sources.cryptolake.bucket.connection import connect
+from lobproof.sources.cryptolake.bucket.failures import UnreachableError
+from lobproof.sources.cryptolake.bucket.remote import Policy, Remote
 from support.fault_runs import Said, command, refused
 from support.judged_lakes import made
 from support.lakes import key

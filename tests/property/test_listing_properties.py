@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lobproof.errors import shown
-from lobproof.sources.cryptolake.listing import Meta, NoListingError, is_odd, parse_page
+from lobproof.sources.cryptolake.bucket.listing import Meta, NoListingError, is_odd, parse_page
 from support.hostile import ETAG, entry, page
 
 ROOT = "top/"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lobproof.errors import UsageError
-from lobproof.sources.cryptolake.connection import (
+from lobproof.sources.cryptolake.bucket.connection import (
     PAID_BUCKET,
     PAID_PREFIX,
     SAMPLE_BUCKET,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lobproof.sources.cryptolake import limits
+from lobproof.sources.cryptolake.bucket import limits
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 LIMITS = {name: value for name, value in vars(limits).items() if name.isupper() and name != "MIB"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lobproof.sources.cryptolake.signing import query_text, quoted, signed
+from lobproof.sources.cryptolake.bucket.http import query_text, quoted, signed
 
 AWS = {
     "access_key": "AKIAIOSFODNN7EXAMPLE",

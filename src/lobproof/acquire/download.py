@@ -19,14 +19,14 @@ from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import LobproofError, system_text
 from lobproof.files import drop_unfinished
-from lobproof.sources.cryptolake.aside import in_pool, run
-from lobproof.sources.cryptolake.catalogue import RemoteObject, look_up
-from lobproof.sources.cryptolake.connection import Connection
-from lobproof.sources.cryptolake.failures import ChangedError, CredentialsError, RemoteError
+from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, look_up
+from lobproof.sources.cryptolake.bucket.concurrency import in_pool, run
+from lobproof.sources.cryptolake.bucket.connection import Connection
+from lobproof.sources.cryptolake.bucket.failures import ChangedError, CredentialsError, RemoteError
+from lobproof.sources.cryptolake.bucket.remote import DEFAULT_POLICY, Policy, Remote
+from lobproof.sources.cryptolake.bucket.transfer import Fetched, fetch
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
-from lobproof.sources.cryptolake.remote import DEFAULT_POLICY, Policy, Remote
-from lobproof.sources.cryptolake.transfer import Fetched, fetch
 
 WORKERS = 4
 _VERSIONS = 3

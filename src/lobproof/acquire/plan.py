@@ -15,14 +15,14 @@ from lobproof.acquire.standing import Breach, breaches, require_whole
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
 from lobproof.parquet import MAX_FOOTER, TAIL, footer_size
-from lobproof.sources.cryptolake.aside import run
-from lobproof.sources.cryptolake.catalogue import Inventory, RemoteObject
-from lobproof.sources.cryptolake.connection import Connection
-from lobproof.sources.cryptolake.failures import CredentialsError, RemoteError
+from lobproof.sources.cryptolake.bucket.catalogue import Inventory, RemoteObject
+from lobproof.sources.cryptolake.bucket.concurrency import run
+from lobproof.sources.cryptolake.bucket.connection import Connection
+from lobproof.sources.cryptolake.bucket.failures import CredentialsError, RemoteError
+from lobproof.sources.cryptolake.bucket.limits import ABSENT_DAYS
+from lobproof.sources.cryptolake.bucket.remote import Policy, Remote
+from lobproof.sources.cryptolake.bucket.transfer import part_length
 from lobproof.sources.cryptolake.footer import rows_of
-from lobproof.sources.cryptolake.limits import ABSENT_DAYS
-from lobproof.sources.cryptolake.remote import Policy, Remote
-from lobproof.sources.cryptolake.transfer import part_length
 
 GB = 10**9
 RESERVE = 256 << 20
@@ -127,7 +127,8 @@ def plan(
     Parameters
     ----------
     connection, inventory
-        The bucket, and its :func:`~lobproof.sources.cryptolake.catalogue.catalogue` of the request.
+        The bucket, and what :func:`~lobproof.sources.cryptolake.bucket.catalogue.catalogue`
+        says that it has of the request.
     folder
         Where it is to go; need not exist.
     exchange, tables, symbols, start, end

@@ -229,7 +229,7 @@ def _fetch_sample(
     """Download the smallest symbol-day that has all tables; its keys."""
     from lobproof.acquire.download import download
     from lobproof.cli.acquire.options import Place
-    from lobproof.sources.cryptolake.catalogue import RemoteObject, catalogue
+    from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, catalogue
 
     connection = Place(sample=True, endpoint=endpoint).connect()
     with progress("looking for a small day"):

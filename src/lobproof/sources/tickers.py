@@ -1,4 +1,4 @@
-"""``TickerBatch``: best bid and ask as the venue announced them, a vendor row stream."""
+"""``TickerBatch``: best bid and ask as the venue announced them: a stream to be held against."""
 
 from __future__ import annotations
 

@@ -6,14 +6,17 @@ from rich.text import Text
 
 from lobproof.cli.acquire.options import ANYWHERE, Place
 from lobproof.cli.console import Json, out, print_json
-from lobproof.sources.cryptolake.aside import run
-from lobproof.sources.cryptolake.connection import Connection
-from lobproof.sources.cryptolake.failures import AccessDeniedError, RemoteError, UnreachableError
-from lobproof.sources.cryptolake.index import INDEX, read_index
+from lobproof.sources.cryptolake.bucket.concurrency import run
+from lobproof.sources.cryptolake.bucket.connection import Connection
+from lobproof.sources.cryptolake.bucket.failures import (
+    AccessDeniedError,
+    RemoteError,
+    UnreachableError,
+)
+from lobproof.sources.cryptolake.bucket.limits import INDEX_BYTES
+from lobproof.sources.cryptolake.bucket.listing import INDEX, is_odd, read_index
+from lobproof.sources.cryptolake.bucket.remote import Policy, Remote
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
-from lobproof.sources.cryptolake.limits import INDEX_BYTES
-from lobproof.sources.cryptolake.listing import is_odd
-from lobproof.sources.cryptolake.remote import Policy, Remote
 
 _POLICY = Policy(attempts=3, total_seconds=60.0, longest_wait=5.0, read_seconds=15.0)
 

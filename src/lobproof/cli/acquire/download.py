@@ -42,9 +42,9 @@ from lobproof.cli.acquire.remedies import show_broken_certificates
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.errors import UsageError
 from lobproof.schema.provenance import made_of
-from lobproof.sources.cryptolake.catalogue import Inventory
+from lobproof.sources.cryptolake.bucket.catalogue import Inventory
+from lobproof.sources.cryptolake.bucket.remote import DEFAULT_POLICY, Policy
 from lobproof.sources.cryptolake.layout import LakeKey
-from lobproof.sources.cryptolake.remote import DEFAULT_POLICY, Policy
 
 _SHOWN = 10
 

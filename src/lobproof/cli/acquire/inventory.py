@@ -12,7 +12,7 @@ from rich.text import Text
 from lobproof.cli import say_error
 from lobproof.cli.acquire.options import ANYTHING, ANYWHERE, Place, Wanted, gigabytes, show_notes
 from lobproof.cli.console import Json, out, print_json, progress
-from lobproof.sources.cryptolake.catalogue import RemoteObject
+from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from cyclopts import Parameter
 
 from lobproof.acquire.request import Request, named_symbols, split_names
 from lobproof.cli.console import Switch, err
-from lobproof.sources.cryptolake.catalogue import Inventory, catalogue
-from lobproof.sources.cryptolake.connection import Connection, connect
+from lobproof.sources.cryptolake.bucket.catalogue import Inventory, catalogue
+from lobproof.sources.cryptolake.bucket.connection import Connection, connect
+from lobproof.sources.cryptolake.bucket.remote import Policy
 from lobproof.sources.cryptolake.layout import TABLES
-from lobproof.sources.cryptolake.remote import Policy
 
 GB = 10**9
 

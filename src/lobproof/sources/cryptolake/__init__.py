@@ -1,1 +1,1 @@
-"""Crypto Lake: names, connection, catalogue and transfer of its objects."""
+"""Crypto Lake: its files as streams and as written ones; its bucket is in `bucket`."""

@@ -1,4 +1,4 @@
-"""Work beside the event loop: in threads, a few at a time, and inside a loop that runs already."""
+"""An event loop and threads: work beside the loop, a few things at a time, loops within loops."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SilenceError(Exception):
     """Nothing was heard in time."""
 
 
-async def aside(
+async def in_thread(
     work: Callable[[Callable[[], None]], T], stop: Callable[[], None], seconds: float
 ) -> T:
     """``work`` in a thread that is left behind, and told to stop, where we are.

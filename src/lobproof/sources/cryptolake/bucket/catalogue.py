@@ -12,9 +12,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from lobproof.errors import UsageError, shown
-from lobproof.sources.cryptolake.aside import each, run
-from lobproof.sources.cryptolake.connection import Connection
-from lobproof.sources.cryptolake.failures import (
+from lobproof.sources.cryptolake.bucket.concurrency import each, run
+from lobproof.sources.cryptolake.bucket.connection import Connection
+from lobproof.sources.cryptolake.bucket.failures import (
     AccessDeniedError,
     CredentialsError,
     LimitError,
@@ -23,14 +23,13 @@ from lobproof.sources.cryptolake.failures import (
     UnavailableError,
     UnreachableError,
 )
-from lobproof.sources.cryptolake.index import INDEX, read_index
-from lobproof.sources.cryptolake.layout import LakeKey
-from lobproof.sources.cryptolake.limits import (
+from lobproof.sources.cryptolake.bucket.limits import (
     INDEX_BYTES,
     INVENTORY_KEYS,
 )
-from lobproof.sources.cryptolake.listing import Meta, is_odd
-from lobproof.sources.cryptolake.remote import Policy, Remote
+from lobproof.sources.cryptolake.bucket.listing import INDEX, Meta, is_odd, read_index
+from lobproof.sources.cryptolake.bucket.remote import Policy, Remote
+from lobproof.sources.cryptolake.layout import LakeKey
 
 CONTENTS, LISTING = "contents", "listing"
 _SKIPPED_SHOWN, _LONG, _SHOWN = 3, 4096, 200
@@ -160,7 +159,7 @@ def catalogue(
     Parameters
     ----------
     connection
-        From :func:`~lobproof.sources.cryptolake.connection.connect`.
+        From :func:`~lobproof.sources.cryptolake.bucket.connection.connect`.
     tables, exchange, symbols
         All exchanges and symbols where none is named.
     start, end

@@ -18,9 +18,9 @@ from typing import TypeVar
 import stamina
 
 from lobproof.errors import shown
-from lobproof.sources.cryptolake.aside import SilenceError, aside
-from lobproof.sources.cryptolake.connection import Connection
-from lobproof.sources.cryptolake.failures import (
+from lobproof.sources.cryptolake.bucket.concurrency import SilenceError, in_thread
+from lobproof.sources.cryptolake.bucket.connection import Connection
+from lobproof.sources.cryptolake.bucket.failures import (
     LimitError,
     RemoteError,
     TransientError,
@@ -28,15 +28,27 @@ from lobproof.sources.cryptolake.failures import (
     UnreachableError,
     refusal,
 )
-from lobproof.sources.cryptolake.http import Call, Client, LineError, NoLineError, TooLongError
-from lobproof.sources.cryptolake.limits import (
+from lobproof.sources.cryptolake.bucket.http import (
+    Call,
+    Client,
+    LineError,
+    NoLineError,
+    TooLongError,
+)
+from lobproof.sources.cryptolake.bucket.limits import (
     ERROR_BYTES,
     MIB,
     PAGE_BYTES,
     PAGE_KEYS,
     PAGES,
 )
-from lobproof.sources.cryptolake.listing import Meta, NoListingError, Page, meta_of, parse_page
+from lobproof.sources.cryptolake.bucket.listing import (
+    Meta,
+    NoListingError,
+    Page,
+    meta_of,
+    parse_page,
+)
 
 T = TypeVar("T")
 
@@ -323,7 +335,7 @@ class Remote:
 
         seconds = self.policy.read_seconds * 2
         try:
-            return await aside(work, call.stop, seconds)
+            return await in_thread(work, call.stop, seconds)
         except SilenceError:
             raise UnavailableError(
                 f"cannot {what} in {self.connection.place}: no answer came within {seconds:g} s",

@@ -1,4 +1,4 @@
-"""A page of a bucket's listing: what can be taken of it, and what is left out.
+"""What a bucket says that it has: a page of its listing, or the vendor's index of a table.
 
 A key that no path can hold, or an ETag that is none, is no reason to lose the rest of a page.
 """
@@ -6,20 +6,30 @@ A key that no path can hold, or an ETag that is none, is no reason to lose the r
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from xml.parsers import expat
 
-from lobproof.sources.cryptolake.limits import (
+import msgspec
+
+from lobproof.sources.cryptolake.bucket.failures import LimitError
+from lobproof.sources.cryptolake.bucket.limits import (
     ETAG_CHARACTERS,
+    INDEX_KEYS,
+    INFLATED_BYTES,
+    MIB,
     NAME_BYTES,
     OBJECT_BYTES,
     PAGE_KEYS,
     TOKEN_CHARACTERS,
 )
 
+INDEX = "contents.json.gz"
+_ANY_HEADER = 32 + zlib.MAX_WBITS
+"""zlib or gzip, whichever it is."""
 _ELEMENTS = 32 * PAGE_KEYS
 """Of a page: an object has up to fifteen."""
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -151,7 +161,7 @@ class _Reader:
         parser.StartDoctypeDeclHandler = self._doctype
         text = _NO_XML.sub(_ODD, data.decode("utf-8", "replace"))
         try:
-            parser.Parse(_CHARACTER.sub(_vendor_row, text).encode(), True)
+            parser.Parse(_CHARACTER.sub(_character, text).encode(), True)
         except expat.ExpatError as error:
             raise NoListingError(f"it is no XML ({expat.ErrorString(error.code)})") from None
         page = self._page
@@ -217,8 +227,43 @@ class _Reader:
             self._page.folders.append(name)
 
 
-def _vendor_row(found: re.Match[str]) -> str:
-    """A character vendor row, or what stands for one that XML does not allow."""
+def _character(found: re.Match[str]) -> str:
+    """A reference to a character, or what stands for one that XML does not allow."""
     digits, base = (found[1], 16) if found[1] is not None else (found[2], 10)
     value = int(digits, base) if 0 < len(digits) < 8 else 0
     return _ODD if value > 0x10FFFF or _NO_XML.match(chr(value)) else found[0]
+
+
+class _Index(msgspec.Struct):
+    objects: list[str]
+
+
+def read_index(data: bytes, prefix: str) -> list[str] | None:
+    """Keys below ``prefix`` of a ``contents.json.gz``; None if it is damaged.
+
+    Raises
+    ------
+    LimitError
+        When it inflates to more, or has more keys, than any real one.
+    """
+    try:
+        unpacker = zlib.decompressobj(_ANY_HEADER)
+        text = unpacker.decompress(data, INFLATED_BYTES)
+        if not unpacker.eof and len(text) == INFLATED_BYTES:
+            raise _long_index(f"{INFLATED_BYTES // MIB} MiB")
+        if not unpacker.eof:
+            return None
+        if text.count(b'"') > 2 * (INDEX_KEYS + 1):
+            raise _long_index(f"{INDEX_KEYS:,} keys")
+        keys = msgspec.json.decode(text, type=_Index).objects
+    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    head = f"{prefix}/" if prefix else ""
+    return list({key.removeprefix(head): None for key in keys})
+
+
+def _long_index(limit: str) -> LimitError:
+    return LimitError(
+        f"{INDEX} has more than {limit}",
+        hint=f"no real one has more than {limit}: tell whoever runs the store",
+    )

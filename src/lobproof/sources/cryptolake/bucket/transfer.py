@@ -18,25 +18,27 @@ from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from queue import Queue
 from time import monotonic
-from typing import Self
+from typing import Protocol, Self
 
 from lobproof import documents
 from lobproof.files import open_ours, write_whole
-from lobproof.sources.cryptolake.aside import in_pool
-from lobproof.sources.cryptolake.catalogue import RemoteObject
-from lobproof.sources.cryptolake.digest import Digest
-from lobproof.sources.cryptolake.failures import (
+from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject
+from lobproof.sources.cryptolake.bucket.concurrency import in_pool
+from lobproof.sources.cryptolake.bucket.failures import (
     ChangedError,
     NotWholeError,
     TransientError,
     UnavailableError,
 )
-from lobproof.sources.cryptolake.http import Call
-from lobproof.sources.cryptolake.listing import bare_etag
-from lobproof.sources.cryptolake.remote import Remote
+from lobproof.sources.cryptolake.bucket.http import Call
+from lobproof.sources.cryptolake.bucket.listing import bare_etag
+from lobproof.sources.cryptolake.bucket.remote import Remote
 
 _BLOCK = 1 << 20
+_AHEAD = 4
+"""Blocks that may wait to be hashed; whoever brings more waits, so that memory stays bounded."""
 _WRITE_BACK = 8 << 20
 """Bytes after which the kernel is told to begin writing them to disk."""
 _FILE_MODE = 0o600
@@ -73,6 +75,69 @@ class _Note:
     @classmethod
     def of(cls, found: RemoteObject) -> Self:
         return cls(found.size, found.etag, found.last_modified, _boot())
+
+
+class _Hash(Protocol):
+    """What ``hashlib`` makes."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take in more bytes."""
+
+    def hexdigest(self) -> str:
+        """The hash of all bytes so far."""
+
+
+class _Digest:
+    """Feeds ``hashed``, piece by piece, in order. Ends by :meth:`hexdigest` or :meth:`close`.
+
+    ``aside`` hashes in a thread, while more bytes come in: faster where a core is free for it,
+    slower where none is.
+    """
+
+    def __init__(self, hashed: _Hash, *, aside: bool) -> None:
+        self._hashed = hashed
+        self._aside = aside
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._queue: Queue[list[bytes] | None] = Queue(_AHEAD)
+        self._thread: threading.Thread | None = None
+
+    def add(self, piece: bytes) -> None:
+        """Take in a piece; aside it is hashed with those after it, a block at a time."""
+        if not self._aside:
+            self._hashed.update(piece)
+            return
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size >= _BLOCK:
+            self._hand_over()
+
+    def hexdigest(self) -> str:
+        """The hash of everything that was added."""
+        self.close()
+        for piece in self._pieces:
+            self._hashed.update(piece)
+        self._pieces = []
+        return self._hashed.hexdigest()
+
+    def close(self) -> None:
+        """End the thread; what is still waiting in it is hashed first."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _hand_over(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="lobproof-digest", daemon=True)
+            self._thread.start()
+        self._queue.put(self._pieces)
+        self._pieces, self._size = [], 0
+
+    def _run(self) -> None:
+        while (pieces := self._queue.get()) is not None:
+            for piece in pieces:
+                self._hashed.update(piece)
 
 
 class _Part:
@@ -149,7 +214,7 @@ class _Part:
     def _start(self) -> None:
         self._sha256 = hashlib.sha256()
         md5 = hashlib.md5(usedforsecurity=False)
-        self._md5 = Digest(md5, aside=self._aside) if self._check_md5 else None
+        self._md5 = _Digest(md5, aside=self._aside) if self._check_md5 else None
 
     def _take(self, data: bytes) -> None:
         self._sha256.update(data)
