@@ -32,7 +32,7 @@ from lobproof.book.kernels import (
     top,
 )
 from lobproof.schema import LEVELS, Int8, Int64
-from support.book_reference import ReferenceBook
+from plain.book import PlainBook
 
 BATCH_ROWS = 65536
 CHECKED_ROWS = 20_000
@@ -95,7 +95,7 @@ def walked(rows: int = 300_000) -> Stream:
 
 def check(stream: Stream) -> None:
     """Hold the touches of the first rows and the whole book at the end against the reference."""
-    book, plain = OrderBook(), ReferenceBook()
+    book, plain = OrderBook(), PlainBook()
     touches = book.apply_batch(stream.side, stream.price, stream.size)
     head = [column[:CHECKED_ROWS].tolist() for column in stream[:3]]
     expected = plain.apply_batch(*head)

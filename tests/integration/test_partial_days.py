@@ -31,12 +31,13 @@ from lobproof.sources.recordings.importer import import_recordings
 from lobproof.sources.simulator import simulate
 from lobproof.store import open_store, sealed
 from lobproof.store.timespan import to_ns
-from support import lake_feed as feed
+from plain.lake_replay import LakeStreams
+from plain.messages import ASK, BID, MS, START, book_of, delta, trade, vendor_row
 from support.fault_runs import command, refused
-from support.feeds import ASK, BID, MS, START, book_of, trade
 from support.kills import assert_tidy, simulated, thinned, told
 from support.lake_days import without
 from support.partial_days import begins, hold_against_whole
+from support.replays import write_lake
 
 DT = "2026-01-05"
 SECOND = 1000 * MS
@@ -147,13 +148,13 @@ def test_every_boundary_of_a_minute_of_trouble(
 def test_a_feed_of_a_message_in_fifty_seconds(tmp_path: Path) -> None:
     """From a minute before, one message tells too little: the replay comes from the day's start."""
     bids, asks = book_of(20)
-    book = [feed.delta(101 + n, [(BID, 990, 1 + n)], at=50 * n * SECOND) for n in range(12)]
-    rows, trades = [feed.listing(100, bids, asks)], []
+    book = [delta(101 + n, [(BID, 990, 1 + n)], at=50 * n * SECOND) for n in range(12)]
+    rows, trades = [vendor_row(100, bids, asks)], []
     for n in range(56):
         bids[10] = (990, 1 + n // 5)
-        rows.append(feed.listing(101 + n // 5, bids, asks, at=10 * n * SECOND + MS))
+        rows.append(vendor_row(101 + n // 5, bids, asks, at=10 * n * SECOND + MS))
         trades.append(trade(n + 1, ASK, 1000, at=10 * n * SECOND + 2 * MS))
-    made = feed.write_lake(tmp_path / "lake", feed.LakeDay(book, rows, trades))
+    made = write_lake(tmp_path / "lake", LakeStreams(book, rows, trades))
     (day,) = lake_days(made)
     options = replace(OPTIONS, strategy="full", keyframe_seconds=10)
     reconstruct_day(day, tmp_path / "whole", options)

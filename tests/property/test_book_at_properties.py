@@ -25,14 +25,19 @@ from lobproof.sources.cryptolake.source import as_snapshots
 from lobproof.store import DayWriter, commit_day, open_store, symbol_lock
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.timespan import DAY_NS
+from plain.lake_replay import LakeStreams
+from plain.markets import HiddenMarket, RandomFeed, RandomLake
+from plain.messages import START, messages_of, to_vendor_batch
 from support.batches import make_seal
-from support.feeds import START, RandomFeed, make_instrument, ordered
-from support.hidden_market import HiddenMarket
-from support.lake_feed import LakeDay, RandomLake, anchored_streams, run_lake, streams
 from support.market import day_of
-from support.rebuilt import same_at_every_state
-from support.reference_judge import to_vendor_rows
-from support.stream_reference import messages_of
+from support.replays import (
+    anchored_streams,
+    make_instrument,
+    ordered,
+    run_lake,
+    same_at_every_state,
+    streams,
+)
 
 INSTRUMENT = make_instrument(Rule(0, 1, 1))
 NIGHT = START - START % DAY_NS + DAY_NS - 40 * 10**9 - START
@@ -49,7 +54,7 @@ policies = st.builds(
 
 @dataclass
 class Kept:
-    """Books of a replay as keyframes, at the ends of its pieces."""
+    """Books of a replay as keyframes, at the ends of its chunks."""
 
     frames: list[Keyframe] = field(default_factory=list)
 
@@ -116,10 +121,10 @@ def test_a_feed_with_a_chain(seed: int, carried: bool) -> None:
 
 @pytest.mark.kernels
 @given(seeds, policies)
-def test_a_feed_with_references(seed: int, policy: Policy) -> None:
+def test_a_feed_with_vendor_rows(seed: int, policy: Policy) -> None:
     rng = random.Random(seed)
     day = RandomLake(rng=rng).run(rng.choice([5, 20, 60]))
-    if not day.items():
+    if not day.ordered():
         return
     kept = Kept()
     kept.look(Replayer(INSTRUMENT), 0)
@@ -132,8 +137,8 @@ def test_a_feed_with_references(seed: int, policy: Policy) -> None:
 def test_snapshots_alone(seed: int) -> None:
     rng = random.Random(seed)
     day = RandomLake(rng=rng).run(rng.choice([5, 20, 60]))
-    book = messages_of(as_snapshots(to_vendor_rows(day.listings), clear=True))
-    if not LakeDay(book, [], day.trades).items():
+    book = messages_of(as_snapshots(to_vendor_batch(day.vendor_rows), clear=True))
+    if not LakeStreams(book, [], day.trades).ordered():
         return
     kept = Kept()
     kept.look(Replayer(INSTRUMENT), 0)
@@ -146,12 +151,12 @@ def test_snapshots_alone(seed: int) -> None:
 # through a store ---------------------------------------------------------------------------------
 
 
-def store_feed(root: Path, stretches: Sequence[Segment], policy: Policy, keyframe_ns: int) -> None:
+def store_feed(root: Path, segments: Sequence[Segment], policy: Policy, keyframe_ns: int) -> None:
     """Replay a feed and store it, day by day, as a task does."""
     exchange, symbol = INSTRUMENT.exchange, INSTRUMENT.symbol
     replayer = Replayer(INSTRUMENT, policy=policy)
     midnight = START - START % DAY_NS + DAY_NS
-    whole = Segment.concat(stretches)
+    whole = Segment.concat(segments)
     row, vendor_row = (
         int(np.searchsorted(part.ts_order, midnight)) for part in (whole.events, whole.vendor_rows)
     )
@@ -198,17 +203,17 @@ def test_a_stored_recording_over_midnight(seed: int, seconds: int) -> None:
     if not parts:
         return
     with tempfile.TemporaryDirectory() as folder:
-        stretches = [Segment.of(part) for part in parts]
-        store_feed(Path(folder), stretches, Policy(), seconds * 10**9)
+        segments = [Segment.of(part) for part in parts]
+        store_feed(Path(folder), segments, Policy(), seconds * 10**9)
         same_in_the_store(Path(folder))
 
 
 @settings(max_examples=12)
 @given(seeds, policies, st.sampled_from([1, 15, 600]))
-def test_a_stored_feed_with_references(seed: int, policy: Policy, seconds: int) -> None:
+def test_a_stored_feed_with_vendor_rows(seed: int, policy: Policy, seconds: int) -> None:
     rng = random.Random(seed)
     day = RandomLake(rng=rng, time=NIGHT + 35 * 10**9).run(rng.choice([20, 60]))
-    if not day.items():
+    if not day.ordered():
         return
     with tempfile.TemporaryDirectory() as folder:
         store_feed(Path(folder), list(Feed(streams(day))), policy, seconds * 10**9)

@@ -32,7 +32,7 @@ from lobproof.book.layout_kernels import (
 )
 from lobproof.book.overflow_kernels import overflow_find
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Side
-from support.book_reference import ReferenceBook
+from plain.book import PlainBook
 
 pytestmark = pytest.mark.kernels
 
@@ -76,10 +76,10 @@ class Pair:
     def __init__(self, tick: int, window_ticks: int) -> None:
         self.book = OrderBook(tick, window_ticks=window_ticks)
         self.book._book = new_book(window_ticks, tick, overflow_capacity=1)
-        self.plain = ReferenceBook()
+        self.plain = PlainBook()
         self.middle = MIDDLE
 
-    def both(self, call: Callable[[OrderBook | ReferenceBook], object]) -> None:
+    def both(self, call: Callable[[OrderBook | PlainBook], object]) -> None:
         assert call(self.book) == call(self.plain)
 
     def price(self, side: int, distance: int) -> int:
@@ -143,7 +143,7 @@ class Pair:
 
     def save_and_load(self) -> None:
         self.book = OrderBook.load(self.book.save())
-        self.plain = ReferenceBook.load(self.plain.save())
+        self.plain = PlainBook.load(self.plain.save())
 
     def compare(self) -> None:
         book, plain = self.book, self.plain
@@ -211,7 +211,7 @@ def test_a_wandering_market(data: st.DataObject, window: int, seed: int) -> None
     price = np.maximum(np.where(side == Side.BID, middle - away, middle + away), 1)
     size = np.where(rng.random(rows) < 0.4, 0, rng.integers(1, 100, rows))
 
-    book, plain = OrderBook(tick, window_ticks=window), ReferenceBook()
+    book, plain = OrderBook(tick, window_ticks=window), PlainBook()
     for start in range(0, rows, 300):
         part = slice(start, start + 300)
         touches = book.apply_batch(side[part], price[part], size[part])

@@ -14,8 +14,9 @@ from lobproof.replay.pace_kernels import LISTED_SILENCES, STREAM, hear, hear_ane
 from lobproof.schema import EventBatch, Flag, Kind, Severity
 from lobproof.schema.codes import SPEAKS_OF_THE_FEED
 from lobproof.schema.records import zeroed
-from support.feeds import RandomFeed, Replayed, replay
-from support.plain_coverage import of_stream
+from plain.coverage import of_stream
+from plain.markets import RandomFeed
+from support.replays import Replayed, replay
 
 pytestmark = pytest.mark.kernels
 

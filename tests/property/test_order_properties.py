@@ -15,10 +15,26 @@ from lobproof.replay import Merge, Segment, StreamClock, VendorPlacer, stamped
 from lobproof.replay.clock_kernels import DAY_NS
 from lobproof.replay.merge_kernels import plan_merge
 from lobproof.schema import EventBatch, Flag, Kind, VendorBatch
-from support.feeds import ASK, BID, MS, OFFSET, START, batches, depth, mark, snapshot, trade
-from support.lake_feed import delta, listing
-from support.reference_judge import Listing, placer, to_vendor_rows
-from support.stream_reference import Message, merge_messages, messages_of, stamp, to_batch
+from plain.messages import (
+    ASK,
+    BID,
+    MS,
+    OFFSET,
+    START,
+    Message,
+    VendorRow,
+    delta,
+    depth,
+    mark,
+    messages_of,
+    snapshot,
+    to_batch,
+    to_vendor_batch,
+    trade,
+    vendor_row,
+)
+from plain.order import merge_messages, placed, stamp
+from support.replays import batches
 
 pytestmark = pytest.mark.kernels
 
@@ -57,7 +73,7 @@ def messages_in(stretches: Sequence[Segment]) -> list[Message]:
 
 def _shown(times: list[int]) -> Message:
     ts_order, ts_event, ts_recv, sequence, flags, ts_behind = times
-    return [Listing(ts_order, ts_event, ts_recv, sequence, -1, flags=flags, ts_behind=ts_behind)]
+    return [VendorRow(ts_order, ts_event, ts_recv, sequence, -1, flags=flags, ts_behind=ts_behind)]
 
 
 def random_sides(rng: random.Random) -> tuple[list[Message], list[Message]]:
@@ -71,7 +87,7 @@ def random_sides(rng: random.Random) -> tuple[list[Message], list[Message]]:
             told = rng.choice([seq] * 12 + [0, -1, 10**12, 5])
             changes = [(BID, 7, 1), (ASK, 9, 1)][: rng.randrange(1, 3)]
             message = (
-                delta(told, changes, at=at) if side is sides[0] else listing(told, (), (), at=at)
+                delta(told, changes, at=at) if side is sides[0] else vendor_row(told, (), (), at=at)
             )
             for row in message:
                 wrong = rng.choice([*[0] * 12, 1, 2, 3])
@@ -81,19 +97,19 @@ def random_sides(rng: random.Random) -> tuple[list[Message], list[Message]]:
     return sides[0], sides[1]
 
 
-def listed_batches(listings: Sequence[Message], cuts: Sequence[int]) -> Iterator[VendorBatch]:
-    edges = sorted({0, len(listings), *(cut for cut in cuts if cut < len(listings))})
+def listed_batches(vendor_rows: Sequence[Message], cuts: Sequence[int]) -> Iterator[VendorBatch]:
+    edges = sorted({0, len(vendor_rows), *(cut for cut in cuts if cut < len(vendor_rows))})
     for start, stop in pairwise(edges):
-        yield to_vendor_rows(listings[start:stop])
+        yield to_vendor_batch(vendor_rows[start:stop])
 
 
 @given(seeds, places, places)
 def test_references_stand_behind_the_last_message_that_they_show(
     seed: int, cuts: list[int], vendor_cuts: list[int]
 ) -> None:
-    rows, listings = random_sides(random.Random(seed))
-    got = VendorPlacer(batches(rows, cuts), listed_batches(listings, vendor_cuts))
-    assert messages_in(list(got)) == placer(rows, listings)
+    rows, vendor_rows = random_sides(random.Random(seed))
+    got = VendorPlacer(batches(rows, cuts), listed_batches(vendor_rows, vendor_cuts))
+    assert messages_in(list(got)) == placed(rows, vendor_rows)
 
 
 @given(seeds, places, places, places, st.booleans())
@@ -105,9 +121,9 @@ def test_trades_go_in_by_time_and_on_a_tie_as_told(
     trade_first: bool,
 ) -> None:
     rng = random.Random(seed)
-    rows, listings = random_sides(rng)
+    rows, vendor_rows = random_sides(rng)
     now = 0
-    woven = placer(rows, listings)
+    woven = placed(rows, vendor_rows)
     for message in woven:
         now += rng.choice([0, 0, 1, 3])
         for row in message:
@@ -115,7 +131,7 @@ def test_trades_go_in_by_time_and_on_a_tie_as_told(
     prints = [trade(n, BID, 7) for n in range(rng.choice([0, 1, 20]))]
     for message, at in zip(prints, sorted(rng.randrange(40) for _ in prints), strict=True):
         message[0].ts_order = at
-    book = VendorPlacer(batches(rows, cuts), listed_batches(listings, vendor_cuts))
+    book = VendorPlacer(batches(rows, cuts), listed_batches(vendor_rows, vendor_cuts))
     traded = map(Segment.of, batches(prints, trade_cuts))
     merge = Merge(iter(book), traded, trade_first=trade_first)
     assert messages_in(list(merge)) == merge_messages(woven, prints, trade_first=trade_first)
@@ -124,15 +140,15 @@ def test_trades_go_in_by_time_and_on_a_tie_as_told(
 @given(seeds, places, st.integers(0, 8))
 def test_what_is_held_can_be_saved(seed: int, cuts: list[int], taken: int) -> None:
     rng = random.Random(seed)
-    rows, listings = random_sides(rng)
-    sides = iter(batches(rows, cuts)), listed_batches(listings, cuts)
+    rows, vendor_rows = random_sides(rng)
+    sides = iter(batches(rows, cuts)), listed_batches(vendor_rows, cuts)
     weaving = VendorPlacer(*sides)
     first = [segment for _, segment in zip(range(taken), weaving, strict=False)]
     # the sources go on where they are; what was read of them and is not given yet is saved
     again = VendorPlacer(*sides)
     again.load({name: np.array(array) for name, array in weaving.save().items()})
-    assert messages_in([*first, *again]) == placer(rows, listings)
-    whole = VendorPlacer(batches(rows, ()), listed_batches(listings, ()))
+    assert messages_in([*first, *again]) == placed(rows, vendor_rows)
+    whole = VendorPlacer(batches(rows, ()), listed_batches(vendor_rows, ()))
     assert len(list(whole)) >= 0
     assert again.outdated().tolist() == whole.outdated().tolist()
 
@@ -140,20 +156,24 @@ def test_what_is_held_can_be_saved(seed: int, cuts: list[int], taken: int) -> No
 def test_a_row_without_id_and_time_holds_nothing_up() -> None:
     """Nor does one whose time alone is wrong, or a message of such a time."""
     lost = _shown([0, 0, 0, 0, 0, 0])
-    ahead = listing(103, (), ())
+    ahead = vendor_row(103, (), ())
     ahead[0].ts_event += 10**15
     rows = [depth(seq, -1, [(BID, 7, 1)], at=seq * 1000 * MS) for seq in range(101, 140)]
     rows[5][0].ts_event += 10**15
-    listings = [lost, ahead, *(listing(seq, (), (), at=seq * 1000 * MS) for seq in range(105, 140))]
+    vendor_rows = [
+        lost,
+        ahead,
+        *(vendor_row(seq, (), (), at=seq * 1000 * MS) for seq in range(105, 140)),
+    ]
     ahead[0].ts_recv = START + 103_000 * MS + OFFSET
-    woven = messages_in(list(VendorPlacer(batches(rows), listed_batches(listings, ()))))
+    woven = messages_in(list(VendorPlacer(batches(rows), listed_batches(vendor_rows, ()))))
     order = [message[0].sequence for message in woven]
     assert order == [0, 101, 102, 103, 103, 104, *(n for n in range(105, 140) for _ in range(2))]
 
 
 def test_references_alone_or_none_at_all() -> None:
-    listings = [listing(seq, (), ()) for seq in range(100, 104)]
-    assert len(messages_in(list(VendorPlacer(iter(()), listed_batches(listings, (2,)))))) == 4
+    vendor_rows = [vendor_row(seq, (), ()) for seq in range(100, 104)]
+    assert len(messages_in(list(VendorPlacer(iter(()), listed_batches(vendor_rows, (2,)))))) == 4
     assert list(VendorPlacer(iter(()), iter(()))) == []
     empty = iter([EventBatch.empty(), EventBatch.empty()])
     assert list(VendorPlacer(empty, iter([VendorBatch.empty()]))) == []
@@ -173,7 +193,7 @@ def random_message(rng: random.Random, seq: int, at: int) -> Message:
     elif kind == 1:
         message = mark(rng.choice([Flag.INVALID, Flag.RECONNECT]), at=at, seq=rng.choice([-1, seq]))
     elif kind == 2:
-        message = listing(seq, (), (), at=at)
+        message = vendor_row(seq, (), (), at=at)
     else:
         message = depth(seq, -1, [(BID, 7, 1)] * rng.choice([1, 2, 2, 5]), at=at)
     stamps = [(rng.choice(SHIFTS), rng.choice(SHIFTS), rng.choice([seq, seq, -1]))]
@@ -195,16 +215,16 @@ def random_message(rng: random.Random, seq: int, at: int) -> Message:
 
 def woven_stretch(items: Sequence[Message]) -> Segment:
     """Messages, and rows of `book` among them, where they stand."""
-    rows, listings, where = 0, [], []
+    rows, vendor_rows, where = 0, [], []
     messages = []
     for item in items:
-        if isinstance(item[0], Listing):
-            listings.append(item)
+        if isinstance(item[0], VendorRow):
+            vendor_rows.append(item)
             where.append(rows)
         else:
             messages.append(item)
             rows += len(item)
-    return Segment(to_batch(messages), to_vendor_rows(listings), np.array(where, np.int64))
+    return Segment(to_batch(messages), to_vendor_batch(vendor_rows), np.array(where, np.int64))
 
 
 def times_and_flags(stretches: Sequence[Segment]) -> list[list[int]]:

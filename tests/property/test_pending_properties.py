@@ -18,7 +18,7 @@ from lobproof.replay.trade_kernels import (
     reserve,
     take_named,
 )
-from support.feeds import ASK, BID
+from plain.messages import ASK, BID
 
 pytestmark = pytest.mark.kernels
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from lobproof.instruments import Rule
 from lobproof.replay import QUALITY_SEVERITY
 from lobproof.schema import Finding, Flag, Kind, Severity
-from support.feeds import MS, Replayed, depth, make_instrument, replay, snapshot
-from support.hidden_market import HiddenMarket
+from plain.markets import HiddenMarket
+from plain.messages import MS, depth, snapshot
+from support.replays import Replayed, make_instrument, replay
 
 pytestmark = pytest.mark.kernels
 

@@ -15,9 +15,10 @@ from lobproof.acquire.checks.scan import scan
 from lobproof.pipeline import derive_lake
 from lobproof.schema import EventBatch, Kind
 from lobproof.sources.binance.source import GoldenSource
+from lobproof.sources.cryptolake.layout import COLUMNS
 from lobproof.sources.recordings import import_recordings
-from plain_decoder import read_plain
-from support.lake_truth import lake_truth, same_rows
+from plain.decoder import read_plain
+from plain.recording import lake_truth, same_rows
 
 pytestmark = pytest.mark.real
 
@@ -60,13 +61,13 @@ def test_the_tables_are_the_recording(real_data: Path, tmp_path: Path, symbol: s
     truth = lake_truth(message for file in files for message in read_plain(file, symbol))
     lake = lobproof.lake(result.out)
     deltas = lake.table("book_delta_v2", times="int").collect()
-    same_rows(deltas, "book_delta_v2", truth.deltas)
-    same_rows(lake.table("trades", times="int").collect(), "trades", truth.trades)
+    same_rows(deltas, COLUMNS["book_delta_v2"], truth.deltas)
+    same_rows(lake.table("trades", times="int").collect(), COLUMNS["trades"], truth.trades)
     assert result.depth_messages == truth.messages
 
     book = lake.table("book", times="int").collect()
     kept = set(book["sequence_number"].to_list())
-    same_rows(book, "book", [row for row in truth.book if row[2] in kept])
+    same_rows(book, COLUMNS["book"], [row for row in truth.book if row[2] in kept])
     # only what the book cannot know is left out
     assert len(truth.book) == book.height + result.book_left_out
     unseeded = {row[2] for row, seeded in zip(truth.book, truth.seeded, strict=True) if not seeded}

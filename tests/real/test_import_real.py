@@ -21,7 +21,7 @@ from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.recordings.reader import RecordingFile
 from lobproof.sources.tickers import TickerBatch
-from plain_decoder import Plain, read_plain
+from plain.decoder import Plain, read_plain
 from support.wire import decoded_values, row_values, scanned
 
 pytestmark = pytest.mark.real

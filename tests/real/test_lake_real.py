@@ -31,10 +31,10 @@ from lobproof.schema import (
 )
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import Store, open_store
-from plain_decoder import read_plain
+from plain.decoder import read_plain
+from plain.recording import Truth, count, recorded_books
 from support.lake_days import hold_against, reconstruct_lake, started_late, states_of, without
-from support.plain_states import Truth, count, plain_states
-from support.rebuilt import nothing, same_at_every_state
+from support.replays import nothing, same_at_every_state
 
 pytestmark = pytest.mark.real
 
@@ -83,7 +83,7 @@ def made(
     reconstruct_lake(_lossy(lake, folder / "lossy-lake"), folder / "lossy", options)
     late = open_store(folder / "late")
     wanted = late.keyframes(raw=True).select("sequence").collect()
-    truth = plain_states(
+    truth = recorded_books(
         (m for file in files for m in read_plain(file, symbol.upper())),
         wanted["sequence"].to_list(),
     )

@@ -16,7 +16,7 @@ from lobproof.pipeline.lake import lake_days, reconstruct_day
 from lobproof.schema import LEVELS, Flag, Kind
 from lobproof.schema.tables import STATE_LEVEL_COLUMNS
 from lobproof.store import Store
-from support.plain_states import DIGITS, Truth
+from plain.recording import DIGITS, Truth
 
 Keep = Callable[[str, str, pl.DataFrame], pl.Series]
 """Of a table, its day and its rows: which stay."""

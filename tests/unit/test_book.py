@@ -16,7 +16,7 @@ from lobproof.book.window_kernels import levels_around
 from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Side
-from support.book_reference import ReferenceBook
+from plain.book import PlainBook
 
 pytestmark = pytest.mark.kernels
 
@@ -24,18 +24,18 @@ BID, ASK = int(Side.BID), int(Side.ASK)
 
 
 @pytest.fixture(params=["kernels", "reference"])
-def book(request: pytest.FixtureRequest) -> OrderBook | ReferenceBook:
-    return OrderBook(window_ticks=64) if request.param == "kernels" else ReferenceBook()
+def book(request: pytest.FixtureRequest) -> OrderBook | PlainBook:
+    return OrderBook(window_ticks=64) if request.param == "kernels" else PlainBook()
 
 
-def fill(book: OrderBook | ReferenceBook) -> None:
+def fill(book: OrderBook | PlainBook) -> None:
     for price, size in [(100, 5), (99, 4), (97, 3), (10, 2)]:
         book.apply(BID, price, size)
     for price, size in [(102, 6), (105, 7), (9000, 8)]:
         book.apply(ASK, price, size)
 
 
-def test_levels_come_best_first(book: OrderBook | ReferenceBook) -> None:
+def test_levels_come_best_first(book: OrderBook | PlainBook) -> None:
     fill(book)
     assert book.bids() == [(100, 5), (99, 4), (97, 3), (10, 2)]
     assert book.asks() == [(102, 6), (105, 7), (9000, 8)]
@@ -49,7 +49,7 @@ def test_levels_come_best_first(book: OrderBook | ReferenceBook) -> None:
     assert not book.crossed
 
 
-def test_an_empty_book(book: OrderBook | ReferenceBook) -> None:
+def test_an_empty_book(book: OrderBook | PlainBook) -> None:
     assert book.best_bid == book.best_ask == (0, 0)
     assert book.bids() == book.levels(ASK) == []
     assert not book.crossed
@@ -57,7 +57,7 @@ def test_an_empty_book(book: OrderBook | ReferenceBook) -> None:
     assert book.count(BID) == 0
 
 
-def test_apply_tells_the_size_before(book: OrderBook | ReferenceBook) -> None:
+def test_apply_tells_the_size_before(book: OrderBook | PlainBook) -> None:
     assert book.apply(BID, 100, 5) == 0
     assert book.apply(BID, 100, 7) == 5
     assert book.apply(BID, 7, 1) == 0  # outside the window
@@ -67,7 +67,7 @@ def test_apply_tells_the_size_before(book: OrderBook | ReferenceBook) -> None:
     assert book.apply(BID, 100, 0) == 0
 
 
-def test_a_crossed_book_is_told(book: OrderBook | ReferenceBook) -> None:
+def test_a_crossed_book_is_told(book: OrderBook | PlainBook) -> None:
     fill(book)
     for side in (BID, ASK):
         book.set_trust(side, EVERYTHING)
@@ -79,7 +79,7 @@ def test_a_crossed_book_is_told(book: OrderBook | ReferenceBook) -> None:
     assert seen == [(True, 0, 0), (False, 20, 7), (True, 0, 0)]
 
 
-def test_a_snapshot_replaces_down_to_its_worst_price(book: OrderBook | ReferenceBook) -> None:
+def test_a_snapshot_replaces_down_to_its_worst_price(book: OrderBook | PlainBook) -> None:
     fill(book)
     book.snapshot(BID, [(98, 9), (101, 1)], complete=False)
     assert book.bids() == [(101, 1), (98, 9), (97, 3), (10, 2)]
@@ -95,7 +95,7 @@ def test_a_snapshot_replaces_down_to_its_worst_price(book: OrderBook | Reference
     assert book.asks() == [(102, 6), (105, 7), (9000, 8)]
 
 
-def test_a_complete_snapshot_replaces_the_side(book: OrderBook | ReferenceBook) -> None:
+def test_a_complete_snapshot_replaces_the_side(book: OrderBook | PlainBook) -> None:
     fill(book)
     book.snapshot(ASK, [(103, 1), (104, 2)], complete=True)
     book.snapshot(BID, [(100, 1)], complete=True)
@@ -107,7 +107,7 @@ def test_a_complete_snapshot_replaces_the_side(book: OrderBook | ReferenceBook) 
     assert book.asks() == [(103, 5), (104, 2)]
 
 
-def test_the_market_leaves_the_range(book: OrderBook | ReferenceBook) -> None:
+def test_the_market_leaves_the_range(book: OrderBook | PlainBook) -> None:
     fill(book)
     book.set_trust(BID, RANGE, 99)
     assert book.trusted_slots(BID) == 2
@@ -116,7 +116,7 @@ def test_the_market_leaves_the_range(book: OrderBook | ReferenceBook) -> None:
     assert book.trusted_slots(BID) == 0
 
 
-def test_a_range_is_cleared_near_and_far(book: OrderBook | ReferenceBook) -> None:
+def test_a_range_is_cleared_near_and_far(book: OrderBook | PlainBook) -> None:
     fill(book)
     for price in (8000, 200, 9500):
         book.apply(ASK, price, 1)
@@ -128,7 +128,7 @@ def test_a_range_is_cleared_near_and_far(book: OrderBook | ReferenceBook) -> Non
     assert book.trust(ASK) == (RANGE, 9000)
 
 
-def test_clear_forgets_levels_and_trust(book: OrderBook | ReferenceBook) -> None:
+def test_clear_forgets_levels_and_trust(book: OrderBook | PlainBook) -> None:
     fill(book)
     book.set_trust(BID, RANGE, 99)
     book.clear()

@@ -12,9 +12,23 @@ from lobproof.replay import Segment, StreamClock, stamped
 from lobproof.replay.clock_kernels import DAY_NS
 from lobproof.replay.merge import TOLERANCE_NS
 from lobproof.schema import EventBatch, Flag
-from support.feeds import BID, MS, OFFSET, START, batches, depth, mark, snapshot, trade
-from support.reference_judge import Listing, to_vendor_rows
-from support.stream_reference import Message, Row, to_batch, to_rows
+from plain.messages import (
+    BID,
+    MS,
+    OFFSET,
+    START,
+    Event,
+    Message,
+    VendorRow,
+    depth,
+    mark,
+    snapshot,
+    to_batch,
+    to_rows,
+    to_vendor_batch,
+    trade,
+)
+from support.replays import batches
 
 pytestmark = pytest.mark.kernels
 
@@ -28,7 +42,7 @@ def clocked(messages: Sequence[Message], **options: Any) -> list[tuple[int, bool
     return [told(row) for row in to_rows(batch) if row.flags & Flag.LAST]
 
 
-def told(row: Row) -> tuple[int, bool]:
+def told(row: Event) -> tuple[int, bool]:
     return row.ts_order - START, bool(row.flags & BAD)
 
 
@@ -103,8 +117,8 @@ def test_by_receive_time() -> None:
 
 def test_what_has_no_time_by_nature_takes_the_clock_where_it_stands() -> None:
     late = 50 * MS
-    invalid = [Row(0, 0, START + OFFSET + late, 8, 8, flags=int(Flag.INVALID | Flag.LAST))]
-    old = [Row(0, 0, START + OFFSET + late, 3, 3, flags=int(Flag.OUT_OF_ORDER | Flag.LAST))]
+    invalid = [Event(0, 0, START + OFFSET + late, 8, 8, flags=int(Flag.INVALID | Flag.LAST))]
+    old = [Event(0, 0, START + OFFSET + late, 3, 3, flags=int(Flag.OUT_OF_ORDER | Flag.LAST))]
     messages = [
         at(10),
         snapshot(9, [(1000, 1)], [(1001, 1)], at=late),
@@ -187,16 +201,16 @@ def test_a_saved_clock_goes_on() -> None:
 
 def test_references_without_any_time() -> None:
     """Before the first time they take it; alone they have none; else that of the row before."""
-    listings = to_vendor_rows([[Listing(0, 0, 0, n, -1)] for n in range(3)])
+    vendor_rows = to_vendor_batch([[VendorRow(0, 0, 0, n, -1)] for n in range(3)])
     rows = to_batch([depth(1, 0, [(BID, 7, 1)]), depth(2, 1, [(BID, 7, 1)], at=MS)])
     places = np.array([0, 1, 2])
-    (out,) = stamped(iter([Segment(rows, listings.copy(), places)]), StreamClock(OFFSET))
+    (out,) = stamped(iter([Segment(rows, vendor_rows.copy(), places)]), StreamClock(OFFSET))
     assert out.vendor_rows.ts_order.tolist() == [START, START, START + MS]
-    alone = Segment(EventBatch.empty(), listings.copy(), places * 0)
+    alone = Segment(EventBatch.empty(), vendor_rows.copy(), places * 0)
     (out,) = stamped(iter([alone]), StreamClock(OFFSET))
     assert out.vendor_rows.ts_order.tolist() == [0, 0, 0]
     timeless = to_batch([mark(Flag.INVALID, at=at) for at in (0, MS)])
-    (out,) = stamped(iter([Segment(timeless, listings.copy(), places)]), StreamClock(OFFSET))
+    (out,) = stamped(iter([Segment(timeless, vendor_rows.copy(), places)]), StreamClock(OFFSET))
     assert out.vendor_rows.ts_order.tolist() == [START, START, START + MS]
 
 

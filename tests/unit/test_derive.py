@@ -15,11 +15,12 @@ import lobproof
 from lobproof.acquire.checks.scan import scan
 from lobproof.errors import GridError, InputError, UsageError
 from lobproof.pipeline import DeriveResult, derive_lake
+from lobproof.sources.cryptolake.layout import COLUMNS
 from lobproof.sources.cryptolake.write import SCHEMAS, TableWriter, float_seconds
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
-from plain_decoder import Plain, plain_line, read_plain
-from support.lake_truth import lake_truth, same_rows
+from plain.decoder import Plain, plain_line, read_plain
+from plain.recording import lake_truth, same_rows
 from support.recorded import ASKS, BIDS, HOUR, MIDNIGHT, Line, imported, made
 from support.wire import aggregate, depth, snapshot, ticker, trade
 
@@ -54,11 +55,11 @@ def test_a_simulated_market_comes_through_exactly(
 ) -> None:
     messages = [message for file in market[1] for message in read_plain(file, "SIMUSDT")]
     truth = lake_truth(messages)
-    same_rows(table(derived, "book_delta_v2"), "book_delta_v2", truth.deltas)
-    same_rows(table(derived, "trades"), "trades", truth.trades)
+    same_rows(table(derived, "book_delta_v2"), COLUMNS["book_delta_v2"], truth.deltas)
+    same_rows(table(derived, "trades"), COLUMNS["trades"], truth.trades)
     book = table(derived, "book")
     kept = set(book["sequence_number"].to_list())
-    same_rows(book, "book", [row for row in truth.book if row[2] in kept])
+    same_rows(book, COLUMNS["book"], [row for row in truth.book if row[2] in kept])
     assert len(truth.book) == book.height + derived.book_left_out
     assert book.height > derived.book_left_out
     assert derived.depth_messages == truth.messages
@@ -140,13 +141,13 @@ def test_levels_that_are_not_there_are_null(tmp_path: Path) -> None:
     result = derive_lake(imported(tmp_path / "recorded", lines), tmp_path / "lake")
     messages = plain_lines(tmp_path / "recorded" / "one.txt")
     truth = lake_truth(messages)
-    same_rows(table(result, "book_delta_v2"), "book_delta_v2", truth.deltas)
+    same_rows(table(result, "book_delta_v2"), COLUMNS["book_delta_v2"], truth.deltas)
     # a short side is trusted only as far as a snapshot lists: this one lists less than a limit
     book = table(result, "book")
     assert book.height + result.book_left_out == len(truth.book)
     kept = set(book["sequence_number"].to_list())
     assert kept
-    same_rows(book, "book", [row for row in truth.book if row[2] in kept])
+    same_rows(book, COLUMNS["book"], [row for row in truth.book if row[2] in kept])
     assert book["bid_19_price"].null_count() == book["ask_19_size"].null_count() == book.height
 
 

@@ -7,22 +7,8 @@ import pytest
 
 from lobproof.replay import Replayer
 from lobproof.schema import Finding, Flag
-from support.feeds import (
-    ASK,
-    BID,
-    MINUTE,
-    MS,
-    START,
-    Replayed,
-    book_of,
-    depth,
-    make_instrument,
-    ordered,
-    replay,
-    snapshot,
-    trade,
-)
-from support.stream_reference import Message
+from plain.messages import ASK, BID, MINUTE, MS, START, Message, book_of, depth, snapshot, trade
+from support.replays import Replayed, make_instrument, ordered, replay
 
 pytestmark = pytest.mark.kernels
 

@@ -13,8 +13,21 @@ from lobproof.replay.trade_id_kernels import (
     WINDOW,
 )
 from lobproof.schema import UNORDERED, EventBatch, Flag, Kind
-from support.feeds import ASK, BID, LAST, batches, book_of, depth, mark, snapshot, trade
-from support.stream_reference import Message, Row, to_batch, to_rows
+from plain.messages import (
+    ASK,
+    BID,
+    LAST,
+    Event,
+    Message,
+    book_of,
+    depth,
+    mark,
+    snapshot,
+    to_batch,
+    to_rows,
+    trade,
+)
+from support.replays import batches
 
 pytestmark = pytest.mark.kernels
 
@@ -25,13 +38,13 @@ DUPLICATE, LATE = int(Flag.DUPLICATE), int(Flag.OUT_OF_ORDER)
 
 def audited(
     messages: Sequence[Message], *, trades: bool = False, single: bool = False
-) -> list[Row]:
+) -> list[Event]:
     audit = TradeAudit() if trades else BookAudit()
     cuts = range(len(messages)) if single else ()
     return to_rows(EventBatch.concat([audit.process(b) for b in batches(messages, cuts)]))
 
 
-def told(rows: list[Row]) -> list[tuple[Kind, int, int, int]]:
+def told(rows: list[Event]) -> list[tuple[Kind, int, int, int]]:
     """Kind, ids and flags other than LAST of the rows that end a message."""
     return [
         (Kind(r.kind), r.prev_sequence, r.sequence, r.flags & ~LAST) for r in rows if r.flags & LAST
@@ -210,7 +223,7 @@ def test_a_snapshot_with_its_sides_mixed_up_is_left_out() -> None:
 
 def test_a_snapshot_that_lists_nothing_says_nothing() -> None:
     """A MARK with two equal ids: it is no message of the chain."""
-    empty = [Row(sequence=8, prev_sequence=8, flags=LAST)]
+    empty = [Event(sequence=8, prev_sequence=8, flags=LAST)]
     rows = audited([depth(5, 2, SHORT), empty, depth(9, 5, SHORT)])
     assert told(rows)[1:] == [(Kind.MARK, 8, 8, int(Flag.INVALID)), (Kind.DELTA, 5, 9, 0)]
 

@@ -18,10 +18,23 @@ from lobproof.schema import Flag, Kind
 from lobproof.sources.cryptolake.grid import infer_grid
 from lobproof.sources.cryptolake.source import as_snapshots
 from lobproof.sources.cryptolake.times import survey_times
-from support.feeds import ASK, BID, MINUTE, MS, OFFSET, Level, Replayed, book_of, trade
-from support.lake_feed import LakeDay, anchored_streams, delta, listing, run_lake, write_lake
-from support.reference_judge import to_vendor_rows
-from support.stream_reference import Message, messages_of
+from plain.lake_replay import LakeStreams
+from plain.messages import (
+    ASK,
+    BID,
+    MINUTE,
+    MS,
+    OFFSET,
+    Level,
+    Message,
+    book_of,
+    delta,
+    messages_of,
+    to_vendor_batch,
+    trade,
+    vendor_row,
+)
+from support.replays import Replayed, anchored_streams, run_lake, write_lake
 
 SECOND = 1000 * MS
 BIDS, ASKS = book_of(20)
@@ -34,25 +47,25 @@ ANCHORED = Policy(chainless=True, trades_wait_for="snapshots")
 
 def test_rows_as_snapshots() -> None:
     rows = [
-        listing(1, BIDS, ASKS),
-        listing(2, BIDS[:2], []),
-        listing(3, [], []),
-        listing(4, [BIDS[0], (0, 0), BIDS[1]], ASKS),
+        vendor_row(1, BIDS, ASKS),
+        vendor_row(2, BIDS[:2], []),
+        vendor_row(3, [], []),
+        vendor_row(4, [BIDS[0], (0, 0), BIDS[1]], ASKS),
     ]
-    messages = messages_of(as_snapshots(to_vendor_rows(rows), clear=True))
+    messages = messages_of(as_snapshots(to_vendor_batch(rows), clear=True))
     assert [len(message) for message in messages] == [41, 3, 1, 1]
     assert [message[0].kind for message in messages] == [Kind.CLEAR] * 2 + [Kind.MARK] * 2
     assert [row.flags for row in messages[0]] == [0] * 40 + [Flag.LAST]
     assert [row.flags for row in messages[1]] == [0, 0, Flag.LAST], "a count shows no end"
     for (mark,), number in zip(messages[2:], (3, 4), strict=True):
         assert (mark.sequence, mark.prev_sequence) == (number, number)
-    plain = messages_of(as_snapshots(to_vendor_rows(rows), clear=False))
+    plain = messages_of(as_snapshots(to_vendor_batch(rows), clear=False))
     assert [len(message) for message in plain] == [40, 2, 1, 1]
     assert plain[0] == messages[0][1:]
 
 
 def anchored(rows: list[Message], trades: list[Message], waits: str = "snapshots") -> Replayed:
-    day = LakeDay([], rows, trades)
+    day = LakeStreams([], rows, trades)
     policy = ANCHORED if waits == "snapshots" else replace(ANCHORED, trades_wait_for="nothing")
     cut = run_lake(day, policy, source=anchored_streams(day, ((1, 2), (1, 3))))
     whole = run_lake(day, policy, source=anchored_streams(day))
@@ -63,7 +76,7 @@ def anchored(rows: list[Message], trades: list[Message], waits: str = "snapshots
 
 def fate(price: int, size: int, shown: list[Level], *, held: list[Level] = BIDS) -> list[int]:
     """Volume explained, refilled, transient, grown, unnamed of a sale between two snapshots."""
-    rows = [listing(1, held, ASKS), listing(2, shown, ASKS, at=100 * MS)]
+    rows = [vendor_row(1, held, ASKS), vendor_row(2, shown, ASKS, at=100 * MS)]
     got = anchored(rows, [trade(1, ASK, price, size, at=50 * MS)])
     names = ("explained", "refilled", "transient", "grown", "unnamed")
     return [int(got.minutes[f"{name}_volume"].sum()) for name in names]
@@ -86,7 +99,7 @@ def test_snapshots_confirm_trades() -> None:
 
 @pytest.mark.kernels
 def test_time_sorted_trades_wait_for_nothing() -> None:
-    rows = [listing(1, BIDS, ASKS), listing(2, BIDS, ASKS, at=100 * MS)]
+    rows = [vendor_row(1, BIDS, ASKS), vendor_row(2, BIDS, ASKS, at=100 * MS)]
     got = anchored(rows, [trade(1, ASK, 1000, 4, at=50 * MS)], "nothing")
     assert got.minutes["grown_volume"].sum() == 0
 
@@ -94,13 +107,13 @@ def test_time_sorted_trades_wait_for_nothing() -> None:
 @pytest.mark.kernels
 def test_snapshots_that_are_no_book_or_come_late_or_too_seldom() -> None:
     rows = [
-        listing(1, BIDS, ASKS),
-        listing(2, [(1002, 1)], ASKS, at=MS),
-        listing(2, BIDS, ASKS, at=MS),
-        listing(1, BIDS, ASKS),
-        listing(10**12, BIDS, ASKS, at=2 * MS),
-        listing(3, BIDS, ASKS, at=3 * MS),
-        listing(4, BIDS, ASKS, at=9 * SECOND),
+        vendor_row(1, BIDS, ASKS),
+        vendor_row(2, [(1002, 1)], ASKS, at=MS),
+        vendor_row(2, BIDS, ASKS, at=MS),
+        vendor_row(1, BIDS, ASKS),
+        vendor_row(10**12, BIDS, ASKS, at=2 * MS),
+        vendor_row(3, BIDS, ASKS, at=3 * MS),
+        vendor_row(4, BIDS, ASKS, at=9 * SECOND),
     ]
     got = anchored(rows, [trade(1, ASK, 1000, 4, at=9 * SECOND)])
     names = {name for name, *_ in got.findings()}
@@ -114,26 +127,28 @@ QUIET = [
     delta(101, [(BID, 990, 10)]),
     *(delta(102 + n, [(BID, 990, 10)], at=n * SECOND) for n in range(5)),
 ]
-SEED = listing(100, BIDS, ASKS)
+SEED = vendor_row(100, BIDS, ASKS)
 UP = [(BID, price, 0) for price in range(1000, 990, -1)]
 DENIED = [(price, 10) for price in range(990, 969, -1) if price != 975]
 OVERFLOW = [trade(n, BID, 1100, 1, at=n * SECOND) for n in range(1, 4)]
 NEAR = [trade(n, BID, 1001, 1, at=n * SECOND) for n in range(4, 50)]
 LONG = [delta(101 + n, [(BID, 990, 10)], at=n * SECOND) for n in range(70)]
 DOUBTS = {
-    "SILENCE": LakeDay([*QUIET, delta(200, UP, at=MINUTE)], [SEED], NEAR[:1]),
-    "DRIFT": LakeDay(QUIET, [SEED, listing(101, [(1000, 9), *BIDS[1:]], ASKS)], NEAR[:1]),
-    "GHOST_LEVELS": LakeDay(
-        [delta(101, [(BID, 975, 4)]), delta(102, UP)], [SEED, listing(102, DENIED, ASKS)], NEAR[:1]
+    "SILENCE": LakeStreams([*QUIET, delta(200, UP, at=MINUTE)], [SEED], NEAR[:1]),
+    "DRIFT": LakeStreams(QUIET, [SEED, vendor_row(101, [(1000, 9), *BIDS[1:]], ASKS)], NEAR[:1]),
+    "GHOST_LEVELS": LakeStreams(
+        [delta(101, [(BID, 975, 4)]), delta(102, UP)],
+        [SEED, vendor_row(102, DENIED, ASKS)],
+        NEAR[:1],
     ),
-    "VENDOR_ROW_UNUSED": LakeDay(QUIET, [SEED, listing(103, BIDS, [])], NEAR[:1]),
-    "SEQUENCE_RESET": LakeDay([*QUIET, delta(50, UP)], [SEED], NEAR[:1]),
-    "DUPLICATE": LakeDay([*QUIET, QUIET[-1]], [SEED], NEAR[:1]),
-    "STALE_BOOK": LakeDay(LONG, [SEED], OVERFLOW),
+    "VENDOR_ROW_UNUSED": LakeStreams(QUIET, [SEED, vendor_row(103, BIDS, [])], NEAR[:1]),
+    "SEQUENCE_RESET": LakeStreams([*QUIET, delta(50, UP)], [SEED], NEAR[:1]),
+    "DUPLICATE": LakeStreams([*QUIET, QUIET[-1]], [SEED], NEAR[:1]),
+    "STALE_BOOK": LakeStreams(LONG, [SEED], OVERFLOW),
 }
 
 
-def strictly(folder: Path, day: LakeDay, batch_rows: int = 1 << 16) -> None:
+def strictly(folder: Path, day: LakeStreams, batch_rows: int = 1 << 16) -> None:
     (one,) = lake_days(write_lake(folder / "lake", day))
     reconstruct_day(one, folder / "store", FULL, strict=True, batch_rows=batch_rows)
 
@@ -147,20 +162,20 @@ def test_strict_refuses_each_doubt(doubt: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch_rows", [1, 1 << 16])
 def test_strict_judges_a_minute_by_all_of_its_prints(batch_rows: int, tmp_path: Path) -> None:
     """The first three are far from the touch, and most are not."""
-    strictly(tmp_path, LakeDay(LONG, [SEED], OVERFLOW + NEAR), batch_rows)
+    strictly(tmp_path, LakeStreams(LONG, [SEED], OVERFLOW + NEAR), batch_rows)
 
 
 # around the replay -------------------------------------------------------------------------------
 
 
 def test_survey_of_times(tmp_path: Path) -> None:
-    day = LakeDay(LONG, [SEED], NEAR)
+    day = LakeStreams(LONG, [SEED], NEAR)
     root = write_lake(tmp_path, day)
     (one,) = lake_days(root)
     times = survey_times(one.files)
     assert set(times.offsets.values()) == {OFFSET}
     assert dict(times.missing) == {"book": 0.0, "book_delta_v2": 0.0, "trades": 0.0}
-    late = LakeDay([delta(1, UP)], [SEED], [trade(n, BID, 5, 1) for n in range(4)])
+    late = LakeStreams([delta(1, UP)], [SEED], [trade(n, BID, 5, 1) for n in range(4)])
     late.trades[0][0].ts_event, late.trades[1][0].ts_event = 0, -1
     (other,) = lake_days(write_lake(tmp_path / "late", late))
     assert survey_times(other.files).missing["trades"] == 0.5
@@ -175,11 +190,11 @@ def test_a_closing_book_on_a_finer_grid(tmp_path: Path) -> None:
         times = {"ts_event": message[0].ts_event + day_ns, "ts_recv": message[0].ts_recv + day_ns}
         return [replace(row, **times) for row in message]
 
-    first = LakeDay(QUIET, [SEED], NEAR[:1])
+    first = LakeStreams(QUIET, [SEED], NEAR[:1])
     # of one decimal, ten times as coarse
-    second = LakeDay(
+    second = LakeStreams(
         [later(delta(300, [(BID, 99, 7)]))],
-        [later(listing(299, [(100, 1)], [(101, 1)]))],
+        [later(vendor_row(299, [(100, 1)], [(101, 1)]))],
         [later(trade(9, BID, 101, 1))],
     )
     store = tmp_path / "store"

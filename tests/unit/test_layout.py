@@ -29,7 +29,7 @@ from lobproof.schema.records import integers, numbers, record, records
 from lobproof.schema.tables import MINUTES
 from lobproof.store.bookview import _of_book
 from lobproof.store.rebuild_kernels import speaks
-from support.feeds import findings_of, make_instrument
+from support.replays import findings_of, make_instrument
 
 PACKAGE = Path(lobproof.__file__).parent
 DOCS = PACKAGE.parents[1] / "docs" / "tables.md"

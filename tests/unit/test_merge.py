@@ -9,8 +9,9 @@ import pytest
 
 from lobproof.replay import Merge, Segment
 from lobproof.schema import EventBatch, Flag, Kind
-from support.feeds import BID, batches, depth, trade
-from support.stream_reference import Message, merge_messages, messages_of
+from plain.messages import BID, Message, depth, messages_of, trade
+from plain.order import merge_messages
+from support.replays import batches
 
 
 def books(times: Sequence[int]) -> list[Message]:

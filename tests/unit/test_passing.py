@@ -13,25 +13,26 @@ from lobproof.replay import Policy, Replayer
 from lobproof.replay.integrity import message_bounds
 from lobproof.replay.state_kernels import REPLAY_STATE
 from lobproof.schema.records import records
-from support.feeds import ASK, BID, MS, book_of, make_instrument, trade
-from support.lake_feed import LAKE, LakeDay, anchored_streams, delta, listing, run_lake, streams
+from plain.lake_replay import LakeStreams
+from plain.messages import ASK, BID, MS, book_of, delta, trade, vendor_row
+from support.replays import LAKE, anchored_streams, make_instrument, run_lake, streams
 
 SECOND = 1000 * MS
 
 
-def day(seed: int) -> LakeDay:
+def day(seed: int) -> LakeStreams:
     """Messages at an uneven pace, some of them empty, one late; rows of `book`; trades between."""
     rng = random.Random(seed)
     bids, asks = book_of(20)
-    book, rows, trades, at = [], [listing(100, bids, asks)], [], 0
+    book, rows, trades, at = [], [vendor_row(100, bids, asks)], [], 0
     for n in range(60):
         at += rng.choice([1, 90, 100, 110, 900, 7000]) * MS
         late = 50 if n == 30 else 0
         changes = [] if rng.random() < 0.2 else [(BID, 990 - rng.randrange(3), rng.randrange(9))]
         book.append(delta(101 + n - late, changes, at=at))
-        rows.append(listing(101 + n, bids, asks, at=at + MS))
+        rows.append(vendor_row(101 + n, bids, asks, at=at + MS))
         trades.append(trade(n + 1, ASK, 1000, at=at + rng.randrange(50) * MS))
-    return LakeDay(book, rows, trades)
+    return LakeStreams(book, rows, trades)
 
 
 @pytest.mark.kernels

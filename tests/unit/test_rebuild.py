@@ -15,9 +15,8 @@ from lobproof.schema.records import Record
 from lobproof.store.bookview import book_of
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.rebuild_kernels import apply_events
-from support.feeds import ASK, BID, depth, mark, snapshot
-from support.rebuilt import nothing
-from support.stream_reference import Message, to_batch
+from plain.messages import ASK, BID, Message, depth, mark, snapshot, to_batch
+from support.replays import nothing
 
 pytestmark = pytest.mark.kernels
 

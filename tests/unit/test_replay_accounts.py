@@ -10,21 +10,8 @@ import pytest
 from lobproof.replay import QUALITY_SEVERITY, doubtful_time, quality_rows
 from lobproof.schema import Finding, Flag, Severity
 from lobproof.schema.tables import MINUTES
-from support.feeds import (
-    ASK,
-    BID,
-    MINUTE,
-    MS,
-    START,
-    Replayed,
-    book_of,
-    depth,
-    findings_of,
-    replay,
-    snapshot,
-    trade,
-)
-from support.stream_reference import Message
+from plain.messages import ASK, BID, MINUTE, MS, START, Message, book_of, depth, snapshot, trade
+from support.replays import Replayed, findings_of, replay
 
 pytestmark = pytest.mark.kernels
 

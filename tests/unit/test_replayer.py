@@ -10,23 +10,21 @@ from lobproof.instruments import Rule
 from lobproof.replay import Replayer, replayer
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag
 from lobproof.schema.records import joined_rows
-from support.feeds import (
+from plain.messages import (
     ASK,
     BID,
     LAST,
     MINUTE,
     MS,
     START,
+    Message,
     book_of,
     depth,
-    make_instrument,
     mark,
-    ordered,
-    replay,
     snapshot,
     trade,
 )
-from support.stream_reference import Message
+from support.replays import make_instrument, ordered, replay
 
 pytestmark = pytest.mark.kernels
 

@@ -34,20 +34,21 @@ from lobproof.replay.state_kernels import (
 from lobproof.replay.trade_id_kernels import WINDOW
 from lobproof.replay.trade_kernels import is_far
 from lobproof.schema import RANGE, UNTRUSTED, Finding, Flag, Kind
-from support.feeds import (
+from plain.lake_replay import LakeStreams
+from plain.messages import (
     ASK,
     BID,
     MS,
     START,
-    Replayed,
+    Message,
+    delta,
     depth,
-    findings_of,
-    replay,
     snapshot,
+    to_batch,
     trade,
+    vendor_row,
 )
-from support.lake_feed import LakeDay, anchored_streams, delta, listing, run_lake, write_lake
-from support.stream_reference import Message, to_batch
+from support.replays import Replayed, anchored_streams, findings_of, replay, run_lake, write_lake
 
 SECOND = 1000 * MS
 BIDS = [(1000 - n, 10) for n in range(20)]
@@ -55,7 +56,7 @@ ASKS = [(1001 + n, 10) for n in range(20)]
 
 
 def run(book: list[Message], trades: list[Message] | None = None) -> Replayed:
-    return run_lake(LakeDay(book, [listing(100, BIDS, ASKS)], trades or []))
+    return run_lake(LakeStreams(book, [vendor_row(100, BIDS, ASKS)], trades or []))
 
 
 def names(got: Replayed) -> list[str]:
@@ -158,8 +159,8 @@ def test_a_trade_among_the_last_sixteen_thousand(since: int, again: bool, before
 def test_an_id_and_a_time_that_are_a_second_apart(late: int, unused: list[str]) -> None:
     book = [delta(101, []), delta(102, [], at=5 * SECOND), delta(103, [], at=7 * SECOND)]
     for seq, at in ((101, 6 * SECOND + late), (102, 4 * SECOND - late)):
-        rows = [listing(100, BIDS, ASKS), listing(seq, BIDS, ASKS, at=at)]
-        assert names(run_lake(LakeDay(book, rows))) == unused
+        rows = [vendor_row(100, BIDS, ASKS), vendor_row(seq, BIDS, ASKS, at=at)]
+        assert names(run_lake(LakeStreams(book, rows))) == unused
 
 
 @pytest.mark.parametrize("off", [-1, 1])
@@ -190,26 +191,28 @@ def test_the_size_limit(size: int, corrects: bool) -> None:
     bids, asks = [(1000, 1000), (999, 1000)], [(1001, 1000), (1002, 1000)]
     policy = Policy(chainless=True, size_limit=0.125)
     book = [delta(101, [(BID, 1000, size)]), delta(102, [])]
-    differs = listing(101, bids, asks)
+    differs = vendor_row(101, bids, asks)
 
     def kinds(*rows: Message) -> list[Kind]:
-        got = run_lake(LakeDay(book, [listing(100, [(1000, 500), *bids[1:]], asks), *rows]), policy)
+        got = run_lake(
+            LakeStreams(book, [vendor_row(100, [(1000, 500), *bids[1:]], asks), *rows]), policy
+        )
         ends = (got.events.flags & Flag.LAST) != 0
         return [Kind(kind) for kind in got.events.kind[ends].tolist()]
 
     seeded, after = [Kind.SNAPSHOT, Kind.DELTA], Kind.SNAPSHOT if corrects else Kind.MARK
     assert kinds(differs) == [*seeded, after, Kind.MARK]
     # a doubt stays as long as rows differ by no more
-    off = listing(102, bids, asks)
+    off = vendor_row(102, bids, asks)
     again = [Kind.SNAPSHOT] if corrects else []
-    wild = listing(101, [(price + 100, 1) for price, _ in bids], [(p + 100, 1) for p, _ in asks])
+    wild = vendor_row(101, [(price + 100, 1) for price, _ in bids], [(p + 100, 1) for p, _ in asks])
     assert kinds(wild, off) == [*seeded, Kind.MARK, Kind.MARK, *again]
 
 
 def test_no_size_limit_corrects_by_anything() -> None:
     policy = Policy(chainless=True, size_limit=0.0)
-    rows = [listing(100, BIDS, ASKS), listing(101, [(1000, 10**9 + 1), *BIDS[1:]], ASKS)]
-    got = run_lake(LakeDay([delta(101, [(BID, 1000, 10**9)]), delta(102, [])], rows), policy)
+    rows = [vendor_row(100, BIDS, ASKS), vendor_row(101, [(1000, 10**9 + 1), *BIDS[1:]], ASKS)]
+    got = run_lake(LakeStreams([delta(101, [(BID, 1000, 10**9)]), delta(102, [])], rows), policy)
     assert got.events.kind.tolist().count(Kind.SNAPSHOT) == 80
 
 
@@ -218,9 +221,9 @@ def test_no_size_limit_corrects_by_anything() -> None:
 
 def stands_still(trades: list[Message], *times: int) -> bool:
     """Whether rows of `book` that repeat are a finding; the last one, of those times, moves."""
-    rows = [listing(100 + n, BIDS, ASKS, at=at) for n, at in enumerate(times[:-1])]
-    rows.append(listing(200, [(1000, 9), *BIDS[1:]], ASKS, at=times[-1]))
-    day = LakeDay([], rows, trades)
+    rows = [vendor_row(100 + n, BIDS, ASKS, at=at) for n, at in enumerate(times[:-1])]
+    rows.append(vendor_row(200, [(1000, 9), *BIDS[1:]], ASKS, at=times[-1]))
+    day = LakeStreams([], rows, trades)
     policy = Policy(chainless=True, trades_wait_for="snapshots")
     return "VENDOR_ROW_STALE" in names(run_lake(day, policy, source=anchored_streams(day)))
 
@@ -246,11 +249,11 @@ def test_rows_that_list_fewer_levels_do_not_stand_still() -> None:
     policy = Policy(chainless=True, trades_wait_for="snapshots")
     for depths, found in (((20, 19, 18), []), ((20, 20, 20), [("VENDOR_ROW_STALE", 40, 123)])):
         rows = [
-            listing(100 + n, BIDS[:count], ASKS, at=n * 2 * SECOND)
+            vendor_row(100 + n, BIDS[:count], ASKS, at=n * 2 * SECOND)
             for n, count in enumerate(depths)
         ]
-        rows.append(listing(200, [(1000, 9), *BIDS[1:]], ASKS, at=6 * SECOND))
-        day = LakeDay([], rows, trades)
+        rows.append(vendor_row(200, [(1000, 9), *BIDS[1:]], ASKS, at=6 * SECOND))
+        day = LakeStreams([], rows, trades)
         got = run_lake(day, policy, source=anchored_streams(day))
         assert [one[:3] for one in got.findings() if one[0] == "VENDOR_ROW_STALE"] == found
 
@@ -339,7 +342,7 @@ def test_five_times_in_a_hundred_that_are_missing(
         row.ts_event = 0
     trades = [trade(n, BID, 1001, at=n * MS) for n in range(20)]
     (day,) = lake_days(
-        write_lake(tmp_path, LakeDay(book[::-1], [listing(100, BIDS, ASKS)], trades))
+        write_lake(tmp_path, LakeStreams(book[::-1], [vendor_row(100, BIDS, ASKS)], trades))
     )
     survey = Survey.made(day.files, day.exchange, day.symbol, day.dt)
     assert survey.times.missing == {"book": 0.0, "book_delta_v2": missing / 100, "trades": 0.0}

@@ -12,7 +12,7 @@ from lobproof.replay import bridged, quality_rows
 from lobproof.replay.findings import BRIDGE_NS
 from lobproof.schema import Finding, Int64
 from lobproof.schema.records import Records
-from support.feeds import findings_of
+from support.replays import findings_of
 
 S = 10**9
 

@@ -18,10 +18,9 @@ from lobproof.pipeline.survey import Survey
 from lobproof.replay import TradePlaces, in_time, trade_order
 from lobproof.schema import UNORDERED, EventBatch, Finding, Flag, Kind
 from lobproof.store import open_store
+from plain.messages import BID, DAY_NS, MS, OFFSET, START, Event, Message, to_batch, to_rows, trade
 from support.fault_runs import command
-from support.feeds import BID, MS, OFFSET, START, trade
 from support.kills import simulated
-from support.stream_reference import DAY_NS, Message, Row, to_batch, to_rows
 
 LATE = int(Flag.OUT_OF_ORDER)
 SECOND = 1000 * MS
@@ -50,7 +49,7 @@ class Source:
 
 def sorted_rows(
     messages: list[Message], batch_rows: int = 4, start: int = 0, days: tuple[int, ...] = ()
-) -> list[Row]:
+) -> list[Event]:
     source = Source(messages)
     batches = list(in_time(source, TradePlaces(OFFSET, days), batch_rows, start))
     assert source.opened == source.closed

@@ -1,4 +1,4 @@
-"""When each stream was heard, in plain lists of times. It says what the kernels must give."""
+"""When each stream of a day was heard, and when nothing was: lists of times."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lobproof.schema import COVERED_STREAMS, Finding
+from lobproof.schema import COVERED_STREAMS
 
 LISTED = 64
-LOSSES = (Finding.GAP, Finding.SEQUENCE_RESET, Finding.SILENCE)
+"""So many of the longest silences are listed."""
 
 
 @dataclass
@@ -24,11 +24,10 @@ class Heard:
         self.times[stream].append(ts)
 
     def coverage(
-        self, limit_ns: int, life_ts: int, episodes: Sequence[tuple[int, ...]]
+        self, limit_ns: int, life_ts: int, losses: Sequence[tuple[int, int]]
     ) -> dict[str, Any]:
-        """The day's coverage; findings are code, first and last event, first and last ts, …"""
+        """The day's coverage; an outage is a silence of all within a loss, from a ts to a ts."""
         streams = {name: of_stream(times) for name, times in self.times.items()}
-        losses = [(row[3], row[4]) for row in episodes if row[0] in LOSSES]
         return {
             "limit_ns": limit_ns,
             "life_ts": life_ts,

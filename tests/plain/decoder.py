@@ -1,4 +1,4 @@
-"""An independent slow reader of recordings for the tests: json and Decimal, nothing of lobproof."""
+"""What a line of a recording says: json and Decimal, nothing of lobproof."""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""The replay in plain Python: dicts, lists and sorts. It says what the kernels must give."""
+"""What each message does: to the book and its trust, and what is told of it.
+
+``PlainReplay`` takes the messages of one day in their order and gives the flags that complete their
+events, a state behind each message of the book, findings, minutes and the day's coverage.
+
+The book is right as long as it stands on a snapshot and no depth message since is missing. A loss,
+seen by the ids or by silence, costs all trust, until a snapshot restores it. A snapshot that
+differs from a trusted book is evidence against one of the two: the next depth message, what an
+earlier snapshot listed, and the snapshot after it decide which (``_weigh``).
+"""
 
 from __future__ import annotations
 
@@ -6,30 +15,86 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lobproof.instruments import Instrument
 from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Flag, Kind, Side
 from lobproof.schema import Finding as Q
-from support.book_reference import ReferenceBook
-from support.plain_coverage import Heard
-from support.stream_reference import Message, Row
+from plain.book import PlainBook, away
+from plain.chain import audit_book, audit_trades
+from plain.coverage import Heard
+from plain.messages import MINUTE, OFFSET, Event, Message
+from plain.order import merge_messages, stamp
 
-MINUTE_NS = 60 * 10**9
 SIDES = (Side.BID, Side.ASK)
 SPECIAL = Flag.GAP | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.INVALID | Flag.RECONNECT
+LOSSES = (Q.GAP, Q.SEQUENCE_RESET, Q.SILENCE)
 DOUBTS = Flag.DRIFT | Flag.SILENCE
 
-Difference = tuple[int, int, int, int]
-"""A level that differs: side, price, size in the book and in the snapshot."""
-Before = tuple[dict[Side, dict[int, int]], dict[Side, tuple[int, int]], dict[Side, bool]]
-"""Levels, trust and what is stale, before a snapshot."""
-Episode = tuple[int, int, int, int, int, int, int, int]
-"""Code, first and last event, first and last time, count, first and last id."""
+
+class Moment(NamedTuple):
+    """An event and its time."""
+
+    event_id: int
+    ts: int
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Found:
+    """A finding as ``quality`` has it; the numbers are ids, or what its detail names."""
+
+    code: int
+    first_event_id: int
+    last_event_id: int
+    first_ts: int
+    last_ts: int
+    count: int
+    first_number: int
+    last_number: int
+
+
+class State(NamedTuple):
+    """The book behind a message as ``states`` has it; levels as 80 numbers."""
+
+    event_id: int
+    ts_order: int
+    ts_event: int
+    sequence: int
+    levels: tuple[int, ...]
+    bid_trusted: int
+    ask_trusted: int
+    flags: int
+
+
+class Mismatch(NamedTuple):
+    """A level that differs, its size in the book and in the snapshot."""
+
+    side: int
+    price: int
+    held: int
+    listed: int
+
+
+class Before(NamedTuple):
+    """What a snapshot changed, as it was, by side."""
+
+    levels: dict[Side, dict[int, int]]
+    trust: dict[Side, tuple[int, int]]
+    stale: dict[Side, bool]
+
+
+class Tallied(NamedTuple):
+    """One of the findings that a minute counts, not each by itself."""
+
+    event_id: int
+    ts: int
+    number: int
 
 
 @dataclass
 class Minute:
+    """What is counted from one whole minute to the next, and lists of what is averaged."""
+
     minute: int
     first: int
     last: int
@@ -39,9 +104,7 @@ class Minute:
     spreads: list[int] = field(default_factory=list)
     rank_errors: list[float] = field(default_factory=list)
     size_errors: list[float] = field(default_factory=list)
-    tallies: dict[int, list[tuple[int, int, int]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    tallies: dict[int, list[Tallied]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass
@@ -54,51 +117,57 @@ class Waiting:
     messages: int = 0
 
 
-class ReferenceReplay:
+class PlainReplay:
     """Twin of ``Replayer`` for one day; fed message by message."""
-
-    chainless = False
 
     def __init__(self, instrument: Instrument, state_every: int = 0) -> None:
         self.instrument = instrument
-        self.state_every = state_every
-        self.chainless = False
-        self.book = ReferenceBook()
-        self.sequence = -1
-        self.states: list[tuple[object, ...]] = []
-        self.episodes: list[Episode] = []
+        self.state_every = state_every  # ns between states, 0: behind every message, -1: none
+        self.chainless = False  # the ids show no loss
+        # what it gives
+        self.states: list[State] = []
+        self.findings: list[Found] = []
         self.minutes: list[Minute] = []
-        self.doubts: dict[int, tuple[int, int]] = {Q.UNSEEDED: (0, 0)}
-        self.lost = int(Q.UNSEEDED)
-        self.gap = (0, 0)
-        self.agreed = (0, 0)
-        self.unfollowed = False  # no depth message has come since the snapshot that anchored
-        self.chained = (0, 0)  # the last depth message, or the snapshot that anchored
-        self.unread = 0  # lines since then that cannot be read
-        self.book_ts = self.print_ts = self.life_ts = self.cadence = 0
-        self.next_state = 0
-        self.suspects: dict[tuple[int, int], Difference] = {}
-        self.suspect = self.doubted = (0, 0)
-        self.undoable: Before | None = None
-        self.agrees: dict[Side, float] = {}
-        self.vouched = dict.fromkeys(SIDES, -math.inf)
-        self.image: dict[Side, dict[int, int]] = {side: {} for side in SIDES}
-        self.image_end = dict.fromkeys(SIDES, -math.inf)
-        self.remembered: set[Difference] = set()
-        self.probe = False
-        self.probed = self.differing = self.shared = 0
-        self.covered = dict.fromkeys(SIDES, (UNTRUSTED, 0))
-        self.stale = dict.fromkeys(SIDES, False)
-        self.pending: list[Waiting] = []
-        self.event_id = 0
         self.heard = Heard()
+        self.event_id = 0
+        self.next_state = 0
+        # the book, and why nothing of it is trusted, 0 where something is
+        self.book = PlainBook()
+        self.sequence = -1
         self.touch = (0, 0)  # behind the last message
+        self.reason = int(Q.UNSEEDED)
+        self.doubts: dict[int, Moment] = {Q.UNSEEDED: Moment(0, 0)}
+        self.stale = dict.fromkeys(SIDES, False)  # beyond its range, levels from before a loss
+        self.gap = (0, 0)
+        self.unread = 0  # lines since `chained` that cannot be read
+        self.agreed = Moment(0, 0)  # a snapshot last vouched for the book
+        self.chained = Moment(0, 0)  # the last depth message, or the snapshot that anchored
+        self.unfollowed = False  # no depth message has come since the snapshot that anchored
+        # pace
+        self.book_ts = self.print_ts = self.last_alive = self.cadence = 0
+        # the last snapshot, and in what it differs from the book
+        self.listed = dict.fromkeys(SIDES, (UNTRUSTED, 0))
+        self.mismatches: dict[tuple[int, int], Mismatch] = {}
+        self.compared = Moment(0, 0)
+        self.first_doubted = Moment(0, 0)  # the first of several snapshots that wait
+        self.undo: Before | None = None  # it waits for the next depth message, which may refute it
+        self.agrees_to: dict[Side, float] = {}  # how far it and the book both know
+        self.differing = self.shared = 0
+        # what vouches for the snapshot that anchored
+        self.vouched_to = dict.fromkeys(SIDES, -math.inf)  # how far a second one agreed
+        self.image: dict[Side, dict[int, int]] = {side: {} for side in SIDES}
+        self.image_to = dict.fromkeys(SIDES, -math.inf)
+        self.remembered: set[Mismatch] = set()  # of the last snapshot that was refuted
+        self.on_probation = False  # no depth message has named a level that it lists
+        self.unlisted = 0  # levels within its range that they named, and that it lacks
+        # trades
+        self.pending: list[Waiting] = []
 
     def begin_day(self, ts: int) -> None:
         self.event_id = 0
-        self.agreed = self.suspect = self.doubted = self.chained = (0, ts)
+        self.agreed = self.compared = self.first_doubted = self.chained = Moment(0, ts)
         self.next_state = 0
-        self.doubts = dict.fromkeys(self.doubts, (0, ts))
+        self.doubts = dict.fromkeys(self.doubts, Moment(0, ts))
 
     def end_day(self, ts: int) -> None:
         if self._silent(ts):
@@ -107,16 +176,16 @@ class ReferenceReplay:
             self.doubts.setdefault(Q.UNREADABLE, self.last_known)
         self._close_minute()
         last = self.event_id - 1
-        for found_code, since, count in (
-            (Q.DRIFT, self.agreed, self.unexplained),
-            (Q.ANCHOR_UNPROVEN, self.chained, int(self.unfollowed and not self.lost)),
-            (Q.REFUTED, self.doubted, len(self.suspects) if self.undoable else 0),
-            (Q.DRIFT, self.agreed, self.probed if self.probe and self.probed >= 16 else 0),
-        ):
-            if count:
-                self.episodes.append((int(found_code), since[0], last, since[1], ts, count, 0, 0))
+        if self.unexplained:
+            self._since(Q.DRIFT, self.agreed, last, ts, self.unexplained)
+        if self.unfollowed and not self.reason:
+            self._since(Q.ANCHOR_UNPROVEN, self.chained, last, ts, 1)
+        if self.undo and self.mismatches:
+            self._since(Q.REFUTED, self.first_doubted, last, ts, len(self.mismatches))
+        if self.on_probation and self.unlisted >= 16:
+            self._since(Q.DRIFT, self.agreed, last, ts, self.unlisted)
         for code in sorted(self.doubts):
-            self.episodes.append(self._doubt(code, self.event_id - 1, ts))
+            self._close(code, last, ts, stays=True)
 
     @property
     def unexplained(self) -> int:
@@ -125,7 +194,8 @@ class ReferenceReplay:
 
     def coverage(self) -> dict[str, Any]:
         """When each stream of the day was heard, behind its end."""
-        return self.heard.coverage(self._quiet_limit(), self.life_ts, self.episodes)
+        losses = [(one.first_ts, one.last_ts) for one in self.findings if one.code in LOSSES]
+        return self.heard.coverage(self._quiet_limit(), self.last_alive, losses)
 
     def process(self, message: Message) -> None:
         """Replay a message and complete its flags."""
@@ -155,15 +225,15 @@ class ReferenceReplay:
                 for rest, code in off:
                     if rest:
                         row.flags |= Flag[code.name]
-                        now.tallies[code].append((first + number, ts, 1))
+                        self._tally(code, first + number, ts)
         timeless = head.kind in (Kind.SNAPSHOT, Kind.CLEAR) or head.flags & Flag.INVALID
         if head.flags & Flag.BAD_TS and not timeless:
-            now.tallies[Q.BAD_TS].append((last, ts, 1))
+            self._tally(Q.BAD_TS, last, ts)
         self.event_id = last + 1
 
     # what a message does ---------------------------------------------------------------------
 
-    def _trade(self, row: Row) -> None:
+    def _trade(self, row: Event) -> None:
         now = self.minutes[-1].counts
         now["trades"] += 1
         now["buy_volume" if row.side == Side.BUY else "sell_volume"] += row.size
@@ -171,18 +241,18 @@ class ReferenceReplay:
             self._one(Q.OUT_OF_ORDER, row.ts_order, 1, row.sequence, row.sequence)
             return
         if row.flags & Flag.OUT_OF_ORDER:
-            self.minutes[-1].tallies[Q.OUT_OF_ORDER].append((self.event_id, row.ts_order, 1))
+            self._tally(Q.OUT_OF_ORDER, self.event_id, row.ts_order)
         bid, ask = self.book.best_bid[0], self.book.best_ask[0]
         outside = max(bid - row.price, row.price - ask)
-        seeded = self.lost != Q.UNSEEDED and bid and ask
-        first = self.life_ts > self.print_ts or row.ts_order - self.print_ts >= 10**9
+        seeded = self.reason != Q.UNSEEDED and bid and ask
+        first = self.last_alive > self.print_ts or row.ts_order - self.print_ts >= 10**9
         self.print_ts = row.ts_order if first else self.print_ts
         now["prints"] += first
         now["far_prints"] += bool(first and seeded and outside > bid * 30 // 10_000 + ask - bid)
         maker = Side.ASK if row.side == Side.BUY else Side.BID
         self.pending.append(Waiting((maker, row.price), row.size, row.ts_order))
 
-    def _mark(self, row: Row) -> None:
+    def _mark(self, row: Event) -> None:
         ts, seq, prev = row.ts_order, row.sequence, row.prev_sequence
         if row.flags & Flag.TRADES:
             if row.flags & Flag.GAP:
@@ -190,7 +260,7 @@ class ReferenceReplay:
             if row.flags & Flag.DUPLICATE:
                 self._one(Q.DUPLICATE, ts, 1, seq, seq)
             if row.flags & Flag.INVALID:
-                self.minutes[-1].tallies[Q.INVALID_INPUT].append((self.event_id, ts, 1))
+                self._tally(Q.INVALID_INPUT, self.event_id, ts)
             return
         if row.flags & Flag.GAP:
             self.minutes[-1].counts["gaps"] += 1
@@ -198,13 +268,12 @@ class ReferenceReplay:
                 self.doubts[Q.UNREADABLE] = self.last_known
                 self._close(Q.UNREADABLE, self.event_id, ts)
             if row.flags & Flag.RESYNC:
-                since, since_ts = self.last_known
-                found = (since, self.event_id, since_ts, ts, seq - prev, prev + 1, seq)
-                self.episodes.append((int(Q.GAP), *found))
+                numbers = (prev + 1, seq)
+                self._since(Q.GAP, self.last_known, self.event_id, ts, seq - prev, *numbers)
                 self._trust_snapshot_alone()
-                if self.suspects:
-                    self.suspects, self.agreed = {}, self.suspect
-                self._rest_on_it()
+                if self.mismatches:
+                    self.mismatches, self.agreed = {}, self.compared
+                self._rest_on_snapshot()
             else:
                 reset = row.flags & Flag.OUT_OF_ORDER
                 self._lose_track(Q.SEQUENCE_RESET if reset else Q.GAP, ts)
@@ -217,13 +286,14 @@ class ReferenceReplay:
         if row.flags & Flag.OUT_OF_ORDER:
             self._one(Q.OUT_OF_ORDER, ts, 1, low, seq)
         if row.flags & Flag.INVALID:
-            self.minutes[-1].tallies[Q.INVALID_INPUT].append((self.event_id, ts, 1))
+            self._tally(Q.INVALID_INPUT, self.event_id, ts)
             self.unread += seq < 0
         if row.flags & Flag.RECONNECT:
             self._one(Q.TRUNCATED_INPUT, ts, 1, 0, 0)
 
     def _snapshot(self, message: Message) -> Flag:
         head, last = message[0], self.event_id + len(message) - 1
+        here = Moment(last, head.ts_order)
         self.minutes[-1].counts["snapshots"] += 1
         listed = {
             side: [row for row in message if row.kind == Kind.SNAPSHOT and row.side == side]
@@ -231,30 +301,30 @@ class ReferenceReplay:
         }
         whole = {s: any(row.flags & Flag.COMPLETE for row in rows) for s, rows in listed.items()}
         add = Flag(0)
-        later = head.kind == Kind.SNAPSHOT and not self.lost and not self.chainless
-        believed = head.kind == Kind.SNAPSHOT and self.chainless and bool(self.suspects)
+        later = head.kind == Kind.SNAPSHOT and not self.reason and not self.chainless
+        believed = head.kind == Kind.SNAPSHOT and self.chainless and bool(self.mismatches)
         if head.kind == Kind.CLEAR:
             self.book.clear()
-            self.suspects, self.undoable = {}, None
+            self.mismatches, self.undo = {}, None
             self.stale = dict.fromkeys(SIDES, False)
         elif later:
-            if self.undoable:
-                self._undo()
-            earlier = dict(self.suspects)
+            if self.undo:
+                self._take_back()
+            earlier = dict(self.mismatches)
             agrees = {side: self._common(side, listed[side], whole[side]) for side in SIDES}
             alike = self.minutes[-1].counts["drift_equal"]
             for side in SIDES:
                 self._compare(side, listed[side], whole[side])
                 self._compare_beyond(side, listed[side], whole[side])
             self.shared = self.minutes[-1].counts["drift_equal"] - alike
-            self.doubted = self.doubted if earlier else (last, head.ts_order)
-            if self.suspects and head.sequence == self.sequence:
+            self.first_doubted = self.first_doubted if earlier else here
+            if self.mismatches and head.sequence == self.sequence:
                 verdict = self._weigh()
                 if verdict != "believed":
                     return self._disbelieve(verdict, last, head.ts_order)
                 believed = True
-            elif self.suspects:
-                self.undoable = self._before()
+            elif self.mismatches:
+                self.undo = self._before()
                 add = Flag.AWAITS
         if believed:
             add = Flag.DRIFT
@@ -262,34 +332,35 @@ class ReferenceReplay:
             for side in SIDES:
                 self.book.set_trust(side, UNTRUSTED)
                 self.stale[side] = True
-        if self.lost:
+        if self.reason:
             own = head.kind == Kind.CLEAR and self.chainless
             self.unfollowed = not own and head.sequence != self.sequence
-            self.chained = (last, head.ts_order)
-        self.lost = 0
-        self.life_ts = head.ts_order
-        if self.suspects:
-            self.suspect = (last, head.ts_order)
+            self.chained = here
+        self.reason = 0
+        self.last_alive = head.ts_order
+        if self.mismatches:
+            self.compared = here
         else:
-            self.agreed = (last, head.ts_order)
+            self.agreed = here
         for side, rows in listed.items():
             kind = (EVERYTHING if whole[side] else RANGE) if rows else UNTRUSTED
-            self.covered[side] = (kind, rows[-1].price if rows else 0)
+            self.listed[side] = (kind, rows[-1].price if rows else 0)
             self.stale[side] = self.stale[side] and not whole[side]
             levels = [(row.price, row.size) for row in rows]
             self.book.snapshot(side, levels, complete=whole[side])
         if self.chainless:
             return add
         if believed or not later:
-            self._rest_on_it()
-        elif self.undoable:
-            self.agrees = agrees
+            self._rest_on_snapshot()
+        elif self.undo:
+            self.agrees_to = agrees
         else:
             self._vouch(agrees)
         return add
 
     def _depth(self, message: Message) -> Flag:
         head, now = message[0], self.minutes[-1].counts
+        here = Moment(self.event_id + len(message) - 1, head.ts_order)
         add = Flag(0)
         if head.kind == Kind.DELTA:
             now["delta_rows"] += len(message)
@@ -299,15 +370,15 @@ class ReferenceReplay:
                 volume = sum(one.size for one in self.pending if one.level == level)
                 self.pending = [one for one in self.pending if one.level != level]
                 known = before > 0 or self._inside(row.side, row.price)
-                if volume and not self.lost and known:
+                if volume and not self.reason and known:
                     self._reconcile(volume, before, row.size)
-                self.suspects.pop(level, None)
-                if self.probe and self._listed(row.side, row.price):
-                    self.probe = before == 0
-                    self.probed += before == 0
-        if self.undoable:
+                self.mismatches.pop(level, None)
+                if self.on_probation and self._listed(row.side, row.price):
+                    self.on_probation = before == 0
+                    self.unlisted += before == 0
+        if self.undo:
             add |= self._judge_waiting(message)
-        if self.probe and self.probed >= 256:
+        if self.on_probation and self.unlisted >= 256:
             now["contradictions"] += 1
             self.lose_to_drift()
             add |= Flag.REFUTED | Flag.DRIFT
@@ -323,10 +394,9 @@ class ReferenceReplay:
         if expired:
             now["unnamed_volume"] += sum(one.size for one in expired)
             now["unnamed_trades"] += len(expired)
-            found = (self.event_id + len(message) - 1, head.ts_order, len(expired))
-            self.minutes[-1].tallies[Q.TRADE_UNCONFIRMED].append(found)
+            self._tally(Q.TRADE_UNCONFIRMED, here.event_id, here.ts, len(expired))
         self.sequence = head.sequence
-        self.chained = (self.event_id + len(message) - 1, head.ts_order)
+        self.chained = here
         self.unfollowed = False
         self.unread = 0
         self._message_at(head.ts_order)
@@ -341,19 +411,19 @@ class ReferenceReplay:
             if silence:
                 usual = min(silence, self._quiet_limit())
                 self.cadence += (usual - self.cadence) // 64 if self.cadence else usual
-        self.book_ts = self.life_ts = ts
+        self.book_ts = self.last_alive = ts
 
     def _quiet_limit(self) -> int:
         return max(5 * 10**9, 50 * self.cadence)
 
     def _silent(self, ts: int) -> bool:
-        judged = self.life_ts > 0 and self.lost in (0, Q.UNSEEDED)
-        return judged and ts - self.life_ts > self._quiet_limit()
+        judged = self.last_alive > 0 and self.reason in (0, Q.UNSEEDED)
+        return judged and ts - self.last_alive > self._quiet_limit()
 
-    def _settle(self, head: Row, last: int, ahead: bool) -> int:
+    def _settle(self, head: Event, last: int, ahead: bool) -> int:
         ts, now = head.ts_order, self.minutes[-1]
         crossed = self.book.crossed
-        if crossed and not self.lost:
+        if crossed and not self.reason:
             self._lose(Q.CROSSED)
             self.doubts.setdefault(Q.CROSSED, self.agreed)
         if not crossed:
@@ -361,8 +431,8 @@ class ReferenceReplay:
                 self._grow(side)
         slots = {side: self.book.trusted_slots(side, LEVELS) for side in SIDES}
         if ahead:
-            slots = {side: min(n, self._covered_slots(side)) for side, n in slots.items()}
-        wanted = {self.lost} - {0}
+            slots = {side: min(n, self._listed_slots(side)) for side, n in slots.items()}
+        wanted = {self.reason} - {0}
         if not wanted and not all(slots.values()):
             wanted = {int(Q.TOUCH_BEYOND_RANGE)}
         if crossed:
@@ -370,7 +440,7 @@ class ReferenceReplay:
         for code in sorted(set(self.doubts) - wanted):
             self._close(code, last - 1, ts)
         for code in sorted(wanted - set(self.doubts)):
-            self.doubts[code] = (last, ts)
+            self.doubts[code] = Moment(last, ts)
         flags = Flag.CROSSED if crossed else Flag(0)
         bid, ask = self.book.best_bid[0], self.book.best_ask[0]
         if not wanted:
@@ -393,9 +463,11 @@ class ReferenceReplay:
                 self.next_state = ts // self.state_every * self.state_every + self.state_every
             padded = [side + [(0, 0)] * (LEVELS - len(side)) for side in (bids, asks)]
             levels = tuple(number for side in padded for level in side for number in level)
-            key = (last, ts, head.ts_event, head.sequence)
             told = int(flags | head.flags & Flag.BAD_TS)
-            self.states.append((*key, levels, slots[Side.BID], slots[Side.ASK], told))
+            trusted = (slots[Side.BID], slots[Side.ASK])
+            self.states.append(
+                State(last, ts, head.ts_event, head.sequence, levels, *trusted, told)
+            )
         return int(flags)
 
     # trust -----------------------------------------------------------------------------------
@@ -412,59 +484,59 @@ class ReferenceReplay:
 
     def _inside(self, side: int, price: int) -> bool:
         kind, end = self.book.trust(side)
-        return kind == EVERYTHING or (kind == RANGE and _away(side, price) <= _away(side, end))
+        return kind == EVERYTHING or (kind == RANGE and away(side, price) <= away(side, end))
 
     def _grow(self, side: int) -> None:
         kind, end = self.book.trust(side)
         if kind != RANGE:
             return
         opposite = (self.book.best_ask if side == Side.BID else self.book.best_bid)[0]
-        if opposite and _away(side, opposite) > _away(side, end):
+        if opposite and away(side, opposite) > away(side, end):
             end = opposite
         step = 1 if side == Side.ASK else -1
         while not self.stale[Side(side)] and self.book.size_at(side, end + step):
             end += step
         self.book.set_trust(side, RANGE, end)
 
-    def _covered_slots(self, side: Side) -> int:
-        kind, end = self.covered[side]
+    def _listed_slots(self, side: Side) -> int:
+        kind, end = self.listed[side]
         if kind != RANGE:
             return LEVELS if kind == EVERYTHING else 0
         levels = self.book.levels(side)[:LEVELS]
-        return sum(_away(side, price) <= _away(side, end) for price, _ in levels)
+        return sum(away(side, price) <= away(side, end) for price, _ in levels)
 
     def _lose(self, code: int) -> None:
-        self.lost, self.suspects = int(code), {}
-        self.undoable, self.probe = None, False
+        self.reason, self.mismatches = int(code), {}
+        self.undo, self.on_probation = None, False
         for side in SIDES:
             self.book.set_trust(side, UNTRUSTED)
             self.stale[side] = True
 
     @property
-    def last_known(self) -> tuple[int, int]:
-        """Event and time after which the book was last known to be right, before a loss."""
-        return self.chained
+    def last_known(self) -> Moment:
+        """After which the book was last known to be right, before a loss that shows now."""
+        return self.agreed if self.chainless else self.chained
 
     def _lose_track(self, code: int, ts: int) -> None:
         """A loss shows with the current message."""
-        if self.lost:
-            self._close(self.lost, self.event_id - 1, ts)
+        if self.reason:
+            self._close(self.reason, self.event_id - 1, ts)
         self._lose(code)
         self.doubts.setdefault(int(code), self.last_known)
 
     def _trust_snapshot_alone(self) -> None:
         for side in SIDES:
-            self.book.set_trust(side, *self.covered[side])
-            self.stale[side] = self.covered[side][0] != EVERYTHING
+            self.book.set_trust(side, *self.listed[side])
+            self.stale[side] = self.listed[side][0] != EVERYTHING
 
     def _compare(self, side: Side, rows: Message, whole: bool) -> None:
         kind, end = self.book.trust(side)
         if kind == UNTRUSTED or not rows:
             return
         limits = ([] if whole else [rows[-1].price]) + ([end] if kind == RANGE else [])
-        limit = min((_away(side, price) for price in limits), default=2**63)
-        theirs = {r.price: r.size for r in rows if _away(side, r.price) <= limit}
-        ours = {p: s for p, s in self.book.levels(side) if _away(side, p) <= limit}
+        limit = min((away(side, price) for price in limits), default=2**63)
+        theirs = {r.price: r.size for r in rows if away(side, r.price) <= limit}
+        ours = {p: s for p, s in self.book.levels(side) if away(side, p) <= limit}
         now = self.minutes[-1]
         now.counts["drift_compared"] += len(theirs | ours)
         now.counts["drift_ghosts"] += len(set(ours) - set(theirs))
@@ -475,108 +547,109 @@ class ReferenceReplay:
         tick = self.instrument.rule_at(rows[0].ts_order).tick
         now.rank_errors += [(a - b) / tick for a, b in zip(ours, theirs, strict=False)]
         for price in sorted(p for p, _ in set(theirs.items()) ^ set(ours.items())):
-            self._suspect(side, price, ours.get(price, 0), theirs.get(price, 0))
+            self._note_mismatch(side, price, ours.get(price, 0), theirs.get(price, 0))
 
     def _compare_beyond(self, side: Side, rows: Message, whole: bool) -> None:
         """Beyond what is trusted the book may lack levels; those that it holds are right."""
         kind, end = self.book.trust(side)
         if rows and kind == RANGE and not self.stale[side]:
-            far = math.inf if whole else _away(side, rows[-1].price)
+            far = math.inf if whole else away(side, rows[-1].price)
             beyond = {r.price: r.size for r in rows}
             for price, size in self.book.levels(side):
-                if _away(side, end) < _away(side, price) <= far and beyond.get(price, 0) != size:
-                    self._suspect(side, price, size, beyond.get(price, 0))
+                if away(side, end) < away(side, price) <= far and beyond.get(price, 0) != size:
+                    self._note_mismatch(side, price, size, beyond.get(price, 0))
 
     # a snapshot as evidence ------------------------------------------------------------------
 
-    def _suspect(self, side: Side, price: int, held: int, listed: int) -> None:
-        known = self.suspects.get((side, price))
-        held = known[2] if known else held
-        self.suspects[side, price] = (int(side), price, held, listed)
+    def _note_mismatch(self, side: Side, price: int, held: int, listed: int) -> None:
+        known = self.mismatches.get((side, price))
+        held = known.held if known else held
+        self.mismatches[side, price] = Mismatch(int(side), price, held, listed)
 
     def _common(self, side: Side, rows: Message, whole: bool) -> float:
         """How far away both the book and a snapshot know a side."""
         kind, end = self.book.trust(side)
         if kind == UNTRUSTED or not rows:
             return -math.inf
-        known = math.inf if whole else _away(side, rows[-1].price)
-        return known if kind == EVERYTHING else min(known, _away(side, end))
+        known = math.inf if whole else away(side, rows[-1].price)
+        return known if kind == EVERYTHING else min(known, away(side, end))
 
     def _listed(self, side: int, price: int) -> bool:
-        return _away(side, price) <= self._listed_to(Side(side))
+        return away(side, price) <= self._listed_to(Side(side))
 
     def _listed_to(self, side: Side) -> float:
-        kind, end = self.covered[side]
+        kind, end = self.listed[side]
         if kind == RANGE:
-            return _away(side, end)
+            return away(side, end)
         return math.inf if kind == EVERYTHING else -math.inf
 
     def _take_image(self) -> None:
         for side in SIDES:
-            self.image_end[side] = self._listed_to(side)
+            self.image_to[side] = self._listed_to(side)
             levels = dict(self.book.levels(side))
             self.image[side] = {p: s for p, s in levels.items() if self._listed(side, p)}
 
-    def _rest_on_it(self) -> None:
+    def _rest_on_snapshot(self) -> None:
         self._take_image()
-        self.vouched = dict.fromkeys(SIDES, -math.inf)
-        self.remembered, self.undoable = set(), None
-        self.probe, self.probed = True, 0
+        self.vouched_to = dict.fromkeys(SIDES, -math.inf)
+        self.remembered, self.undo = set(), None
+        self.on_probation, self.unlisted = True, 0
 
     def _vouch(self, agrees: dict[Side, float]) -> None:
-        self.vouched = {side: max(self.vouched[side], agrees[side]) for side in SIDES}
+        self.vouched_to = {side: max(self.vouched_to[side], agrees[side]) for side in SIDES}
         self._take_image()
-        self.remembered, self.probe = set(), False
+        self.remembered, self.on_probation = set(), False
 
     def _before(self) -> Before:
         levels = {side: dict(self.book.levels(side)) for side in SIDES}
-        return levels, {side: self.book.trust(side) for side in SIDES}, dict(self.stale)
+        trust = {side: self.book.trust(side) for side in SIDES}
+        return Before(levels, trust, dict(self.stale))
 
-    def _undo(self) -> None:
+    def _take_back(self) -> None:
         """The book as it was; a depth message applied since is applied again by the caller."""
-        assert self.undoable
-        levels, trust, self.stale = self.undoable
+        assert self.undo
+        levels, trust, self.stale = self.undo
         for side in SIDES:
             for price, _ in list(self.book.levels(side)):
                 self.book.apply(side, price, 0)
             for price, size in levels[side].items():
                 self.book.apply(side, price, size)
             self.book.set_trust(side, *trust[side])
-        self.undoable = None
+        self.undo = None
 
     def _weigh(self) -> str:
         against = set()
-        for difference in self.suspects.values():
+        for difference in self.mismatches.values():
             side, price, held, _ = difference
             at, image = Side(side), self.image[Side(side)]
-            away = _away(side, price)
-            if away <= self.vouched[at]:
+            distance = away(side, price)
+            if distance <= self.vouched_to[at]:
                 against.add(difference)
             elif price in image:
                 if image[price] != held:
                     against.add(difference)
-            elif held or away > self.image_end[at]:
+            elif held or distance > self.image_to[at]:
                 against.add(difference)
         if not against:
             return "undecided"
-        if against <= self.remembered and self.shared >= len(self.suspects):
+        if against <= self.remembered and self.shared >= len(self.mismatches):
             return "believed"
-        self.remembered = set(self.suspects.values())
+        self.remembered = set(self.mismatches.values())
         return "disbelieved"
 
     def _judge_waiting(self, message: Message) -> Flag:
-        if not self.suspects:
-            self.agreed, self.undoable = self.suspect, None
-            self._vouch(self.agrees)
+        if not self.mismatches:
+            self.agreed, self.undo = self.compared, None
+            self._vouch(self.agrees_to)
             return Flag(0)
         verdict = self._weigh()
         if verdict == "believed":
-            self._drift(self.suspect[0] - 1, self.suspect[1])
+            self._drift(self.compared[0] - 1, self.compared[1])
             self._trust_snapshot_alone()
-            self.agreed = self.suspect
-            self._rest_on_it()
+            self.agreed = self.compared
+            self._rest_on_snapshot()
             return Flag.DRIFT
-        self._undo()
+        self._take_back()
         for row in message:
             if row.kind == Kind.DELTA:
                 self.book.apply(row.side, row.price, row.size)
@@ -585,17 +658,14 @@ class ReferenceReplay:
     def _disbelieve(self, verdict: str, last: int, ts: int) -> Flag:
         self.minutes[-1].counts["contradictions"] += 1
         if verdict == "disbelieved":
-            first, first_ts = self.doubted
-            count = len(self.suspects)
-            found = (int(Q.REFUTED), first, max(last, first), first_ts, ts, count, 0, 0)
-            self.episodes.append(found)
-            self.suspects = {}
+            self._since(Q.REFUTED, self.first_doubted, last, ts, len(self.mismatches))
+            self.mismatches = {}
             return Flag.REFUTED
         self.lose_to_drift()
         return Flag.REFUTED | Flag.DRIFT
 
     def lose_to_drift(self) -> None:
-        self.differing = len(self.suspects) or self.probed
+        self.differing = len(self.mismatches) or self.unlisted
         self._lose(Q.DRIFT)
         self.doubts.setdefault(int(Q.DRIFT), self.agreed)
 
@@ -612,50 +682,61 @@ class ReferenceReplay:
             now["explained_volume"] += min(fall, volume)
             now["refilled_volume"] += max(volume - fall, 0)
 
+    def _since(
+        self, code: int, since: Moment, last: int, ts: int, count: int, *numbers: int
+    ) -> None:
+        """A finding from a moment to the event ``last``, at ``ts``."""
+        first, first_ts = since
+        low, high = numbers or (0, 0)
+        self.findings.append(
+            Found(int(code), first, max(first, last), first_ts, ts, count, low, high)
+        )
+
     def _one(self, code: Q, ts: int, count: int, low: int, high: int, *, rows: int = 1) -> None:
         """A finding of the current message."""
-        last = self.event_id + rows - 1
-        self.episodes.append((int(code), self.event_id, last, ts, ts, count, low, high))
+        self._since(code, Moment(self.event_id, ts), self.event_id + rows - 1, ts, count, low, high)
+
+    def _tally(self, code: Q, event_id: int, ts: int, number: int = 1) -> None:
+        self.minutes[-1].tallies[code].append(Tallied(event_id, ts, number))
 
     def _drift(self, last: int, ts: int) -> None:
-        first, first_ts = self.agreed
         self.minutes[-1].counts["contradictions"] += 1
-        found = len(self.suspects)
-        self.episodes.append((int(Q.DRIFT), first, max(last, first), first_ts, ts, found, 0, 0))
-        self.suspects = {}
+        self._since(Q.DRIFT, self.agreed, last, ts, len(self.mismatches))
+        self.mismatches = {}
 
-    def _doubt(self, code: int, last: int, ts: int) -> Episode:
-        first, first_ts = self.doubts[code]
-        low, high = self.gap if code in (Q.GAP, Q.SEQUENCE_RESET) else (0, 0)
-        counts = {Q.GAP: high - low + 1, Q.DRIFT: self.differing, Q.UNREADABLE: self.unread}
-        count = counts.get(Q(code), 1)
-        return (code, first, max(first, last), first_ts, ts, count, low, high)
-
-    def _close(self, code: int, last: int, ts: int) -> None:
-        self.episodes.append(self._doubt(code, last, ts))
-        del self.doubts[code]
+    def _close(self, code: int, last: int, ts: int, *, stays: bool = False) -> None:
+        """A doubt ends after the event ``last``; or the day does, and it ``stays``."""
+        numbers = self.gap if code in (Q.GAP, Q.SEQUENCE_RESET) else (0, 0)
+        counts = {
+            Q.GAP: numbers[1] - numbers[0] + 1,
+            Q.DRIFT: self.differing,
+            Q.UNREADABLE: self.unread,
+        }
+        self._since(code, self.doubts[code], last, ts, counts.get(Q(code), 1), *numbers)
+        if not stays:
+            del self.doubts[code]
 
     def _enter_minute(self, ts: int, event_id: int) -> None:
-        minute = ts // MINUTE_NS * MINUTE_NS
+        minute = ts // MINUTE * MINUTE
         if not self.minutes or self.minutes[-1].minute != minute:
             self._close_minute()
             self.minutes.append(Minute(minute, event_id, event_id - 1))
 
     def _close_minute(self) -> None:
-        if self.minutes:
-            now = self.minutes[-1]
-            far = now.counts["far_prints"]
-            if far >= 3 and 2 * far >= now.counts["prints"]:
-                span = (now.first, now.last, now.minute, now.minute + MINUTE_NS - 1)
-                self.episodes.append((int(Q.STALE_BOOK), *span, far, 0, 0))
-            through = now.counts["through"]
-            if through >= 20 and not now.counts["trades"]:
-                span = (now.first, now.last, now.minute, now.minute + MINUTE_NS - 1)
-                self.episodes.append((int(Q.TRADES_ABSENT), *span, through, 0, 0))
-        for code, found in self.minutes[-1].tallies.items() if self.minutes else ():
-            (first, first_ts, _), (last, last_ts, _) = found[0], found[-1]
-            count = sum(n for _, _, n in found)
-            self.episodes.append((int(code), first, last, first_ts, last_ts, count, 0, 0))
+        if not self.minutes:
+            return
+        now = self.minutes[-1]
+        begin, end = Moment(now.first, now.minute), now.minute + MINUTE - 1
+        far = now.counts["far_prints"]
+        if far >= 3 and 2 * far >= now.counts["prints"]:
+            self._since(Q.STALE_BOOK, begin, now.last, end, far)
+        through = now.counts["through"]
+        if through >= 20 and not now.counts["trades"]:
+            self._since(Q.TRADES_ABSENT, begin, now.last, end, through)
+        for code, tallied in now.tallies.items():
+            first, last = tallied[0], tallied[-1]
+            count = sum(one.number for one in tallied)
+            self._since(code, Moment(first.event_id, first.ts), last.event_id, last.ts, count)
 
     def minute_row(self, minute: Minute) -> dict[str, float]:
         """What ``minutes`` says of it; counts that are absent are 0."""
@@ -676,10 +757,18 @@ class ReferenceReplay:
         }
 
 
+def replay_plainly(
+    book: Sequence[Message], trades: Sequence[Message], instrument: Instrument, state_every: int
+) -> tuple[list[Message], PlainReplay]:
+    """Judge, order and replay a feed of one day, received ``OFFSET`` late."""
+    messages = merge_messages(stamp(audit_book(book), OFFSET), stamp(audit_trades(trades), OFFSET))
+    replay = PlainReplay(instrument, state_every)
+    replay.begin_day(messages[0][0].ts_order)
+    for message in messages:
+        replay.process(message)
+    replay.end_day(messages[-1][0].ts_order)
+    return messages, replay
+
+
 def _rms(errors: Sequence[float]) -> float:
     return math.sqrt(sum(e * e for e in errors) / len(errors)) if errors else math.nan
-
-
-def _away(side: int, price: int) -> int:
-    """Grows away from the touch."""
-    return price if side == Side.ASK else -price

@@ -1,30 +1,70 @@
-"""The book in plain Python: two dicts and a sort. It says what the kernels mean."""
+"""The order book: a dict and a sorted list a side, and how far each side is trusted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Self
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from typing import Generic, Self, TypeVar
 
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Side
 
+Number = TypeVar("Number", int, float)
 Levels = list[tuple[int, int]]
 """Price and size of levels, best first."""
 
 
-class ReferenceBook:
+class PlainSide(Generic[Number]):
+    """Levels of a side. Its keys are prices with a sign, so that they grow away from the touch."""
+
+    def __init__(self, sign: int, levels: Mapping[Number, Number] | None = None) -> None:
+        self.sign = sign
+        self.sizes: dict[Number, Number] = {}
+        self.keys: list[Number] = []
+        for price, size in (levels or {}).items():
+            self.apply(price, size)
+
+    def apply(self, price: Number, size: Number) -> Number:
+        """Set a level's size, 0 removes it; returns the size that it had."""
+        key = self.sign * price
+        was = self.sizes.pop(key, 0)
+        if size:
+            self.sizes[key] = size
+            if not was:
+                insort(self.keys, key)
+        elif was:
+            del self.keys[bisect_left(self.keys, key)]
+        return was
+
+    def clear_to(self, price: Number) -> None:
+        """Remove the levels from the touch to a price inclusive."""
+        while self.keys and self.keys[0] <= self.sign * price:
+            del self.sizes[self.keys.pop(0)]
+
+    def replace(self, listed: Iterable[tuple[Number, Number]]) -> Number:
+        """A snapshot: down to its worst price, which is returned, the side is as listed."""
+        levels = list(listed)
+        worst = self.sign * max(self.sign * price for price, _ in levels)
+        self.clear_to(worst)
+        for price, size in levels:
+            self.apply(price, size)
+        return worst
+
+    def best(self, n: int | None = None) -> list[tuple[Number, Number]]:
+        """The best ``n`` levels, or all."""
+        return [(self.sign * key, self.sizes[key]) for key in self.keys[:n]]
+
+
+class PlainBook:
     """Twin of :class:`lobproof.book.OrderBook`, method for method."""
 
     def __init__(self) -> None:
-        self._levels: dict[int, dict[int, int]] = {Side.BID: {}, Side.ASK: {}}
+        self._sides: dict[int, PlainSide[int]] = {Side.BID: PlainSide(-1), Side.ASK: PlainSide(1)}
         self._trust = {Side.BID: (UNTRUSTED, 0), Side.ASK: (UNTRUSTED, 0)}
 
     def apply(self, side: int, price: int, size: int) -> int:
         """Set a level's size, 0 removes it; returns the size that it had."""
-        levels = self._levels[side]
-        was = levels.pop(price, 0)
-        if size:
-            levels[price] = size
-        return was
+        return self._sides[side].apply(price, size)
 
     def apply_batch(
         self, side: Iterable[int], price: Iterable[int], size: Iterable[int]
@@ -41,50 +81,40 @@ class ReferenceBook:
         listed = list(levels)
         if not listed:
             return
-        worst = max((price for price, _ in listed), key=lambda price: self._key(side, price))
         if complete:
-            self._levels[side].clear()
-        else:
-            self.clear_range(side, worst)
-        for price, size in listed:
-            self.apply(side, price, size)
+            self._sides[side] = PlainSide(self._sides[side].sign)
+        worst = self._sides[side].replace(listed)
         self.extend_trust(side, worst, complete)
 
     def clear(self) -> None:
         """Remove every level and all trust."""
-        for side in (Side.BID, Side.ASK):
-            self._levels[side].clear()
-            self.set_trust(side, UNTRUSTED)
+        vars(self).update(vars(PlainBook()))
 
     def clear_range(self, side: int, worst_price: int) -> None:
         """Remove the levels from the touch to ``worst_price`` inclusive."""
-        worst = self._key(side, worst_price)
-        kept = {p: s for p, s in self._levels[side].items() if self._key(side, p) > worst}
-        self._levels[side] = kept
+        self._sides[side].clear_to(worst_price)
 
     def levels(self, side: int) -> Levels:
         """All levels, best first."""
-        return sorted(self._levels[side].items(), key=lambda level: self._key(side, level[0]))
+        return self._sides[side].best()
 
     def bids(self, n: int = 20) -> Levels:
         """The best ``n`` bids."""
-        return self.levels(Side.BID)[:n]
+        return self._sides[Side.BID].best(n)
 
     def asks(self, n: int = 20) -> Levels:
         """The best ``n`` asks."""
-        return self.levels(Side.ASK)[:n]
+        return self._sides[Side.ASK].best(n)
 
     @property
     def best_bid(self) -> tuple[int, int]:
         """Price and size, zeros where there is none."""
-        price = max(self._levels[Side.BID], default=0)
-        return price, self.size_at(Side.BID, price)
+        return next(iter(self.bids(1)), (0, 0))
 
     @property
     def best_ask(self) -> tuple[int, int]:
         """Price and size, zeros where there is none."""
-        price = min(self._levels[Side.ASK], default=0)
-        return price, self.size_at(Side.ASK, price)
+        return next(iter(self.asks(1)), (0, 0))
 
     @property
     def crossed(self) -> bool:
@@ -93,11 +123,11 @@ class ReferenceBook:
 
     def count(self, side: int) -> int:
         """Levels of the side."""
-        return len(self._levels[side])
+        return len(self._sides[side].keys)
 
     def size_at(self, side: int, price: int) -> int:
         """Size of the level, 0 where there is none."""
-        return self._levels[side].get(price, 0)
+        return self._sides[side].sizes.get(away(side, price), 0)
 
     def trust(self, side: int) -> tuple[int, int]:
         """Kind of trust, and the far end of the range (0 unless ``RANGE``)."""
@@ -112,7 +142,7 @@ class ReferenceBook:
         kind, end = self.trust(side)
         if complete or kind == EVERYTHING:
             self.set_trust(side, EVERYTHING)
-        elif kind == UNTRUSTED or self._key(side, price) > self._key(side, end):
+        elif kind == UNTRUSTED or away(side, price) > away(side, end):
             self.set_trust(side, RANGE, price)
 
     def trusted_slots(self, side: int, n: int = 20) -> int:
@@ -122,21 +152,20 @@ class ReferenceBook:
             return 0
         if kind == EVERYTHING:
             return n
-        inside = [p for p, _ in self.levels(side)[:n] if self._key(side, p) <= self._key(side, end)]
-        return len(inside)
+        return sum(away(side, price) <= away(side, end) for price, _ in self.levels(side)[:n])
 
     def save(self) -> dict[str, object]:
         """State from which :meth:`load` makes an equal book."""
-        return {"levels": {s: dict(v) for s, v in self._levels.items()}, "trust": dict(self._trust)}
+        return deepcopy(vars(self))
 
     @classmethod
     def load(cls, saved: dict[str, object]) -> Self:
         """A book equal to the one that was saved."""
         book = cls()
-        vars(book).update({f"_{name}": value for name, value in saved.items()})
+        vars(book).update(deepcopy(saved))
         return book
 
-    @staticmethod
-    def _key(side: int, price: int) -> int:
-        """Smaller is better."""
-        return -price if side == Side.BID else price
+
+def away(side: int, price: int) -> int:
+    """A price so that it grows away from the touch."""
+    return price if side == Side.ASK else -price
