@@ -4,7 +4,8 @@ A few thousand bytes can hold gigabytes: a dictionary of one long text that all 
 group of millions of rows, a page that inflates, a footer that lists a million columns. So a footer
 has to be of a size that can be, and to list no more than can be, before Arrow makes anything of it;
 the sizes that it declares have to fit the rows, and where a page could be larger than declared,
-because the codec allows it, the pages' own headers are held against it too.
+because the codec allows it, the pages' own headers are held against it too. Those of texts are
+always looked at: with some encodings a text repeats what the one before it began with, without end.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from lobproof.parquet_kernels import (
     footer_excess,
     footer_problem,
 )
-from lobproof.parquet_pages import pages
+from lobproof.parquet_pages import BOUNDED, pages
 
 MAX_FOOTER = 32 << 20
 """Bytes of a footer. One of 10,000 row groups of six columns has 7 MB, and takes 50 in memory."""
@@ -98,7 +99,7 @@ _PROBLEMS = {
 }
 _AGAIN = (
     "this is not how the vendor writes: download the file again, or write it anew with 100,000 "
-    "rows a row group"
+    "rows a row group, its texts plain or in a dictionary"
 )
 
 
@@ -255,24 +256,32 @@ def _problem(footer: pq.FileMetaData, group: int, file: BinaryIO, text: int) -> 
         return f"has {rows:,} rows"
     if rows * _IN_MEMORY * len(names) > MAX_GROUP:
         return f"has {rows:,} rows of {len(names)} columns, which would take too much memory"
-    declared, inflated, doubted = 0, 0, []
+    declared, inflated, doubted, worded = 0, 0, [], []
     for place in names:
         column = told.column(place)
         size, stored = int(column.total_uncompressed_size), int(column.total_compressed_size)
-        width = text if column.physical_type == "BYTE_ARRAY" else _NUMBER
-        if not 0 <= size <= rows * width + _SLACK or stored < 0:
-            name = column.path_in_schema[:MAX_TEXT]
-            return f"has {size:,} bytes in column {name!r}, too many for {rows:,} rows"
+        is_text = column.physical_type == "BYTE_ARRAY"
+        if not 0 <= size <= rows * (text if is_text else _NUMBER) + _SLACK or stored < 0:
+            return f"has {size:,} bytes in column {_name(column)}, too many for {rows:,} rows"
         declared += size
         times = _INFLATES.get(column.compression)
         inflated += stored * (times or 0)
         if times is None:
             doubted.append(place)
+        if is_text:
+            worded.append(place)
     if declared > MAX_GROUP:
         return f"has {declared:,} bytes, more than {MAX_GROUP:,}"
-    for place in names if inflated > MAX_GROUP else doubted:
+    doubted = [*names] if inflated > MAX_GROUP else doubted
+    for place in sorted({*doubted, *worded}):
         column = told.column(place)
-        if sum(page.inflated for page in pages(file, column)) > column.total_uncompressed_size:
-            name = column.path_in_schema[:MAX_TEXT]
-            return f"has pages in column {name!r} that are larger than its footer says"
+        found = [*pages(file, column)]
+        if place in worded and not BOUNDED.issuperset(page.encoding for page in found):
+            return f"has texts in column {_name(column)} in an encoding that has no bound"
+        if place in doubted and sum(p.inflated for p in found) > column.total_uncompressed_size:
+            return f"has pages in column {_name(column)} that are larger than its footer says"
     return ""
+
+
+def _name(column: pq.ColumnChunkMetaData) -> str:
+    return repr(column.path_in_schema[:MAX_TEXT])

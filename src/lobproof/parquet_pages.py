@@ -10,10 +10,17 @@ import pyarrow.parquet as pq
 _HEADER = 1 << 12
 _LONGEST_HEADER = 1 << 20
 _STRUCT = 12
+_NUMBERS = (4, 5, 6)
+_TYPE, _INFLATED, _STORED = 1, 2, 3
+"""Fields of a page's header: its type, and its bytes with and without compression."""
+_DATA_PAGES = {0: 5, 3: 8}
+"""Type of a data page, in either version → the field that tells of it."""
 _ENCODINGS = {5: 2, 8: 4}
-"""What a page's header tells of a data page, in either version, and the encoding's field in it."""
+"""The encoding's field in there."""
 DICTIONARY = -1
 """In place of an encoding."""
+BOUNDED = frozenset((DICTIONARY, 0, 2, 3, 4, 8))
+"""Plain, a dictionary's, run lengths and bits: with others a text takes more than its bytes."""
 
 
 class Page(NamedTuple):
@@ -50,27 +57,34 @@ def _header(data: bytes) -> tuple[int, int, Page]:
 
     IndexError where it does not end within ``data``.
     """
-    sizes = {2: 0, 3: 0}
-    values = at = field = 0
-    encoding = DICTIONARY
+    numbers = {_TYPE: 0, _INFLATED: 0, _STORED: 0}
+    told = dict.fromkeys(_ENCODINGS, (0, 0))
+    at = field = 0
     while data[at]:
         field, kind, at = _field(data, at, field)
-        if field in sizes and kind in (4, 5, 6):
-            sizes[field], at = _count(data, at)
-        elif field in _ENCODINGS and kind == _STRUCT:
-            inner = encoding = 0
-            while data[at]:
-                inner, kind, at = _field(data, at, inner)
-                if inner == 1 and kind in (4, 5, 6):
-                    values, at = _count(data, at)
-                elif inner == _ENCODINGS[field] and kind in (4, 5, 6):
-                    encoding, at = _count(data, at)
-                else:
-                    at = _skip(data, at, kind, 1)
-            at += 1
+        if field in numbers and kind in _NUMBERS:
+            numbers[field], at = _count(data, at)
+        elif field in told and kind == _STRUCT:
+            told[field], at = _data_page(data, at, _ENCODINGS[field])
         else:
             at = _skip(data, at, kind, 0)
-    return at + 1, sizes[3], Page(sizes[2], values, encoding)
+    # a header may tell of both versions: its type says which holds
+    values, encoding = told.get(_DATA_PAGES.get(numbers[_TYPE], 0), (0, DICTIONARY))
+    return at + 1, numbers[_STORED], Page(numbers[_INFLATED], values, encoding)
+
+
+def _data_page(data: bytes, at: int, encoded: int) -> tuple[tuple[int, int], int]:
+    """Values and encoding (field ``encoded``) of a data page, and where its struct ends."""
+    values = encoding = inner = 0
+    while data[at]:
+        inner, kind, at = _field(data, at, inner)
+        if inner == 1 and kind in _NUMBERS:
+            values, at = _count(data, at)
+        elif inner == encoded and kind in _NUMBERS:
+            encoding, at = _count(data, at)
+        else:
+            at = _skip(data, at, kind, 1)
+    return (values, encoding), at + 1
 
 
 def _count(data: bytes, at: int) -> tuple[int, int]:
@@ -106,7 +120,7 @@ def _skip(data: bytes, at: int, kind: int, depth: int) -> int:
         return at
     if kind == 3:
         return at + 1
-    if kind in (4, 5, 6):
+    if kind in _NUMBERS:
         return _varint(data, at)[1]
     if kind == 7:
         return at + 8

@@ -104,6 +104,22 @@ def test_a_damaged_zip_ends_in_lines_or_an_error_of_ours(tmp_path: Path, way: in
     assert not [message for message in refused if "()" in message]
 
 
+@pytest.mark.parametrize("count", [5_000, 70_000])
+def test_a_zip_of_many_files_is_refused_before_they_are_listed(tmp_path: Path, count: int) -> None:
+    """Of more than 65,535 the list is one of ZIP64."""
+    whole = io.BytesIO()
+    with ZipFile(whole, "w") as archive:
+        for n in range(count):
+            archive.writestr(f"{n}", b"")
+    told = "a zip archive of 5000 files" if count == 5_000 else r"whose list of files has [0-9,]+"
+    tracemalloc.start()
+    with pytest.raises(InputError, match=rf"lines\.bin: .*{told}") as refused:
+        _take(tmp_path, whole.getvalue())
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+    assert "name the recordings one by one" in refused.value.hint
+
+
 def test_an_error_of_the_system_without_words_has_some() -> None:
     assert system_text(OSError()) == "OSError"
     assert system_text(OSError("Invalid data stream")) == "Invalid data stream"

@@ -15,13 +15,13 @@ import pytest
 
 import lobproof
 from fuzz.documents import Memory
-from lobproof import parquet
+from lobproof import parquet, parquet_pages
 from lobproof.acquire.checks.scan import scan
 from lobproof.acquire.facts.rows import read_rows
 from lobproof.errors import InputError
 from lobproof.fidelity.exact.vendor import VendorCheck
 from lobproof.parquet import MAX_TEXT, open_parquet, read_footer, texts
-from lobproof.parquet_pages import pages
+from lobproof.parquet_pages import Page, pages
 from lobproof.sources.cryptolake.chunks import chunks
 from lobproof.sources.cryptolake.footer import read_footer as facts_of
 from lobproof.store.sealed_file import SealedFile
@@ -107,6 +107,18 @@ def long_sides(folder: Path) -> Path:
     return put(folder, trades(ROWS, side=long_text(2 * MB)), compression="zstd")
 
 
+def going_on(folder: Path, encoding: str = "DELTA_BYTE_ARRAY") -> Path:
+    """Texts of 1.5 MB that each go on from the one before, by a page whose sizes are true."""
+    side = pa.array(["x" * 1_500_000] * 300)
+    return put(
+        folder,
+        trades(ROWS, side=pa.concat_arrays([side, pa.array(["buy"] * (ROWS - 300))])),
+        compression="snappy",
+        use_dictionary=False,
+        column_encoding={"side": encoding},
+    )
+
+
 def group(folder: Path) -> Path:
     """A row group of twenty million rows that takes little on disk."""
     zeros = pa.array(np.zeros(20_000_000, np.int64))
@@ -114,7 +126,7 @@ def group(folder: Path) -> Path:
     return put(folder, pa.table(dict.fromkeys(names, zeros)), row_group_size=1 << 30)
 
 
-BOMBS = (dictionary, lie, one_text, long_sides, group)
+BOMBS = (dictionary, lie, one_text, long_sides, going_on, group)
 Read = Callable[[Path], object]
 READERS: dict[str, Read] = {
     "decoder": lambda p: [*chunks("trades", [p], ["side", "id"], 1 << 15)],
@@ -151,6 +163,31 @@ def test_validation_says_so_and_goes_on(tmp_path: Path, bomb: Callable[[Path], P
     assert found.findings.counts
     assert all(len(detail) < 500 for detail in found.findings.details.values())
     assert memory.peak < 200 * MB
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_an_encoding_of_texts_without_a_bound(tmp_path: Path, encoding: str, version: str) -> None:
+    how = {"use_dictionary": False, "data_page_version": version}
+    path = put(tmp_path, trades(ROWS), column_encoding={"side": encoding}, **how)
+    told = "1.snappy.parquet: row group 0 has texts in column 'side' in an encoding that has no bound"
+    with pytest.raises(InputError, match=told) as caught:
+        read_footer(path)
+    assert "its texts plain or in a dictionary" in caught.value.hint
+    pq.write_table(trades(ROWS), path, store_schema=False, column_encoding={"side": "PLAIN"}, **how)
+    assert read_footer(path).num_rows == ROWS
+
+
+def test_a_page_that_tells_of_both_versions_is_what_its_type_says(tmp_path: Path) -> None:
+    def data_page(kind: int, one: int, two: int) -> bytes:
+        """A header with data pages of both versions and their encodings."""
+        first = bytes([0x15, 14, 0x15, 2 * one, 0])
+        second = bytes([0x15, 16, 0x35, 2 * two, 0])
+        return bytes([0x15, 2 * kind, 0x15, 20, 0x15, 22, 0x2C, *first, 0x3C, *second, 0])
+
+    for kind, expected in ((0, Page(10, 7, 6)), (3, Page(10, 8, 0)), (2, Page(10, 0, -1))):
+        header = data_page(kind, 6, 0)
+        assert parquet_pages._header(header) == (len(header), 11, expected)
 
 
 def test_a_footer_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

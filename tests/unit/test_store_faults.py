@@ -363,7 +363,7 @@ BOMBS: dict[str, tuple[Change, str]] = {
             stats_of(t, ["x" * 30_000], 5_000),
             {"use_dictionary": False, "column_encoding": {"add.stats": "DELTA_BYTE_ARRAY"}},
         ),
-        "is encoded otherwise",
+        "in an encoding that has no bound",
     ),
     "many rows": (lambda t: (stats_of(t, ["{}"], 150_001), {}), "has 150,001 rows, more than"),
 }

@@ -37,8 +37,6 @@ _ROWS = 64
 _DICTIONARY = 4 << 20
 """Bytes of a dictionary; whoever writes Parquet ends one at 1 MiB."""
 _FEW = 1 << 20
-_ENCODINGS = (DICTIONARY, 0, 2, 3, 4, 8)
-"""Plain, a dictionary's, run lengths and bits: with others a text takes more than its bytes."""
 _DIGITS = 20
 _COMMIT = re.compile(rf"[0-9]{{{_DIGITS}}}\.json")
 _SAVED = re.compile(rf"[0-9]{{{_DIGITS}}}\.checkpoint\.parquet")
@@ -107,8 +105,6 @@ def _checkpoint_problem(path: Path, size: int, changed: int) -> str:
             told = footer.row_group(group)
             for column in map(told.column, range(told.num_columns)):
                 found = [*pages(file, column)]
-                if not {page.encoding for page in found} <= {*_ENCODINGS}:
-                    return "is encoded otherwise than Delta does it"
                 listed = max((p.inflated for p in found if p.encoding == DICTIONARY), default=0)
                 if listed > _DICTIONARY:
                     return f"has a dictionary of {listed:,} bytes, more than {_DICTIONARY:,}"

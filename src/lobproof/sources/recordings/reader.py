@@ -6,11 +6,13 @@ import bz2
 import codecs
 import hashlib
 import lzma
+import os
 import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
@@ -74,6 +76,8 @@ _COMPRESSIONS = (
 
 
 _ZIP_MAGIC = b"PK\3\4"
+MAX_ZIP_LIST = _CHUNK
+"""Bytes of a zip archive's list of files: of each zipfile makes twenty."""
 _ZIP_WAYS = (ZIP_STORED, ZIP_DEFLATED)
 """Ways of packing that zipfile unpacks by pieces; of others it unpacks without a bound."""
 # zipfile raises NotImplementedError for a later version, RuntimeError for a password
@@ -107,6 +111,21 @@ def no_recording(head: bytes, path: Path) -> InputError:
     shown = head.split(b"\n", 1)[0][:60].decode("utf-8", "backslashreplace")
     begins = f"it begins with {shown!r}" if shown.strip() else "its first line is blank"
     return InputError(f"{path}, line 1: not a recording; {begins}", hint=_NO_RECORDING)
+
+
+class _Archive(BufferedReader):
+    """A zip archive as zipfile reads it: all that it asks for in one piece is its list of files."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any file; InputError for a piece that is longer than a recording's list."""
+        if size is None or size < 0:
+            size = os.fstat(self.fileno()).st_size - self.tell()
+        if size > MAX_ZIP_LIST:
+            raise InputError(
+                f"{self.name}: a zip archive whose list of files has {size:,} bytes",
+                hint="a recording's holds one file: unpack it, and name the recordings one by one",
+            )
+        return super().read(size)
 
 
 class RecordingFile:
@@ -219,12 +238,12 @@ class RecordingFile:
                 "unpack it by hand",
             )
 
-    def _unzipped(self, file: BinaryIO, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def _unzipped(self, file: BufferedReader, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The one file of a zip archive; its list stands at the end, so that a cut one is lost."""
         for _ in pieces:
             pass
         try:
-            with ZipFile(file) as archive:
+            with _Archive(file.raw) as packed, ZipFile(packed) as archive:
                 members = [member for member in archive.infolist() if not member.is_dir()]
                 if len(members) != 1:
                     raise InputError(
