@@ -39,9 +39,9 @@ from lobproof.schema.tables import KEYFRAMES
 from lobproof.sources.cryptolake.source import LakeSource
 from lobproof.store import open_store
 from lobproof.store.checkpoint import write_checkpoint
-from lobproof.store.grids import Grid
+from lobproof.store.columns import Grid, to_arrow
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.parts import open_writer, to_arrow
+from lobproof.store.parts import open_writer
 
 ROWS, MINUTES = 4_500_000, 60.0
 BATCHES = (65_536, 1_000, 100)

@@ -24,7 +24,7 @@ from lobproof.parquet import MAX_TEXT, open_parquet, read_footer, texts
 from lobproof.parquet_pages import Page, pages
 from lobproof.sources.cryptolake.chunks import chunks
 from lobproof.sources.cryptolake.footer import read_footer as facts_of
-from lobproof.store.sealed_file import SealedFile
+from lobproof.store.seal import SealedFile
 from support.lake_tables import MAKERS, arrow
 from support.lakes import key
 
@@ -170,7 +170,9 @@ def test_validation_says_so_and_goes_on(tmp_path: Path, bomb: Callable[[Path], P
 def test_an_encoding_of_texts_without_a_bound(tmp_path: Path, encoding: str, version: str) -> None:
     how = {"use_dictionary": False, "data_page_version": version}
     path = put(tmp_path, trades(ROWS), column_encoding={"side": encoding}, **how)
-    told = "1.snappy.parquet: row group 0 has texts in column 'side' in an encoding that has no bound"
+    told = (
+        "1.snappy.parquet: row group 0 has texts in column 'side' in an encoding that has no bound"
+    )
     with pytest.raises(InputError, match=told) as caught:
         read_footer(path)
     assert "its texts plain or in a dictionary" in caught.value.hint

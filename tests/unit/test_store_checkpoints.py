@@ -32,7 +32,7 @@ from lobproof.store import (
     read_checkpoint,
     symbol_lock,
 )
-from lobproof.store.progress import KEY
+from lobproof.store.checkpoint import KEY
 from support.batches import DT, Day, make_day, make_instrument, make_seal, store_day
 from support.checkpoints import (
     Killed,

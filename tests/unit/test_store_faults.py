@@ -26,10 +26,9 @@ from deltalake.exceptions import CommitFailedError
 from fuzz.documents import Memory
 from lobproof.errors import PlaceError, StoreError
 from lobproof.schema.tables import EVENTS, TABLES, Table
-from lobproof.store import Partition, deltalog, open_store, sealed
+from lobproof.store import Partition, open_store, sealed
 from lobproof.store import delta as delta_module
-from lobproof.store.delta import list_exactly, listed_files, open_delta
-from lobproof.store.deltalog import check_log
+from lobproof.store.delta import check_log, list_exactly, listed_files, open_delta
 from support.batches import DAY_NS, DT, START_NS, make_day, store_day
 
 NEXT = "2024-08-09"
@@ -273,11 +272,11 @@ def test_the_log_since_its_checkpoint_is_bounded(
 ) -> None:
     """A file that Delta ignores is no checkpoint, whatever its name begins with."""
     store_day(tmp_path, make_day(messages=10))
-    monkeypatch.setattr(deltalog, "MAX_COMMITS", 500)
+    monkeypatch.setattr(delta_module, "MAX_COMMITS", 500)
     (tmp_path / LOG / name).touch()
     refused(tmp_path, "bytes since its last checkpoint, more than 500")
     for commit in (tmp_path / LOG).glob("*.json"):
-        monkeypatch.setattr(deltalog, "MAX_COMMITS", 1 << 20)
+        monkeypatch.setattr(delta_module, "MAX_COMMITS", 1 << 20)
         with commit.open("a") as file:
             file.write("\n" * (1 << 20))
         refused(tmp_path, "since its last checkpoint")

@@ -22,8 +22,7 @@ from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
 from lobproof.store import Partition, Store, open_store
 from lobproof.store.delta import list_exactly
 from lobproof.store.parts import METADATA_KEY, Part
-from lobproof.store.seal import seal_name
-from lobproof.store.sealed_file import SealedFile
+from lobproof.store.seal import SealedFile, seal_name
 from support.batches import make_day, store_day
 from support.market import make_market
 

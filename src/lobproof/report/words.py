@@ -23,7 +23,7 @@ from lobproof.report.survey import LISTED, Survey
 from lobproof.report.text import count, duration, moment, share, short, size_of
 from lobproof.schema import Finding, Severity
 from lobproof.store import partial_from
-from lobproof.store.coverage import Coverage
+from lobproof.store.catalog import Coverage
 from lobproof.store.seal import inputs_of, verdicts_of
 
 Verification = Mapping[str, Any]

@@ -1,4 +1,13 @@
-"""The store: symbol-days as Delta tables, whole or not at all, hashed and sealed."""
+"""The store: symbol-days as Delta tables, whole or not at all, hashed and sealed.
+
+It answers: how is a day written (`writer`, its files `parts`, their columns `columns`, content hashes
+`hashing`) and gone on with after a kill (`checkpoint`); who may write it (`lock`) and where it lies
+(`layout`); how is it committed (`commit`, by Delta's log `delta`); what is a seal, and is a file what
+was sealed (`seal`, `audit`); what may be read (`catalog`), as what (`reader`, `views`, `playback`);
+how is a book made of a keyframe and stored events (`keyframe`, `bookview`, `rebuild_kernels`).
+
+It does not answer what happened in the market, or whether that is right: it keeps what it is given.
+"""
 
 from lobproof.store.audit import AuditReport, Damage
 from lobproof.store.bookview import BookView
@@ -12,14 +21,13 @@ from lobproof.store.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from lobproof.store.commit import clean_partition, commit_day, sealed, told_deleted
-from lobproof.store.content import DayContent, TableContent
+from lobproof.store.commit import clean_partition, commit_day, told_deleted
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.layout import Partition
 from lobproof.store.lock import symbol_lock
-from lobproof.store.parts import Part
+from lobproof.store.parts import DayContent, Part, TableContent
 from lobproof.store.reader import Store, open_store
-from lobproof.store.seal import CALLER_COLUMNS, FROM, partial_from
+from lobproof.store.seal import CALLER_COLUMNS, FROM, partial_from, sealed
 from lobproof.store.writer import DayWriter
 
 __all__ = [

@@ -6,29 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from lobproof.errors import InputError, LobproofError
 from lobproof.files import below
-from lobproof.fixedpoint import from_decimal128
 from lobproof.parquet import read_footer
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
 from lobproof.store.catalog import Catalog, SealedDay
-from lobproof.store.grids import Grid
-from lobproof.store.hashing import (
-    LEAF_BYTES,
-    Column,
-    content_hash,
-    header,
-    join_leaves,
-    leaf,
-    table_hash,
-)
+from lobproof.store.columns import from_arrow
+from lobproof.store.hashing import LEAF_BYTES, content_hash, join_leaves, leaf, table_hash
 from lobproof.store.parts import stored_document
-from lobproof.store.sealed_file import SealedFile
+from lobproof.store.seal import SealedFile
 
 _UNREAD = b"\0" * LEAF_BYTES
 
@@ -93,8 +82,11 @@ def audit_days(catalog: Catalog, days: Sequence[SealedDay], *, content: bool) ->
                 audit.compare_bytes()
                 found += audit.found
                 files, rows = files + 1, rows + file.rows
-            head = header(table, day.partition.exchange, day.partition.symbol, day.grid)
-            if content and not found and table_hash(head, parts) != day.hashes[table.name]:
+            if (
+                content
+                and not found
+                and table_hash(day.head(table), parts) != day.hashes[table.name]
+            ):
                 found = [_sealed_wrong(day, table.name, "the table's hash is not the sealed one")]
             damage += found
         if content_hash(day.hashes) != day.hashes["content"]:
@@ -114,7 +106,7 @@ class _FileAudit:
         self._day = day
         self._table = table
         self._file = file
-        self._head = header(table, day.partition.exchange, day.partition.symbol, day.grid)
+        self._head = day.head(table)
         self.found: list[Damage] = []
 
     def compare_bytes(self) -> None:
@@ -158,7 +150,7 @@ class _FileAudit:
     def _leaf(self, parquet: pq.ParquetFile, index: int, name: str) -> bytes:
         try:
             column = parquet.read_row_group(index, [name])[name]
-            return leaf(_in_memory(column, name, self._day.grid))
+            return leaf(from_arrow(column, name, self._day.grid))
         except (OSError, pa.ArrowException, LobproofError, KeyError) as error:
             self._note(f"cannot be read: {error}", index, name)
             return _UNREAD
@@ -171,12 +163,3 @@ class _FileAudit:
             return None
         sealed = table_hash(self._head, [(self._file.rows, leaves)]) == self._file.hash
         return leaves if sealed else None
-
-
-def _in_memory(column: pa.ChunkedArray, name: str, grid: Grid) -> Column:
-    if pa.types.is_decimal(column.type):
-        return from_decimal128(column, grid.exponent(name))
-    if pa.types.is_string(column.type):
-        return [str(text) for text in column.to_pylist()]
-    values: NDArray[np.generic] = column.to_numpy()
-    return values

@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-import polars as pl
-import pyarrow as pa
-
-from lobproof.errors import InputError, StoreError
-from lobproof.files import below, make_folder, replacing
-from lobproof.parquet import read_footer
+from lobproof.files import make_folder, replacing
 from lobproof.paths import drop_writer
-from lobproof.schema.tables import CONTENT_TABLES, DAYS, PARTITION_COLUMNS, TABLES
-from lobproof.store.content import DayContent
+from lobproof.schema.tables import CONTENT_TABLES, DAYS, TABLES
 from lobproof.store.delta import list_exactly, listed_files, open_delta
 from lobproof.store.layout import (
-    MARKER,
     Partition,
-    check_marker,
-    check_version,
-    files_of,
+    our_files,
 )
 from lobproof.store.lock import commit_lock, require_lock
-from lobproof.store.parts import Part, open_writer
-from lobproof.store.seal import check_seal, seal_hash, seal_name, seal_row, seal_table
+from lobproof.store.parts import DayContent, Part, open_writer
+from lobproof.store.seal import seal_hash, seal_name, seal_row, seal_table
 
 
 def commit_day(root: Path, content: DayContent, seal: Mapping[str, object]) -> bool:
@@ -88,87 +79,8 @@ def _commit(root: Path, content: DayContent, row: Mapping[str, object]) -> bool:
     return True
 
 
-def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -> pl.DataFrame:
-    """The seals of a store, or of one exchange or symbol, by exchange, symbol and day.
-
-    A folder that does not exist or is empty has none; one that is no store is a `StoreError`, and
-    so is a seal that cannot be read, or is not the one that was written.
-    """
-    places: dict[str, list[str]] = {}
-    sizes: dict[str, int] = {}
-    if (root / MARKER).exists() or (root.exists() and any(root.iterdir())):
-        check_marker(root)
-        for path, size in listed_files(open_delta(root, DAYS)).items():
-            names = [piece.split("=", 1)[1] for piece in path.split("/")[:-1]]
-            file = below(root, f"{DAYS.name}/{path}")
-            chosen = exchange in (None, names[0]) and symbol in (None, names[1])
-            if chosen and file.is_file():  # whoever deletes a seal unseals the day
-                places[str(file)] = names
-                sizes[str(file)] = size
-    rows = _read_seals(sizes)
-    for row in rows.iter_rows(named=True):
-        check_version(int(row["format_version"] or 0), f"The seal {row[_FILE]}")
-        if Path(row[_FILE]).name != seal_name({name: row[name] for name in DAYS.schema.names}):
-            raise StoreError(
-                f"The seal {row[_FILE]} is not what was written: its hash is not the one in its "
-                "name.",
-                hint=_UNSEAL,
-            )
-        try:
-            check_seal(row)
-        except ValueError as error:
-            raise StoreError(f"The seal {row[_FILE]} is damaged: {error}", hint=_UNSEAL) from error
-    where = pl.DataFrame(
-        [places[path] for path in rows[_FILE]],
-        schema=dict.fromkeys(PARTITION_COLUMNS, pl.String),
-        orient="row",
-    )
-    return pl.concat([where, rows.drop(_FILE)], how="horizontal").sort(PARTITION_COLUMNS)
-
-
 _NAMED = 8
 """Of the files that are deleted so many are named."""
-_FILE = "file of the seal"
-_UNSEAL = "Delete that file, which unseals its day, and reconstruct the day again."
-
-
-def _read_seals(sizes: Mapping[str, int]) -> pl.DataFrame:
-    """The row of each seal's file, with the file; ``sizes``: file → its bytes as listed."""
-    files = list(sizes)
-    if not files:
-        empty = pl.from_arrow(DAYS.schema.empty_table())
-        assert isinstance(empty, pl.DataFrame)
-        return empty.with_columns(pl.lit("").alias(_FILE))
-    for path, listed in sizes.items():
-        try:
-            rows = read_footer(Path(path)).num_rows
-            size = Path(path).stat().st_size
-        except (OSError, pa.ArrowException, InputError) as error:
-            raise StoreError(f"The seal {path} cannot be read: {error}", hint=_UNSEAL) from error
-        if rows != 1:
-            raise StoreError(f"The seal {path} has {rows:,} rows, and not one.", hint=_UNSEAL)
-        if size != listed:
-            raise StoreError(
-                f"The seal {path} has {size:,} bytes, where the table of days lists {listed:,}.",
-                hint=_UNSEAL,
-            )
-    try:
-        return pl.scan_parquet(
-            files, glob=False, hive_partitioning=False, include_file_paths=_FILE
-        ).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        damaged = next((path for path in files if not _readable(path)), files[0])
-        raise StoreError(
-            f"The seal {damaged} cannot be read: {error}",
-            hint=_UNSEAL,
-        ) from error
-
-
-def _readable(path: str) -> bool:
-    try:
-        return bool(pl.read_parquet_schema(path) == pl.read_parquet(path, glob=False).schema)
-    except (OSError, pl.exceptions.PolarsError):
-        return False
 
 
 def told_deleted(root: Path, files: Sequence[Path]) -> str:
@@ -192,7 +104,7 @@ def clean_partition(root: Path, partition: Partition, keep: Collection[Path] = (
     require_lock(root, partition.exchange, partition.symbol, partition.dt)
     deleted = []
     for table in TABLES:
-        files = list(files_of(root, table.name, partition))
+        files = list(our_files(root, table.name, partition))
         if files:
             listed = listed_files(open_delta(root, table), partition)
             for path in files:

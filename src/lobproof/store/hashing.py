@@ -18,15 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from lobproof.schema.tables import CONTENT_TABLES, Table
-from lobproof.store.grids import Grid
+from lobproof.store.columns import Column, Grid
+from lobproof.store.layout import Partition
 
 LEAF_BYTES = 16
-
-Column = NDArray[np.generic] | Sequence[str]
-"""A column in memory: integers (decimals as grid counts), floats, or strings."""
 
 
 def leaf(column: Column) -> bytes:
@@ -53,13 +50,13 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def header(table: Table, exchange: str, symbol: str, grid: Grid) -> bytes:
+def header(table: Table, partition: Partition, grid: Grid) -> bytes:
     """What a table's hash starts with: its schema and the instrument's identity, as JSON."""
     document = {
         "table": table.name,
         "columns": [[field.name, str(field.type)] for field in table.schema],
-        "exchange": exchange,
-        "symbol": symbol,
+        "exchange": partition.exchange,
+        "symbol": partition.symbol,
         "price_exponent": grid.price,
         "size_exponent": grid.size,
     }

@@ -138,7 +138,7 @@ _PART = re.compile(rf"part-[0-9]{{5,}}-[0-9a-f]{{16}}\.parquet|{re.escape(TEMPOR
 """Names of our files in a partition, finished or not: no others are deleted."""
 
 
-def files_of(root: Path, table: str, partition: Partition) -> Iterator[Path]:
+def our_files(root: Path, table: str, partition: Partition) -> Iterator[Path]:
     """Our files that lie in a partition's folder, committed or not."""
     folder = below(root, f"{table}/{partition.folder}")
     if folder.is_dir():

@@ -14,7 +14,7 @@ from lobproof.errors import InputError, StoreError
 from lobproof.fixedpoint import from_decimal128
 from lobproof.parquet import read_footer
 from lobproof.schema import EventBatch, Flag
-from lobproof.store.grids import Grid
+from lobproof.store.columns import Grid
 
 _COLUMNS = [field.name for field in fields(EventBatch)]
 

@@ -26,14 +26,15 @@ from lobproof.store.catalog import (
     Catalog,
     SealedDay,
     at,
+    coverage_frame,
     day_of_last_event,
     finest,
     on_grid,
     symbols,
+    unheard,
     within,
 )
-from lobproof.store.coverage import coverage_frame, unheard
-from lobproof.store.grids import Grid
+from lobproof.store.columns import Grid
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import replay_day
 from lobproof.store.timespan import Time, bounds, to_ns

@@ -1,4 +1,4 @@
-"""The row of ``days`` that seals a symbol-day."""
+"""The row of ``days`` that seals a symbol-day: how it is made, read back and held against files."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import polars as pl
 import pyarrow as pa
 
 from lobproof import __version__, documents
 from lobproof.documents import Count, Int64
-from lobproof.errors import LobproofError
+from lobproof.errors import InputError, LobproofError, StoreError
+from lobproof.files import below
 from lobproof.instruments import Instrument
+from lobproof.parquet import read_footer
 from lobproof.schema import Order
 from lobproof.schema.provenance import PROVENANCE
-from lobproof.schema.tables import CONTENT_TABLES, DAYS, FORMAT_VERSION
-from lobproof.store.content import DayContent
+from lobproof.schema.tables import CONTENT_TABLES, DAYS, FORMAT_VERSION, PARTITION_COLUMNS
+from lobproof.store.delta import listed_files, open_delta
+from lobproof.store.hashing import file_hash, table_hash
+from lobproof.store.layout import MARKER, check_marker, check_version
+from lobproof.store.parts import DayContent, stored_document
 
 UNHASHED = "sealed_at"
 """The one column of a seal that differs between two runs of the same task."""
@@ -27,6 +35,9 @@ _JSON = ("instrument", "files", "inputs", "config", "verdicts", "coverage")
 _COUNTS = ("events", "states", "trades", "book_messages", "gaps", "doubtful_ns", "warm_up_ns")
 _LATEST = 2**62
 """In ns: the year 2116."""
+
+_FILE = "file of the seal"
+_UNSEAL = "Delete that file, which unseals its day, and reconstruct the day again."
 
 FROM = "from_ns"
 """Where ``config`` says that a day is a partial one, and from when on, in ns."""
@@ -91,6 +102,48 @@ class SealInput(msgspec.Struct):
     name: str
     bytes: Count
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFile:
+    """A file as a seal lists it; ``path`` is relative to the table's folder."""
+
+    path: str
+    rows: int
+    size: int  # bytes
+    hash: str  # of its content
+    bytes_hash: str
+
+    def at_a_glance(self, folder: Path, head: bytes) -> str:
+        """What is wrong with the file, by its size and its footer alone; empty if nothing is.
+
+        The footer holds the leaves of the content's hash: another file under this name shows,
+        bytes that were changed behind it do not. ``head`` is what the table's hash starts with.
+        """
+        path = below(folder, self.path)
+        if not path.is_file():
+            return "does not exist"
+        try:
+            size = path.stat().st_size
+            if size != self.size:
+                return f"has {size:,} bytes, where {self.size:,} were sealed"
+            footer = read_footer(path)
+            leaves = stored_document(footer)[1]
+        except (OSError, ValueError, pa.ArrowException, InputError) as error:
+            return f"cannot be read: {error}"
+        if footer.num_rows != self.rows:
+            return f"has {footer.num_rows:,} rows, where {self.rows:,} were sealed"
+        if table_hash(head, [(self.rows, leaves)]) != self.hash:
+            return "is another file than the one that was sealed"
+        return ""
+
+    def by_its_bytes(self, folder: Path) -> str:
+        """What is wrong with the file's bytes; empty if nothing is."""
+        try:
+            same = file_hash(below(folder, self.path)) == self.bytes_hash
+        except OSError as error:
+            return f"cannot be read: {error}"
+        return "" if same else "holds other bytes than were sealed"
 
 
 SealedFiles = dict[str, list[tuple[str, Count, Count, str, str]]]
@@ -220,3 +273,80 @@ def seal_name(row: Mapping[str, object]) -> str:
 def seal_table(row: Mapping[str, object]) -> pa.Table:
     """The seal as a table of one row, stamped with the clock."""
     return pa.Table.from_pylist([{**row, UNHASHED: time.time_ns()}], schema=DAYS.schema)
+
+
+def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -> pl.DataFrame:
+    """The seals of a store, or of one exchange or symbol, by exchange, symbol and day.
+
+    A folder that does not exist or is empty has none; one that is no store is a `StoreError`, and
+    so is a seal that cannot be read, or is not the one that was written.
+    """
+    places: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
+    if (root / MARKER).exists() or (root.exists() and any(root.iterdir())):
+        check_marker(root)
+        for path, size in listed_files(open_delta(root, DAYS)).items():
+            names = [piece.split("=", 1)[1] for piece in path.split("/")[:-1]]
+            file = below(root, f"{DAYS.name}/{path}")
+            chosen = exchange in (None, names[0]) and symbol in (None, names[1])
+            if chosen and file.is_file():  # whoever deletes a seal unseals the day
+                places[str(file)] = names
+                sizes[str(file)] = size
+    rows = _read_seals(sizes)
+    for row in rows.iter_rows(named=True):
+        check_version(int(row["format_version"] or 0), f"The seal {row[_FILE]}")
+        if Path(row[_FILE]).name != seal_name({name: row[name] for name in DAYS.schema.names}):
+            raise StoreError(
+                f"The seal {row[_FILE]} is not what was written: its hash is not the one in its "
+                "name.",
+                hint=_UNSEAL,
+            )
+        try:
+            check_seal(row)
+        except ValueError as error:
+            raise StoreError(f"The seal {row[_FILE]} is damaged: {error}", hint=_UNSEAL) from error
+    where = pl.DataFrame(
+        [places[path] for path in rows[_FILE]],
+        schema=dict.fromkeys(PARTITION_COLUMNS, pl.String),
+        orient="row",
+    )
+    return pl.concat([where, rows.drop(_FILE)], how="horizontal").sort(PARTITION_COLUMNS)
+
+
+def _read_seals(sizes: Mapping[str, int]) -> pl.DataFrame:
+    """The row of each seal's file, with the file; ``sizes``: file → its bytes as listed."""
+    files = list(sizes)
+    if not files:
+        empty = pl.from_arrow(DAYS.schema.empty_table())
+        assert isinstance(empty, pl.DataFrame)
+        return empty.with_columns(pl.lit("").alias(_FILE))
+    for path, listed in sizes.items():
+        try:
+            rows = read_footer(Path(path)).num_rows
+            size = Path(path).stat().st_size
+        except (OSError, pa.ArrowException, InputError) as error:
+            raise StoreError(f"The seal {path} cannot be read: {error}", hint=_UNSEAL) from error
+        if rows != 1:
+            raise StoreError(f"The seal {path} has {rows:,} rows, and not one.", hint=_UNSEAL)
+        if size != listed:
+            raise StoreError(
+                f"The seal {path} has {size:,} bytes, where the table of days lists {listed:,}.",
+                hint=_UNSEAL,
+            )
+    try:
+        return pl.scan_parquet(
+            files, glob=False, hive_partitioning=False, include_file_paths=_FILE
+        ).collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        damaged = next((path for path in files if not _readable(path)), files[0])
+        raise StoreError(
+            f"The seal {damaged} cannot be read: {error}",
+            hint=_UNSEAL,
+        ) from error
+
+
+def _readable(path: str) -> bool:
+    try:
+        return bool(pl.read_parquet_schema(path) == pl.read_parquet(path, glob=False).schema)
+    except (OSError, pl.exceptions.PolarsError):
+        return False

@@ -14,7 +14,7 @@ from lobproof.errors import UsageError
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Finding, Flag, Kind, Severity, Side
 from lobproof.schema.codes import PRICE_SCALE
 from lobproof.schema.tables import EVENTS, KEYFRAMES, MINUTES, QUALITY, STATES, Table
-from lobproof.store.grids import Grid, decimal_columns
+from lobproof.store.columns import Grid, decimal_columns
 
 Numbers = Literal["decimal", "grid", "float"]
 

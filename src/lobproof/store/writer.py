@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lobproof.files import make_folder, sync_folder
 from lobproof.instruments import Instrument
-from lobproof.schema import EventBatch, StateBatch
+from lobproof.schema import EventBatch, Flag, StateBatch
 from lobproof.schema.tables import (
     CONTENT_TABLES,
     EVENTS,
@@ -25,30 +25,28 @@ from lobproof.schema.tables import (
     STATES,
 )
 from lobproof.store.checkpoint import (
+    KEY,
+    SMALL,
     CheckpointThread,
+    Progress,
+    Restored,
     Saved,
     drop_checkpoints,
+    restore,
     write_checkpoint,
 )
+from lobproof.store.columns import Grid
 from lobproof.store.commit import clean_partition
-from lobproof.store.content import DayContent, grid_of
-from lobproof.store.groups import GroupWriter
-from lobproof.store.incoming import (
-    check_events,
-    check_states,
-    event_columns,
-    part_end,
-    state_columns,
-)
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.layout import Partition
 from lobproof.store.lock import require_lock
-from lobproof.store.parts import Part, PartTarget
-from lobproof.store.progress import KEY, SMALL, Progress, Restored, restore
-from lobproof.store.small import SmallRows
+from lobproof.store.parts import DayContent, GroupWriter, Part, PartTarget, SmallRows
 
 _BUFFERS = {EVENTS.name: 3, STATES.name: 2, KEYFRAMES.name: 2}
 """Row groups of a table in memory: 16 MiB each of events, 45 MiB of states."""
+_LAST = int(Flag.LAST)  # an enum's arithmetic takes longer than an array's
+_STATE_ROWS = 1024
+"""States are copied so many at a time: their levels come by row and leave by column."""
 
 
 class DayWriter:
@@ -159,7 +157,7 @@ class DayWriter:
     def _target(self, name: str) -> PartTarget:
         table = next(table for table in CONTENT_TABLES if table.name == name)
         make_folder(self._root, f"{name}/{self._partition.folder}")
-        return PartTarget(self._root, table, self._partition, grid_of(self._instrument))
+        return PartTarget(self._root, table, self._partition, Grid.of(self._instrument))
 
     def _identity(self) -> dict[str, object]:
         return {
@@ -211,10 +209,10 @@ class DayWriter:
         batches = [batch for batch in given if len(batch)]
         last_ts = self._at.last_ts
         for batch in batches:
-            last_ts = check_events(batch, last_ts)
+            last_ts = _check_events(batch, last_ts)
         if len(states) and not self._take_states:
             raise ValueError("this writer was made without states")
-        check_states(states, self._at.rows, sum(map(len, batches)))
+        _check_states(states, self._at.rows, sum(map(len, batches)))
         if self._at.rows == 0:
             self._at.first_ts = int(batches[0].ts_order[0]) if batches else 0
         self._at.last_ts = last_ts
@@ -222,9 +220,9 @@ class DayWriter:
         for batch in batches:
             start = 0
             while start < len(batch):
-                stop, closes = part_end(batch.flags, start, self.room)
+                stop, closes = _part_end(batch.flags, start, self.room)
                 part = batch.slice(start, stop)
-                self._writers[EVENTS.name].append(event_columns(part, self._at.rows))
+                self._writers[EVENTS.name].append(_event_columns(part, self._at.rows))
                 self._at.rows += len(part)
                 start = stop
                 if closes:
@@ -237,7 +235,7 @@ class DayWriter:
     def _append_states(self, states: StateBatch, done: int) -> int:
         """Append the states up to the last event, but for those ``done``; how many that makes."""
         upto = int(np.searchsorted(states.event_id, self._at.rows))
-        for columns in state_columns(states.slice(done, upto)):
+        for columns in _state_columns(states.slice(done, upto)):
             self._writers[STATES.name].append(columns)
         return upto
 
@@ -395,3 +393,51 @@ class DayWriter:
     def _sync_folders(self, tables: Iterable[str]) -> None:
         for name in tables:
             sync_folder(self._root / name / self._partition.folder)
+
+
+def _check_events(events: EventBatch, last_ts: int) -> int:
+    """The last time of whole messages, at least one, from ``last_ts`` on; else a `ValueError`."""
+    if not events.flags[-1] & _LAST:
+        raise ValueError("a batch of events ends inside a message")
+    times = events.ts_order
+    if times[0] < last_ts or (times[1:] < times[:-1]).any():
+        raise ValueError("ts_order of the events decreases")
+    return int(times[-1])
+
+
+def _check_states(states: StateBatch, first: int, count: int) -> None:
+    """Raise `ValueError` unless the states belong to the ``count`` events from id ``first`` on."""
+    ids = states.event_id
+    if len(ids):
+        inside = ids[0] >= first and ids[-1] < first + count
+        if not inside or (np.diff(ids) <= 0).any():
+            raise ValueError("states do not belong to the events of their batch, in order")
+
+
+def _part_end(flags: NDArray[np.int32], start: int, room: int) -> tuple[int, bool]:
+    """Where the rows from ``start`` that a part with ``room`` takes end; whether that closes it."""
+    first = start + room - 1
+    ends = np.flatnonzero(flags[first:] & _LAST)
+    return (first + int(ends[0]) + 1, True) if len(ends) else (len(flags), False)
+
+
+def _event_columns(events: EventBatch, first: int) -> list[NDArray[np.generic]]:
+    """Columns of ``events``; ids count from ``first``."""
+    ids = np.arange(first, first + len(events), dtype=np.int64)
+    return [ids, *(getattr(events, name) for name in EVENTS.schema.names[1:])]
+
+
+def _state_columns(states: StateBatch) -> Iterator[list[NDArray[np.generic]]]:
+    """Columns of ``states``, some rows at a time."""
+    for start in range(0, len(states), _STATE_ROWS):
+        rows = states.slice(start, start + _STATE_ROWS)
+        yield [
+            rows.event_id,
+            rows.ts_order,
+            rows.ts_event,
+            rows.sequence,
+            *rows.levels.T,
+            rows.bid_trusted,
+            rows.ask_trusted,
+            rows.flags,
+        ]
