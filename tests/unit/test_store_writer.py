@@ -29,8 +29,7 @@ from lobproof.store import (
     sealed,
     symbol_lock,
 )
-from lobproof.store import parts as parts_module
-from lobproof.store.columns import Column
+from lobproof.store.columns import Column, in_memory
 from lobproof.store.layout import MARKER, ensure_store
 from support.batches import (
     DT,
@@ -460,14 +459,14 @@ def test_a_damaged_seal_is_named_and_can_be_made_anew(tmp_path: Path, day: Day) 
 def test_a_failure_in_the_small_tables_leaves_nothing(
     tmp_path: Path, day: Day, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = parts_module.in_memory
+    original = in_memory
 
     def broken(field: pa.Field, values: Sequence[object]) -> Column:
         if field.name == MINUTES.schema.names[-1]:
             raise OSError(28, "No space left on device")
         return original(field, values)
 
-    monkeypatch.setattr(parts_module, "in_memory", broken)
+    monkeypatch.setattr("lobproof.store.parts.in_memory", broken)
     root = tmp_path / "s"
     with pytest.raises(OSError, match="No space left"):
         store_day(root, day)

@@ -1,10 +1,11 @@
 """The store: symbol-days as Delta tables, whole or not at all, hashed and sealed.
 
-It answers: how is a day written (`writer`, its files `parts`, their columns `columns`, content hashes
-`hashing`) and gone on with after a kill (`checkpoint`); who may write it (`lock`) and where it lies
-(`layout`); how is it committed (`commit`, by Delta's log `delta`); what is a seal, and is a file what
-was sealed (`seal`, `audit`); what may be read (`catalog`), as what (`reader`, `views`, `playback`);
-how is a book made of a keyframe and stored events (`keyframe`, `bookview`, `rebuild_kernels`).
+It answers: how is a day written (`writer`, its files `parts`, their columns `columns`, content
+hashes `hashing`) and gone on with after a kill (`checkpoint`); who may write it (`lock`) and where
+it lies (`layout`); how is it committed (`commit`, by Delta's log `delta`); what is a seal, and is a
+file what was sealed (`seal`, `audit`); what may be read (`catalog`), as what (`reader`, `views`,
+`playback`); how is a book made of a keyframe and stored events (`keyframe`, `bookview`,
+`rebuild_kernels`).
 
 It does not answer what happened in the market, or whether that is right: it keeps what it is given.
 """
