@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,19 @@ def test_a_damaged_profile_file_is_not_quoted(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read") as caught:
         resolve(tmp_path, {})
     assert "my-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["credentials", "config"])
+def test_a_profile_file_that_is_too_large_is_refused(tmp_path: Path, name: str) -> None:
+    write_profiles(tmp_path)
+    with (tmp_path / ".aws" / name).open("ab") as file:
+        file.truncate(8 << 30)  # takes nothing on the disk
+    tracemalloc.start()
+    with pytest.raises(UsageError, match=rf"{name} has more than 1,048,576 bytes") as caught:
+        resolve(tmp_path, {}, "conf")
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    assert "AWS_CONFIG_FILE" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", ["no text", "too long", "sparse", "pipe", "socket", "loop"])

@@ -35,6 +35,8 @@ PRINTABLE = re.compile(r"[!-~]+")
 _LINE = re.compile(r"[ -~]+")
 ENVIRONMENT = "the environment"
 _DOTENV_BYTES = 1 << 15
+_PROFILES_BYTES = 1 << 20
+"""Of an AWS profile file: hundreds of profiles have a tenth of it."""
 _PART = 8
 """Characters of a secret that are a part of it, and no coincidence."""
 
@@ -334,11 +336,18 @@ def _from_profile(variables: Mapping[str, str], profile: str | None) -> Credenti
 
 
 def _section(path: Path, section: str) -> dict[str, str] | None:
-    """A section of an AWS file; None when file or section are absent."""
+    """A section of an AWS file (a pipe will do); None when file or section are absent."""
     parser = configparser.RawConfigParser(strict=False)
     try:
-        with path.open(encoding="utf-8") as file:
-            parser.read_file(file)
+        with path.open("rb") as file:
+            data = file.read(_PROFILES_BYTES + 1)
+        if len(data) > _PROFILES_BYTES:
+            raise UsageError(
+                f"{path} has more than {_PROFILES_BYTES:,} bytes, which no AWS profile file has",
+                hint="keep the profile in a file of its own, and name that file in "
+                "AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE",
+            )
+        parser.read_string(data.decode("utf-8"))
     except FileNotFoundError:
         return None
     except (configparser.Error, UnicodeDecodeError, OSError):
