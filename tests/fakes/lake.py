@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,6 +15,7 @@ from lobproof.acquire.zones import LakeFolder
 from lobproof.sources.cryptolake.bucket.connection import Connection, connect
 from lobproof.sources.cryptolake.bucket.remote import Policy
 from lobproof.sources.cryptolake.layout import TABLES
+from support.kills import ENVIRONMENT, Process, start
 
 QUICK = Policy(
     attempts=6,
@@ -97,16 +96,8 @@ def events(folder: LakeFolder) -> list[str]:
     return sorted(record["key"] for record in Manifest(folder).records())
 
 
-def start_download(bucket: FakeBucket, folder: Path, *, workers: int = 2) -> subprocess.Popen[str]:
+def start_download(bucket: FakeBucket, folder: Path, *, workers: int = 2) -> Process:
     """A download of all tables in a process of its own; the folder must be one already."""
     LakeFolder(folder, create=True)
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-c", _CHILD),
-            *(bucket.url, bucket.bucket, str(folder), str(workers)),
-        ],
-        env={"PYTHONPATH": ":".join(path for path in sys.path if path), "PATH": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    bare = {"PYTHONPATH": ENVIRONMENT["PYTHONPATH"], "PATH": ""}
+    return start(_CHILD, bucket.url, bucket.bucket, folder, workers, environment=bare)

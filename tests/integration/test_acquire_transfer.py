@@ -25,6 +25,7 @@ from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, catalogue
 from lobproof.sources.cryptolake.bucket.remote import Remote
 from lobproof.sources.cryptolake.bucket.transfer import Fetched, fetch
 from lobproof.sources.cryptolake.layout import TABLES
+from support.kills import COMMAND, ENVIRONMENT, running
 
 SMALL = 300_000
 EDGE = 200_000
@@ -105,28 +106,12 @@ def test_ctrl_c_does_not_wait_for_a_silent_line(bucket: FakeBucket, tmp_path: Pa
     bucket.proxy.faults.append(Fault("stall", where="parquet", after=EDGE))
     out = tmp_path / "out"
     command = ["acquire", "download", "--bucket", bucket.bucket]
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-c", "from lobproof.cli import main; main()"),
-            *(*command, "--out", str(out)),
-        ],
-        env={
-            **environment(bucket.url),
-            "PYTHONPATH": ":".join(path for path in sys.path if path),
-            "PATH": "",
-        },
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    bare = {"PYTHONPATH": ENVIRONMENT["PYTHONPATH"], "PATH": "", **environment(bucket.url)}
+    with running(COMMAND, *command, "--out", out, environment=bare, cwd=tmp_path) as process:
         wait_for(lambda: lengths(out) == [EDGE])
         process.send_signal(signal.SIGINT)
         # the client itself would wait for 30 s
         _, text = process.communicate(timeout=20)
-    finally:
-        process.kill()
     assert process.returncode == INTERRUPTED, text
     (part,) = (out / "partial").glob("*.part")
     assert part.read_bytes() == data[:EDGE]

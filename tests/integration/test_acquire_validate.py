@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.sources.simulator import simulate
 from support import lake_tables as tables
+from support.kills import start
 from support.lake_tables import START, Columns
 from support.lakes import key, put, put_lake
 
@@ -290,8 +289,10 @@ def test_two_validations_at_once_do_no_harm(folder: LakeFolder, tmp_path: Path) 
         "import sys; from pathlib import Path; from lobproof.acquire.zones import LakeFolder; "
         "from lobproof.acquire.validate import validate; validate(LakeFolder(Path(sys.argv[1])))"
     )
-    runs = [subprocess.Popen([sys.executable, "-c", program, str(folder.root)]) for _ in range(2)]
-    assert [run.wait() for run in runs] == [0, 0]
+    runs = [start(program, folder.root) for _ in range(2)]
+    for run in runs:
+        _, errors = run.communicate()
+        assert run.returncode == 0, errors
     judged = [event for event in events(folder) if event[0] == "validated"]
     assert sorted(judged) == [("validated", table) for table in sorted(tables.MAKERS)]
     assert len(folder.keys(Zone.VALIDATED)) == 3

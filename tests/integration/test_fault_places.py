@@ -21,13 +21,15 @@ from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
 from lobproof.store.layout import ensure_store
+from support import kills
 from support.fault_runs import command, refused, telling
 from support.faults import Recording
+from support.kills import Process, start
 
 # without coverage, which on a full disk prints a traceback of its own
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
-    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    "PYTHONPATH": kills.ENVIRONMENT["PYTHONPATH"],
 }
 COMMAND = "import sys; from lobproof.cli import run; sys.exit(run(sys.argv[1:]))"
 
@@ -50,15 +52,9 @@ def _limited(size: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def _spawn(*arguments: object, limit: int = 0) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *map(str, arguments)],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=_limited(limit) if limit else None,
-    )
+def _spawn(*arguments: object, limit: int = 0) -> Process:
+    limited = _limited(limit) if limit else None
+    return start(COMMAND, *arguments, environment=ENVIRONMENT, preexec_fn=limited)
 
 
 # where recordings come from ----------------------------------------------------------------------
@@ -157,6 +153,8 @@ _ON_A_DISK = """
 import subprocess, sys
 from pathlib import Path
 from lobproof.store.layout import ensure_store
+from support import kills
+from support.kills import Process, start
 from support.fault_runs import command
 from integration.test_fault_places import _hidden, _writers
 

@@ -34,9 +34,9 @@ from lobproof.store.timespan import to_ns
 from plain.lake_replay import LakeStreams
 from plain.messages import ASK, BID, MS, START, book_of, delta, trade, vendor_row
 from support.fault_runs import command, refused
-from support.kills import assert_tidy, simulated, thinned, told
 from support.lake_days import without
 from support.partial_days import begins, hold_against_whole
+from support.reconstructions import assert_tidy, seals, simulated, thinned
 from support.replays import write_lake
 
 DT = "2026-01-05"
@@ -212,7 +212,7 @@ def test_batches_and_other_times_before_the_next_keyframe_leave_no_trace(
         out = tmp_path / clock
         since = at(clock, wholes["full"])
         reconstruct_day(day, out, OPTIONS, since=since, batch_rows=batch_rows)
-        made.append(told(out))
+        made.append(seals(out))
     assert made[0] == made[1] == made[2]
 
 
@@ -239,7 +239,7 @@ def test_goes_on_from_its_own_checkpoint(
     result = reconstruct_day(day, out, options, since=since)
     assert 0 < result.resumed_at < result.days[0].counts.events
     assert result.days[0].from_ns == begins(open_store(out), DT)
-    assert told(out) == told(tmp_path / "undisturbed")
+    assert seals(out) == seals(tmp_path / "undisturbed")
     assert_tidy(out)
 
 

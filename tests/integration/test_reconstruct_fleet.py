@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import active_children
@@ -30,7 +28,8 @@ from lobproof.pipeline import (
 )
 from lobproof.store import open_store, sealed
 from support.fault_runs import command, refused
-from support.kills import ENVIRONMENT, assert_tidy, simulated
+from support.kills import COMMAND, Process, start
+from support.reconstructions import assert_tidy, simulated
 
 SMALL = ReconstructOptions(part_rows=3000, keyframe_seconds=5)
 DAYS = ["2026-01-04", "2026-01-05"]
@@ -230,24 +229,14 @@ def test_errors_become_failures(
 # the command -------------------------------------------------------------------------------------
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def started(*arguments: object) -> Process:
     """The command in a process of its own, as in a terminal: with a process group."""
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-c", "from lobproof.cli import main; main()"),
-            *("reconstruct", *map(str, arguments)),
-        ],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return start(COMMAND, "reconstruct", *arguments, start_new_session=True)
 
 
 def test_interrupted_and_gone_on(lake: Path, tmp_path: Path) -> None:
     out = tmp_path / "store"
-    process = start(lake, "--out", out, "--workers", 1)
+    process = started(lake, "--out", out, "--workers", 1)
     assert process.stderr is not None
     assert any("2026-01-04: full" in line for line in process.stderr)
     os.killpg(process.pid, signal.SIGINT)
@@ -266,7 +255,7 @@ def test_interrupted_and_gone_on(lake: Path, tmp_path: Path) -> None:
 
 def test_the_same_command_twice_at_once(lake: Path, tmp_path: Path) -> None:
     out = tmp_path / "store"
-    pair = [start(lake, "--out", out, "--workers", 2, "--symbols", "SIM-USDT") for _ in range(2)]
+    pair = [started(lake, "--out", out, "--workers", 2, "--symbols", "SIM-USDT") for _ in range(2)]
     said = [process.communicate() for process in pair]
     assert [process.returncode for process in pair] == [0, 0], said
     assert len(sealed(out)) == 2

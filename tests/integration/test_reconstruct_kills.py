@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,13 +13,14 @@ from lobproof.pipeline import PartialDay
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.store import sealed
 from lobproof.store.timespan import to_ns
-from support.kills import (
+from support.kills import killed_until_done
+from support.reconstructions import (
     assert_tidy,
-    killed_until_done,
     made_whole,
+    reconstructing,
+    seals,
     simulated,
     thinned,
-    told,
 )
 
 PART_ROWS = 3000
@@ -51,9 +54,9 @@ def kill_and_compare(
     since: PartialDay | None = None,
 ) -> None:
     """At least so many kills, over as many stores as it takes."""
-    how = {"strategy": strategy, "part_rows": PART_ROWS, "since": since}
+    how: dict[str, Any] = {"strategy": strategy, "part_rows": PART_ROWS, "since": since}
     seconds = made_whole(source, folder / "undisturbed", **how)
-    expected = told(folder / "undisturbed")
+    expected = seals(folder / "undisturbed")
     assert {row["strategy"] for row in expected} == {used}
     assert_tidy(folder / "undisturbed")
     rng = random.Random(seed)
@@ -61,8 +64,8 @@ def kill_and_compare(
     while done < kills:
         at += 1
         out = folder / str(at)
-        done += killed_until_done(source, out, rng, 1.5 * seconds, **how)
-        assert told(out) == expected
+        done += killed_until_done(partial(reconstructing, source, out, **how), rng, 1.5 * seconds)
+        assert seals(out) == expected
         assert_tidy(out)
 
 
@@ -84,7 +87,7 @@ def test_the_reasons_for_a_fallback_do_not_depend_on_batches(lossy: Path, tmp_pa
     for batch_rows in (97, 1 << 16):
         out = tmp_path / str(batch_rows)
         made_whole(lossy, out, strategy="auto", part_rows=PART_ROWS, batch_rows=batch_rows)
-        stores.append(told(out))
+        stores.append(seals(out))
     assert stores[0] == stores[1]
 
 

@@ -22,10 +22,10 @@ from lobproof.sources.simulator import simulate
 from lobproof.store import sealed
 from support.fault_runs import command
 from support.judged_lakes import made
-from support.kills import assert_tidy, simulated, told
 from support.lake_days import without
 from support.lake_faults import SECOND, Day, reordered
 from support.lake_judged import Rebuilt
+from support.reconstructions import assert_tidy, seals, simulated
 
 ANCHORED = ReconstructOptions(strategy="anchored")
 
@@ -116,7 +116,7 @@ class Stop(Exception):
     pass
 
 
-def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_seals(tmp_path: Path) -> None:
     """The day starts anew, and is the same."""
     (day,) = lake_days(simulated(tmp_path / "sim", minutes=0.4))
     options = ReconstructOptions(strategy="full", part_rows=1000, keyframe_seconds=5)
@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
     assert notes[0].startswith(f"The checkpoint {checkpoint} is damaged")
     assert notes[0].endswith("The day starts anew.")
     assert notes[1].startswith(f"Deleted in {out}, since no commit lists them: ")
-    assert told(out) == told(tmp_path / "undisturbed")
+    assert seals(out) == seals(tmp_path / "undisturbed")
     assert_tidy(out)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from lobproof.acquire.manifest import (
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import StoreError, UsageError
 from lobproof.sources.cryptolake.layout import LakeKey
+from support.kills import start
 from support.lakes import fetched, judged, key, put
 
 APPEND = """
@@ -230,11 +229,10 @@ def test_a_line_taken_out_is_named(folder: LakeFolder) -> None:
 
 
 def test_several_processes_append_at_once(folder: LakeFolder) -> None:
-    writers = [
-        subprocess.Popen([sys.executable, "-c", APPEND, str(folder.root), "25", name])
-        for name in ("A", "B", "C")
-    ]
-    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    writers = [start(APPEND, folder.root, 25, name) for name in ("A", "B", "C")]
+    for writer in writers:
+        _, errors = writer.communicate()
+        assert writer.returncode == 0, errors
     records = list(Manifest(folder).records())
     assert len(records) == 75
     assert sorted({record["key"].split("symbol=")[1][0] for record in records}) == ["A", "B", "C"]

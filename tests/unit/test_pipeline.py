@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +18,7 @@ from lobproof.schema import Kind
 from lobproof.schema.tables import TABLES
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import open_store, sealed
+from support.kills import killed_at_random, let_go, start, wait_for
 from support.recorded import (
     HOUR,
     MIDNIGHT,
@@ -38,7 +34,6 @@ from support.wire import depth, futures_trade, snapshot, ticker, trade
 
 DAYS = ["2024-08-08", "2024-08-09", "2024-08-10"]
 SMALL = ReconstructOptions(part_rows=7, keyframe_seconds=7200)
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 @pytest.fixture(scope="module")
@@ -427,33 +422,13 @@ print(*[day.content_hash for day in result.days], flush=True)
 """
 
 
-def worker(golden: Path, store: Path, pause: float) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(golden), str(store), str(pause)],
-        env=ENVIRONMENT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def begin(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-
-
 def test_kills_leave_whole_days_only(golden: Path, hashes: list[str], tmp_path: Path) -> None:
     store, rng, seen = tmp_path / "store", random.Random(11), set()
     for _ in range(5):
-        process = worker(golden, store, 0.01)
-        begin(process)
-        time.sleep(rng.uniform(0.1, 1.0))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process = start(WORKER, golden, store, 0.01)
+        wait_for("ready", process)
+        let_go(process)
+        killed_at_random(process, rng, 1.0)
         done = seals(store)["content_hash"].to_list()
         seen.add(len(done))
         assert done == hashes[: len(done)]
@@ -469,9 +444,11 @@ def test_kills_leave_whole_days_only(golden: Path, hashes: list[str], tmp_path: 
 
 def test_two_processes_at_once(golden: Path, hashes: list[str], tmp_path: Path) -> None:
     store = tmp_path / "store"
-    pair = [worker(golden, store, 0.005) for _ in range(2)]
+    pair = [start(WORKER, golden, store, 0.005) for _ in range(2)]
     for process in pair:
-        begin(process)
+        wait_for("ready", process)
+    for process in pair:
+        let_go(process)
     lines = [process.communicate(timeout=120)[0].split("\n") for process in pair]
     assert [process.returncode for process in pair] == [0, 0]
     assert all(said[-2].split() == hashes for said in lines)

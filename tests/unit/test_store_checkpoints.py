@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,9 +39,9 @@ from support.checkpoints import (
     write_day,
     write_rest,
 )
+from support.kills import died, killed_at_random, start, wait_for
 
 PART_ROWS = 100
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 @pytest.fixture(scope="module")
@@ -405,46 +400,22 @@ def test_only_keyframes_of_the_open_part_are_carried(tmp_path: Path) -> None:
 
 
 KILLED = """
-import importlib, itertools, os, random, signal, sys
+import random, sys
 from pathlib import Path
 from support.batches import make_day
 from support.checkpoints import path_of, write_day
+from support.kills import die_at
 
 root, target, count, when, seed = sys.argv[1:]
 print("ready", flush=True)
 if target:
-    module, _, name = target.partition(":")
-    owner = importlib.import_module(module)
-    *outer, name = name.split(".")
-    for part in outer:
-        owner = getattr(owner, part)
-    original, calls = getattr(owner, name), itertools.count(1)  # several threads call
-
-    def killed(*arguments, **options):
-        chosen = next(calls) == int(count)
-        if chosen and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = original(*arguments, **options)
-        if chosen:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, name, killed)
+    die_at(target, int(count), when)
 day = make_day()
 for _ in range(30):
     write_day(Path(root), day, random.Random(int(seed)), part_rows=100)
     path_of(Path(root), day).unlink()
 """
 """Writes the day from its last checkpoint, then over and over, until it is killed."""
-
-
-def child(root: Path, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(root), *map(str, arguments)],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 def check_resumed(root: Path, day: Day, undisturbed: tuple[Path, DayContent]) -> None:
@@ -469,9 +440,7 @@ def test_killed_and_resumed(
     kills: list[tuple[str, int, str]],
 ) -> None:
     for seed, (target, count, when) in enumerate(kills):
-        process = child(tmp_path, f"lobproof.{target}", count, when, seed)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        died(start(KILLED, tmp_path, f"lobproof.{target}", count, when, seed))
     check_resumed(tmp_path, day, undisturbed)
 
 
@@ -481,11 +450,8 @@ def test_killed_at_random_instants_and_resumed(
 ) -> None:
     rng = random.Random(12)
     for number in range(25):
-        process = child(tmp_path / str(number % 5), "", 0, "", number)
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(rng.uniform(0, 1.2))
-        process.kill()
-        process.communicate()
+        process = start(KILLED, tmp_path / str(number % 5), "", 0, "", number)
+        wait_for("ready", process)
+        killed_at_random(process, rng, 1.2)
     for number in range(5):
         check_resumed(tmp_path / str(number), day, undisturbed)

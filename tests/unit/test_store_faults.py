@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,38 +21,24 @@ from deltalake.exceptions import CommitFailedError
 
 from fuzz.documents import Memory
 from lobproof.errors import PlaceError, StoreError
-from lobproof.schema.tables import EVENTS, TABLES, Table
+from lobproof.schema.tables import EVENTS, Table
 from lobproof.store import Partition, open_store, sealed
 from lobproof.store import delta as delta_module
 from lobproof.store.delta import check_log, list_exactly, listed_files, open_delta
 from support.batches import DAY_NS, DT, START_NS, make_day, store_day
+from support.kills import died, killed_at_random, let_go, start, wait_for
+from support.reconstructions import assert_listed
 
 NEXT = "2024-08-09"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 KILLED = """
-import importlib, itertools, os, signal, sys
+import sys
 from pathlib import Path
 from support.batches import make_day, store_day
+from support.kills import die_at
 
 root, target, count, when, seed = sys.argv[1:]
-module, _, name = target.partition(":")
-owner = importlib.import_module(module)
-*outer, name = name.split(".")
-for part in outer:
-    owner = getattr(owner, part)
-original, calls = getattr(owner, name), itertools.count(1)  # several threads call
-
-def killed(*arguments, **options):
-    chosen = next(calls) == int(count)
-    if chosen and when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = original(*arguments, **options)
-    if chosen:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-
-setattr(owner, name, killed)
+die_at(target, int(count), when)
 day = make_day(int(seed), dt="2024-08-09", start_ns=1_723_161_600 * 10**9)
 store_day(Path(root), day, part_rows=150)
 """
@@ -80,16 +62,6 @@ for day in made:
 """
 
 
-def run(script: str, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        env=ENVIRONMENT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 def check_after_kill(root: Path, *, seed: int) -> None:
     """Earlier days read, the half day does not show or is whole, the next writer cleans up."""
     store = open_store(root)
@@ -107,11 +79,7 @@ def check_after_kill(root: Path, *, seed: int) -> None:
     assert store.audit().clean
     again, committed = store_day(root, day, part_rows=150)
     assert not committed
-    partition = Partition("BINANCE", "BTC-USDT", NEXT)
-    for table in TABLES:
-        folder = root / table.name / partition.folder
-        there = {f"{partition.folder}/{path.name}" for path in folder.iterdir()}
-        assert there == set(listed_files(open_delta(root, table), partition))
+    assert_listed(root, Partition("BINANCE", "BTC-USDT", NEXT))
     assert again.hashes == content.hashes
 
 
@@ -153,9 +121,7 @@ def kill_and_check(root: Path, target: str, count: int, when: str, *, replace: b
     store_day(root, make_day(), part_rows=150)
     if replace:  # the killed writer was to replace an older version of the day
         store_day(root, make_day(7, dt=NEXT, start_ns=START_NS + DAY_NS))
-    process = run(KILLED, root, target, count, when, 2)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    died(start(KILLED, root, target, count, when, 2))
     check_after_kill(root, seed=2)
 
 
@@ -164,15 +130,10 @@ def test_killed_at_random_instants(tmp_path: Path) -> None:
     rng = random.Random(11)
     store_day(tmp_path, make_day(), part_rows=150)
     for _ in range(25):
-        process = run(WRITER, tmp_path, "BTC-USDT", 4)
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        assert process.stdin
-        process.stdin.write("\n")
-        process.stdin.flush()
-        time.sleep(rng.uniform(0, 0.9))
-        process.kill()
-        process.communicate()
+        process = start(WRITER, tmp_path, "BTC-USDT", 4)
+        wait_for("ready", process)
+        let_go(process)
+        killed_at_random(process, rng, 0.9)
         for dt in sealed(tmp_path)["dt"].to_list():
             assert open_store(tmp_path).audit("BTC-USDT", dt=dt).clean
     assert len(sealed(tmp_path)) >= 1
@@ -181,17 +142,14 @@ def test_killed_at_random_instants(tmp_path: Path) -> None:
 def test_several_processes_commit_different_symbols_at_once(tmp_path: Path) -> None:
     """The tables do not exist yet: their creation races too."""
     symbols = ["ADA-USDT", "BTC-USDT", "ETH-USDT"]
-    processes = [run(WRITER, tmp_path / "s", symbol, 3) for symbol in symbols]
+    processes = [start(WRITER, tmp_path / "s", symbol, 3) for symbol in symbols]
     for process in processes:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
+        wait_for("ready", process)
     for process in processes:
-        assert process.stdin
-        process.stdin.write("\n")
-        process.stdin.flush()
+        let_go(process)
     for process in processes:
-        process.communicate()
-        assert process.returncode == 0
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
     store = open_store(tmp_path / "s")
     assert store.symbols()["symbol"].to_list() == symbols
     assert store.symbols()["days"].to_list() == [3, 3, 3]
