@@ -94,7 +94,7 @@ def walked(rows: int = 300_000) -> Stream:
 
 
 def check(stream: Stream) -> None:
-    """Hold the touches of the first rows and the whole book at the end against the reference."""
+    """Hold the touches of the first rows and the whole book at the end against the plain book."""
     book, plain = OrderBook(), PlainBook()
     touches = book.apply_batch(stream.side, stream.price, stream.size)
     head = [column[:CHECKED_ROWS].tolist() for column in stream[:3]]

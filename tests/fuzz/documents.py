@@ -63,7 +63,7 @@ from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.parts import METADATA_KEY, stored_document
 from lobproof.store.reader import open_store
 from lobproof.store.seal import inputs_of, seal_name, verdicts_of
-from support.judged_lakes import made as made_lake
+from support.acquired import validated_lake as made_lake
 
 GIB = 1 << 30
 _ODD: tuple[Any, ...] = (

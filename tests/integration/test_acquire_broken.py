@@ -14,8 +14,8 @@ from lobproof.acquire.certificate_file import content_digest
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.recheck import verify_certificate
 from lobproof.acquire.zones import LakeFolder
-from support.fault_runs import command, refused
-from support.judged_lakes import made
+from support.acquired import validated_lake
+from support.commands import command, refused
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -23,7 +23,7 @@ Edit = Callable[[dict[str, Any]], object]
 @pytest.fixture
 def folder(tmp_path: Path) -> LakeFolder:
     """A folder with one certified day."""
-    lake = made(tmp_path)
+    lake = validated_lake(tmp_path)
     certify(lake, allow_synthetic=True)
     return lake
 

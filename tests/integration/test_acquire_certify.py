@@ -30,10 +30,9 @@ from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
-from support import lake_tables
-from support.fault_runs import command, refused
-from support.judged_lakes import made
-from support.lakes import fetched, key, put
+from support import lake_files
+from support.acquired import fetched, key, put, validated_lake
+from support.commands import command, refused
 
 
 def reasons(found: Certificate) -> set[str]:
@@ -51,7 +50,7 @@ def flip(path: Path, at: int = 2000) -> None:
 
 
 def test_real_data_is_certified_and_holds(tmp_path: Path) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False)
+    folder = validated_lake(tmp_path, provenance="real", metadata=False)
     certificate = certify(folder)
     assert (certificate.verdict, certificate.refusals) == (REAL, [])
     assert certificate.path is not None
@@ -79,7 +78,7 @@ def test_real_data_is_certified_and_holds(tmp_path: Path) -> None:
 
 
 def test_synthetic_data_is_refused_or_a_demo(tmp_path: Path) -> None:
-    folder = made(tmp_path)
+    folder = validated_lake(tmp_path)
     refused = certify(folder)
     assert (refused.verdict, reasons(refused), refused.path) == (REFUSED, {"provenance"}, None)
     assert not folder.keys(Zone.READY)
@@ -93,13 +92,13 @@ def test_synthetic_data_is_refused_or_a_demo(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("provenance", ["derived", "unknown"])
 def test_what_is_not_known_to_be_real_is_no_better(tmp_path: Path, provenance: str) -> None:
-    folder = made(tmp_path, provenance=provenance, metadata=False)
+    folder = validated_lake(tmp_path, provenance=provenance, metadata=False)
     assert reasons(certify(folder)) == {"provenance"}
     assert certify(folder, allow_synthetic=True).verdict == DEMO
 
 
 def test_a_bucket_cannot_hide_what_a_file_says_of_itself(tmp_path: Path) -> None:
-    folder = made(tmp_path, provenance="real")
+    folder = validated_lake(tmp_path, provenance="real")
     refused = certify(folder)
     assert reasons(refused) == {"provenance"}
     assert "the file says synthetic, the manifest real" in refused.refusals[0]["detail"]
@@ -108,12 +107,12 @@ def test_a_bucket_cannot_hide_what_a_file_says_of_itself(tmp_path: Path) -> None
 # refusing ----------------------------------------------------------------------------------------
 
 
-def _hour(columns: lake_tables.Columns) -> lake_tables.Columns:
-    return lake_tables.cut(columns, 900, 1080 + 1)
+def _hour(columns: lake_files.Columns) -> lake_files.Columns:
+    return lake_files.cut(columns, 900, 1080 + 1)
 
 
 def test_a_missing_hour(tmp_path: Path) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False, spoilt={"trades": _hour})
+    folder = validated_lake(tmp_path, provenance="real", metadata=False, spoilt={"trades": _hour})
     refused = certify(folder)
     assert {"missing-hours", "silence", "not-covered"} <= reasons(refused)
     assert "hours 05 UTC" in {r["detail"] for r in refused.refusals}
@@ -121,7 +120,7 @@ def test_a_missing_hour(tmp_path: Path) -> None:
 
 
 def test_a_missing_table(tmp_path: Path) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False, tables=("trades", "book"))
+    folder = validated_lake(tmp_path, provenance="real", metadata=False, tables=("trades", "book"))
     refused = certify(folder)
     assert [r["reason"] for r in refused.refusals] == ["missing-day"]
     assert "no book_delta_v2" in refused.refusals[0]["detail"]
@@ -132,7 +131,7 @@ def test_a_missing_table(tmp_path: Path) -> None:
 
 
 def test_missing_days_and_symbols(tmp_path: Path) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False)
+    folder = validated_lake(tmp_path, provenance="real", metadata=False)
     asked = Request(symbols=("SIM-USDT", "BTC-USDT"), start="2026-01-04", end="2026-01-07")
     told = [(r["reason"], r["detail"]) for r in certify(folder, asked).refusals]
     lacking = ", ".join(sorted(TABLES))
@@ -146,7 +145,7 @@ def test_missing_days_and_symbols(tmp_path: Path) -> None:
 
 
 def test_a_changed_file(tmp_path: Path) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False)
+    folder = validated_lake(tmp_path, provenance="real", metadata=False)
     path = folder.path(Zone.VALIDATED, key("book"))
     flip(path)
     assert [(r["reason"], r["key"]) for r in certify(folder).refusals] == [
@@ -159,7 +158,7 @@ def test_a_changed_file(tmp_path: Path) -> None:
 
 
 def test_a_changed_manifest(tmp_path: Path) -> None:
-    folder = made(tmp_path)
+    folder = validated_lake(tmp_path)
     manifest = Manifest(folder)
     text = manifest.path.read_text()
     manifest.path.write_text(text.replace('"synthetic"', '"real"', 1))
@@ -171,17 +170,19 @@ def test_a_changed_manifest(tmp_path: Path) -> None:
 
 
 def test_a_changed_audit(tmp_path: Path) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False)
+    folder = validated_lake(tmp_path, provenance="real", metadata=False)
     path = audit_path(folder, key("trades"))
     path.write_text(path.read_text().replace('"verdict": "good"', '"verdict": "fine"'))
     assert reasons(certify(folder)) == {"audit-changed"}
 
 
 def test_what_was_not_judged_or_was_refused(tmp_path: Path) -> None:
-    def negative(columns: lake_tables.Columns) -> lake_tables.Columns:
+    def negative(columns: lake_files.Columns) -> lake_files.Columns:
         return {**columns, "price": [-1.0] * len(columns["price"])}
 
-    folder = made(tmp_path, provenance="real", metadata=False, spoilt={"trades": negative})
+    folder = validated_lake(
+        tmp_path, provenance="real", metadata=False, spoilt={"trades": negative}
+    )
     assert folder.keys(Zone.QUARANTINE) == [key("trades")]
     refused = certify(folder)
     assert ("quarantined", key("trades").path) in {
@@ -199,7 +200,7 @@ def test_what_was_not_judged_or_was_refused(tmp_path: Path) -> None:
 
 
 def test_a_stray_file(tmp_path: Path) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False)
+    folder = validated_lake(tmp_path, provenance="real", metadata=False)
     stray = folder.partial(key(name="2.snappy.parquet"), ".stray")
     stray.write_bytes(b"x")
     folder.move(stray, Zone.READY, key(name="2.snappy.parquet"))
@@ -207,10 +208,10 @@ def test_a_stray_file(tmp_path: Path) -> None:
 
 
 def test_two_files_of_one_time(tmp_path: Path) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False)
+    folder = validated_lake(tmp_path, provenance="real", metadata=False)
     twin = key(name="2.snappy.parquet")
     data = folder.path(Zone.VALIDATED, key()).read_bytes()
-    put(folder, twin, data, provenance="real", rows=lake_tables.ROWS)
+    put(folder, twin, data, provenance="real", rows=lake_files.ROWS)
     validate(folder)
     refused = certify(folder)
     assert {(r["reason"], r["key"]) for r in refused.refusals} == {
@@ -223,7 +224,7 @@ def test_what_changes_meanwhile_is_not_certified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another command fetches a new version between examining and moving."""
-    folder = made(tmp_path, provenance="real", metadata=False)
+    folder = validated_lake(tmp_path, provenance="real", metadata=False)
     examine = certificate_module._examine
 
     def republished(*arguments: Any) -> Any:
@@ -243,7 +244,7 @@ def test_what_changes_meanwhile_is_not_certified(
 
 
 def test_a_record_certifies_no_file_that_was_fetched_since(tmp_path: Path) -> None:
-    folder = made(tmp_path)
+    folder = validated_lake(tmp_path)
     manifest = Manifest(folder)
     put(folder, key(), b"another version")
     manifest.append("certified", key(), certificate="x", verdict=REAL)
@@ -253,7 +254,7 @@ def test_a_record_certifies_no_file_that_was_fetched_since(tmp_path: Path) -> No
 
 
 def test_a_manifest_that_is_gone(tmp_path: Path) -> None:
-    folder = made(tmp_path)
+    folder = validated_lake(tmp_path)
     Manifest(folder).path.unlink()
     with pytest.raises(StoreError, match="is missing, and there are files in the zones"):
         status(folder)
@@ -273,7 +274,7 @@ def test_requests_that_mean_nothing(wrong: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def issued(tmp_path_factory: pytest.TempPathFactory) -> tuple[LakeFolder, Path]:
-    folder = made(tmp_path_factory.mktemp("issued"), provenance="real", metadata=False)
+    folder = validated_lake(tmp_path_factory.mktemp("issued"), provenance="real", metadata=False)
     path = certify(folder).path
     assert path is not None
     return folder, path
@@ -297,7 +298,7 @@ def test_a_changed_certificate(issued: tuple[LakeFolder, Path], tmp_path: Path) 
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_changed_file_is_found_later(tmp_path: Path, quick: bool) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False)
+    folder = validated_lake(tmp_path, provenance="real", metadata=False)
     path = certify(folder).path
     assert path is not None
     flip(folder.path(Zone.READY, key("book")))
@@ -306,7 +307,7 @@ def test_a_changed_file_is_found_later(tmp_path: Path, quick: bool) -> None:
     assert found(path, folder, quick=quick) == {"file-missing"}
 
 
-def _two_without_time(columns: lake_tables.Columns) -> lake_tables.Columns:
+def _two_without_time(columns: lake_files.Columns) -> lake_files.Columns:
     times = np.array(columns["timestamp"])
     times[5:7] = 0
     return {**columns, "timestamp": times}
@@ -325,7 +326,9 @@ def test_a_changed_audit_or_list_of_rows_is_found(
     place: Callable[[LakeFolder, LakeKey], Path],
     change: Callable[[bytes], bytes] | None,
 ) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False, spoilt={"trades": _two_without_time})
+    folder = validated_lake(
+        tmp_path, provenance="real", metadata=False, spoilt={"trades": _two_without_time}
+    )
     document = read_audit(audit_path(folder, key()))
     assert document["reasons"]["timestamp-missing"]["first_rows"] == [5, 6]
     path = certify(folder).path
@@ -415,7 +418,7 @@ def test_what_is_no_certificate(tmp_path: Path) -> None:
 
 
 def test_each_step_names_the_next_and_what_the_data_is(tmp_path: Path) -> None:
-    folder = made(tmp_path)
+    folder = validated_lake(tmp_path)
     root = folder.root
     store = ("--out", "STORE")
 
@@ -442,7 +445,7 @@ def test_each_step_names_the_next_and_what_the_data_is(tmp_path: Path) -> None:
 
 
 def test_the_commands(tmp_path: Path) -> None:
-    folder = made(tmp_path)
+    folder = validated_lake(tmp_path)
     refused = command("acquire", "certify", folder.root, "--out", tmp_path / "no.json")
     assert refused.code == 1
     assert "REFUSED" in refused.out

@@ -38,7 +38,7 @@ from lobproof.cli import ERROR, run
 from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, catalogue
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 from lobproof.sources.simulator import simulate
-from support.lakes import judged
+from support.acquired import judged
 
 CHUNK = 1 << 16
 """Most that the client may have in hand, per worker."""

@@ -31,7 +31,7 @@ from lobproof.sources.cryptolake.bucket.connection import Connection, connect
 from lobproof.sources.cryptolake.bucket.failures import LimitError, RemoteError, UnavailableError
 from lobproof.sources.cryptolake.bucket.listing import INDEX, read_index
 from lobproof.sources.cryptolake.layout import LakeKey
-from support.fault_runs import Said, command
+from support.commands import Said, command
 from support.hostile import (
     DATE,
     ETAG,

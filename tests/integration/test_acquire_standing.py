@@ -24,15 +24,14 @@ from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import StoreError
 from lobproof.sources.cryptolake.layout import TABLES
-from support import lake_tables
-from support.fault_runs import Said, command, refused
-from support.judged_lakes import made
-from support.lakes import fetched, key, put
+from support import lake_files
+from support.acquired import fetched, key, put, validated_lake
+from support.commands import Said, command, refused
 
 
 def certified(folder: Path) -> tuple[LakeFolder, str]:
     """A folder with one certified day, and the certificate's id."""
-    lake = made(folder)
+    lake = validated_lake(folder)
     document = certify(lake, allow_synthetic=True).document
     return lake, str(document["id"])
 
@@ -60,7 +59,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBuck
     for table in TABLES:
         path = lake / key(table).path
         path.parent.mkdir(parents=True)
-        pq.write_table(lake_tables.arrow(table, lake_tables.MAKERS[table]()), path)
+        pq.write_table(lake_files.arrow(table, lake_files.MAKERS[table]()), path)
     with fake_lake("republished") as server:
         server.put_folder(lake)
         yield server
@@ -189,7 +188,7 @@ def test_lines_that_follow_on_a_cut_hide_nothing(tmp_path: Path) -> None:
 
 
 def test_without_a_certificate_the_zones_show_a_cut(tmp_path: Path) -> None:
-    folder = made(tmp_path)
+    folder = validated_lake(tmp_path)
     cut(folder, 1)
     before = placed(folder)
     with pytest.raises(StoreError, match="is in validated, and no line says so"):
@@ -214,7 +213,7 @@ def test_a_download_goes_no_further_on_a_cut_manifest(bucket: FakeBucket, tmp_pa
 
 
 def test_zones_on_two_filesystems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = made(tmp_path)
+    folder = validated_lake(tmp_path)
     rename = Path.rename
 
     def across(self: Path, target: Path) -> Path:

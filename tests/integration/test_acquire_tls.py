@@ -22,7 +22,7 @@ from lobproof.sources.cryptolake.bucket.catalogue import Inventory, catalogue
 from lobproof.sources.cryptolake.bucket.connection import connect
 from lobproof.sources.cryptolake.bucket.failures import UnreachableError
 from lobproof.sources.cryptolake.bucket.http import Client
-from support.fault_runs import command
+from support.commands import command
 from support.hostile import Answer, Hostile, hostile, page, refusal
 
 

@@ -19,10 +19,10 @@ from lobproof.cli.acquire.validate import validate as command
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.sources.simulator import simulate
-from support import lake_tables as tables
+from support import lake_files as tables
+from support.acquired import key, put, put_lake
 from support.kills import start
-from support.lake_tables import START, Columns
-from support.lakes import key, put, put_lake
+from support.lake_files import START, Columns
 
 TRADES, BOOK, DELTAS = key("trades"), key("book"), key("book_delta_v2")
 

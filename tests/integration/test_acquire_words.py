@@ -23,9 +23,8 @@ from lobproof.sources.cryptolake.bucket.concurrency import run
 from lobproof.sources.cryptolake.bucket.connection import connect
 from lobproof.sources.cryptolake.bucket.failures import UnreachableError
 from lobproof.sources.cryptolake.bucket.remote import Policy, Remote
-from support.fault_runs import Said, command, refused
-from support.judged_lakes import made
-from support.lakes import key
+from support.acquired import key, validated_lake
+from support.commands import Said, command, refused
 
 NAMES = ("--symbols", "SIM-USDT,TYPO-USDT")
 
@@ -51,7 +50,7 @@ def bucket(
 @pytest.fixture
 def folder(tmp_path: Path) -> LakeFolder:
     """A folder with one certified day."""
-    lake = made(tmp_path)
+    lake = validated_lake(tmp_path)
     certify(lake, allow_synthetic=True)
     return lake
 

@@ -9,7 +9,7 @@ import pytest
 
 from lobproof.cli.places import Kind, kind_of
 from lobproof.pipeline import derive_lake, reconstruct
-from support.fault_runs import command, refused
+from support.commands import command, refused
 from support.recorded import imported, made
 
 MAKES_GOLDEN = "`lobproof import FILES --out GOLDEN` makes a golden sample"

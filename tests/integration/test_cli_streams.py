@@ -17,9 +17,9 @@ from numba import config
 from lobproof.cli import ERROR
 from lobproof.cli.console import COMPILING, print_json
 from lobproof.jit import compiling
+from support.commands import Terminal
 from support.kills import ENVIRONMENT
 from support.recorded import imported, made
-from support.terminal import Terminal
 
 FAILED = 1
 compiles = pytest.mark.skipif(

@@ -22,9 +22,10 @@ from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
 from lobproof.store.layout import ensure_store
 from support import kills
-from support.fault_runs import command, refused, telling
-from support.faults import Recording
+from support.commands import command, refused
 from support.kills import Process, start
+from support.recording_fault_checks import telling
+from support.recording_faults import Recording
 
 # without coverage, which on a full disk prints a traceback of its own
 ENVIRONMENT = {

@@ -17,13 +17,12 @@ from lobproof.errors import InputError, LobproofError, visible
 from lobproof.instruments import Instrument, Rule
 from lobproof.report import write_report
 from lobproof.store import Partition, open_store
-from support import lake_tables
+from support import lake_files
+from support.acquired import key, validated_lake
+from support.commands import on_terminal
 from support.hostile import Answer, Asked, entry, hostile, page, refusal
 from support.hostile_text import ALL, TEXTS, obeyed
-from support.judged_lakes import made
-from support.lakes import key
 from support.report import build_store, random_events
-from support.terminal import on_terminal
 from support.wire import T0, depth, snapshot, stamped, tight, trade, wrapped
 
 LINE_ENDS = ALL.replace("\n", "")
@@ -166,7 +165,7 @@ def test_every_text_of_a_seal(tmp_path: Path) -> None:
 
 def test_files_of_a_lake(tmp_path: Path) -> None:
     """Columns, values, what a file says of itself, and folders."""
-    rows = lake_tables.arrow("trades", lake_tables.trades()).slice(0, 100)
+    rows = lake_files.arrow("trades", lake_files.trades()).slice(0, 100)
     column = pa.array([ALL] * len(rows))
     spoilt = {
         "side": rows.set_column(0, "side", column),
@@ -186,7 +185,7 @@ def test_files_of_a_lake(tmp_path: Path) -> None:
 
 def test_a_folder_of_acquired_data(tmp_path: Path) -> None:
     """What a manifest, an audit and a certificate say."""
-    lake = made(tmp_path).root
+    lake = validated_lake(tmp_path).root
     manifest = lake / "manifest.jsonl"
     whole = manifest.read_bytes()
     (first, *more) = [json.loads(line) for line in whole.splitlines()]

@@ -28,8 +28,8 @@ from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
 from lobproof.store import symbol_lock
-from support.fault_runs import Said, command
-from support.judged_lakes import made
+from support.acquired import validated_lake
+from support.commands import Said, command
 
 Commands = Callable[[Path], Iterator[Said]]
 
@@ -122,7 +122,7 @@ def test_a_plain_lake(sample: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_acquired_data(tmp_path: Path) -> None:
-    lake = made(tmp_path).root
+    lake = validated_lake(tmp_path).root
     assert command("acquire", "certify", lake, "--allow-synthetic").code == 0
 
     def commands(there: Path) -> Iterator[Said]:
@@ -178,7 +178,7 @@ def test_no_file_or_folder_takes_the_place_of_a_pipe_or_a_socket(
     sample: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    out, store, lake = tmp_path / "out", tmp_path / "store", made(tmp_path).root
+    out, store, lake = tmp_path / "out", tmp_path / "store", validated_lake(tmp_path).root
     assert command("reconstruct", sample / "golden", "--out", store).code == 0
     with in_place(out, kind):
         before = {

@@ -33,7 +33,7 @@ from lobproof.store import open_store, sealed
 from lobproof.store.timespan import to_ns
 from plain.lake_replay import LakeStreams
 from plain.messages import ASK, BID, MS, START, book_of, delta, trade, vendor_row
-from support.fault_runs import command, refused
+from support.commands import command, refused
 from support.lake_days import without
 from support.partial_days import begins, hold_against_whole
 from support.reconstructions import assert_tidy, seals, simulated, thinned

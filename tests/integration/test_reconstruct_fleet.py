@@ -27,7 +27,7 @@ from lobproof.pipeline import (
     worker,
 )
 from lobproof.store import open_store, sealed
-from support.fault_runs import command, refused
+from support.commands import command, refused
 from support.kills import COMMAND, Process, start
 from support.reconstructions import assert_tidy, simulated
 

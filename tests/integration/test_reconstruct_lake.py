@@ -20,11 +20,11 @@ from lobproof.pipeline import Reached, ReconstructOptions, lake_days, reconstruc
 from lobproof.schema import Finding, Severity
 from lobproof.sources.simulator import simulate
 from lobproof.store import sealed
-from support.fault_runs import command
-from support.judged_lakes import made
+from support.acquired import validated_lake
+from support.commands import command
 from support.lake_days import without
+from support.lake_fault_checks import Rebuilt
 from support.lake_faults import SECOND, Day, reordered
-from support.lake_judged import Rebuilt
 from support.reconstructions import assert_tidy, seals, simulated
 
 ANCHORED = ReconstructOptions(strategy="anchored")
@@ -70,7 +70,7 @@ def test_all_commands_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_only_certified_days_are_called_so(tmp_path: Path) -> None:
     """A day that was sealed before it was certified stays uncertified until it is made anew."""
-    folder = made(tmp_path, provenance="real", metadata=False)
+    folder = validated_lake(tmp_path, provenance="real", metadata=False)
     with pytest.raises(UsageError, match="in zone ready"):
         lake_days(folder.root)
     out = tmp_path / "store"
@@ -93,14 +93,14 @@ def test_only_certified_days_are_called_so(tmp_path: Path) -> None:
 
 
 def test_a_demo_certificate_certifies_nothing(tmp_path: Path) -> None:
-    folder = made(tmp_path)
+    folder = validated_lake(tmp_path)
     assert certify(folder, allow_synthetic=True).verdict == DEMO
     (day,) = lake_days(folder.root)
     assert (day.certified, day.provenance) == (False, "synthetic")
 
 
 def test_a_file_that_changed_is_refused(tmp_path: Path) -> None:
-    folder = made(tmp_path, provenance="real", metadata=False)
+    folder = validated_lake(tmp_path, provenance="real", metadata=False)
     certify(folder)
     (day,) = lake_days(folder.root)
     path = day.files["trades"][0]

@@ -191,7 +191,7 @@ def assert_sound(book: Book) -> None:
     st.sampled_from([64, 128, 1024]),
     st.lists(operations, min_size=10, max_size=60),
 )
-def test_kernels_and_reference_agree(tick: int, window: int, stream: list[Operation]) -> None:
+def test_kernels_and_the_plain_book_agree(tick: int, window: int, stream: list[Operation]) -> None:
     pair = Pair(tick, window)
     for operation in stream:
         pair.do(operation)

@@ -42,12 +42,12 @@ seeds = st.integers(0, 2**32)
 places = st.lists(st.integers(1, 30), max_size=6)
 
 
-def messages_in(stretches: Sequence[Segment]) -> list[Message]:
+def messages_in(segments: Sequence[Segment]) -> list[Message]:
     """Messages and vendor rows in their order, a vendor row as a row of its id and times."""
     out: list[Message] = []
-    for segment in stretches:
+    for segment in segments:
         whole = len(segment.events) == 0 or segment.events.flags[-1] & Flag.LAST
-        assert whole, "a stretch ends inside a message"
+        assert whole, "a segment ends inside a message"
         assert len(segment)
         listed = segment.vendor_rows
         told = zip(
@@ -104,7 +104,7 @@ def listed_batches(vendor_rows: Sequence[Message], cuts: Sequence[int]) -> Itera
 
 
 @given(seeds, places, places)
-def test_references_stand_behind_the_last_message_that_they_show(
+def test_vendor_rows_stand_behind_the_last_message_that_they_show(
     seed: int, cuts: list[int], vendor_cuts: list[int]
 ) -> None:
     rows, vendor_rows = random_sides(random.Random(seed))
@@ -123,8 +123,8 @@ def test_trades_go_in_by_time_and_on_a_tie_as_told(
     rng = random.Random(seed)
     rows, vendor_rows = random_sides(rng)
     now = 0
-    woven = placed(rows, vendor_rows)
-    for message in woven:
+    ordered = placed(rows, vendor_rows)
+    for message in ordered:
         now += rng.choice([0, 0, 1, 3])
         for row in message:
             row.ts_order = now
@@ -134,7 +134,7 @@ def test_trades_go_in_by_time_and_on_a_tie_as_told(
     book = VendorPlacer(batches(rows, cuts), listed_batches(vendor_rows, vendor_cuts))
     traded = map(Segment.of, batches(prints, trade_cuts))
     merge = Merge(iter(book), traded, trade_first=trade_first)
-    assert messages_in(list(merge)) == merge_messages(woven, prints, trade_first=trade_first)
+    assert messages_in(list(merge)) == merge_messages(ordered, prints, trade_first=trade_first)
 
 
 @given(seeds, places, st.integers(0, 8))
@@ -142,11 +142,11 @@ def test_what_is_held_can_be_saved(seed: int, cuts: list[int], taken: int) -> No
     rng = random.Random(seed)
     rows, vendor_rows = random_sides(rng)
     sides = iter(batches(rows, cuts)), listed_batches(vendor_rows, cuts)
-    weaving = VendorPlacer(*sides)
-    first = [segment for _, segment in zip(range(taken), weaving, strict=False)]
+    placing = VendorPlacer(*sides)
+    first = [segment for _, segment in zip(range(taken), placing, strict=False)]
     # the sources go on where they are; what was read of them and is not given yet is saved
     again = VendorPlacer(*sides)
-    again.load({name: np.array(array) for name, array in weaving.save().items()})
+    again.load({name: np.array(array) for name, array in placing.save().items()})
     assert messages_in([*first, *again]) == placed(rows, vendor_rows)
     whole = VendorPlacer(batches(rows, ()), listed_batches(vendor_rows, ()))
     assert len(list(whole)) >= 0
@@ -166,12 +166,12 @@ def test_a_row_without_id_and_time_holds_nothing_up() -> None:
         *(vendor_row(seq, (), (), at=seq * 1000 * MS) for seq in range(105, 140)),
     ]
     ahead[0].ts_recv = START + 103_000 * MS + OFFSET
-    woven = messages_in(list(VendorPlacer(batches(rows), listed_batches(vendor_rows, ()))))
-    order = [message[0].sequence for message in woven]
+    ordered = messages_in(list(VendorPlacer(batches(rows), listed_batches(vendor_rows, ()))))
+    order = [message[0].sequence for message in ordered]
     assert order == [0, 101, 102, 103, 103, 104, *(n for n in range(105, 140) for _ in range(2))]
 
 
-def test_references_alone_or_none_at_all() -> None:
+def test_vendor_rows_alone_or_none_at_all() -> None:
     vendor_rows = [vendor_row(seq, (), ()) for seq in range(100, 104)]
     assert len(messages_in(list(VendorPlacer(iter(()), listed_batches(vendor_rows, (2,)))))) == 4
     assert list(VendorPlacer(iter(()), iter(()))) == []
@@ -213,7 +213,7 @@ def random_message(rng: random.Random, seq: int, at: int) -> Message:
     return message
 
 
-def woven_stretch(items: Sequence[Message]) -> Segment:
+def segment_of(items: Sequence[Message]) -> Segment:
     """Messages, and rows of `book` among them, where they stand."""
     rows, vendor_rows, where = 0, [], []
     messages = []
@@ -227,9 +227,9 @@ def woven_stretch(items: Sequence[Message]) -> Segment:
     return Segment(to_batch(messages), to_vendor_batch(vendor_rows), np.array(where, np.int64))
 
 
-def times_and_flags(stretches: Sequence[Segment]) -> list[list[int]]:
+def times_and_flags(segments: Sequence[Segment]) -> list[list[int]]:
     """Of rows and of vendor rows."""
-    one = Segment.concat(stretches)
+    one = Segment.concat(segments)
     parts = one.events, one.vendor_rows
     return [column.tolist() for part in parts for column in (part.ts_order, part.flags)]
 
@@ -249,11 +249,11 @@ def test_the_clock_is_that_of_every_row(
     items.append(depth(200, -1, [(BID, 7, 1)], at=at))  # a time that the clock begins with
     days = [START // DAY_NS] * by_receive
     edges = sorted({0, len(items), *(cut for cut in cuts if cut < len(items))})
-    parts = (woven_stretch(items[start:stop]) for start, stop in pairwise(edges))
+    parts = (segment_of(items[start:stop]) for start, stop in pairwise(edges))
     clock = StreamClock(OFFSET, vendor_offset_ns=OFFSET, receive_days=days, lag_ns=lag)
     got = list(stamped(parts, clock))
     wanted = stamp(items, OFFSET, receive_days=days, lag=lag)
-    assert times_and_flags(got) == times_and_flags([woven_stretch(wanted)])
+    assert times_and_flags(got) == times_and_flags([segment_of(wanted)])
 
 
 # the plan of a merge -----------------------------------------------------------------------------

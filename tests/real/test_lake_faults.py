@@ -1,6 +1,6 @@
 """Faults on derived Lake days of the recordings: each flagged, located, counted, and no further.
 
-Each kind once, on a day of BTCUSDT; ``tests/faults`` has all recordings and many places.
+Each kind once, on a day of BTCUSDT; ``test_lake_faults_everywhere`` has all recordings.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ from lobproof.errors import GridError, InputError
 from lobproof.fidelity.exact import Verdict, verify
 from lobproof.pipeline.job import Asked
 from lobproof.schema import Finding, Flag, Kind
-from support.lake_fault_cases import CASES, Case, check_case, foreign_row
+from support.lake_fault_checks import Rebuilt, Scene, check_case
 from support.lake_faults import (
     BOOK,
+    CASES,
     DELTAS,
+    HOUR,
     TRADES,
+    Case,
     Day,
     crossed,
     doubled,
     exchanged,
     foreign,
+    foreign_row,
     frozen,
     halved,
     numbered,
@@ -38,7 +42,6 @@ from support.lake_faults import (
     thinned_trades,
     valued,
 )
-from support.lake_judged import Rebuilt, Scene
 
 pytestmark = pytest.mark.real
 DT = "2024-08-08"
@@ -126,11 +129,9 @@ def test_a_file_that_breaks_off_is_an_error_that_names_it(
 
 # tables that contradict each other, or themselves ------------------------------------------------
 
-HOUR = 3_600 * 10**9
-
 
 class Spoilt(NamedTuple):
-    """A fault of a whole stretch, and codes of which one must be told; none: nothing is wrong."""
+    """A fault of many rows, and codes of which one must be told; none: nothing is wrong."""
 
     name: str
     spoil: Callable[[Day], Day]

@@ -1,23 +1,24 @@
-"""A derived symbol-day of Crypto Lake's tables, and what can be wrong with one.
+"""Derived days of Crypto Lake's tables, what can be wrong with one, and what that must leave.
 
 A fault takes whole tables and gives new ones, with what was done and where.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from lobproof.schema import Int64
+from lobproof.schema import LEVELS, Finding, Int64
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS, LakeKey
 from lobproof.sources.cryptolake.write import GROUP_ROWS, SCHEMAS
+from plain.book import PlainSide
 
 Tables = dict[str, pl.DataFrame]
 Stamp = int | Callable[[Int64], Int64]
@@ -25,6 +26,7 @@ Stamp = int | Callable[[Int64], Int64]
 DELTAS, BOOK, TRADES = "book_delta_v2", "book", "trades"
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,8 +372,16 @@ def shifted(day: Day, table: str, by: int, *columns: str) -> Day:
 # --- a change of the tick ---------------------------------------------------------------------
 
 
+class Opening(NamedTuple):
+    """The whole book with which a day opens, and its update id."""
+
+    sequence: int
+    bids: PlainSide[float]
+    asks: PlainSide[float]
+
+
 def tick_changed(
-    day: Day, since: int, tick: float, digits: int, seed: PlainBook
+    day: Day, since: int, tick: float, digits: int, seed: Opening
 ) -> tuple[Day, Mapping[int, list[float]]]:
     """From ``since`` on new orders rest on a coarser tick; also the twenty levels by update id.
 
@@ -379,7 +389,8 @@ def tick_changed(
     untouched stays where it is. `book` is made anew from a plain book, ``seed`` at first.
     """
     rows = day.tables[DELTAS]
-    old = [dict(zip(keys, held, strict=True)) for keys, held in seed.sides()]
+    sides = [PlainSide(sign, dict(side.best())) for sign, side in ((-1, seed.bids), (1, seed.asks))]
+    old = [dict(side.best()) for side in sides]
     buckets: list[dict[float, dict[float, float]]] = [{}, {}]
     made: dict[tuple[int, int, float], tuple[int, float]] = {}  # row it is made from, size
     truth: dict[int, list[float]] = {}
@@ -400,9 +411,9 @@ def tick_changed(
             changes.append((bucket, round(sum(orders.values()), 6)))
         for level, held in changes:
             if number > seed.sequence:
-                seed.put(side, level, held)
+                sides[side].apply(level, held)
             made[number, side, level] = at, held
-        truth[number] = seed.top()
+        truth[number] = [value for side in sides for value in _slots(side)]
     deltas = rows[[at for at, _ in made.values()]].with_columns(
         price=pl.Series([price for _, _, price in made]),
         size=pl.Series([size for _, size in made.values()]),
@@ -429,34 +440,122 @@ def tick_changed(
     return spoilt.with_table(TRADES, trades), truth
 
 
-class PlainBook:
-    """Both sides as sorted prices and a dict, bids first."""
+def _slots(side: PlainSide[float]) -> list[float]:
+    """Twenty levels as `states` has them, 0 where there is none."""
+    values = [value for level in side.best(LEVELS) for value in level]
+    return values + [0.0] * (2 * LEVELS - len(values))
 
-    def __init__(self, sequence: int, *sides: Mapping[float, float]) -> None:
-        self.sequence = sequence
-        self._sizes = [dict(side) for side in sides]
-        self._prices = [sorted(side) for side in sides]
 
-    def sides(self) -> list[tuple[list[float], list[float]]]:
-        """Prices and sizes of each side."""
-        return [(list(sizes), list(sizes.values())) for sizes in self._sizes]
+# --- the catalogue ----------------------------------------------------------------------------
 
-    def put(self, side: int, price: float, size: float) -> None:
-        """Set a level; size 0 removes it."""
-        sizes, prices = self._sizes[side], self._prices[side]
-        at = bisect_left(prices, price)
-        if size == 0.0:
-            if sizes.pop(price, None) is not None:
-                del prices[at]
-            return
-        if price not in sizes:
-            prices.insert(at, price)
-        sizes[price] = size
 
-    def top(self) -> list[float]:
-        """Twenty levels a side as `states` has them, 0 where there is none."""
-        levels: list[float] = []
-        for side, best in ((0, self._prices[0][:-21:-1]), (1, self._prices[1][:20])):
-            pairs = [value for price in best for value in (price, self._sizes[side][price])]
-            levels += pairs + [0.0] * (40 - len(pairs))
-        return levels
+LOSSES = frozenset(
+    (Finding.DRIFT, Finding.CROSSED, Finding.SILENCE, Finding.GHOST_LEVELS, Finding.STALE_BOOK)
+)
+"""What can tell of lost messages. Levels that they left beyond the range may cross much later."""
+NORMAL = frozenset((Finding.UNSEEDED, Finding.TOUCH_BEYOND_RANGE))
+"""Doubts of an intact day too: before the first row, and beyond the twenty levels."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault at a message, and what it must leave.
+
+    ``must``: one of these codes is found at its place; ``counts``: how often further codes are,
+    beyond those of the intact day; ``may``: doubts that may follow. None of them: no doubt.
+    """
+
+    name: str
+    spoil: Callable[[Day, int], Day]
+    must: frozenset[Finding] = frozenset()
+    counts: tuple[tuple[Finding, int], ...] = ()
+    may: frozenset[Finding] = frozenset()
+    unseen: bool = False
+    """It may touch only what nobody can see."""
+    urgent: bool = True
+    """In ``make test`` too."""
+
+
+def _stamped(table: str, stamp: Stamp) -> Callable[[Day, int], Day]:
+    def spoil(day: Day, at: int) -> Day:
+        start = at * day.tables[table].height // day.messages if table != DELTAS else at
+        return timed(day, table, range(start, start + 40, 7), stamp)
+
+    return spoil
+
+
+def _deep(day: Day, at: int) -> float:
+    """A price far behind the best twenty, on the tick."""
+    row = at * day.tables[BOOK].height // day.messages
+    return round(float(day.tables[BOOK]["bid_19_price"][row]) * 0.9, 2)
+
+
+RESET = frozenset((Finding.SEQUENCE_RESET,))
+CASES: Sequence[Case] = (
+    Case("one lost", lambda d, k: lost(d, k, k + 1), LOSSES, may=LOSSES, unseen=True),
+    Case("fifty lost", lambda d, k: lost(d, k, k + 50), LOSSES, may=LOSSES),
+    Case("fifty lost, book too", lambda d, k: lost(d, k, k + 50, book=True), LOSSES, may=LOSSES),
+    Case(
+        "five lost, book too",
+        lambda d, k: lost(d, k, k + 5, book=True),
+        LOSSES,
+        may=LOSSES,
+        unseen=True,
+    ),
+    Case("twice in a row", lambda d, k: duplicated(d, k, k + 5), counts=((Finding.DUPLICATE, 5),)),
+    Case(
+        "twice, later",
+        lambda d, k: duplicated(d, k, k + 50, later=20),
+        counts=((Finding.DUPLICATE, 50),),
+    ),
+    Case("swapped", lambda d, k: reordered(d, k, 1), RESET, may=RESET | LOSSES),
+    Case("late", lambda d, k: reordered(d, k, 30), RESET, may=RESET | LOSSES),
+    *(
+        Case(
+            f"{name} in {table}",
+            _stamped(table, stamp),
+            counts=((Finding.BAD_TS, 6),),
+            urgent=name in ("time 0", "a day ahead"),
+        )
+        for table in (DELTAS, BOOK, TRADES)
+        for name, stamp in (
+            ("time 0", 0),
+            ("time -1", -1),
+            ("an hour ahead", lambda times: times + HOUR),
+            ("a day ahead", lambda times: times + 24 * HOUR),
+            ("an hour behind", lambda times: times - HOUR),
+        )
+    ),
+    Case(
+        "off the tick",
+        lambda d, k: resting(d, k, k + 20, round(_deep(d, k) + 0.00005, 5), 1.0),
+        counts=((Finding.OFF_TICK, 2),),
+    ),
+    Case(
+        "off the lot",
+        lambda d, k: resting(d, k, k + 20, _deep(d, k), 1.12345678),
+        counts=((Finding.OFF_LOT, 1),),
+    ),
+    Case(
+        "crossed row",
+        lambda d, k: crossed(d, k * d.tables[BOOK].height // d.messages),
+        counts=((Finding.VENDOR_ROW_UNUSED, 1),),
+    ),
+    Case(
+        "deltas end",
+        lambda d, k: truncated(d, DELTAS, d.bounds(k, k + 1)[0]),
+        frozenset((Finding.SILENCE,)),
+        may=LOSSES,
+    ),
+)
+DRIFT = frozenset((Finding.DRIFT,))
+
+
+def foreign_row(other: Day) -> Case:
+    """A row of `book` of another symbol."""
+    return Case(
+        "another symbol's row",
+        lambda d, k: foreign(d, k * d.tables[BOOK].height // d.messages, other),
+        DRIFT,
+        may=LOSSES,
+    )

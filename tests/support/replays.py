@@ -69,7 +69,7 @@ from plain.messages import (
     to_vendor_batch,
 )
 from plain.replay import Found, PlainReplay, State
-from support.lake_tables import write
+from support.lake_files import write
 
 LAKE = Policy(chainless=True)
 B = TypeVar("B", EventBatch, VendorBatch)

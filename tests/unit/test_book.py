@@ -23,7 +23,7 @@ pytestmark = pytest.mark.kernels
 BID, ASK = int(Side.BID), int(Side.ASK)
 
 
-@pytest.fixture(params=["kernels", "reference"])
+@pytest.fixture(params=["kernels", "plain"])
 def book(request: pytest.FixtureRequest) -> OrderBook | PlainBook:
     return OrderBook(window_ticks=64) if request.param == "kernels" else PlainBook()
 

@@ -27,9 +27,9 @@ from lobproof.fixedpoint.float_kernels import (
     floats_to_counts,
 )
 from lobproof.instruments import Instrument
-from support import lake_tables as tables
-from support.lake_tables import ROWS, START, Columns, put
-from support.lakes import key
+from support import lake_files as tables
+from support.acquired import key
+from support.lake_files import ROWS, START, Columns, put
 
 HOUR = 3_600_000_000_000
 DAY = 24 * HOUR

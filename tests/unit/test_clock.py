@@ -199,7 +199,7 @@ def test_a_saved_clock_goes_on() -> None:
     assert [told(row) for row in to_rows(late.events)] == [(30, False)]
 
 
-def test_references_without_any_time() -> None:
+def test_vendor_rows_without_any_time() -> None:
     """Before the first time they take it; alone they have none; else that of the row before."""
     vendor_rows = to_vendor_batch([[VendorRow(0, 0, 0, n, -1)] for n in range(3)])
     rows = to_batch([depth(1, 0, [(BID, 7, 1)]), depth(2, 1, [(BID, 7, 1)], at=MS)])

@@ -26,7 +26,7 @@ from lobproof.sources.cryptolake.decode_kernels import to_microsecond
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
 from lobproof.sources.cryptolake.write import SCHEMAS
 from lobproof.sources.simulator import Imperfections, LakeConfig, simulate
-from support import lake_tables
+from support import lake_files
 
 pytestmark = pytest.mark.kernels
 
@@ -183,9 +183,9 @@ def test_every_name_and_type_gives_the_same(
     tmp_path: Path, decoder: Decoder, lakeapi: bool, typed: bool
 ) -> None:
     table = {deltas: "book_delta_v2", trades: "trades", books: "book"}[decoder]
-    columns = lake_tables.cut(lake_tables.MAKERS[table](), 200, lake_tables.ROWS)
-    usual = lake_tables.write(tmp_path / "usual.parquet", table, columns, group_rows=64)
-    other = lake_tables.write(
+    columns = lake_files.cut(lake_files.MAKERS[table](), 200, lake_files.ROWS)
+    usual = lake_files.write(tmp_path / "usual.parquet", table, columns, group_rows=64)
+    other = lake_files.write(
         tmp_path / "other.parquet", table, columns, lakeapi=lakeapi, typed=typed
     )
     assert_equal(joined(decoder([other], GRID)), joined(decoder([usual], GRID)))
@@ -262,8 +262,8 @@ def test_slots_without_price_or_size_are_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch_rows", [1, 7, 64, 100, 5_000])
 def test_single_rows_may_be_cut_anywhere(tmp_path: Path, decoder: Decoder, batch_rows: int) -> None:
     table = {trades: "trades", books: "book"}[decoder]
-    columns = lake_tables.cut(lake_tables.MAKERS[table](), 200, lake_tables.ROWS)
-    path = lake_tables.write(tmp_path / "1.parquet", table, columns, group_rows=30)
+    columns = lake_files.cut(lake_files.MAKERS[table](), 200, lake_files.ROWS)
+    path = lake_files.write(tmp_path / "1.parquet", table, columns, group_rows=30)
     found = list(decoder([path, path], GRID, batch_rows))
     assert [len(one.batch) for one in found[:-1]] == [batch_rows] * (len(found) - 1)
     whole = joined(decoder([path, path], GRID))

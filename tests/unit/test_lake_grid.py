@@ -18,7 +18,7 @@ from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
 from lobproof.sources.cryptolake.steps import ENOUGH, find_change, roundest
 from lobproof.sources.cryptolake.write import SCHEMAS
 from lobproof.sources.simulator import Imperfections, simulate
-from support.lake_columns import DAY, HOUR, write
+from support.lake_files import HOUR, START, write_some
 
 pytestmark = pytest.mark.kernels
 
@@ -33,12 +33,18 @@ def test_the_grid_holds_every_value_of_every_table(tmp_path: Path) -> None:
     prices[2_999], sizes[17], amounts[8] = 60.1234, 0.0, 1.23456
     paths = {
         "book_delta_v2": [
-            write(tmp_path / "1.parquet", "book_delta_v2", price=prices[:999], size=sizes[:999]),
-            write(tmp_path / "2.parquet", "book_delta_v2", price=prices[999:], size=sizes[999:]),
+            write_some(
+                tmp_path / "1.parquet", "book_delta_v2", price=prices[:999], size=sizes[:999]
+            ),
+            write_some(
+                tmp_path / "2.parquet", "book_delta_v2", price=prices[999:], size=sizes[999:]
+            ),
         ],
-        "trades": [write(tmp_path / "3.parquet", "trades", price=prices[:9], amount=amounts)],
+        "trades": [write_some(tmp_path / "3.parquet", "trades", price=prices[:9], amount=amounts)],
         "book": [
-            write(tmp_path / "4.parquet", "book", ask_19_size=[*slots[:7] / 1e6, math.nan, None])
+            write_some(
+                tmp_path / "4.parquet", "book", ask_19_size=[*slots[:7] / 1e6, math.nan, None]
+            )
         ],
     }
     found = infer_grid(paths, "BINANCE", "SIM-USDT", venue_symbol="SIMUSDT")
@@ -58,7 +64,7 @@ def test_what_stands_in_an_empty_slot_is_no_value(
     """As in decoding: whether a sample has the row makes no difference."""
     names = LEVEL_COLUMNS[half], LEVEL_COLUMNS[1 - half]
     columns: dict[str, Any] = {names[0]: [1.25, rest, 2.5], names[1]: [1.5, hole, 1.0]}
-    paths = {"book": [write(tmp_path / "1.parquet", "book", **columns)]}
+    paths = {"book": [write_some(tmp_path / "1.parquet", "book", **columns)]}
     for whole in (False, True):
         found = infer_grid(paths, "X", "Y", whole=whole)
         assert sorted((found.price_exponent, found.size_exponent)) == [1, 2]
@@ -69,7 +75,7 @@ def test_what_stands_in_an_empty_slot_is_no_value(
 def test_one_table_is_enough(tmp_path: Path, table: str) -> None:
     prices, sizes = ("price", "amount") if table == "trades" else LEVEL_COLUMNS[:2]
     columns: dict[str, Any] = {prices: ticks(500) / 1e2, sizes: ticks(500, 5) / 1e3}
-    found = infer_grid({table: [write(tmp_path / "1.parquet", table, **columns)]}, "X", "Y-Z")
+    found = infer_grid({table: [write_some(tmp_path / "1.parquet", table, **columns)]}, "X", "Y-Z")
     assert (found.venue_symbol, found.price_exponent, found.size_exponent) == ("Y-Z", 2, 3)
     assert found.rules == (Rule(0, 1, 5),)
 
@@ -81,7 +87,9 @@ def test_a_day_without_files_has_the_coarsest_grid(paths: dict[str, list[Path]])
 
 
 def test_files_without_rows_have_the_coarsest_grid(tmp_path: Path) -> None:
-    found = infer_grid({"trades": [write(tmp_path / "1.parquet", "trades", price=[])]}, "X", "Y")
+    found = infer_grid(
+        {"trades": [write_some(tmp_path / "1.parquet", "trades", price=[])]}, "X", "Y"
+    )
     assert (found.price_exponent, found.size_exponent, found.rules) == (0, 0, (Rule(0, 1, 1),))
 
 
@@ -89,10 +97,10 @@ def test_files_without_rows_have_the_coarsest_grid(tmp_path: Path) -> None:
 def test_a_value_that_no_grid_holds_is_named(tmp_path: Path, value: float) -> None:
     sizes = ticks(5_000) / 1e3
     sizes[4_321] = value
-    path = write(tmp_path / "1.parquet", "book_delta_v2", size=sizes)
+    path = write_some(tmp_path / "1.parquet", "book_delta_v2", size=sizes)
     with pytest.raises(GridError, match=r"1\.parquet, row 4321: no decimal grid holds size"):
         infer_grid({"book_delta_v2": [path]}, "X", "Y")
-    path = write(tmp_path / "2.parquet", "book", bid_0_size=[1.0, 1 / 3])
+    path = write_some(tmp_path / "2.parquet", "book", bid_0_size=[1.0, 1 / 3])
     with pytest.raises(GridError, match=r"2\.parquet, row 1: no decimal grid holds bid_0_size"):
         infer_grid({"book": [path]}, "X", "Y")
 
@@ -109,7 +117,7 @@ def test_what_stands_in_an_empty_slot_of_books_needs_no_grid(
         "ask_1_price": [nothing, 1.0],
         "ask_1_size": [value, 1.0],
     }
-    path = write(tmp_path / "1.parquet", "book", **columns)
+    path = write_some(tmp_path / "1.parquet", "book", **columns)
     for whole in (False, True):
         found = infer_grid({"book": [path]}, "X", "Y", whole=whole)
         assert (found.price_exponent, found.size_exponent) == (0, 0)
@@ -121,7 +129,7 @@ def test_what_stands_in_an_empty_slot_of_books_needs_no_grid(
 def test_a_value_too_large_for_the_others_is_named(tmp_path: Path) -> None:
     sizes = np.ones(5_000)
     sizes[[12, 3_000]] = 1e-12, 1e8
-    path = write(tmp_path / "1.parquet", "book_delta_v2", size=sizes)
+    path = write_some(tmp_path / "1.parquet", "book_delta_v2", size=sizes)
     with pytest.raises(GridError, match=r"row 3000, size: 100000000\.0 is too large for .*10\^-12"):
         infer_grid({"book_delta_v2": [path]}, "X", "Y")
 
@@ -143,13 +151,13 @@ def test_a_tick_that_changes_is_dated(tmp_path: Path, hour: int, finer: bool) ->
     removed = np.ones(rows)
     removed[1::3] = 0.0  # removals of old levels, with their old prices
     prices = np.where(removed == 0.0, 1_234_567, np.concatenate([first, second])) / 1e4
-    path = write(tmp_path / "1.parquet", "book_delta_v2", price=prices, size=removed)
+    path = write_some(tmp_path / "1.parquet", "book_delta_v2", price=prices, size=removed)
     found = infer_grid({"book_delta_v2": [path]}, "X", "Y")
     steps = (10, 1) if finer else (1, 10)
     assert [rule.tick for rule in found.rules] == list(steps)
     assert [rule.lot for rule in found.rules] == [1, 1]
     assert found.rules[0].since_ns == 0
-    assert found.rules[1].since_ns == DAY + hour * HOUR
+    assert found.rules[1].since_ns == START + hour * HOUR
 
 
 def test_a_simulated_change_of_the_tick_is_dated(tmp_path: Path) -> None:
@@ -165,7 +173,10 @@ def test_a_simulated_change_of_the_tick_is_dated(tmp_path: Path) -> None:
     assert made.lake is not None
     paths = {table: sorted((made.lake / table).rglob("*.parquet")) for table in SCHEMAS}
     found = infer_grid(paths, "BINANCE", "SIM-USDT")
-    assert [(rule.since_ns, rule.tick) for rule in found.rules] == [(0, 1), (DAY + 60 * 10**9, 10)]
+    assert [(rule.since_ns, rule.tick) for rule in found.rules] == [
+        (0, 1),
+        (START + 60 * 10**9, 10),
+    ]
 
 
 def test_ticks_and_lots_may_change_at_different_times(tmp_path: Path) -> None:
@@ -173,18 +184,18 @@ def test_ticks_and_lots_may_change_at_different_times(tmp_path: Path) -> None:
     prices = np.concatenate([ticks(12_000, 10), ticks(36_000, 1)]) / 1e3
     sizes = np.concatenate([ticks(36_000, 1), ticks(12_000, 100)]) / 1e5
     stamps = np.full(rows, -1)
-    path = write(
+    path = write_some(
         tmp_path / "1.parquet", "book_delta_v2", price=prices, size=sizes, timestamp=stamps
     )
     found = infer_grid({"book_delta_v2": [path]}, "X", "Y")
     assert [(rule.tick, rule.lot) for rule in found.rules] == [(10, 1), (1, 1), (1, 100)]
-    assert [rule.since_ns for rule in found.rules] == [0, DAY + 6 * HOUR, DAY + 18 * HOUR]
+    assert [rule.since_ns for rule in found.rules] == [0, START + 6 * HOUR, START + 18 * HOUR]
 
 
 def test_without_any_time_the_finer_step_holds_all_day(tmp_path: Path) -> None:
     prices = np.concatenate([ticks(9_000, 10), ticks(9_000, 1)]) / 1e3
     none = np.zeros(len(prices))
-    path = write(
+    path = write_some(
         tmp_path / "1.parquet",
         "book_delta_v2",
         price=prices,
@@ -217,7 +228,7 @@ def test_what_is_no_clear_change() -> None:
 
 
 def test_the_roundest_time_between() -> None:
-    noon, second = DAY + 12 * HOUR, 10**9
+    noon, second = START + 12 * HOUR, 10**9
     assert roundest(noon - 1, noon + 5, noon + 90 * second) == noon
     assert roundest(noon, noon + 5, noon + 90 * second) == noon + 60 * second
     assert roundest(noon, noon + 5, noon + 59 * second) == noon + 5

@@ -19,8 +19,8 @@ from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError, UsageError
 from lobproof.sources.cryptolake.chunks import chunks
 from lobproof.sources.cryptolake.layout import ALIASES, COLUMNS, LEVEL_COLUMNS
-from support import lake_tables as tables
-from support.lakes import judged, key, put_lake
+from support import lake_files as tables
+from support.acquired import judged, key, put_lake
 
 NS = 1_767_571_200_033_000_000  # 2026-01-05 00:00:00.033
 UTC_NS = pl.Datetime("ns", "UTC")

@@ -26,7 +26,7 @@ from lobproof.sources.cryptolake.spans import Span, read_spans, spread
 from lobproof.sources.cryptolake.times import survey_times
 from lobproof.sources.simulator import simulate
 from lobproof.store import Partition, list_checkpoints
-from support.lake_columns import DAY, HOUR, write
+from support.lake_files import HOUR, START, write_some
 
 ROWS = 48_000
 
@@ -59,7 +59,9 @@ def test_spans_of_several_files(tmp_path: Path, group: int) -> None:
     paths, ahead = [], 0
     for number, rows in enumerate(sizes):
         prices = values[ahead : ahead + rows]
-        paths.append(write(tmp_path / f"{number}.parquet", "trades", group=group, price=prices))
+        paths.append(
+            write_some(tmp_path / f"{number}.parquet", "trades", group=group, price=prices)
+        )
         ahead += rows
     files = closed_files("trades", paths)
     spans = [(0, 3), (90, 110), (990, 1_010), (1_400, 1_501)]
@@ -72,7 +74,7 @@ def test_spans_of_several_files(tmp_path: Path, group: int) -> None:
 
 
 def test_a_row_group_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "1.parquet", "trades", group=1_000, price=np.ones(5_000))
+    path = write_some(tmp_path / "1.parquet", "trades", group=1_000, price=np.ones(5_000))
     read: list[Span] = []
     plain = LakeFile.chunks
 
@@ -98,8 +100,10 @@ def prices(change: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 @pytest.mark.parametrize("change", [ROWS // 2, 11_111, 12_345, 37_000])
 def test_a_change_between_the_spans_is_dated(tmp_path: Path, change: int) -> None:
     """A row every 1.8 s: the spans lie 22 minutes apart, and the change is found to the row."""
-    stamps = DAY + 24 * HOUR // ROWS * np.arange(ROWS)
-    path = write(tmp_path / "1.parquet", "book_delta_v2", price=prices(change), timestamp=stamps)
+    stamps = START + 24 * HOUR // ROWS * np.arange(ROWS)
+    path = write_some(
+        tmp_path / "1.parquet", "book_delta_v2", price=prices(change), timestamp=stamps
+    )
     found = infer_grid({"book_delta_v2": [path]}, "X", "Y")
     assert [rule.tick for rule in found.rules] == [1, 10]
     since = found.rules[1].since_ns
@@ -117,9 +121,9 @@ def test_the_sample_gives_what_all_values_give(tmp_path: Path) -> None:
 
 
 def test_times_by_statistics_or_without(tmp_path: Path) -> None:
-    stamps = DAY + np.arange(5_000)
+    stamps = START + np.arange(5_000)
     stamps[[1, 2, 1_500, 4_999]] = 0, -1, 0, -5
-    path = write(tmp_path / "1.parquet", "trades", group=1_000, timestamp=stamps)
+    path = write_some(tmp_path / "1.parquet", "trades", group=1_000, timestamp=stamps)
     assert closed_files("trades", [path])[0].maybe_not_positive("timestamp") == [
         (0, 2_000),
         (4_000, 5_000),
@@ -137,7 +141,7 @@ def test_a_value_about_a_change_that_the_sample_has_not_got(tmp_path: Path, off:
     """Where a base, or the day before, has the finer grid, decoding would not tell of it."""
     values = prices(37_000)
     values[37_000 + off] = 5.12345
-    paths = {"book_delta_v2": [write(tmp_path / "1.parquet", "book_delta_v2", price=values)]}
+    paths = {"book_delta_v2": [write_some(tmp_path / "1.parquet", "book_delta_v2", price=values)]}
     found, whole = Survey.made(paths, "X", "Y").instrument, infer_grid(paths, "X", "Y")
     assert found.with_exponents(whole.price_exponent, whole.size_exponent) == whole
 

@@ -25,8 +25,8 @@ from lobproof.acquire.manifest import (
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import StoreError, UsageError
 from lobproof.sources.cryptolake.layout import LakeKey
+from support.acquired import fetched, judged, key, put
 from support.kills import start
-from support.lakes import fetched, judged, key, put
 
 APPEND = """
 import sys

@@ -25,8 +25,8 @@ from lobproof.parquet_pages import Page, pages
 from lobproof.sources.cryptolake.chunks import chunks
 from lobproof.sources.cryptolake.footer import read_footer as facts_of
 from lobproof.store.seal import SealedFile
-from support.lake_tables import MAKERS, arrow
-from support.lakes import key
+from support.acquired import key
+from support.lake_files import MAKERS, arrow
 
 ROWS = 10_000
 MB = 1 << 20

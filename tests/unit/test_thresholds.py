@@ -164,7 +164,7 @@ def test_an_id_and_a_time_that_are_a_second_apart(late: int, unused: list[str]) 
 
 
 @pytest.mark.parametrize("off", [-1, 1])
-def test_a_reference_ten_seconds_from_its_place(off: int) -> None:
+def test_a_vendor_row_ten_seconds_from_its_place(off: int) -> None:
     """Within that its id tells, beyond that its time."""
     assert PLACE_TOLERANCE_NS == 10 * SECOND
     for late, by_id in ((0, True), (1, False)):

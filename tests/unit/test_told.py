@@ -17,7 +17,7 @@ from support.replays import findings_of
 S = 10**9
 
 
-def episode(code: Finding, first: int, last: int, first_ts: int, last_ts: int) -> list[int]:
+def finding(code: Finding, first: int, last: int, first_ts: int, last_ts: int) -> list[int]:
     return [int(code), first, last, first_ts, last_ts, 1, 0, 0]
 
 
@@ -65,12 +65,12 @@ def test_what_only_the_end_tells_covers_the_whole_day() -> None:
 def test_doubts_of_an_attempt_with_a_margin_one_row_a_stretch() -> None:
     found = findings_of(
         [
-            episode(Finding.UNSEEDED, 0, 1, 0, S),
-            episode(Finding.DRIFT, 5, 6, 10 * S, 11 * S),
-            episode(Finding.DRIFT, 7, 9, 12 * S, 13 * S),
-            episode(Finding.DRIFT, 20, 29, 30 * S, 31 * S),
-            episode(Finding.SILENCE, 30, 39, 40 * S, 50 * S),
-            episode(Finding.OFF_TICK, 1, 2, S, 2 * S),
+            finding(Finding.UNSEEDED, 0, 1, 0, S),
+            finding(Finding.DRIFT, 5, 6, 10 * S, 11 * S),
+            finding(Finding.DRIFT, 7, 9, 12 * S, 13 * S),
+            finding(Finding.DRIFT, 20, 29, 30 * S, 31 * S),
+            finding(Finding.SILENCE, 30, 39, 40 * S, 50 * S),
+            finding(Finding.OFF_TICK, 1, 2, S, 2 * S),
         ]
     )
     outdated = np.array([[60 * S, 61 * S], [63 * S, 70 * S], [80 * S, 80 * S]])
@@ -92,10 +92,10 @@ def test_doubts_of_an_attempt_with_a_margin_one_row_a_stretch() -> None:
 def test_contradictions_near_to_each_other_leave_no_gap() -> None:
     found = findings_of(
         [
-            episode(Finding.DRIFT, 20, 29, 30 * S, 31 * S),
-            episode(Finding.OFF_TICK, 1, 2, S, 2 * S),
-            episode(Finding.CROSSED, 5, 6, 10 * S, 31 * S - BRIDGE_NS // 2),
-            episode(Finding.GHOST_LEVELS, 50, 59, 32 * S + BRIDGE_NS, 33 * S + BRIDGE_NS),
+            finding(Finding.DRIFT, 20, 29, 30 * S, 31 * S),
+            finding(Finding.OFF_TICK, 1, 2, S, 2 * S),
+            finding(Finding.CROSSED, 5, 6, 10 * S, 31 * S - BRIDGE_NS // 2),
+            finding(Finding.GHOST_LEVELS, 50, 59, 32 * S + BRIDGE_NS, 33 * S + BRIDGE_NS),
         ]
     )
     out = bridged(found)

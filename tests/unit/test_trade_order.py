@@ -19,7 +19,7 @@ from lobproof.replay import TradePlaces, in_time, trade_order
 from lobproof.schema import UNORDERED, EventBatch, Finding, Flag, Kind
 from lobproof.store import open_store
 from plain.messages import BID, DAY_NS, MS, OFFSET, START, Event, Message, to_batch, to_rows, trade
-from support.fault_runs import command
+from support.commands import command
 from support.reconstructions import simulated
 
 LATE = int(Flag.OUT_OF_ORDER)

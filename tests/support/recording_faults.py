@@ -1,25 +1,109 @@
 """What can be wrong with a recording, and what each fault must be told as.
 
-Each fault damages the lines of one file. What it must give is relative to what the undamaged file
-gives, so that the catalogue serves simulated and real recordings.
+A recording is its lines. Each fault damages those of one file. What it must give is relative to
+what the undamaged file gives, so that the catalogue serves simulated and real recordings.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.faults import Lines, Recording, payload, with_payload
+from support.commands import FAIL, INCONCLUSIVE, PASS
 
-PASS, FAIL, INCONCLUSIVE, ERROR = 0, 1, 2, 3
+Lines = list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Depth:
+    """Where a depth message stands in a recording, and its ids: ``previous`` must come before."""
+
+    file: int
+    row: int
+    first: int
+    final: int
+    previous: int
+
+
+@dataclass(slots=True)
+class Recording:
+    """The files of one symbol: their paths and lines, each line with its end."""
+
+    paths: list[Path]
+    lines: list[Lines]
+    depths: list[Depth] = field(init=False)
+    snapshot_id: int = field(init=False)
+
+    @classmethod
+    def read(cls, paths: Sequence[Path]) -> Recording:
+        """Read gzip files."""
+        ordered = sorted(paths)
+        return cls(
+            ordered, [gzip.decompress(p.read_bytes()).splitlines(keepends=True) for p in ordered]
+        )
+
+    def __post_init__(self) -> None:
+        self.depths, self.snapshot_id = [], -1
+        for file, lines in enumerate(self.lines):
+            for row, line in enumerate(lines):
+                if b"@depth@" in line[:160]:
+                    data = payload(line)
+                    first, final = data["U"], data["u"]
+                    self.depths.append(Depth(file, row, first, final, data.get("pu", first - 1)))
+                elif b'"lastUpdateId"' in line[:160] and self.snapshot_id < 0:
+                    self.snapshot_id = payload(line)["lastUpdateId"]
+
+    @property
+    def first_kept(self) -> int:
+        """Number of the first depth message that the snapshot does not hold already."""
+        return next(i for i, depth in enumerate(self.depths) if depth.final > self.snapshot_id)
+
+    def droppable(self, count: int, seed: int) -> list[int]:
+        """Numbers of random depth messages behind the first kept one and before the last."""
+        inner = range(self.first_kept + 1, len(self.depths) - 1)
+        return sorted(random.Random(seed).sample(inner, min(count, len(inner))))
+
+    def edited(self, file: int, start: int, stop: int, *instead: bytes) -> Mapping[int, Lines]:
+        """A file's lines with those from ``start`` to ``stop`` replaced."""
+        lines = self.lines[file]
+        return {file: [*lines[:start], *instead, *lines[stop:]]}
+
+    def without(self, depth: Depth) -> Mapping[int, Lines]:
+        """The recording without that message."""
+        return self.edited(depth.file, depth.row, depth.row + 1)
+
+    def write(self, folder: Path, changed: Mapping[int, Lines]) -> list[Path]:
+        """Plain files of the changed lists of lines, beside the files that stay as they are."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = list(self.paths)
+        for file, lines in changed.items():
+            paths[file] = folder / f"{self.paths[file].stem}.txt"
+            paths[file].write_bytes(b"".join(lines))
+        return paths
+
+
+def payload(line: bytes) -> dict[str, Any]:
+    """The message of a recording's line."""
+    document = json.loads(line.partition(b" ")[2])
+    data: dict[str, Any] = document.get("data", document)
+    return data
+
+
+def with_payload(line: bytes, **changes: Any) -> bytes:
+    """The line with fields of its message changed."""
+    stamp, _, body = line.partition(b" ")
+    document = json.loads(body)
+    document.get("data", document).update(changes)
+    return stamp + b" " + json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
     """A row of ``quality`` that the undamaged recording does not have."""
 
     code: str
@@ -38,7 +122,7 @@ class Told:
 
     refused: str = ""
     invalid: dict[str, int] = field(default_factory=dict)
-    findings: Sequence[Finding] = ()
+    findings: Sequence[Expected] = ()
     verdict: int = PASS
     failing: frozenset[str] = frozenset()
     first: str = ""
@@ -104,14 +188,14 @@ class Scene:
 
     # what must be told ------------------------------------------------------------------------
 
-    def gap(self, *also: Finding, **told: Any) -> Told:
+    def gap(self, *also: Expected, **told: Any) -> Told:
         """The chosen depth message is missing."""
         first, last = self.depth.first, self.depth.final
         missing = f"update ids {first}-{last} are missing"
         told.setdefault("strict", missing)
         told.setdefault("strict_import", rf"gap.*id {first - 1} and id {self.next.first}")
         return Told(
-            findings=[*also, Finding("GAP", last - first + 1, missing)],
+            findings=[*also, Expected("GAP", last - first + 1, missing)],
             verdict=FAIL,
             failing=frozenset({"chain", "untrusted_share"}),
             first=f"update ids {first} to {last} are missing",
@@ -129,8 +213,8 @@ class Scene:
         )
 
 
-INVALID = Finding("INVALID_INPUT", 1, "input that is no message of the stream")
-UNREADABLE = Finding("UNREADABLE", 1, "1 line(s) that may be depth messages cannot be read")
+INVALID = Expected("INVALID_INPUT", 1, "input that is no message of the stream")
+UNREADABLE = Expected("UNREADABLE", 1, "1 line(s) that may be depth messages cannot be read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,20 +314,20 @@ def _late_trade(scene: Scene) -> Told:
     number = payload(scene.line(scene.trade))["t"]
     return Told(
         findings=[
-            Finding("TRADE_GAP", 1, f"trade ids {number}-{number} are missing"),
-            Finding("OUT_OF_ORDER", 1, f"ids {number}-{number} came late"),
+            Expected("TRADE_GAP", 1, f"trade ids {number}-{number} are missing"),
+            Expected("OUT_OF_ORDER", 1, f"ids {number}-{number} came late"),
         ],
         strict_import=rf"trades: 1 gap.* id {number - 1} and id {number + 1}",
         strict=f"TRADE_GAP at event .*trade ids {number}-{number} are missing",
     )
 
 
-def _lost_trade(scene: Scene, *also: Finding, **told: Any) -> Told:
+def _lost_trade(scene: Scene, *also: Expected, **told: Any) -> Told:
     number = payload(scene.line(scene.trade))["t"]
     told.setdefault("strict_import", rf"trades: 1 gap.* id {number - 1} and id {number + 1}")
     missing = f"trade ids {number}-{number} are missing"
     return Told(
-        findings=[*also, Finding("TRADE_GAP", 1, missing)],
+        findings=[*also, Expected("TRADE_GAP", 1, missing)],
         # of the two marks, the trade's or the book's may come first: each stands in its stream
         strict=f"{missing}|INVALID_INPUT at event",
         **told,
@@ -253,14 +337,14 @@ def _lost_trade(scene: Scene, *also: Finding, **told: Any) -> Told:
 def _late_depth(scene: Scene) -> Told:
     first, last = scene.depth.first, scene.depth.final
     return scene.gap(
-        Finding("OUT_OF_ORDER", 1, f"ids {first}-{last} came late"), strict="GAP at event"
+        Expected("OUT_OF_ORDER", 1, f"ids {first}-{last} came late"), strict="GAP at event"
     )
 
 
 def _came_again(scene: Scene) -> Told:
     first, last = scene.depth.first, scene.depth.final
     return Told(
-        findings=[Finding("DUPLICATE", 1, f"ids {first}-{last} came again; not applied")],
+        findings=[Expected("DUPLICATE", 1, f"ids {first}-{last} came again; not applied")],
         strict_import=f"the first irregular id is {last}",
         strict=f"DUPLICATE at event .*ids {first}-{last} came again",
     )
@@ -270,7 +354,7 @@ def _reset(scene: Scene, wrong: int) -> Told:
     """The chosen message's last id is ``wrong``, and those after it go back."""
     back = f"ids went back from {wrong} to {scene.next.first - 1}"
     return Told(
-        findings=[Finding("SEQUENCE_RESET", 1, f"update {back}")],
+        findings=[Expected("SEQUENCE_RESET", 1, f"update {back}")],
         verdict=FAIL,
         failing=frozenset({"chain", "untrusted_share"}),
         first=f"the message says that it follows on {scene.next.first - 1}, after {wrong}",
@@ -282,14 +366,14 @@ def _reset(scene: Scene, wrong: int) -> Told:
 def _trade_again(scene: Scene) -> Told:
     number = payload(scene.line(scene.trade))["t"]
     return Told(
-        findings=[Finding("DUPLICATE", 1, f"ids {number}-{number} came again; not applied")],
+        findings=[Expected("DUPLICATE", 1, f"ids {number}-{number} came again; not applied")],
         strict_import=f"the first irregular id is {number}",
         strict=f"DUPLICATE at event .*ids {number}-{number} came again",
     )
 
 
 _TRUNCATED = _said(
-    findings=[Finding("TRUNCATED_INPUT", 1, "the input breaks off here")],
+    findings=[Expected("TRUNCATED_INPUT", 1, "the input breaks off here")],
     strict_import=r"the gzip data breaks off at byte \d+, in line \d+",
     strict="TRUNCATED_INPUT at event",
 )
@@ -497,7 +581,7 @@ FAULTS = [
         "no exchange time",
         lambda s: s.changed(E=0),
         _said(
-            findings=[Finding("BAD_TS", 1, "exchange time missing or out of range")],
+            findings=[Expected("BAD_TS", 1, "exchange time missing or out of range")],
             strict="BAD_TS at event",
         ),
     ),
@@ -505,7 +589,7 @@ FAULTS = [
         "an exchange time in the future",
         lambda s: s.changed(E=payload(s.line())["E"] + 10**9),
         _said(
-            findings=[Finding("BAD_TS", 1, "exchange time missing or out of range")],
+            findings=[Expected("BAD_TS", 1, "exchange time missing or out of range")],
             strict="BAD_TS at event",
         ),
     ),
@@ -587,7 +671,7 @@ FAULTS = [
         lambda s: s.replaced(s.snapshot_line(s.depths[0].first - 100, s.snapshot), row=s.snapshot),
         lambda s: Told(
             findings=[
-                Finding(
+                Expected(
                     "GAP",
                     99,
                     f"update ids {s.depths[0].first - 99}-{s.depths[0].first - 1} are missing",
@@ -605,7 +689,7 @@ FAULTS = [
         _said(
             **_WARM_UP,
             findings=[
-                Finding(
+                Expected(
                     "ANCHOR_UNPROVEN",
                     1,
                     "no depth message follows the snapshot that anchors the book",

@@ -1,15 +1,58 @@
-"""A terminal to write to, and the commands on one."""
+"""The commands run in this process: their exit codes and what they write, also on a terminal."""
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import re
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from threading import Thread
-from typing import Self
+from typing import Any, Self
 
 from lobproof.cli import filtered, run
 
+PASS, FAIL, INCONCLUSIVE, ERROR = 0, 1, 2, 3
+"""Exit codes."""
+
 _END = b"\0END\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command gave: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its JSON."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+def command(*arguments: object) -> Said:
+    """Run a command as ``lobproof`` would; anything raised here would be a traceback there."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run([str(argument) for argument in arguments])
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+def refused(pattern: str, *arguments: object) -> str:
+    """Run a command that must end in an error with these words, and a hint; the error."""
+    said = command(*arguments)
+    assert said.code == ERROR, said
+    assert said.err.startswith("error: "), said.err
+    assert re.search(pattern, said.err), said.err
+    hint = said.err.partition("\nHint: ")[2].strip()
+    assert hint
+    assert "\n" not in hint
+    return said.err
 
 
 class Terminal:

@@ -1,18 +1,22 @@
-"""Folders of acquired data made by hand."""
+"""Folders of acquired data made by hand: as downloaded, and with a validated day."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from lobproof.acquire.manifest import FETCHED, Manifest
+from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
-from lobproof.sources.cryptolake.layout import LakeKey
+from lobproof.sources.cryptolake.layout import TABLES, LakeKey
+from support import lake_files
+from support.lake_files import DAY
 
-DAY = "2026-01-05"
+Spoil = Callable[[lake_files.Columns], lake_files.Columns]
 
 
 def key(
@@ -64,3 +68,30 @@ def put_lake(folder: LakeFolder, lake: Path, **fields: Any) -> list[LakeKey]:
         put(folder, of, path.read_bytes(), **told)
         keys.append(of)
     return keys
+
+
+def validated_lake(
+    folder: Path,
+    *,
+    provenance: str = "synthetic",
+    metadata: bool = True,
+    spoilt: dict[str, Spoil] | None = None,
+    tables: tuple[str, ...] = TABLES,
+) -> LakeFolder:
+    """A folder with one validated day; real only because a test says so."""
+    lake = folder / "objects"
+    for table in tables:
+        of = key(table)
+        columns = lake_files.MAKERS[table]()
+        spoil = (spoilt or {}).get(table)
+        columns = spoil(columns) if spoil is not None else columns
+        path = lake / of.path
+        path.parent.mkdir(parents=True)
+        rows = lake_files.arrow(table, columns)
+        pq.write_table(
+            rows if metadata else rows.replace_schema_metadata(None), path, row_group_size=1000
+        )
+    acquired = LakeFolder(folder / "lake", create=True)
+    put_lake(acquired, lake, provenance=provenance)
+    validate(acquired)
+    return acquired

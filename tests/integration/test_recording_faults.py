@@ -8,17 +8,18 @@ import pytest
 
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
-from support.fault_catalogue import FAULTS, Fault, Scene, Told
-from support.fault_runs import (
+from support.commands import command, refused
+from support.recording_fault_checks import (
+    chain,
     check_contradiction,
+    check_drop,
     check_fault,
     check_mix,
-    command,
-    refused,
+    failing,
     telling,
     write,
 )
-from support.faults import Recording, chain, check_drop, failing, payload
+from support.recording_faults import FAULTS, Fault, Recording, Scene, Told, payload
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Small whole days of Crypto Lake's tables, made by hand, to be spoilt by tests."""
+"""Whole days of Crypto Lake's tables, made by hand, to be spoilt by tests; and files of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 
 from lobproof.acquire.checks.coverage import day_start
 from lobproof.sources.cryptolake.layout import ALIASES, COLUMNS
-from support.lakes import DAY
+from lobproof.sources.cryptolake.write import SCHEMAS
 
+DAY = "2026-01-05"
 START = day_start(DAY)
+HOUR = 3_600_000_000_000
 STEP_MS = 20_000
 ROWS = 86_400_000 // STEP_MS
 GROUP_ROWS = 1_000
@@ -115,4 +117,23 @@ def write(
         row_group_size=group_rows,
         **options,
     )
+    return path
+
+
+def write_some(path: Path, table: str, group: int = 1_000, **columns: Any) -> Path:
+    """A file of a table; what is not given is 1, stamps an hour apart by row over a day."""
+    rows = len(next(iter(columns.values())))
+    stamps = START + 24 * HOUR // max(rows, 1) * np.arange(rows)
+    usual: dict[str, Any] = {
+        "timestamp": stamps,
+        "receipt_timestamp": stamps + 4_000_000,
+        "sequence_number": np.arange(rows),
+        "id": np.arange(rows),
+        "side": ["buy"] * rows,
+        "side_is_bid": [True] * rows,
+    }
+    schema = SCHEMAS[table]
+    filled = usual | {name: np.ones(rows) for name in schema.names if name not in usual} | columns
+    arrays = [pa.array(filled[field.name], field.type) for field in schema]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, row_group_size=group)
     return path

@@ -21,7 +21,8 @@ from lobproof.schema import LEVELS, Finding, Flag, Int64, Kind, Severity
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import Store
-from support.lake_faults import BOOK, Day, PlainBook
+from plain.book import PlainSide
+from support.lake_faults import BOOK, MINUTE, NORMAL, Case, Day, Opening
 
 Floats = NDArray[np.float64]
 SIZE_LIMIT = ReconstructOptions().size_limit
@@ -82,13 +83,14 @@ class Scene:
     def dates(self) -> list[str]:
         return sorted(self.store.days()["dt"].to_list())
 
-    def opening(self, dt: str) -> PlainBook:
+    def opening(self, dt: str) -> Opening:
         """The whole book with which a day opens."""
         frames = self.store.keyframes(numbers="float", raw=True).filter(pl.col("dt") == dt)
         first = frames.filter(pl.col("event_id") == pl.col("event_id").min()).collect()
         sides = [first.filter((pl.col("side") == side) & (pl.col("size") > 0)) for side in (1, 2)]
         levels = [dict(side.select("price", "size").iter_rows()) for side in sides]
-        return PlainBook(int(first["sequence"][0]), *levels)
+        bids, asks = PlainSide(-1, levels[0]), PlainSide(1, levels[1])
+        return Opening(int(first["sequence"][0]), bids, asks)
 
 
 @dataclass(frozen=True)
@@ -273,3 +275,45 @@ def _last_before(deltas: Int64, event: int) -> int:
     """The last row of a depth message in front of an event."""
     at = int(np.searchsorted(deltas, event)) - 1
     return int(deltas[at]) if at >= 0 else 0
+
+
+def check_case(case: Case, at: int, intact: Rebuilt, truth: Truth, folder: Path) -> Rebuilt:
+    """Spoil the day at message ``at``, reconstruct it in full, and judge the store alone."""
+    day = case.spoil(intact.day, at)
+    rebuilt = Rebuilt.of(day, folder)
+    done = day.done[-1]
+    where = f"{case.name} at message {at} (ids {done.first}-{done.last})"
+    counts = {code: rebuilt.count(code) - intact.count(code) for code, _ in case.counts}
+    assert counts == dict(case.counts), where
+    for code, _ in case.counts:
+        check_place(rebuilt, intact, code, day, where)
+
+    # nothing else is in doubt, and nothing before the fault
+    fresh = rebuilt.doubts.filter(~pl.col("code").is_in([int(code) for code in NORMAL]))
+    assert {Finding(code) for code in fresh["code"]} <= case.may, where
+    before = rebuilt.met.filter(pl.col("agreed") & (pl.col("sequence") < done.first))
+    last_agreed = int(before["event_id"].to_numpy()[-1]) if before.height else 0
+    assert (fresh["first_event_id"] >= last_agreed).all(), where
+    if case.must and not (case.unseen and fresh.is_empty()):
+        told = fresh.filter(pl.col("code").is_in([int(code) for code in case.must]))
+        assert told.height > 0, where
+    assert rebuilt.misplaced() == [], where
+
+    # what is outside the doubts is so
+    wrong, _, whole = rebuilt.wrong(truth)
+    assert wrong.is_empty(), (where, wrong.head(3))
+    assert whole > 0, where
+    return rebuilt
+
+
+def check_place(rebuilt: Rebuilt, intact: Rebuilt, code: Finding, day: Day, where: str) -> None:
+    """The rows of a finding that the intact day has not lie where the fault is, by the minute."""
+    done = day.done[-1]
+    names = ("first_ts", "last_ts", "count")
+    known = set(intact.findings(code).select(names).iter_rows())
+    new = [row for row in rebuilt.findings(code).select(names).iter_rows() if row not in known]
+    assert new, where
+    assert set(rebuilt.findings(code)["severity"]) <= {int(Severity.INFO), int(Severity.WARNING)}
+    for first, last, _ in new:
+        assert done.first_ts - MINUTE <= last, where
+        assert first <= done.last_ts + MINUTE, where

@@ -1,6 +1,6 @@
 """Faults on derived Lake days of all recordings, at many places: the slow suite.
 
-What each must leave is in ``support.lake_fault_cases``.
+What each must leave is in ``support.lake_faults``.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ import pytest
 
 from lobproof.instruments import Rule
 from lobproof.schema import LEVELS, Finding
-from support.lake_fault_cases import CASES, LOSSES, Case, check_case, foreign_row
+from support.lake_fault_checks import Rebuilt, Scene, Truth, check_case
 from support.lake_faults import (
+    CASES,
     DELTAS,
+    HOUR,
+    LOSSES,
     MINUTE,
+    Case,
     Day,
     foreign,
+    foreign_row,
     lost,
     rows_lost,
     thinned,
     tick_changed,
 )
-from support.lake_judged import Rebuilt, Scene, Truth
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "NEXOUSDT")
 NEXO_DAY = "2024-07-24"
-HOUR = 60 * MINUTE
 
 
 class Scenes:

@@ -1,12 +1,10 @@
-"""Recordings as lists of lines to be damaged, the chain run on them, and what it must say."""
+"""Damaged recordings through the whole chain: every command must tell of the damage."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,91 +19,16 @@ from lobproof.schema import Finding, Flag, Kind, Severity
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import Store, open_store
+from support.commands import PASS, Said, command, refused
+from support.recording_faults import Depth, Expected, Fault, Recording, Scene, Told, payload
 
-Lines = list[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """Where a depth message stands in a recording, and its ids: ``previous`` must come before."""
-
-    file: int
-    row: int
-    first: int
-    final: int
-    previous: int
-
-
-@dataclass(slots=True)
-class Recording:
-    """The files of one symbol: their paths and lines, each line with its end."""
-
-    paths: list[Path]
-    lines: list[Lines]
-    depths: list[Depth] = field(init=False)
-    snapshot_id: int = field(init=False)
-
-    @classmethod
-    def read(cls, paths: Sequence[Path]) -> Recording:
-        """Read gzip files."""
-        ordered = sorted(paths)
-        return cls(
-            ordered, [gzip.decompress(p.read_bytes()).splitlines(keepends=True) for p in ordered]
-        )
-
-    def __post_init__(self) -> None:
-        self.depths, self.snapshot_id = [], -1
-        for file, lines in enumerate(self.lines):
-            for row, line in enumerate(lines):
-                if b"@depth@" in line[:160]:
-                    data = payload(line)
-                    first, final = data["U"], data["u"]
-                    self.depths.append(Depth(file, row, first, final, data.get("pu", first - 1)))
-                elif b'"lastUpdateId"' in line[:160] and self.snapshot_id < 0:
-                    self.snapshot_id = payload(line)["lastUpdateId"]
-
-    @property
-    def first_kept(self) -> int:
-        """Number of the first depth message that the snapshot does not hold already."""
-        return next(i for i, depth in enumerate(self.depths) if depth.final > self.snapshot_id)
-
-    def droppable(self, count: int, seed: int) -> list[int]:
-        """Numbers of random depth messages behind the first kept one and before the last."""
-        inner = range(self.first_kept + 1, len(self.depths) - 1)
-        return sorted(random.Random(seed).sample(inner, min(count, len(inner))))
-
-    def edited(self, file: int, start: int, stop: int, *instead: bytes) -> Mapping[int, Lines]:
-        """A file's lines with those from ``start`` to ``stop`` replaced."""
-        lines = self.lines[file]
-        return {file: [*lines[:start], *instead, *lines[stop:]]}
-
-    def without(self, depth: Depth) -> Mapping[int, Lines]:
-        """The recording without that message."""
-        return self.edited(depth.file, depth.row, depth.row + 1)
-
-    def write(self, folder: Path, changed: Mapping[int, Lines]) -> list[Path]:
-        """Plain files of the changed lists of lines, beside the files that stay as they are."""
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = list(self.paths)
-        for file, lines in changed.items():
-            paths[file] = folder / f"{self.paths[file].stem}.txt"
-            paths[file].write_bytes(b"".join(lines))
-        return paths
-
-
-def payload(line: bytes) -> dict[str, Any]:
-    """The message of a recording's line."""
-    document = json.loads(line.partition(b" ")[2])
-    data: dict[str, Any] = document.get("data", document)
-    return data
-
-
-def with_payload(line: bytes, **changes: Any) -> bytes:
-    """The line with fields of its message changed."""
-    stamp, _, body = line.partition(b" ")
-    document = json.loads(body)
-    document.get("data", document).update(changes)
-    return stamp + b" " + json.dumps(document, separators=(",", ":")).encode() + b"\n"
+TELLING = tuple(
+    code.name
+    for code in Finding
+    if code not in (Finding.UNSEEDED, Finding.OFF_TICK, Finding.OFF_LOT, Finding.TRADE_UNCONFIRMED)
+    and code not in (Finding.CROSSED, Finding.TOUCH_BEYOND_RANGE)
+)
+"""Findings that name a fault of the input; the others are normal, or follow from a loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +165,7 @@ def check_drop(
     if intact is not None:
         check_against_intact(outcome, intact, dropped, lost)
 
-    check_strict(files, folder, lost, following)
+    check_strict_drop(files, folder, lost, following)
     return outcome
 
 
@@ -263,7 +186,7 @@ def check_against_intact(
     assert links.missing_ids == lost
 
 
-def check_strict(
+def check_strict_drop(
     files: Sequence[Path], folder: Path, lost: tuple[int, int], following: Depth
 ) -> None:
     """Strict mode names the ids, from the import and from the reconstruction, and seals nothing."""
@@ -279,3 +202,121 @@ def check_strict(
 
 def _sealed(folder: Path) -> bool:
     return (folder / "strict" / "days").exists()
+
+
+def telling(store: Path) -> Counter[Expected]:
+    """The store's findings that name a fault of the input."""
+    rows = open_store(store).quality().filter(pl.col("code").is_in(TELLING)).collect()
+    return Counter(Expected(*row) for row in rows.select("code", "count", "detail").iter_rows())
+
+
+def write(folder: Path, damaged: bytes | dict[str, bytes]) -> list[Path]:
+    """The damaged file, or files."""
+    folder.mkdir(parents=True)
+    files = damaged if isinstance(damaged, dict) else {"lines.txt": damaged}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return [folder / name for name in files]
+
+
+def check_fault(fault: Fault, scene: Scene, folder: Path) -> None:
+    """Damage the scene's lines, run every command, and assert that each says what it must."""
+    told = fault.told(scene)
+    files = write(folder / "input", fault.damage(scene))
+    golden, store = folder / "golden", folder / "store"
+    if told.refused:
+        refused(told.refused, "import", *files, "--out", golden, *fault.options)
+        assert sorted(path.name for path in folder.iterdir()) == ["input"]
+        return
+    said = command("import", *files, "--out", golden, "--json", *fault.options)
+    assert said.code == PASS, said.err
+    check_document(said.document, told)
+    done = command("reconstruct", golden, "--out", store, "--json")
+    assert done.code == PASS, done.err
+    assert telling(store) == Counter(told.findings)
+    check_verdict(command("verify", store, "--against", golden, "--json"), told)
+    check_strict(files, folder, told, fault.options)
+
+
+def check_document(document: dict[str, Any], told: Told) -> None:
+    """The golden sample lists what could not be read, by file and line."""
+    invalid = document["findings"]["invalid"]
+    assert invalid["by_reason"] == told.invalid
+    assert [entry["reason"] for entry in invalid["listed"]] == list(told.invalid)
+    assert all(entry["file"] and entry["line"] for entry in invalid["listed"])
+    truncated = any(finding.code == "TRUNCATED_INPUT" for finding in told.findings)
+    assert bool(document["findings"]["truncated"]) == truncated
+    for name, count in told.counts.items():
+        assert document["counts"][name] == count
+
+
+def check_verdict(said: Said, told: Told) -> None:
+    """Verify's exit code, the checks that fail, and where the first divergence lies."""
+    assert said.code == told.verdict, said
+    failing = {check["name"] for check in said.document["checks"] if check["verdict"] == "fail"}
+    assert failing == told.failing
+    if told.first:
+        assert told.first in said.document["first_divergence"]["detail"]
+
+
+def check_strict(files: Sequence[Path], folder: Path, told: Told, options: Sequence[str]) -> None:
+    """Strict mode: an error that names the place, and nothing left behind; or nothing to refuse."""
+    strict = folder / "strict"
+    arguments = ("import", *files, "--out", strict / "golden", "--strict", *options)
+    if told.strict_import:
+        refused(told.strict_import, *arguments)
+        assert not strict.exists() or not list(strict.iterdir())
+    else:
+        assert command(*arguments).code == PASS
+    arguments = ("reconstruct", folder / "golden", "--out", strict / "store", "--strict")
+    if told.strict:
+        refused(told.strict, *arguments)
+        assert not (strict / "store" / "days").exists()
+    else:
+        assert command(*arguments).code == PASS
+
+
+def check_contradiction(scene: Scene, folder: Path) -> None:
+    """The first snapshot again, as if it were a later one: told, and the chain is believed."""
+    update = scene.depth.final
+    files = write(folder / "input", scene.inserted(scene.snapshot_line(update), row=scene.row + 1))
+    outcome = chain(files, folder)
+    assert outcome.golden.document["counts"]["snapshot"] == 2
+    (refuted,) = outcome.findings(Finding.REFUTED).iter_rows(named=True)
+    assert refuted["severity"] == Severity.DOUBT
+    assert refuted["count"] > 0
+    assert not outcome.findings(Finding.DRIFT).height
+    events = outcome.store.events(raw=True).collect().sort("dt", "event_id")
+    again = events.filter((pl.col("kind") == int(Kind.SNAPSHOT)) & (pl.col("sequence") == update))
+    assert refuted["first_event_id"] == refuted["last_event_id"] == again["event_id"].max()
+    assert outcome.flagged(Flag.REFUTED)["event_id"].to_list() == again["event_id"].to_list()
+    # the book behind it is the chain's
+    whole = chain(write(folder / "whole", b"".join(scene.lines)), folder / "chain")
+    levels = pl.exclude("event_id", "ts_order", "ts_event")
+    behind, undisturbed = (
+        one.store.trusted(raw=True).filter(pl.col("sequence") > update).select(levels).collect()
+        for one in (outcome, whole)
+    )
+    assert behind.height > 0
+    assert behind.equals(undisturbed)
+    assert outcome.report.check("snapshots").details["refuted"] == 1
+    assert failing(outcome.report) <= {"untrusted_share"}  # of a short scene a message is much
+    strict = folder / "strict"
+    refused("REFUTED at event", "reconstruct", folder / "golden", "--out", strict, "--strict")
+
+
+def check_mix(scene: Scene, folder: Path) -> None:
+    """With its symbol named, the others are counted and left out."""
+    symbol = payload(scene.line())["s"]
+    line = scene.line(scene.trade).replace(symbol.encode(), b"ABCUSDT")
+    foreign = line.replace(symbol.lower().encode(), b"abcusdt")
+    files = write(folder / "input", scene.inserted(foreign, foreign))
+    outcome = chain(files, folder, symbol=symbol, snapshots_are_ours=True)
+    assert outcome.golden.document["counts"]["other_symbol"] == 2
+    assert outcome.golden.document["notes"] == ["2 lines of other symbols were left out"]
+    assert not failing(outcome.report)
+    refused("no market-data line of XYZUSDT in .*lines.txt", *_import(files, folder, "XYZUSDT"))
+
+
+def _import(files: Sequence[Path], folder: Path, symbol: str) -> Sequence[object]:
+    return ("import", *files, "--symbol", symbol, "--out", folder / "other")

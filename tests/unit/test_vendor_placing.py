@@ -51,8 +51,8 @@ def rows(of: EventBatch, bid: int = 100, ask: int = 101) -> VendorBatch:
 
 def places(deltas: EventBatch, vendor_rows: VendorBatch) -> list[int]:
     """How many messages stand before each vendor row."""
-    stretches = list(VendorPlacer(iter([deltas]), iter([vendor_rows])))
-    return [int(place) for place in Segment.concat(stretches).places]
+    segments = list(VendorPlacer(iter([deltas]), iter([vendor_rows])))
+    return [int(place) for place in Segment.concat(segments).places]
 
 
 @pytest.mark.parametrize("wrong", [HOUR, -HOUR, 24 * HOUR])
