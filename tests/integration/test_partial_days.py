@@ -32,7 +32,7 @@ from lobproof.sources.simulator import simulate
 from lobproof.store import open_store, sealed
 from lobproof.store.timespan import to_ns
 from plain.lake_replay import LakeStreams
-from plain.messages import ASK, BID, MS, START, book_of, delta, trade, vendor_row
+from plain.messages import ASK, MS, START, bid, book_of, delta, trade, vendor_row
 from support.commands import command, refused
 from support.lake_days import without
 from support.partial_days import begins, hold_against_whole
@@ -148,7 +148,7 @@ def test_every_boundary_of_a_minute_of_trouble(
 def test_a_feed_of_a_message_in_fifty_seconds(tmp_path: Path) -> None:
     """From a minute before, one message tells too little: the replay comes from the day's start."""
     bids, asks = book_of(20)
-    book = [delta(101 + n, [(BID, 990, 1 + n)], at=50 * n * SECOND) for n in range(12)]
+    book = [delta(101 + n, [bid(990, 1 + n)], at=50 * n * SECOND) for n in range(12)]
     rows, trades = [vendor_row(100, bids, asks)], []
     for n in range(56):
         bids[10] = (990, 1 + n // 5)

@@ -88,7 +88,7 @@ def ask(price: int, size: int) -> Change:
 def depth(
     seq: int,
     prev: int,
-    changes: Iterable[tuple[int, int, int]] = (),
+    changes: Iterable[Change] = (),
     *,
     at: int = 0,
     recv: int | None = None,
@@ -101,7 +101,7 @@ def depth(
     return rows
 
 
-def delta(seq: int, changes: Sequence[tuple[int, int, int]], *, at: int = 0) -> Message:
+def delta(seq: int, changes: Sequence[Change], *, at: int = 0) -> Message:
     """A message of Crypto Lake's ``book_delta_v2``: it does not say what went before."""
     return depth(seq, -1, changes, at=at)
 

@@ -16,13 +16,14 @@ from lobproof.replay.clock_kernels import DAY_NS
 from lobproof.replay.merge_kernels import plan_merge
 from lobproof.schema import EventBatch, Flag, Kind, VendorBatch
 from plain.messages import (
-    ASK,
     BID,
     MS,
     OFFSET,
     START,
     Message,
     VendorRow,
+    ask,
+    bid,
     delta,
     depth,
     mark,
@@ -85,7 +86,7 @@ def random_sides(rng: random.Random) -> tuple[list[Message], list[Message]]:
             seq += rng.randrange(4)
             at += rng.choice([0, 0, 1, 900, 9_000]) * MS
             told = rng.choice([seq] * 12 + [0, -1, 10**12, 5])
-            changes = [(BID, 7, 1), (ASK, 9, 1)][: rng.randrange(1, 3)]
+            changes = [bid(7, 1), ask(9, 1)][: rng.randrange(1, 3)]
             message = (
                 delta(told, changes, at=at) if side is sides[0] else vendor_row(told, (), (), at=at)
             )
@@ -158,7 +159,7 @@ def test_a_row_without_id_and_time_holds_nothing_up() -> None:
     lost = _shown([0, 0, 0, 0, 0, 0])
     ahead = vendor_row(103, (), ())
     ahead[0].ts_event += 10**15
-    rows = [depth(seq, -1, [(BID, 7, 1)], at=seq * 1000 * MS) for seq in range(101, 140)]
+    rows = [depth(seq, -1, [bid(7, 1)], at=seq * 1000 * MS) for seq in range(101, 140)]
     rows[5][0].ts_event += 10**15
     vendor_rows = [
         lost,
@@ -195,7 +196,7 @@ def random_message(rng: random.Random, seq: int, at: int) -> Message:
     elif kind == 2:
         message = vendor_row(seq, (), (), at=at)
     else:
-        message = depth(seq, -1, [(BID, 7, 1)] * rng.choice([1, 2, 2, 5]), at=at)
+        message = depth(seq, -1, [bid(7, 1)] * rng.choice([1, 2, 2, 5]), at=at)
     stamps = [(rng.choice(SHIFTS), rng.choice(SHIFTS), rng.choice([seq, seq, -1]))]
     shift = rng.choice(SHIFTS)
     if rng.random() < 0.4:  # a second one that differs in one of them
@@ -246,7 +247,7 @@ def test_the_clock_is_that_of_every_row(
     for seq in range(100, 100 + rng.choice([1, 5, 30])):
         at += rng.choice([0, 1, 900 * MS, 50_000 * MS, 100_000 * MS])
         items.append(random_message(rng, seq, at))
-    items.append(depth(200, -1, [(BID, 7, 1)], at=at))  # a time that the clock begins with
+    items.append(depth(200, -1, [bid(7, 1)], at=at))  # a time that the clock begins with
     days = [START // DAY_NS] * by_receive
     edges = sorted({0, len(items), *(cut for cut in cuts if cut < len(items))})
     parts = (segment_of(items[start:stop]) for start, stop in pairwise(edges))

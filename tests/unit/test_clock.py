@@ -20,6 +20,7 @@ from plain.messages import (
     Event,
     Message,
     VendorRow,
+    bid,
     depth,
     mark,
     snapshot,
@@ -33,7 +34,7 @@ from support.replays import batches
 pytestmark = pytest.mark.kernels
 
 BAD = int(Flag.BAD_TS)
-SHORT = [(BID, 1000, 3)]
+SHORT = [bid(1000, 3)]
 
 
 def clocked(messages: Sequence[Message], **options: Any) -> list[tuple[int, bool]]:
@@ -202,7 +203,7 @@ def test_a_saved_clock_goes_on() -> None:
 def test_vendor_rows_without_any_time() -> None:
     """Before the first time they take it; alone they have none; else that of the row before."""
     vendor_rows = to_vendor_batch([[VendorRow(0, 0, 0, n, -1)] for n in range(3)])
-    rows = to_batch([depth(1, 0, [(BID, 7, 1)]), depth(2, 1, [(BID, 7, 1)], at=MS)])
+    rows = to_batch([depth(1, 0, [bid(7, 1)]), depth(2, 1, [bid(7, 1)], at=MS)])
     places = np.array([0, 1, 2])
     (out,) = stamped(iter([Segment(rows, vendor_rows.copy(), places)]), StreamClock(OFFSET))
     assert out.vendor_rows.ts_order.tolist() == [START, START, START + MS]
@@ -216,7 +217,7 @@ def test_vendor_rows_without_any_time() -> None:
 
 def test_a_message_has_one_time() -> None:
     """Also where a row of it lacks one: nothing may come between its rows."""
-    message = depth(1, 0, [(BID, 7, 1), (BID, 8, 1), (BID, 9, 1)])
+    message = depth(1, 0, [bid(7, 1), bid(8, 1), bid(9, 1)])
     message[1].ts_event, message[1].ts_recv = 0, message[1].ts_recv + 4 * MS
     (out,) = stamped(map(Segment.of, batches([message])), StreamClock(OFFSET))
     assert out.events.ts_order.tolist() == [START + 4 * MS] * 3

@@ -7,7 +7,19 @@ import pytest
 
 from lobproof.replay import Replayer
 from lobproof.schema import Finding, Flag
-from plain.messages import ASK, BID, MINUTE, MS, START, Message, book_of, depth, snapshot, trade
+from plain.messages import (
+    BID,
+    MINUTE,
+    MS,
+    START,
+    Message,
+    ask,
+    bid,
+    book_of,
+    depth,
+    snapshot,
+    trade,
+)
 from support.replays import Replayed, make_instrument, ordered, replay
 
 pytestmark = pytest.mark.kernels
@@ -15,11 +27,11 @@ pytestmark = pytest.mark.kernels
 BIDS, ASKS = book_of(5)
 SEED = snapshot(100, BIDS, ASKS)
 """Event ids 0 (CLEAR) to 10."""
-SAME = [(BID, 1000, 10)]
+SAME = [bid(1000, 10)]
 BEGUN = [SEED, depth(101, 100, SAME)]
 """Up to event 11."""
 DRIFT, REFUTED, AWAITS = int(Flag.DRIFT), int(Flag.REFUTED), int(Flag.AWAITS)
-CHANGED = [SEED, depth(101, 100, [(BID, 1000, 10), (ASK, 1003, 7), (BID, 996, 2)])]
+CHANGED = [SEED, depth(101, 100, [bid(1000, 10), ask(1003, 7), bid(996, 2)])]
 """A chain that has set two levels since the seed, up to event 13."""
 
 
@@ -92,7 +104,7 @@ def test_a_whole_chain_is_believed_rather_than_one_snapshot() -> None:
 @pytest.mark.parametrize("limit", [1, 3])
 def test_a_short_snapshot_that_errs_wins_nothing(limit: int) -> None:
     short = snapshot(101, [(1000, 4), *BIDS[1:limit]], ASKS[:limit])
-    got = replay([SEED, depth(101, 100, [(BID, 1000, 6)]), short, depth(102, 101)])
+    got = replay([SEED, depth(101, 100, [bid(1000, 6)]), short, depth(102, 101)])
     assert [finding[0] for finding in got.findings()] == ["UNSEEDED", "REFUTED"]
     assert got.trusted()[-1] == (5, 5)
     assert got.states.levels[-1, :2].tolist() == [1000, 6]
@@ -123,7 +135,7 @@ def test_two_snapshots_of_another_book_do_not_outvote_the_chain() -> None:
 
 def test_a_second_snapshot_that_says_something_else_is_refuted_too() -> None:
     for second in ({1003: 8, 996: 2}, {1003: 9, 996: 2, 1000: 3}):
-        set_since = depth(102, 101, [(BID, 1000, 6)])
+        set_since = depth(102, 101, [bid(1000, 6)])
         got = replay([*CHANGED, listed({1003: 9, 996: 2}, 101), set_since, listed(second, 102)])
         assert [finding[0] for finding in got.findings()[1:]] == ["REFUTED", "REFUTED"]
         assert got.trusted()[-1] == (5, 5)
@@ -139,7 +151,7 @@ def test_where_two_snapshots_agreed_a_third_cannot_overrule() -> None:
 
 
 def test_what_the_chain_told_beyond_the_range_is_evidence_too() -> None:
-    told = depth(101, 100, [(BID, 990, 4), (BID, 988, 2)])
+    told = depth(101, 100, [bid(990, 4), bid(988, 2)])
     right = snapshot(101, [*BIDS, (990, 4), (989, 7)], ASKS)
     got = replay([SEED, told, right])
     assert [finding[0] for finding in got.findings()] == ["UNSEEDED"]
@@ -151,14 +163,14 @@ def test_what_the_chain_told_beyond_the_range_is_evidence_too() -> None:
 
 
 def test_a_missing_level() -> None:
-    got = replay([SEED, depth(101, 100, [(BID, 999, 0)]), listed({}, 101)])
+    got = replay([SEED, depth(101, 100, [bid(999, 0)]), listed({}, 101)])
     assert got.minutes["drift_missing"].tolist() == [1]
     assert got.findings()[1:] == [("REFUTED", 21, 21, 1)]
 
 
 def test_beyond_what_a_believed_snapshot_lists_nothing_is_proved() -> None:
     one_bid = [listed({1000: 4}, seq)[:1] + listed({}, seq)[5:] for seq in (102, 103)]
-    begun = [SEED, depth(101, 100, [(BID, 1000, 7)]), depth(102, 101)]
+    begun = [SEED, depth(101, 100, [bid(1000, 7)]), depth(102, 101)]
     got = replay([*begun, one_bid[0], depth(103, 102), one_bid[1], depth(104, 103)])
     # 999, right behind what the snapshot lists, is a level of a book that was wrong
     assert got.trusted()[-2:] == [(1, 5)] * 2
@@ -169,7 +181,7 @@ def test_a_snapshot_is_compared_where_both_know() -> None:
     """Levels beyond the trusted range, or beyond the list, are no contradiction."""
     deep_bids, deep_asks = book_of(8, size=3)
     got = replay(
-        [SEED, depth(101, 100, [(BID, 980, 2)]), snapshot(101, BIDS + deep_bids[5:], deep_asks[:0])]
+        [SEED, depth(101, 100, [bid(980, 2)]), snapshot(101, BIDS + deep_bids[5:], deep_asks[:0])]
     )
     assert got.minutes["drift_compared"].tolist() == [5]
     assert got.findings() == [("UNSEEDED", 0, 9, 1)]
@@ -193,7 +205,7 @@ def test_a_whole_snapshot_shows_ghosts_beyond_its_last_level() -> None:
 
 
 def test_levels_that_the_message_around_a_snapshot_names_are_excused() -> None:
-    named = depth(105, 101, [(BID, 1000, 6), (ASK, 1001, 0)])
+    named = depth(105, 101, [bid(1000, 6), ask(1001, 0)])
     got = replay([*BEGUN, listed({1000: 4, 1001: 0}, 103), named])
     assert got.findings() == [("UNSEEDED", 0, 9, 1)]
     assert not any(flag & DRIFT for flag in got.events.flags)
@@ -201,7 +213,7 @@ def test_levels_that_the_message_around_a_snapshot_names_are_excused() -> None:
 
 def test_a_contradiction_that_the_message_around_it_does_not_name() -> None:
     got = replay(
-        [*BEGUN, listed({1000: 4, 997: 6}, 103), depth(105, 101, [(BID, 1000, 6)]), depth(106, 105)]
+        [*BEGUN, listed({1000: 4, 997: 6}, 103), depth(105, 101, [bid(1000, 6)]), depth(106, 105)]
     )
     assert got.findings()[1:] == [("DRIFT", 10, 23, 1)]
     assert flagged(got, AWAITS) == list(range(12, 22))
@@ -216,7 +228,7 @@ def test_an_empty_message_names_nothing() -> None:
 def test_a_message_that_refutes_the_snapshot_before_it_is_applied_to_the_book_as_it_was() -> None:
     """What the message names is as it says, all else as the chain had it; all between in doubt."""
     wrong = listed({1003: 9, 997: 0}, 103)
-    message = depth(105, 101, [(BID, 997, 3), (ASK, 1001, 0)])
+    message = depth(105, 101, [bid(997, 3), ask(1001, 0)])
     printed = trade(1, BID, 1001)
     got = replay([*CHANGED, wrong, message, depth(106, 105)], [printed])
     assert flagged(got, REFUTED) == [23, 24]
@@ -234,7 +246,7 @@ def test_a_snapshot_that_nothing_judges_is_in_doubt() -> None:
 
 
 def test_an_anchor_that_shares_no_level_with_what_follows_is_doubted() -> None:
-    other = [(BID, 10_000 - 10 * i - 5, 1) for i in range(300)]
+    other = [bid(10_000 - 10 * i - 5, 1) for i in range(300)]
     wide = snapshot(
         100, [(10_000 - 10 * i, 1) for i in range(350)], [(10_001 + i, 1) for i in range(5)]
     )
@@ -243,10 +255,10 @@ def test_an_anchor_that_shares_no_level_with_what_follows_is_doubted() -> None:
         assert [finding[0] for finding in got.findings()[1:]] == doubt
         assert all(finding[1] == 355 for finding in got.findings()[1:])
         assert (got.trusted()[-1] == (0, 0)) == (count == 256)
-    held = (BID, 9990, 2)
+    held = bid(9990, 2)
     got = replay([wide, depth(101, 100, [*other[:255], held, *other[255:]]), depth(102, 101)])
     assert [finding[0] for finding in got.findings()] == ["UNSEEDED"]
-    far = [(BID, 4000 - i, 1) for i in range(300)]  # beyond what the anchor lists
+    far = [bid(4000 - i, 1) for i in range(300)]  # beyond what the anchor lists
     got = replay([wide, depth(101, 100, far), depth(102, 101)])
     assert [finding[0] for finding in got.findings()] == ["UNSEEDED"]
 
@@ -259,9 +271,9 @@ def test_of_two_snapshots_inside_a_message_the_first_is_not_forgotten() -> None:
 
 
 def test_a_snapshot_that_agrees_is_where_a_later_doubt_begins() -> None:
-    crossing = depth(106, 105, [(BID, 1002, 5)], at=MS)
+    crossing = depth(106, 105, [bid(1002, 5)], at=MS)
     for book in (
-        [*BEGUN, listed({1000: 4}, 103), depth(105, 101, [(BID, 1000, 4)]), crossing],  # excused
+        [*BEGUN, listed({1000: 4}, 103), depth(105, 101, [bid(1000, 4)]), crossing],  # excused
         [*BEGUN, listed({}, 101), depth(105, 101), crossing],
     ):
         name, first, *_ = replay(book).findings()[-1]
@@ -285,7 +297,7 @@ def test_more_contradictions_than_are_remembered() -> None:
     bids = [(100_000 - i, 1) for i in range(count)]
     seed = snapshot(100, bids, [(100_001, 1)])
     other = snapshot(103, [(price, 2) for price, _ in bids], [(100_001, 1)])
-    named = [(BID, 100_000, 2)]
+    named = [bid(100_000, 2)]
     got = replay([seed, depth(101, 100), other, depth(105, 101, named), depth(106, 105)])
     assert got.findings()[1:] == [("DRIFT", count + 1, 2 * count + 5, count - 1)]
 

@@ -19,6 +19,8 @@ from plain.messages import (
     LAST,
     Event,
     Message,
+    ask,
+    bid,
     book_of,
     depth,
     mark,
@@ -32,7 +34,7 @@ from support.replays import batches
 pytestmark = pytest.mark.kernels
 
 BIDS, ASKS = book_of(2)
-SHORT = [(BID, 1000, 3)]
+SHORT = [bid(1000, 3)]
 DUPLICATE, LATE = int(Flag.DUPLICATE), int(Flag.OUT_OF_ORDER)
 
 
@@ -57,7 +59,7 @@ def test_a_whole_chain_is_left_alone() -> None:
 
 
 def test_a_gap_becomes_a_row_before_what_reveals_it() -> None:
-    rows = audited([depth(5, 2, SHORT), depth(12, 8, [*SHORT, (ASK, 1001, 1)], at=7)])
+    rows = audited([depth(5, 2, SHORT), depth(12, 8, [*SHORT, ask(1001, 1)], at=7)])
     assert told(rows) == [
         (Kind.DELTA, 2, 5, 0),
         (Kind.MARK, 5, 8, int(Flag.GAP)),
@@ -73,8 +75,8 @@ def test_repeated_and_late_messages_become_marks() -> None:
     rows = audited(
         [
             depth(5, 2, SHORT),
-            depth(9, 5, [*SHORT, (ASK, 1001, 1)]),
-            depth(9, 5, [*SHORT, (ASK, 1001, 1)]),
+            depth(9, 5, [*SHORT, ask(1001, 1)]),
+            depth(9, 5, [*SHORT, ask(1001, 1)]),
             depth(5, 2, SHORT),
             depth(11, 9, SHORT),
         ]
@@ -120,7 +122,7 @@ def test_without_a_chain_the_mark_names_the_id_before() -> None:
 
 
 def test_a_message_that_overlaps_what_was_applied_stays_and_is_flagged() -> None:
-    rows = audited([depth(5, 2, SHORT), depth(9, 3, [*SHORT, (ASK, 1001, 1)]), depth(10, 9)])
+    rows = audited([depth(5, 2, SHORT), depth(9, 3, [*SHORT, ask(1001, 1)]), depth(10, 9)])
     assert [row.flags & LATE for row in rows] == [0, LATE, LATE, 0]
     assert rows[1].kind == Kind.DELTA
 
@@ -256,7 +258,7 @@ def test_without_a_chain_only_going_back_is_seen() -> None:
 
 def test_the_same_id_with_other_content_is_no_duplicate() -> None:
     """Without a chain what it changed is not in the book; in one, the two contradict each other."""
-    other = [(BID, 1000, 4)]
+    other = [bid(1000, 4)]
     rows = audited([depth(n, -1, SHORT) for n in (50, 60, 70)] + [depth(60, -1, other)])
     assert told(rows)[-1] == (Kind.MARK, -1, 60, LATE | int(Flag.GAP))
     rows = audited([depth(50, -1, SHORT), depth(50, -1, [*SHORT, *other])])

@@ -27,6 +27,7 @@ from plain.messages import (
     OFFSET,
     Level,
     Message,
+    bid,
     book_of,
     delta,
     messages_of,
@@ -124,20 +125,20 @@ def test_snapshots_that_are_no_book_or_come_late_or_too_seldom() -> None:
 # strict mode -------------------------------------------------------------------------------------
 
 QUIET = [
-    delta(101, [(BID, 990, 10)]),
-    *(delta(102 + n, [(BID, 990, 10)], at=n * SECOND) for n in range(5)),
+    delta(101, [bid(990, 10)]),
+    *(delta(102 + n, [bid(990, 10)], at=n * SECOND) for n in range(5)),
 ]
 SEED = vendor_row(100, BIDS, ASKS)
-UP = [(BID, price, 0) for price in range(1000, 990, -1)]
+UP = [bid(price, 0) for price in range(1000, 990, -1)]
 DENIED = [(price, 10) for price in range(990, 969, -1) if price != 975]
 OVERFLOW = [trade(n, BID, 1100, 1, at=n * SECOND) for n in range(1, 4)]
 NEAR = [trade(n, BID, 1001, 1, at=n * SECOND) for n in range(4, 50)]
-LONG = [delta(101 + n, [(BID, 990, 10)], at=n * SECOND) for n in range(70)]
+LONG = [delta(101 + n, [bid(990, 10)], at=n * SECOND) for n in range(70)]
 DOUBTS = {
     "SILENCE": LakeStreams([*QUIET, delta(200, UP, at=MINUTE)], [SEED], NEAR[:1]),
     "DRIFT": LakeStreams(QUIET, [SEED, vendor_row(101, [(1000, 9), *BIDS[1:]], ASKS)], NEAR[:1]),
     "GHOST_LEVELS": LakeStreams(
-        [delta(101, [(BID, 975, 4)]), delta(102, UP)],
+        [delta(101, [bid(975, 4)]), delta(102, UP)],
         [SEED, vendor_row(102, DENIED, ASKS)],
         NEAR[:1],
     ),
@@ -193,7 +194,7 @@ def test_a_closing_book_on_a_finer_grid(tmp_path: Path) -> None:
     first = LakeStreams(QUIET, [SEED], NEAR[:1])
     # of one decimal, ten times as coarse
     second = LakeStreams(
-        [later(delta(300, [(BID, 99, 7)]))],
+        [later(delta(300, [bid(99, 7)]))],
         [later(vendor_row(299, [(100, 1)], [(101, 1)]))],
         [later(trade(9, BID, 101, 1))],
     )

@@ -9,13 +9,13 @@ import pytest
 
 from lobproof.replay import Merge, Segment
 from lobproof.schema import EventBatch, Flag, Kind
-from plain.messages import BID, Message, depth, messages_of, trade
+from plain.messages import BID, Message, bid, depth, messages_of, trade
 from plain.order import merge_messages
 from support.replays import batches
 
 
 def books(times: Sequence[int]) -> list[Message]:
-    return stamp([depth(n, n - 1, [(BID, 7, 1)] * (1 + n % 3)) for n in range(len(times))], times)
+    return stamp([depth(n, n - 1, [bid(7, 1)] * (1 + n % 3)) for n in range(len(times))], times)
 
 
 def trades(times: Sequence[int]) -> list[Message]:

@@ -14,7 +14,7 @@ from lobproof.replay.integrity import message_bounds
 from lobproof.replay.state_kernels import REPLAY_STATE
 from lobproof.schema.records import records
 from plain.lake_replay import LakeStreams
-from plain.messages import ASK, BID, MS, book_of, delta, trade, vendor_row
+from plain.messages import ASK, MS, bid, book_of, delta, trade, vendor_row
 from support.replays import LAKE, anchored_streams, make_instrument, run_lake, streams
 
 SECOND = 1000 * MS
@@ -28,7 +28,7 @@ def day(seed: int) -> LakeStreams:
     for n in range(60):
         at += rng.choice([1, 90, 100, 110, 900, 7000]) * MS
         late = 50 if n == 30 else 0
-        changes = [] if rng.random() < 0.2 else [(BID, 990 - rng.randrange(3), rng.randrange(9))]
+        changes = [] if rng.random() < 0.2 else [bid(990 - rng.randrange(3), rng.randrange(9))]
         book.append(delta(101 + n - late, changes, at=at))
         rows.append(vendor_row(101 + n, bids, asks, at=at + MS))
         trades.append(trade(n + 1, ASK, 1000, at=at + rng.randrange(50) * MS))

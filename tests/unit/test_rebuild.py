@@ -15,7 +15,7 @@ from lobproof.schema.records import Record
 from lobproof.store.bookview import book_of
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.rebuild_kernels import apply_events
-from plain.messages import ASK, BID, Message, depth, mark, snapshot, to_batch
+from plain.messages import ASK, BID, Change, Message, ask, bid, depth, mark, snapshot, to_batch
 from support.replays import nothing
 
 pytestmark = pytest.mark.kernels
@@ -70,11 +70,11 @@ def test_behind_a_snapshot_that_is_ahead(
 
     One of the last message's own id is not ahead.
     """
-    first = depth(101, 100, [(BID, 999, 6)])
+    first = depth(101, 100, [bid(999, 6)])
     shown = snapshot(101 if seq == 100 else seq, bids, asks)
     whole = [(EVERYTHING, 0), (EVERYTHING, 0)]
     assert after(WHOLE, first, shown) == (whole if seq == 100 else listed)
-    assert after(WHOLE, first, shown, depth(104, 101, [(BID, 998, 1)])) == whole
+    assert after(WHOLE, first, shown, depth(104, 101, [bid(998, 1)])) == whole
     assert after(WHOLE, first, shown, depth(104, 101)) == whole
 
 
@@ -108,7 +108,7 @@ def test_a_loss_behind_a_snapshot_that_is_ahead(loss: Message) -> None:
 def test_a_loss_is_not_undone(loss: Message) -> None:
     """What a refuted snapshot has changed comes back, but no trust that was lost since."""
     shown = flagged(snapshot(103, [(1000, 9)], [(1001, 5)]), Flag.AWAITS)
-    proof = flagged(depth(104, 101, [(BID, 998, 1)]), Flag.REFUTED)
+    proof = flagged(depth(104, 101, [bid(998, 1)]), Flag.REFUTED)
     assert after(WHOLE, depth(101, 100), shown, loss, proof) == [(UNTRUSTED, 0)] * 2
 
 
@@ -125,7 +125,7 @@ def test_a_gap_that_a_snapshot_bridges() -> None:
 def test_a_depth_message_that_proves_the_book_wrong(empty: bool) -> None:
     """The snapshot before it alone is trusted, also where the message names no level."""
     shown = snapshot(103, [(1000, 5), (999, 5)], [(1001, 5)])
-    proof = flagged(depth(104, 101, [] if empty else [(BID, 998, 1)]), Flag.DRIFT)
+    proof = flagged(depth(104, 101, [] if empty else [bid(998, 1)]), Flag.DRIFT)
     assert proof[-1].kind == (Kind.MARK if empty else Kind.DELTA)
     # the range grows by the level that is held right behind it, unless levels may be stale
     assert after(WHOLE, depth(101, 100), shown, proof) == [(RANGE, 999), (RANGE, 1001)]
@@ -136,7 +136,7 @@ def test_a_depth_message_that_proves_the_book_wrong(empty: bool) -> None:
 def test_a_depth_message_that_proves_the_snapshot_wrong(flags: Flag, empty: bool) -> None:
     """The book is as before the snapshot, with its trust and its levels; or nothing is known."""
     shown = flagged(snapshot(103, [(1000, 9)], [(1001, 5), (1005, 5)]), Flag.AWAITS)
-    proof = flagged(depth(104, 101, [] if empty else [(BID, 998, 1)]), flags)
+    proof = flagged(depth(104, 101, [] if empty else [bid(998, 1)]), flags)
     trusted = [(EVERYTHING, 0)] * 2 if flags == Flag.REFUTED else [(UNTRUSTED, 0)] * 2
     messages = [WHOLE, depth(101, 100), shown, proof]
     assert after(*messages) == trusted
@@ -151,7 +151,7 @@ def test_what_a_refuted_snapshot_took_away_comes_back(whole: bool) -> None:
     messages = [WHOLE, depth(101, 100), shown]
     there = [0, 0] if whole else [5, 5]
     assert sizes(BID, 1000, 999, 998, messages=messages) == [9, *there]
-    messages.append(flagged(depth(104, 101, [(ASK, 1003, 1)]), Flag.REFUTED))
+    messages.append(flagged(depth(104, 101, [ask(1003, 1)]), Flag.REFUTED))
     assert sizes(BID, 1000, 999, 998, messages=messages) == [5, 5, 5]
     assert sizes(ASK, 1001, 1002, 1003, messages=messages) == [5, 5, 1]
 
@@ -184,17 +184,17 @@ def test_stale_levels_come_back_with_what_was_before(bid_stale: int, ask_stale: 
 @pytest.mark.parametrize(
     ("moved", "ends"),
     [
-        ([(BID, 1000, 0), (ASK, 990, 5)], [(RANGE, 990), (RANGE, 1001)]),
-        ([(ASK, 1001, 0), (BID, 1010, 5)], [(RANGE, 1000), (RANGE, 1010)]),
-        ([(BID, 1000, 0), (ASK, 1001, 0)], [(RANGE, 1000), (RANGE, 1001)]),
+        ([bid(1000, 0), ask(990, 5)], [(RANGE, 990), (RANGE, 1001)]),
+        ([ask(1001, 0), bid(1010, 5)], [(RANGE, 1000), (RANGE, 1010)]),
+        ([bid(1000, 0), ask(1001, 0)], [(RANGE, 1000), (RANGE, 1001)]),
     ],
 )
 def test_a_touch_beyond_the_range_extends_it(
-    stale: int, moved: list[tuple[int, int, int]], ends: list[tuple[int, int]]
+    stale: int, moved: list[Change], ends: list[tuple[int, int]]
 ) -> None:
     """Nothing rests at or through the opposite touch, whatever is stale; without one nothing is."""
-    bid, ask, size = np.array([[1000], [1001], [5]], np.int64)
-    image = BookImage(100, bid, size, ask, size, RANGE, 1000, RANGE, 1001, stale, stale)
+    bids, asks, size = np.array([[1000], [1001], [5]], np.int64)
+    image = BookImage(100, bids, size, asks, size, RANGE, 1000, RANGE, 1001, stale, stale)
     frame = Keyframe(7, 0, image)
     assert after(depth(101, 100, moved), since=frame) == ends
 
@@ -204,8 +204,8 @@ def test_a_keyframe_that_awaits_trusts_nothing_once_undone() -> None:
     asks = np.array([1001], np.int64), np.array([5], np.int64)
     image = BookImage(101, *levels, *asks, EVERYTHING, 0, EVERYTHING, 0, awaits=1)
     frame = Keyframe(7, 0, image)
-    kept = depth(104, 101, [(BID, 998, 1)])
-    refuted = flagged(depth(104, 101, [(BID, 998, 1)]), Flag.REFUTED)
+    kept = depth(104, 101, [bid(998, 1)])
+    refuted = flagged(depth(104, 101, [bid(998, 1)]), Flag.REFUTED)
     assert after(kept, since=frame) == [(EVERYTHING, 0)] * 2
     assert after(refuted, since=frame) == [(UNTRUSTED, 0)] * 2
     again = snapshot(104, [(1000, 4)], [(1001, 5)])

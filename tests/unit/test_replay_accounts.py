@@ -10,7 +10,21 @@ import pytest
 from lobproof.replay import QUALITY_SEVERITY, doubtful_time, quality_rows
 from lobproof.schema import Finding, Flag, Severity
 from lobproof.schema.tables import MINUTES
-from plain.messages import ASK, BID, MINUTE, MS, START, Message, book_of, depth, snapshot, trade
+from plain.messages import (
+    ASK,
+    BID,
+    MINUTE,
+    MS,
+    START,
+    Change,
+    Message,
+    ask,
+    bid,
+    book_of,
+    depth,
+    snapshot,
+    trade,
+)
 from support.replays import Replayed, findings_of, replay
 
 pytestmark = pytest.mark.kernels
@@ -27,7 +41,7 @@ def residuals(got: Replayed) -> dict[str, int]:
     return {name: volume for name, volume in sums.items() if volume}
 
 
-def book(*named: list[tuple[int, int, int]], pace: int = MS) -> list[Message]:
+def book(*named: list[Change], pace: int = MS) -> list[Message]:
     """The seed, an empty message, then one a millisecond, or as told."""
     rows = [SEED, depth(101, 100)]
     return rows + [
@@ -50,27 +64,27 @@ SOLD = [trade(1, SELL, 1000, 4, at=1)]
     ],
 )
 def test_a_level_that_trades_took_from(left: int, told: dict[str, int]) -> None:
-    assert residuals(replay(book([(BID, 1000, left)]), SOLD)) == told
+    assert residuals(replay(book([bid(1000, left)]), SOLD)) == told
 
 
 def test_a_level_that_was_born_and_died_inside_the_message() -> None:
     inside = [trade(1, BUY, 1003, 2, at=1)]
-    empty = replay(book([(ASK, 1003, 0)]), inside)
+    empty = replay(book([ask(1003, 0)]), inside)
     assert residuals(empty) == {"explained": 2}
     holes = snapshot(100, BIDS, [(1001, 1), (1005, 1)])
-    got = replay([holes, *book([(ASK, 1003, 0)])[1:]], inside)
+    got = replay([holes, *book([ask(1003, 0)])[1:]], inside)
     assert residuals(got) == {"transient": 2}
 
 
 def test_the_next_message_but_one_may_name_the_level() -> None:
-    got = replay(book([(ASK, 1001, 1)], [(BID, 1000, 6)]), SOLD)
+    got = replay(book([ask(1001, 1)], [bid(1000, 6)]), SOLD)
     assert residuals(got) == {"explained": 4}
     assert not any(name == "TRADE_UNCONFIRMED" for name, *_ in got.findings())
 
 
 def test_what_two_messages_do_not_name_is_unnamed() -> None:
     trades = [*SOLD, trade(2, SELL, 1000, 3, at=2)]
-    got = replay(book([(ASK, 1000, 0)], [], [(BID, 1000, 3)], pace=101 * MS), trades)
+    got = replay(book([ask(1000, 0)], [], [bid(1000, 3)], pace=101 * MS), trades)
     assert residuals(got) == {"unnamed": 7}
     assert got.minutes["unnamed_trades"].tolist() == [2]
     assert got.findings()[-1] == ("TRADE_UNCONFIRMED", 15, 15, 2)
@@ -84,7 +98,7 @@ def test_streams_of_any_pace_have_as_much_time(pace: int) -> None:
     """
     last = max(2, -(-200 // pace))  # the message at whose end the trade has had its time
     for number, told in ((last, {"explained": 4}), (last + 1, {"unnamed": 4})):
-        named = [[(ASK, 1001, 10)]] * (number - 1) + [[(BID, 1000, 6)]]
+        named = [[ask(1001, 10)]] * (number - 1) + [[bid(1000, 6)]]
         messages = book(*named, pace=pace * MS)
         assert residuals(replay(messages, [trade(1, SELL, 1000, 4)])) == told
         whole = replay(messages, [trade(1, SELL, 1000, 4, at=1)])
@@ -94,22 +108,22 @@ def test_streams_of_any_pace_have_as_much_time(pace: int) -> None:
 def test_trades_of_two_messages_at_one_level_are_held_together() -> None:
     pace = 101 * MS
     trades = [*SOLD, trade(2, SELL, 1000, 3, at=pace + 1)]
-    got = replay(book([(ASK, 1001, 1)], [(BID, 1000, 3)], pace=pace), trades)
+    got = replay(book([ask(1001, 1)], [bid(1000, 3)], pace=pace), trades)
     assert residuals(got) == {"explained": 7}
     # each is looked for over two messages of its own
-    late = replay(book([(ASK, 1001, 1)], [(ASK, 1001, 2)], [(BID, 1000, 7)], pace=pace), trades)
+    late = replay(book([ask(1001, 1)], [ask(1001, 2)], [bid(1000, 7)], pace=pace), trades)
     assert residuals(late) == {"explained": 3, "unnamed": 4}
 
 
 def test_a_level_named_twice_in_a_message_counts_once() -> None:
-    got = replay(book([(BID, 1000, 6), (BID, 1000, 6)]), SOLD)
+    got = replay(book([bid(1000, 6), bid(1000, 6)]), SOLD)
     assert residuals(got) == {"explained": 4}
 
 
 def test_snapshots_and_marks_are_no_depth_messages() -> None:
     inside = snapshot(102, [(1000, 6)], ASKS)
     again = depth(101, 100)
-    messages = [*book(), again, inside, depth(103, 101, [(BID, 1000, 6)], at=2 * MS)]
+    messages = [*book(), again, inside, depth(103, 101, [bid(1000, 6)], at=2 * MS)]
     for row in again:
         row.ts_event += MS
     # the snapshot has taken the fall: nothing is left for the message to explain
@@ -117,12 +131,12 @@ def test_snapshots_and_marks_are_no_depth_messages() -> None:
 
 
 def test_no_account_is_given_of_a_book_that_is_not_known() -> None:
-    gap = [depth(110, 105), depth(111, 110, [(BID, 1000, 6)], at=MS)]
+    gap = [depth(110, 105), depth(111, 110, [bid(1000, 6)], at=MS)]
     assert residuals(replay([SEED, *gap], SOLD)) == {}
     beyond = [trade(1, SELL, 900, 4, at=1)]
-    assert residuals(replay(book([(BID, 900, 3)]), beyond)) == {}
+    assert residuals(replay(book([bid(900, 3)]), beyond)) == {}
     assert residuals(
-        replay(book([(BID, 900, 9)], [(BID, 900, 5)]), [trade(1, SELL, 900, 4, at=MS + 1)])
+        replay(book([bid(900, 9)], [bid(900, 5)]), [trade(1, SELL, 900, 4, at=MS + 1)])
     ) == {"explained": 4}
 
 
@@ -132,7 +146,7 @@ def test_late_trades_are_counted_and_not_held_against_the_book() -> None:
         trade(3, SELL, 1000, 1, at=2),
         trade(2, BUY, 1001, 8, at=3),
     ]
-    got = replay(book([(BID, 1000, 5)], []), trades)
+    got = replay(book([bid(1000, 5)], []), trades)
     assert residuals(got) == {"explained": 5}
     assert [name for name, *_ in got.findings()[1:]] == ["TRADE_GAP", "OUT_OF_ORDER"]
     assert (got.minutes["trades"].sum(), got.minutes["buy_volume"].sum()) == (3, 8)
@@ -154,10 +168,10 @@ def test_findings_of_the_trade_stream() -> None:
 def test_minutes() -> None:
     messages = [
         SEED,
-        depth(101, 100, [(BID, 1000, 9), (ASK, 1001, 0)], at=20_000 * MS),
-        depth(102, 101, [(ASK, 1001, 3)], at=50_000 * MS),
+        depth(101, 100, [bid(1000, 9), ask(1001, 0)], at=20_000 * MS),
+        depth(102, 101, [ask(1001, 3)], at=50_000 * MS),
         depth(103, 102, at=MINUTE + 30_000 * MS),
-        depth(110, 105, [(BID, 1000, 8)], at=3 * MINUTE),
+        depth(110, 105, [bid(1000, 8)], at=3 * MINUTE),
     ]
     trades = [trade(1, BUY, 1001, 5, at=0), trade(2, SELL, 1000, 1, at=21_000 * MS)]
     got = replay(messages, trades)

@@ -11,13 +11,15 @@ from lobproof.replay import Replayer, replayer
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag
 from lobproof.schema.records import joined_rows
 from plain.messages import (
-    ASK,
     BID,
     LAST,
     MINUTE,
     MS,
     START,
+    Change,
     Message,
+    ask,
+    bid,
     book_of,
     depth,
     mark,
@@ -31,13 +33,13 @@ pytestmark = pytest.mark.kernels
 BIDS, ASKS = book_of(5)
 SEED = snapshot(100, BIDS, ASKS)
 """Event ids 0 (CLEAR) to 10."""
-SAME = [(BID, 1000, 10)]
+SAME = [bid(1000, 10)]
 BEGUN = [SEED, depth(101, 100, SAME)]
 """Up to event 11."""
 DOUBTFUL, CROSSED = int(Flag.DOUBTFUL), int(Flag.CROSSED)
 
 
-def after(changes: list[tuple[int, int, int]], *more: Message) -> list[Message]:
+def after(changes: list[Change], *more: Message) -> list[Message]:
     """The seed and one message."""
     return [SEED, depth(105, 100, changes, at=100 * MS), *more]
 
@@ -46,7 +48,7 @@ def after(changes: list[tuple[int, int, int]], *more: Message) -> list[Message]:
 
 
 def test_before_the_first_snapshot_nothing_is_trusted() -> None:
-    got = replay([depth(95, 90, SAME), depth(100, 95, [(ASK, 1001, 4)]), SEED, depth(101, 100)])
+    got = replay([depth(95, 90, SAME), depth(100, 95, [ask(1001, 4)]), SEED, depth(101, 100)])
     assert got.findings() == [("UNSEEDED", 0, 11, 1)]
     assert got.trusted() == [(0, 0), (0, 0), (5, 5), (5, 5)]
     assert [bool(flag & Flag.DOUBTFUL) for flag in got.flags()] == [True] * 2 + [False] * 12
@@ -55,30 +57,30 @@ def test_before_the_first_snapshot_nothing_is_trusted() -> None:
 
 
 def test_a_range_and_everything() -> None:
-    got = replay(after([(BID, 990, 7)]))
+    got = replay(after([bid(990, 7)]))
     assert got.trusted() == [(5, 5), (5, 5)]
     assert (got.levels.bid_trust, got.levels.bid_trusted_to) == (RANGE, 996)
     assert (got.levels.ask_trust, got.levels.ask_trusted_to) == (RANGE, 1005)
 
-    whole = replay([snapshot(100, BIDS, ASKS, whole=True), depth(101, 100, [(BID, 990, 7)])])
+    whole = replay([snapshot(100, BIDS, ASKS, whole=True), depth(101, 100, [bid(990, 7)])])
     assert whole.trusted() == [(20, 20)] * 2
     assert (whole.levels.bid_trust, whole.levels.bid_trusted_to) == (EVERYTHING, 0)
 
 
 def test_a_range_grows_by_the_level_right_behind_it_and_stops_at_a_hole() -> None:
-    got = replay(after([(BID, 995, 7), (BID, 994, 7), (BID, 992, 7), (ASK, 1007, 1)]))
+    got = replay(after([bid(995, 7), bid(994, 7), bid(992, 7), ask(1007, 1)]))
     assert got.trusted()[-1] == (7, 5)
     assert got.levels.bid_trusted_to == 994
 
 
 def test_no_growth_over_the_place_of_an_order_off_the_tick() -> None:
     """With a tick of 5, an order older than the rule may rest at 994, unseen."""
-    got = replay(after([(BID, 991, 7)]), instrument=make_instrument(Rule(0, 5, 1)))
+    got = replay(after([bid(991, 7)]), instrument=make_instrument(Rule(0, 5, 1)))
     assert got.levels.bid_trusted_to == 996
 
 
 def test_a_range_grows_to_where_the_opposite_touch_has_been() -> None:
-    falling = [(BID, price, 0) for price, _ in BIDS] + [(ASK, 990, 4), (BID, 989, 1), (BID, 980, 1)]
+    falling = [bid(price, 0) for price, _ in BIDS] + [ask(990, 4), bid(989, 1), bid(980, 1)]
     got = replay(after(falling))
     # no bid rests at or above 990; the one right below is known, the next is beyond a hole
     assert got.trusted() == [(5, 5), (1, 6)]
@@ -97,15 +99,15 @@ def test_a_later_snapshot_widens_and_never_narrows() -> None:
 def test_a_snapshot_inside_the_next_message_vouches_for_what_it_lists() -> None:
     """The rest is older than it, until that message comes."""
     got = replay(
-        [*BEGUN, snapshot(103, [(1000, 8)], ASKS[:2]), depth(105, 101, [(BID, 1000, 8)], at=MS)]
+        [*BEGUN, snapshot(103, [(1000, 8)], ASKS[:2]), depth(105, 101, [bid(1000, 8)], at=MS)]
     )
     assert got.trusted() == [(5, 5), (5, 5), (1, 2), (5, 5)]
     assert got.findings() == [("UNSEEDED", 0, 9, 1)]
 
 
 def test_the_touch_leaves_the_range() -> None:
-    gone = [(BID, price, 0) for price, _ in BIDS]
-    got = replay(after([*gone, (BID, 900, 1)], depth(106, 105, [(BID, 1000, 4)], at=MINUTE)))
+    gone = [bid(price, 0) for price, _ in BIDS]
+    got = replay(after([*gone, bid(900, 1)], depth(106, 105, [bid(1000, 4)], at=MINUTE)))
     assert got.trusted() == [(5, 5), (0, 5), (1, 5)]
     assert got.findings() == [("UNSEEDED", 0, 9, 1), ("TOUCH_BEYOND_RANGE", 16, 16, 1)]
     assert got.events.flags[11:].tolist() == [DOUBTFUL] * 5 + [DOUBTFUL | LAST, LAST]
@@ -113,7 +115,7 @@ def test_the_touch_leaves_the_range() -> None:
 
 
 def test_a_side_that_a_snapshot_leaves_out_is_not_known() -> None:
-    got = replay([snapshot(100, BIDS, [], whole=True), depth(101, 100, [(ASK, 1001, 1)])])
+    got = replay([snapshot(100, BIDS, [], whole=True), depth(101, 100, [ask(1001, 1)])])
     assert got.trusted() == [(20, 0)] * 2
     assert [name for name, *_ in got.findings()] == ["UNSEEDED", "TOUCH_BEYOND_RANGE"]
 
@@ -150,8 +152,8 @@ def test_a_bridged_gap_leaves_what_the_snapshot_lists() -> None:
             SEED,
             depth(105, 100, SAME),
             bridge,
-            depth(115, 110, [(BID, 999, 1)]),
-            depth(116, 115, [(BID, 1000, 0), (BID, 999, 0), (ASK, 1000, 1)]),
+            depth(115, 110, [bid(999, 1)]),
+            depth(116, 115, [bid(1000, 0), bid(999, 0), ask(1000, 1)]),
         ]
     )
     assert got.findings()[1:] == [("GAP", 11, 16, 5), ("TOUCH_BEYOND_RANGE", 20, 20, 1)]
@@ -163,7 +165,7 @@ def test_a_bridged_gap_leaves_what_the_snapshot_lists() -> None:
 
 def test_after_a_loss_only_the_opposite_touch_widens_a_range() -> None:
     bridge = snapshot(110, BIDS[:2], ASKS[:2])
-    fallen = [(BID, price, 0) for price, _ in BIDS] + [(ASK, 997, 1), (BID, 996, 2)]
+    fallen = [bid(price, 0) for price, _ in BIDS] + [ask(997, 1), bid(996, 2)]
     got = replay([SEED, depth(105, 100, SAME), bridge, depth(115, 110), depth(116, 115, fallen)])
     assert got.levels.bid_trusted_to == 997
     assert got.trusted()[-1] == (0, 3)
@@ -182,8 +184,8 @@ def test_a_crossed_book_is_wrong_since_it_was_last_confirmed() -> None:
         [
             SEED,
             depth(101, 100, SAME),
-            depth(102, 101, [(BID, 1002, 5)], at=MS),
-            depth(103, 102, [(BID, 1002, 0)], at=2 * MS),
+            depth(102, 101, [bid(1002, 5)], at=MS),
+            depth(103, 102, [bid(1002, 0)], at=2 * MS),
             snapshot(103, BIDS, ASKS),
         ]
     )
@@ -198,18 +200,18 @@ def test_a_crossed_book_is_wrong_since_it_was_last_confirmed() -> None:
 
 def test_a_book_that_crosses_again_is_in_doubt_since_the_first_time() -> None:
     """The snapshot between lists one side, and leaves the bid that crosses."""
-    got = replay([SEED, depth(101, 100, [(BID, 1002, 5)]), snapshot(101, [], ASKS)])
+    got = replay([SEED, depth(101, 100, [bid(1002, 5)]), snapshot(101, [], ASKS)])
     # the first snapshot has no time of its own
     assert got.states.flags.tolist() == [Flag.BAD_TS, *(2 * [CROSSED | DOUBTFUL])]
     assert got.findings()[1:] == [("CROSSED", 10, len(got.events) - 1, 1)]
 
 
 def test_a_locked_book_is_crossed() -> None:
-    assert replay(after([(BID, 1001, 5)])).states.flags[-1] & CROSSED
+    assert replay(after([bid(1001, 5)])).states.flags[-1] & CROSSED
 
 
 def test_a_book_that_crosses_while_lost_is_flagged_too() -> None:
-    got = replay([SEED, depth(115, 110, [(BID, 1002, 5)]), depth(116, 115, [(BID, 1002, 0)])])
+    got = replay([SEED, depth(115, 110, [bid(1002, 5)]), depth(116, 115, [bid(1002, 0)])])
     assert got.findings()[1:] == [("GAP", 10, 13, 10), ("CROSSED", 12, 12, 1)]
 
 
@@ -255,7 +257,7 @@ def test_bad_times_are_tallied_per_minute_but_not_those_of_snapshots() -> None:
 
 def test_ticks_and_lots_are_rules_with_a_date() -> None:
     rules = (Rule(0, 1, 1), Rule(START + 30 * MS, 5, 2), Rule(START + MINUTE, 1, 1))
-    levels = [(BID, 1000, 2), (BID, 999, 3)]
+    levels = [bid(1000, 2), bid(999, 3)]
     messages = [SEED, *(depth(101 + n, 100 + n, levels, at=n * 30 * MS) for n in range(2))]
     messages.append(depth(103, 102, levels, at=MINUTE))
     got = replay(messages, instrument=make_instrument(*rules))
@@ -267,8 +269,8 @@ def test_ticks_and_lots_are_rules_with_a_date() -> None:
 
 def test_spreads_are_in_ticks_of_the_time() -> None:
     rules = (Rule(0, 1, 1), Rule(START + MINUTE, 5, 1))
-    book = [SEED, depth(101, 100, [(ASK, 1001, 0)]), depth(102, 101, [(ASK, 1002, 0)], at=MINUTE)]
-    book += [depth(103, 102, [(ASK, 1003, 0), (ASK, 1004, 0)], at=MINUTE + MS)]
+    book = [SEED, depth(101, 100, [ask(1001, 0)]), depth(102, 101, [ask(1002, 0)], at=MINUTE)]
+    book += [depth(103, 102, [ask(1003, 0), ask(1004, 0)], at=MINUTE + MS)]
     got = replay(book, instrument=make_instrument(*rules))
     assert got.minutes["spread_ticks_mean"].tolist() == [1.5, (3 + 5) / 2 / 5]
     assert got.minutes["spread_ticks_max"].tolist() == [2, 1]
@@ -276,7 +278,7 @@ def test_spreads_are_in_ticks_of_the_time() -> None:
 
 def test_a_price_that_no_book_can_index() -> None:
     with pytest.raises(GridError, match="event 11 has a price beyond"):
-        replay(after([(BID, 2**62 + 1, 1)]))
+        replay(after([bid(2**62 + 1, 1)]))
 
 
 # days and batches --------------------------------------------------------------------------------

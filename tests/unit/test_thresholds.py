@@ -41,6 +41,8 @@ from plain.messages import (
     MS,
     START,
     Message,
+    ask,
+    bid,
     delta,
     depth,
     snapshot,
@@ -190,7 +192,7 @@ def test_the_size_limit(size: int, corrects: bool) -> None:
     """The root of the mean square: of four levels one is off by a quarter, which is 0.125."""
     bids, asks = [(1000, 1000), (999, 1000)], [(1001, 1000), (1002, 1000)]
     policy = Policy(chainless=True, size_limit=0.125)
-    book = [delta(101, [(BID, 1000, size)]), delta(102, [])]
+    book = [delta(101, [bid(1000, size)]), delta(102, [])]
     differs = vendor_row(101, bids, asks)
 
     def kinds(*rows: Message) -> list[Kind]:
@@ -212,7 +214,7 @@ def test_the_size_limit(size: int, corrects: bool) -> None:
 def test_no_size_limit_corrects_by_anything() -> None:
     policy = Policy(chainless=True, size_limit=0.0)
     rows = [vendor_row(100, BIDS, ASKS), vendor_row(101, [(1000, 10**9 + 1), *BIDS[1:]], ASKS)]
-    got = run_lake(LakeStreams([delta(101, [(BID, 1000, 10**9)]), delta(102, [])], rows), policy)
+    got = run_lake(LakeStreams([delta(101, [bid(1000, 10**9)]), delta(102, [])], rows), policy)
     assert got.events.kind.tolist().count(Kind.SNAPSHOT) == 80
 
 
@@ -266,7 +268,7 @@ def test_twenty_times_through_the_touch_without_a_trade(
     book = []
     for n in range(times):
         up = n % 2 == 0
-        changes = [(ASK, 1001, 0), (BID, 1001, 5)] if up else [(BID, 1001, 0), (ASK, 1001, 10)]
+        changes = [ask(1001, 0), bid(1001, 5)] if up else [bid(1001, 0), ask(1001, 10)]
         book.append(delta(101 + n, changes, at=n * SECOND))
     got = run(book, [trade(1, BID, 1001, at=MS)] if traded else [])
     assert names(got).count("TRADES_ABSENT") == int(absent and not traded)
@@ -315,8 +317,8 @@ def test_a_snapshot_of_more_levels_than_can_be_undone_costs_the_trust(
     asks = [(50_001 + n, 5) for n in range(100)]
     worst = asks[-1][0]
     seed, lie = (snapshot(seq, bids, asks) for seq in (100, 103))
-    set_since = depth(101, 100, [(ASK, worst, 7)])
-    got = replay([seed, set_since, lie, depth(105, 101, [(BID, 50_000, 6)])])
+    set_since = depth(101, 100, [ask(worst, 7)])
+    got = replay([seed, set_since, lie, depth(105, 101, [bid(50_000, 6)])])
     assert bool(got.levels.ask_sizes[-1] == 7) is undone
     assert got.levels.ask_trust == (RANGE if undone else UNTRUSTED)
     assert ("REFUTED" if undone else "DRIFT") in names(got)
@@ -337,7 +339,7 @@ def test_contradictions_ten_seconds_apart_are_one(apart: int, one: bool) -> None
 def test_five_times_in_a_hundred_that_are_missing(
     missing: int, received: bool, tmp_path: Path
 ) -> None:
-    book = [delta(101 + n, [(BID, 1000, 1 + n)], at=n * MS) for n in range(100)]
+    book = [delta(101 + n, [bid(1000, 1 + n)], at=n * MS) for n in range(100)]
     for (row,) in book[:missing]:
         row.ts_event = 0
     trades = [trade(n, BID, 1001, at=n * MS) for n in range(20)]
@@ -359,11 +361,11 @@ def test_five_times_in_a_hundred_that_are_missing(
 def test_levels_that_an_anchor_lacks(new: int, found: list[str], trusted: bool) -> None:
     """Sixteen at the end of a day, 256 at once; one that it lists clears it."""
     seed = snapshot(100, [(1000, 5), (600, 5)], [(1001, 5), (1400, 5)])
-    changes = [(BID, 999 - n, 1) for n in range(new)]
+    changes = [bid(999 - n, 1) for n in range(new)]
     got = replay([seed, depth(101, 100, changes), depth(102, 101)])
     assert names(got) == found
     assert got.trusted()[1] == ((min(new + 2, 20), 2) if trusted else (0, 0))
-    assert names(replay([seed, depth(101, 100, [*changes[1:], (BID, 1000, 4)])])) == []
+    assert names(replay([seed, depth(101, 100, [*changes[1:], bid(1000, 4)])])) == []
 
 
 @pytest.mark.parametrize("number", [MAX_REMEMBERED - 1, MAX_REMEMBERED, MAX_REMEMBERED + 1])

@@ -14,7 +14,6 @@ from lobproof.replay.vendor_kernels import agrees, size_error
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Kind
 from plain.lake_replay import LakeStreams
 from plain.messages import (
-    ASK,
     BID,
     LAST,
     MINUTE,
@@ -22,6 +21,8 @@ from plain.messages import (
     START,
     Level,
     Message,
+    ask,
+    bid,
     book_of,
     delta,
     trade,
@@ -79,7 +80,7 @@ def test_the_first_valid_row_seeds_and_others_are_counted() -> None:
     shows = vendor_row(101, changed(BIDS, (1000, 7)), ASKS, at=MS)
     late = vendor_row(99, BIDS, ASKS, at=MS)
     got = run(
-        [delta(95, [(BID, 5, 5)]), delta(101, [(BID, 1000, 7)], at=MS), delta(102, [], at=2 * MS)],
+        [delta(95, [bid(5, 5)]), delta(101, [bid(1000, 7)], at=MS), delta(102, [], at=2 * MS)],
         [crossed, holed, one_sided, upside_down, twice, SEED, shows, late],
     )
     assert kinds(got) == "dsdm"
@@ -94,7 +95,7 @@ def test_the_first_valid_row_seeds_and_others_are_counted() -> None:
 
 
 def test_rows_before_all_deltas_are_at_no_negative_event() -> None:
-    got = run([delta(101, [(BID, 1000, 7)])], [vendor_row(90, BIDS, []), vendor_row(91, BIDS, [])])
+    got = run([delta(101, [bid(1000, 7)])], [vendor_row(90, BIDS, []), vendor_row(91, BIDS, [])])
     assert got.findings() == [("UNSEEDED", 0, 0, 1), ("VENDOR_ROW_UNUSED", 0, 0, 2)]
 
 
@@ -111,7 +112,7 @@ def test_rows_alone_seed_a_book_and_a_minute_without_events_ends_before_it_begin
 
 def test_fewer_than_twenty_levels_show_no_end_of_a_side() -> None:
     """They may be all that the vendor kept: known is what lies up to the worst one."""
-    deep = delta(101, [(BID, 990, 4)])
+    deep = delta(101, [bid(990, 4)])
     got = run(
         [deep, delta(102, [])], [vendor_row(100, BIDS[:3], ASKS), vendor_row(101, BIDS[:3], ASKS)]
     )
@@ -121,7 +122,7 @@ def test_fewer_than_twenty_levels_show_no_end_of_a_side() -> None:
     assert got.findings() == [("UNSEEDED", 0, 21, 1)]
     # one that lists fewer than are known agrees as far as it goes, and takes nothing away
     fewer = run(
-        [delta(101, []), delta(102, [(BID, 1000, 7)]), delta(103, [])],
+        [delta(101, []), delta(102, [bid(1000, 7)]), delta(103, [])],
         [SEED, vendor_row(102, changed(BIDS[:3], (1000, 7)), ASKS[:1])],
     )
     assert fewer.trusted()[-1] == (20, 20)
@@ -163,7 +164,7 @@ def test_what_agrees_is_there_as_far_as_the_row_lists() -> None:
 def test_a_row_of_one_side_is_judged_by_its_own_message_alone() -> None:
     """One that leads may be explained yet; amid a silence the next message may explain it."""
     denies = changed(ASKS, (1001, 7))
-    book = [delta(101, [(BID, 990, 10)]), delta(105, [(ASK, 1001, 7)], at=2 * MS)]
+    book = [delta(101, [bid(990, 10)]), delta(105, [ask(1001, 7)], at=2 * MS)]
     leads = run(book, [SEED, vendor_row(103, [], denies, at=MS)])
     assert leads.findings() == [SEEDED, ("VENDOR_ROW_UNUSED", 40, 40, 1)]
     rows = [vendor_row(101, BIDS, ASKS, at=n * SECOND) for n in range(1, 8)]
@@ -174,7 +175,7 @@ def test_a_row_of_one_side_is_judged_by_its_own_message_alone() -> None:
 
 
 def test_a_row_without_an_id_is_placed_by_its_time() -> None:
-    book = [delta(101, [(BID, 1000, 7)]), delta(102, [], at=5 * MS)]
+    book = [delta(101, [bid(1000, 7)]), delta(102, [], at=5 * MS)]
     got = run(book, [SEED, vendor_row(0, changed(BIDS, (1000, 7)), ASKS, at=2 * MS)])
     assert got.findings() == [SEEDED]
     assert counted(got, "vendor_rows") == [2]
@@ -184,7 +185,7 @@ def test_a_row_without_an_id_is_placed_by_its_time() -> None:
 
 def test_a_row_that_agrees_ends_the_wait_of_the_one_before() -> None:
     """A later doubt begins where it agreed, behind the trade, and not where the other waited."""
-    book = [delta(101, [(BID, 990, 10)]), delta(105, [], at=4 * MS), delta(106, [], at=6 * MS)]
+    book = [delta(101, [bid(990, 10)]), delta(105, [], at=4 * MS), delta(106, [], at=6 * MS)]
     other = changed(BIDS, (1000, 7))
     rows = [
         vendor_row(103, other, ASKS, at=MS),
@@ -200,7 +201,7 @@ def test_a_row_anchors_after_a_silence_however_little_it_differs() -> None:
     bids, asks = ([(p, 10_000) for p, _ in levels] for levels in (BIDS, ASKS))
     other, at = changed(bids, (999, 10_001)), 8 * SECOND
     got = run(
-        [delta(101, []), delta(150, [(BID, 500, 1)], at=at), delta(151, [], at=at + MS)],
+        [delta(101, []), delta(150, [bid(500, 1)], at=at), delta(151, [], at=at + MS)],
         [vendor_row(100, bids, asks), vendor_row(150, other, asks, at=at)],
     )
     assert kinds(got) == "smmdsm"
@@ -213,7 +214,7 @@ def test_a_row_anchors_after_a_silence_however_little_it_differs() -> None:
 def test_rows_that_stand_still_while_the_deltas_move_correct_nothing() -> None:
     """The next one that moves agrees with the deltas: they were right all along."""
     sizes = [(101 + n, 20 + n) for n in range(4)]
-    book = [delta(seq, [(BID, 1000, size)], at=n * 100 * MS) for n, (seq, size) in enumerate(sizes)]
+    book = [delta(seq, [bid(1000, size)], at=n * 100 * MS) for n, (seq, size) in enumerate(sizes)]
     first = vendor_row(101, changed(BIDS, (1000, 20)), ASKS)
     frozen = [vendor_row(101 + n, changed(BIDS, (1000, 20)), ASKS, at=n * 100 * MS) for n in (1, 2)]
     moves = vendor_row(104, changed(BIDS, (1000, 23)), ASKS, at=300 * MS)
@@ -233,7 +234,7 @@ def test_rows_that_stand_still_while_the_deltas_move_correct_nothing() -> None:
 
 def test_a_row_that_stands_still_ends_the_wait_of_the_one_before_and_vouches_for_nothing() -> None:
     other = changed(BIDS, (1000, 7))
-    book = [delta(101, [(BID, 990, 10)]), delta(105, [], at=4 * MS), delta(106, [], at=6 * MS)]
+    book = [delta(101, [bid(990, 10)]), delta(105, [], at=4 * MS), delta(106, [], at=6 * MS)]
     rows = [
         vendor_row(103, other, ASKS, at=MS),
         vendor_row(101, other, ASKS, at=2 * MS),
@@ -244,7 +245,7 @@ def test_a_row_that_stands_still_ends_the_wait_of_the_one_before_and_vouches_for
 
 
 def test_rows_that_stand_still_where_nothing_moves_are_no_finding() -> None:
-    book = [delta(101 + n, [(BID, 500, 1 + n)], at=n * 100 * MS) for n in range(4)]
+    book = [delta(101 + n, [bid(500, 1 + n)], at=n * 100 * MS) for n in range(4)]
     rows = [vendor_row(101 + n, BIDS, ASKS, at=n * 100 * MS) for n in range(4)]
     got = run(book, [SEED, *rows])
     assert got.findings() == [SEEDED]
@@ -252,7 +253,7 @@ def test_rows_that_stand_still_where_nothing_moves_are_no_finding() -> None:
 
 def test_a_later_row_extends_the_range() -> None:
     """The touch rises by three: the row lists three asks more."""
-    gone = [(ASK, price, 0) for price in (1001, 1002, 1003)]
+    gone = [ask(price, 0) for price in (1001, 1002, 1003)]
     asks = [(price, 10) for price in range(1004, 1024)]
     got = run([delta(101, gone), delta(102, [])], [SEED, vendor_row(101, BIDS, asks)])
     assert kinds(got) == "sdsm"
@@ -262,13 +263,13 @@ def test_a_later_row_extends_the_range() -> None:
 
 
 def test_a_level_told_right_behind_the_range_extends_it() -> None:
-    got = run([delta(101, [(BID, 980, 4), (BID, 979, 4), (BID, 977, 4)])], [SEED])
+    got = run([delta(101, [bid(980, 4), bid(979, 4), bid(977, 4)])], [SEED])
     assert got.levels.bid_trusted_to == 979
 
 
 def test_levels_from_before_a_silence_extend_nothing() -> None:
     """No row had come yet, so that there was no book to take trust from."""
-    early = [delta(50, [(BID, 980, 4)]), delta(90, [], at=6 * SECOND)]
+    early = [delta(50, [bid(980, 4)]), delta(90, [], at=6 * SECOND)]
     got = run(early, [vendor_row(90, BIDS, ASKS, at=6 * SECOND)])
     assert got.levels.bid_trusted_to == 981
     assert kinds(got) == "dmms"
@@ -281,9 +282,9 @@ def test_levels_from_before_a_silence_extend_nothing() -> None:
 
 def test_a_row_inside_the_next_message_extends_too() -> None:
     asks = [*ASKS[1:], (1021, 10)]
-    messages = [delta(101, []), delta(105, [(ASK, 1001, 0), (BID, 500, 1)], at=MS)]
+    messages = [delta(101, []), delta(105, [ask(1001, 0), bid(500, 1)], at=MS)]
     got = run(
-        [messages[0], delta(102, [(ASK, 1001, 0)]), messages[1]],
+        [messages[0], delta(102, [ask(1001, 0)]), messages[1]],
         [SEED, vendor_row(104, BIDS, asks)],
     )
     assert kinds(got) == "smdsd"
@@ -298,7 +299,7 @@ def test_a_row_corrects_and_the_doubt_reaches_back_to_the_last_that_agreed() -> 
     """The message 103, which took the best bid away, is lost."""
     fallen = [*changed(BIDS, (1000, 0)), (980, 10)]
     got = run(
-        [delta(101, [(ASK, 1030, 1)]), delta(102, []), delta(104, []), delta(105, [])],
+        [delta(101, [ask(1030, 1)]), delta(102, []), delta(104, []), delta(105, [])],
         [
             SEED,
             vendor_row(101, BIDS, ASKS),
@@ -324,11 +325,11 @@ def test_a_small_difference_in_sizes_corrects_nothing(size: int, kind: str) -> N
     bids, asks = right
     seed = vendor_row(100, bids, asks)
     rows = [vendor_row(101, changed(bids, wrong), asks)]
-    got = run([delta(101, [(BID, 990, 10_000)]), delta(102, [])], [seed, *rows])
+    got = run([delta(101, [bid(990, 10_000)]), delta(102, [])], [seed, *rows])
     assert kinds(got) == kind
     assert bool(got.flags()[-1] & Flag.DOUBTFUL) == (kind == "sdmm")
     again = run(
-        [delta(101, [(BID, 990, 10_000)]), delta(102, []), delta(103, [])],
+        [delta(101, [bid(990, 10_000)]), delta(102, []), delta(103, [])],
         [
             seed,
             *rows,
@@ -340,7 +341,7 @@ def test_a_small_difference_in_sizes_corrects_nothing(size: int, kind: str) -> N
 
 
 def test_policies() -> None:
-    book = [delta(101, [(BID, 1000, 11)]), delta(102, [], at=MS), delta(103, [], at=2 * MS)]
+    book = [delta(101, [bid(1000, 11)]), delta(102, [], at=MS), delta(103, [], at=2 * MS)]
     asks = changed(ASKS, (1020, 9))
     rows = [SEED, vendor_row(101, BIDS, asks), vendor_row(102, BIDS, asks, at=MS)]
     agrees = vendor_row(103, changed(BIDS, (1000, 11)), ASKS, at=2 * MS)
@@ -361,7 +362,7 @@ def test_always_corrects_by_a_small_difference_too() -> None:
     other = changed(bids, (1000, 10_001))
     policy = Policy(chainless=True, correct="always")
     got = run(
-        [delta(101, [(BID, 990, 10_000)]), delta(102, [], at=9 * SECOND)],
+        [delta(101, [bid(990, 10_000)]), delta(102, [], at=9 * SECOND)],
         [
             vendor_row(100, bids, asks),
             *(vendor_row(101, bids, asks, at=n * SECOND) for n in range(1, 8)),
@@ -380,9 +381,9 @@ def test_a_row_that_leads_is_judged_after_the_next_message(
     correct: Correct, explained: bool
 ) -> None:
     policy = Policy(chainless=True, correct=correct)
-    changes = [(BID, 1000, 7 if explained else 10), (ASK, 1001, 10)][0 if explained else 1 :]
+    changes = [bid(1000, 7 if explained else 10), ask(1001, 10)][0 if explained else 1 :]
     got = run(
-        [delta(101, [(BID, 990, 10)]), delta(105, changes, at=MS), delta(106, [], at=2 * MS)],
+        [delta(101, [bid(990, 10)]), delta(105, changes, at=MS), delta(106, [], at=2 * MS)],
         [SEED, vendor_row(103, changed(BIDS, (1000, 7)), ASKS, at=MS)],
         policy=policy,
     )
@@ -409,8 +410,8 @@ def test_a_row_that_leads_at_the_end_of_the_day_is_explained_by_nothing(size: in
 
 def test_a_row_that_led_and_was_explained_vouches_for_the_book_before_it() -> None:
     book = [
-        delta(101, [(BID, 990, 10)]),
-        delta(105, [(BID, 1000, 7)], at=2 * MS),
+        delta(101, [bid(990, 10)]),
+        delta(105, [bid(1000, 7)], at=2 * MS),
         delta(106, [], at=4 * MS),
     ]
     rows = [
@@ -425,7 +426,7 @@ def test_a_wild_row_waits_for_the_next() -> None:
     """It shares no level with the book: which of them is wrong, the next row tells."""
     wild = vendor_row(101, [(p + 300, 3) for p, _ in BIDS], [(p + 300, 3) for p, _ in ASKS])
     got = run(
-        [delta(101, [(BID, 990, 10)]), delta(102, []), delta(103, [])],
+        [delta(101, [bid(990, 10)]), delta(102, []), delta(103, [])],
         [SEED, wild, vendor_row(102, BIDS, ASKS)],
     )
     assert kinds(got) == "sdmmsm"
@@ -436,11 +437,11 @@ def test_a_wild_row_waits_for_the_next() -> None:
 
 def test_stranded_levels() -> None:
     """A bid told beyond the range is not in the row that reaches it: its end was lost."""
-    up = [(BID, price, 0) for price in range(1000, 990, -1)]
+    up = [bid(price, 0) for price in range(1000, 990, -1)]
     bids = [(price, 10) for price in range(990, 970, -1)]
     denied = [level for level in bids if level[0] != 975] + [(970, 10)]
     got = run(
-        [delta(101, [(BID, 975, 4)]), delta(102, up), delta(103, [])],
+        [delta(101, [bid(975, 4)]), delta(102, up), delta(103, [])],
         [SEED, vendor_row(101, BIDS, ASKS), vendor_row(102, denied, ASKS)],
     )
     assert kinds(got) == "sddsm"
@@ -450,12 +451,12 @@ def test_stranded_levels() -> None:
     assert counted(got, "contradictions") == [1]
     denied = [(price, 10) for price in range(990, 970, -1)]
     other = run(
-        [delta(101, [(BID, 975, 4)]), delta(102, up), delta(103, [])],
+        [delta(101, [bid(975, 4)]), delta(102, up), delta(103, [])],
         [SEED, vendor_row(102, denied, ASKS)],
     )
     assert other.findings()[1][0] == "GHOST_LEVELS", "of another size"
     listed = run(
-        [delta(101, [(BID, 975, 10)]), delta(102, up), delta(103, [])],
+        [delta(101, [bid(975, 10)]), delta(102, up), delta(103, [])],
         [SEED, vendor_row(102, bids, ASKS)],
     )
     assert listed.findings() == [SEEDED]
@@ -464,8 +465,8 @@ def test_stranded_levels() -> None:
 def test_stranded_levels_that_policy_does_not_correct() -> None:
     bids = [(price, 10) for price in range(990, 970, -1)]
     denied = [level for level in bids if level[0] != 975] + [(970, 10)]
-    up = [(BID, price, 0) for price in range(1000, 990, -1)]
-    book = [delta(101, [(BID, 975, 4)]), delta(102, up)]
+    up = [bid(price, 0) for price in range(1000, 990, -1)]
+    book = [delta(101, [bid(975, 4)]), delta(102, up)]
     policy = Policy(chainless=True, correct="never")
     got = run(book, [SEED, vendor_row(102, denied, ASKS, at=MS)], policy=policy)
     assert kinds(got) == "sddm"
@@ -477,7 +478,7 @@ def test_stranded_levels_while_no_deltas_come_that_could_keep_a_corrected_book(s
     first = BIDS[:3]
     rows = [vendor_row(101, first, ASKS, at=n * SECOND) for n in range(1, 7)]
     rows.append(vendor_row(seq, [*first, (970, 10)], ASKS, at=7 * SECOND))
-    got = run([delta(101, [(BID, 975, 4)])], [vendor_row(100, first, ASKS), *rows])
+    got = run([delta(101, [bid(975, 4)])], [vendor_row(100, first, ASKS), *rows])
     assert kinds(got) == "sdm"
     assert got.findings()[1:] == [("DRIFT", 23, 24, 1)]
     assert counted(got, "contradictions") == [1]
@@ -486,7 +487,7 @@ def test_stranded_levels_while_no_deltas_come_that_could_keep_a_corrected_book(s
 def test_a_row_that_leads_and_denies_stranded_levels_vouches_for_nothing() -> None:
     """A later doubt reaches back behind it, to the seed."""
     first = BIDS[:3]
-    book = [delta(101, [(BID, 975, 4)]), delta(105, [], at=2 * MS), delta(106, [], at=4 * MS)]
+    book = [delta(101, [bid(975, 4)]), delta(105, [], at=2 * MS), delta(106, [], at=4 * MS)]
     rows = [
         vendor_row(103, [*first, (970, 10)], ASKS, at=MS),
         vendor_row(105, changed(first, (1000, 8)), ASKS, at=3 * MS),
@@ -499,7 +500,7 @@ def test_a_row_that_leads_and_denies_stranded_levels_vouches_for_nothing() -> No
 def test_a_row_that_differs_while_no_deltas_come_waits_for_none(seq: int) -> None:
     rows = [vendor_row(101, BIDS, ASKS, at=n * SECOND) for n in range(1, 7)]
     rows.append(vendor_row(seq, changed(BIDS, (1000, 7)), ASKS, at=7 * SECOND))
-    got = run([delta(101, [(BID, 500, 4)])], [SEED, *rows])
+    got = run([delta(101, [bid(500, 4)])], [SEED, *rows])
     assert kinds(got) == "sdm"
     assert got.findings() == [SEEDED, ("DRIFT", 40, 41, 1)]
 
@@ -511,7 +512,7 @@ def quiet(
     *more: Message, vendor_rows: Sequence[Message] = (), trades: Sequence[Message] = ()
 ) -> Replayed:
     """A seed and a message at once, and what comes later."""
-    return run([delta(101, [(BID, 990, 10)]), *more], [SEED, *vendor_rows], trades)
+    return run([delta(101, [bid(990, 10)]), *more], [SEED, *vendor_rows], trades)
 
 
 def test_silence_is_seen_by_what_comes_next() -> None:
@@ -551,7 +552,7 @@ def test_silence_at_the_end_of_the_day() -> None:
 def test_after_a_silence_a_row_anchors_once_deltas_flow() -> None:
     at = 8 * SECOND
     got = quiet(
-        delta(150, [(BID, 999, 1)], at=at),
+        delta(150, [bid(999, 1)], at=at),
         delta(151, [], at=at + MS),
         vendor_rows=[
             vendor_row(140, BIDS, ASKS, at=7 * SECOND),
@@ -570,9 +571,9 @@ def test_after_a_silence_a_row_anchors_once_deltas_flow() -> None:
 
 def test_ids_that_go_back_and_messages_that_come_again() -> None:
     book = [
-        delta(101, [(BID, 990, 10)]),
+        delta(101, [bid(990, 10)]),
         delta(110, []),
-        delta(105, [(BID, 990, 3)]),
+        delta(105, [bid(990, 3)]),
         delta(110, []),
     ]
     got = run([*book, delta(111, [])], [SEED, vendor_row(111, BIDS, ASKS)])
@@ -619,7 +620,7 @@ def carried(
     return replayer, book
 
 
-DAY = LakeStreams([delta(101, [(BID, 1000, 7), (BID, 980, 1)])])
+DAY = LakeStreams([delta(101, [bid(1000, 7), bid(980, 1)])])
 
 
 def test_a_carried_book_is_trusted_as_it_was() -> None:
@@ -651,7 +652,7 @@ def test_a_carried_book_that_was_whole_stays_so_and_rows_judge_it() -> None:
 def test_a_row_that_agrees_extends_no_side_that_is_whole() -> None:
     replayer, _ = carried(ask_trust=EVERYTHING)
     day = LakeStreams(
-        [delta(101, [(BID, 1000, 7)])], [vendor_row(101, changed(BIDS, (1000, 7)), ASKS)]
+        [delta(101, [bid(1000, 7)])], [vendor_row(101, changed(BIDS, (1000, 7)), ASKS)]
     )
     assert kinds(run_lake(day, replayer=replayer)) == "d"
 
@@ -661,7 +662,7 @@ def test_levels_from_before_a_loss_that_a_row_denies(stale: int, found: list[str
     """They prove nothing, so that there is nothing to deny: the row extends the range."""
     gone = [(1000, 0), (989, 0)]  # behind the second one the range does not grow by itself
     bids = [*changed(BIDS, *gone, (985, 0)), (980, 4)]
-    book = [delta(101, [(BID, *level) for level in gone])]
+    book = [delta(101, [bid(*level) for level in gone])]
     day = LakeStreams(book, [vendor_row(101, bids, ASKS)])
     replayer, _ = carried(stale=stale, bids_to=990)
     got = run_lake(day, replayer=replayer)
