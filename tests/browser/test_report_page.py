@@ -16,8 +16,9 @@ import pytest
 from lobproof.report import write_report
 from lobproof.schema import Flag, Side
 from lobproof.store import open_store
+from plain.messages import ask, bid, to_batch
 from support.batches import make_instrument
-from support.report import anchor, batch_of, build_store, depth, mark, random_events, trade
+from support.report import anchor, build_store, depth, mark, random_events, trade
 
 pytestmark = pytest.mark.browser
 
@@ -78,12 +79,12 @@ def poor_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     levels = [(1000 - k, 5 + k) for k in range(30)], [(1001 + k, 5 + k) for k in range(30)]
     messages = [
         anchor(0, 5, *levels),
-        depth(300, 6, (Side.BID, 1000, 50)),
+        depth(300, 6, bid(1000, 50)),
         mark(600, 9, int(Flag.GAP), before=6),
-        depth(900, 10, (Side.ASK, 1001, 3)),
+        depth(900, 10, ask(1001, 3)),
         trade(1000, 1, Side.BUY, 1001, 2),
     ]
-    build_store(folder / "poor", batch_of(messages))
+    build_store(folder / "poor", to_batch(messages))
     return write_report(open_store(folder / "poor"), folder / "poor.html")
 
 

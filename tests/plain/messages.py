@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -72,7 +72,19 @@ Message = list[Event]
 """The events that belong together; the last one has the flag LAST. Or one vendor row."""
 
 
+def message_of(events: Iterable[Event], **head: int) -> Message:
+    """Events with the ``head``'s fields as one message."""
+    message = [replace(event, **head) for event in events]
+    message[-1].flags |= LAST
+    return message
+
+
 # messages by hand --------------------------------------------------------------------------------
+
+
+def level(kind: int, side: int, price: int, size: int) -> Event:
+    """An event of a level, or of a trade."""
+    return Event(kind=int(kind), side=int(side), price=price, size=size)
 
 
 def bid(price: int, size: int) -> Change:
@@ -95,10 +107,11 @@ def depth(
 ) -> Message:
     """A depth message ``at`` ns after the start; received on time unless said."""
     time = START + at
-    base = (0, time, time + OFFSET if recv is None else recv, seq, prev)
-    rows = [Event(*base, int(Kind.DELTA), *change) for change in changes] or [Event(*base)]
-    rows[-1].flags |= LAST
-    return rows
+    rows = [level(Kind.DELTA, *change) for change in changes]
+    received = time + OFFSET if recv is None else recv
+    return message_of(
+        rows or [Event()], ts_event=time, ts_recv=received, sequence=seq, prev_sequence=prev
+    )
 
 
 def delta(seq: int, changes: Sequence[Change], *, at: int = 0) -> Message:
@@ -115,15 +128,20 @@ def snapshot(
     whole: bool = False,
 ) -> Message:
     """A snapshot; ``whole`` marks its sides as complete."""
+    received = START + at + OFFSET
     flags = int(Flag.COMPLETE) if whole else 0
-    base = (0, 0, START + at + OFFSET, seq, seq, int(Kind.SNAPSHOT))
-    rows = [
-        Event(*base, side, price, size, flags)
+    return message_of(
+        listed(bids, asks), ts_recv=received, sequence=seq, prev_sequence=seq, flags=flags
+    )
+
+
+def listed(bids: Iterable[Level], asks: Iterable[Level]) -> list[Event]:
+    """A snapshot's events: bids, then asks."""
+    return [
+        level(Kind.SNAPSHOT, side, price, size)
         for side, levels in ((BID, bids), (ASK, asks))
         for price, size in levels
     ]
-    rows[-1].flags |= LAST
-    return rows
 
 
 def trade(

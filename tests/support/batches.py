@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from lobproof.schema import (
 )
 from lobproof.schema.tables import MINUTES, PART_ROWS, QUALITY
 from lobproof.store import DayContent, DayWriter, Keyframe, commit_day, symbol_lock
+from plain.messages import Event, level, listed, message_of, to_batch
 
 DAY_NS = 86_400 * 10**9
 START_NS = 1_723_075_200 * 10**9
@@ -116,26 +117,25 @@ def make_day(
     """
     rng = random.Random(seed)
     book: Book = {Side.BID: {}, Side.ASK: {}}
-    events: list[tuple[int, ...]] = []
+    events: list[Event] = []
     states: list[tuple[tuple[int, ...], list[int]]] = []
     frames = [_frame(book, -1, start_ns, 0, empty=True)]
     books = {}
     mid, ts, sequence, trade_id = 1_000_000, start_ns + 1000, 5000, 70
 
-    def message(
-        rows: Sequence[tuple[int, int, int, int]], seq: int, prev: int, flags: int = 0
-    ) -> None:
-        for number, (kind, side, price, size) in enumerate(rows):
-            last = Flag.LAST if number == len(rows) - 1 else 0
-            events.append((ts, ts - 3, ts + 5000, seq, prev, kind, side, price, size, flags | last))
-            if kind in (Kind.DELTA, Kind.SNAPSHOT):
-                if size:
-                    book[side][price] = size
+    def message(rows: Sequence[Event], seq: int, prev: int, flags: int = 0) -> None:
+        times = {"ts_order": ts, "ts_event": ts - 3, "ts_recv": ts + 5000}
+        ids = {"sequence": seq, "prev_sequence": prev}
+        events.extend(message_of(rows, **times, **ids, flags=int(flags)))
+        for row in rows:
+            if row.kind in (Kind.DELTA, Kind.SNAPSHOT):
+                if row.size:
+                    book[row.side][row.price] = row.size
                 else:
-                    book[side].pop(price, None)
+                    book[row.side].pop(row.price, None)
         event_id = len(events) - 1
         books[event_id] = {s: dict(levels) for s, levels in book.items()}
-        if rows[0][0] != Kind.TRADE:
+        if rows[0].kind != Kind.TRADE:
             levels = []
             for side in (Side.BID, Side.ASK):
                 top = _rows(book, side)[:LEVELS]
@@ -145,9 +145,8 @@ def make_day(
     def size() -> int:
         return rng.randrange(1, 10**6) * 1000
 
-    anchor = [(int(Kind.CLEAR), int(Side.NONE), 0, 0)]
-    for side, sign in ((Side.BID, -1), (Side.ASK, 1)):
-        anchor += [(int(Kind.SNAPSHOT), int(side), mid + sign * (i + 1), size()) for i in range(30)]
+    sides = [[(mid + sign * (i + 1), size()) for i in range(30)] for sign in (-1, 1)]
+    anchor = [Event(kind=int(Kind.CLEAR)), *listed(*sides)]
     message(anchor, sequence, sequence, Flag.RESYNC | Flag.COMPLETE)
     for number in range(messages):
         if number % tie_every:
@@ -158,19 +157,19 @@ def make_day(
             touch = _rows(book, Side.ASK if side == Side.BUY else Side.BID)[0]
             trade_id += 1
             taken = max(touch[1] // 2, 1)
-            message([(Kind.TRADE, side, touch[0], taken)], trade_id, trade_id - 1)
+            message([level(Kind.TRADE, side, touch[0], taken)], trade_id, trade_id - 1)
         elif kind < 0.35:
             sequence += 1
-            message([(Kind.MARK, Side.NONE, 0, 0)], sequence, sequence - 1)
+            message([Event()], sequence, sequence - 1)
         else:
             rows = []
             for side, sign in ((Side.BID, -1), (Side.ASK, 1)):
                 for offset in rng.sample(range(60), rng.randrange(0, 4)):
                     gone = rng.random() < 0.4 and len(book[side]) > 5 and offset > 0
                     price = mid + sign * (offset + 1)
-                    rows.append((Kind.DELTA, side, price, 0 if gone else size()))
+                    rows.append(level(Kind.DELTA, side, price, 0 if gone else size()))
             if not rows:
-                rows = [(Kind.MARK, Side.NONE, 0, 0)]
+                rows = [Event()]
             first = sequence + 1
             sequence += rng.randrange(1, 9)
             message(rows, sequence, first - 1)
@@ -179,10 +178,7 @@ def make_day(
     if frames[-1].event_id != len(events) - 1:
         frames.append(_frame(book, len(events) - 1, ts, sequence, empty=False))
 
-    columns = np.array(events, np.int64).T
-    empty = EventBatch.empty()
-    kinds = [getattr(empty, f.name).dtype for f in fields(EventBatch)]
-    batch = EventBatch(*(c.astype(k) for c, k in zip(columns, kinds, strict=True)))
+    batch = to_batch([events])
     heads = np.array([head for head, _ in states], np.int64).T
     state_batch = StateBatch(
         heads[0].copy(),

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +30,8 @@ from lobproof.schema import (
 from lobproof.schema.tables import QUALITY
 from lobproof.sources.binance.journal import JournalWriter
 from lobproof.store import DayWriter, Keyframe, commit_day, symbol_lock
+from plain.messages import Change, Event, level, message_of, to_batch
+from plain.messages import listed as events_of
 from support.batches import make_seal
 
 _WHOLE = {
@@ -43,7 +45,6 @@ MS = 1_000_000
 OFFSET_NS = -1_272 * MS
 INSTRUMENT = Instrument("BINANCE", "BTC-USDT", "BTCUSDT", 2, 5, (Rule(0, 1, 1),))
 
-Row = dict[str, int]
 Books = dict[int, dict[int, int]]
 
 
@@ -51,7 +52,7 @@ Books = dict[int, dict[int, int]]
 class State:
     """A state and the row that it follows."""
 
-    after: Row
+    after: Event
     levels: list[int]
     bid_trusted: int
     ask_trusted: int
@@ -65,7 +66,7 @@ class Market:
     instrument: Instrument = INSTRUMENT
     futures: bool = False
     lines: list[tuple[int, str, Any]] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Event] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     quality: list[dict[str, Any]] = field(default_factory=list)
     openings: dict[str, Books] = field(default_factory=dict)
@@ -84,39 +85,31 @@ class Market:
         name = self.instrument.venue_symbol.lower()
         self.lines.append((time + OFFSET_NS, f"{name}@{stream}", data))
 
-    def store(self, time: int, rows: Sequence[Sequence[int]], sequence: int, prev: int) -> None:
-        """Rows of one message as ``(kind, side, price, size, flags)``; the last gets LAST."""
+    def store(self, time: int, rows: Sequence[Event], sequence: int, prev: int) -> None:
+        """Rows of one message."""
         self.openings.setdefault(day_of(time), deepcopy(self.book))
-        timeless = rows[0][0] in (Kind.SNAPSHOT, Kind.CLEAR)
-        for number, (kind, side, price, size, flags) in enumerate(rows):
-            last = int(Flag.LAST) if number == len(rows) - 1 else 0
-            row = {
-                "ts_order": time,
-                "ts_event": 0 if timeless else time,
-                "ts_recv": time + OFFSET_NS,
-                "sequence": sequence,
-                "prev_sequence": prev,
-                "kind": int(kind),
-                "side": int(side),
-                "price": price,
-                "size": size,
-                "flags": int(flags) | last,
-            }
-            self.rows.append(row)
-            if kind in (Kind.DELTA, Kind.SNAPSHOT):
-                if size:
-                    self.book[side][price] = size
+        timeless = rows[0].kind in (Kind.SNAPSHOT, Kind.CLEAR)
+        self.rows += message_of(
+            rows,
+            ts_order=time,
+            ts_event=0 if timeless else time,
+            ts_recv=time + OFFSET_NS,
+            sequence=sequence,
+            prev_sequence=prev,
+        )
+        for row in rows:
+            if row.kind in (Kind.DELTA, Kind.SNAPSHOT):
+                if row.size:
+                    self.book[row.side][row.price] = row.size
                 else:
-                    self.book[side].pop(price, None)
-        if rows[0][0] != Kind.TRADE:
+                    self.book[row.side].pop(row.price, None)
+        if rows[0].kind != Kind.TRADE:
             doubtful = 0 if self.trust else int(Flag.DOUBTFUL)
             slots = LEVELS if self.trust else 0
             self.states.append(State(self.rows[-1], self.top(), slots, slots, doubtful))
 
-    def depth(
-        self, time: int, first: int, last: int, changes: Sequence[tuple[int, int, int]]
-    ) -> None:
-        """A depth message: ``(side, price, size)`` in counts, bids first."""
+    def depth(self, time: int, first: int, last: int, changes: Sequence[Change]) -> None:
+        """A depth message; bids first."""
         sides: dict[int, list[list[str]]] = {Side.BID: [], Side.ASK: []}
         for side, price, size in changes:
             sides[side].append(self.pair(price, size))
@@ -131,8 +124,8 @@ class Market:
             "a": sides[Side.ASK],
         }
         self.say(time, "depth@100ms", data)
-        rows = [(Kind.DELTA, side, price, size, 0) for side, price, size in changes]
-        self.store(time, rows or [(Kind.MARK, Side.NONE, 0, 0, 0)], last, first - 1)
+        rows = [level(Kind.DELTA, *change) for change in changes]
+        self.store(time, rows or [Event()], last, first - 1)
 
     def trade(self, time: int, trade_id: int, side: int, price: int, size: int) -> None:
         """A trade; ``side`` is the taker's."""
@@ -149,7 +142,7 @@ class Market:
             "M": True,
         }
         self.say(time, "trade", data)
-        self.store(time, [(Kind.TRADE, side, price, size, 0)], trade_id, trade_id - 1)
+        self.store(time, [level(Kind.TRADE, side, price, size)], trade_id, trade_id - 1)
 
     def ticker(self, time: int, update: int) -> None:
         """The touch as a ticker."""
@@ -166,9 +159,9 @@ class Market:
         flags = 0 if limit else int(Flag.COMPLETE)
         self.trust = RANGE if limit else EVERYTHING
         self.trusted_to = {side: levels[-1][0] for side, levels in listed.items()}
-        rows: list[Sequence[int]] = [(Kind.CLEAR, Side.NONE, 0, 0, 0)] if anchor else []
-        for side, levels in listed.items():
-            rows += [(Kind.SNAPSHOT, side, price, size, flags) for price, size in levels]
+        rows = [Event(kind=int(Kind.CLEAR))] if anchor else []
+        for row in events_of(listed[Side.BID], listed[Side.ASK]):
+            rows.append(replace(row, flags=flags))
         self.store(time, rows, update, update)
 
     def say_snapshot(
@@ -215,29 +208,29 @@ class Market:
 
     def find(self, kind: Kind, nth: int = 0) -> int:
         """Index of the nth row of a kind (negative: from the end)."""
-        return [i for i, row in enumerate(self.rows) if row["kind"] == kind][nth]
+        return [i for i, row in enumerate(self.rows) if row.kind == kind][nth]
 
-    def message(self, index: int) -> list[Row]:
+    def message(self, index: int) -> list[Event]:
         """All rows of the message that holds the row at ``index``."""
         start = index
-        while start and not self.rows[start - 1]["flags"] & Flag.LAST:
+        while start and not self.rows[start - 1].flags & Flag.LAST:
             start -= 1
         stop = index
-        while not self.rows[stop]["flags"] & Flag.LAST:
+        while not self.rows[stop].flags & Flag.LAST:
             stop += 1
         return self.rows[start : stop + 1]
 
-    def state_after(self, row: Row) -> State:
+    def state_after(self, row: Event) -> State:
         """The state of a message's last row."""
         return next(state for state in self.states if state.after is row)
 
-    def drop(self, rows: Sequence[Row]) -> None:
+    def drop(self, rows: Sequence[Event]) -> None:
         """Remove rows and their states from the store."""
         gone = {id(row) for row in rows}
         self.rows = [row for row in self.rows if id(row) not in gone]
         self.states = [state for state in self.states if id(state.after) not in gone]
 
-    def doubt(self, first: Row, last: Row, code: int) -> None:
+    def doubt(self, first: Event, last: Event, code: int) -> None:
         """A finding of severity DOUBT over the rows from ``first`` to ``last`` of one day."""
         self.quality.append({"first": first, "last": last, "code": code})
 
@@ -251,7 +244,7 @@ class Market:
             journal.append(f"{head}{json.dumps(data)}}}\n".encode(), capture)
         for line in lines:
             journal.append(line + b"\n", self.lines[-1][0])
-        times = [row["ts_event"] for row in self.rows if row["ts_event"]]
+        times = [row.ts_event for row in self.rows if row.ts_event]
         document = {
             "format": "lobproof golden sample",
             "format_version": 2,
@@ -289,13 +282,13 @@ class Market:
 
     def write_store(self, path: Path, *, days: Sequence[str] | None = None) -> Path:
         """The store with the rows as they are now, or some days of it."""
-        for dt in sorted({day_of(row["ts_order"]) for row in self.rows}):
+        for dt in sorted({day_of(row.ts_order) for row in self.rows}):
             if days is None or dt in days:
                 self._write_day(path, dt)
         return path
 
     def _write_day(self, path: Path, dt: str) -> None:
-        rows = [row for row in self.rows if day_of(row["ts_order"]) == dt]
+        rows = [row for row in self.rows if day_of(row.ts_order) == dt]
         ids = {id(row): number for number, row in enumerate(rows)}
         states = [state for state in self.states if id(state.after) in ids]
         quality: dict[str, list[object]] = {name: [] for name in QUALITY.schema.names}
@@ -304,8 +297,8 @@ class Market:
                 values = (
                     ids[id(finding["first"])],
                     ids[id(finding["last"])],
-                    finding["first"]["ts_order"],
-                    finding["last"]["ts_order"],
+                    finding["first"].ts_order,
+                    finding["last"].ts_order,
                     finding["code"],
                     3,
                     1,
@@ -319,8 +312,8 @@ class Market:
             DayWriter(path, self.instrument, dt) as writer,
         ):
             writer.append(EventBatch.empty(), StateBatch.empty())
-            writer.append(_events(rows), _states(states, ids))
-            writer.keyframe(self._opening(dt, rows[0]["ts_order"]))
+            writer.append(to_batch([rows]), _states(states, ids))
+            writer.keyframe(self._opening(dt, rows[0].ts_order))
             writer.quality(quality)
             content = writer.close()
             commit_day(path, content, make_seal(doubtful_ns=self.doubtful_ns))
@@ -352,22 +345,12 @@ def day_of(ns: int) -> str:
     return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%d}"
 
 
-def _events(rows: Sequence[Row]) -> EventBatch:
-    empty = EventBatch.empty()
-    return EventBatch(
-        *(
-            np.array([row[f.name] for row in rows], getattr(empty, f.name).dtype)
-            for f in fields(EventBatch)
-        )
-    )
-
-
 def _states(states: Sequence[State], ids: dict[int, int]) -> StateBatch:
     batch = StateBatch.empty(len(states))
     for number, state in enumerate(states):
         batch.event_id[number] = ids[id(state.after)]
         for name in ("ts_order", "ts_event", "sequence"):
-            getattr(batch, name)[number] = state.after[name]
+            getattr(batch, name)[number] = getattr(state.after, name)
         batch.levels[number] = state.levels
         batch.bid_trusted[number] = state.bid_trusted
         batch.ask_trusted[number] = state.ask_trusted
@@ -424,7 +407,7 @@ def make_market(
             for offset in sorted(rng.sample(range(30), rng.randrange(1, 4))):
                 gone = offset and rng.random() < 0.3
                 size = 0 if gone else rng.randrange(1, 10**6)
-                changes.append((int(side), 100_000 + sign * (offset + 1), size))
+                changes.append(Change(int(side), 100_000 + sign * (offset + 1), size))
         if number % 10 == 9:
             changes = []
         market.depth(time, first, update, changes)
@@ -450,5 +433,5 @@ def make_market(
     return market
 
 
-Change = Callable[[Market], None]
-__all__ = ["MIDNIGHT", "MS", "Change", "Market", "Row", "State", "day_of", "make_market"]
+Spoil = Callable[[Market], None]
+__all__ = ["MIDNIGHT", "MS", "Market", "Spoil", "State", "day_of", "make_market"]

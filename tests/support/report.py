@@ -3,73 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-
-import numpy as np
 
 from lobproof.instruments import Instrument
 from lobproof.pipeline.day import DayTask
 from lobproof.replay import Replayer, Segment
-from lobproof.schema import EventBatch, Flag, Kind, Side
+from lobproof.schema import EventBatch, Flag, Kind
 from lobproof.store import DayWriter, commit_day, symbol_lock
+from plain.messages import Change, Event, Level, Message, level, listed, message_of
 from support.batches import DT, START_NS, make_day, make_instrument, make_seal
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
 
-Row = tuple[int, int, int, int]
-"""Kind, side, price and size in counts."""
-Message = tuple[int, int, int, Sequence[Row], int]
-"""Seconds after the day's start, sequence, previous sequence, rows, flags."""
+
+def anchor(at: int, sequence: int, bids: Sequence[Level], asks: Sequence[Level]) -> Message:
+    """A snapshot of the whole book, ``at`` seconds after the day's start, as are all of these."""
+    rows = [Event(kind=int(Kind.CLEAR)), *listed(bids, asks)]
+    return _message(at, sequence, sequence, rows, int(Flag.RESYNC | Flag.COMPLETE))
 
 
-def anchor(
-    at: int, sequence: int, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]]
-) -> Message:
-    """A snapshot of the whole book."""
-    rows: list[Row] = [(Kind.CLEAR, Side.NONE, 0, 0)]
-    rows += [(Kind.SNAPSHOT, Side.BID, price, size) for price, size in bids]
-    rows += [(Kind.SNAPSHOT, Side.ASK, price, size) for price, size in asks]
-    return at, sequence, sequence, rows, int(Flag.RESYNC | Flag.COMPLETE)
-
-
-def depth(at: int, sequence: int, *levels: tuple[int, int, int]) -> Message:
-    """A depth message of levels (side, price, size)."""
-    return at, sequence, sequence - 1, [(Kind.DELTA, *level) for level in levels], 0
+def depth(at: int, sequence: int, *changes: Change) -> Message:
+    """A depth message."""
+    rows = [level(Kind.DELTA, *change) for change in changes]
+    return _message(at, sequence, sequence - 1, rows)
 
 
 def mark(at: int, sequence: int, flags: int = 0, before: int | None = None) -> Message:
-    """A row without a level."""
+    """An event without a level."""
     previous = sequence - 1 if before is None else before
-    return at, sequence, previous, [(Kind.MARK, Side.NONE, 0, 0)], flags
+    return _message(at, sequence, previous, [Event()], flags)
 
 
 def trade(at: int, number: int, taker: int, price: int, size: int) -> Message:
     """One trade."""
-    return at, number, number - 1, [(Kind.TRADE, taker, price, size)], 0
+    return _message(at, number, number - 1, [level(Kind.TRADE, taker, price, size)])
 
 
-def batch_of(messages: Sequence[Message], start_ns: int = START_NS) -> EventBatch:
-    """Messages as rows of events."""
-    rows = [
-        (
-            start_ns + at * SECOND,
-            start_ns + at * SECOND,
-            start_ns + at * SECOND + 5000,
-            sequence,
-            previous,
-            *row,
-            flags | (int(Flag.LAST) if number == len(levels) - 1 else 0),
-        )
-        for at, sequence, previous, levels, flags in messages
-        for number, row in enumerate(levels)
-    ]
-    columns = np.array(rows, np.int64).T
-    batch = EventBatch.empty(len(rows))
-    for field, column in zip(fields(EventBatch), columns, strict=True):
-        getattr(batch, field.name)[:] = column
-    return batch
+def _message(
+    at: int, sequence: int, previous: int, rows: Sequence[Event], flags: int = 0
+) -> Message:
+    time = START_NS + at * SECOND
+    return message_of(
+        rows,
+        ts_order=time,
+        ts_event=time,
+        ts_recv=time + 5000,
+        sequence=sequence,
+        prev_sequence=previous,
+        flags=flags,
+    )
 
 
 def random_events(seed: int = 1, messages: int = 400) -> EventBatch:

@@ -28,11 +28,10 @@ from lobproof.report.figures.style import plain
 from lobproof.schema import EventBatch, Flag, Side
 from lobproof.sources.simulator import simulate
 from lobproof.store import open_store
+from plain.messages import Message, ask, bid, to_batch
 from support.batches import DAY_NS, START_NS, make_instrument
 from support.report import (
-    Message,
     anchor,
-    batch_of,
     build_store,
     depth,
     mark,
@@ -50,7 +49,7 @@ def page_of(store: Path, out: Path, **options: Any) -> str:
 
 
 def store_of(root: Path, *messages: Message, **options: Any) -> Path:
-    build_store(root, batch_of(messages), **options)
+    build_store(root, to_batch(messages), **options)
     return root
 
 
@@ -140,7 +139,7 @@ def test_a_demonstration_says_so_and_nothing_is_called_certified(page: str) -> N
     ("provenance", "badge"), [("derived", "DEMO · derived data"), ("real", "Recorded")]
 )
 def test_the_provenance_is_shown(tmp_path: Path, provenance: str, badge: str) -> None:
-    messages = [anchor(0, 5, BIDS, ASKS), depth(9, 6, (Side.BID, 1_000_000, 500))]
+    messages = [anchor(0, 5, BIDS, ASKS), depth(9, 6, bid(1_000_000, 500))]
     said = words(
         page_of(
             store_of(tmp_path / "s", *messages, provenance=provenance), tmp_path / "report.html"
@@ -201,7 +200,7 @@ def test_odd_names_are_escaped(tmp_path: Path) -> None:
 
 
 def test_without_trades_the_page_says_so(tmp_path: Path) -> None:
-    messages = [anchor(0, 5, BIDS, ASKS), depth(30, 6, (Side.ASK, 1_000_001, 0)), mark(60, 7)]
+    messages = [anchor(0, 5, BIDS, ASKS), depth(30, 6, ask(1_000_001, 0)), mark(60, 7)]
     page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
     assert set(pictures(page)) == {*PICTURES} - {"trades"}
     assert "the store holds no trade in this span" in words(page)
@@ -210,8 +209,7 @@ def test_without_trades_the_page_says_so(tmp_path: Path) -> None:
 
 def test_without_a_snapshot_nothing_is_claimed(tmp_path: Path) -> None:
     messages = [
-        depth(at, 5 + at, (Side.BID, 1_000_000 - at, 900), (Side.ASK, 1_000_001 + at, 800))
-        for at in range(20)
+        depth(at, 5 + at, bid(1_000_000 - at, 900), ask(1_000_001 + at, 800)) for at in range(20)
     ]
     said_trade = trade(20, 1, Side.SELL, 1_000_000, 100)
     page = page_of(store_of(tmp_path / "s", *messages, said_trade), tmp_path / "r.html")
@@ -234,7 +232,7 @@ def test_without_a_snapshot_nothing_is_claimed(tmp_path: Path) -> None:
     [
         anchor(0, 5, BIDS, ASKS),
         mark(0, 5),
-        depth(0, 5, (Side.BID, 1, 1)),
+        depth(0, 5, bid(1, 1)),
         trade(0, 1, Side.BUY, 1_000_000, 5),
         anchor(0, 5, BIDS, []),
     ],
@@ -247,20 +245,20 @@ def test_one_message_is_enough_for_a_page(tmp_path: Path, message: Message) -> N
 
 
 def test_a_side_that_was_never_seen_leaves_the_touch_in_doubt(tmp_path: Path) -> None:
-    messages = [anchor(0, 5, BIDS, []), depth(30, 6, (Side.BID, 1_000_000, 5)), mark(60, 7)]
+    messages = [anchor(0, 5, BIDS, []), depth(30, 6, bid(1_000_000, 5)), mark(60, 7)]
     page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
     assert set(pictures(page)) == {"depth", "trust", "rates"}
     assert "touch in doubt 1 min 100 % of the time" in words(page)
 
 
 def test_warm_up_is_named_beside_the_doubt(tmp_path: Path) -> None:
-    early, late = depth(0, 4, (Side.BID, 1_000_000, 5)), depth(60, 6, (Side.BID, 1_000_000, 5))
+    early, late = depth(0, 4, bid(1_000_000, 5)), depth(60, 6, bid(1_000_000, 5))
     page = page_of(store_of(tmp_path / "s", early, anchor(30, 5, BIDS, ASKS), late), tmp_path / "r")
     assert "touch in doubt 30 s 50 % of the time, 30 s of it warm-up" in words(page)
 
 
 def test_a_side_that_emptied_is_empty_not_in_doubt(tmp_path: Path) -> None:
-    gone = [(Side.ASK, price, 0) for price, _ in ASKS[:2]]
+    gone = [ask(price, 0) for price, _ in ASKS[:2]]
     messages = [anchor(0, 5, BIDS, ASKS[:2]), depth(30, 6, *gone), mark(60, 7)]
     page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
     assert {"depth", "profile", "spread"} <= set(pictures(page))
@@ -282,7 +280,7 @@ def test_thousands_of_findings_are_counted_and_the_gravest_listed(tmp_path: Path
     messages = [anchor(0, 5, BIDS, ASKS)]
     messages += [mark(1 + at, 4, int(Flag.DUPLICATE)) for at in range(3000)]
     messages.append(mark(3001, 9, int(Flag.GAP), before=5))
-    messages.append(depth(3100, 10, (Side.BID, 1_000_000, 5)))
+    messages.append(depth(3100, 10, bid(1_000_000, 5)))
     page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
     said = words(page)
     assert f"The gravest 25 of {count(3003)} findings" in said
@@ -297,7 +295,7 @@ def test_thousands_of_findings_are_counted_and_the_gravest_listed(tmp_path: Path
 def test_ids_that_began_anew_are_a_break_of_the_chain(tmp_path: Path) -> None:
     messages = [anchor(0, 5, BIDS, ASKS)]
     messages.append(mark(30, 2, int(Flag.GAP | Flag.OUT_OF_ORDER), before=5))
-    messages.append(depth(30, 3, (Side.BID, 1_000_000, 5)))
+    messages.append(depth(30, 3, bid(1_000_000, 5)))
     said = words(page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html"))
     assert "gaps 1 breaks of the chain of messages" in said
     assert "SEQUENCE_RESET" in said
@@ -305,7 +303,7 @@ def test_ids_that_began_anew_are_a_break_of_the_chain(tmp_path: Path) -> None:
 
 
 def test_findings_are_explained_where_there_are_none(tmp_path: Path) -> None:
-    messages = [anchor(0, 5, BIDS, ASKS), depth(30, 6, (Side.BID, 1_000_000, 1000))]
+    messages = [anchor(0, 5, BIDS, ASKS), depth(30, 6, bid(1_000_000, 1000))]
     page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html", start=START_NS + 1)
     assert "Nothing was found in this span" in words(page)
 
@@ -322,7 +320,7 @@ def test_a_span_is_cut_out_of_the_day(store: Path, tmp_path: Path) -> None:
 
 
 def test_the_page_says_when_each_stream_was_heard(tmp_path: Path) -> None:
-    messages = [anchor(0, 5, BIDS, ASKS), depth(30, 6, (Side.BID, 1_000_000, 1000))]
+    messages = [anchor(0, 5, BIDS, ASKS), depth(30, 6, bid(1_000_000, 1000))]
     messages += [trade(31, 1, Side.BUY, 1_000_001, 40), mark(630, 7), mark(631, 8)]
     said = words(page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html"))
     assert "When each stream was heard" in said
@@ -336,17 +334,19 @@ def test_a_span_in_which_nothing_was_heard_says_so(store: Path, tmp_path: Path) 
         with pytest.raises(UsageError, match="BTC-USDT heard nothing in the range"):
             page_of(store, tmp_path / "r.html", **span)
     root = tmp_path / "two"
-    later = batch_of([anchor(0, 5, BIDS, ASKS), mark(120, 6)], START_NS + 20 * 3_600 * 10**9)
+    later = to_batch([anchor(20 * 3_600, 5, BIDS, ASKS), mark(20 * 3_600 + 120, 6)])
     build_store(root, later)
-    build_store(root, batch_of([mark(120, 6)]), instrument=make_instrument("ETH-USDT"))
+    build_store(root, to_batch([mark(120, 6)]), instrument=make_instrument("ETH-USDT"))
     page = page_of(root, tmp_path / "r.html", start="2024-08-08T20:00", end="2024-08-08T21:00")
     assert "no event of it from 2024-08-08T20:00:00Z before 2024-08-08T21:00:00Z" in words(page)
 
 
 def two_days(root: Path, gap_days: int, *, carried: bool) -> Path:
     first = [anchor(0, 5, BIDS, ASKS), trade(100, 1, Side.BUY, 1_000_001, 40), mark(120, 6)]
-    hashed = build_store(root, batch_of(first))
-    second = batch_of(first, START_NS + gap_days * DAY_NS)
+    hashed = build_store(root, to_batch(first))
+    second = to_batch(first)
+    for times in (second.ts_order, second.ts_event, second.ts_recv):
+        times += gap_days * DAY_NS
     dt = f"2024-08-{8 + gap_days:02}"
     build_store(root, second, dt=dt, carried_from=hashed if carried else "")
     return root
@@ -384,15 +384,15 @@ def test_every_symbol_has_a_section(tmp_path: Path) -> None:
 
 def test_a_wide_spread_is_shown_on_a_logarithmic_scale(tmp_path: Path) -> None:
     messages = [anchor(0, 5, BIDS, ASKS)]
-    gone = [(Side.ASK, price, 0) for price, _ in ASKS[:29]]
-    messages += [depth(30, 6, *gone), depth(33, 7, (Side.ASK, ASKS[0][0], 10)), mark(60, 8)]
+    gone = [ask(price, 0) for price, _ in ASKS[:29]]
+    messages += [depth(30, 6, *gone), depth(33, 7, ask(ASKS[0][0], 10)), mark(60, 8)]
     page = page_of(store_of(tmp_path / "s", *messages), tmp_path / "r.html")
     assert "share of trusted time, % (log scale)" in pictures(page)["spread"]
     assert "One tick 95 % of the time, 2.45 ticks on average, 30 at most" in words(page)
 
 
 def test_what_lies_beyond_the_known_range_is_told(tmp_path: Path) -> None:
-    events = batch_of([anchor(0, 5, BIDS[:5], ASKS[:5]), mark(30, 6)])
+    events = to_batch([anchor(0, 5, BIDS[:5], ASKS[:5]), mark(30, 6)])
     events.flags &= ~int(Flag.COMPLETE)
     build_store(tmp_path / "s", events)
     page = page_of(tmp_path / "s", tmp_path / "r.html")
@@ -419,8 +419,8 @@ def test_a_verification_without_a_divergence_passes(store: Path, tmp_path: Path)
 
 
 def test_drift_is_shown_where_a_snapshot_was_compared(tmp_path: Path) -> None:
-    events = batch_of(
-        [anchor(0, 5, BIDS, ASKS), depth(5, 6, (Side.BID, 1_000_000, 9)), anchor(90, 6, BIDS, ASKS)]
+    events = to_batch(
+        [anchor(0, 5, BIDS, ASKS), depth(5, 6, bid(1_000_000, 9)), anchor(90, 6, BIDS, ASKS)]
     )
     keep = np.flatnonzero((events.kind != 4) | (events.ts_order == START_NS))
     events = events.take(keep)

@@ -31,8 +31,9 @@ from lobproof.report.sweep_kernels import (
 )
 from lobproof.schema import EventBatch, Flag, Kind, Side
 from lobproof.store import open_store
+from plain.messages import bid, to_batch
 from support.batches import START_NS, Book, make_day
-from support.report import SECOND, anchor, batch_of, build_store, depth, mark, random_events
+from support.report import SECOND, anchor, build_store, depth, mark, random_events
 
 pytestmark = pytest.mark.kernels
 
@@ -148,12 +149,12 @@ def test_a_gap_ends_what_is_known_until_the_next_anchor(tmp_path: Path) -> None:
     bids, asks = [(1000, 5), (999, 6)], [(1001, 7)]
     build_store(
         tmp_path,
-        batch_of(
+        to_batch(
             [
                 anchor(0, 5, bids, asks),
-                depth(10, 6, (Side.BID, 1000, 50)),
+                depth(10, 6, bid(1000, 50)),
                 mark(20, 9, int(Flag.GAP), before=6),
-                depth(20, 10, (Side.BID, 998, 3)),
+                depth(20, 10, bid(998, 3)),
                 anchor(50, 11, bids, asks),
                 mark(60, 12),
             ]
@@ -172,7 +173,7 @@ def test_a_gap_ends_what_is_known_until_the_next_anchor(tmp_path: Path) -> None:
 
 def test_the_end_of_a_range_is_noted(tmp_path: Path) -> None:
     bids, asks = [(1000 - 2 * k, 5) for k in range(9)], [(1001 + 2 * k, 7) for k in range(9)]
-    events = batch_of([anchor(0, 5, bids, asks), mark(30, 6)])
+    events = to_batch([anchor(0, 5, bids, asks), mark(30, 6)])
     events.flags &= ~int(Flag.COMPLETE)
     build_store(tmp_path, EventBatch.concat([events]))
     columns = looked_at(tmp_path).sums.columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from lobproof.fidelity.render import render_report
 from lobproof.instruments import Instrument
 from lobproof.schema import Finding, Flag, Kind, Order, Side
 from lobproof.store import open_store
-from support.market import MIDNIGHT, MS, Change, Market, day_of, make_market
+from plain.messages import Event, ask, bid
+from support.market import MIDNIGHT, MS, Market, Spoil, day_of, make_market
 
 CLASSES = {"seed", "missing", "extra", "stale", "order", "rounding"}
 
 
 def prove(
-    market: Market, folder: Path, change: Change | None = None, **options: Any
+    market: Market, folder: Path, change: Spoil | None = None, **options: Any
 ) -> VerifyReport:
     """The golden sample as it is, the store after ``change``."""
     golden = market.write_golden(folder / "golden")
@@ -39,7 +41,7 @@ def failing(report: VerifyReport) -> set[str]:
     return {check.name for check in report.checks if check.verdict is Verdict.FAIL}
 
 
-def delta(market: Market, nth: int = 30) -> dict[str, int]:
+def delta(market: Market, nth: int = 30) -> Event:
     return market.rows[market.find(Kind.DELTA, nth)]
 
 
@@ -89,22 +91,22 @@ def drop_row(market: Market) -> None:
 
 
 def one_step(market: Market) -> None:
-    delta(market)["size"] += 1
+    delta(market).size += 1
 
 
 def other_size(market: Market) -> None:
-    delta(market)["size"] += 1000
+    delta(market).size += 1000
 
 
 def flip_side(market: Market) -> None:
     row = delta(market)
-    row["side"] = 3 - row["side"]
+    row.side = 3 - row.side
 
 
 def invent_row(market: Market) -> None:
     row = delta(market)
     at = market.rows.index(row)
-    market.rows.insert(at, {**row, "price": row["price"] + 500, "flags": 0})
+    market.rows.insert(at, replace(row, price=row.price + 500, flags=0))
 
 
 def swap_rows(market: Market) -> None:
@@ -112,15 +114,15 @@ def swap_rows(market: Market) -> None:
         rows
         for i in range(20, 40)
         if len(rows := market.message(market.find(Kind.DELTA, i))) > 2
-        and rows[0]["side"] == rows[1]["side"]
+        and rows[0].side == rows[1].side
     )
-    for name in ("price", "size"):
-        rows[0][name], rows[1][name] = rows[1][name], rows[0][name]
+    one, other = rows[:2]
+    one.price, one.size, other.price, other.size = other.price, other.size, one.price, one.size
 
 
 def shift_time(market: Market) -> None:
     for row in market.message(market.find(Kind.DELTA, 30)):
-        row["ts_event"] += MS
+        row.ts_event += MS
 
 
 @pytest.mark.parametrize(
@@ -135,9 +137,9 @@ def shift_time(market: Market) -> None:
         (shift_time, "order"),
     ],
 )
-def test_a_changed_level_is_located(tmp_path: Path, change: Change, kind: str) -> None:
+def test_a_changed_level_is_located(tmp_path: Path, change: Spoil, kind: str) -> None:
     market = make_market()
-    rows = {id(row): dict(row) for row in market.rows}
+    rows = {id(row): replace(row) for row in market.rows}
     report = prove(market, tmp_path, change)
     touched = (
         next(row for row in market.rows if id(row) not in rows or rows[id(row)] != row)
@@ -148,13 +150,13 @@ def test_a_changed_level_is_located(tmp_path: Path, change: Change, kind: str) -
     check = report.check("level_changes")
     assert check.verdict is Verdict.FAIL
     assert check.first is not None
-    assert check.first.id == touched["sequence"]
+    assert check.first.id == touched.sequence
     assert check.first.kind == kind
-    assert check.first.time_ns // MS == touched["ts_order"] // MS
+    assert check.first.time_ns // MS == touched.ts_order // MS
     assert check.details["differing_messages"] == check.details["episodes"] == 1
     episode = check.first.episode
     assert episode is not None
-    assert episode.first_id == episode.last_id == touched["sequence"]
+    assert episode.first_id == episode.last_id == touched.sequence
     first = report.first_divergence
     assert first is not None
     assert first.to_dict()["class"] in CLASSES
@@ -176,9 +178,9 @@ def test_neighbouring_messages_make_one_episode(tmp_path: Path) -> None:
     def change(market: Market) -> None:
         done = set()
         for row in market.rows:
-            if row["kind"] == Kind.DELTA and MIDNIGHT - 600 * MS <= row["ts_event"] < MIDNIGHT:
-                row["size"] += 7
-                done.add(row["sequence"])
+            if row.kind == Kind.DELTA and MIDNIGHT - 600 * MS <= row.ts_event < MIDNIGHT:
+                row.size += 7
+                done.add(row.sequence)
         assert len(done) > 3
 
     report = prove(make_market(), tmp_path, change)
@@ -197,29 +199,26 @@ def test_a_missing_message_breaks_the_chain(tmp_path: Path) -> None:
     assert failing(report) >= {"chain", "level_changes"}
     chain = report.check("chain")
     assert chain.first is not None
-    assert chain.first.missing_ids == (gone[0]["prev_sequence"] + 1, gone[0]["sequence"])
+    assert chain.first.missing_ids == (gone[0].prev_sequence + 1, gone[0].sequence)
     assert "no GAP mark" in chain.first.detail
     assert chain.details["gaps"][0]["marked"] is False
     assert chain.compared - chain.equal == 1
     first = report.first_divergence
     assert first is not None
-    assert first.id == gone[0]["sequence"]
+    assert first.id == gone[0].sequence
     assert first.check == "level_changes"
 
 
-def gap_mark(market: Market, gone: list[dict[str, int]]) -> None:
+def gap(like: Event, **changes: int) -> Event:
+    """A mark of a gap with the times of an event."""
+    mark = replace(like, kind=int(Kind.MARK), side=0, price=0, size=0)
+    return replace(mark, flags=int(Flag.GAP | Flag.LAST), **changes)
+
+
+def gap_mark(market: Market, gone: list[Event]) -> None:
     at = market.rows.index(gone[-1])
-    mark = {
-        **gone[-1],
-        "ts_order": market.rows[at + 1]["ts_order"],
-        "kind": int(Kind.MARK),
-        "side": 0,
-        "price": 0,
-        "size": 0,
-        "flags": int(Flag.GAP | Flag.LAST),
-        "sequence": gone[0]["sequence"],
-        "prev_sequence": gone[0]["prev_sequence"],
-    }
+    ids = {"sequence": gone[0].sequence, "prev_sequence": gone[0].prev_sequence}
+    mark = gap(gone[-1], ts_order=market.rows[at + 1].ts_order, **ids)
     market.rows.insert(at + 1, mark)
     market.drop(gone)
 
@@ -230,7 +229,7 @@ def test_a_marked_gap_fails_too(tmp_path: Path) -> None:
     report = prove(market, tmp_path, lambda m: gap_mark(m, gone))
     chain = report.check("chain")
     assert chain.first is not None
-    assert chain.first.missing_ids == (gone[0]["prev_sequence"] + 1, gone[0]["sequence"])
+    assert chain.first.missing_ids == (gone[0].prev_sequence + 1, gone[0].sequence)
     assert "GAP" not in chain.first.detail
     assert chain.details["gaps"][0]["marked"] is True
     assert chain.details["stray_marks"] == 0
@@ -240,19 +239,7 @@ def test_a_mark_without_a_gap_fails(tmp_path: Path) -> None:
     def change(market: Market) -> None:
         message = market.message(market.find(Kind.DELTA, 30))
         at = market.rows.index(message[0])
-        market.rows.insert(
-            at,
-            {
-                **message[0],
-                "kind": int(Kind.MARK),
-                "side": 0,
-                "price": 0,
-                "size": 0,
-                "flags": int(Flag.GAP | Flag.LAST),
-                "sequence": 99,
-                "prev_sequence": 98,
-            },
-        )
+        market.rows.insert(at, gap(message[0], sequence=99, prev_sequence=98))
 
     report = prove(make_market(), tmp_path, change)
     assert failing(report) == {"chain"}
@@ -262,7 +249,7 @@ def test_a_mark_without_a_gap_fails(tmp_path: Path) -> None:
 def test_an_overlapping_message_breaks_the_chain(tmp_path: Path) -> None:
     def change(market: Market) -> None:
         for row in market.message(market.find(Kind.DELTA, 30)):
-            row["prev_sequence"] -= 1
+            row.prev_sequence -= 1
 
     report = prove(make_market(), tmp_path, change)
     chain = report.check("chain")
@@ -278,19 +265,19 @@ def test_the_first_message_must_follow_on_the_snapshot(tmp_path: Path) -> None:
     report = prove(market, tmp_path, lambda m: m.drop(gone))
     chain = report.check("chain")
     assert chain.first is not None
-    assert chain.first.missing_ids == (gone[0]["prev_sequence"] + 1, gone[0]["sequence"])
+    assert chain.first.missing_ids == (gone[0].prev_sequence + 1, gone[0].sequence)
 
 
 def test_a_feed_without_a_chain_is_not_judged_by_one(tmp_path: Path) -> None:
     def change(market: Market) -> None:
         for row in market.rows:
-            if row["kind"] in (Kind.DELTA, Kind.MARK):
-                row["prev_sequence"] = -1
+            if row.kind in (Kind.DELTA, Kind.MARK):
+                row.prev_sequence = -1
 
     assert prove(make_market(), tmp_path, change).check("chain").verdict is Verdict.NOT_APPLICABLE
 
 
-def trade(market: Market) -> dict[str, int]:
+def trade(market: Market) -> Event:
     return market.rows[market.find(Kind.TRADE, 5)]
 
 
@@ -299,19 +286,19 @@ def drop_trade(market: Market) -> None:
 
 
 def repeat_trade(market: Market) -> None:
-    market.rows.insert(market.find(Kind.TRADE, 5), dict(trade(market)))
+    market.rows.insert(market.find(Kind.TRADE, 5), replace(trade(market)))
 
 
 def flip_trade(market: Market) -> None:
-    trade(market)["side"] = 3 - trade(market)["side"]
+    trade(market).side = 3 - trade(market).side
 
 
 def trade_price(market: Market) -> None:
-    trade(market)["price"] += 1
+    trade(market).price += 1
 
 
 def trade_time(market: Market) -> None:
-    trade(market)["ts_event"] -= 1
+    trade(market).ts_event -= 1
 
 
 @pytest.mark.parametrize(
@@ -325,10 +312,10 @@ def trade_time(market: Market) -> None:
     ],
 )
 def test_a_changed_trade_is_located(
-    tmp_path: Path, change: Change, kind: str, also: set[str]
+    tmp_path: Path, change: Spoil, kind: str, also: set[str]
 ) -> None:
     market = make_market()
-    key = trade(market)["sequence"]
+    key = trade(market).sequence
     report = prove(market, tmp_path, change)
     check = report.check("trades")
     assert failing(report) == {"trades"} | also
@@ -338,10 +325,10 @@ def test_a_changed_trade_is_located(
 
 def test_the_earliest_of_several_trades_is_the_first(tmp_path: Path) -> None:
     market = make_market()
-    key = market.rows[market.find(Kind.TRADE, 2)]["sequence"]
+    key = market.rows[market.find(Kind.TRADE, 2)].sequence
 
     def change(market: Market) -> None:
-        market.rows[market.find(Kind.TRADE, 9)]["size"] += 5  # settled before what is missing
+        market.rows[market.find(Kind.TRADE, 9)].size += 5  # settled before what is missing
         del market.rows[market.find(Kind.TRADE, 2)]
 
     first = prove(market, tmp_path, change).check("trades").first
@@ -352,12 +339,12 @@ def test_the_earliest_of_several_trades_is_the_first(tmp_path: Path) -> None:
 def test_a_late_trade_must_be_flagged(tmp_path: Path) -> None:
     def change(market: Market) -> None:
         a, b = (market.rows[market.find(Kind.TRADE, i)] for i in (5, 6))
-        for name in ("sequence", "prev_sequence"):
-            a[name], b[name] = b[name], a[name]
+        a.sequence, b.sequence = b.sequence, a.sequence
+        a.prev_sequence, b.prev_sequence = b.prev_sequence, a.prev_sequence
 
     market = make_market()
     assert "trade_ids" in failing(prove(market, tmp_path / "a", change))
-    market.rows[market.find(Kind.TRADE, 6)]["flags"] |= int(Flag.OUT_OF_ORDER)
+    market.rows[market.find(Kind.TRADE, 6)].flags |= int(Flag.OUT_OF_ORDER)
     market.write_store(tmp_path / "b")
     report = verify(open_store(tmp_path / "b"), tmp_path / "a" / "golden")
     assert report.check("trade_ids").verdict is Verdict.EXACT
@@ -369,17 +356,17 @@ def test_a_late_trade_must_be_flagged(tmp_path: Path) -> None:
 
 def test_grid_order_and_signs(tmp_path: Path) -> None:
     def negative(market: Market) -> None:
-        delta(market)["size"] = -5
+        delta(market).size = -5
 
     def no_volume(market: Market) -> None:
-        trade(market)["size"] = 0
+        trade(market).size = 0
 
     def unsorted(market: Market) -> None:
         state = market.states[20]
         state.levels[2:4], state.levels[4:6] = state.levels[4:6], state.levels[2:4]
 
     def priced_mark(market: Market) -> None:
-        market.rows[market.find(Kind.MARK)]["price"] = 7
+        market.rows[market.find(Kind.MARK)].price = 7
 
     for number, change in enumerate((negative, no_volume, unsorted, priced_mark)):
         report = prove(make_market(), tmp_path / str(number), change)
@@ -418,7 +405,7 @@ def test_on_a_tie_goes_first_what_the_seal_says(first: str) -> None:
 
 def test_messages_must_be_whole(tmp_path: Path) -> None:
     def unended(market: Market) -> None:
-        market.message(market.find(Kind.DELTA, 30))[-1]["flags"] = 0
+        market.message(market.find(Kind.DELTA, 30))[-1].flags = 0
 
     report = prove(make_market(), tmp_path, unended)
     order = report.check("order")
@@ -428,7 +415,7 @@ def test_messages_must_be_whole(tmp_path: Path) -> None:
 
 
 def test_a_crossed_book_must_be_doubtful_and_flagged(tmp_path: Path) -> None:
-    def crossed(flags: Flag) -> Change:
+    def crossed(flags: Flag) -> Spoil:
         def change(market: Market) -> None:
             state = market.states[20]
             state.levels[0] = state.levels[40] + 1
@@ -503,7 +490,7 @@ def test_schema_says_what_is_wrong(tmp_path: Path) -> None:
 
 def test_a_touch_that_differs_is_listed(tmp_path: Path) -> None:
     def change(market: Market) -> None:
-        for state in (s for s in market.states[20:24] if s.after["kind"] != Kind.SNAPSHOT):
+        for state in (s for s in market.states[20:24] if s.after.kind != Kind.SNAPSHOT):
             state.levels[41] += 9  # the best ask's size
 
     report = prove(make_market(), tmp_path, change)
@@ -534,15 +521,15 @@ def test_a_touch_of_another_price(tmp_path: Path, step: int, kind: str) -> None:
 
 def late_level(market: Market) -> None:
     """A burst: a ticker shows a level that depth leaves out, and the next message names it 0."""
-    time = market.rows[-1]["ts_order"] + 100 * MS
-    before = market.states[-1].after["sequence"]
+    time = market.rows[-1].ts_order + 100 * MS
+    before = market.states[-1].after.sequence
     update = before + 5
     best = market.side(Side.BID)[0][0] + 1
-    market.depth(time, before + 1, update, [(Side.ASK, 100_900, 5)])
+    market.depth(time, before + 1, update, [ask(100_900, 5)])
     market.book[Side.BID][best] = 77
     market.ticker(time, update - 1)
     del market.book[Side.BID][best]
-    market.depth(time + 100 * MS, update + 1, update + 1, [(Side.BID, best, 0)])
+    market.depth(time + 100 * MS, update + 1, update + 1, [bid(best, 0)])
     market.ticker(time + 100 * MS, update + 1)
 
 
@@ -563,7 +550,7 @@ def test_few_mismatches_among_few_states_decide_nothing(tmp_path: Path) -> None:
     market = make_market(300, snapshots=0, partials=False)
     golden = market.write_golden(tmp_path / "golden")
     # only a state that no ticker shares its id with
-    state = next(s for s in market.states[60:] if s.after["sequence"] not in _ticker_ids(market))
+    state = next(s for s in market.states[60:] if s.after.sequence not in _ticker_ids(market))
     state.levels[1] += 1
     report = verify(open_store(market.write_store(tmp_path / "store")), golden)
     last = report.check("book_ticker_last")
@@ -578,7 +565,7 @@ def _ticker_ids(market: Market) -> set[int]:
 
 def test_a_touch_beyond_the_range_is_compared_and_does_not_count(tmp_path: Path) -> None:
     def change(market: Market) -> None:
-        states = [s for s in market.states if s.after["sequence"] in _ticker_ids(market)]
+        states = [s for s in market.states if s.after.sequence in _ticker_ids(market)]
         for state, wrong in zip(states[10:12], (0, 5), strict=True):
             state.levels[1] += wrong
             state.flags |= int(Flag.DOUBTFUL)
@@ -596,12 +583,12 @@ def test_a_touch_beyond_the_range_is_compared_and_does_not_count(tmp_path: Path)
 
 def test_tickers_from_before_a_gap_say_nothing_behind_it(tmp_path: Path) -> None:
     market = make_market(snapshots=0, partials=False)
-    time, update = market.rows[-1]["ts_order"] + 60_000 * MS, 9_000
+    time, update = market.rows[-1].ts_order + 60_000 * MS, 9_000
     best = market.side(Side.ASK)[0][0]
     market.book[Side.ASK][best] += 11  # while the recorder was away
     market.snapshot(time, update, anchor=True)
-    market.depth(time, update + 1, update + 2, [(Side.BID, 99_000, 7)])
-    market.depth(time + 100 * MS, update + 3, update + 4, [(Side.BID, 99_001, 7)])
+    market.depth(time, update + 1, update + 2, [bid(99_000, 7)])
+    market.depth(time + 100 * MS, update + 3, update + 4, [bid(99_001, 7)])
     market.ticker(time + 100 * MS, update + 4)
     report = prove(market, tmp_path)
     assert failing(report) == {"chain"}
@@ -611,12 +598,10 @@ def test_tickers_from_before_a_gap_say_nothing_behind_it(tmp_path: Path) -> None
 def test_a_silent_loss_shows_at_the_next_snapshot(tmp_path: Path) -> None:
     def change(market: Market) -> None:
         stale = [  # far from the touch, and not named again before the snapshot
-            row
-            for row in market.rows[: market.find(Kind.SNAPSHOT, -1)]
-            if row["kind"] == Kind.DELTA
+            row for row in market.rows[: market.find(Kind.SNAPSHOT, -1)] if row.kind == Kind.DELTA
         ]
         for row in stale[:12]:
-            row["price"] += 1000 if row["side"] == Side.ASK else -1000
+            row.price += 1000 if row.side == Side.ASK else -1000
 
     report = prove(make_market(), tmp_path, change)
     check = report.check("snapshots")
@@ -631,8 +616,8 @@ def test_a_size_that_differs_shows_at_the_next_snapshot(tmp_path: Path) -> None:
     def change(market: Market) -> None:
         row = market.rows[market.find(Kind.SNAPSHOT, 25)]
         listed = market.lines[0][2]["bids"][25]
-        row["size"] += 100_000
-        listed[1] = market.pair(row["price"], row["size"])[1]
+        row.size += 100_000
+        listed[1] = market.pair(row.price, row.size)[1]
 
     market = make_market(4, snapshots=3)
     change(market)  # the seed as recorded was wrong about one level
@@ -651,14 +636,14 @@ def test_a_snapshot_that_denies_the_chain_counts_only_with_a_second(
     lies: tuple[int, ...], verdict: str | None, tmp_path: Path
 ) -> None:
     market = make_market(snapshots=0, partials=False)
-    told = next(row for row in reversed(market.rows) if row["kind"] == Kind.DELTA and row["size"])
-    levels, price, update = market.book[told["side"]], told["price"], market.rows[-1]["sequence"]
-    time = market.rows[-1]["ts_order"]
+    told = next(row for row in reversed(market.rows) if row.kind == Kind.DELTA and row.size)
+    levels, price, update = market.book[told.side], told.price, market.rows[-1].sequence
+    time = market.rows[-1].ts_order
     for lie in lies:
         levels[price] += lie  # what it lists is not what depth messages said
         market.snapshot(time, update)
         levels[price] -= lie
-        market.depth(time, update + 1, update + 2, [(Side.BID, 99_000, 7)])
+        market.depth(time, update + 1, update + 2, [bid(99_000, 7)])
         update, time = update + 2, time + 100 * MS
     check = prove(market, tmp_path).check("snapshots")
     assert check.details["refuted"] == (0 if verdict else len(lies))
@@ -670,7 +655,7 @@ def test_a_seed_that_is_not_the_recorded_one(tmp_path: Path) -> None:
     market = make_market(snapshots=0)
 
     def change(market: Market) -> None:
-        market.rows[market.find(Kind.SNAPSHOT, 4)]["size"] += 1
+        market.rows[market.find(Kind.SNAPSHOT, 4)].size += 1
 
     report = prove(market, tmp_path, change)
     check = report.check("snapshots")
@@ -692,9 +677,9 @@ def test_a_snapshot_that_is_not_stored(tmp_path: Path) -> None:
 def test_a_refused_snapshot_is_counted(tmp_path: Path) -> None:
     def change(market: Market) -> None:
         message = market.message(market.find(Kind.SNAPSHOT, -1))
-        message[-1].update(
-            kind=int(Kind.MARK), side=0, price=0, size=0, flags=int(Flag.INVALID | Flag.LAST)
-        )
+        last = message[-1]
+        last.kind, last.side, last.price, last.size = int(Kind.MARK), 0, 0, 0
+        last.flags = int(Flag.INVALID | Flag.LAST)
         market.drop(message[:-1])
 
     report = prove(make_market(), tmp_path, change)
@@ -704,7 +689,7 @@ def test_a_refused_snapshot_is_counted(tmp_path: Path) -> None:
 
 def test_partial_depth_is_compared_slot_by_slot(tmp_path: Path) -> None:
     def change(market: Market) -> None:
-        state = next(s for s in market.states[10:] if s.after["sequence"] in _partial_ids(market))
+        state = next(s for s in market.states[10:] if s.after.sequence in _partial_ids(market))
         state.levels[2 * 3 + 1] += 1  # the fourth bid's size
 
     report = prove(make_market(), tmp_path, change)
