@@ -34,9 +34,8 @@ from lobproof.store.timespan import to_ns
 from plain.lake_replay import LakeStreams
 from plain.messages import ASK, MS, START, bid, book_of, delta, trade, vendor_row
 from support.commands import command, refused
-from support.lake_days import without
 from support.partial_days import begins, hold_against_whole
-from support.reconstructions import assert_tidy, seals, simulated, thinned
+from support.reconstructions import assert_tidy, seals, simulated, thinned, without
 from support.replays import write_lake
 
 DT = "2026-01-05"

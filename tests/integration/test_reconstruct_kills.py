@@ -16,6 +16,7 @@ from lobproof.store.timespan import to_ns
 from support.kills import killed_until_done
 from support.reconstructions import (
     assert_tidy,
+    assert_whole_days,
     made_whole,
     reconstructing,
     seals,
@@ -64,7 +65,9 @@ def kill_and_compare(
     while done < kills:
         at += 1
         out = folder / str(at)
-        done += killed_until_done(partial(reconstructing, source, out, **how), rng, 1.5 * seconds)
+        begin = partial(reconstructing, source, out, **how)
+        look = partial(assert_whole_days, out, expected)
+        done += killed_until_done(begin, rng, 1.5 * seconds, look)
         assert seals(out) == expected
         assert_tidy(out)
 

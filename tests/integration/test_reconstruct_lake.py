@@ -22,10 +22,9 @@ from lobproof.sources.simulator import simulate
 from lobproof.store import sealed
 from support.acquired import validated_lake
 from support.commands import command
-from support.lake_days import without
 from support.lake_fault_checks import Rebuilt
 from support.lake_faults import SECOND, Day, reordered
-from support.reconstructions import assert_tidy, seals, simulated
+from support.reconstructions import assert_tidy, seals, simulated, without
 
 ANCHORED = ReconstructOptions(strategy="anchored")
 

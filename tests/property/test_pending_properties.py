@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -18,21 +17,10 @@ from lobproof.replay.trade_kernels import (
     reserve,
     take_named,
 )
-from plain.messages import ASK, BID
+from plain.messages import ASK, BID, MS
+from plain.replay import Waiting
 
 pytestmark = pytest.mark.kernels
-
-MS = 10**6
-
-
-@dataclass
-class Waiting:
-    """A trade that no message has named."""
-
-    level: tuple[int, int]
-    size: int
-    ts: int
-    messages: int = 0
 
 
 @given(st.integers(0, 2**32))

@@ -20,7 +20,7 @@ from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import Store, open_store
-from support.lake_days import reconstruct_lake
+from support.reconstructions import reconstruct_lake
 
 pytestmark = pytest.mark.real
 

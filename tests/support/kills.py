@@ -72,11 +72,12 @@ def killed_until_done(
     begin: Callable[[], AbstractContextManager[Process]],
     rng: random.Random,
     longest: float,
+    look: Callable[[], None],
 ) -> int:
     """Start again and again, each time killed at a random instant within ``longest`` seconds.
 
     Those begin where it has ``begun``; or, one time in four, where it is ``ready``. Returns the
-    kills; the last run was faster than its kill.
+    kills; the last run was faster than its kill. ``look`` is called behind each kill.
     """
     kills = 0
     while True:
@@ -86,9 +87,10 @@ def killed_until_done(
                 _, errors = process.communicate(timeout=rng.uniform(0, longest))
             except subprocess.TimeoutExpired:
                 kills += 1
-                continue
-            assert process.returncode == 0, errors
-            return kills
+            else:
+                assert process.returncode == 0, errors
+                return kills
+        look()
 
 
 def die_at(target: str, count: int, when: str) -> None:

@@ -1,23 +1,32 @@
-"""Reconstructions of simulated days in processes of their own, and what two of them share."""
+"""Crypto Lake days simulated, thinned and reconstructed; and what two reconstructions share."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 
-from lobproof.pipeline import PartialDay
+from lobproof.pipeline import (
+    PartialDay,
+    ReconstructOptions,
+    ReconstructResult,
+    lake_days,
+    reconstruct_day,
+)
 from lobproof.schema.tables import TABLES
 from lobproof.sources.simulator import simulate
 from lobproof.store import Partition, open_store, sealed
 from lobproof.store.delta import listed_files, open_delta
 from support.kills import Process, running, wait_for
-from support.lake_days import without
+
+Keep = Callable[[str, str, pl.DataFrame], pl.Series]
+"""Of a table, its day and its rows: which stay."""
 
 _SCRIPT = """
 import sys
@@ -60,6 +69,26 @@ def simulated(folder: Path, *, minutes: float = 0.8, recording: bool = False) ->
     return folder if made.lake is None else made.lake
 
 
+def reconstruct_lake(
+    lake: Path, out: Path, options: ReconstructOptions | None = None
+) -> list[ReconstructResult]:
+    """Every day of a folder, into one store."""
+    return [reconstruct_day(day, out, options) for day in lake_days(lake)]
+
+
+def without(lake: Path, out: Path, keep: Keep) -> Path:
+    """The same folder with fewer rows."""
+    for path in sorted(lake.rglob("*.parquet")):
+        key = path.relative_to(lake)
+        table = pq.read_table(path, partitioning=None)
+        frame = pl.from_arrow(table)
+        assert isinstance(frame, pl.DataFrame)
+        (out / key).parent.mkdir(parents=True, exist_ok=True)
+        kept = table.filter(keep(key.parts[0], key.parent.name, frame).to_arrow())
+        pq.write_table(kept, out / key, compression="snappy", row_group_size=10_000)
+    return out
+
+
 def thinned(lake: Path, to: Path, share: float) -> Path:
     """The same lake, of whose level changes a share is lost at random."""
     rng = random.Random(5)
@@ -100,6 +129,18 @@ def made_whole(source: Path, out: Path, **how: Any) -> float:
 def seals(out: Path) -> list[dict[str, Any]]:
     """What the seals say, but for the time."""
     return sealed(out).drop("sealed_at").to_dicts()
+
+
+def assert_whole_days(out: Path, expected: list[dict[str, Any]]) -> None:
+    """What a kill leaves: the first days as they must be, and of others nothing to be read."""
+    there = seals(out)
+    assert there == expected[: len(there)]
+    if there:
+        store = open_store(out)
+        assert store.audit().clean
+        days = {row["dt"] for row in there}
+        for rows in (store.events(raw=True), store.states(raw=True)):
+            assert set(rows.select("dt").unique().collect()["dt"]) == days
 
 
 def assert_tidy(out: Path) -> None:

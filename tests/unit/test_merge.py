@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from lobproof.replay import Merge, Segment
 from lobproof.schema import EventBatch, Flag, Kind
 from plain.messages import BID, Message, bid, depth, messages_of, trade
-from plain.order import merge_messages
 from support.replays import batches
 
 
@@ -77,18 +75,6 @@ def test_a_tie_across_a_border_of_batches() -> None:
     """A trade waits while the book may still hold its time."""
     out = merged(books([1, 3, 3, 3, 4]), trades([1, 3, 3]), ((2, 3), (2,)))
     assert kinds(out) == "btbbbttb"
-
-
-def test_whatever_the_batches() -> None:
-    rng = random.Random(5)
-    for _ in range(150):
-        lengths = rng.randrange(12), rng.randrange(12)
-        times = [sorted(rng.randrange(8) for _ in range(length)) for length in lengths]
-        cuts = [sorted(rng.randrange(12) for _ in range(rng.randrange(5))) for _ in times]
-        book, other = books(times[0]), trades(times[1])
-        for first in (False, True):
-            wanted = merge_messages(book, other, trade_first=first)
-            assert merged(book, other, cuts, trade_first=first) == wanted
 
 
 def test_no_more_than_a_batch_of_each_is_held() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from lobproof.schema import Kind
 from lobproof.schema.tables import TABLES
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import open_store, sealed
-from support.kills import killed_at_random, let_go, start, wait_for
+from support.kills import let_go, start, wait_for
 from support.recorded import (
     HOUR,
     MIDNIGHT,
@@ -420,26 +419,6 @@ result = reconstruct(
 )
 print(*[day.content_hash for day in result.days], flush=True)
 """
-
-
-def test_kills_leave_whole_days_only(golden: Path, hashes: list[str], tmp_path: Path) -> None:
-    store, rng, seen = tmp_path / "store", random.Random(11), set()
-    for _ in range(5):
-        process = start(WORKER, golden, store, 0.01)
-        wait_for("ready", process)
-        let_go(process)
-        killed_at_random(process, rng, 1.0)
-        done = seals(store)["content_hash"].to_list()
-        seen.add(len(done))
-        assert done == hashes[: len(done)]
-        if done:
-            opened = open_store(store)
-            assert opened.audit().clean
-            assert opened.events().collect()["dt"].unique().sort().to_list() == DAYS[: len(done)]
-            assert opened.states().collect()["dt"].unique().sort().to_list() == DAYS[: len(done)]
-    assert told(reconstruct(golden, store, SMALL)) == hashes
-    assert open_store(store).audit().clean
-    assert reconstruct(golden, store, SMALL).reused
 
 
 def test_two_processes_at_once(golden: Path, hashes: list[str], tmp_path: Path) -> None:

@@ -111,6 +111,22 @@ def test_kernels_take_nothing_from_beyond_the_modules_that_key_their_cache() -> 
     assert outside - sys.stdlib_module_names == {"llvmlite", "numba", "numpy", "pyarrow"}
 
 
+def test_the_plain_twin_shares_nothing_with_what_it_is_held_against() -> None:
+    """Names of things, no rules."""
+    shared = {"lobproof.schema", "lobproof.instruments", "lobproof.replay"}
+    taken: set[str] = set()
+    for path in sorted((ROOT / "tests" / "plain").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("lobproof") for alias in node.names), path
+            elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("lobproof"):
+                assert node.module in shared, (path, node.module)
+                taken |= {alias.name for alias in node.names if node.module != "lobproof.schema"}
+            elif isinstance(node, ast.ImportFrom):
+                assert not str(node.module).startswith(("support", "fakes")), path
+    assert taken == {"Instrument", "Policy"}
+
+
 def test_the_kernel_cache_is_the_users_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
 from lobproof.pipeline.lake import lake_days, reconstruct_day
 from lobproof.report import write_report
 from lobproof.store import open_store
-from support.lake_days import reconstruct_lake
+from support.reconstructions import reconstruct_lake
 from support.recorded import imported, made
 
 
