@@ -29,14 +29,15 @@ class PlainLakeReplay(PlainReplay):
         super().__init__(instrument, state_every)
         self.policy = policy
         self.chainless = policy.chainless
-        self.waiting: set[tuple[int, int]] = set()  # in which a vendor row differs
+        self.waiting: set[tuple[int, int]] = set()  # levels that the next message may explain
         self.waits_since = Moment(0, 0)
-        self.contradicted = False
-        self.row_levels: list[int] = [0] * 4 * LEVELS
-        self.fresh = Moment(0, 0)  # where the last row of `book` first was what it is
-        self.stands_still = False
-        self.unproven: Moment | None = None  # from where a row that corrected is alone
+        self.contradicted = False  # it did not
+        self.row_levels: list[int] = [0] * 4 * LEVELS  # of the last row that could be a book
+        self.fresh = Moment(0, 0)  # when it first listed that
+        self.stands_still = False  # … although the deltas have moved the book
+        # since the last row, by the row before, by those before that; three for a print outside
         self.prints_unshown = [0, 0, 0]
+        self.unproven: Moment | None = None  # a row corrected the book, and no other has agreed
 
     def begin_day(self, ts: int) -> None:
         super().begin_day(ts)
@@ -76,11 +77,13 @@ class PlainLakeReplay(PlainReplay):
         return len(self.waiting)
 
     def _proven(self, last: int, ts: int) -> None:
+        """Another row agrees with what one has corrected; until here that was in doubt."""
         if self.unproven:
             self._since(Q.DRIFT, self.unproven, last, ts, self.differing)
         self.unproven = None
 
     def _moves_again(self, last: int, ts: int) -> None:
+        """The vendor's rows list something else; did they stand still while the market moved?"""
         if self.stands_still or (self.prints_unshown[2] >= 3 and ts - self.fresh.ts >= 10**9):
             self._since(Q.VENDOR_ROW_STALE, self.fresh, last, ts, 1)
         self.stands_still, self.prints_unshown = False, [0, 0, 0]
@@ -88,7 +91,12 @@ class PlainLakeReplay(PlainReplay):
     # vendor rows --------------------------------------------------------------------------------
 
     def meet(self, row: VendorRow) -> list[Message]:
-        """What is to be inserted because of a vendor row."""
+        """What is to be inserted because of a vendor row.
+
+        It is used if it can be a book and is not older than the book. Where nothing is trusted it
+        may be the anchor. One that agrees vouches, and may extend what is trusted. One that differs
+        waits if its id is ahead; if not, it corrects the book, or takes its trust.
+        """
         bids, asks = _listed(row.bids, -1), _listed(row.asks, 1)
         now, after = self.minutes[-1], max(self.event_id - 1, 0)
         here, next_ = Moment(after, row.ts_order), Moment(after + 1, row.ts_order)
@@ -116,14 +124,15 @@ class PlainLakeReplay(PlainReplay):
             now.counts["contradictions"] += self.reason == Q.CROSSED and not same
             if not same and self.reason in (Q.CROSSED, Q.DRIFT):
                 self.unproven = self.unproven or next_
-            return self._anchor(row, sides)
+            resync = 0 if self.reason == Q.UNSEEDED else Flag.RESYNC
+            return self._snapshot_of(row, sides, resync)
         always, never = (self.policy.correct == word for word in ("always", "never"))
         further = any(self._further(side, levels) for side, levels in sides.items()) or always
         self.waiting = set()
         if not same and again and row.sequence == self.sequence:
             self.stands_still = True
             return []
-        differ, strays, equal, errors = set[tuple[int, int]](), 0, 0, 0
+        differ, ghosts, equal, errors = set[tuple[int, int]](), 0, 0, 0
         if same:
             for levels in sides.values():
                 for name in ("drift_compared", "drift_equal"):
@@ -131,15 +140,15 @@ class PlainLakeReplay(PlainReplay):
                 now.rank_errors += [0.0] * len(levels)
                 now.size_errors += [0.0] * len(levels)
         else:
-            strays = sum(self._strays(side, levels) for side, levels in sides.items())
+            ghosts = sum(self._ghosts(side, levels) for side, levels in sides.items())
             equal = now.counts["drift_equal"]
             errors = len(now.size_errors)
             differ = self._differences(row, sides)
             equal = now.counts["drift_equal"] - equal
-        if not differ and not strays:
+        if not differ and not ghosts:
             self.agreed, self.last_alive = here, row.ts_order
             self._proven(after, row.ts_order)
-            return self._insert(row, sides) if further else []
+            return self._snapshot_of(row, sides) if further else []
         leads = row.sequence != self.sequence
         if lives and leads:  # the next message may explain it
             self.waiting, self.waits_since = differ, here
@@ -151,14 +160,15 @@ class PlainLakeReplay(PlainReplay):
                 self.mismatches = {level: Mismatch(*level, 0, 0) for level in differ}
                 self.unproven = self.unproven or next_
                 self.differing = len(differ)
-                return self._insert(row, sides)
+                return self._snapshot_of(row, sides)
         now.counts["contradictions"] += 1
-        self.differing = len(differ) or strays
+        self.differing = len(differ) or ghosts
         if differ or never or not lives:
             return [self._doubt_mark(Flag.DRIFT, row.ts_order)]
-        return self._insert(row, sides, Flag.GHOST_LEVELS)
+        return self._snapshot_of(row, sides, Flag.GHOST_LEVELS)
 
     def _meet_one_side(self, row: VendorRow, side: dict[Side, Levels]) -> list[Message]:
+        """A row with one side can only contradict."""
         self.waiting = set()
         differ = self._differences(row, side)
         if not differ:
@@ -168,6 +178,9 @@ class PlainLakeReplay(PlainReplay):
         return [self._doubt_mark(Flag.DRIFT, row.ts_order)]
 
     def _may_anchor(self, sides: dict[Side, Levels], same: bool, lives: bool) -> bool:
+        """Whether a row ends the loss: a first one does; others where messages still come, unless
+        they would correct sizes by too little, or may not correct.
+        """
         if self.reason == Q.UNSEEDED:
             return True
         if not lives or same or self.policy.correct == "never":
@@ -186,15 +199,17 @@ class PlainLakeReplay(PlainReplay):
         return self.policy.size_limit**2
 
     def _shows(self, side: Side, levels: Levels) -> bool:
+        """Whether the book's best levels are these."""
         return self.book.levels(side)[: len(levels)] == levels
 
     def _further(self, side: Side, levels: Levels) -> bool:
+        """Whether they reach beyond what is trusted."""
         kind, end = self.book.trust(side)
         if kind == RANGE:
             return away(side, levels[-1][0]) > away(side, end)
         return kind != EVERYTHING
 
-    def _strays(self, side: Side, levels: Levels) -> int:
+    def _ghosts(self, side: Side, levels: Levels) -> int:
         """Levels beyond the trusted range, told by deltas, that the vendor row denies."""
         kind, end = self.book.trust(side)
         if self.stale[side] or kind != RANGE:
@@ -206,6 +221,7 @@ class PlainLakeReplay(PlainReplay):
         return sum(bool(size) and told.get(price) != size for price, size in held.items())
 
     def _differences(self, row: VendorRow, sides: dict[Side, Levels]) -> set[tuple[int, int]]:
+        """Levels, as far as they are trusted, in which the row differs; they are counted."""
         before, self.mismatches = self.mismatches, {}
         (message,) = self._snapshot_of(row, sides)
         for side in SIDES:
@@ -217,15 +233,10 @@ class PlainLakeReplay(PlainReplay):
     # what is inserted --------------------------------------------------------------------------
 
     def _doubt_mark(self, flag: Flag, ts: int) -> Message:
+        """A mark: from here on the book is in doubt."""
         mark = Event(ts, 0, 0, self.sequence, -1, int(Kind.MARK))
         mark.flags = int(flag | Flag.LAST)
         return [mark]
-
-    def _anchor(self, row: VendorRow, sides: dict[Side, Levels]) -> list[Message]:
-        return self._snapshot_of(row, sides, 0 if self.reason == Q.UNSEEDED else Flag.RESYNC)
-
-    def _insert(self, row: VendorRow, sides: dict[Side, Levels], flags: int = 0) -> list[Message]:
-        return self._snapshot_of(row, sides, flags)
 
     def _snapshot_of(
         self, row: VendorRow, sides: dict[Side, Levels], flags: int = 0
@@ -295,6 +306,7 @@ class PlainLakeReplay(PlainReplay):
             self.pending = []
 
     def _confirm(self, message: Message) -> None:
+        """Trades explained by the next snapshot, as far as it lists."""
         now = self.minutes[-1].counts
         for side, price in dict.fromkeys(one.level for one in self.pending):
             held = [one.size for one in self.pending if one.level == (side, price)]

@@ -27,9 +27,27 @@ from plain.messages import MINUTE, OFFSET, Event, Message
 from plain.order import merge_messages, stamp
 
 SIDES = (Side.BID, Side.ASK)
-SPECIAL = Flag.GAP | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.INVALID | Flag.RECONNECT
+TELLING = Flag.GAP | Flag.DUPLICATE | Flag.OUT_OF_ORDER | Flag.INVALID | Flag.RECONNECT
+TELLING |= Flag.DRIFT | Flag.SILENCE
+"""Flags of marks that say something of the feed; one without them is an empty depth message."""
 LOSSES = (Q.GAP, Q.SEQUENCE_RESET, Q.SILENCE)
-DOUBTS = Flag.DRIFT | Flag.SILENCE
+"""Findings within which a silence of all streams is an outage."""
+
+QUIET_NS = 5 * 10**9
+QUIET_MESSAGES = 50
+"""A book is silent after so many times the usual time between messages, and no sooner than that."""
+CADENCE = 64
+"""The usual time is a running mean over about so many."""
+EXPIRES_MESSAGES, EXPIRES_NS = 2, 2 * 10**8
+"""A trade is no longer waited for after so many depth messages, and no sooner than that."""
+A_PRINT_NS = 10**9
+"""Trades without a message of the book between them are one print, but a new one every second."""
+FAR_BP, FAR_PRINTS = 30, 3
+"""Prints so far outside the touch, in 1/10,000, and so many in a minute: the book is stale."""
+MOVES_THROUGH = 20
+"""The book moved through its touch so often in a minute without a trade: trades are absent."""
+UNLISTED_AT_END, UNLISTED = 16, 256
+"""Levels that an anchor lacks, until it is not believed: at the day's end, and before."""
 
 
 class Moment(NamedTuple):
@@ -164,12 +182,14 @@ class PlainReplay:
         self.pending: list[Waiting] = []
 
     def begin_day(self, ts: int) -> None:
+        """Doubts go on; event ids begin at 0."""
         self.event_id = 0
         self.agreed = self.compared = self.first_doubted = self.chained = Moment(0, ts)
         self.next_state = 0
         self.doubts = dict.fromkeys(self.doubts, Moment(0, ts))
 
     def end_day(self, ts: int) -> None:
+        """What is open at the end becomes findings; the doubts stay for the next day."""
         if self._silent(ts):
             self.doubts.setdefault(Q.SILENCE, self.last_known)
         if self.unread:
@@ -182,7 +202,7 @@ class PlainReplay:
             self._since(Q.ANCHOR_UNPROVEN, self.chained, last, ts, 1)
         if self.undo and self.mismatches:
             self._since(Q.REFUTED, self.first_doubted, last, ts, len(self.mismatches))
-        if self.on_probation and self.unlisted >= 16:
+        if self.on_probation and self.unlisted >= UNLISTED_AT_END:
             self._since(Q.DRIFT, self.agreed, last, ts, self.unlisted)
         for code in sorted(self.doubts):
             self._close(code, last, ts, stays=True)
@@ -209,7 +229,7 @@ class PlainReplay:
         if head.kind == Kind.TRADE:
             self.heard.hear("trades", ts)
             self._trade(head)
-        elif head.kind == Kind.MARK and head.flags & (SPECIAL | DOUBTS):
+        elif head.kind == Kind.MARK and head.flags & TELLING:
             self._mark(head)
         else:
             listed = head.kind in (Kind.SNAPSHOT, Kind.CLEAR)
@@ -234,6 +254,7 @@ class PlainReplay:
     # what a message does ---------------------------------------------------------------------
 
     def _trade(self, row: Event) -> None:
+        """A trade waits until a depth message names its level; prints far from the book count."""
         now = self.minutes[-1].counts
         now["trades"] += 1
         now["buy_volume" if row.side == Side.BUY else "sell_volume"] += row.size
@@ -245,14 +266,15 @@ class PlainReplay:
         bid, ask = self.book.best_bid[0], self.book.best_ask[0]
         outside = max(bid - row.price, row.price - ask)
         seeded = self.reason != Q.UNSEEDED and bid and ask
-        first = self.last_alive > self.print_ts or row.ts_order - self.print_ts >= 10**9
+        first = self.last_alive > self.print_ts or row.ts_order - self.print_ts >= A_PRINT_NS
         self.print_ts = row.ts_order if first else self.print_ts
         now["prints"] += first
-        now["far_prints"] += bool(first and seeded and outside > bid * 30 // 10_000 + ask - bid)
+        now["far_prints"] += bool(first and seeded and outside > bid * FAR_BP // 10_000 + ask - bid)
         maker = Side.ASK if row.side == Side.BUY else Side.BID
         self.pending.append(Waiting((maker, row.price), row.size, row.ts_order))
 
     def _mark(self, row: Event) -> None:
+        """What the ids, or the source, say of the feed."""
         ts, seq, prev = row.ts_order, row.sequence, row.prev_sequence
         if row.flags & Flag.TRADES:
             if row.flags & Flag.GAP:
@@ -268,6 +290,7 @@ class PlainReplay:
                 self.doubts[Q.UNREADABLE] = self.last_known
                 self._close(Q.UNREADABLE, self.event_id, ts)
             if row.flags & Flag.RESYNC:
+                # the last snapshot reaches over the loss: what it lists is known, and nothing else
                 numbers = (prev + 1, seq)
                 self._since(Q.GAP, self.last_known, self.event_id, ts, seq - prev, *numbers)
                 self._trust_snapshot_alone()
@@ -292,6 +315,7 @@ class PlainReplay:
             self._one(Q.TRUNCATED_INPUT, ts, 1, 0, 0)
 
     def _snapshot(self, message: Message) -> Flag:
+        """A snapshot replaces what it lists; one that differs from a trusted book is weighed."""
         head, last = message[0], self.event_id + len(message) - 1
         here = Moment(last, head.ts_order)
         self.minutes[-1].counts["snapshots"] += 1
@@ -308,6 +332,7 @@ class PlainReplay:
             self.mismatches, self.undo = {}, None
             self.stale = dict.fromkeys(SIDES, False)
         elif later:
+            # compared with the book that the chain gives, without a snapshot that still waits
             if self.undo:
                 self._take_back()
             earlier = dict(self.mismatches)
@@ -319,6 +344,7 @@ class PlainReplay:
             self.shared = self.minutes[-1].counts["drift_equal"] - alike
             self.first_doubted = self.first_doubted if earlier else here
             if self.mismatches and head.sequence == self.sequence:
+                # of the id of the last message: no message to come can explain it
                 verdict = self._weigh()
                 if verdict != "believed":
                     return self._disbelieve(verdict, last, head.ts_order)
@@ -327,6 +353,7 @@ class PlainReplay:
                 self.undo = self._before()
                 add = Flag.AWAITS
         if believed:
+            # the book was wrong: what the snapshot does not list is unknown
             add = Flag.DRIFT
             self._drift(last - 1, head.ts_order)
             for side in SIDES:
@@ -359,6 +386,7 @@ class PlainReplay:
         return add
 
     def _depth(self, message: Message) -> Flag:
+        """Set the levels; confirm trades; judge a snapshot that waits."""
         head, now = message[0], self.minutes[-1].counts
         here = Moment(self.event_id + len(message) - 1, head.ts_order)
         add = Flag(0)
@@ -372,15 +400,15 @@ class PlainReplay:
                 known = before > 0 or self._inside(row.side, row.price)
                 if volume and not self.reason and known:
                     self._reconcile(volume, before, row.size)
-                self.mismatches.pop(level, None)
+                self.mismatches.pop(level, None)  # explained: the snapshot was ahead
                 if self.on_probation and self._listed(row.side, row.price):
                     self.on_probation = before == 0
                     self.unlisted += before == 0
         if self.undo:
             add |= self._judge_waiting(message)
-        if self.on_probation and self.unlisted >= 256:
+        if self.on_probation and self.unlisted >= UNLISTED:
             now["contradictions"] += 1
-            self.lose_to_drift()
+            self._lose_to_drift()
             add |= Flag.REFUTED | Flag.DRIFT
         if head.flags & Flag.OUT_OF_ORDER:
             ids = (head.prev_sequence + 1, head.sequence)
@@ -388,7 +416,9 @@ class PlainReplay:
         for one in self.pending:
             one.messages += 1
         expired = [
-            one for one in self.pending if one.messages >= 2 and head.ts_order - one.ts >= 2 * 10**8
+            one
+            for one in self.pending
+            if one.messages >= EXPIRES_MESSAGES and head.ts_order - one.ts >= EXPIRES_NS
         ]
         self.pending = [one for one in self.pending if one not in expired]
         if expired:
@@ -410,17 +440,24 @@ class PlainReplay:
             now["longest_silence"] = max(now["longest_silence"], silence)
             if silence:
                 usual = min(silence, self._quiet_limit())
-                self.cadence += (usual - self.cadence) // 64 if self.cadence else usual
+                self.cadence += (usual - self.cadence) // CADENCE if self.cadence else usual
         self.book_ts = self.last_alive = ts
 
     def _quiet_limit(self) -> int:
-        return max(5 * 10**9, 50 * self.cadence)
+        """How long nothing may come of the book."""
+        return max(QUIET_NS, QUIET_MESSAGES * self.cadence)
 
     def _silent(self, ts: int) -> bool:
+        """Whether nothing has come for too long, of a book that is not in doubt already."""
         judged = self.last_alive > 0 and self.reason in (0, Q.UNSEEDED)
         return judged and ts - self.last_alive > self._quiet_limit()
 
     def _settle(self, head: Event, last: int, ahead: bool) -> int:
+        """The book behind a message: what of it is trusted, doubts, counts, and its state.
+
+        ``ahead``: it is a snapshot of an id that no message has reached, and alone says what the
+        book is.
+        """
         ts, now = head.ts_order, self.minutes[-1]
         crossed = self.book.crossed
         if crossed and not self.reason:
@@ -483,10 +520,14 @@ class PlainReplay:
         return abs(end - levels[0][0])
 
     def _inside(self, side: int, price: int) -> bool:
+        """Whether a price lies within what is trusted."""
         kind, end = self.book.trust(side)
         return kind == EVERYTHING or (kind == RANGE and away(side, price) <= away(side, end))
 
     def _grow(self, side: int) -> None:
+        """A range reaches as far as the book proves: to the opposite touch, for nothing rests at it
+        or through it; and over levels that it holds right behind its end, unless they are stale.
+        """
         kind, end = self.book.trust(side)
         if kind != RANGE:
             return
@@ -499,6 +540,7 @@ class PlainReplay:
         self.book.set_trust(side, RANGE, end)
 
     def _listed_slots(self, side: Side) -> int:
+        """Leading slots that the last snapshot itself lists."""
         kind, end = self.listed[side]
         if kind != RANGE:
             return LEVELS if kind == EVERYTHING else 0
@@ -506,6 +548,7 @@ class PlainReplay:
         return sum(away(side, price) <= away(side, end) for price, _ in levels)
 
     def _lose(self, code: int) -> None:
+        """Trust is gone because of ``code``; all levels are stale."""
         self.reason, self.mismatches = int(code), {}
         self.undo, self.on_probation = None, False
         for side in SIDES:
@@ -525,11 +568,13 @@ class PlainReplay:
         self.doubts.setdefault(int(code), self.last_known)
 
     def _trust_snapshot_alone(self) -> None:
+        """Of what was known before the last snapshot nothing holds."""
         for side in SIDES:
             self.book.set_trust(side, *self.listed[side])
             self.stale[side] = self.listed[side][0] != EVERYTHING
 
     def _compare(self, side: Side, rows: Message, whole: bool) -> None:
+        """A snapshot's side against the book's as far as both are known: counts and mismatches."""
         kind, end = self.book.trust(side)
         if kind == UNTRUSTED or not rows:
             return
@@ -562,6 +607,7 @@ class PlainReplay:
     # a snapshot as evidence ------------------------------------------------------------------
 
     def _note_mismatch(self, side: Side, price: int, held: int, listed: int) -> None:
+        """A level differs; of one that differed before, what was held then is kept."""
         known = self.mismatches.get((side, price))
         held = known.held if known else held
         self.mismatches[side, price] = Mismatch(int(side), price, held, listed)
@@ -575,27 +621,32 @@ class PlainReplay:
         return known if kind == EVERYTHING else min(known, away(side, end))
 
     def _listed(self, side: int, price: int) -> bool:
+        """Whether the last snapshot says what rests at a price."""
         return away(side, price) <= self._listed_to(Side(side))
 
     def _listed_to(self, side: Side) -> float:
+        """How far away the last snapshot lists a side."""
         kind, end = self.listed[side]
         if kind == RANGE:
             return away(side, end)
         return math.inf if kind == EVERYTHING else -math.inf
 
     def _take_image(self) -> None:
+        """The levels that the last snapshot lists, to be held against later ones."""
         for side in SIDES:
             self.image_to[side] = self._listed_to(side)
             levels = dict(self.book.levels(side))
             self.image[side] = {p: s for p, s in levels.items() if self._listed(side, p)}
 
     def _rest_on_snapshot(self) -> None:
+        """The book stands on the last snapshot alone, for which nothing vouches yet."""
         self._take_image()
         self.vouched_to = dict.fromkeys(SIDES, -math.inf)
         self.remembered, self.undo = set(), None
         self.on_probation, self.unlisted = True, 0
 
     def _vouch(self, agrees: dict[Side, float]) -> None:
+        """A later snapshot agrees, so far."""
         self.vouched_to = {side: max(self.vouched_to[side], agrees[side]) for side in SIDES}
         self._take_image()
         self.remembered, self.on_probation = set(), False
@@ -618,6 +669,14 @@ class PlainReplay:
         self.undo = None
 
     def _weigh(self) -> str:
+        """Whether a snapshot that differs is believed, or the book.
+
+        Against the snapshot speaks a mismatch at a level that two snapshots have agreed on; at one
+        that a depth message has set since the anchor; and beyond the anchor's image. Without any it
+        cannot be decided. Believed is a second snapshot: what speaks against it are mismatches of
+        the one that was not believed before it, and it has at least as many levels in common with
+        the book as it has mismatches.
+        """
         against = set()
         for difference in self.mismatches.values():
             side, price, held, _ = difference
@@ -638,6 +697,7 @@ class PlainReplay:
         return "disbelieved"
 
     def _judge_waiting(self, message: Message) -> Flag:
+        """The depth message behind a snapshot that differs; it is applied to the book already."""
         if not self.mismatches:
             self.agreed, self.undo = self.compared, None
             self._vouch(self.agrees_to)
@@ -656,15 +716,17 @@ class PlainReplay:
         return self._disbelieve(verdict, self.event_id - 1, message[0].ts_order)
 
     def _disbelieve(self, verdict: str, last: int, ts: int) -> Flag:
+        """The snapshot is refuted; or, where it cannot be decided, the book is lost too."""
         self.minutes[-1].counts["contradictions"] += 1
         if verdict == "disbelieved":
             self._since(Q.REFUTED, self.first_doubted, last, ts, len(self.mismatches))
             self.mismatches = {}
             return Flag.REFUTED
-        self.lose_to_drift()
+        self._lose_to_drift()
         return Flag.REFUTED | Flag.DRIFT
 
-    def lose_to_drift(self) -> None:
+    def _lose_to_drift(self) -> None:
+        """The book is not believed any more."""
         self.differing = len(self.mismatches) or self.unlisted
         self._lose(Q.DRIFT)
         self.doubts.setdefault(int(Q.DRIFT), self.agreed)
@@ -672,6 +734,7 @@ class PlainReplay:
     # accounts --------------------------------------------------------------------------------
 
     def _reconcile(self, volume: int, before: int, after: int) -> None:
+        """How a level's change explains the volume that trades took there."""
         now = self.minutes[-1].counts
         fall = before - after
         if before == after == 0:
@@ -728,10 +791,10 @@ class PlainReplay:
         now = self.minutes[-1]
         begin, end = Moment(now.first, now.minute), now.minute + MINUTE - 1
         far = now.counts["far_prints"]
-        if far >= 3 and 2 * far >= now.counts["prints"]:
+        if far >= FAR_PRINTS and 2 * far >= now.counts["prints"]:
             self._since(Q.STALE_BOOK, begin, now.last, end, far)
         through = now.counts["through"]
-        if through >= 20 and not now.counts["trades"]:
+        if through >= MOVES_THROUGH and not now.counts["trades"]:
             self._since(Q.TRADES_ABSENT, begin, now.last, end, through)
         for code, tallied in now.tallies.items():
             first, last = tallied[0], tallied[-1]
