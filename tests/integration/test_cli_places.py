@@ -10,7 +10,7 @@ import pytest
 from lobproof.cli.places import Kind, kind_of
 from lobproof.pipeline import derive_lake, reconstruct
 from support.commands import command, refused
-from support.recorded import imported, made
+from support.hourly_recording import golden_sample, hourly_lines
 
 MAKES_GOLDEN = "`lobproof import FILES --out GOLDEN` makes a golden sample"
 
@@ -19,7 +19,7 @@ MAKES_GOLDEN = "`lobproof import FILES --out GOLDEN` makes a golden sample"
 def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one of each kind, folders of them, and what is nothing of the kind."""
     folder = tmp_path_factory.mktemp("places")
-    golden = imported(folder / "made", made(6), "one")
+    golden = golden_sample(folder / "made", hourly_lines(6), "one")
     for name in ("golden", "samples/a", "samples/b"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).symlink_to(golden)

@@ -18,8 +18,8 @@ from lobproof.cli import ERROR
 from lobproof.cli.console import COMPILING, print_json
 from lobproof.jit import compiling
 from support.commands import Terminal
+from support.hourly_recording import golden_sample, hourly_lines
 from support.kills import ENVIRONMENT
-from support.recorded import imported, made
 
 FAILED = 1
 compiles = pytest.mark.skipif(
@@ -31,10 +31,10 @@ compiles = pytest.mark.skipif(
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with golden samples ``whole`` and ``other``, and ``store`` made of the first."""
     folder = tmp_path_factory.mktemp("samples")
-    imported(folder, made(8), "whole")
-    lines = made(8)
+    golden_sample(folder, hourly_lines(8), "whole")
+    lines = hourly_lines(8)
     lines[-1][1]["q"] = "0.6"
-    imported(folder, lines, "other")
+    golden_sample(folder, lines, "other")
     assert lobproof("reconstruct", folder / "whole", "--out", folder / "store").returncode == 0
     return folder
 

@@ -18,7 +18,7 @@ from lobproof.fidelity.exact.report import Verdict
 from lobproof.pipeline import ReconstructOptions, reconstruct
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import Store, open_store
-from support.recorded import ASKS, BIDS, MIDNIGHT, Line, imported
+from support.hourly_recording import ASKS, BIDS, MIDNIGHT, Line, golden_sample
 from support.wire import depth, snapshot, trade
 
 MS = 10**6
@@ -56,7 +56,7 @@ def every(start: float, stop: float, step: float = 0.1) -> list[float]:
 
 
 def rebuilt(folder: Path, lines: Sequence[Line], name: str = "one") -> tuple[Store, Path]:
-    golden = imported(folder, lines, name)
+    golden = golden_sample(folder, lines, name)
     reconstruct(golden, folder / "store", SMALL)
     return open_store(folder / "store"), golden
 
@@ -235,7 +235,7 @@ def test_a_loss_after_the_first_anchor_is_no_warm_up(tmp_path: Path) -> None:
 def test_batches_and_parts_leave_no_trace_in_the_seal(tmp_path: Path) -> None:
     seconds = [*every(0, 20), *every(100, 120), *every(3660, 3670)]
     lines = feed(NOON, seconds, lost=[1000.0], trades=[1, 2, 110, 3665])
-    golden = imported(tmp_path, lines)
+    golden = golden_sample(tmp_path, lines)
     seals = []
     for name, parts, rows in (("a", 1 << 22, 1 << 16), ("b", 40, 7)):
         reconstruct(golden, tmp_path / name, replace(SMALL, part_rows=parts), batch_rows=rows)

@@ -21,7 +21,7 @@ from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
 from plain.decoder import Plain, plain_line, read_plain
 from plain.recording import lake_truth, same_rows
-from support.recorded import ASKS, BIDS, HOUR, MIDNIGHT, Line, imported, made
+from support.hourly_recording import ASKS, BIDS, HOUR, MIDNIGHT, Line, golden_sample, hourly_lines
 from support.wire import aggregate, depth, snapshot, ticker, trade
 
 
@@ -102,7 +102,7 @@ def test_a_folder_is_reused_or_refused(
     assert (again.rows, again.files) == (derived.rows, derived.files)
     assert content(derived.out) == before
 
-    other = imported(tmp_path / "recorded", made(3))
+    other = golden_sample(tmp_path / "recorded", hourly_lines(3))
     with pytest.raises(UsageError, match="another golden sample"):
         derive_lake(other, derived.out)
     assert content(derived.out) == before
@@ -126,7 +126,7 @@ def test_a_folder_is_reused_or_refused(
 
 
 def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
-    golden = imported(tmp_path / "recorded", made(3))
+    golden = golden_sample(tmp_path / "recorded", hourly_lines(3))
 
     def stop(rows: int, ts: int) -> None:
         raise KeyboardInterrupt
@@ -137,8 +137,8 @@ def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_levels_that_are_not_there_are_null(tmp_path: Path) -> None:
-    lines = made(30)
-    result = derive_lake(imported(tmp_path / "recorded", lines), tmp_path / "lake")
+    lines = hourly_lines(30)
+    result = derive_lake(golden_sample(tmp_path / "recorded", lines), tmp_path / "lake")
     messages = plain_lines(tmp_path / "recorded" / "one.txt")
     truth = lake_truth(messages)
     same_rows(table(result, "book_delta_v2"), COLUMNS["book_delta_v2"], truth.deltas)
@@ -175,7 +175,7 @@ def faulty() -> Sequence[Line]:
 
 
 def test_what_a_recording_has_is_kept_in_its_order(tmp_path: Path) -> None:
-    result = derive_lake(imported(tmp_path / "recorded", faulty()), tmp_path / "lake")
+    result = derive_lake(golden_sample(tmp_path / "recorded", faulty()), tmp_path / "lake")
     assert (result.gaps, result.trade_gaps) == (1, 1)
     assert (result.depth_messages, result.trades) == (7, 2)
     deltas = table(result, "book_delta_v2")
@@ -197,14 +197,14 @@ def test_what_a_recording_has_is_kept_in_its_order(tmp_path: Path) -> None:
 
 def test_aggregates_are_called_so(tmp_path: Path) -> None:
     lines = [(MIDNIGHT, aggregate(5, 8, "100.00", "2.0", time=MIDNIGHT))]
-    result = derive_lake(imported(tmp_path / "recorded", lines), tmp_path / "lake")
+    result = derive_lake(golden_sample(tmp_path / "recorded", lines), tmp_path / "lake")
     assert result.aggregated
     assert table(result, "trades")["id"].to_list() == [8]
 
 
 def test_a_sample_without_depth_and_trades_is_refused(tmp_path: Path) -> None:
     lines = [(MIDNIGHT, ticker(5, ("100.00", "1.0"), ("100.50", "1.0")))]
-    golden = imported(tmp_path / "recorded", lines)
+    golden = golden_sample(tmp_path / "recorded", lines)
     with pytest.raises(InputError, match="neither depth messages nor trades"):
         derive_lake(golden, tmp_path / "lake")
     assert not (tmp_path / "lake").exists()
@@ -214,8 +214,11 @@ def test_a_sample_without_depth_and_trades_is_refused(tmp_path: Path) -> None:
     ("size", "good"), [("1125899906.842623", True), ("1125899906.842624", False)]
 )
 def test_what_a_float_cannot_give_back_is_named(tmp_path: Path, size: str, good: bool) -> None:
-    lines = [*made(2), (MIDNIGHT + HOUR, depth(1006, 1007, [("90.00", size)], time=MIDNIGHT))]
-    golden = imported(tmp_path / "recorded", lines)
+    lines = [
+        *hourly_lines(2),
+        (MIDNIGHT + HOUR, depth(1006, 1007, [("90.00", size)], time=MIDNIGHT)),
+    ]
+    golden = golden_sample(tmp_path / "recorded", lines)
     if good:
         result = derive_lake(golden, tmp_path / "lake")
         assert table(result, "book_delta_v2")["size"].to_list()[-1] == float(size)

@@ -26,7 +26,7 @@ from lobproof.schema import Clock
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
 from lobproof.sources.cryptolake.write import TableWriter
 from lobproof.store import Store, open_store
-from support.recorded import Line, imported
+from support.hourly_recording import Line, golden_sample
 from support.wire import NS, T0, depth, futures_trade, snapshot
 
 LEVELS = 25
@@ -70,7 +70,7 @@ def moving_market(messages: int = 600, *, lag: int = LAG, seed: int = 3) -> list
 
 @pytest.fixture(scope="module")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return imported(tmp_path_factory.mktemp("futures"), moving_market())
+    return golden_sample(tmp_path_factory.mktemp("futures"), moving_market())
 
 
 def files_of(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -135,7 +135,7 @@ def test_the_golden_path_needs_no_lag(golden: Path, tmp_path: Path) -> None:
 
 
 def test_too_few_trades_are_no_measure(tmp_path: Path) -> None:
-    golden = imported(tmp_path, moving_market(150))
+    golden = golden_sample(tmp_path, moving_market(150))
     derive_lake(golden, tmp_path / "lake")
     files = files_of(tmp_path / "lake")
     lag = measure_lag(files)

@@ -17,18 +17,18 @@ from lobproof.schema import Kind
 from lobproof.schema.tables import TABLES
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import open_store, sealed
-from support.kills import let_go, start, wait_for
-from support.recorded import (
+from support.hourly_recording import (
     HOUR,
     MIDNIGHT,
     Line,
-    imported,
+    golden_sample,
+    hourly_lines,
     is_depth,
     is_snapshot,
     is_trade,
-    made,
     without,
 )
+from support.kills import let_go, start, wait_for
 from support.wire import depth, futures_trade, snapshot, ticker, trade
 
 DAYS = ["2024-08-08", "2024-08-09", "2024-08-10"]
@@ -38,7 +38,7 @@ SMALL = ReconstructOptions(part_rows=7, keyframe_seconds=7200)
 @pytest.fixture(scope="module")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three days: two hours, a whole one, four hours."""
-    return imported(tmp_path_factory.mktemp("golden"), made())
+    return golden_sample(tmp_path_factory.mktemp("golden"), hourly_lines())
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,9 @@ def seals(store: Path) -> pl.DataFrame:
 @pytest.mark.parametrize("off", [-13, 30])
 def test_a_run_goes_on_whatever_days_the_recorder_names(tmp_path: Path, off: int) -> None:
     """Its clock is hours off: the days of the receive times are not those of the events."""
-    golden = imported(tmp_path / "in", [(time + off * HOUR, line) for time, line in made()])
+    golden = golden_sample(
+        tmp_path / "in", [(time + off * HOUR, line) for time, line in hourly_lines()]
+    )
     whole = reconstruct(golden, tmp_path / "whole", SMALL)
     parts = seals(tmp_path / "whole").select("dt", "task_part", "content_hash").sort("dt")
     for events in (40, 90):
@@ -125,9 +127,9 @@ def test_days_are_split_at_midnight_and_go_on(golden: Path, tmp_path: Path) -> N
 
 def test_the_seal_counts_what_the_tables_hold(golden: Path, tmp_path: Path) -> None:
     """A GAP mark and one of the trade stream are no messages of the book."""
-    lines = without(made(), lambda m: m.get("u") == 1050 or m.get("t") in (705, 706))
+    lines = without(hourly_lines(), lambda m: m.get("u") == 1050 or m.get("t") in (705, 706))
     lines.insert(40, lines[39])  # something twice
-    sample = imported(tmp_path, lines)
+    sample = golden_sample(tmp_path, lines)
     reconstruct(sample, tmp_path / "store", SMALL)
     store = open_store(tmp_path / "store")
     minutes = store.minutes().collect().group_by("dt").agg(pl.col("book_messages", "trades").sum())
@@ -153,7 +155,7 @@ def test_states_are_thinned(golden: Path, tmp_path: Path, states: str, kept: int
 def test_a_store_tells_when_the_book_was_not_known(golden: Path, tmp_path: Path) -> None:
     result = reconstruct(golden, tmp_path / "store", SMALL)
     assert [day.counts.doubtful_ns for day in result.days] == [0, 0, 0]
-    late = imported(tmp_path, made(seeds=(3, 15)))
+    late = golden_sample(tmp_path, hourly_lines(seeds=(3, 15)))
     result = reconstruct(late, tmp_path / "late", SMALL)
     assert [day.counts.findings.get("UNSEEDED") for day in result.days] == [1, 1, None]
     assert [day.counts.doubtful_ns // 10**6 for day in result.days] == [HOUR + 5, HOUR, 0]
@@ -205,7 +207,7 @@ def test_a_day_sealed_from_something_else_is_refused(golden: Path, tmp_path: Pat
     before = versions(store)
     with pytest.raises(UsageError, match="2024-08-08 of BTC-USDT is sealed in"):
         reconstruct(golden, store, other)
-    shorter = imported(tmp_path, made(20))
+    shorter = golden_sample(tmp_path, hourly_lines(20))
     with pytest.raises(UsageError, match="from other inputs or with other options"):
         reconstruct(shorter, store, SMALL)
     assert (versions(store), told(reconstruct(golden, store, SMALL))) == (before, told(first))
@@ -219,8 +221,8 @@ def test_a_day_sealed_from_something_else_is_refused(golden: Path, tmp_path: Pat
 def test_a_day_beside_those_of_another_task(tmp_path: Path) -> None:
     """Two recordings of different days fill one store."""
     store = tmp_path / "store"
-    early = imported(tmp_path, made(20, start=2), "early")
-    late = imported(tmp_path, made(20, start=26), "late")
+    early = golden_sample(tmp_path, hourly_lines(20, start=2), "early")
+    late = golden_sample(tmp_path, hourly_lines(20, start=26), "late")
     assert len(reconstruct(early, store, SMALL).days) == 1
     assert len(reconstruct(late, store, SMALL).days) == 1
     assert reconstruct(early, store, SMALL).reused
@@ -240,7 +242,7 @@ def test_strict_passes_what_is_whole(golden: Path, hashes: list[str], tmp_path: 
 
 
 def test_strict_names_the_message_and_keeps_the_days_before(tmp_path: Path) -> None:
-    sample = imported(tmp_path, without(made(), lambda m: m.get("u") == 1050))
+    sample = golden_sample(tmp_path, without(hourly_lines(), lambda m: m.get("u") == 1050))
     with pytest.raises(StrictError, match=r"2024-08-09: GAP at event \d+: .* 1046-1050 are"):
         reconstruct(sample, tmp_path / "store", SMALL, strict=True)
     assert seals(tmp_path / "store")["dt"].to_list() == DAYS[:1]
@@ -263,7 +265,7 @@ def test_strict_names_the_message_and_keeps_the_days_before(tmp_path: Path) -> N
 )  # fmt: skip
 def test_strict_refuses(tmp_path: Path, changed: object, match: str) -> None:
     assert callable(changed)
-    sample = imported(tmp_path, changed(made()))
+    sample = golden_sample(tmp_path, changed(hourly_lines()))
     with pytest.raises(StrictError, match=match):
         reconstruct(sample, tmp_path / "store", SMALL, strict=True)
     assert reconstruct(sample, tmp_path / "store", SMALL).days
@@ -294,7 +296,7 @@ def market_of(pu: bool) -> list[Line]:
 
 @pytest.mark.parametrize("pu", [False, True], ids=["spot", "futures"])
 def test_the_order_is_that_of_the_venue(tmp_path: Path, pu: bool) -> None:
-    sample = imported(tmp_path, market_of(pu))
+    sample = golden_sample(tmp_path, market_of(pu))
     reconstruct(sample, tmp_path / "store", SMALL)
     store = open_store(tmp_path / "store")
     events = store.events(raw=True).filter(pl.col("kind").is_in([1, 2])).collect()
@@ -321,7 +323,7 @@ def test_the_order_is_that_of_the_venue(tmp_path: Path, pu: bool) -> None:
 
 
 def test_without_a_snapshot_nothing_is_trusted(tmp_path: Path) -> None:
-    sample = imported(tmp_path, without(made(), is_snapshot))
+    sample = golden_sample(tmp_path, without(hourly_lines(), is_snapshot))
     result = reconstruct(sample, tmp_path / "store", SMALL)
     assert [day.counts.findings["UNSEEDED"] for day in result.days] == [1, 1, 1]
     store = open_store(tmp_path / "store")
@@ -333,8 +335,8 @@ def test_without_a_snapshot_nothing_is_trusted(tmp_path: Path) -> None:
 
 def test_a_day_with_many_missing_times_is_ordered_by_receive_time(tmp_path: Path) -> None:
     lost = {1020, 1025, 1030}  # of 48 messages of the second day
-    lines = [(time, {**m, "E": 0} if m.get("u") in lost else m) for time, m in made()]
-    sample = GoldenSample.load(imported(tmp_path, lines))
+    lines = [(time, {**m, "E": 0} if m.get("u") in lost else m) for time, m in hourly_lines()]
+    sample = GoldenSample.load(golden_sample(tmp_path, lines))
     assert sample.receive_days == (DAYS[1],)
     reconstruct(sample.path, tmp_path / "store", SMALL)
     configs = [json.loads(text)["ordered_by"] for text in seals(tmp_path / "store")["config"]]
@@ -343,12 +345,14 @@ def test_a_day_with_many_missing_times_is_ordered_by_receive_time(tmp_path: Path
     exact = pl.col("ts_order") - (pl.col("ts_recv") - sample.clock_offset_ns)
     by_day = events.filter(kind=int(Kind.DELTA)).group_by("dt", maintain_order=True)
     assert by_day.agg((exact == 0).all())["ts_order"].to_list() == [False, True, False]
-    fewer = [(time, {**m, "E": 0} if m.get("u") in (1020, 1025) else m) for time, m in made()]
-    assert not GoldenSample.load(imported(tmp_path, fewer, "fewer")).receive_days
+    fewer = [
+        (time, {**m, "E": 0} if m.get("u") in (1020, 1025) else m) for time, m in hourly_lines()
+    ]
+    assert not GoldenSample.load(golden_sample(tmp_path, fewer, "fewer")).receive_days
 
 
 def test_only_trades(tmp_path: Path) -> None:
-    sample = imported(tmp_path, [line for line in made() if is_trade(line[1])])
+    sample = golden_sample(tmp_path, [line for line in hourly_lines() if is_trade(line[1])])
     result = reconstruct(sample, tmp_path / "store", SMALL)
     assert [(day.counts.events, day.counts.book_messages) for day in result.days] == [
         (2, 0),
@@ -359,7 +363,7 @@ def test_only_trades(tmp_path: Path) -> None:
 
 
 def test_only_depth_messages(tmp_path: Path) -> None:
-    sample = imported(tmp_path, [line for line in made() if is_depth(line[1])])
+    sample = golden_sample(tmp_path, [line for line in hourly_lines() if is_depth(line[1])])
     result = reconstruct(sample, tmp_path / "store", SMALL)
     assert [(day.counts.trades, day.counts.book_messages) for day in result.days] == [
         (0, 2),
@@ -370,7 +374,7 @@ def test_only_depth_messages(tmp_path: Path) -> None:
 
 def test_neither(tmp_path: Path) -> None:
     line = (MIDNIGHT, ticker(5, ("100.00", "1.0"), ("100.50", "1.0")))
-    sample = imported(tmp_path, [line])
+    sample = golden_sample(tmp_path, [line])
     with pytest.raises(InputError, match="holds neither depth messages nor trades"):
         reconstruct(sample, tmp_path / "store")
     assert seals(tmp_path / "store").is_empty()
@@ -378,8 +382,8 @@ def test_neither(tmp_path: Path) -> None:
 
 def test_a_snapshot_and_trades_share_the_day(tmp_path: Path) -> None:
     """Where no message gives the book a time, the recorder's clock does."""
-    lines = [line for line in made(3, seeds=(0,)) if not is_depth(line[1])]
-    result = reconstruct(imported(tmp_path, lines), tmp_path / "store", SMALL)
+    lines = [line for line in hourly_lines(3, seeds=(0,)) if not is_depth(line[1])]
+    result = reconstruct(golden_sample(tmp_path, lines), tmp_path / "store", SMALL)
     assert [day.dt for day in result.days] == DAYS[:2]
     events = open_store(tmp_path / "store").events(raw=True).sort("ts_order").collect()
     assert events["ts_order"][0] > MIDNIGHT * 10**6

@@ -19,15 +19,15 @@ from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
 from lobproof.pipeline.lake import lake_days, reconstruct_day
 from lobproof.report import write_report
 from lobproof.store import open_store
+from support.hourly_recording import golden_sample, hourly_lines
 from support.reconstructions import reconstruct_lake
-from support.recorded import imported, made
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A golden sample, its tables and the store of these."""
     folder = tmp_path_factory.mktemp("lake")
-    imported(folder, made(), "golden")
+    golden_sample(folder, hourly_lines(), "golden")
     derive_lake(folder / "golden", folder / "lake")
     reconstruct_lake(folder / "lake", folder / "store", ReconstructOptions(strategy="full"))
     return folder

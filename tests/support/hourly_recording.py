@@ -19,7 +19,7 @@ Line = tuple[int, dict[str, Any]]
 """Time in ms and message."""
 
 
-def made(hours: int = 30, *, seeds: Sequence[int] = (0, 15), start: int = 22) -> list[Line]:
+def hourly_lines(hours: int = 30, *, seeds: Sequence[int] = (0, 15), start: int = 22) -> list[Line]:
     """Depth ids go up by 5 an hour; snapshots that agree come after the messages ``seeds``.
 
     Those are multiples of 3, where the one bid that no snapshot lists is gone.
@@ -40,7 +40,7 @@ def made(hours: int = 30, *, seeds: Sequence[int] = (0, 15), start: int = 22) ->
     return lines
 
 
-def imported(folder: Path, lines: Sequence[Line], name: str = "one") -> Path:
+def golden_sample(folder: Path, lines: Sequence[Line], name: str = "one") -> Path:
     """The golden sample of a recording with these lines."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.txt"
