@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lobproof.fidelity.exact import Verdict, verify
-from lobproof.fidelity.exact.walk import inside
+from lobproof.fidelity.exact.window import inside
 from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
 from lobproof.pipeline.job import Asked
 from lobproof.replay import Replayer

@@ -17,7 +17,7 @@ import lobproof
 from lobproof import schema
 from lobproof.acquire.checks.flag_kernels import CANDIDATE, ROW_REASONS
 from lobproof.book.trust_kernels import TRUST
-from lobproof.fidelity.exact.walk import depth_rows
+from lobproof.fidelity.exact.window import depth_rows
 from lobproof.replay import QUALITY_SEVERITY, quality_rows, state_kernels
 from lobproof.replay.integrity_kernels import BOOK_IDS
 from lobproof.replay.output import minute_columns

@@ -19,7 +19,7 @@ from lobproof import parquet, parquet_pages
 from lobproof.acquire.checks.scan import scan
 from lobproof.acquire.facts.rows import read_rows
 from lobproof.errors import InputError
-from lobproof.fidelity.exact.vendor import VendorCheck
+from lobproof.fidelity.exact.vendor import vendor_rows
 from lobproof.parquet import MAX_TEXT, open_parquet, read_footer, texts
 from lobproof.parquet_pages import Page, pages
 from lobproof.sources.cryptolake.chunks import chunks
@@ -131,7 +131,7 @@ Read = Callable[[Path], object]
 READERS: dict[str, Read] = {
     "decoder": lambda p: [*chunks("trades", [p], ["side", "id"], 1 << 15)],
     "facts": lambda p: [*read_rows("trades", [p], ["side", "id"])],
-    "vendor": lambda p: [*VendorCheck._rows(VendorCheck.__new__(VendorCheck), p)],
+    "vendor": lambda p: [*vendor_rows(p)],
     "lake": lambda p: lobproof.lake(p.parents[4]).table("trades"),
 }
 

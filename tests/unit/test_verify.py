@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from lobproof.errors import InputError, UsageError
-from lobproof.fidelity.exact import Check, Verdict, VerifyReport, verify, walk
+from lobproof.fidelity.exact import Check, Verdict, VerifyReport, verify, window
 from lobproof.fidelity.exact.integrity import OrderCheck
 from lobproof.fidelity.exact.report import GATE_A, GATE_B, not_applicable
 from lobproof.fidelity.render import render_report
@@ -78,7 +78,7 @@ def test_batches_of_the_store_make_no_difference(
     market = make_market()
     whole = prove(market, tmp_path).to_dict()
     for rows in (4, 37):
-        monkeypatch.setattr(walk, "BATCH_ROWS", rows)
+        monkeypatch.setattr(window, "BATCH_ROWS", rows)
         report = verify(open_store(tmp_path / "store"), tmp_path / "golden")
         assert report.to_dict() == whole
 

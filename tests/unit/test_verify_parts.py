@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 
 from lobproof.errors import InputError
 from lobproof.fidelity import exact
-from lobproof.fidelity.exact.bounds import block_rate, student_95, time_rate
 from lobproof.fidelity.exact.decoder import TICKERS, Chunk, PlainDecoder
 from lobproof.fidelity.exact.ids import LATE, NEW, REPEATED, SeenIds
 from lobproof.fidelity.exact.integrity import off_grid
-from lobproof.fidelity.exact.plainbook import PlainBook
-from lobproof.fidelity.exact.report import Verdict
-from lobproof.fidelity.exact.tickers import TickerTape
+from lobproof.fidelity.exact.report import Verdict, block_rate, student_95, time_rate
+from lobproof.fidelity.exact.snapshots import PlainBook
+from lobproof.fidelity.exact.tops import TickerTape
 from lobproof.schema import Flag, Side
 from lobproof.sources.binance.journal import JournalWriter
 from support.market import MIDNIGHT, make_market
@@ -70,7 +69,7 @@ def test_depth_as_documented(tmp_path: Path) -> None:
              '"b":[[61737.63000000,1e-5]],"a":[[7,"1E+2"]]}'),
         ],
     )  # fmt: skip
-    assert chunk.levels.select("u", "prev", "ts", "side", "price", "size").rows() == [
+    assert chunk.levels.select("id", "prev", "ts", "side", "price", "size").rows() == [
         (3, 0, 5_000_000, 1, Decimal("1.5"), Decimal(0)),
         (3, 0, 5_000_000, 2, Decimal(2), Decimal("3.000000000000000001")),
         (6, 2, 1_723_161_600_000_123_000, 0, Decimal(0), Decimal(0)),
@@ -299,7 +298,7 @@ def test_off_grid() -> None:
     assert frame.select(off_grid("x", 2))["x"].to_list() == [False, True, True, False]
 
 
-@pytest.mark.parametrize("module", ["decoder", "ids", "pairing", "bounds", "plainbook", "tickers"])
+@pytest.mark.parametrize("module", ["decoder", "golden", "ids", "report", "snapshots", "tops"])
 def test_no_code_is_shared_with_what_is_checked(module: str) -> None:
     """Only names, errors and the reader: no parser, no fixed point, no book, no replay."""
     source = Path(exact.__file__).parent / f"{module}.py"

@@ -34,22 +34,7 @@ _FUTURE_NS = 3_600_000_000_000
 DECIMAL = pl.Decimal(38, 18)
 BID, ASK = 1, 2
 
-LEVELS = pl.Schema(
-    {
-        "u": pl.Int64(),
-        "prev": pl.Int64(),
-        "ts": pl.Int64(),
-        "clock": pl.Int64(),
-        "side": pl.Int8(),
-        "price": DECIMAL,
-        "size": DECIMAL,
-    }
-)
-"""One row a level change, in order; a message without any is one row of side 0.
-
-``ts`` is the exchange's time, 0 if missing; ``clock`` its running maximum, which tells the day.
-"""
-TRADES = pl.Schema(
+ROWS = pl.Schema(
     {
         "id": pl.Int64(),
         "prev": pl.Int64(),
@@ -60,7 +45,12 @@ TRADES = pl.Schema(
         "size": DECIMAL,
     }
 )
-"""``side`` is the taker's: 1 bought, 2 sold. Aggregates: ``id`` is their last one."""
+"""One row a level change, in order (``id`` is its message's ``u``; a message without any is one
+row of side 0), or one a trade (of an aggregate the last one's id; ``side`` is the taker's: 1
+bought, 2 sold).
+
+``ts`` is the exchange's time, 0 if missing; ``clock`` its running maximum, which tells the day.
+"""
 TICKERS = pl.Schema(
     {
         "u": pl.Int64(),
@@ -82,7 +72,7 @@ _DEPTH = re.compile(r"depth(@\d+ms)?")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a number of lines say, in columns; frames have the columns named above.
+    """What a number of lines say: ``ROWS`` of levels and trades, ``TICKERS``, ``LISTS``.
 
     ``snapshots`` and ``partials`` hold whole lists; ``snapshots`` a message number ``message``.
     """
@@ -167,8 +157,8 @@ class PlainDecoder:
         self._snapshots = 0
         self._passed: dict[int, int] = {}
         self.tally = Tally()
-        self._levels = _Lists(LEVELS)
-        self._trades = _Lists(pl.Schema({**TRADES, "first": pl.Int64()}))
+        self._levels = _Lists(ROWS)
+        self._trades = _Lists(pl.Schema({**ROWS, "first": pl.Int64()}))
         self._tickers = _Lists(TICKERS)
         self._partials = _Lists(LISTS)
         self._listed = _Lists(pl.Schema({"message": pl.Int64(), **LISTS}))
@@ -273,7 +263,7 @@ class PlainDecoder:
             sides, bids, bid_sizes = [0], ["0"], ["0"]
         rows = len(sides)
         columns = self._levels.columns
-        columns["u"] += [last] * rows
+        columns["id"] += [last] * rows
         columns["prev"] += [first - 1 if previous is None else int(previous)] * rows
         columns["ts"] += [ts] * rows
         columns["clock"] += [self._time("depth", ts, capture)] * rows

@@ -1,15 +1,23 @@
-"""Gate A on events: the grid, the order, and trade ids, frame by frame."""
+"""Gate A: a store checked by itself, with zero tolerance but for the share of time in doubt.
+
+Nothing is held against what the market did: that is gate B, in :mod:`~.golden` and
+:mod:`~.vendor`.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from lobproof.fidelity.exact.ids import LATE, NEW, SeenIds
 from lobproof.fidelity.exact.report import (
+    LISTED,
     Check,
     Class,
     Divergence,
@@ -17,16 +25,78 @@ from lobproof.fidelity.exact.report import (
     not_applicable,
     plain,
 )
-from lobproof.fidelity.exact.walk import last_rows
+from lobproof.fidelity.exact.window import (
+    LEVEL_COLUMNS,
+    TOUCH,
+    Window,
+    book_gaps,
+    depth_rows,
+    inside,
+    last_rows,
+)
 from lobproof.instruments import Instrument
-from lobproof.schema import UNORDERED, Flag, Kind, Order
+from lobproof.schema import UNORDERED, Finding, Flag, Int64, Kind, Order
 from lobproof.schema.codes import PRICE_SCALE
+from lobproof.schema.tables import CONTENT_TABLES, Table
+from lobproof.store.timespan import show_length
+
+WARM_UP_LIMIT_NS = 60_000_000_000
+"""Longest time before the first anchor, over all days, that leaves a verdict to be had."""
+BEYOND_LIMIT = 0.01
+"""Largest share of time in which the touch of a Crypto Lake day is beyond the levels listed."""
 
 _LEVELS = (int(Kind.DELTA), int(Kind.SNAPSHOT))
 _OF_THE_BOOK = (*_LEVELS, int(Kind.CLEAR))
 
 
-class Tally:
+class Integrity:
+    """The checks of gate A, but for the files: the states when it is made, events by `add`.
+
+    ``touch`` holds a row a state: where it is, the touch, how many levels are trusted, the flags;
+    ``doubtful``: flagged so, or inside a finding of ``quality`` that says so; ``beyond``: in doubt
+    for nothing but that the touch left the range that snapshots cover; and ``warm_up``: for
+    nothing but that no anchor had come yet.
+    """
+
+    def __init__(self, window: Window, schema: SchemaCheck) -> None:
+        self._schema = schema
+        self._grid = GridCheck(window.instruments)
+        self._chain = ChainCheck(window)
+        self._order = OrderCheck(window.orders)
+        self._trade_ids = TradeIdCheck()
+        self._states = _StateChecks(window)
+        for states in window.states():
+            schema.count("states", states)
+            self._grid.add_states(states)
+            self._states.add(states)
+        self.touch = self._states.touch()
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Check a frame of events, whole messages, in stored order."""
+        self._schema.count("events", rows)
+        self._chain.add(rows)
+        self._order.add(rows)
+        self._trade_ids.add(rows)
+        self._grid.add_events(rows)
+
+    def depth_messages(self) -> pl.DataFrame:
+        """Last rows of all depth messages: dt, event_id, ts_order, sequence, prev_sequence."""
+        return self._chain.depth_messages()
+
+    def checks(self, untrusted_limit: float) -> list[Check]:
+        """All of gate A, once every event has been added."""
+        return [
+            self._schema.result(),
+            self._chain.result(),
+            self._states.uncrossed(),
+            self._grid.result(),
+            self._order.result(),
+            self._trade_ids.result(),
+            self._states.untrusted_share(self.touch, untrusted_limit),
+        ]
+
+
+class _Rows:
     """Rows looked at and rows that are right, and the first that is not."""
 
     def __init__(self, name: str) -> None:
@@ -39,9 +109,8 @@ class Tally:
         self,
         frame: pl.DataFrame,
         wrong: pl.Series,
-        why: Callable[[dict[str, object]], str],
         kind: Class,
-        id_column: str = "sequence",
+        why: Callable[[dict[str, Any]], str],
     ) -> None:
         """Count ``frame``; ``wrong`` says which of its rows are, ``why`` what is wrong with one."""
         self.rows += frame.height
@@ -49,32 +118,265 @@ class Tally:
         self.right += frame.height - bad.height
         if bad.height and self.first is None:
             row = bad.row(0, named=True)
-            self.first = Divergence(
-                self.name,
-                kind,
-                int(row[id_column]),
-                int(row["ts_order"]),
-                why(row),
-                dt=str(row["dt"]),
-                event_id=int(row["event_id"]),
-            )
+            self.first = Divergence.at(self.name, kind, row, why(row))
 
     def check(self, what: str, **details: object) -> Check:
         """The verdict, with zero tolerance."""
         if not self.rows:
             return not_applicable(self.name, f"the store has no {what}")
-        verdict = Verdict.EXACT if self.right == self.rows else Verdict.FAIL
-        reason = self.first.detail if self.first else ""
         return Check(
             self.name,
-            verdict,
+            Verdict.EXACT if self.right == self.rows else Verdict.FAIL,
             self.rows,
             self.rows,
             self.right,
-            reason=reason,
+            reason=self.first.detail if self.first else "",
             details=details,
             first=self.first,
         )
+
+
+# the files and their columns -----------------------------------------------------------------
+
+
+class SchemaCheck:
+    """``schema``: the files are those that were sealed, with the columns that they should have.
+
+    With ``audit`` every content hash is recomputed too.
+    """
+
+    def __init__(self, window: Window, *, audit: bool) -> None:
+        self._window = window
+        self._problems: list[str] = []
+        self._compared = 0
+        self._rows: Counter[tuple[str, str]] = Counter()
+        self._audit = audit
+
+    def sound(self) -> bool:
+        """Whether all files of the days are those of the seals, and all tables have their columns.
+
+        If not, nothing else is worth a look.
+        """
+        window = self._window
+        for dt in window.days:
+            report = window.store.audit(
+                window.symbol, exchange=window.exchange, dt=dt, content=self._audit
+            )
+            self._compared += report.files
+            self._problems += [str(damage) for damage in report.damage]
+            if self._audit:
+                window.read(int(window.seals().filter(pl.col("dt") == dt)["events"].sum()))
+        if self._problems:
+            return False
+        for table in CONTENT_TABLES:
+            self._compared += 1
+            found = window.table(table.name).drop("dt").collect_schema()
+            if dict(found) != _columns(table):
+                self._problems.append(f"{table.name} has the columns {dict(found)}")
+        return not self._problems
+
+    def count(self, table: str, rows: pl.DataFrame) -> None:
+        """Rows that were read."""
+        for dt, number in rows.group_by("dt").len().iter_rows():
+            self._rows[table, dt] += number
+
+    def unreadable(self, error: Exception) -> Check:
+        """The check, when reading the store failed."""
+        self._problems.append(f"the store cannot be read: {error}")
+        return self._check()
+
+    def result(self) -> Check:
+        """The check; rows read are held against rows sealed."""
+        for seal in self._window.seals().iter_rows(named=True):
+            for table in ("events", "states"):
+                self._compared += 1
+                rows = self._rows[table, seal["dt"]]
+                if rows != seal[table]:
+                    self._problems.append(
+                        f"{seal['dt']}: {rows} rows of {table}, {seal[table]} were sealed"
+                    )
+        return self._check()
+
+    def _check(self) -> Check:
+        wrong = len(self._problems)
+        compared = max(self._compared, wrong)
+        return Check(
+            "schema",
+            Verdict.FAIL if wrong else Verdict.EXACT,
+            compared,
+            compared,
+            compared - wrong,
+            reason=self._problems[0] if wrong else "",
+            details={"problems": self._problems[:LISTED], "hashes_recomputed": self._audit},
+        )
+
+
+def _columns(table: Table) -> dict[str, pl.DataType]:
+    frame = pl.from_arrow(table.schema.empty_table())
+    assert isinstance(frame, pl.DataFrame)
+    return dict(frame.schema)
+
+
+# the chain of ids ----------------------------------------------------------------------------
+
+_MESSAGES = pl.Schema(
+    {
+        "dt": pl.String(),
+        "event_id": pl.Int64(),
+        "ts_order": pl.Int64(),
+        "sequence": pl.Int64(),
+        "prev_sequence": pl.Int64(),
+    }
+)
+
+
+class ChainCheck:
+    """``chain``: every depth message follows on the one before, by the store's own ids.
+
+    ``prev_sequence`` is held against the ``sequence`` before, and the GAP marks against that. A
+    gap fails the check even where a snapshot bridges it: level changes are missing all the same.
+    The first message after the first snapshot must span its id or follow on it.
+    """
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._depth: list[pl.DataFrame] = []
+        self._last: dict[str, Any] | None = None  # last depth message
+        self._snapshot: int | None = None  # id of the last snapshot before any depth message
+        self._linked = 0
+        self._breaks = 0
+        self._without_previous = 0  # depth messages without a previous id
+        self._gaps: list[dict[str, Any]] = []
+        self._marks: dict[tuple[str, int, int], int] = {}  # not yet met by a gap; time
+        self._first: Divergence | None = None
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Check a frame of events, whole messages."""
+        ends = rows.filter(
+            last_rows() & (depth_rows() | book_gaps() | (pl.col("kind") == int(Kind.SNAPSHOT)))
+        )
+        depth = ends.filter(depth_rows()).select(*_MESSAGES)
+        self._depth.append(depth)
+        for mark in ends.filter(book_gaps()).iter_rows(named=True):
+            key = (mark["dt"], mark["prev_sequence"], mark["sequence"])
+            self._marks[key] = mark["ts_order"]
+        if self._last is None:
+            self._open(ends, depth)
+        if not depth.height:
+            return
+        self._without_previous += depth.filter(pl.col("prev_sequence") < 0).height
+        before = pl.DataFrame([self._last] if self._last else [], schema=depth.schema)
+        links = (
+            pl.concat([before, depth])
+            .with_columns(
+                pl.col("dt").shift(1).alias("dt_before"), pl.col("sequence").shift(1).alias("known")
+            )
+            .slice(1)
+            .filter(pl.col("prev_sequence") >= 0)
+        )
+        apart = links.filter(pl.col("prev_sequence") != pl.col("known"))
+        self._linked += links.height - apart.height
+        for row in apart.iter_rows(named=True):
+            # what lies between days that do not join was not looked at
+            if self._window.joined(row["dt_before"], row["dt"]):
+                self._break(row)
+        self._last = depth.row(-1, named=True)
+
+    def _open(self, ends: pl.DataFrame, depth: pl.DataFrame) -> None:
+        """The first depth message against the snapshot before it, if there is one."""
+        snapshots = ends.filter(pl.col("kind") == int(Kind.SNAPSHOT))
+        if depth.height:
+            dt, first = depth["dt"][0], int(depth["event_id"][0])
+            snapshots = snapshots.filter(
+                (pl.col("dt") < dt) | ((pl.col("dt") == dt) & (pl.col("event_id") < first))
+            )
+        if snapshots.height:
+            self._snapshot = int(snapshots["sequence"][-1])
+        if not depth.height or self._snapshot is None or depth["prev_sequence"][0] < 0:
+            return
+        if depth["prev_sequence"][0] <= self._snapshot:
+            self._linked += 1
+        else:
+            self._break({**depth.row(0, named=True), "known": self._snapshot})
+
+    def _break(self, row: dict[str, Any]) -> None:
+        """Note a depth message that does not follow on the id ``known``."""
+        self._breaks += 1
+        known, previous = int(row["known"]), int(row["prev_sequence"])
+        gap = previous > known
+        marked = self._marks.pop((row["dt"], known, previous), None) is not None
+        if len(self._gaps) < LISTED:
+            self._gaps.append(
+                {
+                    "first_missing": known + 1 if gap else None,
+                    "last_missing": previous if gap else None,
+                    "dt": row["dt"],
+                    "event_id": row["event_id"],
+                    "marked": marked,
+                }
+            )
+        if self._first is not None:
+            return
+        what = f"the message says that it follows on {previous}, after {known}"
+        if gap:
+            what = f"update ids {known + 1} to {previous} are missing"
+            what += "" if marked else ", and no GAP mark says so"
+        self._first = Divergence(
+            "chain",
+            Class.MISSING if gap else Class.ORDER,
+            known + 1 if gap else int(row["sequence"]),
+            int(row["ts_order"]),
+            what,
+            dt=row["dt"],
+            event_id=int(row["event_id"]),
+            missing_ids=(known + 1, previous) if gap else None,
+            expected={"prev_sequence": known},
+            found={"prev_sequence": previous},
+        )
+
+    def depth_messages(self) -> pl.DataFrame:
+        """Last rows of all depth messages: dt, event_id, ts_order, sequence, prev_sequence."""
+        return pl.concat(self._depth) if self._depth else pl.DataFrame(schema=_MESSAGES)
+
+    def result(self) -> Check:
+        """The check."""
+        messages = sum(frame.height for frame in self._depth)
+        if not messages:
+            return not_applicable("chain", "the store has no depth messages")
+        if self._without_previous == messages:
+            return not_applicable("chain", "the feed has no chain of ids", messages=messages)
+        stray = sorted(self._marks)
+        first = self._first
+        if stray and first is None:
+            dt, known, until = stray[0]
+            first = Divergence(
+                "chain",
+                Class.ORDER,
+                until,
+                self._marks[stray[0]],
+                f"a GAP mark says that ids {known + 1} to {until} are missing; the chain does not",
+                dt=dt,
+            )
+        links = self._linked + self._breaks
+        return Check(
+            "chain",
+            Verdict.FAIL if self._breaks or stray or self._without_previous else Verdict.EXACT,
+            links,
+            links,
+            self._linked,
+            reason=first.detail if first else "",
+            details={
+                "messages": messages,
+                "breaks": self._breaks,
+                "gaps": self._gaps,
+                "stray_marks": len(stray),
+                "unchained": self._without_previous,
+            },
+            first=first,
+        )
+
+
+# grid, order, trade ids ----------------------------------------------------------------------
 
 
 def off_grid(column: str, exponent: int) -> pl.Expr:
@@ -91,9 +393,9 @@ class GridCheck:
     no price (marks, clears) shows none. In states, levels come best first, without holes.
     """
 
-    def __init__(self, instruments: dict[str, Instrument]) -> None:
+    def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
-        self._tally = Tally("grid")
+        self._rows = _Rows("grid")
 
     def add_events(self, rows: pl.DataFrame) -> None:
         """Check a frame of events."""
@@ -109,48 +411,42 @@ class GridCheck:
                 "size", instrument.size_exponent
             )
             wrong = day.select((off | zero | odd).alias("wrong"))["wrong"]
-            self._tally.add(day, wrong, _grid_text, Class.ROUNDING)
+            self._rows.add(
+                day,
+                wrong,
+                Class.ROUNDING,
+                lambda row: (
+                    f"price {plain(row['price'])} or size {plain(row['size'])} of this "
+                    f"{Kind(row['kind']).name} row cannot be: off the decimal grid, or of an "
+                    "impossible sign"
+                ),
+            )
 
-    def add_states(
-        self, states: pl.DataFrame, columns: dict[str, tuple[list[str], list[str]]]
-    ) -> None:
-        """Check a frame of states; ``columns`` names prices and sizes of each side."""
+    def add_states(self, states: pl.DataFrame) -> None:
+        """Check a frame of states."""
         for (dt,), day in states.group_by("dt", maintain_order=True):
             instrument = self._instruments[str(dt)]
             tests = []
-            for side, (prices, sizes) in columns.items():
+            for side, (prices, sizes) in LEVEL_COLUMNS.items():
                 tests += [off_grid(name, instrument.price_exponent) for name in prices]
                 tests += [off_grid(name, instrument.size_exponent) for name in sizes]
                 tests += [
                     (pl.col(price) == 0) != (pl.col(size) == 0)
                     for price, size in zip(prices, sizes, strict=True)
                 ]
-                for near, far in pairwise(prices):
-                    behind = (
-                        pl.col(far) >= pl.col(near)
-                        if side == "bid"
-                        else pl.col(far) <= pl.col(near)
-                    )
-                    tests.append(behind & (pl.col(far) != 0))
+                for near, far in pairwise(map(pl.col, prices)):
+                    tests.append((far >= near if side == "bid" else far <= near) & (far != 0))
             wrong = day.select(pl.any_horizontal(tests).alias("wrong"))["wrong"]
-            self._tally.add(
+            self._rows.add(
                 day,
                 wrong,
-                lambda row: "a state's levels are off the grid, or not best first",
                 Class.ROUNDING,
+                lambda _: "a state's levels are off the grid, or not best first",
             )
 
     def result(self) -> Check:
         """The check."""
-        return self._tally.check("events")
-
-
-def _grid_text(row: dict[str, object]) -> str:
-    return (
-        f"price {plain(row['price'])} or size {plain(row['size'])} of this "
-        f"{Kind(int(str(row['kind']))).name} row cannot be: off the decimal grid, or of an "
-        "impossible sign"
-    )
+        return self._rows.check("events")
 
 
 class OrderCheck:
@@ -162,33 +458,20 @@ class OrderCheck:
     def __init__(self, orders: Mapping[str, Order]) -> None:
         first = [dt for dt, order in orders.items() if order.first_on_tie == "trade"]
         self._trade_first = pl.col("dt").is_in(first)
-        self._tally = Tally("order")
+        self._rows = _Rows("order")
         self._tail: pl.DataFrame | None = None
 
     def add(self, rows: pl.DataFrame) -> None:
         """Check a frame of events."""
         frame = rows if self._tail is None else pl.concat([self._tail, rows])
-        before = {
-            name: pl.col(name).shift(1)
-            for name in (
-                "dt",
-                "event_id",
-                "ts_order",
-                "sequence",
-                "prev_sequence",
-                "ts_event",
-                "kind",
-            )
-        }
+        shared_names = ("ts_order", "sequence", "prev_sequence", "ts_event")
+        before = {name: pl.col(name).shift(1) for name in ("dt", "event_id", "kind", *shared_names)}
         same_day = pl.col("dt") == before["dt"]
         counted = pl.when(same_day).then(before["event_id"] + 1).otherwise(0)
         opened = ~last_rows().shift(1)  # the row before is not the last of its message
         shared = pl.all_horizontal(
             same_day,
-            *(
-                pl.col(name) == before[name]
-                for name in ("ts_order", "sequence", "prev_sequence", "ts_event")
-            ),
+            *(pl.col(name) == before[name] for name in shared_names),
             (pl.col("kind") == before["kind"])
             | ((before["kind"] == int(Kind.CLEAR)) & (pl.col("kind") == int(Kind.SNAPSHOT))),
         )
@@ -207,34 +490,29 @@ class OrderCheck:
         ).fill_null(value=False)
         first = (pl.col("event_id") != 0) if self._tail is None else pl.lit(value=False)
         at_start = pl.int_range(pl.len()) == 0
-        judged = frame.with_columns(
+        judged = frame.select(
             pl.when(at_start).then(first | trade).otherwise(wrong).alias("wrong")
-        ).slice(0 if self._tail is None else 1)
-        self._tally.add(
+        )["wrong"]
+        self._rows.add(
             rows,
-            judged["wrong"],
-            lambda row: (
+            judged.slice(frame.height - rows.height),
+            Class.ORDER,
+            lambda _: (
                 "the row does not follow on the one before: event_id, ts_order, the message that "
                 "it belongs to, or which of book and trade goes first"
             ),
-            Class.ORDER,
         )
         self._tail = rows.tail(1)
 
     def result(self) -> Check:
         """The check."""
         if self._tail is not None and not self._tail["flags"][0] & int(Flag.LAST):
-            self._tally.right -= 1
-            self._tally.first = self._tally.first or Divergence(
-                "order",
-                Class.ORDER,
-                int(self._tail["sequence"][0]),
-                int(self._tail["ts_order"][0]),
-                "the last message is not whole",
-                dt=str(self._tail["dt"][0]),
-                event_id=int(self._tail["event_id"][0]),
+            self._rows.right -= 1
+            last = self._tail.row(0, named=True)
+            self._rows.first = self._rows.first or Divergence.at(
+                "order", Class.ORDER, last, "the last message is not whole"
             )
-        return self._tally.check("events")
+        return self._rows.check("events")
 
 
 class TradeIdCheck:
@@ -244,7 +522,7 @@ class TradeIdCheck:
     """
 
     def __init__(self) -> None:
-        self._tally = Tally("trade_ids")
+        self._rows = _Rows("trade_ids")
         self._seen = SeenIds()
         self._late = 0
         self._unordered = 0
@@ -260,17 +538,195 @@ class TradeIdCheck:
         flagged = (trades["flags"].to_numpy() & int(Flag.OUT_OF_ORDER)) != 0
         late = (status == LATE) & flagged
         self._late += int(np.count_nonzero(late))
-        wrong = pl.Series((status != NEW) & ~late, dtype=pl.Boolean)
-        self._tally.add(
+        self._rows.add(
             trades,
-            wrong,
-            lambda row: f"trade {row['sequence']} is stored twice, or after a later one",
+            pl.Series((status != NEW) & ~late, dtype=pl.Boolean),
             Class.ORDER,
+            lambda row: f"trade {row['sequence']} is stored twice, or after a later one",
         )
 
     def result(self) -> Check:
         """The check."""
         unordered = {"without_a_number": self._unordered} if self._unordered else {}
-        return self._tally.check(
+        return self._rows.check(
             "trades", missing_ids=self._seen.missing, late=self._late, **unordered
         )
+
+
+# the states: uncrossed, and how much is in doubt ---------------------------------------------
+
+_KEPT = ("dt", "event_id", "ts_order", "sequence", *TOUCH, "bid_trusted", "ask_trusted", "flags")
+
+
+class _StateChecks:
+    """``uncrossed`` and ``untrusted_share``, out of the states' touch."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._doubts = window.doubts()
+        self._warmed = window.seals().filter(pl.col("warm_up_ns") > 0)["dt"].to_list()
+        self._crossed = _Rows("uncrossed")
+        self._crossed_in_doubt = 0
+        self._kept: list[pl.DataFrame] = []
+
+    def add(self, states: pl.DataFrame) -> None:
+        """Take a frame of states."""
+        touch = states.select(_KEPT)
+        doubtful = (touch["flags"].to_numpy() & int(Flag.DOUBTFUL)) != 0
+        doubtful |= inside(touch, self._doubts)
+        warm_up = self._only(touch, Finding.UNSEEDED)
+        touch = touch.with_columns(
+            pl.Series("doubtful", doubtful),
+            pl.Series("beyond", self._only(touch, Finding.TOUCH_BEYOND_RANGE)),
+            pl.Series("warm_up", warm_up & touch["dt"].is_in(self._warmed).to_numpy()),
+        )
+        self._cross(touch)
+        self._kept.append(touch)
+
+    def touch(self) -> pl.DataFrame:
+        """All that was taken, with the columns of ``Integrity.touch``."""
+        if self._kept:
+            return pl.concat(self._kept)
+        no = pl.lit(value=False)
+        columns = (*_KEPT, no.alias("doubtful"), no.alias("beyond"), no.alias("warm_up"))
+        return self._window.table("states").select(columns).head(0).collect()
+
+    def _only(self, touch: pl.DataFrame, code: Finding) -> NDArray[np.bool_]:
+        """Whether each state is in doubt for one kind of finding, and no other."""
+        ours = self._doubts["code"] == int(code)
+        found = inside(touch, self._doubts.filter(ours))
+        return found & ~inside(touch, self._doubts.filter(~ours))
+
+    def _cross(self, touch: pl.DataFrame) -> None:
+        crossed = (
+            (pl.col("bid_0_price") >= pl.col("ask_0_price"))
+            & (pl.col("bid_0_price") > 0)
+            & (pl.col("ask_0_price") > 0)
+        )
+        said = (pl.col("flags") & int(Flag.CROSSED)) != 0
+        judged = touch.select(
+            ((crossed & ~pl.col("doubtful")) | (crossed != said)).alias("wrong"),
+            (crossed & pl.col("doubtful")).alias("in_doubt"),
+        )
+        self._crossed_in_doubt += int(judged["in_doubt"].sum())
+        self._crossed.add(
+            touch,
+            judged["wrong"],
+            Class.EXTRA,
+            lambda row: (
+                f"best bid {plain(row['bid_0_price'])}, best ask {plain(row['ask_0_price'])}: "
+                "crossed on trusted rows, or not what the CROSSED flag says"
+            ),
+        )
+
+    def uncrossed(self) -> Check:
+        """The check ``uncrossed``: no trusted state is crossed, and CROSSED is said of the rest."""
+        return self._crossed.check("states", crossed_in_doubt=self._crossed_in_doubt)
+
+    def untrusted_share(self, touch: pl.DataFrame, limit: float) -> Check:
+        """The check ``untrusted_share``: weighted by time, up to the last event of each day.
+
+        What lies before the first anchor is warm-up: no part of the share, and with more than
+        ``WARM_UP_LIMIT_NS`` of it, or more than is trusted, there is no verdict. Rows of
+        Crypto Lake's `book` list twenty levels, which the touch leaves now and then until the next
+        one: there ``limit`` is for every other doubt, and ``BEYOND_LIMIT`` for this one. Compared
+        are the states behind the warm-up, equal those of them that are trusted.
+        """
+        seals = self._window.seals()
+        warm_up = int(seals["warm_up_ns"].sum())
+        if not touch.height:
+            return self._sealed_share(seals, limit, warm_up)
+        lasts = self._lasts(touch, dict(seals.select("dt", "last_ts").iter_rows()))
+        doubtful, beyond, warm = (
+            touch[name].to_numpy() for name in ("doubtful", "beyond", "warm_up")
+        )
+        lasts[warm] = 0
+        lost = doubtful & ~warm
+        span, doubt = int(lasts.sum()), int(lasts[lost].sum())
+        left_range = int(lasts[beyond].sum())
+        trusted = int(np.count_nonzero(~doubtful))
+        # behind the warm-up no time passes: that is too little to judge by, and no loss
+        share = doubt / span if span else float(lost.any() and not warm_up)
+        if self._window.chained:
+            failed = share > limit
+        else:
+            failed = doubt - left_range > limit * span or left_range > BEYOND_LIMIT * span
+            failed |= bool(lost.any()) and not trusted
+        reason = self._share_text(doubt, left_range, span, warm_up)
+        first = None
+        if failed:
+            row = touch.row(int(np.argmax(lost)), named=True)
+            what = f"the first state in doubt; {reason}"
+            first = Divergence.at("untrusted_share", Class.MISSING, row, what)
+        return Check(
+            "untrusted_share",
+            _share_verdict(failed, warm_up, span - doubt, exact=not lost.any()),
+            touch.height,
+            touch.height - int(np.count_nonzero(warm)),
+            trusted,
+            limit=limit,
+            reason=reason,
+            first=first,
+            details={
+                "share": share,
+                "untrusted_ns": doubt,
+                "beyond_range_ns": left_range,
+                "span_ns": span,
+                "warm_up_ns": warm_up,
+            },
+        )
+
+    def _lasts(self, touch: pl.DataFrame, ends: Mapping[str, int]) -> Int64:
+        """How long each state stood, ns: to the next one, or to the last event of the days."""
+        times, days = touch["ts_order"].to_numpy(), touch["dt"]
+        lasts = np.diff(times, append=times[-1:])
+        for row in np.flatnonzero((days != days.shift(-1)).fill_null(value=True)).tolist():
+            if row + 1 == len(days) or not self._window.joined(days[row], days[row + 1]):
+                lasts[row] = max(ends[days[row]] - times[row], 0)
+        return lasts
+
+    def _sealed_share(self, seals: pl.DataFrame, limit: float, warm_up: int) -> Check:
+        """The check, as far as seals tell: where no states are stored."""
+        span = int((seals["last_ts"] - seals["first_ts"]).sum()) - warm_up
+        doubt = int(seals["doubtful_ns"].sum()) - warm_up
+        share = doubt / span if span else 0.0
+        reason = self._share_text(doubt, 0, span, warm_up)
+        return Check(
+            "untrusted_share",
+            _share_verdict(share > limit, warm_up, span - doubt, exact=False),
+            limit=limit,
+            reason=f"{reason}, by the seals: no states are stored",
+            details={
+                "share": share,
+                "untrusted_ns": doubt,
+                "span_ns": span,
+                "warm_up_ns": warm_up,
+            },
+        )
+
+    def _share_text(self, doubt: int, left_range: int, span: int, warm_up: int) -> str:
+        text = f"{doubt / span if span else 0.0:.3%} of the time the touch is in doubt"
+        if not self._window.chained and left_range:
+            text += (
+                f", {left_range / span:.3%} because it left the levels that `book` lists "
+                f"(limit {BEYOND_LIMIT:.0%})"
+            )
+        if not warm_up:
+            return text
+        text += f"; before it {show_length(warm_up)} of warm-up, until the first anchor"
+        few = _too_little(warm_up, span - doubt)
+        return f"{text}: too much, or too little else, to judge by" if few else text
+
+
+def _too_little(warm_up: int, trusted_ns: int) -> bool:
+    """Whether there is hardly anything but warm-up to judge by."""
+    return warm_up > min(WARM_UP_LIMIT_NS, trusted_ns)
+
+
+def _share_verdict(failed: bool, warm_up: int, trusted_ns: int, *, exact: bool) -> Verdict:
+    """Of the share of doubt: a loss fails it, and hardly anything but warm-up leaves it open."""
+    if failed:
+        return Verdict.FAIL
+    if _too_little(warm_up, trusted_ns):
+        return Verdict.INCONCLUSIVE
+    return Verdict.EXACT if exact else Verdict.PASS

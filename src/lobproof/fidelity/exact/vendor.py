@@ -1,4 +1,4 @@
-"""``vendor_book``, ``vendor_trades``: Crypto Lake's own files against the store.
+"""Gate B against Crypto Lake's own files: ``vendor_book`` and ``vendor_trades``.
 
 Rows of `book` against the states of their sequence, trades one by one. Read by Polars from the
 files; a float stands for the decimal that has it as its nearest float.
@@ -7,6 +7,7 @@ files; a float stands for the decimal that has it as its nearest float.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lobproof.errors import InputError, UsageError
-from lobproof.fidelity.exact.bounds import time_rate
-from lobproof.fidelity.exact.report import Check, Class, Divergence, Verdict, not_applicable
-from lobproof.fidelity.exact.states import LEVEL_COLUMNS
-from lobproof.fidelity.exact.walk import Window, inside
+from lobproof.fidelity.exact.report import (
+    Check,
+    Class,
+    Divergence,
+    Verdict,
+    not_applicable,
+    time_rate,
+)
+from lobproof.fidelity.exact.window import LEVEL_COLUMNS, Window, inside
 from lobproof.files import walk
 from lobproof.parquet import read_footer
 from lobproof.schema import LEVELS, UNORDERED, Flag, Kind, Side
@@ -27,12 +33,13 @@ from lobproof.schema.codes import PRICE_SCALE
 from lobproof.sources.cryptolake.footer import in_order
 from lobproof.sources.cryptolake.layout import LakeKey, actual_names
 
-NAME = "vendor_book"
+BOOK, TRADES = "vendor_book", "vendor_trades"
 LIMIT = 0.001
 BATCH_ROWS = 1 << 14
 _ID = "sequence_number"
 _ZONES = ("", "ready", "validated", "raw")
 _SIDES = (("bid", Side.BID), ("ask", Side.ASK))
+_KEY = ("number", "time", "taker", "price", "size")
 _SLOTS = [name for side, _ in _SIDES for pair in LEVEL_COLUMNS[side] for name in pair]
 
 
@@ -75,7 +82,22 @@ def book_rows(files: Mapping[str, Sequence[Path]]) -> int:
         return 0
 
 
-class VendorCheck:
+def vendor_checks(
+    window: Window, files: Mapping[str, Mapping[str, Sequence[Path]]], depth: pl.DataFrame
+) -> list[Check]:
+    """Both checks, of the files that `vendor_files` found.
+
+    ``depth`` are the last rows of the store's depth messages.
+    """
+    book, trades = not_applicable(BOOK, "the folder has no `book`"), None
+    if files["book"]:
+        book = _BookCheck(window, files["book"]).result(depth)
+    if window.chained:  # a golden sample's own trades are of another stamp
+        trades = not_applicable(TRADES, "the store does not come from these files")
+    return [book, trades or _compare_trades(window, files["trades"])]
+
+
+class _BookCheck:
     """Holds each row of `book` against the state of its id, slot by slot within the trusted ones.
 
     Of several states with one id that of the depth message counts: a snapshot behind it is what
@@ -101,7 +123,7 @@ class VendorCheck:
         for dt, files in sorted(self._files.items()):
             states = self._states(dt, depth)
             for path in files:
-                for rows in self._rows(path):
+                for rows in vendor_rows(path):
                     self._compare(dt, rows, states)
         counts: dict[str, Any] = {**self._counts, "slots": self._slots}
         compared = sum(len(wrong) for wrong in self._wrong)
@@ -109,12 +131,12 @@ class VendorCheck:
         if missing:
             counts["days_without_book"] = missing
         if not compared:
-            return not_applicable(NAME, "no row of `book` has the id of a trusted state", **counts)
+            return not_applicable(BOOK, "no row of `book` has the id of a trusted state", **counts)
         times, wrong = np.concatenate(self._times), np.concatenate(self._wrong)
         rate = time_rate(times, wrong)
         equal = compared - int(np.count_nonzero(wrong))
         return Check(
-            NAME,
+            BOOK,
             rate.verdict(LIMIT),
             self._counts["rows"],
             compared,
@@ -133,24 +155,6 @@ class VendorCheck:
             return states
         ends = depth.lazy().filter(pl.col("dt") == dt).select("event_id")
         return states.join(ends, on="event_id", how="semi")
-
-    def _rows(self, path: Path) -> Iterator[pl.DataFrame]:
-        try:
-            names = read_footer(path).schema.names
-            lacking = [name for name in (_ID, *_SLOTS) if name not in names]
-            if lacking:
-                raise InputError(
-                    f"{path} has no column {lacking[0]}", hint="is this a file of `book`?"
-                )
-            yield from (
-                pl.scan_parquet(path, hive_partitioning=False)
-                .select(pl.col(_ID).cast(pl.Int64).alias("sequence"), *_SLOTS)
-                .collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
-            )
-        except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
-            raise InputError(
-                f"{path} cannot be read: {error}", hint="`lobproof acquire validate` looks at it"
-            ) from error
 
     def _compare(self, dt: str, rows: pl.DataFrame, day: pl.LazyFrame) -> None:
         self._counts["rows"] += rows.height
@@ -187,7 +191,7 @@ class VendorCheck:
         self, dt: str, both: pl.DataFrame
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Per row: which of the trusted slots (twenty bids, then asks) differ, and their number."""
-        instrument = self._window.instrument(dt)
+        instrument = self._window.instruments[dt]
         wrong = np.zeros((both.height, 2 * LEVELS), np.bool_)
         slots = np.zeros(both.height, np.int64)
         for half, (side, _) in enumerate(_SIDES):
@@ -199,14 +203,52 @@ class VendorCheck:
             for names, exponent in zip(LEVEL_COLUMNS[side], exponents, strict=True):
                 for slot, name in enumerate(names):
                     theirs = np.where(listed[:, slot], both[name].to_numpy(), 0.0)
-                    step = pl.lit(10 ** (PRICE_SCALE - exponent), pl.Int128)
-                    counts = both.select(
-                        (pl.col(f"{name}_state").to_physical() // step).cast(pl.Int64)
-                    ).to_series()
-                    # a count and its unit are exact, so their quotient is the nearest float
-                    same = counts.to_numpy() / 10.0**exponent == theirs
+                    same = _floats(both[f"{name}_state"], exponent) == theirs
                     wrong[:, half * LEVELS + slot] |= ~same & (slot < known)
         return wrong, slots
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong with a file is an InputError that names it."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read: {error}", hint="`lobproof acquire validate` looks at it"
+        ) from error
+
+
+def vendor_rows(path: Path) -> Iterator[pl.DataFrame]:
+    """Rows of a file of `book`: ``sequence``, and the levels by the names that states have.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or lacks a column.
+    """
+    with _reading(path):
+        names = read_footer(path).schema.names
+        lacking = [name for name in (_ID, *_SLOTS) if name not in names]
+        if lacking:
+            raise InputError(f"{path} has no column {lacking[0]}", hint="is this a file of `book`?")
+        yield from (
+            pl.scan_parquet(path, hive_partitioning=False)
+            .select(pl.col(_ID).cast(pl.Int64).alias("sequence"), *_SLOTS)
+            .collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+        )
+
+
+def _floats(stored: pl.Series, exponent: int) -> NDArray[np.float64]:
+    """Stored decimals as the vendor has them.
+
+    A count and its unit are exact, so their quotient is the nearest float; by NumPy, for Polars
+    multiplies by the inverse.
+    """
+    step = pl.lit(10 ** (PRICE_SCALE - exponent), pl.Int128)
+    counts = pl.select((pl.lit(stored).to_physical() // step).cast(pl.Int64)).to_series()
+    floats: NDArray[np.float64] = counts.to_numpy() / 10.0**exponent
+    return floats
 
 
 def _listed(rows: pl.DataFrame, side: str) -> NDArray[np.bool_]:
@@ -226,24 +268,17 @@ def _divergence(row: dict[str, Any], at: int) -> Divergence:
     side, _ = _SIDES[at // LEVELS]
     slot = at % LEVELS
     names = {what: f"{side}_{slot}_{what}" for what in ("price", "size")}
-    return Divergence(
-        NAME,
+    return Divergence.at(
+        BOOK,
         Class.STALE,
-        int(row["sequence"]),
-        int(row["ts_order"]),
+        row,
         f"{side} {slot} after update id {row['sequence']} is not that of the vendor's `book`",
-        dt=row["dt"],
-        event_id=int(row["event_id"]),
         expected={what: row[name] for what, name in names.items()},
         found={what: row[f"{name}_state"] for what, name in names.items()},
     )
 
 
-TRADES = "vendor_trades"
-_KEY = ("number", "time", "taker", "price", "size")
-
-
-def vendor_trades(window: Window, files: Mapping[str, Sequence[Path]]) -> Check:
+def _compare_trades(window: Window, files: Mapping[str, Sequence[Path]]) -> Check:
     """Each trade of the files against the stored ones, by id, time, side, price and amount.
 
     Of equal ones in the files the store may hold one alone, where a mark says that it came again:
@@ -304,7 +339,7 @@ def vendor_trades(window: Window, files: Mapping[str, Sequence[Path]]) -> Check:
 
 def _trades_of(path: Path) -> pl.DataFrame:
     """The trades of a file as keys."""
-    try:
+    with _reading(path):
         names = actual_names("trades", read_footer(path).schema.names)
         number = pl.col(names["id"]).cast(pl.String).str
         is_text = ~number.contains(r"^[0-9]{0,18}$")
@@ -325,17 +360,11 @@ def _trades_of(path: Path) -> pl.DataFrame:
             )
             .collect()
         )
-    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{path} cannot be read: {error}", hint="`lobproof acquire validate` looks at it"
-        ) from error
 
 
 def _stored_trades(window: Window, dt: str) -> tuple[pl.DataFrame, int]:
     """The stored trades of a day as keys, and the marks of trades that came again."""
     events = window.table("events").filter(pl.col("dt") == dt)
-    instrument = window.instrument(dt)
-    values = {"price": instrument.price_exponent, "size": instrument.size_exponent}
     trades = (
         events.filter(pl.col("kind") == int(Kind.TRADE))
         .select(
@@ -349,19 +378,15 @@ def _stored_trades(window: Window, dt: str) -> tuple[pl.DataFrame, int]:
             .alias("number"),
             pl.col("ts_event").cast(pl.Int64).alias("time"),
             (pl.col("side") == int(Side.BUY)).alias("taker"),
-            *(
-                (pl.col(name).to_physical() // pl.lit(10 ** (PRICE_SCALE - e), pl.Int128)).cast(
-                    pl.Int64
-                )
-                for name, e in values.items()
-            ),
+            "price",
+            "size",
         )
         .collect()
     )
-    # a count and its unit are exact, so their quotient is the nearest float; by NumPy, for Polars
-    # multiplies by the inverse
+    instrument = window.instruments[dt]
     trades = trades.with_columns(
-        pl.Series(name, trades[name].to_numpy() / 10.0**e) for name, e in values.items()
+        pl.Series("price", _floats(trades["price"], instrument.price_exponent)),
+        pl.Series("size", _floats(trades["size"], instrument.size_exponent)),
     )
     repeated = int(Flag.TRADES | Flag.DUPLICATE)
     marks = events.filter(

@@ -1,4 +1,7 @@
-"""`verify`: gates A and B. States first, then events beside the golden sample, then the rest."""
+"""`verify`: which days are looked at, and all checks of gates A and B in one report.
+
+States are read first, then events beside the golden sample, then the vendor's files.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from typing import Any
 import polars as pl
 
 from lobproof.errors import UsageError
-from lobproof.fidelity.exact.beside import BesideSample
-from lobproof.fidelity.exact.chain import ChainCheck
-from lobproof.fidelity.exact.integrity import GridCheck, OrderCheck, TradeIdCheck
+from lobproof.fidelity.exact.decoder import PlainDecoder
+from lobproof.fidelity.exact.golden import GoldenComparison
+from lobproof.fidelity.exact.integrity import Integrity, SchemaCheck
 from lobproof.fidelity.exact.report import (
     GATE_A,
     GATE_B,
@@ -23,16 +26,15 @@ from lobproof.fidelity.exact.report import (
     not_applicable,
     show_time,
 )
-from lobproof.fidelity.exact.schema import SchemaCheck
-from lobproof.fidelity.exact.states import StateChecks
-from lobproof.fidelity.exact.vendor import VendorCheck, book_rows, vendor_files, vendor_trades
-from lobproof.fidelity.exact.walk import Window
+from lobproof.fidelity.exact.vendor import book_rows, vendor_checks, vendor_files
+from lobproof.fidelity.exact.window import Window
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store
 from lobproof.store.catalog import no_day
+from lobproof.store.seal import verdicts_of
 
 Progress = Callable[[int, int], None]
 """Called with the rows read so far, and with how many there are to read."""
@@ -104,7 +106,7 @@ def verify(
         window = _telling(window, files.get("book", {}), audit=audit, progress=progress)
     schema = SchemaCheck(window, audit=audit)
     try:
-        if schema.as_sealed() and schema.columns():
+        if schema.sound():
             checks, coverage = _run(window, sample, files, schema, untrusted_limit)
         else:
             checks, coverage = [schema.result()], {}
@@ -123,7 +125,7 @@ def verify(
         {
             "days": list(window.days),
             **({"partial_days": begun} if begun else {}),
-            **window.strategies(),
+            **_strategies(window),
             **coverage,
         },
         " and ".join(
@@ -162,51 +164,63 @@ def _run(
     untrusted_limit: float,
 ) -> tuple[list[Check], dict[str, Any]]:
     """All checks, and what was covered."""
-    instruments = {dt: window.instrument(dt) for dt in window.days}
-    grid = GridCheck(instruments)
-    states = StateChecks(window, grid, schema)
+    integrity = Integrity(window, schema)
     trusted = ~pl.col("doubtful") & (pl.col("bid_trusted") > 0) & (pl.col("ask_trusted") > 0)
-    touch = states.touch.with_columns(trusted.alias("trusted"))
-    chain, order, trade_ids = ChainCheck(window), OrderCheck(window.orders), TradeIdCheck()
-    beside = None if sample is None else BesideSample(window, sample, touch)
+    touch = integrity.touch.with_columns(trusted.alias("trusted"))
+    golden = None if sample is None else GoldenComparison(window, _decoder(window, sample), touch)
 
     def stored() -> Iterator[pl.DataFrame]:
         for rows in window.events():
-            schema.count("events", rows)
-            for check in (chain, order, trade_ids):
-                check.add(rows)
-            grid.add_events(rows)
+            integrity.add(rows)
             yield rows
 
-    if beside is not None:
-        beside.run(stored())
+    if golden is not None:
+        golden.run(stored())
     else:
         deque(stored(), maxlen=0)
-    depth = chain.depth_messages()
-    checks = [
-        schema.result(),
-        chain.result(),
-        states.uncrossed(),
-        grid.result(),
-        order.result(),
-        trade_ids.result(),
-        states.untrusted_share(untrusted_limit),
-        *(beside.checks(depth) if beside is not None else ()),
-        *_beside_lake(window, files, depth),
-    ]
-    why = "no golden sample was named"
+    depth = integrity.depth_messages()
+    checks = integrity.checks(untrusted_limit)
+    covered = {}
+    outside = {}
+    if golden is not None:
+        checks += golden.checks(depth)
+        covered, outside = {"golden": golden.coverage()}, golden.outside()
+    if files:
+        checks += vendor_checks(window, files, depth)
+    else:
+        why = "no folder of Crypto Lake files was named"
+        checks += [not_applicable(name, why) for name in ("vendor_book", "vendor_trades")]
     done = {check.name for check in checks}
-    checks += [not_applicable(name, why) for name in GATE_B if name not in done]
-    coverage = {
-        **({"golden": beside.coverage()} if beside is not None else {}),
-        "store": {
-            "depth_messages": depth.height,
-            **(beside.outside() if beside is not None else {}),
-            "states": touch.height,
-            "trusted_states": int(touch["trusted"].sum()),
-        },
+    checks += [
+        not_applicable(name, "no golden sample was named") for name in GATE_B if name not in done
+    ]
+    store = {
+        "depth_messages": depth.height,
+        **outside,
+        "states": touch.height,
+        "trusted_states": int(touch["trusted"].sum()),
     }
-    return checks, coverage
+    return checks, {**covered, "store": store}
+
+
+def _decoder(window: Window, sample: GoldenSample) -> PlainDecoder:
+    return PlainDecoder(
+        sample.journals,
+        sample.instrument.venue_symbol,
+        str(sample.document["trade_stream"]),
+        window.orders[window.days[0]].book_clock,
+        sample.snapshots_of_nobody,
+    )
+
+
+def _strategies(window: Window) -> dict[str, dict[str, list[str]]]:
+    """Under ``strategies``: of the days that were not replayed in full, how and why."""
+    others: dict[str, list[str]] = {}
+    for row in window.seals().iter_rows(named=True):
+        reasons = verdicts_of(row).reasons
+        if row["strategy"] != "full" or reasons:
+            others[row["dt"]] = [row["strategy"], *reasons]
+    return {"strategies": others} if others else {}
 
 
 def _telling(
@@ -223,21 +237,6 @@ def _telling(
         progress(min(done, total), total)
 
     return replace(window, read=read)
-
-
-def _beside_lake(
-    window: Window, files: Mapping[str, Mapping[str, Sequence[Path]]], depth: pl.DataFrame
-) -> list[Check]:
-    """The checks against the vendor's own files."""
-    if not files:
-        why = "no folder of Crypto Lake files was named"
-        return [not_applicable(name, why) for name in ("vendor_book", "vendor_trades")]
-    book = not_applicable("vendor_book", "the folder has no `book`")
-    if files["book"]:
-        book = VendorCheck(window, files["book"]).result(depth)
-    if window.chained:  # a golden sample's own trades are of another stamp
-        return [book, not_applicable("vendor_trades", "the store does not come from these files")]
-    return [book, vendor_trades(window, files["trades"])]
 
 
 def _window(store: Store, sample: GoldenSample | None, symbol: str | None) -> Window:

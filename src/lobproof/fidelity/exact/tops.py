@@ -1,7 +1,8 @@
-"""``book_ticker_same_id`` and ``book_ticker_last``: the touch against the venue's own.
+"""Gate B, the venue's own tops of the book against the states: bookTicker and partial depth.
 
-Joined on the update id, never on a clock. A ticker follows every change of the touch at once, so
-the last one at or below a state's id says what the touch was there.
+``book_ticker_same_id``, ``book_ticker_last`` and ``partial_depth`` join on the update id, never on
+a clock. A ticker follows every change of the touch at once, so the last one at or below a state's
+id says what the touch was there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lobproof.fidelity.exact.bounds import time_rate
 from lobproof.fidelity.exact.decoder import TICKERS
 from lobproof.fidelity.exact.report import (
     LISTED,
@@ -22,14 +22,15 @@ from lobproof.fidelity.exact.report import (
     Episode,
     Verdict,
     not_applicable,
+    time_rate,
 )
-from lobproof.fidelity.exact.states import TOUCH
-from lobproof.fidelity.exact.walk import Window
+from lobproof.fidelity.exact.window import LEVEL_COLUMNS, TOUCH, Window
 from lobproof.schema import Kind, Side
 
-SAME, LAST = "book_ticker_same_id", "book_ticker_last"
+SAME, LAST, PARTIAL = "book_ticker_same_id", "book_ticker_last", "partial_depth"
 LIMIT = 0.001
 _VALUES = ("bid", "bid_size", "ask", "ask_size")
+_SIDES = (("bid", Side.BID), ("ask", Side.ASK))
 
 
 class TickerTape:
@@ -38,7 +39,7 @@ class TickerTape:
     Parameters
     ----------
     touch
-        States to compare, with the columns of ``StateChecks.touch`` and ``trusted``. Those that
+        States to compare, with the columns of ``Integrity.touch`` and ``trusted``. Those that
         are not are compared and listed, but a mismatch does not count.
     """
 
@@ -109,13 +110,20 @@ def judge_touch(
         .with_columns(pl.all_horizontal(alike).alias("equal"))
         .sort("dt", "event_id")
     )
-    same = states.filter(pl.col("u") == pl.col("sequence"))
     details: dict[str, Any] = {
         "tickers": tape.tickers,
         "tickers_of_an_id_that_another_follows": tape.superseded,
         "tickers_out_of_order": tape.out_of_order,
     }
-    return [_same(same, window, details), _last(states, window, details)]
+    same = states.filter(pl.col("u") == pl.col("sequence"))
+    return [
+        _check(SAME, 0.0, same, window, details)
+        if same.height
+        else not_applicable(SAME, "no ticker has the update id of a depth message", **details),
+        _check(LAST, LIMIT, states, window, details)
+        if states.height
+        else not_applicable(LAST, "no state follows a depth message", **details),
+    ]
 
 
 def _unbroken(matched: pl.DataFrame, depth: pl.DataFrame) -> pl.DataFrame:
@@ -128,18 +136,6 @@ def _unbroken(matched: pl.DataFrame, depth: pl.DataFrame) -> pl.DataFrame:
         breaks.select(missing_to).sort("missing_to"), left_on="sequence", right_on="missing_to"
     )
     return near.filter(pl.col("missing_to").is_null() | (pl.col("u") > pl.col("missing_to")))
-
-
-def _same(states: pl.DataFrame, window: Window, details: dict[str, Any]) -> Check:
-    if not states.height:
-        return not_applicable(SAME, "no ticker has the update id of a depth message", **details)
-    return _check(SAME, 0.0, states, window, details)
-
-
-def _last(states: pl.DataFrame, window: Window, details: dict[str, Any]) -> Check:
-    if not states.height:
-        return not_applicable(LAST, "no state follows a depth message", **details)
-    return _check(LAST, LIMIT, states, window, details)
 
 
 def _check(
@@ -186,7 +182,7 @@ def _classified(wrong: pl.DataFrame, window: Window) -> pl.DataFrame:
     ``beyond_range``: the state is not trusted, since its touch has left the snapshots' range.
     """
     removed = _removals(wrong, window)
-    for side, code in (("bid", Side.BID), ("ask", Side.ASK)):
+    for side, code in _SIDES:
         price = f"{side}_0_price"
         named = removed.filter(pl.col("side") == int(code)).select(
             pl.col("sequence").alias("next_sequence"),
@@ -283,19 +279,15 @@ def _divergence(check: str, counted: pl.DataFrame, wrong: pl.DataFrame) -> Diver
     if not counted.height:
         return None
     row = counted.row(0, named=True)
-    run = _run(wrong, row)
     ticker, state = _row(row)
-    return Divergence(
+    return Divergence.at(
         check,
         Class(row["class"]),
-        int(row["sequence"]),
-        int(row["ts_order"]),
+        row,
         f"after update id {row['sequence']} the touch is not that of the ticker of id {row['u']}",
-        dt=row["dt"],
-        event_id=int(row["event_id"]),
         expected=ticker,
         found=state,
-        episode=run,
+        episode=_run(wrong, row),
     )
 
 
@@ -312,4 +304,93 @@ def _run(wrong: pl.DataFrame, first: dict[str, Any]) -> Episode:
         count,
         int(run.select(pl.sum_horizontal("bid_differs", "ask_differs")).sum().item()),
         largest if isinstance(largest, Decimal) else Decimal(0),
+    )
+
+
+class PartialCheck:
+    """``partial_depth``: the venue's top levels (``@depth5``, ``@depth20``) against the states.
+
+    Joins each partial book on its ``lastUpdateId``, slot by slot within the trusted ones.
+    """
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._seen = 0
+        self._slots: list[pl.DataFrame] = []
+
+    def add(self, partials: pl.DataFrame) -> None:
+        """Partial books of a chunk of the golden sample."""
+        lists = partials.filter(pl.col("side") != 0).unique(
+            ["u", "side", "slot"], keep="last", maintain_order=True
+        )
+        if not lists.height:
+            return
+        ids = lists["u"].unique()
+        self._seen += len(ids)
+        states = (
+            self._window.table("states")
+            .filter(pl.col("sequence").is_between(ids.min(), ids.max()))
+            .filter(pl.col("sequence").is_in(ids.implode()))
+            .collect()
+        )
+        for side, code in _SIDES:
+            prices, sizes = LEVEL_COLUMNS[side]
+            keys = ["dt", "event_id", "ts_order", "sequence", f"{side}_trusted"]
+            slots = pl.concat(
+                states.select(
+                    *keys[:4],
+                    pl.col(keys[4]).alias("trusted"),
+                    pl.lit(slot, pl.Int32).alias("slot"),
+                    pl.col(price).alias("price_book"),
+                    pl.col(size).alias("size_book"),
+                )
+                for slot, (price, size) in enumerate(zip(prices, sizes, strict=True))
+            ).filter(pl.col("slot") < pl.col("trusted"))
+            theirs = lists.filter(pl.col("side") == int(code)).rename({"u": "sequence"})
+            self._slots.append(theirs.join(slots, on=["sequence", "slot"], how="inner"))
+
+    def result(self, depth: pl.DataFrame) -> Check:
+        """The check; ``depth`` are the last rows of the store's depth messages."""
+        if not self._seen:
+            return not_applicable(PARTIAL, "the golden sample has no partial depth stream")
+        slots = (
+            pl.concat(self._slots)
+            .join(depth, on=["dt", "event_id"], how="semi")
+            .sort("dt", "event_id", "side", "slot")
+        )
+        if not slots.height:
+            return not_applicable(
+                PARTIAL, "no partial book has the update id of a trusted state", books=self._seen
+            )
+        wrong = (slots["price"] != slots["price_book"]) | (slots["size"] != slots["size_book"])
+        rate = time_rate(slots["ts_order"].to_numpy(), wrong.to_numpy())
+        bad = slots.filter(wrong)
+        first = _unlike(bad.row(0, named=True)) if bad.height else None
+        books = slots["sequence"].n_unique()
+        return Check(
+            PARTIAL,
+            rate.verdict(LIMIT),
+            slots.height,
+            slots.height,
+            slots.height - bad.height,
+            bound=rate.upper,
+            limit=LIMIT,
+            reason=first.detail if first else "",
+            details={
+                "books": self._seen,
+                "books_compared": books,
+                "books_equal": books - bad["sequence"].n_unique(),
+            },
+            first=first,
+        )
+
+
+def _unlike(row: dict[str, Any]) -> Divergence:
+    return Divergence.at(
+        PARTIAL,
+        Class.STALE,
+        row,
+        f"slot {row['slot']} of side {row['side']} at id {row['sequence']} is not the venue's",
+        expected={"price": row["price"], "size": row["size"]},
+        found={"price": row["price_book"], "size": row["size_book"]},
     )

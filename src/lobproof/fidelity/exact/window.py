@@ -12,11 +12,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lobproof.instruments import Instrument
-from lobproof.schema import DISTRUSTS, Flag, Kind, Order, Severity, speaks_of_the_feed
+from lobproof.schema import DISTRUSTS, LEVELS, Flag, Kind, Order, Severity, speaks_of_the_feed
 from lobproof.store import Store, partial_from
-from lobproof.store.seal import config_of, verdicts_of
+from lobproof.store.seal import config_of
 
 BATCH_ROWS = 1 << 18
+TOUCH = ("bid_0_price", "bid_0_size", "ask_0_price", "ask_0_size")
+LEVEL_COLUMNS = {
+    side: (
+        [f"{side}_{level}_price" for level in range(LEVELS)],
+        [f"{side}_{level}_size" for level in range(LEVELS)],
+    )
+    for side in ("bid", "ask")
+}
+"""Columns of ``states`` by side: prices and sizes, best first."""
 
 
 def _nobody(_: int) -> None:
@@ -34,9 +43,12 @@ class Window:
     read: Callable[[int], None] = _nobody
     """Is told how many rows were read, each time."""
 
-    def instrument(self, dt: str) -> Instrument:
-        """The instrument of one of the days."""
-        return self.store.instrument(self.symbol, dt, exchange=self.exchange)
+    @cached_property
+    def instruments(self) -> dict[str, Instrument]:
+        """The instrument of each day."""
+        return {
+            dt: self.store.instrument(self.symbol, dt, exchange=self.exchange) for dt in self.days
+        }
 
     @cached_property
     def chained(self) -> bool:
@@ -58,15 +70,6 @@ class Window:
     def known_at_snapshots(self) -> tuple[str, ...]:
         """The days whose strategy stores no level changes: their book is known at snapshots."""
         return tuple(self.seals().filter(pl.col("strategy") != "full")["dt"])
-
-    def strategies(self) -> dict[str, dict[str, list[str]]]:
-        """Under ``strategies``: of the days that were not replayed in full, how and why."""
-        others: dict[str, list[str]] = {}
-        for row in self.seals().iter_rows(named=True):
-            reasons = verdicts_of(row).reasons
-            if row["strategy"] != "full" or reasons:
-                others[row["dt"]] = [row["strategy"], *reasons]
-        return {"strategies": others} if others else {}
 
     def joined(self, before: str, after: str) -> bool:
         """Whether a day goes on where another one ends, or is the same."""
@@ -96,7 +99,7 @@ class Window:
             chunk_size=BATCH_ROWS, maintain_order=True
         ):
             self.read(batch.height)
-            ends = batch.select(((pl.col("flags") & int(Flag.LAST)) != 0).arg_true()).to_series()
+            ends = batch.select(last_rows().arg_true()).to_series()
             if not len(ends):
                 held.append(batch)
                 continue
@@ -144,6 +147,11 @@ def doubt_marks() -> pl.Expr:
     """
     said = (pl.col("flags") & DISTRUSTS) != 0
     return (pl.col("kind") == int(Kind.MARK)) & said & (pl.col("prev_sequence") < 0)
+
+
+def snapshot_rows() -> pl.Expr:
+    """Rows of stored snapshots, with the CLEAR that those begin with which anchor the book."""
+    return pl.col("kind").is_in([int(Kind.CLEAR), int(Kind.SNAPSHOT)])
 
 
 def last_rows() -> pl.Expr:
