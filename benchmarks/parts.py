@@ -13,7 +13,7 @@ from lobproof.sources.simulator import simulate
 from lobproof.store import symbol_lock
 
 FIXED_POINT = {
-    "parse_decimals, 10^-8": "decimal text → int64",
+    "parse_decimal, 10^-8": "decimal text → int64",
     "to_decimal128": "int64 → decimal128(38,18)",
     "from_decimal128": "decimal128(38,18) → int64",
 }

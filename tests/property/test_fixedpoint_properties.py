@@ -22,7 +22,6 @@ from lobproof.fixedpoint import (
     decimals_in,
     from_decimal128,
     parse_decimal,
-    parse_decimals,
     significant_decimals,
     to_decimal128,
 )
@@ -106,22 +105,6 @@ def test_no_bytes_break_the_parser(raw: bytes, exponent: int, data: st.DataObjec
     text = raw[start:stop].decode("latin-1")
     if status == OK:
         assert decimal_to_count(text, exponent) == value
-
-
-@untimed
-@given(st.lists(plain, max_size=10), exponents)
-def test_columns_agree_with_single_texts(texts: list[str], exponent: int) -> None:
-    stops = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    starts = stops - np.array([len(text) for text in texts], np.int64)
-    buffer = np.frombuffer("".join(texts).encode(), np.uint8)
-    results = [expected(text, exponent) for text in texts]
-    bad = next((row for row, (_, status) in enumerate(results) if status != OK), None)
-    if bad is None:
-        counts = parse_decimals(buffer, starts, stops, exponent)
-        assert counts.tolist() == [value for value, _ in results]
-    else:
-        with pytest.raises(GridError, match=f"^.*row {bad}: "):
-            parse_decimals(buffer, starts, stops, exponent)
 
 
 @untimed

@@ -19,13 +19,10 @@ from lobproof.fixedpoint import (
     decimal_to_count,
     decimals_in,
     from_decimal128,
-    most_decimals,
     parse_decimal,
-    parse_decimals,
     significant_decimals,
     to_decimal128,
 )
-from lobproof.schema import Int64
 
 pytestmark = pytest.mark.kernels
 
@@ -36,13 +33,6 @@ def parse(text: str, exponent: int) -> tuple[int, int]:
     """``parse_decimal`` of ``text``, between bytes that must not be read."""
     raw = np.frombuffer(b"9." + text.encode() + b"9.9", np.uint8)
     return parse_decimal(raw, 2, len(raw) - 3, exponent)
-
-
-def column(*texts: str) -> tuple[np.ndarray, Int64, Int64]:
-    """Buffer, starts and stops of texts laid one after the other."""
-    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    starts = ends - np.array([len(text) for text in texts], np.int64)
-    return np.frombuffer("".join(texts).encode(), np.uint8), starts, ends
 
 
 @pytest.mark.parametrize(
@@ -163,35 +153,14 @@ def test_decimals_of_powers() -> None:
     assert [decimals_in(text) for text in texts] == [8, 9, 1, 0, 0, 0]
 
 
-def test_columns_name_the_row() -> None:
-    assert parse_decimals(*column("1.5", "-2", "0.25"), 2).tolist() == [150, -200, 25]
-    assert most_decimals(*column("1.5", "-2", "0.25000")) == 2
-    assert len(parse_decimals(*column(), 2)) == 0
-    assert most_decimals(*column()) == 0
-    with pytest.raises(GridError, match=r"row 2: '0\.125' is finer than the grid of 10\^-2"):
-        parse_decimals(*column("1.5", "-2", "0.125", "x"), 2)
-    with pytest.raises(GridError, match="row 1: 'x' is not a decimal number"):
-        parse_decimals(*column("1.5", "x"), 2)
-    with pytest.raises(GridError, match="row 1: 'x' is not a decimal number"):
-        most_decimals(*column("1.5", "x"))
-    with pytest.raises(GridError, match="row 0: '1000000000000' is too large") as caught:
-        parse_decimals(*column("1000000000000"), 8)
-    assert "smaller exponent" in caught.value.hint
-
-
-def test_long_and_foreign_texts_are_shortened_in_errors() -> None:
+def test_long_texts_are_shortened_in_errors() -> None:
     with pytest.raises(GridError) as caught:
         decimal_to_count("x" * 10_000, 0)
     assert len(caught.value.message) < 120
-    raw = np.array([0xFF, 0x00], np.uint8)
-    with pytest.raises(GridError, match="row 0"):
-        parse_decimals(raw, np.zeros(1, np.int64), np.full(1, 2, np.int64), 2)
 
 
 @pytest.mark.parametrize("exponent", [-1, 19])
 def test_exponents_outside_the_scale_are_refused(exponent: int) -> None:
-    with pytest.raises(GridError, match="outside 0 … 18"):
-        parse_decimals(*column("1"), exponent)
     with pytest.raises(GridError, match="outside 0 … 18"):
         decimal_to_count("1", exponent)
     with pytest.raises(GridError, match="outside 0 … 18"):
@@ -322,14 +291,16 @@ def test_nulls_and_other_types_are_refused() -> None:
 
 def test_a_tiny_tick_with_huge_quantities() -> None:
     """A price of 1e-8 and a quantity of 1e12, as venues print them, both with eight decimals."""
-    prices = column("0.00000001", "0.00001042")
-    sizes = column("1000000000000.00000000", "1.00000000")
-    assert (most_decimals(*prices), most_decimals(*sizes)) == (8, 0)
-    price, size = parse_decimals(*prices, 8), parse_decimals(*sizes, 0)
+    prices = ("0.00000001", "0.00001042")
+    sizes = ("1000000000000.00000000", "1.00000000")
+    assert (max(map(decimals_in, prices)), max(map(decimals_in, sizes))) == (8, 0)
+    price, size = (
+        np.array([parse(text, exponent)[0] for text in texts], np.int64)
+        for texts, exponent in ((prices, 8), (sizes, 0))
+    )
     assert to_decimal128(price, 8).to_pylist() == [Decimal("1e-8"), Decimal("0.00001042")]
     assert to_decimal128(size, 0).to_pylist() == [Decimal("1e12"), Decimal(1)]
-    with pytest.raises(GridError, match=r"row 0: '1000000000000\.00000000' is too large"):
-        parse_decimals(*sizes, 8)
+    assert parse(sizes[0], 8) == (0, OVERFLOW)
     assert np.array_equal(from_decimal128(to_decimal128(size, 0), 6), size * 10**6)
     with pytest.raises(GridError, match=r"row 0: .* is too large"):
         from_decimal128(to_decimal128(size, 0), 8)

@@ -14,8 +14,6 @@ from lobproof.instruments import (
     Rule,
     canonical_symbol,
     from_exchange_info,
-    infer_exponent,
-    infer_instrument,
     infer_step,
 )
 
@@ -270,19 +268,6 @@ def test_damaged_descriptions_are_refused(change: dict[str, Any]) -> None:
         Instrument.from_dict(values)
 
 
-def test_infer_exponent() -> None:
-    assert infer_exponent([2, 0, 5]) == 5
-    assert infer_exponent(np.array([2, 0], np.int64), largest="61737.63") == 2
-    assert infer_exponent([]) == 0
-    assert infer_exponent(iter([0, 0]), largest="1000000000000.00000000") == 0
-    with pytest.raises(GridError, match="too large"):
-        infer_exponent([8], largest="1000000000000.00000000")
-    with pytest.raises(GridError, match="row 1: not a decimal number"):
-        infer_exponent([1, -1])
-    with pytest.raises(GridError, match="exponent of 19"):
-        infer_exponent([19])
-
-
 @pytest.mark.parametrize("step", [1, 2, 5, 10, 20, 25, 50, 100, 250, 1000, 25_000, 10**9])
 def test_infer_step(step: int) -> None:
     values = np.arange(-3000, 3001, dtype=np.int64) * step
@@ -301,17 +286,3 @@ def test_infer_step_of_little() -> None:
     assert infer_step(np.array([25, 75], np.int64)) == 25
     assert infer_step(np.array([-(2**63), 2**63 - 1], np.int64), share=0.4) == 2
     assert infer_step(np.array([10**18], np.int64)) == 10**18
-
-
-def test_infer_instrument() -> None:
-    multiples = np.arange(1, 200, dtype=np.int64)
-    instrument = infer_instrument(
-        "BINANCE",
-        "BTC-USDT",
-        "BTCUSDT",
-        price_exponent=2,
-        size_exponent=8,
-        prices=multiples,
-        sizes=multiples * 1000,
-    )
-    assert instrument == from_exchange_info(SPOT, "BTCUSDT").with_exponents(2, 8)

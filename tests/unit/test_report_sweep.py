@@ -10,25 +10,8 @@ import pytest
 
 from lobproof.fixedpoint import MAX_COUNT
 from lobproof.report.survey import Survey, _window, survey
-from lobproof.report.sweep_kernels import (
-    ASK_FAR,
-    ASK_SUM,
-    ASK_TIME,
-    BID_FAR,
-    BID_SUM,
-    BID_TIME,
-    BUY_VOLUME,
-    COVERED,
-    END_ALL,
-    LEVEL_SIZE,
-    LEVEL_TIME,
-    SELL_VOLUME,
-    SPREAD,
-    SPREAD_HIGH,
-    SPREAD_LOW,
-    TRADE_COUNT,
-    TRUSTED,
-)
+from lobproof.report.sweep import Part
+from lobproof.report.sweep_kernels import END_ALL
 from lobproof.schema import EventBatch, Flag, Kind, Side
 from lobproof.store import open_store
 from plain.messages import bid, to_batch
@@ -96,38 +79,32 @@ def test_sums_over_time_are_those_of_every_interval(tmp_path: Path, cut: bool) -
                 for price, size in levels.items():
                     if low <= price < low + step * rows:
                         image[(price - low) // step, column] += size * length
-            cell = expected[:, column]
-            cell[SPREAD_LOW] = min(cell[SPREAD_LOW], ask - bid) if cell[TRUSTED] else ask - bid
-            cell[SPREAD_HIGH] = max(cell[SPREAD_HIGH], ask - bid)
-            for row, value in (
-                (COVERED, 1),
-                (TRUSTED, 1),
-                (SPREAD, ask - bid),
-                (BID_TIME, 1),
-                (BID_SUM, bid),
-                (ASK_TIME, 1),
-                (ASK_SUM, ask),
-            ):
-                cell[row] += value * length
-    for row in (
-        COVERED,
-        TRUSTED,
-        SPREAD,
-        SPREAD_LOW,
-        SPREAD_HIGH,
-        BID_TIME,
-        BID_SUM,
-        ASK_TIME,
-        ASK_SUM,
+            cell = expected[column]
+            narrowest = min(cell["spread_low"], ask - bid) if cell["trusted"] else ask - bid
+            cell["spread_low"] = narrowest
+            cell["spread_high"] = max(cell["spread_high"], ask - bid)
+            cell["covered"] += length
+            cell["trusted"] += length
+            cell["spread"] += (ask - bid) * length
+            cell["best_time"] += length
+            cell["best_sum"] += np.array([bid, ask]) * length
+    for name in (
+        "covered",
+        "trusted",
+        "spread",
+        "spread_low",
+        "spread_high",
+        "best_time",
+        "best_sum",
     ):
-        np.testing.assert_allclose(columns[row], expected[row], rtol=1e-12)
+        np.testing.assert_allclose(columns[name], expected[name], rtol=1e-12)
     np.testing.assert_allclose(
-        sums.image * np.maximum(columns[COVERED], 1), image, rtol=1e-9, atol=1e-3
+        sums.image * np.maximum(columns["covered"], 1), image, rtol=1e-9, atol=1e-3
     )
-    np.testing.assert_allclose(sums.levels[:, LEVEL_SIZE], sizes, rtol=1e-12)
-    assert sums.spreads.sum() == columns[TRUSTED].sum()
-    assert (sums.levels[:, LEVEL_TIME] == columns[TRUSTED].sum()).all()
-    assert (columns[BID_FAR][columns[COVERED] > 0] == END_ALL).all()
+    np.testing.assert_allclose(sums.levels["rests"], sizes, rtol=1e-12)
+    assert sums.spreads.sum() == columns["trusted"].sum()
+    assert (sums.levels["known"] == columns["trusted"].sum()).all()
+    assert (columns["far"][columns["covered"] > 0] == END_ALL).all()
 
 
 def test_trades_are_summed_where_they_are(tmp_path: Path) -> None:
@@ -136,10 +113,10 @@ def test_trades_are_summed_where_they_are(tmp_path: Path) -> None:
     found = looked_at(tmp_path)
     trades = events.take(np.flatnonzero(events.kind == Kind.TRADE))
     assert found.sums.trade_count == len(trades)
-    assert found.sums.columns[TRADE_COUNT].sum() == len(trades)
-    for row, taker in ((BUY_VOLUME, Side.BUY), (SELL_VOLUME, Side.SELL)):
+    assert found.sums.columns["trades"].sum() == len(trades)
+    for taker in (Side.BUY, Side.SELL):
         volume = trades.size[trades.side == taker].sum()
-        assert found.sums.columns[row].sum() == volume
+        assert found.sums.columns["volume"][:, taker - 1].sum() == volume
         assert found.sums.trades[taker - 1].sum() == volume
     assert found.sums.trades_outside == 0
     assert found.sums.events == len(events)
@@ -162,12 +139,12 @@ def test_a_gap_ends_what_is_known_until_the_next_anchor(tmp_path: Path) -> None:
     )
     found = looked_at(tmp_path)
     columns = found.sums.columns
-    assert columns[COVERED].sum() == 60 * SECOND
+    assert columns["covered"].sum() == 60 * SECOND
     # in doubt since the last message before the gap
-    assert columns[TRUSTED].sum() == 20 * SECOND
+    assert columns["trusted"].sum() == 20 * SECOND
     assert found.quality.doubtful == 40 * SECOND
     assert found.quality.doubts.tolist() == [[START_NS + 10 * SECOND, START_NS + 50 * SECOND]]
-    size = found.sums.levels[0, LEVEL_SIZE, 0] / found.sums.levels[0, LEVEL_TIME, 0]
+    size = found.sums.levels["rests"][0, 0] / found.sums.levels["known"][0, 0]
     assert size == pytest.approx(5)
 
 
@@ -177,9 +154,9 @@ def test_the_end_of_a_range_is_noted(tmp_path: Path) -> None:
     events.flags &= ~int(Flag.COMPLETE)
     build_store(tmp_path, EventBatch.concat([events]))
     columns = looked_at(tmp_path).sums.columns
-    covered = columns[COVERED] > 0
-    assert set(columns[BID_FAR][covered]) == {984.0}
-    assert set(columns[ASK_FAR][covered]) == {1017.0}
+    covered = columns["covered"] > 0
+    assert set(columns["far"][covered, 0]) == {984.0}
+    assert set(columns["far"][covered, 1]) == {1017.0}
 
 
 def test_prices_that_a_grid_does_not_count_are_cut_off(tmp_path: Path) -> None:
@@ -187,10 +164,7 @@ def test_prices_that_a_grid_does_not_count_are_cut_off(tmp_path: Path) -> None:
     build_store(tmp_path, random_events(3, 40))
     found = looked_at(tmp_path)
     prices = _window(
-        open_store(tmp_path),
-        "BINANCE",
-        "BTC-USDT",
-        (0, 2**62),
+        Part(open_store(tmp_path), "BINANCE", "BTC-USDT", 0, 2**62),
         replace(found.instrument, price_exponent=18),
         None,
     )

@@ -1,6 +1,7 @@
 """The decimal grid: exact conversion between text, int64 counts and ``decimal128(38, 18)``.
 
-A count stands for ``count * 10**-exponent``. Nothing here touches a float.
+A count stands for ``count * 10**-exponent``. Nothing here touches a float: the one way in for a
+vendor's floats is `float_kernels`. Which grid a symbol has is a question for `instruments`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,7 @@ from lobproof.fixedpoint.kernels import (
     OFF_GRID,
     OK,
     OVERFLOW,
-    POWERS,
-    column_decimals,
     narrow,
-    parse_column,
     parse_decimal,
     significant_decimals,
     widen,
@@ -35,16 +33,13 @@ __all__ = [
     "OFF_GRID",
     "OK",
     "OVERFLOW",
-    "POWERS",
     "check_exponent",
     "count_to_text",
     "decimal_to_count",
     "decimals_in",
     "from_decimal128",
     "grid_error",
-    "most_decimals",
     "parse_decimal",
-    "parse_decimals",
     "significant_decimals",
     "to_decimal128",
 ]
@@ -90,46 +85,10 @@ def grid_error(status: int, text: str, exponent: int, row: int | None = None) ->
     return GridError(f"{where}{shown} {reason.format(step=f'10^-{exponent}')}", hint=hint)
 
 
-def parse_decimals(
-    buffer: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    exponent: int,
-) -> NDArray[np.int64]:
-    """Counts of ``10**-exponent`` of the texts ``buffer[starts[i]:stops[i]]``.
-
-    Raises
-    ------
-    GridError
-        For the first row that is malformed, finer than the grid, or beyond int64.
-    """
-    out = np.empty(len(starts), np.int64)
-    row, status = parse_column(buffer, starts, stops, check_exponent(exponent), out)
-    if status != OK:
-        raise grid_error(status, _text(buffer, starts[row], stops[row]), exponent, row)
-    return out
-
-
-def most_decimals(
-    buffer: NDArray[np.uint8], starts: NDArray[np.int64], stops: NDArray[np.int64]
-) -> int:
-    """Most digits after the point, trailing zeros apart, of any text; 0 for none.
-
-    Raises
-    ------
-    GridError
-        For the first row that is malformed.
-    """
-    most, bad = column_decimals(buffer, starts, stops)
-    if bad >= 0:
-        raise grid_error(MALFORMED, _text(buffer, starts[bad], stops[bad]), 0, bad)
-    return most
-
-
 def decimal_to_count(text: str, exponent: int) -> int:
     """Count of ``10**-exponent`` of any JSON number's text, ``1e-8`` included.
 
-    The slow road beside :func:`parse_decimal`, with the same value for every text both accept.
+    The slow way beside :func:`parse_decimal`, with the same value for every text both accept.
 
     Raises
     ------
@@ -258,10 +217,6 @@ def _power(exponent: int, scale: int) -> int:
             hint="the scale must be at least the grid's exponent",
         )
     return scale - exponent
-
-
-def _text(buffer: NDArray[np.uint8], start: int, stop: int) -> str:
-    return buffer[start:stop].tobytes().decode("ascii", "backslashreplace")
 
 
 def _split(text: str) -> tuple[bool, str, int]:

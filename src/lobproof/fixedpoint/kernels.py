@@ -121,40 +121,6 @@ def significant_decimals(buffer: NDArray[np.uint8], start: int, stop: int) -> in
 
 
 @kernel
-def parse_column(
-    buffer: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    exponent: int,
-    out: NDArray[np.int64],
-) -> tuple[int, int]:
-    """:func:`parse_decimal` of every row into ``out``; first row that fails and its status.
-
-    Returns ``(len(starts), OK)`` when every row could be read; rows after a failure are not set.
-    """
-    for row in range(len(starts)):
-        value, status = parse_decimal(buffer, starts[row], stops[row], exponent)
-        if status != OK:
-            return row, status
-        out[row] = value
-    return len(starts), OK
-
-
-@kernel
-def column_decimals(
-    buffer: NDArray[np.uint8], starts: NDArray[np.int64], stops: NDArray[np.int64]
-) -> tuple[int, int]:
-    """Most :func:`significant_decimals` of any row, and the first malformed row (or -1)."""
-    most = 0
-    for row in range(len(starts)):
-        seen = significant_decimals(buffer, starts[row], stops[row])
-        if seen < 0:
-            return most, row
-        most = max(most, seen)
-    return most, -1
-
-
-@kernel
 def _multiply_high(a: int, b: int) -> int:
     """Upper 64 bits of the 128-bit product of two uint64."""
     low = _ALL64 >> 32

@@ -52,6 +52,10 @@ class TimeGrid:
         """Edges of the columns in seconds after ``origin``: one more than columns."""
         return np.arange(self.columns + 1, dtype=np.float64) * self.seconds
 
+    def edges_from(self, origin: int) -> NDArray[np.float64]:
+        """Edges of the columns in seconds after another origin."""
+        return self.edges + (self.origin - origin) / _S
+
     @property
     def seconds(self) -> float:
         """Length of a column in seconds."""

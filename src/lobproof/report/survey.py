@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,8 @@ from lobproof.errors import UsageError
 from lobproof.fixedpoint import MAX_COUNT
 from lobproof.instruments import Instrument
 from lobproof.report.axes import PriceGrid, TimeGrid
-from lobproof.report.sweep import Progress, Sweep, sweep
+from lobproof.report.sweep import Part, Progress, Sweep, sweep
+from lobproof.report.sweep_kernels import Float64
 from lobproof.report.text import THIN
 from lobproof.schema import LEVELS, Finding, Int64, Kind, Severity
 from lobproof.schema.provenance import least_real
@@ -90,6 +91,27 @@ class Survey:
         return text.replace(",", THIN)
 
     @property
+    def parts(self) -> TimeGrid:
+        """At most 360 parts of whole minutes, for the columns of ``minutes``."""
+        return TimeGrid.over(*self.span, columns=360, least=60 * 10**9)
+
+    def by_part(self, column: str, how: Literal["min", "max", "sum"]) -> Float64:
+        """A column of ``minutes`` over ``parts``; NaN where there is no minute."""
+        parts, value = self.parts, pl.col(column)
+        found = (
+            self.minutes.group_by(
+                ((pl.col("minute") - parts.origin) // parts.width)
+                .clip(0, parts.columns - 1)
+                .alias("at")
+            )
+            .agg({"min": value.min(), "max": value.max(), "sum": value.sum()}[how])
+            .sort("at")
+        )
+        values = np.full(parts.columns, np.nan)
+        values[found["at"].to_numpy()] = found[column].to_numpy()
+        return values
+
+    @property
     def size_unit(self) -> float:
         """Size of one count."""
         return float(10.0**-self.instrument.size_exponent)
@@ -134,21 +156,11 @@ def survey(
     latest = store.instrument(symbol, days[-1]["dt"], exchange=exchange)
     instrument = latest.with_exponents(*exponents)
     time = TimeGrid.over(first, last)
-    quality = _quality(store, exchange, symbol, (first, last), time)
-    traded = _traded(store, exchange, symbol, (first, last))
-    prices = _window(store, exchange, symbol, (first, last), instrument, traded)
-    sums = sweep(
-        store,
-        exchange,
-        symbol,
-        days,
-        (first, last),
-        quality.doubts,
-        time,
-        prices,
-        instrument.tick,
-        progress,
-    )
+    part = Part(store, exchange, symbol, first, last)
+    quality = _quality(part, time)
+    traded = _traded(part)
+    prices = _window(part, instrument, traded)
+    sums = sweep(part, days, quality.doubts, time, prices, instrument.tick, progress)
     extremes = None if traded is None else (traded[0], traded[3])
     return Survey(
         exchange,
@@ -166,12 +178,10 @@ def survey(
     )
 
 
-def _quality(
-    store: Store, exchange: str, symbol: str, span: tuple[int, int], time: TimeGrid
-) -> Quality:
-    rows = store.quality(symbol, exchange=exchange, start=span[0], end=span[1] + 1, raw=True)
-    length = pl.min_horizontal("last_ts", pl.lit(span[1])) - pl.max_horizontal(
-        "first_ts", pl.lit(span[0])
+def _quality(part: Part, time: TimeGrid) -> Quality:
+    rows = part.table("quality")
+    length = pl.min_horizontal("last_ts", pl.lit(part.last)) - pl.max_horizontal(
+        "first_ts", pl.lit(part.first)
     )
     codes = (
         rows.group_by("code", "severity")
@@ -205,14 +215,13 @@ def _quality(
         np.add.at(steps, found["first_ts"].to_numpy(), 1)
         np.add.at(steps, found["last_ts"].to_numpy() + 1, -1)
         lanes[int(str(code))] = np.cumsum(steps[:-1]) > 0
-    return Quality(
-        codes, listed, int(codes["findings"].sum()), _union(doubts.to_numpy(), span), lanes
-    )
+    covered = _union(doubts.to_numpy(), part.first, part.last)
+    return Quality(codes, listed, int(codes["findings"].sum()), covered, lanes)
 
 
-def _union(intervals: Int64, span: tuple[int, int]) -> Int64:
-    """Disjoint intervals, rising, of the times that ``intervals`` cover within ``span``."""
-    clipped = np.clip(intervals.reshape(-1, 2), *span)
+def _union(intervals: Int64, first: int, last: int) -> Int64:
+    """Disjoint intervals, rising, of the times from first to last that ``intervals`` cover."""
+    clipped = np.clip(intervals.reshape(-1, 2), first, last)
     clipped = clipped[clipped[:, 1] > clipped[:, 0]]
     ordered = clipped[np.lexsort((clipped[:, 1], clipped[:, 0]))]
     if not len(ordered):
@@ -223,15 +232,11 @@ def _union(intervals: Int64, span: tuple[int, int]) -> Int64:
     return np.stack([ordered[opens, 0], reach[closes]], axis=1)
 
 
-def _traded(
-    store: Store, exchange: str, symbol: str, span: tuple[int, int]
-) -> tuple[float, float, float, float] | None:
+def _traded(part: Part) -> tuple[float, float, float, float] | None:
     """Lowest, 0.1 %, 99.9 % and highest price of a trade; None without trades."""
     price = pl.col("price")
     found = (
-        store.events(
-            symbol, exchange=exchange, start=span[0], end=span[1] + 1, numbers="float", raw=True
-        )
+        part.table("events", numbers="float")
         .filter(pl.col("kind") == int(Kind.TRADE))
         .select(
             price.min().alias("low"),
@@ -246,16 +251,13 @@ def _traded(
 
 
 def _window(
-    store: Store,
-    exchange: str,
-    symbol: str,
-    span: tuple[int, int],
-    instrument: Instrument,
-    traded: tuple[float, float, float, float] | None,
+    part: Part, instrument: Instrument, traded: tuple[float, float, float, float] | None
 ) -> PriceGrid:
     """The prices to show: where the market traded and stood, with room on either side."""
     frames = (
-        store.keyframes(symbol, exchange=exchange, end=span[1] + 1, numbers="float", raw=True)
+        part.store.keyframes(
+            part.symbol, exchange=part.exchange, end=part.last + 1, numbers="float", raw=True
+        )
         .filter(pl.col("price") > 0)
         .group_by("dt", "event_id", "side")
         .agg(

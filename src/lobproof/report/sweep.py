@@ -11,21 +11,13 @@ import polars as pl
 
 from lobproof.book.kernels import Book, ensure_far_capacity, new_book
 from lobproof.errors import StoreError
-from lobproof.fixedpoint import from_decimal128
 from lobproof.report.axes import PriceGrid, TimeGrid
 from lobproof.report.sweep_kernels import (
-    BOOK_MESSAGES,
+    AXES,
     COLUMN,
-    COVERED,
-    EVENTS,
-    HOLD,
-    KNOWN,
+    HOLDS,
     LEVEL,
-    MESSAGES,
-    OUTSIDE,
-    SINCE,
     SPREAD_BINS,
-    TRADES,
     Canvas,
     Float64,
     advance,
@@ -35,11 +27,14 @@ from lobproof.report.sweep_kernels import (
     sweep_rows,
 )
 from lobproof.schema import LEVELS, EventBatch, Int64
-from lobproof.schema.records import Records
+from lobproof.schema.records import Records, zeroed
+from lobproof.schema.tables import KEYFRAMES
 from lobproof.store import Store
 from lobproof.store.bookview import book_of
+from lobproof.store.grids import Grid
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.rebuild_kernels import apply_events, new_rebuild
+from lobproof.store.views import Numbers, numeric
 
 _WINDOW_TICKS = 1 << 16
 _BATCH_ROWS = 1 << 16
@@ -49,14 +44,38 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What is shown of a store: a symbol, from ``first`` to ``last``, both inclusive, ns."""
+
+    store: Store
+    exchange: str
+    symbol: str
+    first: int
+    last: int
+
+    def table(self, name: str, numbers: Numbers = "decimal") -> pl.LazyFrame:
+        """Rows of one of the store's tables, times and codes as integers."""
+        read = getattr(self.store, name)
+        frame: pl.LazyFrame = read(
+            self.symbol,
+            exchange=self.exchange,
+            start=self.first,
+            end=self.last + 1,
+            numbers=numbers,
+            raw=True,
+        )
+        return frame
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """Sums over time. Prices and sizes are counts; the arrays are those of ``Canvas``."""
 
     image: Float64  # (rows, columns): mean size that rested in the cell while there was data
     trades: Float64  # (buy and sell, rows, columns): volume
-    columns: Float64  # (COLUMN, columns)
+    columns: Records  # (columns,): COLUMN
     spreads: Float64  # (SPREAD_BINS,): ns of trusted time by spread in ticks
-    levels: Float64  # (2 sides, LEVEL, LEVELS)
+    levels: Records  # (2 sides, LEVELS): LEVEL
     events: int
     messages: int
     trade_count: int
@@ -64,40 +83,41 @@ class Sweep:
 
 
 def sweep(
-    store: Store,
-    exchange: str,
-    symbol: str,
+    part: Part,
     days: Sequence[dict[str, Any]],
-    span: tuple[int, int],
     doubts: Int64,
     time: TimeGrid,
     prices: PriceGrid,
     tick: int,
     progress: Progress | None = None,
 ) -> Sweep:
-    """Replay ``days`` (seals that hold events in ``span``, both ends inclusive, by date).
+    """Replay ``days`` (seals that hold events in the part, by date).
 
     ``doubts`` are disjoint intervals (rows, 2) of time, rising, whose touch is not trusted.
     """
-    exponents = tuple(max(day[name] for day in days) for name in _EXPONENTS)
+    grid = Grid(*(max(day[f"{name}_exponent"] for day in days) for name in ("price", "size")))
     canvas = _canvas(time, prices, tick, doubts)
-    rows = _rows_by_day(store, exchange, symbol, days, span)
+    rows = _rows_by_day(part, days)
     book, rebuilds = new_book(_WINDOW_TICKS, tick), new_rebuild()
     feed = _Feed(
-        store.replay(
-            symbol, exchange=exchange, start=span[0], end=span[1] + 1, batch_rows=_BATCH_ROWS
+        part.store.replay(
+            part.symbol,
+            exchange=part.exchange,
+            start=part.first,
+            end=part.last + 1,
+            batch_rows=_BATCH_ROWS,
         ),
-        f"{exchange} {symbol} in {store.path}",
+        f"{part.exchange} {part.symbol} in {part.store.path}",
     )
     before: dict[str, Any] | None = None
     total = sum(rows)
     for day, count in zip(days, rows, strict=True):
-        start = max(int(day["first_ts"]), span[0])
+        start = max(int(day["first_ts"]), part.first)
         if before is None or day["carried_from"] != before["keyframes_hash"]:
             if before is not None:
                 _close(canvas, int(before["last_ts"]))
-            book, rebuilds = _book_before(store, exchange, symbol, day, span[0], exponents, tick)
-            canvas.hold[SINCE] = start
+            book, rebuilds = _book_before(part, day, grid, tick)
+            canvas.holds.since = start
             fill_bins(canvas, book, start)
             look(canvas, book, rebuilds[0].trust, False)
         for batch in feed.take(count):
@@ -105,22 +125,19 @@ def sweep(
             book = ensure_far_capacity(book, len(batch) + int(rebuild.trust.undo.logged))
             sweep_rows(canvas, book, rebuild, batch.rows)
             if progress is not None:
-                progress(int(canvas.hold[EVENTS]), total)
+                progress(int(canvas.holds.events), total)
         before = day
-    _close(canvas, span[1])
-    hold = canvas.hold
-    covered = np.where(canvas.columns[COVERED] > 0, canvas.columns[COVERED], 1.0)
+    _close(canvas, part.last)
+    holds = canvas.holds
+    covered = np.where(canvas.columns["covered"] > 0, canvas.columns["covered"], 1.0)
     return Sweep(
         canvas.image / covered,
         canvas.trades,
         canvas.columns,
         canvas.spreads,
         canvas.levels,
-        *(int(hold[at]) for at in (EVENTS, MESSAGES, TRADES, OUTSIDE)),
+        *(int(number) for number in (holds.events, holds.messages, holds.trades, holds.outside)),
     )
-
-
-_EXPONENTS = ("price_exponent", "size_exponent")
 
 
 class _Feed:
@@ -147,36 +164,29 @@ class _Feed:
 
 def _canvas(time: TimeGrid, prices: PriceGrid, tick: int, doubts: Int64) -> Canvas:
     shape = (prices.rows, time.columns)
+    axes = np.array(
+        [(time.origin, time.width, time.columns, prices.low, prices.step, prices.rows, tick)], AXES
+    )
     return Canvas(
-        np.array(
-            [time.origin, time.width, time.columns, prices.low, prices.step, prices.rows, tick],
-            np.int64,
-        ),
-        np.zeros(HOLD, np.int64),
+        axes[0],
+        zeroed(HOLDS)[0],
         doubts,
         np.zeros((2, 2, LEVELS), np.int64),
         np.zeros(prices.rows),
         np.zeros(prices.rows, np.int64),
         np.zeros(shape),
-        np.zeros((COLUMN, time.columns)),
+        np.zeros(time.columns, COLUMN),
         np.zeros(SPREAD_BINS),
-        np.zeros((2, LEVEL, LEVELS)),
+        np.zeros((2, LEVELS), LEVEL),
         np.zeros((2, *shape)),
     )
 
 
-def _rows_by_day(
-    store: Store, exchange: str, symbol: str, days: Sequence[dict[str, Any]], span: tuple[int, int]
-) -> list[int]:
-    """Events of each day in the span."""
-    if all(span[0] <= day["first_ts"] and day["last_ts"] <= span[1] for day in days):
+def _rows_by_day(part: Part, days: Sequence[dict[str, Any]]) -> list[int]:
+    """Events of each day in the part."""
+    if all(part.first <= day["first_ts"] and day["last_ts"] <= part.last for day in days):
         return [int(day["events"]) for day in days]
-    found = (
-        store.events(symbol, exchange=exchange, start=span[0], end=span[1] + 1, raw=True)
-        .group_by("dt")
-        .len()
-        .collect(engine="streaming")
-    )
+    found = part.table("events").group_by("dt").len().collect(engine="streaming")
     counts = dict(found.iter_rows())
     return [int(counts.get(day["dt"], 0)) for day in days]
 
@@ -186,39 +196,25 @@ def _close(canvas: Canvas, ts: int) -> None:
     advance(canvas, ts)
     paint_all(canvas, ts)
     canvas.bins[:] = 0.0
-    canvas.hold[KNOWN] = 0
+    canvas.holds.known = 0
 
 
-def _book_before(
-    store: Store,
-    exchange: str,
-    symbol: str,
-    day: dict[str, Any],
-    start: int,
-    exponents: tuple[int, ...],
-    tick: int,
-) -> tuple[Book, Records]:
-    """The book as the day opens or as it stands before ``start``, and what goes with it."""
-    frames = store.keyframes(symbol, exchange=exchange, raw=True).filter(
-        (pl.col("dt") == day["dt"])
-        & ((pl.col("event_id") < 0) | (pl.col("awaits") == 0) & (pl.col("ts_order") < start))
+def _book_before(part: Part, day: dict[str, Any], grid: Grid, tick: int) -> tuple[Book, Records]:
+    """The book as the day opens or as it stands before the part, and what goes with it."""
+    frames = part.store.keyframes(part.symbol, exchange=part.exchange, raw=True)
+    frame = Keyframe.before(
+        frames.filter(pl.col("dt") == day["dt"]).with_columns(*numeric(KEYFRAMES, grid, "grid")),
+        part.first - 1,
+        f"{part.exchange} {part.symbol} {day['dt']}",
     )
-    rows = frames.filter(pl.col("event_id") == pl.col("event_id").max()).collect()
-    scales = {"price": 0, "size": 1, "trusted_to": 0, "listed_to": 0}
-    counted = {
-        name: from_decimal128(rows[name].to_arrow(), exponents[scale])
-        for name, scale in scales.items()
-    }
-    frame = Keyframe.of(rows.with_columns(**{n: pl.Series(c) for n, c in counted.items()}))
     book, rebuilds = book_of(frame, tick)
-    if start <= day["first_ts"]:
+    if part.first <= day["first_ts"]:
         return book, rebuilds
     # levels are absolute: events of the keyframe's own instant may come twice
     rebuild = rebuilds[0]
-    for batch in store.replay(symbol, exchange=exchange, start=frame.ts_order, end=start):
+    for batch in part.store.replay(
+        part.symbol, exchange=part.exchange, start=frame.ts_order, end=part.first
+    ):
         book = ensure_far_capacity(book, len(batch) + int(rebuild.trust.undo.logged))
         apply_events(book, rebuild, batch.rows, 0, len(batch))
     return book, rebuilds
-
-
-__all__ = ["BOOK_MESSAGES", "Progress", "Sweep", "sweep"]

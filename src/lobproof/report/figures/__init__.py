@@ -1,11 +1,10 @@
 """The pictures of the page: SVG with crisp text, in colours that follow the reader's scheme."""
 
 from lobproof.report.figures.depth import heatmap
-from lobproof.report.figures.drift import drift
 from lobproof.report.figures.flow import rates, reconciliation
 from lobproof.report.figures.style import Figure, Key
 from lobproof.report.figures.touch import profile, spread
-from lobproof.report.figures.trust import trust
+from lobproof.report.figures.trust import drift, trust
 
 __all__ = [
     "Figure",

@@ -22,16 +22,7 @@ from lobproof.report.figures.style import (
     unit,
 )
 from lobproof.report.survey import Survey
-from lobproof.report.sweep_kernels import (
-    ASK_FAR,
-    ASK_SUM,
-    ASK_TIME,
-    BID_FAR,
-    BID_SUM,
-    BID_TIME,
-    COVERED,
-    Float64,
-)
+from lobproof.report.sweep_kernels import Float64
 from lobproof.report.text import count, currencies, duration, share, short
 
 if TYPE_CHECKING:
@@ -181,10 +172,11 @@ def _touch(axes: Axes, survey: Survey) -> bool:
     """Draw best bid and ask where they are trusted; whether there is such a place."""
     columns, edges = survey.sums.columns, survey.time.edges
     lines = []
-    for time, total, shade in ((BID_TIME, BID_SUM, _BUY), (ASK_TIME, ASK_SUM, _SELL)):
-        known = columns[time] > 0
+    for side, shade in enumerate((_BUY, _SELL)):
+        time, total = columns["best_time"][:, side], columns["best_sum"][:, side]
+        known = time > 0
         mean = np.full(len(known), np.nan)
-        mean[known] = columns[total][known] / columns[time][known] * survey.price_unit
+        mean[known] = total[known] / time[known] * survey.price_unit
         if known.any():
             axes.stairs(mean, edges, baseline=None, color=_NIGHT, linewidth=4.5, alpha=0.7)
             lines.append((mean, shade))
@@ -197,9 +189,10 @@ def _edge_of_trust(axes: Axes, survey: Survey, low: float, high: float) -> bool:
     """Dim what lies beyond the trusted range and draw its ends; whether one is in the picture."""
     columns, edges = survey.sums.columns, survey.time.edges
     found = False
-    for row, outer in ((BID_FAR, low), (ASK_FAR, high)):
-        end = columns[row] * survey.price_unit
-        inside = (columns[row] > 0) & (end > low) & (end < high)
+    for side, outer in enumerate((low, high)):
+        far = columns["far"][:, side]
+        end = far * survey.price_unit
+        inside = (far > 0) & (end > low) & (end < high)
         if inside.any():
             end = np.where(inside, end, np.nan)
             axes.stairs(end, edges, baseline=outer, fill=True, color=_NIGHT, alpha=0.7, linewidth=0)
@@ -234,7 +227,7 @@ def _drawn(survey: Survey, shown: int) -> str:
 
 def _mark_times(axes: Axes, survey: Survey, low: float, high: float) -> bool:
     """Hatch times of doubt, blank those without data; whether there is doubt."""
-    grid, covered = survey.time, survey.sums.columns[COVERED] > 0
+    grid, covered = survey.time, survey.sums.columns["covered"] > 0
     for start, stop in runs(~covered):
         left, right = start * grid.seconds, stop * grid.seconds
         axes.axvspan(left, right, color=colour("void"), linewidth=0)

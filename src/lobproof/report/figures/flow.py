@@ -17,15 +17,8 @@ from lobproof.report.figures.style import (
     time_axis,
     unit,
 )
-from lobproof.report.figures.trust import by_time
 from lobproof.report.survey import Survey
-from lobproof.report.sweep_kernels import (
-    BOOK_MESSAGES,
-    BUY_VOLUME,
-    SELL_VOLUME,
-    TRADE_COUNT,
-    Float64,
-)
+from lobproof.report.sweep_kernels import Float64
 from lobproof.report.text import count, currencies, duration, share, short
 
 RESIDUALS = (
@@ -62,13 +55,13 @@ def reconciliation(survey: Survey) -> Figure:
     height = 40 + 132 + 46 + 76 + 44
     canvas = drawing(height)
     shares, volumes = plot(canvas, 40, 132), plot(canvas, 40 + 132 + 46, 76)
-    stacked: list[Float64] = [np.zeros(1)]
+    parts = survey.parts
+    edges = parts.edges_from(survey.time.origin)
+    stacked: list[Float64] = [np.zeros(parts.columns)]
     for name, _, _ in RESIDUALS:
-        grid, values = by_time(survey, f"{name}_volume", "sum")
+        values = survey.by_part(f"{name}_volume", "sum")
         stacked.append(stacked[-1] + np.nan_to_num(values))
     total = stacked[-1]
-    stacked[0] = np.zeros(len(total))
-    edges = grid.edges + (grid.origin - survey.time.origin) / 10**9
     with np.errstate(invalid="ignore"):
         for (_, shade, _), low, high in zip(RESIDUALS, stacked, stacked[1:], strict=False):
             shares.stairs(
@@ -88,13 +81,13 @@ def reconciliation(survey: Survey) -> Figure:
     time_axis(shares, survey.time, labels=False)
     time_axis(volumes, survey.time)
     unit(shares, "share of the volume, %")
-    unit(volumes, f"volume per {duration(grid.width)}, {base}")
-    parts = ", ".join(f"{name} {share(totals[name], judged)}" for name, _, _ in RESIDUALS)
+    unit(volumes, f"volume per {duration(parts.width)}, {base}")
+    told = ", ".join(f"{name} {share(totals[name], judged)}" for name, _, _ in RESIDUALS)
     traded = sum(float(survey.minutes[f"{taker}_volume"].sum()) for taker in ("buy", "sell"))
     caption = (
         "A trade takes size from a level, and one of the next two depth messages should show it. "
         f"Of {short(judged, 4)} {base} that could be judged ({share(judged, traded)} of what was "
-        f"traded): {parts}. Mostly blue is right; refills and growth are other people's new "
+        f"traded): {told}. Mostly blue is right; refills and growth are other people's new "
         "orders; much red means that trades and book do not belong together (a wrong side, a "
         "wrong clock, a lost message)."
     )
@@ -119,17 +112,17 @@ def rates(survey: Survey) -> Figure:
     canvas = drawing(height)
     seconds = wide.seconds
 
-    def parts(row: int) -> Float64:
-        total: Float64 = np.add.reduceat(columns[row], np.arange(0, grid.columns, factor))
+    def parts(sums: Float64) -> Float64:
+        total: Float64 = np.add.reduceat(sums, np.arange(0, grid.columns, factor))
         return total
 
     top = 40.0
-    for row, shade, words in (
-        (BOOK_MESSAGES, "blue", "book messages per second"),
-        (TRADE_COUNT, "violet", "trades per second"),
+    for name, shade, words in (
+        ("messages", "blue", "book messages per second"),
+        ("trades", "violet", "trades per second"),
     ):
         axes = plot(canvas, top, 92)
-        values = parts(row) / seconds
+        values = parts(columns[name]) / seconds
         axes.stairs(values, wide.edges, fill=True, color=colour(shade), linewidth=0)
         axes.set_ylim(0, max(float(values.max()) * 1.1, 1e-9))
         number_axis(axes.yaxis, 3)
@@ -137,7 +130,7 @@ def rates(survey: Survey) -> Figure:
         unit(axes, words)
         top += 92 + 46
     axes = plot(canvas, top, 112)
-    buys, sells = (parts(row) * survey.size_unit for row in (BUY_VOLUME, SELL_VOLUME))
+    buys, sells = (parts(columns["volume"][:, side]) * survey.size_unit for side in (0, 1))
     axes.stairs(buys, wide.edges, fill=True, color=colour("bid"), linewidth=0)
     axes.stairs(-sells, wide.edges, fill=True, color=colour("ask"), linewidth=0)
     reach = max(float(buys.max()), float(sells.max()), 1e-9) * 1.1

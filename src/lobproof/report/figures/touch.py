@@ -20,18 +20,7 @@ from lobproof.report.figures.style import (
     unit,
 )
 from lobproof.report.survey import Survey
-from lobproof.report.sweep_kernels import (
-    LEVEL_DISTANCE,
-    LEVEL_FILLED,
-    LEVEL_SIZE,
-    LEVEL_TIME,
-    SPREAD,
-    SPREAD_BINS,
-    SPREAD_HIGH,
-    SPREAD_LOW,
-    TRUSTED,
-    Float64,
-)
+from lobproof.report.sweep_kernels import SPREAD_BINS, Float64
 from lobproof.report.text import currencies, duration, share, short
 from lobproof.schema import LEVELS
 
@@ -45,13 +34,13 @@ def spread(survey: Survey) -> Figure:
     """Spread in ticks by time, and for which share of the time it was how wide."""
     title = "Spread"
     columns, tick = survey.sums.columns, survey.instrument.tick
-    known = columns[TRUSTED] > 0
+    known = columns["trusted"] > 0
     if not known.any():
         return Figure("spread", title, "", missing=_NO_TOUCH)
     mean, low, high = (np.full(survey.time.columns, np.nan) for _ in range(3))
-    mean[known] = columns[SPREAD][known] / columns[TRUSTED][known] / tick
-    low[known] = columns[SPREAD_LOW][known] / tick
-    high[known] = columns[SPREAD_HIGH][known] / tick
+    mean[known] = columns["spread"][known] / columns["trusted"][known] / tick
+    low[known] = columns["spread_low"][known] / tick
+    high[known] = columns["spread_high"][known] / tick
     top = float(np.nanmax(high))
     log = top > 25
     height, split = 254, 250
@@ -95,8 +84,8 @@ def spread(survey: Survey) -> Figure:
     time_axis(axes, survey.time, wide=0.72)
     unit(axes, "spread, ticks")
     unit(beside, f"share of trusted time, %{' (log scale)' if log else ''}")
-    total = float(columns[TRUSTED].sum())
-    average = float(columns[SPREAD].sum()) / total / tick
+    total = float(columns["trusted"].sum())
+    average = float(columns["spread"].sum()) / total / tick
     one = float(survey.sums.spreads[:2].sum())
     size = short(tick * survey.price_unit, 6)
     _, quote = currencies(survey.symbol)
@@ -121,7 +110,7 @@ def profile(survey: Survey) -> Figure:
     """Mean size by level either side of the touch, and summed up by distance from it."""
     title = "Depth by level"
     levels, scale = survey.sums.levels, survey.size_unit
-    if not levels[:, LEVEL_TIME, 0].all():
+    if not levels["known"][:, 0].all():
         return Figure(
             "profile", title, "", missing=_NO_TOUCH.replace("a touch of both sides", "any level")
         )
@@ -133,11 +122,12 @@ def profile(survey: Survey) -> Figure:
     beside = plot(canvas, 40, 172, left=LEFT + half + 74)
     place = np.arange(1, LEVELS + 1)
     for s, (side, sign) in enumerate((("bid", -1), ("ask", 1))):
-        known = levels[s, LEVEL_TIME] > 0
-        mean = levels[s, LEVEL_SIZE][known] / levels[s, LEVEL_TIME][known] * scale
+        mine = levels[s]
+        known = mine["known"] > 0
+        mean = mine["rests"][known] / mine["known"][known] * scale
         axes.bar(sign * place[known], mean, width=0.78, color=colour(side))
-        filled = known & (levels[s, LEVEL_FILLED] > 0)
-        distance = levels[s, LEVEL_DISTANCE][filled] / levels[s, LEVEL_FILLED][filled] * 10**4
+        filled = known & (mine["filled"] > 0)
+        distance = mine["distance"][filled] / mine["filled"][filled] * 10**4
         total = np.cumsum(mean)[: int(filled.sum())]
         beside.plot(distance, total, color=colour(side), linewidth=1.6, marker="o", markersize=3.5)
     axes.set_xlim(-LEVELS - 1, LEVELS + 1)

@@ -1,4 +1,4 @@
-"""Quality and trust over time: trusted levels, silences, and where each finding lies."""
+"""How sound the book is over time: trust, silences, findings, and how it agrees with snapshots."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from lobproof.report.axes import TimeGrid, runs
+from lobproof.report.axes import runs
 from lobproof.report.figures.style import (
     Figure,
     Key,
@@ -20,8 +20,7 @@ from lobproof.report.figures.style import (
     unit,
 )
 from lobproof.report.survey import Survey
-from lobproof.report.sweep_kernels import Float64
-from lobproof.report.text import count, duration
+from lobproof.report.text import count, duration, share
 from lobproof.schema import LEVELS, Finding, Severity
 
 if TYPE_CHECKING:
@@ -31,6 +30,9 @@ SHADES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.DOUBT: "d
 """Colour of a finding by its severity."""
 
 _LANE = 36
+_DRIFT = "Book against snapshots"
+_HEIGHT = 84
+_STEP = _HEIGHT + 44
 
 
 def trust(survey: Survey) -> Figure:
@@ -96,26 +98,10 @@ def trust(survey: Survey) -> Figure:
     )
 
 
-def by_time(survey: Survey, column: str, how: str) -> tuple[TimeGrid, Float64]:
-    """A column of ``minutes`` on a grid of at most 360 parts; NaN where there is no minute."""
-    grid = TimeGrid.over(*survey.span, columns=360, least=60 * 10**9)
-    value = pl.col(column)
-    found = (
-        survey.minutes.group_by(
-            ((pl.col("minute") - grid.origin) // grid.width).clip(0, grid.columns - 1).alias("at")
-        )
-        .agg({"min": value.min(), "max": value.max(), "sum": value.sum()}[how])
-        .sort("at")
-    )
-    values = np.full(grid.columns, np.nan)
-    values[found["at"].to_numpy()] = found[column].to_numpy()
-    return grid, values
-
-
 def _levels(canvas: Drawing, survey: Survey) -> None:
     axes = plot(canvas, 40, 108)
-    grid, values = by_time(survey, "trusted_levels_min", "min")
-    edges = _edges(grid, survey)
+    values = survey.by_part("trusted_levels_min", "min")
+    edges = survey.parts.edges_from(survey.time.origin)
     axes.stairs(values, edges, baseline=0, fill=True, color=colour("bid"), alpha=0.22, linewidth=0)
     axes.stairs(values, edges, baseline=None, color=colour("bid"), linewidth=1.5)
     axes.set_ylim(0, LEVELS * 1.06)
@@ -126,21 +112,14 @@ def _levels(canvas: Drawing, survey: Survey) -> None:
 
 def _silences(canvas: Drawing, survey: Survey) -> None:
     axes = plot(canvas, 40 + 108 + 44, 84)
-    grid, values = by_time(survey, "longest_silence", "max")
-    seconds = values / 10**9
-    edges = _edges(grid, survey)
+    seconds = survey.by_part("longest_silence", "max") / 10**9
+    edges = survey.parts.edges_from(survey.time.origin)
     top = float(np.nanmax(seconds, initial=0.0))
     axes.stairs(seconds, edges, baseline=0, fill=True, color=colour("violet"), linewidth=0)
     axes.set_ylim(0, max(top * 1.12, 0.2))
     number_axis(axes.yaxis, 3)
     time_axis(axes, survey.time, labels=False)
     unit(axes, "longest silence of the book, s")
-
-
-def _edges(grid: TimeGrid, survey: Survey) -> Float64:
-    """Edges of a coarser grid on the axis of the survey's columns."""
-    edges: Float64 = grid.edges + (grid.origin - survey.time.origin) / 10**9
-    return edges
 
 
 def _severity(survey: Survey, code: int) -> int:
@@ -158,3 +137,56 @@ def _events(survey: Survey) -> str:
     gaps = int(survey.minutes["gaps"].sum())
     crossed = int(survey.minutes["crossed_messages"].sum())
     return f"Gaps: {count(gaps)}; messages that left the book crossed: {count(crossed)}."
+
+
+def drift(survey: Survey) -> Figure:
+    """Levels that differ, how much their sizes do, and the rows of `book` that contradict."""
+    minutes = survey.minutes
+    compared = int(minutes["drift_compared"].sum())
+    if not compared:
+        missing = "No picture: no snapshot came after the one that the book began with."
+        return Figure("drift", _DRIFT, "", missing=missing)
+    equal = int(minutes["drift_equal"].sum())
+    rows, against = int(minutes["vendor_rows"].sum()), int(minutes["contradictions"].sum())
+    if equal == compared and not against:
+        missing = f"No picture needed: all {count(compared)} levels of snapshots that were held "
+        missing += f"against the rebuilt book agree in price and size. {_rows(rows, against)}"
+        return Figure("drift", _DRIFT, "", missing=missing)
+    height = 40 + 3 * _STEP + 10
+    canvas = drawing(height)
+    edges = survey.parts.edges_from(survey.time.origin)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        equal_share = survey.by_part("drift_equal", "sum") / survey.by_part("drift_compared", "sum")
+        differing = 100 * (1 - equal_share)
+    panels = (
+        (differing, "doubt", "levels that differ, %", 1.0),
+        (survey.by_part("size_rmse_rel", "max"), "sand", "size error, relative (RMS)", 0.001),
+        (survey.by_part("contradictions", "sum"), "violet", "contradictions", 1.0),
+    )
+    for at, (values, shade, words, least) in enumerate(panels):
+        axes = plot(canvas, 40 + at * _STEP, _HEIGHT)
+        axes.stairs(values, edges, baseline=0, fill=True, color=colour(shade), linewidth=0)
+        axes.set_ylim(0, max(float(np.nanmax(values, initial=0.0)) * 1.12, least))
+        number_axis(axes.yaxis, 3)
+        time_axis(axes, survey.time, labels=at == len(panels) - 1)
+        unit(axes, words)
+    caption = (
+        f"{count(compared)} levels of snapshots were held against the rebuilt book before anything "
+        f"was corrected; {share(equal, compared)} agree in price and size. {_rows(rows, against)} "
+        "Nothing to see in all three panels is what a sound feed looks like; a hump is the time in "
+        "which messages were lost, and the quality table has its interval."
+    )
+    return Figure(
+        "drift",
+        _DRIFT,
+        caption,
+        f"Levels of the rebuilt book of {survey.symbol} that later snapshots contradict, over time",
+        finished(canvas, "drift"),
+        height=height,
+    )
+
+
+def _rows(rows: int, against: int) -> str:
+    said = "none contradicts" if not against else f"{count(against)} contradict"
+    whole = f"{count(rows)} rows of the vendor's `book`" if rows else "those snapshots"
+    return f"Of {whole}, {said} it."
