@@ -31,7 +31,7 @@ from lobproof.schema.records import Records, zeroed
 from lobproof.schema.tables import KEYFRAMES
 from lobproof.store import Store
 from lobproof.store.bookview import book_of
-from lobproof.store.grids import Grid
+from lobproof.store.columns import Grid
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.rebuild_kernels import apply_events, new_rebuild
 from lobproof.store.views import Numbers, numeric
