@@ -95,7 +95,7 @@ def test_the_reasons_for_a_fallback_do_not_depend_on_batches(lossy: Path, tmp_pa
 
 
 def test_a_golden_sample_killed(golden: Path, tmp_path: Path) -> None:
-    kill_and_compare(golden, tmp_path, "auto", kills=1, seed=3, used="full")
+    kill_and_compare(golden, tmp_path, "auto", kills=2, seed=3, used="full")
 
 
 def test_a_partial_day_killed(lake: Path, tmp_path: Path) -> None:
