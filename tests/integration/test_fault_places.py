@@ -156,7 +156,7 @@ from pathlib import Path
 from lobproof.store.layout import ensure_store
 from support import kills
 from support.kills import Process, start
-from support.fault_runs import command
+from support.commands import command
 from integration.test_fault_places import _hidden, _writers
 
 disk, golden, store, *files = map(Path, sys.argv[1:])
