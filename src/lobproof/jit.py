@@ -4,7 +4,7 @@ numba invalidates a cached function when *its own file* changes, not when a func
 calls in another file does, or a constant that it froze: a stale caller is silently wrong. So the
 cache folder is named by a hash over every module of kernels and every module that one takes
 anything from; any change to any of them starts a new folder. By rule, kernels live only in modules
-whose name ends in ``kernels``, and they import nothing beyond :data:`STALE_BOOK`.
+whose name ends in ``kernels``, and they import nothing beyond :data:`CONSTANTS`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numba.core import event
 F = TypeVar("F", bound=Callable[..., object])
 
 _PACKAGE = Path(__file__).resolve().parent
-STALE_BOOK = (
+CONSTANTS = (
     "jit.py",
     "schema/__init__.py",
     "schema/batch.py",
@@ -33,7 +33,6 @@ STALE_BOOK = (
     "schema/order.py",
     "schema/plain.py",
     "schema/records.py",
-    "acquire/columns.py",
 )
 """What kernels take constants from, beside other modules of kernels; relative to the package."""
 
@@ -43,7 +42,7 @@ def cache_folder() -> Path:
     """Folder of compiled kernels, named by the sources' hash."""
     digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
     kernels = (path.relative_to(_PACKAGE).as_posix() for path in _PACKAGE.rglob("*kernels.py"))
-    for name in sorted([*STALE_BOOK, *kernels]):
+    for name in sorted([*CONSTANTS, *kernels]):
         source = (_PACKAGE / name).read_bytes()
         digest.update(f"\0{name}\0{len(source)}\0".encode() + source)
     base = os.environ.get("NUMBA_CACHE_DIR")

@@ -35,11 +35,13 @@ from deltalake import DeltaTable
 from rich.console import Console
 
 from lobproof.acquire.audits import AUDITS, Audit, read_audit
-from lobproof.acquire.certificate import certify
-from lobproof.acquire.certificate_file import content_digest, read_certificate
+from lobproof.acquire.certificate import certify, verify_certificate
+from lobproof.acquire.certificate_status import (
+    certificate_statuses,
+    content_digest,
+    read_certificate,
+)
 from lobproof.acquire.manifest import Manifest, missing
-from lobproof.acquire.recheck import verify_certificate
-from lobproof.acquire.standing import standings
 from lobproof.acquire.status import status
 from lobproof.cli.inspect import golden_summary, show_golden, show_store, store_summary
 from lobproof.documents import parse
@@ -329,7 +331,7 @@ class World:
 
         def read() -> None:
             read_certificate(place)
-            standings(self.lake)
+            certificate_statuses(self.lake)
             verify_certificate(place, quick=True)
 
         return Kind("certificate", place.read_bytes(), put, read)
@@ -356,7 +358,7 @@ class World:
             manifest.entries(), missing(manifest)
             for month in status(self.lake):
                 vars_of(month)
-            standings(self.lake)
+            certificate_statuses(self.lake)
 
         return Kind("manifest", path.read_bytes(), put, read, lines=True)
 
@@ -369,7 +371,7 @@ class World:
         def read() -> None:
             audit = Audit(of, read_audit(path))
             vars_of(audit)
-            audit.together({}, {}).sha256.encode()
+            audit.with_cross_file({}, {}).sha256.encode()
 
         return self._file("audit", path, read)
 

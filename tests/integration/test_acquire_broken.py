@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from lobproof.acquire.certificate import certify
-from lobproof.acquire.certificate_file import content_digest
+from lobproof.acquire.certificate import certify, verify_certificate
+from lobproof.acquire.certificate_status import content_digest
 from lobproof.acquire.manifest import Manifest
-from lobproof.acquire.recheck import verify_certificate
 from lobproof.acquire.zones import LakeFolder
 from support.acquired import validated_lake
 from support.commands import command, refused

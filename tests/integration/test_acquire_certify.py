@@ -20,12 +20,11 @@ from lobproof.acquire.certificate import (
     REFUSED,
     Certificate,
     certify,
+    verify_certificate,
 )
-from lobproof.acquire.check_files import check_files
 from lobproof.acquire.manifest import Manifest
-from lobproof.acquire.recheck import verify_certificate
 from lobproof.acquire.request import Request
-from lobproof.acquire.status import status
+from lobproof.acquire.status import check_files, status
 from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError, StoreError, UsageError

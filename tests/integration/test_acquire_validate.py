@@ -14,7 +14,7 @@ from lobproof.acquire.audits import audit_path, read_audit, rows_path
 from lobproof.acquire.manifest import Manifest, reconcile
 from lobproof.acquire.validate import ValidationResult, audit_files, validate
 from lobproof.acquire.zones import LakeFolder, Zone
-from lobproof.cli.acquire.held import Held
+from lobproof.cli.acquire.folder import Held
 from lobproof.cli.acquire.validate import validate as command
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fakes.s3 import Fault, fake_lake
-from lobproof.acquire.facts import rows
+from lobproof.acquire import rows
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.cli import run
 from lobproof.pipeline.survey import Survey

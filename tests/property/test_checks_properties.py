@@ -13,16 +13,10 @@ from hypothesis import strategies as st
 from lobproof.acquire.checks import message_kernels as mk
 from lobproof.acquire.checks.coverage import Clock
 from lobproof.acquire.checks.flag_kernels import BITS, CANDIDATE, count_flags
-from lobproof.acquire.checks.time_kernels import (
-    FLOAT_GRID,
-    KINDS,
-    gap_bucket,
-    judge_times,
-    on_float_grid,
-)
-from lobproof.acquire.checks.trades import SecondLook
+from lobproof.acquire.checks.table_checks import SecondLook
+from lobproof.acquire.checks.time_kernels import gap_bucket, judge_times
 from lobproof.acquire.checks.value_kernels import FITS, OFF, OFF_STEP, grid_status, step_at
-from lobproof.acquire.columns import MISSING
+from lobproof.acquire.stamp_kernels import FLOAT_SECONDS, MISSING, STAMPS, on_float_grid
 from lobproof.fixedpoint import OK, decimal_to_count
 from lobproof.fixedpoint.float_kernels import (
     float_decimals,
@@ -30,6 +24,7 @@ from lobproof.fixedpoint.float_kernels import (
     floats_exponent,
     floats_to_counts,
 )
+from lobproof.schema.records import zeroed
 
 pytestmark = pytest.mark.kernels
 
@@ -177,12 +172,12 @@ def test_the_cadence_is_within_an_eighth(gap: int) -> None:
 
 @given(st.lists(moments, max_size=20))
 def test_kinds_of_stamps_add_up(times: list[int]) -> None:
-    kinds = np.zeros(KINDS, np.int64)
+    kinds = np.zeros(len(STAMPS), np.int64)
     column = np.array(times, np.int64)
     judge_times(column, START, MISSING, 1, 2, 4, np.zeros(len(times), np.int64), kinds)
     assert kinds.sum() == len(times)
     valid = [time for time in times if time not in (0, -1, MISSING)]
-    assert kinds[FLOAT_GRID] == sum(
+    assert kinds[FLOAT_SECONDS] == sum(
         t % 1000 != 0 and int((t + 500) // 1000 / 1e6 * 1e9) == t for t in valid
     )
 
@@ -200,8 +195,8 @@ def test_messages_against_plain_python(rows: list[tuple[Any, ...]], cut: int) ->
     sizes = np.array([r[3] for r in rows], np.float64).view(np.int64)
     times = np.zeros(len(rows), np.int64)
     flags = np.zeros(len(rows), np.int64)
-    ring, state = np.zeros(mk.RING, np.int64), np.zeros(mk.STATE, np.int64)
-    slots = np.zeros((mk.SLOTS, 4), np.int64)
+    state = zeroed(mk.MESSAGES)[0]
+    levels = np.zeros(mk.SLOTS, mk.LEVEL)
     for p in (slice(0, cut), slice(cut, None)):
         mk.judge_messages(
             sequences[p],
@@ -210,8 +205,7 @@ def test_messages_against_plain_python(rows: list[tuple[Any, ...]], cut: int) ->
             bids[p],
             prices[p],
             sizes[p],
-            ring,
-            slots,
+            levels,
             state,
             flags[p],
         )
@@ -238,7 +232,7 @@ def test_messages_against_plain_python(rows: list[tuple[Any, ...]], cut: int) ->
                 expected.add("duplicate-row" if same else "level-twice")
             held[bid, price] = size
         assert {name for name, bit in BITS.items() if flags[row] & bit} == expected
-    assert state[mk.MESSAGES] == len(met)
+    assert state.messages == len(met)
 
 
 @given(st.lists(st.integers(-3, 12), max_size=40), st.integers(0, 40))

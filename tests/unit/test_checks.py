@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import lobproof
+from lobproof.acquire import rows
 from lobproof.acquire.audits import Audit
-from lobproof.acquire.checks import columns as columns_module
 from lobproof.acquire.checks.coverage import Clock, from_runs, runs
 from lobproof.acquire.checks.flag_kernels import BITS, ROW_REASONS
 from lobproof.acquire.checks.message_kernels import LARGEST
@@ -92,7 +92,7 @@ def test_an_audit_is_the_same_whatever_the_batches(
     columns = put(put(tables.deltas(), "price", 1_500, -1.0), "sequence_number", 2_000, 3)
     path = tables.write(tmp_path / "file.parquet", "book_delta_v2", columns)
     whole = Audit.of(key("book_delta_v2"), scan(path, key("book_delta_v2")))
-    monkeypatch.setattr(columns_module, "BATCH_ROWS", 7)
+    monkeypatch.setattr(rows, "BATCH_ROWS", 7)
     assert Audit.of(key("book_delta_v2"), scan(path, key("book_delta_v2"))).data == whole.data
     assert set(whole.reasons) >= {"bad-price", "sequence-backward"}
 

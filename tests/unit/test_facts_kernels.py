@@ -10,12 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lobproof.acquire.columns import MISSING
-from lobproof.acquire.facts import grid_kernels, relation_kernels, sequence_kernels, time_kernels
+from lobproof.acquire.facts import count_kernels, relation_kernels
+from lobproof.acquire.stamp_kernels import MISSING
 from lobproof.book.layout_kernels import new_book
 from lobproof.book.trust_kernels import new_trust
 from lobproof.fixedpoint import decimals_in
 from lobproof.schema import LEVELS
+from lobproof.schema.records import zeroed
 
 pytestmark = pytest.mark.kernels
 
@@ -39,25 +40,23 @@ decimals = st.tuples(st.integers(1, 10**9), st.integers(0, 8)).map(
 def test_digits_of_floats_are_those_of_the_decimals_that_they_stand_for(
     values: list[Decimal],
 ) -> None:
-    seen = np.zeros((grid_kernels.FINEST + 1, grid_kernels.DIGITS), np.int64)
-    counts = np.zeros(grid_kernels.GRID_SLOTS, np.int64)
-    largest = grid_kernels.count_digits(seen, counts, np.array([float(v) for v in values]))
-    expected = np.zeros_like(seen)
+    digits = zeroed(count_kernels.DIGITS)[0]
+    largest = count_kernels.count_digits(digits, np.array([float(v) for v in values]))
+    expected = np.zeros_like(digits.seen)
     for value in values:
-        digits = decimals_in(str(value))
-        expected[digits, int(value.scaleb(digits)) % grid_kernels.DIGITS] += 1
-    assert seen.tolist() == expected.tolist()
-    assert not counts[: grid_kernels.GUESS].any()
+        needed = decimals_in(str(value))
+        expected[needed, int(value.scaleb(needed)) % count_kernels.LAST_TWO] += 1
+    assert digits.seen.tolist() == expected.tolist()
+    assert (digits.zeros, digits.invalid, digits.off_grid) == (0, 0, 0)
     assert largest == max(map(float, values), default=0.0)
 
 
 def test_what_is_no_decimal_is_counted_as_such() -> None:
-    seen = np.zeros((grid_kernels.FINEST + 1, grid_kernels.DIGITS), np.int64)
-    counts = np.zeros(grid_kernels.GRID_SLOTS, np.int64)
+    digits = zeroed(count_kernels.DIGITS)[0]
     values = [0.0, float("nan"), float("inf"), -1.0, 0.1 + 0.2, 1 / 3, 2.0**60]
-    grid_kernels.count_digits(seen, counts, np.array(values))
-    assert counts[: grid_kernels.GUESS].tolist() == [1, 3, 3]
-    assert not seen.any()
+    count_kernels.count_digits(digits, np.array(values))
+    assert (digits.zeros, digits.invalid, digits.off_grid) == (1, 3, 3)
+    assert not digits.seen.any()
 
 
 @given(
@@ -68,28 +67,27 @@ def test_what_is_no_decimal_is_counted_as_such() -> None:
 def test_messages_are_the_runs_of_a_number_whatever_the_batches(
     sequence: list[int], cuts: list[int]
 ) -> None:
-    counts = np.empty(sequence_kernels.MESSAGE_SLOTS, np.int64)
-    seen = np.empty(sequence_kernels.SEEN, np.int64)
-    sequence_kernels.start_messages(counts, seen)
+    counts = zeroed(count_kernels.MESSAGES)[0]
+    count_kernels.start_messages(counts)
     for piece in split(sequence, cuts):
         column = np.array(piece, np.int64)
-        sequence_kernels.count_messages(
-            counts, seen, column, column, column, np.ones(len(piece), np.float64)
+        count_kernels.count_messages(
+            counts, column, column, column, np.ones(len(piece), np.float64)
         )
-    sequence_kernels.close_message(counts, seen)
+    count_kernels.close_message(counts)
     runs = [(number, len(list(rows))) for number, rows in groupby(sequence)]
     steps = [(number - before, rows) for (before, _), (number, rows) in pairwise(runs)]
     numbers = [number for number, _ in runs]
-    assert counts[sequence_kernels.ROWS] == len(sequence)
-    assert counts[sequence_kernels.MESSAGES] == len(runs)
-    assert counts[sequence_kernels.REPEATS] == len(sequence) - len(runs)
-    assert counts[sequence_kernels.BACKWARD] == sum(step < 0 for step, _ in steps)
-    assert counts[sequence_kernels.ONES] == sum(step == 1 for step, _ in steps)
-    assert counts[sequence_kernels.JUMPS] == sum(step > 1 for step, _ in steps)
-    assert counts[sequence_kernels.FITTING] == sum(step >= max(rows, 1) for step, rows in steps)
-    assert counts[sequence_kernels.SPLIT] == len(numbers) - len(set(numbers))
-    assert counts[sequence_kernels.LONGEST] == max((rows for _, rows in runs), default=0)
-    assert counts[sequence_kernels.MIXED] == 0
+    assert counts.rows == len(sequence)
+    assert counts.messages == len(runs)
+    assert counts.repeats == len(sequence) - len(runs)
+    assert counts.backward == sum(step < 0 for step, _ in steps)
+    assert counts.ones == sum(step == 1 for step, _ in steps)
+    assert counts.jumps == sum(step > 1 for step, _ in steps)
+    assert counts.fitting == sum(step >= max(rows, 1) for step, rows in steps)
+    assert counts.split == len(numbers) - len(set(numbers))
+    assert counts.longest == max((rows for _, rows in runs), default=0)
+    assert counts.mixed == 0
 
 
 times = st.one_of(
@@ -102,34 +100,29 @@ times = st.one_of(
 
 @given(st.lists(times, max_size=50), st.lists(st.integers(0, 100), max_size=3))
 def test_stamps_are_sorted_into_their_kinds(stamps: list[int], cuts: list[int]) -> None:
-    counts = np.zeros(time_kernels.STAMP_SLOTS, np.int64)
+    counts = zeroed(count_kernels.TIMES)[0]
     for piece in split(stamps, cuts):
-        time_kernels.count_stamps(counts, np.array(piece, np.int64), DAY)
-    kinds = dict.fromkeys(range(time_kernels.BACK + 1), 0)
-    last = 0
+        count_kernels.count_times(counts, np.array(piece, np.int64), DAY)
+    missing = {0: "zero", -1: "minus_one", MISSING: "null"}
+    kinds = dict.fromkeys(count_kernels.TIMES.names or (), 0)
     for stamp in stamps:
-        missing = {
-            0: time_kernels.ZERO,
-            -1: time_kernels.MINUS_ONE,
-            MISSING: time_kernels.NULLS,
-        }
         if stamp in missing:
             kinds[missing[stamp]] += 1
         elif not DAY - DAY_NS <= stamp < DAY + 2 * DAY_NS:
-            kinds[time_kernels.STRANGE] += 1
+            kinds["strange"] += 1
         else:
-            kinds[time_kernels.BACK] += stamp < last
-            last = max(last, stamp)
+            kinds["back"] += stamp < kinds["latest"]
+            kinds["latest"] = max(kinds["latest"], stamp)
             nearest = (stamp + 500) // 1000
             if stamp % 1_000_000 == 0:
-                kinds[time_kernels.MILLI] += 1
+                kinds["whole_ms"] += 1
             elif stamp % 1000 == 0:
-                kinds[time_kernels.MICRO] += 1
+                kinds["whole_us"] += 1
             elif int(nearest / 1e6 * 1e9) == stamp:
-                kinds[time_kernels.FLOAT] += 1
+                kinds["float_seconds"] += 1
             else:
-                kinds[time_kernels.OTHER] += 1
-    assert counts[: time_kernels.BACK + 1].tolist() == list(kinds.values())
+                kinds["other"] += 1
+    assert {name: getattr(counts, name) for name in kinds} == kinds
 
 
 changes = st.lists(
@@ -163,9 +156,9 @@ def test_rows_of_the_true_book_are_equal_after_the_message_that_they_show(
     rows = [shown[min(max(k + shift, 0), count)] for k in range(count + 1)]
     numbers = [10 * (k + 1) for k in range(count)]
     start, never = relation_kernels.START, relation_kernels.NEVER
-    state = np.zeros(relation_kernels.RELATION_SLOTS, np.int64)
-    state[relation_kernels.SHIFT] = shift
-    state[relation_kernels.MESSAGE] = 1
+    state = zeroed(relation_kernels.RELATION)[0]
+    state.shift = shift
+    state.message = 1
     done = relation_kernels.relate(
         state,
         new_book(64, 1),
@@ -188,14 +181,14 @@ def test_rows_of_the_true_book_are_equal_after_the_message_that_they_show(
     )
     looked_at = count if shift == 1 else count + 1  # behind the last one there is no message
     assert done
-    assert state[relation_kernels.ROWS] == looked_at
-    assert state[relation_kernels.EQUAL] == state[relation_kernels.COMPARED]
-    assert state[relation_kernels.TOUCH] == state[relation_kernels.COMPARED]
-    assert state[relation_kernels.COMPARED] + state[relation_kernels.SEEDS] == looked_at
+    assert state.rows == looked_at
+    assert state.equal == state.compared
+    assert state.touch == state.compared
+    assert state.compared + state.seeds == looked_at
     if shift == 0:
-        assert state[relation_kernels.SAME] == count
-        assert state[relation_kernels.BEFORE] == 1
-        assert state[relation_kernels.BETWEEN] == 0
+        assert state.same == count
+        assert state.before == 1
+        assert state.between == 0
 
 
 def listed(book: dict[int, dict[int, int]]) -> list[int]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from lobproof.acquire.columns import MISSING, booleans, floats, integers, sides
+from lobproof.acquire.rows import booleans, integers
+from lobproof.acquire.stamp_kernels import MISSING
+from lobproof.sources.cryptolake.chunks import Chunk, floats, takers
 
 TEXT = pa.string()
+
+
+def chunk(**columns: pa.Array) -> Chunk:
+    return Chunk("trades", Path("1.parquet"), 0, columns)
 
 
 @pytest.mark.parametrize(
@@ -35,14 +43,16 @@ def test_integers(column: pa.Array, expected: list[int]) -> None:
 def test_sides(encoded: bool, nulls: bool) -> None:
     names = ["sell", "buy", "", "Buy", *([None] if nulls else ["x"])]
     column = pa.array(names, TEXT)
-    found = sides(column.dictionary_encode() if encoded else column)
+    found = takers(chunk(side=column.dictionary_encode() if encoded else column))
     assert found.tolist() == [2, 1, 0, 0, 0]
     assert found.dtype == np.dtype(np.int8)
-    assert sides(column.slice(1, 2)).tolist() == [1, 0]
-    assert sides(pa.array([], TEXT)).tolist() == []
+    assert takers(chunk(side=column.slice(1, 2))).tolist() == [1, 0]
+    assert takers(chunk(side=pa.array([], TEXT))).tolist() == []
 
 
 def test_booleans_and_floats() -> None:
     assert booleans(pa.array([True, None, False])).tolist() == [1, 0, 0]
     assert booleans(pa.array([True, False])).tolist() == [1, 0]
-    assert np.array_equal(floats(pa.array([1.5, None])), [1.5, np.nan], equal_nan=True)
+    assert np.array_equal(
+        floats(chunk(price=pa.array([1.5, None])), "price"), [1.5, np.nan], equal_nan=True
+    )

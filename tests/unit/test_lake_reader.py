@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lobproof.acquire.facts.rows import read_rows
-from lobproof.acquire.lake import Lake, file_schema, lake
+from lobproof.acquire.lake import Lake, lake
 from lobproof.acquire.manifest import VALIDATED, Manifest, reconcile
+from lobproof.acquire.rows import read_columns, read_shape
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError, UsageError
 from lobproof.sources.cryptolake.chunks import chunks
@@ -271,9 +271,9 @@ def test_a_column_that_is_there_twice_is_named_by_all_who_read(
         made = made.append_column(name, made.column(0))
     pq.write_table(made, path)
     readers: list[Callable[[], object]] = [
-        lambda: file_schema(path, table),
+        lambda: read_shape(path, table),
         lambda: lake(tmp_path).table(table),
-        lambda: list(read_rows(table, [path], COLUMNS[table][:1])),
+        lambda: list(read_columns(table, [path], COLUMNS[table][:1])),
         lambda: list(chunks(table, [path], COLUMNS[table][:1], 1 << 10)),
     ]
     for read in readers:

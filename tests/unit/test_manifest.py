@@ -12,7 +12,6 @@ import pytest
 
 from fuzz.documents import Memory
 from lobproof.acquire import manifest as manifest_module
-from lobproof.acquire.check_files import check_files
 from lobproof.acquire.manifest import (
     CERTIFIED,
     FETCHED,
@@ -22,6 +21,7 @@ from lobproof.acquire.manifest import (
     missing,
     reconcile,
 )
+from lobproof.acquire.status import check_files
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import StoreError, UsageError
 from lobproof.sources.cryptolake.layout import LakeKey

@@ -17,7 +17,7 @@ import lobproof
 from fuzz.documents import Memory
 from lobproof import parquet, parquet_pages
 from lobproof.acquire.checks.scan import scan
-from lobproof.acquire.facts.rows import read_rows
+from lobproof.acquire.rows import read_columns
 from lobproof.errors import InputError
 from lobproof.fidelity.exact.vendor import vendor_rows
 from lobproof.parquet import MAX_TEXT, open_parquet, read_footer, texts
@@ -130,7 +130,7 @@ BOMBS = (dictionary, lie, one_text, long_sides, going_on, group)
 Read = Callable[[Path], object]
 READERS: dict[str, Read] = {
     "decoder": lambda p: [*chunks("trades", [p], ["side", "id"], 1 << 15)],
-    "facts": lambda p: [*read_rows("trades", [p], ["side", "id"])],
+    "facts": lambda p: [*read_columns("trades", [p], ["side", "id"])],
     "vendor": lambda p: [*vendor_rows(p)],
     "lake": lambda p: lobproof.lake(p.parents[4]).table("trades"),
 }

@@ -13,8 +13,8 @@ import pytest
 import lobproof
 import lobproof.pipeline
 import lobproof.store
+from lobproof.acquire.certificate import verify_certificate
 from lobproof.acquire.lake import Lake
-from lobproof.acquire.recheck import verify_certificate
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import InputError, UsageError
 from lobproof.paths import as_path, as_paths

@@ -63,7 +63,7 @@ def test_the_kernel_cache_follows_the_kernel_sources(
     (package / "errors.py").write_text("# no kernel here\n", encoding="utf-8")
     assert jit.cache_folder.__wrapped__() == folders[0]
 
-    for source in [*package.rglob("*kernels.py"), *(package / name for name in jit.STALE_BOOK)]:
+    for source in [*package.rglob("*kernels.py"), *(package / name for name in jit.CONSTANTS)]:
         source.write_text(source.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
         folders.append(jit.cache_folder.__wrapped__())
     (package / "more_kernels.py").write_text("# added\n", encoding="utf-8")
@@ -102,11 +102,11 @@ def _imported(path: Path) -> set[str]:
 def test_kernels_take_nothing_from_beyond_the_modules_that_key_their_cache() -> None:
     """A constant or a function from elsewhere could change, and the old machine code would run."""
     keyed = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*kernels.py")}
-    keyed |= set(jit.STALE_BOOK)
+    keyed |= set(jit.CONSTANTS)
     modules = {Path(module) for name in keyed for module in _imported(PACKAGE / name)}
     inside = {module.as_posix() for module in modules if module.suffix == ".py"}
     assert inside - keyed == set()
-    assert set(jit.STALE_BOOK) <= inside, "what no kernel reaches need not key the cache"
+    assert set(jit.CONSTANTS) <= inside, "what no kernel reaches need not key the cache"
     outside = {module.as_posix() for module in modules} - inside
     assert outside - sys.stdlib_module_names == {"llvmlite", "numba", "numpy", "pyarrow"}
 

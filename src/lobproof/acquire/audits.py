@@ -14,11 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lobproof import documents
-from lobproof.acquire.checks.findings import FIRST_ROWS, Findings
+from lobproof.acquire.checks.cross_file import Reasons
 from lobproof.acquire.checks.flag_kernels import BITS
-from lobproof.acquire.checks.reasons import POLICY, REFUSED, TOGETHER, verdict
+from lobproof.acquire.checks.reasons import (
+    CROSS_FILE,
+    FIRST_ROWS,
+    POLICY,
+    REFUSED,
+    Findings,
+    verdict,
+)
 from lobproof.acquire.checks.scan import Scan
-from lobproof.acquire.checks.together import Reasons
 from lobproof.acquire.zones import FILE_MODE, LakeFolder
 from lobproof.documents import Count
 from lobproof.errors import InputError
@@ -133,13 +139,13 @@ class Audit:
         """Hash of :attr:`data`."""
         return hashlib.sha256(self.data).hexdigest()
 
-    def together(self, reasons: Reasons, beside: Mapping[str, str | None]) -> Audit:
+    def with_cross_file(self, reasons: Reasons, beside: Mapping[str, str | None]) -> Audit:
         """The same audit with what the other files of its symbol-day say.
 
         ``beside`` names those files: key → SHA-256, None where not judged yet.
         """
         document = dict(self.document)
-        own = {n: r for n, r in document["reasons"].items() if n not in TOGETHER}
+        own = {n: r for n, r in document["reasons"].items() if n not in CROSS_FILE}
         for name, (count, detail) in reasons.items():
             own[name] = _reason(name, count, int(document["rows"]), detail, [])
         document["reasons"] = dict(sorted(own.items()))

@@ -1,4 +1,4 @@
-"""The certificate: which files, judged how, covering what.
+"""The certificate: which files, judged how, covering what; issued, and proved again from files.
 
 Its ``id`` is the SHA-256 of its content. Only data that is wholly ``real`` can be CERTIFIED; with
 anything else in it a certificate says DEMO, and is issued only where that was asked for. What
@@ -17,21 +17,23 @@ from typing import Any
 
 import lobproof
 from lobproof.acquire.audits import AUDIT_CHANGED, audit_path, changed_audit, read_audit
-from lobproof.acquire.certificate_file import (
+from lobproof.acquire.certificate_status import (
     FORMAT,
     VERSION,
     content_digest,
     is_intact,
     read_certificate,
+    require_whole,
 )
-from lobproof.acquire.checks.reasons import NOTE
+from lobproof.acquire.checks.reasons import CROSS_FILE, NOTE
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
 from lobproof.acquire.request import Request
-from lobproof.acquire.standing import require_whole
-from lobproof.acquire.zones import CERTIFICATES, LakeFolder, Zone
+from lobproof.acquire.validate import audit_files
+from lobproof.acquire.zones import CERTIFICATES, MARK, LakeFolder, Zone
 from lobproof.errors import InputError, StoreError, UsageError, system_text
 from lobproof.files import below, locked
 from lobproof.parquet import read_footer
+from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 
 REFUSED, DEMO, REAL = "REFUSED", "DEMO", "CERTIFIED"
@@ -142,7 +144,7 @@ def _certify(
         },
         "manifest": pinned,
         "objects": objects,
-        "coverage": sums(objects),
+        "coverage": _sums(objects),
         "refusals": [refusal.to_dict() for refusal in refusals],
     }
     existing = None if refusals else _same(folder, entries, content)
@@ -191,7 +193,7 @@ def _examine(
         **{name: entry.fetched.get(name) for name in _PINNED},
     }
     path = folder.path(entry.zone, key)
-    problem = file_refusal(folder, key, described, progress, zone=entry.zone)
+    problem = _file_refusal(folder, key, described, progress, zone=entry.zone)
     if problem is not None:
         return described, [problem]
     if entry.zone is Zone.QUARANTINE:
@@ -208,7 +210,7 @@ def _examine(
         for name, reason in audit["reasons"].items()
         if reason["severity"] != NOTE and name != TABLE_MISSING
     ]
-    provenance = provenance_of(path)
+    provenance = _provenance_of(path)
     if provenance in NEVER_REAL and provenance != described["provenance"]:
         against.append(
             Refusal(
@@ -227,7 +229,111 @@ def _examine(
     return described, against
 
 
-def file_refusal(
+def verify_certificate(
+    path: AnyPath,
+    *,
+    folder: AnyPath | None = None,
+    quick: bool = False,
+    progress: Progress | None = None,
+) -> list[Refusal]:
+    """Re-check a certificate from the files; what is wrong, empty where all holds.
+
+    Its own hash, every file's size and SHA-256, the manifest's chain up to where it was issued, the
+    hashes of the audits, and (unless ``quick``) the audits made anew from the files.
+
+    Parameters
+    ----------
+    path
+        The certificate.
+    folder
+        The folder of acquired data; by default the one that the certificate lies in.
+
+    Raises
+    ------
+    InputError
+        When ``path`` is no certificate.
+    UsageError
+        When no ``folder`` is named and the certificate lies in none.
+    """
+    path = as_path(path)
+    document = read_certificate(path)
+    root = as_path(folder) if folder is not None else path.absolute().parent.parent
+    if folder is None and not (root / MARK).is_file():
+        raise UsageError(
+            f"{path} does not lie in a folder of acquired data: there are no files to hold it "
+            "against",
+            hint=f"name the folder: `lobproof acquire certify FOLDER --verify {path}`",
+        )
+    lake = LakeFolder(root)
+    found: list[Refusal] = []
+    if document["verdict"] not in (REAL, DEMO):
+        found.append(Refusal("verdict", f"the document says {document['verdict']}"))
+    if not is_intact(document, document["id"]):
+        found.append(Refusal("certificate-changed", "its id is not the hash of its content"))
+    found += _manifest_holds(Manifest(lake), document["manifest"])
+    keys = []
+    for entry in document["objects"]:
+        key = LakeKey.parse(str(entry["key"]))
+        if key is None:
+            found.append(Refusal("certificate-changed", f"{entry['key']} is no object's key"))
+            continue
+        problem = _file_refusal(lake, key, entry, progress)
+        if problem is not None:
+            found.append(problem)
+        else:
+            keys.append((key, entry))
+    if document["coverage"] != _sums(document["objects"]):
+        found.append(Refusal("certificate-changed", "its coverage is not that of its objects"))
+    intact = []
+    for key, entry in keys:
+        changed = changed_audit(lake, key, str(entry["audit_sha256"]))
+        if changed:
+            detail = f"{changed} is not what the certificate saw"
+            found.append(Refusal(AUDIT_CHANGED, detail, key.path))
+        else:
+            intact.append((key, entry))
+    if not quick:
+        found += _audits_hold(lake, intact, progress)
+    return found
+
+
+def _audits_hold(
+    folder: LakeFolder, keys: Sequence[tuple[LakeKey, dict[str, Any]]], progress: Progress | None
+) -> Iterator[Refusal]:
+    """Judge the files anew: the audits must come out the same."""
+    paths = {key: folder.path(Zone.READY, key) for key, _ in keys}
+    anew = audit_files(paths, folder=folder, progress=progress)
+    for key, entry in keys:
+        provenance = _provenance_of(paths[key])
+        if provenance in NEVER_REAL and provenance != entry["provenance"]:
+            yield Refusal("provenance", f"the file says {provenance}", key.path)
+        if _alone(read_audit(audit_path(folder, key))) != _alone(anew[key].document):
+            yield Refusal("audit-differs", "judged anew, the file gives another audit", key.path)
+
+
+def _alone(audit: dict[str, Any]) -> dict[str, Any]:
+    """What an audit says of its file by itself: others of its day may have come since.
+
+    The hash of the bad rows is that of a file, which has been held against it.
+    """
+    own = {name: reason for name, reason in audit["reasons"].items() if name not in CROSS_FILE}
+    return {**audit, "reasons": own, "beside": {}, "verdict": "", "rows_sha256": None}
+
+
+def _manifest_holds(manifest: Manifest, told: dict[str, Any]) -> list[Refusal]:
+    """Whether the manifest still begins with what the certificate was issued on."""
+    try:
+        hashes = manifest.hashes()
+    except StoreError as error:
+        return [Refusal("manifest-changed", error.message)]
+    if len(hashes) <= told["records"] or hashes[told["records"]] != told["head"]:
+        return [
+            Refusal("manifest-changed", "its first lines are not those that the certificate saw")
+        ]
+    return []
+
+
+def _file_refusal(
     folder: LakeFolder,
     key: LakeKey,
     told: dict[str, Any],
@@ -308,7 +414,7 @@ def _strays(
                 yield Refusal("stray-file", f"in {zone}, which the manifest does not say", key.path)
 
 
-def sums(objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _sums(objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Rows and bytes by table, days by symbol."""
     tables: dict[str, dict[str, int]] = {}
     symbols: dict[str, set[str]] = {}
@@ -327,7 +433,7 @@ def sums(objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def provenance_of(path: Path) -> str:
+def _provenance_of(path: Path) -> str:
     """What the Parquet file says of itself; empty where nothing."""
     metadata = read_footer(path).metadata or {}
     return bytes(metadata.get(b"provenance", b"")).decode("utf-8", "replace")

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import Any
 
+from lobproof.acquire.certificate_status import require_whole
 from lobproof.acquire.manifest import FETCHED, Entry, Manifest, reconcile
 from lobproof.acquire.plan import is_present
-from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import LobproofError, system_text
 from lobproof.files import drop_unfinished

@@ -11,20 +11,17 @@ from typing import Literal
 import polars as pl
 import pyarrow as pa
 
+from lobproof.acquire.rows import Shape, read_shape
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import InputError, UsageError, shown
 from lobproof.files import walk
 from lobproof.instruments import NAME_HINT
-from lobproof.parquet import read_footer
 from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import (
     ALIASES,
-    COLUMNS,
     PLAIN_PARTS,
     TABLES,
     LakeKey,
-    actual_names,
-    type_problem,
 )
 
 Names = Literal["raw", "lakeapi"]
@@ -203,12 +200,13 @@ class Lake:
         )
         if not files:
             raise self._nothing(name, exchange, symbol, start, end, zone)
-        schemas = [file_schema(file.path, name) for file in files]
+        shapes = [read_shape(file.path, name) for file in files]
         # text in one file makes it text in all: frames have one type a column
-        ids_as_text = any(not pa.types.is_integer(_kind(s, name, "id")) for s in schemas)
+        ids = [shape.types["id"] for shape in shapes if "id" in shape.types]
+        ids_as_text = not all(map(pa.types.is_integer, ids))
         return pl.concat(
-            _frame(file, schema, names, times, ids_as_text)
-            for file, schema in zip(files, schemas, strict=True)
+            _frame(file, shape, names, times, ids_as_text)
+            for file, shape in zip(files, shapes, strict=True)
         )
 
     def _all(self, zone: Zone | None) -> Iterable[LakeFile]:
@@ -260,50 +258,14 @@ class Lake:
         )
 
 
-def file_schema(path: Path, table: str) -> pa.Schema:
-    """The Arrow schema of a file of ``table``, its names and types checked.
-
-    Raises
-    ------
-    InputError
-        When it is no Parquet, lacks a column or has one of another type.
-    """
-    try:
-        schema = read_footer(path).schema.to_arrow_schema()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{path} cannot be read as Parquet: {error}",
-            hint="download it anew, or let `lobproof acquire validate` look at it",
-        ) from error
-    try:
-        actual = actual_names(table, schema.names)
-    except InputError as error:
-        raise InputError(f"{path}: {error.message}", hint=error.hint) from error
-    for raw, name in actual.items():
-        problem = type_problem(raw, schema.field(name).type)
-        if problem:
-            raise InputError(
-                f"{path}: {problem}",
-                hint="the vendor's files have other types; `lobproof acquire validate` says more",
-            )
-    return schema
-
-
-def _kind(schema: pa.Schema, table: str, raw: str) -> pa.DataType:
-    """Type of a raw column; int64 where the table has no such column."""
-    if raw not in COLUMNS[table]:
-        return pa.int64()
-    return schema.field(actual_names(table, schema.names)[raw]).type
-
-
 def _frame(
-    file: LakeFile, schema: pa.Schema, names: Names, times: Times, ids_as_text: bool
+    file: LakeFile, shape: Shape, names: Names, times: Times, ids_as_text: bool
 ) -> pl.LazyFrame:
     table = file.key.table
     renamed: Mapping[str, str] = ALIASES[table] if names == "lakeapi" else {}
     columns = []
-    for raw, name in actual_names(table, schema.names).items():
-        column, kind = pl.col(name), schema.field(name).type
+    for raw, name in shape.names.items():
+        column, kind = pl.col(name), shape.types[raw]
         if raw in _TIMES:
             column = _time(column, kind, times)
         elif raw == "sequence_number" or (raw == "id" and not ids_as_text):

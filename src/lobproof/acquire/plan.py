@@ -10,8 +10,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from lobproof.acquire.certificate_status import Breach, breaches, require_whole
 from lobproof.acquire.manifest import Entry, Manifest
-from lobproof.acquire.standing import Breach, breaches, require_whole
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
 from lobproof.parquet import MAX_FOOTER, TAIL, footer_size

@@ -21,11 +21,11 @@ from lobproof.acquire.audits import (
     read_audit,
     write_audit,
 )
+from lobproof.acquire.certificate_status import require_whole
+from lobproof.acquire.checks.cross_file import judge_cross_file
 from lobproof.acquire.checks.reasons import DOUBT, DOUBTFUL, GOOD, REFUSED
 from lobproof.acquire.checks.scan import scan
-from lobproof.acquire.checks.together import judge_together
 from lobproof.acquire.manifest import QUARANTINED, VALIDATED, Entry, Manifest, reconcile
-from lobproof.acquire.standing import require_whole
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError
 from lobproof.instruments import Instrument
@@ -164,7 +164,7 @@ def audit_files(
         for key, entry in Manifest(folder).entries().items():
             if key.day in days and key not in paths and entry.zone is not Zone.QUARANTINE:
                 others[key] = _stored(folder, entry)
-    return _together(audits, others)
+    return _cross_file(audits, others)
 
 
 def _validate_day(
@@ -199,7 +199,7 @@ def _validate_day(
                 fresh[key] = _scan(path, key, known, progress, entry.fetched)
         audits = {key: audit for key, audit in before.items() if audit is not None} | fresh
         unjudged: dict[LakeKey, Audit | None] = {k: None for k in before if k not in audits}
-        for key, audit in _together(audits, unjudged).items():
+        for key, audit in _cross_file(audits, unjudged).items():
             entry = entries[key]
             stored = before[key]
             changed = stored is None or audit.data != stored.data
@@ -238,7 +238,7 @@ def _settle(manifest: Manifest, entry: Entry, audit: Audit) -> None:
         folder.drop_reasons(key)
 
 
-def _together(
+def _cross_file(
     audits: Mapping[LakeKey, Audit], others: Mapping[LakeKey, Audit | None]
 ) -> dict[LakeKey, Audit]:
     """Audits with what the files of each symbol-day say of each other; refused ones say nothing."""
@@ -249,7 +249,7 @@ def _together(
             for key, audit in (*audits.items(), *others.items())
             if key.day == day and (audit is None or not audit.refused)
         }
-        reasons = judge_together(
+        reasons = judge_cross_file(
             {key: None if audit is None else audit.coverage for key, audit in members.items()}
         )
         for key, audit in audits.items():
@@ -263,7 +263,7 @@ def _together(
                 for other, that in members.items()
                 if other != key
             }
-            done[key] = audit.together(reasons.get(key, {}), beside)
+            done[key] = audit.with_cross_file(reasons.get(key, {}), beside)
     return done
 
 

@@ -9,9 +9,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from lobproof.acquire.certificate_status import certificate_statuses
 from lobproof.acquire.lake import Lake, LakeFile
 from lobproof.acquire.manifest import Manifest
-from lobproof.acquire.standing import standings
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import GridError, InputError, UsageError
 from lobproof.paths import AnyPath, as_path, writing
@@ -104,7 +104,11 @@ def lake_days(
     if (folder / MARK).is_file():
         owned = LakeFolder(folder)
         entries = Manifest(owned).entries()
-        real = [one for one in standings(owned) if one.verdict == "CERTIFIED" and not one.problem]
+        real = [
+            one
+            for one in certificate_statuses(owned)
+            if one.verdict == "CERTIFIED" and not one.problem
+        ]
         covered = frozenset().union(*(one.covered for one in real))
     groups: dict[tuple[str, str, str], list[LakeFile]] = {}
     for file in chosen:

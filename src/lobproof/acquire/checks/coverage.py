@@ -9,46 +9,16 @@ from typing import Any
 import numpy as np
 
 from lobproof.acquire.checks.flag_kernels import BITS
-from lobproof.acquire.checks.time_kernels import (
-    DAY_NS,
-    FINER,
-    FIRST,
-    FLOAT_GRID,
-    GAP_BUCKETS,
-    GAPS,
-    KINDS,
-    LAST,
-    LONG,
-    LONG_NS,
-    MINUS_ONES,
-    MOST_LONG,
-    NULLS,
-    OUT_OF_ORDER,
-    STATE,
-    WHOLE_MS,
-    WHOLE_US,
-    ZEROS,
-    cover,
-    judge_times,
-)
-from lobproof.acquire.columns import MISSING
+from lobproof.acquire.checks.time_kernels import COVERED, LONG_NS, MINUTES, cover, judge_times
+from lobproof.acquire.stamp_kernels import DAY_NS, FLOAT_SECONDS, MISSING, STAMPS
 from lobproof.schema import Int64
+from lobproof.schema.records import zeroed
 
-MINUTES = 1440
 _MEDIANS = 50
 """A silence is longer than so many median gaps …"""
 _HIGHS = 5
 """… and than so many of the gaps that only one in a thousand (ten, in short files) is above."""
 _HIGH = 0.999
-_KINDS = {
-    "null": NULLS,
-    "zero": ZEROS,
-    "minus_one": MINUS_ONES,
-    "float_seconds": FLOAT_GRID,
-    "whole_ms": WHOLE_MS,
-    "whole_us": WHOLE_US,
-    "finer": FINER,
-}
 _SHOWN = 20
 
 
@@ -74,13 +44,10 @@ class Clock:
 
     def __init__(self, dt: str) -> None:
         self.start = day_start(dt)
-        self.minutes = np.zeros(MINUTES, np.int64)
-        self._kinds = np.zeros((2, KINDS), np.int64)
+        self._stamps = np.zeros((2, len(STAMPS)), np.int64)
         self._before = [MISSING, MISSING]
-        self._gaps = np.zeros(GAP_BUCKETS, np.int64)
-        self._long = np.zeros((MOST_LONG, 2), np.int64)
-        self._state = np.zeros(STATE, np.int64)
-        self._state[[FIRST, LAST]] = -1
+        self._covered = zeroed(COVERED)[0]
+        self._covered.first = self._covered.last = -1
 
     def add(self, times: Int64, receipts: Int64, flags: Int64) -> None:
         """Take in the next rows and flag them."""
@@ -93,21 +60,19 @@ class Clock:
                 BITS[f"{name}-other-day"],
                 BITS[f"{name}-backward"],
                 flags,
-                self._kinds[at],
+                self._stamps[at],
             )
-        cover(times, receipts, self.start, self.minutes, self._gaps, self._long, self._state, flags)
+        cover(times, receipts, self.start, self._covered, flags)
 
     @property
     def float_stamps(self) -> int:
         """Stamps of either column on the grid of float seconds."""
-        return int(self._kinds[:, FLOAT_GRID].sum())
+        return int(self._stamps[:, FLOAT_SECONDS].sum())
 
     def stamps(self) -> dict[str, dict[str, int]]:
         """How many stamps of each kind each column has."""
-        return {
-            name: {kind: int(self._kinds[at, place]) for kind, place in _KINDS.items()}
-            for at, name in enumerate(("timestamp", "receipt_timestamp"))
-        }
+        columns = zip(("timestamp", "receipt_timestamp"), self._stamps.tolist(), strict=True)
+        return {name: dict(zip(STAMPS, counts, strict=True)) for name, counts in columns}
 
     def cadence_ns(self) -> int:
         """The median gap between different times; 0 without gaps."""
@@ -115,18 +80,19 @@ class Clock:
 
     def threshold_ns(self) -> int:
         """What is a silence: longer than 10 s and than the feed's own cadence explains."""
-        gaps = int(self._state[GAPS])
+        gaps = int(self._covered.gaps)
         high = self._quantile(min(_HIGH, 1 - 10 / gaps)) if gaps > 100 else 0
         return max(LONG_NS, _MEDIANS * self.cadence_ns(), _HIGHS * high)
 
     def silences(self) -> list[Silence]:
         """Every silence between midnight and midnight, in order."""
-        if self._state[FIRST] < 0:
+        covered = self._covered
+        if covered.first < 0:
             return [Silence(self.start, DAY_NS)]
-        first, last = int(self._state[FIRST]), int(self._state[LAST])
+        first, last = int(covered.first), int(covered.last)
         found = [
             Silence(self.start, first - self.start),
-            *(Silence(int(a), int(b)) for a, b in self._long[: self._state[LONG]]),
+            *(Silence(int(a), int(b)) for a, b in covered.long_gaps[: covered.long]),
             Silence(last, self.start + DAY_NS - last),
         ]
         threshold = self.threshold_ns()
@@ -135,13 +101,14 @@ class Clock:
     def coverage(self) -> dict[str, Any]:
         """What is covered, for an audit."""
         silences = self.silences()
-        there = self._state[FIRST] >= 0
+        covered = self._covered
+        there = covered.first >= 0
         return {
-            "first_ns": int(self._state[FIRST]) if there else None,
-            "last_ns": int(self._state[LAST]) if there else None,
-            "out_of_order": int(self._state[OUT_OF_ORDER]),
-            "minutes_present": int(np.count_nonzero(self.minutes)),
-            "minutes": runs(self.minutes > 0),
+            "first_ns": int(covered.first) if there else None,
+            "last_ns": int(covered.last) if there else None,
+            "out_of_order": int(covered.out_of_order),
+            "minutes_present": int(np.count_nonzero(covered.minutes)),
+            "minutes": runs(covered.minutes > 0),
             "cadence_ns": self.cadence_ns(),
             "silence_above_ns": self.threshold_ns(),
             "silences": len(silences),
@@ -154,10 +121,10 @@ class Clock:
 
     def _quantile(self, share: float) -> int:
         """Upper bound of the bucket that the quantile of the gaps lies in."""
-        total = int(self._state[GAPS])
+        total = int(self._covered.gaps)
         if not total:
             return 0
-        bucket = int(np.searchsorted(np.cumsum(self._gaps), share * total))
+        bucket = int(np.searchsorted(np.cumsum(self._covered.gaps_by_length), share * total))
         return _bucket_end(bucket)
 
 

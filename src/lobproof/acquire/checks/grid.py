@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lobproof.acquire.checks.columns import Shape, batches
-from lobproof.acquire.checks.value_kernels import counts_on_grid
-from lobproof.acquire.columns import floats
+from lobproof.acquire.checks.value_kernels import Scale, counts_on_grid
+from lobproof.acquire.rows import TableFile
 from lobproof.errors import InputError
 from lobproof.fixedpoint import count_to_text
 from lobproof.fixedpoint.float_kernels import FINEST, count_decimals
 from lobproof.fixedpoint.kernels import MAX_COUNT
 from lobproof.instruments import Instrument, infer_step
-from lobproof.schema import Int64
+from lobproof.sources.cryptolake.chunks import floats
 
 USUAL_DECIMALS = 8
 """No venue of the vendor's writes more; finer values must be usual in the day to be believed."""
@@ -30,36 +28,27 @@ _SAMPLED_VALUES = 1 << 13
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Exponents and dated rules.
+    """Exponents and dated rules of prices and sizes, and what of a file does not fit them.
 
-    ``price_finest`` and ``size_finest`` are the most decimals that pass: those of the instrument
-    where one is given, else at least ``USUAL_DECIMALS``.
+    The most decimals that pass are those of the instrument where one is given, else at least
+    ``USUAL_DECIMALS``.
     """
 
-    price_exponent: int
-    size_exponent: int
-    price_finest: int
-    size_finest: int
-    since: Int64
-    ticks: Int64
-    lots: Int64
+    prices: Scale
+    sizes: Scale
     instrument: Instrument | None = None
 
-    def describe(
-        self, finer_prices: Int64, finer_sizes: Int64, largest: Sequence[float]
-    ) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The grid for an audit; its exponents are those that the whole file needs."""
         found: dict[str, Any] = {"source": "inferred" if self.instrument is None else "given"}
-        for name, exponent, finer in (
-            ("price", self.price_exponent, finer_prices),
-            ("size", self.size_exponent, finer_sizes),
-        ):
-            needed = np.flatnonzero(finer)
-            found[f"{name}_exponent"] = max(exponent, int(needed.max(initial=0)))
-        found["ticks"] = [count_to_text(int(t), self.price_exponent) for t in self.ticks]
-        found["lots"] = [count_to_text(int(lot), self.size_exponent) for lot in self.lots]
-        found["since_ns"] = [int(t) for t in self.since]
-        found["largest_price"], found["largest_size"] = map(float, largest)
+        for name, scale in (("price", self.prices), ("size", self.sizes)):
+            needed = int(np.flatnonzero(scale.finer).max(initial=0))
+            found[f"{name}_exponent"] = max(scale.exponent, needed)
+        for name, scale in (("ticks", self.prices), ("lots", self.sizes)):
+            found[name] = [count_to_text(int(step), scale.exponent) for step in scale.steps]
+        found["since_ns"] = [int(since) for since in self.prices.since]
+        found["largest_price"] = float(self.prices.largest[0])
+        found["largest_size"] = float(self.sizes.largest[0])
         found["instrument"] = None if self.instrument is None else self.instrument.to_dict()
         return found
 
@@ -71,53 +60,36 @@ def fits_int64(largest: float, exponent: int) -> bool:
 
 def given_grid(instrument: Instrument) -> Grid:
     """The grid of a known instrument."""
-    rules = instrument.rules
-    return Grid(
-        instrument.price_exponent,
-        instrument.size_exponent,
-        instrument.price_exponent,
-        instrument.size_exponent,
-        np.array([rule.since_ns for rule in rules], np.int64),
-        np.array([rule.tick for rule in rules], np.int64),
-        np.array([rule.lot for rule in rules], np.int64),
-        instrument,
-    )
+    since = [rule.since_ns for rule in instrument.rules]
+    ticks = [rule.tick for rule in instrument.rules]
+    lots = [rule.lot for rule in instrument.rules]
+    price, size = instrument.price_exponent, instrument.size_exponent
+    return Grid(_scale(price, price, ticks, since), _scale(size, size, lots, since), instrument)
 
 
-def inferred_grid(
-    file: pq.ParquetFile, shape: Shape, prices: Sequence[str], sizes: Sequence[str]
-) -> Grid:
+def inferred_grid(file: TableFile, prices: Sequence[str], sizes: Sequence[str]) -> Grid:
     """The grid of a file, from row groups spread over it.
 
     Exponents are the most decimals that occur, those above ``USUAL_DECIMALS`` only where one in a
     thousand values has them; tick and lot are what 99.9 % of the values are multiples of.
     """
-    count = min(shape.row_groups, _SAMPLED_GROUPS)
-    groups = sorted({int(g) for g in np.linspace(0, shape.row_groups - 1, count)})
+    last = len(file.shape.groups) - 1
+    groups = sorted({int(g) for g in np.linspace(0, last, min(last + 1, _SAMPLED_GROUPS))})
     held: list[list[NDArray[np.float64]]] = [[], []]
-    columns = [*prices, *sizes]
     for group in groups:
         try:
-            batch = next(batches(file, shape, columns, group), None)
+            chunk = next(file.group(group, [*prices, *sizes]), None)
         except InputError:
             continue  # what cannot be read is noted where every row is looked at
-        if batch is not None:
-            rows = batch.slice(0, _SAMPLED_VALUES // len(prices))
-            for at in range(len(columns)):
-                held[at >= len(prices)].append(floats(rows.column(at)))
-    (price, tick), (size, lot) = (_infer(np.concatenate([np.empty(0), *parts])) for parts in held)
-    return Grid(
-        price,
-        size,
-        max(price, USUAL_DECIMALS),
-        max(size, USUAL_DECIMALS),
-        np.zeros(1, np.int64),
-        np.array([tick], np.int64),
-        np.array([lot], np.int64),
-    )
+        if chunk is not None:
+            rows = chunk.slice(0, min(_SAMPLED_VALUES // len(prices), len(chunk)))
+            for values, columns in zip(held, (prices, sizes), strict=True):
+                values += [floats(rows, raw) for raw in columns]
+    in_prices, in_sizes = (np.concatenate([np.empty(0), *values]) for values in held)
+    return Grid(_inferred(in_prices), _inferred(in_sizes))
 
 
-def _infer(values: NDArray[np.float64]) -> tuple[int, int]:
+def _inferred(values: NDArray[np.float64]) -> Scale:
     values = values[np.isfinite(values) & (values > 0.0)]
     decimals = np.zeros(FINEST + 1, np.int64)
     count_decimals(values, decimals)
@@ -126,4 +98,16 @@ def _infer(values: NDArray[np.float64]) -> tuple[int, int]:
     exponent = int(np.flatnonzero(believed).max(initial=0))
     counts = np.empty(len(values), np.int64)
     good = counts_on_grid(values, exponent, counts)
-    return exponent, infer_step(counts[:good])
+    return _scale(exponent, max(exponent, USUAL_DECIMALS), [infer_step(counts[:good])], [0])
+
+
+def _scale(exponent: int, finest: int, steps: Iterable[int], since: Iterable[int]) -> Scale:
+    """A scale of which nothing was found yet."""
+    return Scale(
+        exponent,
+        finest,
+        np.array([*since], np.int64),
+        np.array([*steps], np.int64),
+        np.zeros(FINEST + 1, np.int64),
+        np.zeros(1),
+    )

@@ -17,8 +17,10 @@ from lobproof.acquire.checks.flag_kernels import (
     SEQUENCE_BACKWARD,
     SEQUENCE_MISSING,
 )
-from lobproof.acquire.columns import MISSING
+from lobproof.acquire.stamp_kernels import MISSING
 from lobproof.jit import kernel
+from lobproof.schema import Int64
+from lobproof.schema.records import INT, Record, Records, integers, record
 
 RING = 1024
 """Messages back in which an equal sequence number is looked for."""
@@ -26,9 +28,15 @@ SLOTS = 1 << 17
 LARGEST = 1 << 16
 """Most rows of a message whose levels are held against each other."""
 
-STATE = 8
-LAST_SEQUENCE, HIGHEST, MESSAGES, ROWS, TIME, RECEIPT, LONGEST, APART = range(STATE)
-"""The state of :func:`judge_messages`; ``APART`` is 1 inside a message met before."""
+MESSAGES = record(
+    *integers("messages", "last_sequence", "highest"),
+    *integers("rows", "time", "receipt"),  # of the message that is open
+    *integers("apart"),  # 1: it was met before
+    *integers("longest"),  # most rows of a message
+    ("ring", INT, (RING,)),  # sequence numbers of the last messages
+)
+LEVEL = record(*integers("message", "price_bits", "bid", "size_bits"))
+"""A level that a message has set; ``SLOTS`` of them, zero at first, are a table of hashes."""
 
 
 @kernel
@@ -39,67 +47,56 @@ def slot_of(price_bits: int, bid: int) -> int:
 
 
 @kernel
-def met_before(sequence: int, ring: NDArray[np.int64], messages: int) -> bool:
+def met_before(state: Record, sequence: int) -> bool:
     """Whether one of the last ``RING`` messages has that sequence number."""
-    at = min(messages, RING) - 1
+    ring = state.ring
+    at = min(state.messages, RING) - 1
     while at >= 0 and ring[at] != sequence:
         at -= 1
-    return at >= 0
+    return bool(at >= 0)
 
 
 @kernel
-def judge_sequences(
-    sequences: NDArray[np.int64],
-    ring: NDArray[np.int64],
-    state: NDArray[np.int64],
-    flags: NDArray[np.int64],
-) -> None:
+def judge_sequences(sequences: Int64, state: Record, flags: Int64) -> None:
     """Flag sequence numbers where every row is a message of its own (``book``)."""
     for row in range(len(sequences)):
         sequence = sequences[row]
         if sequence <= 0:
             flags[row] |= SEQUENCE_MISSING
             continue
-        if sequence == state[LAST_SEQUENCE]:
+        if sequence == state.last_sequence:
             flags[row] |= DUPLICATE_SEQUENCE
         else:
-            begin_message(sequence, row, ring, state, flags)
+            begin_message(state, sequence, row, flags)
 
 
 @kernel
-def begin_message(
-    sequence: int,
-    row: int,
-    ring: NDArray[np.int64],
-    state: NDArray[np.int64],
-    flags: NDArray[np.int64],
-) -> None:
+def begin_message(state: Record, sequence: int, row: int, flags: Int64) -> None:
     """Note that a message begins, and flag its first row where it goes back."""
-    state[APART] = 0
-    if state[MESSAGES] and sequence <= state[HIGHEST]:
-        if sequence < state[LAST_SEQUENCE]:
+    state.apart = 0
+    if state.messages != 0 and sequence <= state.highest:
+        if sequence < state.last_sequence:
             flags[row] |= SEQUENCE_BACKWARD
-        if met_before(sequence, ring, state[MESSAGES]):
+        if met_before(state, sequence):
             flags[row] |= MESSAGE_APART
-            state[APART] = 1
-    ring[state[MESSAGES] % RING] = sequence
-    state[MESSAGES] += 1
-    state[LAST_SEQUENCE] = sequence
-    state[HIGHEST] = max(state[HIGHEST], sequence)
+            state.apart = 1
+    state.ring[state.messages % RING] = sequence
+    state.messages += 1
+    state.last_sequence = sequence
+    state.highest = max(state.highest, sequence)
 
 
 @kernel
 def judge_messages(
-    sequences: NDArray[np.int64],
-    times: NDArray[np.int64],
-    receipts: NDArray[np.int64],
+    sequences: Int64,
+    times: Int64,
+    receipts: Int64,
     bids: NDArray[np.uint8],
-    price_bits: NDArray[np.int64],
-    size_bits: NDArray[np.int64],
-    ring: NDArray[np.int64],
-    slots: NDArray[np.int64],
-    state: NDArray[np.int64],
-    flags: NDArray[np.int64],
+    price_bits: Int64,
+    size_bits: Int64,
+    levels: Records,
+    state: Record,
+    flags: Int64,
 ) -> None:
     """Flag what is wrong with messages and their rows (``book_delta_v2``).
 
@@ -110,49 +107,46 @@ def judge_messages(
     ----------
     price_bits, size_bits
         The float64 columns viewed as int64.
-    slots
-        int64 (SLOTS, 4): message, price bits, side and size bits of levels; zero at first.
-    ring
-        int64 (RING,): sequence numbers of the last messages.
-    state
-        int64 (STATE,): zero at first.
+    levels, state
+        ``LEVEL`` (SLOTS,) and ``MESSAGES``; zero at first.
     """
     for row in range(len(sequences)):
         sequence = sequences[row]
         if sequence <= 0:
             flags[row] |= SEQUENCE_MISSING
-            state[LAST_SEQUENCE] = 0
+            state.last_sequence = 0
             continue
-        if sequence != state[LAST_SEQUENCE] or state[MESSAGES] == 0:
-            begin_message(sequence, row, ring, state, flags)
-            state[ROWS] = 0
-            state[TIME] = times[row]
-            state[RECEIPT] = receipts[row]
-        elif state[APART]:
+        if sequence != state.last_sequence or state.messages == 0:
+            begin_message(state, sequence, row, flags)
+            state.rows = 0
+            state.time = times[row]
+            state.receipt = receipts[row]
+        elif state.apart != 0:
             flags[row] |= MESSAGE_APART
-        state[ROWS] += 1
-        state[LONGEST] = max(state[LONGEST], state[ROWS])
-        if times[row] != state[TIME] or receipts[row] != state[RECEIPT]:
+        state.rows += 1
+        state.longest = max(state.longest, state.rows)
+        if times[row] != state.time or receipts[row] != state.receipt:
             flags[row] |= MESSAGE_TIMES
-        if state[ROWS] > LARGEST:
+        if state.rows > LARGEST:
             flags[row] |= MESSAGE_SIZE
             continue
-        message, price, bid = state[MESSAGES], price_bits[row], int(bids[row])
+        message, price, bid = state.messages, price_bits[row], int(bids[row])
         at = slot_of(price, bid)
-        while slots[at, 0] == message and not (slots[at, 1] == price and slots[at, 2] == bid):
+        while levels[at].message == message and not (
+            levels[at].price_bits == price and levels[at].bid == bid
+        ):
             at = (at + 1) & (SLOTS - 1)
-        if slots[at, 0] == message:
-            flags[row] |= DUPLICATE_ROW if slots[at, 3] == size_bits[row] else LEVEL_TWICE
-        slots[at, 0] = message
-        slots[at, 1] = price
-        slots[at, 2] = bid
-        slots[at, 3] = size_bits[row]
+        level = levels[at]
+        if level.message == message:
+            flags[row] |= DUPLICATE_ROW if level.size_bits == size_bits[row] else LEVEL_TWICE
+        level.message = message
+        level.price_bits = price
+        level.bid = bid
+        level.size_bits = size_bits[row]
 
 
 @kernel
-def judge_ids(
-    ids: NDArray[np.int64], last: int, highest: int, flags: NDArray[np.int64]
-) -> tuple[int, int]:
+def judge_ids(ids: Int64, last: int, highest: int, flags: Int64) -> tuple[int, int]:
     """Flag trade ids that go back, and those that may be there twice; the last and highest."""
     for row in range(len(ids)):
         now = ids[row]

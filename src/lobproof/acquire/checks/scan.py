@@ -8,32 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from lobproof.acquire.checks.base import TableCheck
-from lobproof.acquire.checks.book import BookCheck
-from lobproof.acquire.checks.columns import (
-    Shape,
-    batches,
-    group_starts,
-    open_file,
-    shape_of,
-)
-from lobproof.acquire.checks.deltas import DeltaCheck
-from lobproof.acquire.checks.findings import Findings
 from lobproof.acquire.checks.grid import fits_int64, given_grid, inferred_grid
-from lobproof.acquire.checks.trades import SecondLook, TradeCheck
-from lobproof.acquire.columns import integers
+from lobproof.acquire.checks.reasons import Findings
+from lobproof.acquire.checks.table_checks import CHECKS, SecondLook
+from lobproof.acquire.rows import TableFile, integers
 from lobproof.errors import InputError
 from lobproof.instruments import Instrument
 from lobproof.schema import Int64
 from lobproof.sources.cryptolake.layout import LakeKey
 
-CHECKS: dict[str, type[TableCheck]] = {
-    "trades": TradeCheck,
-    "book": BookCheck,
-    "book_delta_v2": DeltaCheck,
-}
 Progress = Callable[[int, int], None]
 """Called with the bytes done and their sum."""
 
@@ -76,31 +59,31 @@ def scan(
     if found.findings.counts:
         return found
     try:
-        file = open_file(path)
+        file = TableFile(path, key.table)
     except InputError as error:
         found.findings.tell("unreadable", 1, error.message)
         return found
     with file:
-        shape = shape_of(file, key.table)
+        shape = file.shape
         found.rows = shape.rows
         found.facts |= {
-            "row_groups": shape.row_groups,
+            "row_groups": len(shape.groups),
             "provenance": shape.provenance,
             "naming": shape.naming if shape.names else None,
-            "types": dict(shape.types),
+            "types": {raw: str(kind) for raw, kind in shape.types.items()},
         }
-        found.findings.tell("schema", len(shape.problems), "; ".join(shape.problems))
+        problems = [problem.message for problem in shape.problems]
+        found.findings.tell("schema", len(problems), "; ".join(problems))
         if not shape.rows:
             found.findings.tell("no-rows", 1)
         if found.findings.counts:
             return found
-        _look(file, shape, key, found, instrument, progress)
+        _look(file, key, found, instrument, progress)
     return found
 
 
 def _look(
-    file: pq.ParquetFile,
-    shape: Shape,
+    file: TableFile,
     key: LakeKey,
     found: Scan,
     instrument: Instrument | None,
@@ -108,29 +91,25 @@ def _look(
 ) -> None:
     kind = CHECKS[key.table]
     if instrument is None:
-        grid = inferred_grid(file, shape, kind.price_columns, kind.size_columns)
+        grid = inferred_grid(file, kind.price_columns, kind.size_columns)
     else:
         grid = given_grid(instrument)
-    check = kind(key.dt, grid)
-    check.findings = found.findings
-    starts = group_starts(file)
-    for group, start in enumerate(starts[:-1]):
-        row = start
+    check = kind(key.dt, grid, found.findings)
+    for group, stop in enumerate(file.starts[1:]):
+        row = file.starts[group]
         try:
-            for batch in batches(file, shape, check.columns, group):
-                check.add(batch, row)
-                row += len(batch)
+            for chunk in file.group(group, check.columns):
+                check.add(chunk)
+                row += len(chunk)
         except InputError as error:
-            found.findings.tell("unreadable", starts[group + 1] - row, error.message)
+            found.findings.tell("unreadable", stop - row, error.message)
         if progress is not None:
-            progress(int(found.size * starts[group + 1] / shape.rows), found.size)
+            progress(int(found.size * stop / found.rows), found.size)
     check.finish()
-    suspects = check.suspects
-    if suspects is not None:
-        _look_again(file, shape, check.findings, suspects, starts)
-    stamps = check.clock.stamps()
+    if check.suspects is not None:
+        _look_again(file, found.findings, check.suspects)
     found.findings.tell("float-seconds", check.clock.float_stamps)
-    described = grid.describe(check.finer_prices, check.finer_sizes, check.largest.tolist())
+    described = grid.describe()
     for name in ("price", "size"):
         largest, exponent = described[f"largest_{name}"], described[f"{name}_exponent"]
         if not fits_int64(largest, exponent) and "overflow" not in found.findings.counts:
@@ -147,25 +126,21 @@ def _look(
             f"{longest:,.1f} s; its cadence explains {check.clock.threshold_ns() / 1e9:,.1f} s",
         )
     found.facts |= {
-        "coverage": {"rows": shape.rows, **check.clock.coverage()},
+        "coverage": {"rows": found.rows, **check.clock.coverage()},
         "grid": described,
-        "stamps": stamps,
+        "stamps": check.clock.stamps(),
         "table": check.facts(),
     }
 
 
-def _look_again(
-    file: pq.ParquetFile, shape: Shape, findings: Findings, suspects: Int64, starts: list[int]
-) -> None:
+def _look_again(file: TableFile, findings: Findings, suspects: Int64) -> None:
     """Find the rows whose trade id was there before."""
     again = SecondLook(suspects)
-    for group, start in enumerate(starts[:-1]):
-        row = start
+    for group in range(len(file.shape.groups)):
         try:
-            for batch in batches(file, shape, ("id",), group):
-                rows = again.add(integers(batch.column(0)))
+            for chunk in file.group(group, ("id",)):
+                rows = again.add(integers(chunk.columns["id"]))
                 if len(rows):
-                    findings.add("duplicate-id", rows + row)
-                row += len(batch)
+                    findings.add("duplicate-id", rows + chunk.first_row)
         except InputError:
             continue  # the first look has noted it

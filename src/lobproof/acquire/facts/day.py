@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from lobproof.acquire.checks.coverage import day_start
 from lobproof.acquire.facts.books import BookSurvey, touch_facts
+from lobproof.acquire.facts.fact import Fact, Figure, Holds, verdict
 from lobproof.acquire.facts.grid import GridSurvey
-from lobproof.acquire.facts.messages import MessageSurvey
-from lobproof.acquire.facts.model import Fact, Figure, Holds, verdict
 from lobproof.acquire.facts.relation import relation_facts
-from lobproof.acquire.facts.rows import LEVELS_NAME, Rows, read_rows, row_groups
-from lobproof.acquire.facts.times import TimesSurvey, day_start
-from lobproof.acquire.facts.trades import TradeSurvey
-from lobproof.acquire.lake import file_schema
+from lobproof.acquire.facts.sequences import MessageSurvey, TradeSurvey
+from lobproof.acquire.facts.times import TimesSurvey
+from lobproof.acquire.rows import LEVELS_NAME, Columns, Shape, read_columns, read_shape
 from lobproof.errors import InputError
 from lobproof.sources.cryptolake.layout import COLUMNS, TABLES
 
@@ -41,36 +40,30 @@ def check_day(
     progress
         Called as the work goes on.
     """
-    columns, readable = _columns(files)
+    columns, shapes = _columns(files)
+    paths = {table: files[table] if shapes[table] else () for table in TABLES}
     tell = progress if progress is not None else _silent
     times, grid = TimesSurvey(day_start(dt)), GridSurvey()
     messages, trades, books = MessageSurvey(), TradeSurvey(), BookSurvey()
-
-    def on_deltas(rows: Rows) -> None:
-        times.feed("book_delta_v2", rows)
-        grid.feed("book_delta_v2", rows)
-        messages.feed(rows)
-
-    def on_trades(rows: Rows) -> None:
-        times.feed("trades", rows)
-        grid.feed("trades", rows)
-        trades.feed(rows)
-
-    def on_book(rows: Rows) -> None:
-        times.feed("book", rows)
-        books.feed(rows)
-
-    narrow = (*COLUMNS["book"][:3], LEVELS_NAME)
-    _pass(readable, "book_delta_v2", COLUMNS["book_delta_v2"], on_deltas, tell)
-    _pass(readable, "trades", COLUMNS["trades"], on_trades, tell)
-    _pass(readable, "book", narrow, on_book, tell)
+    book_columns = (*COLUMNS["book"][:3], LEVELS_NAME)
+    passes: tuple[tuple[str, Sequence[str], Callable[[Columns], None]], ...] = (
+        ("book_delta_v2", COLUMNS["book_delta_v2"], messages.feed),
+        ("trades", COLUMNS["trades"], trades.feed),
+        ("book", book_columns, books.feed),
+    )
+    for table, wanted, feed in passes:
+        tell(f"reading {table}")
+        for rows in read_columns(table, paths[table], wanted):
+            times.feed(table, rows)
+            grid.feed(table, rows)
+            feed(rows)
     tell("replaying book_delta_v2 beside book")
-    relation = relation_facts(readable["book_delta_v2"], readable["book"], grid.grid())
+    relation = relation_facts(paths["book_delta_v2"], paths["book"], grid.grid())
     tell("holding trades against book")
-    touch = touch_facts(readable["trades"], readable["book"])
+    touch = touch_facts(paths["trades"], paths["book"])
     return [
         columns,
-        _row_groups(readable["book_delta_v2"]),
+        _row_groups(shapes["book_delta_v2"]),
         *times.facts(),
         *messages.facts(),
         *grid.facts(),
@@ -85,58 +78,43 @@ def _silent(_: str) -> None:
     return
 
 
-def _pass(
-    files: Mapping[str, Sequence[Path]],
-    table: str,
-    columns: Sequence[str],
-    feed: Callable[[Rows], None],
-    tell: Progress,
-) -> None:
-    tell(f"reading {table}")
-    for rows in read_rows(table, files[table], columns):
-        feed(rows)
+def _columns(files: Mapping[str, Sequence[Path]]) -> tuple[Fact, dict[str, list[Shape]]]:
+    """Whether the files have the columns and types they should, and the footers of those that do.
 
-
-def _columns(files: Mapping[str, Sequence[Path]]) -> tuple[Fact, dict[str, Sequence[Path]]]:
-    """Whether the files have the columns and types they should, and those of which they do."""
-    readable: dict[str, Sequence[Path]] = dict.fromkeys(TABLES, ())
+    A table of which one file does not has none.
+    """
+    shapes: dict[str, list[Shape]] = {}
     figures: dict[str, Figure] = {}
     wrong = count = 0
     for table in TABLES:
         paths = files.get(table, ())
         count += len(paths)
+        shapes[table] = []
         try:
-            schemas = [file_schema(path, table) for path in paths]
+            shapes[table] = read = [read_shape(path, table) for path in paths]
         except InputError as error:
             figures[table] = error.message
             wrong += 1
             continue
-        readable[table] = paths
-        raw = all(set(COLUMNS[table]) <= set(schema.names) for schema in schemas)
-        kinds = {str(schema.field(k).type) for schema in schemas for k in _times(schema.names)}
-        naming = "raw" if raw else "lakeapi"
-        figures[table] = f"{naming} names, times {', '.join(sorted(kinds))}" if paths else "missing"
-    there = Holds.HOLDS if all(readable.values()) else Holds.UNDECIDED
+        naming = "raw" if all(shape.naming == "raw" for shape in read) else "lakeapi"
+        times = {str(s.types[raw]) for s in read for raw in ("timestamp", "receipt_timestamp")}
+        figures[table] = f"{naming} names, times {', '.join(sorted(times))}" if paths else "missing"
+    there = Holds.HOLDS if all(shapes.values()) else Holds.UNDECIDED
     claim = (
         "The three tables have the vendor's columns, under its raw names or lakeapi's, with "
         "times as int64 or timestamp[ns]."
     )
-    return Fact("columns", claim, Holds.FAILS if wrong else there, figures, count), readable
+    return Fact("columns", claim, Holds.FAILS if wrong else there, figures, count), shapes
 
 
-def _times(names: Sequence[str]) -> list[str]:
-    known = ("timestamp", "receipt_timestamp", "origin_time", "received_time")
-    return [name for name in names if name in known]
-
-
-def _row_groups(paths: Sequence[Path]) -> Fact:
+def _row_groups(shapes: Sequence[Shape]) -> Fact:
     """The last group of a file is a remainder, and says nothing."""
-    whole = [rows for path in paths for rows in row_groups([path])[:-1]]
+    whole = [rows for shape in shapes for rows in shape.groups[:-1]]
     middle = median(whole) if whole else 0
     return Fact(
         "row-groups",
         "Row groups of book_delta_v2 hold about 10,000 rows.",
         verdict(_GROUP_ROWS[0] <= middle <= _GROUP_ROWS[1], rows=len(whole), enough=1),
-        {"row groups": sum(len(row_groups([path])) for path in paths), "rows, median": middle},
-        sum(sum(row_groups([path])) for path in paths),
+        {"row groups": sum(len(shape.groups) for shape in shapes), "rows, median": middle},
+        sum(shape.rows for shape in shapes),
     )

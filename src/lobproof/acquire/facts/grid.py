@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lobproof.acquire.facts import grid_kernels as at
-from lobproof.acquire.facts.model import SLACK, Fact, Figure, share, verdict
-from lobproof.acquire.facts.rows import Rows
+from lobproof.acquire.checks.grid import USUAL_DECIMALS
+from lobproof.acquire.facts.count_kernels import DIGITS, FINEST, LAST_TWO, count_digits
+from lobproof.acquire.facts.fact import SLACK, Fact, Figure, share, verdict
+from lobproof.acquire.rows import Columns
 from lobproof.fixedpoint import count_to_text
 from lobproof.schema import Int64
+from lobproof.schema.records import zeroed
 
 _ENOUGH = 1000
 """Fewer values may all happen to be round."""
 _MULTIPLES = 0.99
-_DIGITS = 8
-"""No venue of ours has more after the point."""
 _LARGEST = 2.0**61
 _TABLES = {
     "book_delta_v2": {"price": "price", "size": "size"},
@@ -38,20 +38,18 @@ class GridSurvey:
 
     def __init__(self) -> None:
         self._rows = 0
-        self._seen: dict[tuple[str, str], Int64] = {}
-        self._counts: dict[tuple[str, str], Int64] = {}
         self._largest = {"price": 0.0, "size": 0.0}
-        for table, columns in _TABLES.items():
-            for field in columns:
-                self._seen[table, field] = np.zeros((at.FINEST + 1, at.DIGITS), np.int64)
-                self._counts[table, field] = np.zeros(at.GRID_SLOTS, np.int64)
+        self._digits = {
+            (table, field): zeroed(DIGITS)[0] for table in _TABLES for field in _TABLES[table]
+        }
 
-    def feed(self, table: str, rows: Rows) -> None:
-        """Look at the next rows of a table."""
-        for field, column in _TABLES[table].items():
-            largest = at.count_digits(
-                self._seen[table, field], self._counts[table, field], rows[column]
-            )
+    def feed(self, table: str, rows: Columns) -> None:
+        """Look at the next rows of a table; ``book`` is left out."""
+        columns = _TABLES.get(table)
+        if columns is None:  # of `book` the facts say nothing
+            return
+        for field, column in columns.items():
+            largest = count_digits(self._digits[table, field], rows[column])
             self._largest[field] = max(self._largest[field], largest)
         self._rows += len(rows["price"])
 
@@ -86,15 +84,15 @@ class GridSurvey:
         ]
 
     def _all(self, field: str) -> Int64:
-        return self._seen["book_delta_v2", field] + self._seen["trades", field]
+        seen: Int64 = sum(self._digits[table, field].seen for table in _TABLES)
+        return seen
 
     def _on_grid(self) -> Fact:
         off = {
-            f"{table} {field}": int(counts[at.OFF_GRID])
-            + int(self._seen[table, field][_DIGITS + 1 :].sum())
-            for (table, field), counts in self._counts.items()
+            f"{table} {field}": int(digits.off_grid) + int(digits.seen[USUAL_DECIMALS + 1 :].sum())
+            for (table, field), digits in self._digits.items()
         }
-        invalid = sum(int(counts[at.INVALID]) for counts in self._counts.values())
+        invalid = sum(int(digits.invalid) for digits in self._digits.values())
         figures: dict[str, Figure] = {
             "digits of prices": _finest(self._all("price")),
             "digits of sizes": _finest(self._all("size")),
@@ -115,10 +113,9 @@ class GridSurvey:
         off = values = 0
         figures: dict[str, Figure] = {word: count_to_text(step, exponent)}
         for table in _TABLES:
-            seen = self._seen[table, field]
-            beyond = int(self._counts[table, field][at.OFF_GRID])
-            there = int(seen.sum()) + beyond
-            wrong = there - _multiples(seen, exponent, step)
+            digits = self._digits[table, field]
+            there = int(digits.seen.sum()) + int(digits.off_grid)
+            wrong = there - _multiples(digits.seen, exponent, step)
             off, values = off + wrong, values + there
             figures[f"{table}: off it"] = wrong
         good = share(off, values) <= allowed
@@ -138,9 +135,9 @@ def _step(seen: Int64) -> tuple[int, int]:
     digits tell no more.
     """
     total = int(seen.sum())
-    for exponent in range(at.FINEST + 1):
+    for exponent in range(FINEST + 1):
         for digits, step in ((exponent, 5), (exponent + 1, 25), (exponent, 2), (exponent, 1)):
-            if digits <= at.FINEST and _multiples(seen, digits, step) >= _MULTIPLES * total > 0:
+            if digits <= FINEST and _multiples(seen, digits, step) >= _MULTIPLES * total > 0:
                 return digits, step
     return 0, 1
 
@@ -150,6 +147,6 @@ def _multiples(seen: Int64, exponent: int, step: int) -> int:
     found = 0
     for digits in range(exponent + 1):
         scale = 10 ** (exponent - digits)
-        multiple = np.arange(at.DIGITS) * scale % step == 0
+        multiple = np.arange(LAST_TWO) * scale % step == 0
         found += int(seen[digits, multiple].sum())
     return found

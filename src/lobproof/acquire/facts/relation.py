@@ -9,23 +9,29 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.acquire.columns import MISSING
-from lobproof.acquire.facts import relation_kernels as at
+from lobproof.acquire.facts.count_kernels import message_starts, to_counts
+from lobproof.acquire.facts.fact import SLACK, Fact, share, verdict
 from lobproof.acquire.facts.grid import Grid
-from lobproof.acquire.facts.grid_kernels import to_counts
-from lobproof.acquire.facts.model import SLACK, Fact, share, verdict
-from lobproof.acquire.facts.relation_kernels import BookRows, Messages
-from lobproof.acquire.facts.rows import LEVELS_NAME, Rows, read_rows
-from lobproof.acquire.facts.sequence_kernels import message_starts
+from lobproof.acquire.facts.relation_kernels import (
+    NEVER,
+    RELATION,
+    START,
+    BookRows,
+    Messages,
+    relate,
+)
+from lobproof.acquire.rows import LEVELS_NAME, Columns, read_columns
+from lobproof.acquire.stamp_kernels import MISSING
 from lobproof.book.kernels import ensure_far_capacity
 from lobproof.book.layout_kernels import new_book
 from lobproof.book.state import WINDOW_TICKS
 from lobproof.book.trust_kernels import new_trust, set_range
 from lobproof.schema import EVERYTHING, LEVELS, Int8, Int64
+from lobproof.schema.plain import ASK, BID
+from lobproof.schema.records import zeroed
 
 _DELTAS = ("sequence_number", "side_is_bid", "price", "size")
 _BOOK = ("sequence_number", LEVELS_NAME)
-_SIDES = (1, 2)
 _MOST_CROSSED = 0.001
 _ANEW = 1_000_000
 """A number lower by more than this is a new beginning, no message out of place."""
@@ -38,29 +44,26 @@ class _Replay:
     """A book that messages are applied to, and which rows of ``book`` are held against."""
 
     def __init__(self, shift: int, tick: int) -> None:
-        self.state = np.zeros(at.RELATION_SLOTS, np.int64)
-        self.state[at.SHIFT] = shift
+        self.state = zeroed(RELATION)[0]
+        self.state.shift = shift
         self.book = new_book(WINDOW_TICKS, tick)
         self.trust = new_trust()
         self._scratch = np.empty((2, LEVELS), np.int64)
 
     def begin(self, messages: Messages) -> None:
         """Stand before the first of these messages."""
-        self.state[at.MESSAGE] = 2 + self[at.SHIFT]
+        self.state.message = 2 + self.state.shift
         self.book = ensure_far_capacity(self.book, len(messages.side))
 
     def run(self, messages: Messages, rows: BookRows) -> bool:
         """Go on; False where further rows are needed."""
         self.book = ensure_far_capacity(self.book, len(messages.side) + rows.levels.size // 2)
-        until = messages.number + min(self[at.SHIFT], 0 if messages.last else 1)
-        return at.relate(self.state, self.book, self.trust, messages, until, rows, *self._scratch)
+        until = messages.number + min(int(self.state.shift), 0 if messages.last else 1)
+        return relate(self.state, self.book, self.trust, messages, until, rows, *self._scratch)
 
     def dropped(self, rows: int) -> None:
         """The first rows are there no more."""
-        self.state[at.ROW] -= rows
-
-    def __getitem__(self, slot: int) -> int:
-        return int(self.state[slot])
+        self.state.row -= rows
 
 
 def relation_facts(deltas: Sequence[Path], book: Sequence[Path], grid: Grid | None) -> list[Fact]:
@@ -72,7 +75,7 @@ def relation_facts(deltas: Sequence[Path], book: Sequence[Path], grid: Grid | No
     tick = 1 if grid is None else grid.tick
     replays = {name: _Replay(shift, tick) for name, shift in SHIFTS.items()}
     cold = _Replay(0, tick)
-    for side in _SIDES:  # as whoever replays without a seed believes
+    for side in (BID, ASK):  # as whoever replays without a seed believes
         set_range(cold.trust, side, EVERYTHING, 0)
     if grid is not None and deltas and book:
         _replay(list(replays.values()), cold, deltas, book, grid)
@@ -89,7 +92,7 @@ def _replay(
     none = BookRows(np.empty(0, np.int64), np.empty((0, 4 * LEVELS), np.int64), True)
     source = _book_rows(book, grid)
     rows = none._replace(last=False)
-    for messages in _messages(read_rows("book_delta_v2", deltas, _DELTAS), grid):
+    for messages in _messages(read_columns("book_delta_v2", deltas, _DELTAS), grid):
         cold.begin(messages)
         cold.run(messages, none)
         for replay in replays:
@@ -100,7 +103,7 @@ def _replay(
                 break
             # behind the last message a replay may end before the others: it needs no row any more
             done = min(
-                replay[at.ROW]
+                int(replay.state.row)
                 for replay, over in zip(replays, finished, strict=True)
                 if not (over and messages.last)
             )
@@ -114,9 +117,9 @@ def _replay(
             )
 
 
-def _messages(batches: Iterable[Rows], grid: Grid) -> Iterator[Messages]:
+def _messages(batches: Iterable[Columns], grid: Grid) -> Iterator[Messages]:
     """Deltas by whole messages; the last three wait for what follows them."""
-    before = [at.START] * 3  # messages of nothing: what lies before the first
+    before = [START] * 3  # messages of nothing: what lies before the first
     held, numbering = _nothing(), _Numbering()
     for rows in batches:
         held = _joined(held, _deltas(rows, grid, numbering))
@@ -177,7 +180,7 @@ def _joined(first: _Deltas, second: _Deltas) -> _Deltas:
     )
 
 
-def _deltas(rows: Rows, grid: Grid, numbering: _Numbering) -> _Deltas:
+def _deltas(rows: Columns, grid: Grid, numbering: _Numbering) -> _Deltas:
     """The rows that have a sequence number."""
     numbered = rows["sequence_number"] != MISSING
     price, size = (np.empty(len(numbered), np.int64) for _ in range(2))
@@ -198,7 +201,7 @@ def _whole(
     deltas: _Deltas, starts: Int64, before: list[int], count: int, *, last: bool
 ) -> Messages:
     return Messages(
-        np.concatenate([before, deltas.sequence[starts], [at.NEVER, at.NEVER]]).astype(np.int64),
+        np.concatenate([before, deltas.sequence[starts], [NEVER, NEVER]]).astype(np.int64),
         np.concatenate([[0] * len(before), starts, [len(deltas.sequence)]]).astype(np.int64),
         count,
         last,
@@ -211,7 +214,7 @@ def _whole(
 def _book_rows(paths: Sequence[Path], grid: Grid) -> Iterator[BookRows]:
     """Rows of ``book`` in counts; the last are no rows."""
     numbering = _Numbering()
-    for rows in read_rows("book", paths, _BOOK):
+    for rows in read_columns("book", paths, _BOOK):
         numbered = rows["sequence_number"] != MISSING
         levels = rows[LEVELS_NAME][numbered]
         counts = np.empty((len(levels), 2, 2 * LEVELS), np.int64)
@@ -226,27 +229,29 @@ def _book_rows(paths: Sequence[Path], grid: Grid) -> Iterator[BookRows]:
 
 
 def _by_number(replays: dict[str, _Replay]) -> Fact:
-    own = replays["its message"]
-    rows, same = own[at.ROWS], own[at.SAME]
+    own = replays["its message"].state
+    rows, same = int(own.rows), int(own.same)
     return Fact(
         "book-sequence",
         "A row of book has the sequence number of a message of book_delta_v2.",
         verdict(share(rows - same, rows) <= SLACK, rows=rows),
         {
             "rows with the number of a message": same,
-            "rows between two messages": own[at.BETWEEN],
-            "rows before the first message": own[at.BEFORE],
+            "rows between two messages": int(own.between),
+            "rows before the first message": int(own.before),
         },
         rows,
     )
 
 
 def _by_state(replays: dict[str, _Replay]) -> Fact:
-    own = replays["its message"]
-    compared = own[at.COMPARED]
-    equal = share(own[at.EQUAL], compared)
+    own = replays["its message"].state
+    compared, agreed = int(own.compared), int(own.equal)
+    equal = share(agreed, compared)
     shares = {
-        f"equal to the book after {name}": share(replay[at.EQUAL], replay[at.COMPARED])
+        f"equal to the book after {name}": share(
+            int(replay.state.equal), int(replay.state.compared)
+        )
         for name, replay in replays.items()
     }
     return Fact(
@@ -256,20 +261,20 @@ def _by_state(replays: dict[str, _Replay]) -> Fact:
         verdict(1 - equal <= SLACK, rows=compared),
         {
             **shares,
-            "equal touch after its message": share(own[at.TOUCH], compared),
-            "rows that contradict it": compared - own[at.EQUAL],
-            "rows from which the book was seeded": own[at.SEEDS],
-            "rows unfit to seed from: crossed, or without bids": own[at.SKIPPED],
-            "levels compared a row": share(own[at.LEVELS_COMPARED], compared),
+            "equal touch after its message": share(int(own.touch), compared),
+            "rows that contradict it": compared - agreed,
+            "rows from which the book was seeded": int(own.seeds),
+            "rows unfit to seed from: crossed, or without bids": int(own.skipped),
+            "levels compared a row": share(int(own.levels), compared),
         },
         compared,
     )
 
 
 def _seeded(replays: dict[str, _Replay], cold: _Replay) -> Fact:
-    own = replays["its message"]
-    messages = own[at.MESSAGES]
-    crossed = share(own[at.CROSSED], messages)
+    own = replays["its message"].state
+    messages = int(own.messages)
+    crossed = share(int(own.crossed), messages)
     return Fact(
         "seeded-book",
         "Deltas replayed on a seed from book, re-seeded where a row contradicts, hardly ever make "
@@ -277,7 +282,7 @@ def _seeded(replays: dict[str, _Replay], cold: _Replay) -> Fact:
         verdict(crossed <= _MOST_CROSSED, rows=messages),
         {
             "messages after which it is crossed": crossed,
-            "the same from a cold start": share(cold[at.CROSSED], cold[at.MESSAGES]),
+            "the same from a cold start": share(int(cold.state.crossed), int(cold.state.messages)),
         },
         messages,
     )

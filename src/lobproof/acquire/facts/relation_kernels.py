@@ -8,19 +8,20 @@ from lobproof.book.kernels import Book, apply_level, clear_side_range, crossed, 
 from lobproof.book.trust_kernels import clear, extend, trusted_slots
 from lobproof.jit import kernel
 from lobproof.schema import LEVELS, UNTRUSTED, Int8, Int64
-from lobproof.schema.records import Record
+from lobproof.schema.plain import ASK, BID
+from lobproof.schema.records import Record, integers, record
 
-SHIFT = 0
-MESSAGE, ROW, APPLIED = 1, 2, 3
-ROWS, SAME, BETWEEN, BEFORE = 4, 5, 6, 7
-COMPARED, TOUCH, EQUAL, SEEDS, SKIPPED = 8, 9, 10, 11, 12
-MESSAGES, CROSSED = 13, 14
-LEVELS_COMPARED = 15
-RELATION_SLOTS = 16
-"""How many messages after its own a row is held against; next message, next row, whether that
-message is applied; rows met: all, with the number of a message, between two, before the first;
-rows compared, equal in the touch, equal in all trusted levels, rows that seeded the book, rows too
-crossed to seed from; messages after which the book was seeded, crossed then; levels compared."""
+RELATION = record(
+    *integers("shift"),  # so many messages after its own a row is held against the book
+    *integers("message", "row"),  # the next ones
+    *integers("applied"),  # 1: that message is
+    *integers("rows", "same", "between", "before"),  # met; with the number of a message, or not
+    *integers("compared", "touch", "equal"),  # rows; equal in the touch, in all trusted levels
+    *integers("levels"),  # that were compared
+    *integers("seeds", "skipped"),  # rows that seeded the book, and rows too crossed to
+    *integers("messages", "crossed"),  # after which the book was seeded; and crossed then
+)
+"""How far a replay is, and what it counted."""
 
 _SIDE = 2 * LEVELS
 NEVER = 2**63 - 1
@@ -92,7 +93,7 @@ def _side_equal(
 
 @kernel
 def _look_at_row(
-    state: Int64, book: Book, trust: Record, row: Int64, prices: Int64, sizes: Int64
+    state: Record, book: Book, trust: Record, row: Int64, prices: Int64, sizes: Int64
 ) -> None:
     """Hold a row against the book, then set the book to it where that says more or otherwise."""
     seeded = _seeded(trust)
@@ -100,33 +101,33 @@ def _look_at_row(
     unfit = row[0] >= row[_SIDE] or row[0] <= 0
     if seeded and crossed(book):
         if not unfit:
-            state[COMPARED] += 1
+            state.compared += 1
     elif seeded:
-        bids, bid_touch, bids_equal = _side_equal(book, trust, row, 1, prices, sizes)
-        asks, ask_touch, asks_equal = _side_equal(book, trust, row, 2, prices, sizes)
+        bids, bid_touch, bids_equal = _side_equal(book, trust, row, BID, prices, sizes)
+        asks, ask_touch, asks_equal = _side_equal(book, trust, row, ASK, prices, sizes)
         if bids > 0 and asks > 0:
-            state[COMPARED] += 1
-            state[LEVELS_COMPARED] += bids + asks
+            state.compared += 1
+            state.levels += bids + asks
             if bid_touch and ask_touch:
-                state[TOUCH] += 1
+                state.touch += 1
             if bids_equal and asks_equal:
-                state[EQUAL] += 1
+                state.equal += 1
                 whole = True
                 if bids == LEVELS and asks == LEVELS:
                     return
     if unfit:
-        state[SKIPPED] += 1
+        state.skipped += 1
         return
     if not whole:
         clear(book, trust)
-        state[SEEDS] += 1
-    _seed_side(book, trust, row, 1)
-    _seed_side(book, trust, row, 2)
+        state.seeds += 1
+    _seed_side(book, trust, row, BID)
+    _seed_side(book, trust, row, ASK)
 
 
 @kernel
 def relate(
-    state: Int64,
+    state: Record,
     book: Book,
     trust: Record,
     messages: Messages,
@@ -135,40 +136,40 @@ def relate(
     prices: Int64,
     sizes: Int64,
 ) -> bool:
-    """Apply the messages from ``state[MESSAGE]`` to ``until``, and look at the rows behind each.
+    """Apply the messages from ``state.message`` to ``until``, and look at the rows behind each.
 
     False where it stopped because further rows are needed. ``prices`` and ``sizes`` are scratch.
     """
     sequences, starts = messages.sequences, messages.starts
     side, price, size = messages.side, messages.price, messages.size
-    shift = state[SHIFT]
-    while state[MESSAGE] <= until:
-        k = state[MESSAGE]
-        if state[APPLIED] == 0:
+    shift = state.shift
+    while state.message <= until:
+        k = state.message
+        if state.applied == 0:
             if sequences[k] < sequences[k - 1]:
                 clear(book, trust)
             for d in range(starts[k], starts[k + 1]):
                 if side[d] != 0 and price[d] > 0 and size[d] >= 0:
                     apply_level(book, side[d], price[d], size[d])
             if _seeded(trust):
-                state[MESSAGES] += 1
+                state.messages += 1
                 if crossed(book):
-                    state[CROSSED] += 1
-            state[APPLIED] = 1
+                    state.crossed += 1
+            state.applied = 1
         end = sequences[k + 1 - shift]
-        while state[ROW] < len(rows.levels) and rows.sequences[state[ROW]] < end:
-            r = state[ROW]
-            state[ROWS] += 1
+        while state.row < len(rows.levels) and rows.sequences[state.row] < end:
+            r = state.row
+            state.rows += 1
             if rows.sequences[r] == sequences[k - shift]:
-                state[SAME] += 1
+                state.same += 1
             elif sequences[k - shift] == START:
-                state[BEFORE] += 1
+                state.before += 1
             else:
-                state[BETWEEN] += 1
+                state.between += 1
             _look_at_row(state, book, trust, rows.levels[r], prices, sizes)
-            state[ROW] += 1
-        if state[ROW] == len(rows.levels) and not rows.last:
+            state.row += 1
+        if state.row == len(rows.levels) and not rows.last:
             return False
-        state[APPLIED] = 0
-        state[MESSAGE] += 1
+        state.applied = 0
+        state.message += 1
     return True

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from lobproof.acquire.facts import time_kernels as at
-from lobproof.acquire.facts.model import SLACK, Fact, Figure, Holds, share, verdict
-from lobproof.acquire.facts.rows import Rows
-from lobproof.schema import Int64
+from lobproof.acquire.facts.count_kernels import CUT, TIMES, count_cut, count_times
+from lobproof.acquire.facts.fact import SLACK, Fact, Figure, Holds, share, verdict
+from lobproof.acquire.rows import Columns
+from lobproof.schema.records import Record, zeroed
 from lobproof.sources.cryptolake.layout import TABLES
 
 _MOST_MISSING = 0.05
@@ -20,20 +18,16 @@ class TimesSurvey:
     def __init__(self, start: int) -> None:
         self._start = start
         self._rows = dict.fromkeys(TABLES, 0)
-        self._stamps = {
-            (table, column): np.zeros(at.STAMP_SLOTS, np.int64)
-            for table in TABLES
-            for column in _COLUMNS
-        }
-        self._cut = {table: np.zeros(at.CUT_SLOTS, np.int64) for table in TABLES}
+        self._times = {(table, column): zeroed(TIMES)[0] for table in TABLES for column in _COLUMNS}
+        self._cut = zeroed(CUT)[0]
 
-    def feed(self, table: str, rows: Rows) -> None:
+    def feed(self, table: str, rows: Columns) -> None:
         """Look at the next rows of a table."""
         exchange, receipt = (rows[column] for column in _COLUMNS)
         self._rows[table] += len(exchange)
         for column in _COLUMNS:
-            at.count_stamps(self._stamps[table, column], rows[column], self._start)
-        at.count_cut(self._cut[table], exchange, receipt, self._start)
+            count_times(self._times[table, column], rows[column], self._start)
+        count_cut(self._cut, exchange, receipt, self._start)
 
     def facts(self) -> list[Fact]:
         """What the rows say."""
@@ -42,16 +36,16 @@ class TimesSurvey:
     def _grid(self) -> Fact:
         figures: dict[str, Figure] = {}
         other = known = 0
-        for (table, column), counts in self._stamps.items():
-            stamped = int(counts[at.MILLI : at.OTHER + 1].sum())
+        for (table, column), counts in self._times.items():
+            stamped = int(counts.whole_ms + counts.whole_us + counts.float_seconds + counts.other)
             known += stamped
-            other += int(counts[at.OTHER])
+            other += int(counts.other)
             if stamped:
                 name = f"{table} {column}"
-                figures[f"{name}: whole ms"] = share(int(counts[at.MILLI]), stamped)
-                figures[f"{name}: whole µs"] = share(int(counts[at.MICRO]), stamped)
-                figures[f"{name}: float seconds"] = share(int(counts[at.FLOAT]), stamped)
-                figures[f"{name}: other"] = int(counts[at.OTHER])
+                figures[f"{name}: whole ms"] = share(int(counts.whole_ms), stamped)
+                figures[f"{name}: whole µs"] = share(int(counts.whole_us), stamped)
+                figures[f"{name}: float seconds"] = share(int(counts.float_seconds), stamped)
+                figures[f"{name}: other"] = int(counts.other)
         return Fact(
             "time-grid",
             "Each time is a whole microsecond, or one that went through float seconds: rounding "
@@ -65,13 +59,13 @@ class TimesSurvey:
         figures: dict[str, Figure] = {}
         strange, shares = 0, [0.0]
         for table in TABLES:
-            counts = self._stamps[table, "timestamp"]
-            strange += int(counts[at.STRANGE])
-            strange += int(self._stamps[table, "receipt_timestamp"][: at.STRANGE + 1].sum())
-            shares.append(share(int(counts[: at.NULLS + 1].sum()), self._rows[table]))
+            sent, received = (self._times[table, column] for column in _COLUMNS)
+            strange += int(sent.strange + received.strange) + _missing(received)
+            shares.append(share(_missing(sent), self._rows[table]))
             if self._rows[table]:
-                for name, slot in (("0", at.ZERO), ("-1", at.MINUS_ONE), ("null", at.NULLS)):
-                    figures[f"{table}: {name}"] = int(counts[slot])
+                figures[f"{table}: 0"] = int(sent.zero)
+                figures[f"{table}: -1"] = int(sent.minus_one)
+                figures[f"{table}: null"] = int(sent.null)
         rows = sum(self._rows.values())
         figures["receipt times missing, times far from the day"] = strange
         good = max(shares) < _MOST_MISSING and share(strange, rows) <= SLACK
@@ -86,8 +80,8 @@ class TimesSurvey:
 
     def _order(self) -> Fact:
         back = {
-            f"{table} {column}: steps back": int(counts[at.BACK])
-            for (table, column), counts in self._stamps.items()
+            f"{table} {column}: steps back": int(counts.back)
+            for (table, column), counts in self._times.items()
             if self._rows[table]
         }
         rows = sum(self._rows.values())
@@ -100,12 +94,8 @@ class TimesSurvey:
         )
 
     def _day_cut(self) -> Fact:
-        def total(slot: int) -> int:
-            return sum(int(counts[slot]) for counts in self._cut.values())
-
-        exchange, receipt, neither = (
-            total(slot) for slot in (at.BY_EXCHANGE, at.BY_RECEIPT, at.BY_NEITHER)
-        )
+        cut = self._cut
+        exchange, receipt, neither = map(int, (cut.by_exchange, cut.by_receipt, cut.by_neither))
         witnessed = Holds.HOLDS if exchange else Holds.UNDECIDED
         return Fact(
             "day-cut",
@@ -121,7 +111,5 @@ class TimesSurvey:
         )
 
 
-def day_start(dt: str) -> int:
-    """Nanoseconds since 1970 at which the UTC day ``YYYY-MM-DD`` begins."""
-    midnight: Int64 = np.array([dt], "datetime64[ns]").astype(np.int64)
-    return int(midnight[0])
+def _missing(counts: Record) -> int:
+    return int(counts.zero + counts.minus_one + counts.null)

@@ -15,13 +15,12 @@ from lobproof.acquire.certificate import (
     REAL,
     Certificate,
     Refusal,
+    verify_certificate,
 )
 from lobproof.acquire.certificate import certify as issue
-from lobproof.acquire.certificate_file import read_certificate
-from lobproof.acquire.recheck import verify_certificate
+from lobproof.acquire.certificate_status import read_certificate
 from lobproof.acquire.zones import FILE_MODE, LakeFolder
-from lobproof.cli.acquire.held import EVERYTHING, Held
-from lobproof.cli.acquire.remedies import show_remedies
+from lobproof.cli.acquire.folder import EVERYTHING, Held, show_remedies
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.errors import UsageError
 from lobproof.files import check_place, write_whole

@@ -20,15 +20,19 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from lobproof.acquire.certificate_status import (
+    CertificateStatus,
+    broken_since,
+    holding,
+)
 from lobproof.acquire.download import WORKERS, DownloadResult
 from lobproof.acquire.download import Progress as Told
 from lobproof.acquire.download import download as run_download
 from lobproof.acquire.plan import Plan
 from lobproof.acquire.plan import plan as make_plan
-from lobproof.acquire.standing import Standing, broken_since, holding
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli import say_error
-from lobproof.cli.acquire.held import provenance_of
+from lobproof.cli.acquire.folder import provenance_of, show_broken_certificates
 from lobproof.cli.acquire.options import (
     ANYTHING,
     ANYWHERE,
@@ -38,7 +42,6 @@ from lobproof.cli.acquire.options import (
     gigabytes,
     show_notes,
 )
-from lobproof.cli.acquire.remedies import show_broken_certificates
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.errors import UsageError
 from lobproof.schema.provenance import made_of
@@ -168,7 +171,7 @@ def download(
     broken = broken_since(folder, held)
     provenance = provenance_of(folder, (*result.fetched, *result.present))
     if json_:
-        told_broken = [standing.to_dict() for standing in broken]
+        told_broken = [status.to_dict() for status in broken]
         document["provenance"] = provenance
         print_json({**document, **result.to_dict(), "certificates_broken": told_broken})
     else:
@@ -228,7 +231,7 @@ def _show_result(
     result: DownloadResult,
     found: Inventory,
     folder: Path,
-    broken: list[Standing],
+    broken: list[CertificateStatus],
     provenance: str,
 ) -> None:
     console = out()

@@ -8,12 +8,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from lobproof.acquire.check_files import check_files
-from lobproof.acquire.standing import Standing, standings
-from lobproof.acquire.status import MARKS, Month
+from lobproof.acquire.certificate_status import CertificateStatus, certificate_statuses
+from lobproof.acquire.status import MARKS, Month, check_files
 from lobproof.acquire.status import status as status_of
 from lobproof.acquire.zones import LakeFolder
-from lobproof.cli.acquire.remedies import show_remedies
+from lobproof.cli.acquire.folder import show_remedies
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.schema.provenance import least_real, made_of
 
@@ -53,13 +52,13 @@ def status(folder: Path, /, *, check: Switch = False, json_: Json = False) -> in
                 lake, lambda done, total: bar.update(task, completed=done, total=total)
             )
     months = status_of(lake)
-    certificates = standings(lake)
+    certificates = certificate_statuses(lake)
     lost = any(month.count("lost") for month in months)
     if json_:
         document = {
             "folder": str(folder),
             "months": [month.to_dict() for month in months],
-            "certificates": [standing.to_dict() for standing in certificates],
+            "certificates": [certificate.to_dict() for certificate in certificates],
         }
         print_json({**document, "wrong": wrong} if check else document)
     else:
@@ -70,7 +69,7 @@ def status(folder: Path, /, *, check: Switch = False, json_: Json = False) -> in
             err().print(hint, style="dim", soft_wrap=True)
         show_remedies(["lost"] * lost)
         _show_next(folder, months)
-    return 1 if wrong or lost or any(standing.cut for standing in certificates) else 0
+    return 1 if wrong or lost or any(certificate.cut for certificate in certificates) else 0
 
 
 def _show_next(folder: Path, months: list[Month]) -> None:
@@ -87,19 +86,21 @@ def _show_next(folder: Path, months: list[Month]) -> None:
         show_next("acquire", "download", "--out", folder)
 
 
-def _show_broken(certificates: list[Standing]) -> None:
+def _show_broken(certificates: list[CertificateStatus]) -> None:
     """Certificates that hold no longer, and why."""
-    for standing in certificates:
-        if standing.holds:
+    for certificate in certificates:
+        if certificate.holds:
             continue
-        why = standing.problem
-        if standing.broken:
-            key, change = standing.broken[0]
-            more = f", and {len(standing.broken) - 1:,} more" if len(standing.broken) > 1 else ""
+        why = certificate.problem
+        if certificate.broken:
+            key, change = certificate.broken[0]
+            more = (
+                f", and {len(certificate.broken) - 1:,} more" if len(certificate.broken) > 1 else ""
+            )
             why = f"{key}: {change}{more}"
-        line = Text(f"certificate {standing.name} no longer holds: {why}", "yellow")
+        line = Text(f"certificate {certificate.name} no longer holds: {why}", "yellow")
         out().print(line, soft_wrap=True)
-    if any(standing.cut for standing in certificates):
+    if any(certificate.cut for certificate in certificates):
         hint = "Hint: restore the manifest from a backup; until then nothing is moved"
         err().print(hint, style="dim", soft_wrap=True)
 

@@ -7,15 +7,20 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from lobproof.acquire.certificate_status import broken_since, holding
 from lobproof.acquire.checks.reasons import DOUBTFUL, GOOD, NOTE, REFUSED
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.request import Request
-from lobproof.acquire.standing import broken_since, holding
 from lobproof.acquire.validate import LOST, Judged, ValidationResult
 from lobproof.acquire.validate import validate as judge
 from lobproof.acquire.zones import LakeFolder
-from lobproof.cli.acquire.held import EVERYTHING, Held, provenance_of
-from lobproof.cli.acquire.remedies import show_broken_certificates, show_remedies
+from lobproof.cli.acquire.folder import (
+    EVERYTHING,
+    Held,
+    provenance_of,
+    show_broken_certificates,
+    show_remedies,
+)
 from lobproof.cli.console import Json, Switch, out, print_json, progress, show_next
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
@@ -89,7 +94,7 @@ def validate(
     broken = broken_since(lake, before)
     provenance = provenance_of(lake, keys)
     if json_:
-        told_broken = [standing.to_dict() for standing in broken]
+        told_broken = [status.to_dict() for status in broken]
         told_of = {"folder": str(folder), "provenance": provenance}
         print_json({**told_of, **result.to_dict(), "certificates_broken": told_broken})
     else:

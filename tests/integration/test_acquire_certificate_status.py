@@ -15,11 +15,11 @@ import pytest
 from fakes.lake import environment
 from fakes.s3 import FakeBucket, fake_lake
 from lobproof.acquire.certificate import certify
-from lobproof.acquire.check_files import check_files
+from lobproof.acquire.certificate_status import certificate_statuses, require_whole
 from lobproof.acquire.download import download as fetch
 from lobproof.acquire.manifest import Manifest, reconcile
 from lobproof.acquire.request import Request
-from lobproof.acquire.standing import require_whole, standings
+from lobproof.acquire.status import check_files
 from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import StoreError
@@ -133,9 +133,9 @@ def test_files_judged_or_fetched_again_break_a_certificate(tmp_path: Path) -> No
     data = folder.path(Zone.READY, key("book")).read_bytes()
     folder.path(Zone.READY, key("book")).unlink()
     put(folder, key("book"), data)
-    (standing,) = standings(folder)
-    assert (standing.name, standing.holds, standing.cut) == (name, False, False)
-    assert dict(standing.broken) == {key(): "judged again", key("book"): "fetched again"}
+    (status,) = certificate_statuses(folder)
+    assert (status.name, status.holds, status.cut) == (name, False, False)
+    assert dict(status.broken) == {key(): "judged again", key("book"): "fetched again"}
     require_whole(folder)
 
 
@@ -149,9 +149,9 @@ def test_a_damaged_certificate_does_not_hold(tmp_path: Path, damage: str) -> Non
         path.rename(path.with_name("other.json"))
     else:
         path.write_text(path.read_text().replace('"rows": 4320', '"rows": 4321'))
-    (standing,) = standings(folder)
-    assert not standing.holds
-    assert standing.problem
+    (status,) = certificate_statuses(folder)
+    assert not status.holds
+    assert status.problem
     require_whole(folder)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.acquire.checks.coverage import MINUTES, from_runs, runs
-from lobproof.acquire.checks.time_kernels import MINUTE_NS
+from lobproof.acquire.checks.coverage import from_runs, runs
+from lobproof.acquire.checks.time_kernels import MINUTES
+from lobproof.acquire.stamp_kernels import MINUTE_NS
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 
 _SHOWN = 5
@@ -17,7 +18,7 @@ Reasons = dict[str, tuple[int, str]]
 """Reason → count and detail."""
 
 
-def judge_together(
+def judge_cross_file(
     coverages: Mapping[LakeKey, Mapping[str, Any] | None],
 ) -> dict[LakeKey, Reasons]:
     """Reasons of each file of one symbol-day, from the coverage of all of them.

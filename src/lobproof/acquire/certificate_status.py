@@ -1,4 +1,4 @@
-"""Certificates held against the manifest: which still hold, and whether lines of it were cut off.
+"""The documents of certificates held against the manifest: which still hold, and what was cut off.
 
 Every certificate in a folder has its records in the manifest, and a pin of the lines before them.
 A manifest without either has lost lines: the zones do not follow from it any more.
@@ -6,21 +6,90 @@ A manifest without either has lost lines: the zones do not follow from it any mo
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from lobproof.acquire.certificate_file import is_intact, read_certificate
+import msgspec
+
+from lobproof import documents
 from lobproof.acquire.manifest import CERTIFIED, NAME, ZONES, Entry, Manifest
 from lobproof.acquire.zones import LakeFolder, Zone
-from lobproof.errors import InputError, StoreError
+from lobproof.documents import Count
+from lobproof.errors import InputError, StoreError, system_text
 from lobproof.sources.cryptolake.layout import LakeKey
 
+FORMAT = "lobproof-lake-certificate"
+VERSION = 1
 _SHOWN = 3
 
 
+class _Object(msgspec.Struct):
+    """What is read of an object; there is more."""
+
+    key: str
+    size: Count
+    sha256: str
+    rows: Count | None
+    provenance: str
+    audit_sha256: str
+
+
+class _Pin(msgspec.Struct):
+    records: Count
+    head: str
+
+
+class _Shape(msgspec.Struct):
+    """What every reader of a certificate counts on."""
+
+    format: Literal["lobproof-lake-certificate"]
+    format_version: Literal[1]
+    id: str
+    verdict: str
+    coverage: dict[str, Any]
+    manifest: _Pin
+    objects: list[_Object]
+
+
+def read_certificate(path: Path) -> dict[str, Any]:
+    """The document of a certificate.
+
+    Raises
+    ------
+    InputError
+        When ``path`` is none.
+    """
+    try:
+        return documents.parse(documents.read_bytes(Path(path)), _Shape)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {system_text(error)}", hint="check the file's name"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path} is no certificate: {error}",
+            hint="`lobproof acquire certify` writes them to FOLDER/certificates",
+        ) from error
+
+
+def is_intact(document: dict[str, Any], name: str) -> bool:
+    """Whether the id, and the name of the file, is still the hash of the content."""
+    content = {k: v for k, v in document.items() if k not in ("id", "issued_at")}
+    return bool(name == document["id"] == content_digest(content))
+
+
+def content_digest(content: dict[str, Any]) -> str:
+    """The id of a certificate with that content."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CertificateStatus:
     """A certificate of the folder, by the manifest alone: files are not looked at.
 
     Attributes
@@ -79,7 +148,7 @@ class Breach:
         }
 
 
-def standings(folder: LakeFolder) -> list[Standing]:
+def certificate_statuses(folder: LakeFolder) -> list[CertificateStatus]:
     """Every certificate of a folder, in order of id.
 
     Raises
@@ -105,28 +174,28 @@ def standings(folder: LakeFolder) -> list[Standing]:
     }
     entries = manifest.entries()
     return [
-        Standing(name, "", problem="its file is no certificate")
+        CertificateStatus(name, "", problem="its file is no certificate")
         if document is None
-        else _standing(name, document, hashes, issued, entries)
+        else _status(name, document, hashes, issued, entries)
         for name, document in found.items()
     ]
 
 
 def holding(folder: LakeFolder) -> frozenset[str]:
     """Names of the certificates that hold now, for :func:`broken_since`."""
-    return frozenset(standing.name for standing in standings(folder) if standing.holds)
+    return frozenset(status.name for status in certificate_statuses(folder) if status.holds)
 
 
-def broken_since(folder: LakeFolder, held: Collection[str]) -> list[Standing]:
+def broken_since(folder: LakeFolder, held: Collection[str]) -> list[CertificateStatus]:
     """Those that held once, and do no more."""
-    return [s for s in standings(folder) if s.name in held and not s.holds]
+    return [s for s in certificate_statuses(folder) if s.name in held and not s.holds]
 
 
 def breaches(folder: LakeFolder, keys: Collection[LakeKey]) -> tuple[Breach, ...]:
     """The certificates that replacing the files of ``keys`` breaks."""
     found = [
-        Breach(standing.name, standing.verdict, tuple(sorted(standing.covered & set(keys))))
-        for standing in standings(folder)
+        Breach(status.name, status.verdict, tuple(sorted(status.covered & set(keys))))
+        for status in certificate_statuses(folder)
     ]
     return tuple(breach for breach in found if breach.keys)
 
@@ -139,7 +208,7 @@ def require_whole(folder: LakeFolder) -> None:
     StoreError
         Naming what says so.
     """
-    signs = [f"certificate {s.name}: {s.problem}" for s in standings(folder) if s.cut]
+    signs = [f"certificate {s.name}: {s.problem}" for s in certificate_statuses(folder) if s.cut]
     signs += [f"{key} is in {zone}, and no line says so" for key, zone in _unrecorded(folder)]
     if not signs:
         return
@@ -151,23 +220,25 @@ def require_whole(folder: LakeFolder) -> None:
     )
 
 
-def _standing(
+def _status(
     name: str,
     document: dict[str, Any],
     hashes: Sequence[str],
     issued: Collection[tuple[str, str]],
     entries: Mapping[LakeKey, Entry],
-) -> Standing:
+) -> CertificateStatus:
     verdict, pin = str(document["verdict"]), document["manifest"]
     if not is_intact(document, name):
-        return Standing(name, verdict, problem="its name and id are not the hash of its content")
+        return CertificateStatus(
+            name, verdict, problem="its name and id are not the hash of its content"
+        )
     if pin["records"] >= len(hashes) or hashes[pin["records"]] != pin["head"]:
         problem = "the manifest does not begin with the lines that it was issued on"
-        return Standing(name, verdict, problem=problem, cut=True)
+        return CertificateStatus(name, verdict, problem=problem, cut=True)
     unsaid = [o["key"] for o in document["objects"] if (name, o["key"]) not in issued]
     if unsaid:
         problem = f"the manifest does not say that it covers {unsaid[0]}"
-        return Standing(name, verdict, problem=problem, cut=True)
+        return CertificateStatus(name, verdict, problem=problem, cut=True)
     covered, broken = set(), []
     for told in document["objects"]:
         key = LakeKey.parse(str(told["key"]))
@@ -178,7 +249,7 @@ def _standing(
             broken.append((key, change))
         else:
             covered.add(key)
-    return Standing(name, verdict, frozenset(covered), tuple(broken))
+    return CertificateStatus(name, verdict, frozenset(covered), tuple(broken))
 
 
 def _change(entry: Entry, told: Mapping[str, Any]) -> str:
