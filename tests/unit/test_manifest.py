@@ -202,6 +202,26 @@ def test_a_line_as_long_as_may_be_is_read_and_a_longer_one_not_written(folder: L
     assert len(list(manifest.records())) == 4
 
 
+def test_more_lines_than_any_folder_needs_are_neither_written_nor_read(
+    folder: LakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Manifest(folder)
+    monkeypatch.setattr(manifest_module, "MAX_LINES", 3)
+    for data in (b"a", b"b", b"c"):
+        manifest.append(FETCHED, key(), **fetched(data))
+    assert len(list(manifest.records())) == 3
+    before = manifest.path.read_bytes()
+    with pytest.raises(StoreError, match="more than 3 lines") as caught:
+        manifest.append(FETCHED, key(), **fetched(b"d"))
+    assert "new folder" in caught.value.hint
+    assert manifest.path.read_bytes() == before
+    assert key() in manifest.entries()
+    monkeypatch.setattr(manifest_module, "MAX_LINES", 2)
+    for read in (manifest.hashes, Manifest(folder).entries):
+        with pytest.raises(StoreError, match="more than 2 lines"):
+            read()
+
+
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_changed_line_is_named(folder: LakeFolder, number: int) -> None:
     manifest = Manifest(folder)

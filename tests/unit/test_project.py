@@ -108,7 +108,7 @@ def test_kernels_take_nothing_from_beyond_the_modules_that_key_their_cache() -> 
     assert inside - keyed == set()
     assert set(jit.CONSTANTS) <= inside, "what no kernel reaches need not key the cache"
     outside = {module.as_posix() for module in modules} - inside
-    assert outside - sys.stdlib_module_names == {"llvmlite", "numba", "numpy", "pyarrow"}
+    assert outside - sys.stdlib_module_names == {"llvmlite", "numba", "numpy"}
 
 
 def test_the_plain_twin_shares_nothing_with_what_it_is_held_against() -> None:

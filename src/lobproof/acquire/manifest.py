@@ -45,6 +45,8 @@ _BLOCK = 1 << 16
 MAX_LINE = 1 << 20
 """Bytes of a line: one has about a thousand, of `book` three; a schema of more than 64 KiB is left
 out."""
+MAX_LINES = 8_000_000
+"""Lines in all: the 2,000,000 objects of the largest inventory, each with four."""
 _RESTORE = "restore it from a backup, or acquire into a new folder"
 START = "0" * 64
 """``prev`` of the first line."""
@@ -145,10 +147,13 @@ class Manifest:
         Raises
         ------
         StoreError
-            When the manifest's last line is not the manifest's own, or a line is too long.
+            When the manifest's last line is not the manifest's own, a line is too long, or there
+            are too many.
         """
         with locked(self._lock):
             number, before, torn = self._tail()
+            if number >= MAX_LINES:
+                raise self._too_many()
             record: dict[str, Any] = {
                 "n": number,
                 "prev": before,
@@ -249,6 +254,8 @@ class Manifest:
             file.seek(offset)
             while line := file.readline(MAX_LINE + 1):
                 number += 1
+                if number > MAX_LINES:
+                    raise self._too_many()
                 if len(line) > MAX_LINE:
                     raise self._too_long(f"line {number}")
                 if not line.endswith(b"\n"):
@@ -262,6 +269,13 @@ class Manifest:
             os.close(descriptor)
             raise StoreError(f"{self.path} is no plain file", hint=_RESTORE)
         return os.fdopen(descriptor, "rb")
+
+    def _too_many(self) -> StoreError:
+        return StoreError(
+            f"{self.path}: more than {MAX_LINES:,} lines, and no folder needs so many",
+            hint="acquire what else is wanted into a new folder; a manifest that should not be so "
+            "long is to be restored from a backup",
+        )
 
     def _too_long(self, which: str) -> StoreError:
         return StoreError(
