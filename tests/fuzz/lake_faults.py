@@ -229,7 +229,7 @@ def deltas_lost(lake: Lake) -> str:
     before = lake.day.tables[DELTAS]
     runs = lake.rng.choice((1, 1, 2, 5))
     size = lake.rng.choice((1, 1, 5, 50, 200))
-    with_book = lake.rng.random() < 0.4
+    with_book = lake.rng.random() < 0.4 and BOOK in lake.day.tables
     for _ in range(runs):
         first = lake.message(size)
         lake.day = lost(lake.day, first, first + size, book=with_book)
