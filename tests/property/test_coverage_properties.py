@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lobproof.replay import QUALITY_SEVERITY
-from lobproof.replay.pace_kernels import LISTED_SILENCES, STREAM, hear, hear_anew
+from lobproof.replay.silence_kernels import LISTED_SILENCES, STREAM, hear, hear_anew
 from lobproof.schema import EventBatch, Flag, Kind, Severity
 from lobproof.schema.codes import SPEAKS_OF_THE_FEED
 from lobproof.schema.records import zeroed

@@ -150,15 +150,15 @@ def test_a_row_of_one_side_vouches_for_nothing_and_may_contradict() -> None:
 
 def test_what_agrees_is_there_as_far_as_the_row_lists() -> None:
     """What stands behind the book's own levels is not looked at."""
-    levels = np.array([value for level in BIDS for value in level], np.int64)
-    prices, sizes = (np.array(column, np.int64) for column in zip(*BIDS, strict=True))
-    for own, count, same in ((20, 20, True), (19, 20, False), (3, 3, True), (2, 3, False)):
-        assert agrees(levels, BID, count, prices, sizes, own) == same
-        assert size_error(levels, BID, count, prices, sizes, own) == (0.0 if same else -1.0)
-    prices[2] += 1
-    assert not agrees(levels, BID, 3, prices, sizes, 20)
-    assert agrees(levels, BID, 2, prices, sizes, 20)
-    assert size_error(levels, BID, 3, prices, sizes, 20) == -1.0
+    levels = np.array([BIDS, BIDS], np.int64)  # side, level, price and size
+    own = levels.copy()
+    for held, count, same in ((20, 20, True), (19, 20, False), (3, 3, True), (2, 3, False)):
+        assert agrees(levels, own, BID, count, held) == same
+        assert size_error(levels, own, BID, count, held) == (0.0 if same else -1.0)
+    own[BID - 1, 2, 0] += 1
+    assert not agrees(levels, own, BID, 3, 20)
+    assert agrees(levels, own, BID, 2, 20)
+    assert size_error(levels, own, BID, 3, 20) == -1.0
 
 
 def test_a_row_of_one_side_is_judged_by_its_own_message_alone() -> None:

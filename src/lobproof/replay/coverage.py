@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lobproof.replay.pace_kernels import ALL, LISTED_SILENCES
-from lobproof.replay.silence_kernels import quiet_limit
+from lobproof.replay.silence_kernels import ALL, LISTED_SILENCES, quiet_limit
 from lobproof.schema import COVERED_STREAMS, Finding
 from lobproof.schema.records import Record, Records
 

@@ -9,10 +9,17 @@ from lobproof.book.trust_kernels import DEFINITE
 from lobproof.jit import inlined, kernel
 from lobproof.replay.anchor_kernels import MOST_UNLISTED, probe
 from lobproof.replay.loss_kernels import note_mark
-from lobproof.replay.minute_kernels import enter_minute
-from lobproof.replay.pace_kernels import ALL, BOOK, DEPTH, SNAPSHOTS, TRADES, hear
-from lobproof.replay.settle_kernels import settle
-from lobproof.replay.silence_kernels import note_message, silent_chainless
+from lobproof.replay.settle_kernels import enter_minute, settle
+from lobproof.replay.silence_kernels import (
+    ALL,
+    BOOK,
+    DEPTH,
+    SNAPSHOTS,
+    TRADES,
+    hear,
+    note_message,
+    silent_chainless,
+)
 from lobproof.replay.snapshot_kernels import (
     apply_snapshot,
     clear_mismatch,

@@ -17,7 +17,6 @@ from lobproof.replay.inserts import doubt_mark, snapshot_of
 from lobproof.replay.integrity import message_bounds
 from lobproof.replay.loss_kernels import lose_trust
 from lobproof.replay.merge import Array, Segment, batch_of, columns_of
-from lobproof.replay.minute_kernels import begin_day, doubt_the_end, end_day
 from lobproof.replay.output import (
     Chunk,
     ReplayOutput,
@@ -27,7 +26,7 @@ from lobproof.replay.output import (
 )
 from lobproof.replay.policy import Policy
 from lobproof.replay.replay_kernels import Rules, replay_rows
-from lobproof.replay.settle_kernels import FINDINGS_A_MESSAGE
+from lobproof.replay.settle_kernels import FINDINGS_A_MESSAGE, begin_day, doubt_the_end, end_day
 from lobproof.replay.silence_kernels import pass_by
 from lobproof.replay.state_kernels import (
     CODES,
@@ -314,7 +313,8 @@ class Replayer:
         met = messages + vendor_rows
         for written in self._written:
             written[0] = 0
-        return new_outputs(met * FINDINGS_A_MESSAGE + CODES, met + 1, messages)
+        # of states one more than are written: settling needs room
+        return new_outputs(met * FINDINGS_A_MESSAGE + CODES, met + 1, messages + 1)
 
     def _taken(self, out: Outputs) -> ReplayOutput:
         findings, closed, states = (int(written[0]) for written in self._written)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from lobproof.book.trust_kernels import NEVER, TRUST
 from lobproof.jit import kernel
-from lobproof.replay.pace_kernels import COVERED, STREAM
+from lobproof.replay.silence_kernels import COVERED, STREAM
 from lobproof.schema import LEVELS, Finding
 from lobproof.schema.minutes import DRIFT_COUNTS, MINUTE_COUNTS
 from lobproof.schema.plain import Q_DRIFT, Q_GAP, Q_SEQUENCE_RESET, Q_UNREADABLE, Q_UNSEEDED
@@ -81,9 +81,7 @@ IMAGE_SIDE = record(
 )
 PENDING = record(
     ("levels", INT),  # with trades that no depth message has confirmed
-    *integers(
-        "low", "high"
-    ),  # no price that is pending lies below, or above: most rows need no look
+    *integers("low", "high"),  # of the prices that are pending: most rows need no look
     *integers("first", "next"),  # of the queue: number of the first trade, and of the next to come
     ("messages", INT),  # depth messages so far, for the age of trades
     *integers("expired_volume", "expired_trades"),  # by the last depth message
@@ -122,7 +120,7 @@ REPLAY_STATE = record(
     ("unlisted", INT),  # levels within its range that they named, and that it lacks
     # the vendor's rows
     ("next_row", INT),  # the next to be met in this chunk
-    ("row_levels", INT, (4 * LEVELS,)),  # the last one that could be a book
+    ("row_levels", INT, (2, LEVELS, 2)),  # of the last one that could be a book
     ("fresh", MOMENT),  # when it first listed that
     ("stands_still", INT),  # 1: it repeats itself although the deltas have moved the book
     ("prints_unshown", INT, (3,)),  # since the last row, and that one row, and more left out
@@ -136,9 +134,7 @@ REPLAY_STATE = record(
     # trades
     ("pending", PENDING),
     ("print_ts", INT),  # of the last print
-    *integers(
-        "last_bid", "last_ask"
-    ),  # the touch behind the last message; 0 where a side was empty
+    *integers("last_bid", "last_ask"),  # the touch behind the last message; 0: an empty side
     # what is counted
     ("minute", MINUTE_ROW),  # the open one; `minute` is -1 where there is none
     ("no_minute", MINUTE_ROW),  # what it is made anew from

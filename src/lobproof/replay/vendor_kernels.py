@@ -7,8 +7,6 @@ stands still proves nothing: the last kernels here notice that.
 
 from __future__ import annotations
 
-import numpy as np
-
 from lobproof.book.kernels import Book, level_size, side_count, top
 from lobproof.jit import kernel
 from lobproof.replay.silence_kernels import flowing
@@ -44,47 +42,36 @@ LEAST_UNSHOWN_PRINTS = 3
 """Rows stand still where two in a row show nothing of so many prints, for so long."""
 
 
-# --- what a row lists -------------------------------------------------------------------------
+# --- what a row lists: levels[side, level, price or size] ---------------------------------------
 
 
 @kernel
 def levels_listed(levels: Int64, side: int) -> int:
     """Leading levels of a side of a row; -1 where no book can look like that."""
     sign = 2 * side - 3
-    offset = 2 * LEVELS * (side - 1)
+    listed = levels[side - 1]
     count = 0
     for k in range(LEVELS):
-        price = levels[offset + 2 * k]
-        size = levels[offset + 2 * k + 1]
+        price, size = listed[k, 0], listed[k, 1]
         if price == 0 and size == 0:
             continue
         if k != count or price <= 0 or size <= 0:  # behind an empty slot, or half a level
             return -1
-        if k > 0 and sign * price <= sign * levels[offset + 2 * k - 2]:  # out of order
+        if k > 0 and sign * price <= sign * listed[k - 1, 0]:  # out of order
             return -1
         count += 1
     return count
 
 
 @kernel
-def side_of_row(levels: Int64, side: int, count: int, price: Int64, size: Int64) -> None:
-    """Write the leading ``count`` levels of a side of a row into columns."""
-    offset = 2 * LEVELS * (side - 1)
-    for k in range(count):
-        price[k] = levels[offset + 2 * k]
-        size[k] = levels[offset + 2 * k + 1]
-
-
-@kernel
-def agrees(levels: Int64, side: int, count: int, prices: Int64, sizes: Int64, own: int) -> bool:
-    """Whether the book's leading levels are those of the row, as far as it lists any."""
-    offset = 2 * LEVELS * (side - 1)
-    if own < count:
+def agrees(levels: Int64, own: Int64, side: int, count: int, held: int) -> bool:
+    """Whether the book's ``held`` leading levels are those of the row, as far as it lists any."""
+    if held < count:
         return False
     same = True
     for k in range(count):
-        same &= prices[k] == levels[offset + 2 * k]
-        same &= sizes[k] == levels[offset + 2 * k + 1]
+        same &= own[side - 1, k, 0] == levels[side - 1, k, 0]
+        same &= own[side - 1, k, 1] == levels[side - 1, k, 1]
     return same
 
 
@@ -94,14 +81,14 @@ def reaches_further(trust: Record, levels: Int64, side: int, count: int) -> bool
     known = trust.sides[side - 1]
     if count == 0 or known.kind == EVERYTHING:
         return False
-    worst = levels[2 * LEVELS * (side - 1) + 2 * count - 2]
     sign = 2 * side - 3
-    return bool(known.kind == UNTRUSTED or sign * worst > sign * known.to)
+    worst = sign * levels[side - 1, count - 1, 0]
+    return bool(known.kind == UNTRUSTED or worst > sign * known.to)
 
 
 @kernel
 def ghosts_beyond(
-    book: Book, trust: Record, levels: Int64, side: int, count: int, prices: Int64, own: int
+    book: Book, trust: Record, levels: Int64, own: Int64, side: int, count: int, held: int
 ) -> int:
     """Levels beyond the trusted range that the book holds, and that the row denies.
 
@@ -112,41 +99,38 @@ def ghosts_beyond(
     if known.stale != 0 or known.kind != RANGE or count == 0:
         return 0
     sign = 2 * side - 3
-    offset = 2 * LEVELS * (side - 1)
+    listed = levels[side - 1]
     to = sign * known.to
-    worst = sign * levels[offset + 2 * count - 2]
+    worst = sign * listed[count - 1, 0]
     found = 0
     for k in range(count):  # listed with another size
-        price = levels[offset + 2 * k]
+        price = listed[k, 0]
         if sign * price > to:
-            held = level_size(book, side, price)
-            if held != 0 and held != levels[offset + 2 * k + 1]:
+            size = level_size(book, side, price)
+            if size != 0 and size != listed[k, 1]:
                 found += 1
     at = 0
-    for k in range(own):  # not listed at all
-        key = sign * prices[k]
-        if to < key <= worst:
-            while at < count and sign * levels[offset + 2 * at] < key:
+    for k in range(held):  # not listed at all
+        price = own[side - 1, k, 0]
+        if to < sign * price <= worst:
+            while at < count and sign * listed[at, 0] < sign * price:
                 at += 1
-            if at == count or levels[offset + 2 * at] != prices[k]:
+            if at == count or listed[at, 0] != price:
                 found += 1
     return found
 
 
 @kernel
-def size_error(
-    levels: Int64, side: int, count: int, prices: Int64, sizes: Int64, own: int
-) -> float:
+def size_error(levels: Int64, own: Int64, side: int, count: int, held: int) -> float:
     """Sum of squared relative size errors of the leading levels; -1 where a price differs."""
-    offset = 2 * LEVELS * (side - 1)
     error = 0.0
-    if own < count:
+    if held < count:
         return -1.0
     for k in range(count):
-        if prices[k] != levels[offset + 2 * k]:
+        if own[side - 1, k, 0] != levels[side - 1, k, 0]:
             return -1.0
-        size = levels[offset + 2 * k + 1]
-        error += ((sizes[k] - size) / size) ** 2
+        size = levels[side - 1, k, 1]
+        error += ((own[side - 1, k, 1] - size) / size) ** 2
     return error
 
 
@@ -162,9 +146,7 @@ def meet_one_side(book: Book, state: Record, levels: Int64, bids: int, tick: int
     """
     side = BID if bids > 0 else ASK
     count = levels_listed(levels, side)
-    price = np.empty(LEVELS, np.int64)
-    size = np.empty(LEVELS, np.int64)
-    side_of_row(levels, side, count, price, size)
+    price, size = levels[side - 1, :, 0].copy(), levels[side - 1, :, 1].copy()
     state.mismatches = 0
     state.vendor_row_waits = 0
     compare_side(book, state, side, price, size, 0, count, False, tick, 0)
@@ -201,7 +183,7 @@ def meet_row(
     bids = levels_listed(levels, BID)
     asks = levels_listed(levels, ASK)
     none = bids < 0 or asks < 0 or bids + asks == 0
-    crosses = bids > 0 and asks > 0 and levels[0] >= levels[2 * LEVELS]
+    crosses = bids > 0 and asks > 0 and levels[0, 0, 0] >= levels[1, 0, 0]
     late = sequence < 0 or 0 < sequence < state.sequence
     if none or crosses or late or misplaced or bids == 0 or asks == 0:
         tally(state, Q_VENDOR_ROW_UNUSED, event_id, ts)
@@ -212,13 +194,10 @@ def meet_row(
         return meet_one_side(book, state, levels, bids, tick)
     again = repeats(state, out, levels, event_id, ts)
     state.minute.vendor_rows += 1
-    prices = np.empty((2, LEVELS), np.int64)
-    sizes = np.empty((2, LEVELS), np.int64)
-    own_bids = top(book, BID, LEVELS, prices[0], sizes[0])
-    own_asks = top(book, ASK, LEVELS, prices[1], sizes[1])
-    same = agrees(levels, BID, bids, prices[0], sizes[0], own_bids) and agrees(
-        levels, ASK, asks, prices[1], sizes[1], own_asks
-    )
+    own = out.states[state.states].levels  # room, until the next message settles
+    own_bids = top(book, BID, LEVELS, own[0, :, 0], own[0, :, 1])
+    own_asks = top(book, ASK, LEVELS, own[1, :, 0], own[1, :, 1])
+    same = agrees(levels, own, BID, bids, own_bids) and agrees(levels, own, ASK, asks, own_asks)
     if state.trust.reason != 0:
         # nothing is trusted: whether this row may anchor
         if state.trust.reason == Q_UNSEEDED:
@@ -226,8 +205,8 @@ def meet_row(
         if not flowing(state, ts):
             return NOTHING
         if state.trust.reason == Q_DRIFT and not same and state.resync != RESYNC_ALWAYS:
-            bid_error = size_error(levels, BID, bids, prices[0], sizes[0], own_bids)
-            ask_error = size_error(levels, ASK, asks, prices[1], sizes[1], own_asks)
+            bid_error = size_error(levels, own, BID, bids, own_bids)
+            ask_error = size_error(levels, own, ASK, asks, own_asks)
             most = size_limit * size_limit * (bids + asks)
             if bid_error >= 0.0 and ask_error >= 0.0 and bid_error + ask_error <= most:
                 return NOTHING  # too small a difference to be corrected
@@ -264,7 +243,7 @@ def meet_row(
     equal = state.minute.drift_equal
     matched = state.minute.sizes
     state.minute.size_squares = 0.0
-    ghosts = differences(book, state, levels, bids, asks, prices, own_bids, own_asks, tick)
+    ghosts = differences(book, state, levels, own, bids, asks, own_bids, own_asks, tick)
     error = state.minute.size_squares
     state.minute.size_squares += size_squares
     equal = state.minute.drift_equal - equal
@@ -302,28 +281,26 @@ def differences(
     book: Book,
     state: Record,
     levels: Int64,
+    own: Int64,
     bids: int,
     asks: int,
-    prices: Int64,
     own_bids: int,
     own_asks: int,
     tick: int,
 ) -> int:
     """Compare a row's sides with the book: mismatches, the minute's counts; returns the ghosts.
 
-    ``prices`` (2, 20): the book's own best levels.
+    ``own``: the book's best levels, laid out as those of the row.
     """
     state.mismatches = 0
     state.vendor_row_waits = 0
-    price = np.empty(LEVELS, np.int64)
-    size = np.empty(LEVELS, np.int64)
     ghosts = 0
     for side in (BID, ASK):
         count = bids if side == BID else asks
-        own = own_bids if side == BID else own_asks
-        side_of_row(levels, side, count, price, size)
+        held = own_bids if side == BID else own_asks
+        price, size = levels[side - 1, :, 0].copy(), levels[side - 1, :, 1].copy()
         compare_side(book, state, side, price, size, 0, count, False, tick, state.mismatches)
-        ghosts += ghosts_beyond(book, state.trust, levels, side, count, prices[side - 1], own)
+        ghosts += ghosts_beyond(book, state.trust, levels, own, side, count, held)
     return ghosts
 
 
@@ -367,13 +344,14 @@ def repeats(state: Record, out: Outputs, levels: Int64, event_id: int, ts: int) 
     """Whether a row lists what the one before it did; remembers it where not."""
     before = state.row_levels
     same = True
-    for k in range(4 * LEVELS):
-        same &= before[k] == levels[k]
+    for side in range(2):
+        for k in range(LEVELS):
+            same &= before[side, k, 0] == levels[side, k, 0]
+            same &= before[side, k, 1] == levels[side, k, 1]
     if not same:
         end_standstill(state, out, event_id, ts)
         set_moment(state.fresh, event_id, ts)
-        for k in range(4 * LEVELS):
-            before[k] = levels[k]
+        before[:] = levels
     return same
 
 

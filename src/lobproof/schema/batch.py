@@ -130,7 +130,10 @@ class Rows(NamedTuple):
 
 
 class VendorRows(NamedTuple):
-    """Columns of a `VendorBatch` as kernels take them; row ``k`` stands before ``place[k]``."""
+    """Columns of a `VendorBatch` as kernels take them; row ``k`` stands before ``place[k]``.
+
+    ``levels`` is (rows, 2, 20, 2): side, level, price and size.
+    """
 
     place: Int64
     ts_order: Int64
@@ -162,7 +165,8 @@ class VendorBatch(Columns):
 
     def rows(self, place: Int64) -> VendorRows:
         """The columns that kernels take, and where each row stands."""
-        return VendorRows(place, self.ts_order, self.sequence, self.levels, self.flags)
+        levels = self.levels.reshape(-1, 2, LEVELS, 2)
+        return VendorRows(place, self.ts_order, self.sequence, levels, self.flags)
 
     @classmethod
     def empty(cls, rows: int = 0) -> VendorBatch:
