@@ -10,9 +10,9 @@ import pytest
 
 from lobproof.errors import StrictError, UsageError
 from lobproof.pipeline import ReconstructOptions
-from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.counts import DayCounts
 from lobproof.pipeline.lake import lake_days, reconstruct_day
+from lobproof.pipeline.start import closing_book
 from lobproof.replay import Policy
 from lobproof.schema import Flag, Kind
 from lobproof.sources.cryptolake.grid import infer_grid

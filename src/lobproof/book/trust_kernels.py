@@ -161,7 +161,7 @@ def forget_listed(trust: Record) -> None:
 
 
 @kernel
-def listed_to(trust: Record, side: int) -> int:
+def listed_key(trust: Record, side: int) -> int:
     """How far (sign * price) the last snapshot lists a side; `NEVER` where it does not."""
     known = trust.sides[side - 1]
     if known.listed == UNTRUSTED:
@@ -246,7 +246,7 @@ def list_side(
     if complete:
         known.stale = 0
     if trust.waits != DEFINITE:
-        log_side(book, trust.undo, side, listed_to(trust, side), price[start:stop])
+        log_side(book, trust.undo, side, listed_key(trust, side), price[start:stop])
     clear_side_range(book, side, (2 * side - 3) * MAX_PRICE if complete else worst)
     extend(trust, side, worst, complete)
 

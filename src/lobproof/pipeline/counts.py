@@ -15,7 +15,7 @@ from lobproof.schema import Finding
 from lobproof.schema.records import Records
 
 GAP_LIMIT = 0.001
-"""Share of a feed's messages from which on it cannot be replayed in full (R13)."""
+"""Share of a feed's messages from which on it cannot be replayed in full."""
 UNUSABLE_LIMIT = 0.05
 """Share of the rows of `book` from which on they are no clock."""
 
@@ -42,9 +42,9 @@ class DayCounts:
     findings: dict[str, int] = field(default_factory=dict)
 
     def add(self, output: ReplayOutput) -> None:
-        """Count what a stretch of the day gave."""
-        for name, column in _SUMMED.items():
-            setattr(self, name, getattr(self, name) + int(output.minutes[column].sum()))
+        """Count what a chunk of the day gave."""
+        for name in _SUMMED:
+            setattr(self, name, getattr(self, name) + int(output.minutes[name].sum()))
         self.silences += int(np.count_nonzero(output.findings["code"] == int(Finding.SILENCE)))
 
     def close(self, events: int, findings: Records) -> None:
@@ -65,7 +65,7 @@ class DayCounts:
 
     @property
     def gap_ratio(self) -> float | None:
-        """Messages backward, silent or contradicted by a snapshot ÷ messages (SPEC, R8).
+        """Messages backward, silent or contradicted by a snapshot ÷ messages.
 
         None where no depth message came.
         """
@@ -79,7 +79,7 @@ class DayCounts:
         return unusable / max(self.snapshots + unusable, 1)
 
     def no_go(self, strategy: str) -> str:
-        """Why a whole day is not to be replayed like that (R13); empty where it is."""
+        """Why a whole day is not to be replayed like that; empty where it is."""
         ratio = self.gap_ratio
         if strategy == "full" and ratio is None:
             return "there is no depth message"
@@ -102,11 +102,5 @@ class DayCounts:
         return asdict(self)
 
 
-_SUMMED = {
-    "trades": "trades",
-    "book_messages": "book_messages",
-    "snapshots": "snapshots",
-    "gaps": "gaps",
-    "vendor_rows": "vendor_rows",
-    "contradictions": "contradictions",
-}
+_SUMMED = ("trades", "book_messages", "snapshots", "gaps", "vendor_rows", "contradictions")
+"""Columns of `minutes` that a day sums up."""

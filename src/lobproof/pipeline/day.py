@@ -37,7 +37,7 @@ _TOLERATED = (
 levels that it lists. None of them says that something is wrong with the input."""
 
 Checkpoint = Callable[[Segment], None]
-"""Called where a part of events has closed, with what is left of the stretch."""
+"""Called where a part of events has closed, with what is left of the segment."""
 
 
 class DayTask:
@@ -51,8 +51,8 @@ class DayTask:
         Spacing of keyframes between the one that opens and the one that closes the day.
     strict
         Raise :class:`StrictError` at the first gap or doubt.
-    unchained
-        Whether the ids of the feed show no loss.
+    chainless
+        Whether the feed has no chain: its ids show no loss.
     told
         Findings that the day has beside those of its replay.
     """

@@ -125,7 +125,7 @@ class Feed:
         return self._book.rows + self._trades.rows + self._vendor_rows.rows
 
     def save(self) -> dict[str, Array]:
-        """The state behind the last stretch that was given, as arrays."""
+        """The state behind the last segment that was given, as arrays."""
         saved = {
             f"{name}/{key}": array
             for name, part in self._parts.items()

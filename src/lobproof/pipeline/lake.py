@@ -1,4 +1,4 @@
-"""Crypto Lake days as units: which there are, what they are made of, and how each is replayed."""
+"""Crypto Lake days as jobs: which there are, what they are made of, and how each is replayed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import GridError, InputError, UsageError
 from lobproof.paths import AnyPath, as_path, writing
-from lobproof.pipeline.carry import closing_book
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.job import Asked, ReconstructOptions, ReplayJob, Strategy
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
-from lobproof.pipeline.start import PartialDay, find_start, refuse_carry
+from lobproof.pipeline.start import PartialDay, closing_book, find_start, refuse_carry
 from lobproof.pipeline.survey import Survey
 from lobproof.pipeline.task import NoGoError, reconstruct_job, saved_strategy
 from lobproof.pipeline.told import Row
@@ -152,7 +151,7 @@ def reconstruct_day(
     ----------
     options
         What shapes the content. With the strategy ``auto`` the day is replayed in full, and where
-        its feed turns out too lossy for that (R13), anew from snapshots; the seal has the reasons.
+        its feed turns out too lossy for that, anew from snapshots; the seal has the reasons.
     carry
         Begin with the book that the day before closed with in ``out``; not with ``since``.
     since

@@ -1,30 +1,128 @@
-"""``find_start``: where a partial day begins, among the keyframes of a sealed one.
+"""With what a run begins: the book of the day before, or a keyframe of a sealed day.
 
-A keyframe is cut before the first event at or after a *boundary*, a multiple of their spacing; a
-partial day begins at the last boundary at or before the time that was asked for. The keyframe there
-holds a book, and not all that a replay knows: trades that no depth message has shown yet, a row of
-`book` that waits for the next message, when the feed last lived. So the replay sets out from an
-earlier keyframe, is silent up to the boundary, and has to come to the same book there.
+``closing_book`` is the first, `find_start` the second. A keyframe is cut before the first event at
+or after a *boundary*, a multiple of their spacing; a partial day begins at the last boundary at or
+before the time that was asked for. The keyframe there holds a book, and not all that a replay
+knows: trades that no depth message has shown yet, a row of `book` that waits for the next message,
+when the feed last lived. So the replay sets out from an earlier keyframe, is silent up to the
+boundary (`WarmUp`), and has to come to the same book there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from lobproof.errors import UsageError
+from lobproof.book import BookImage
+from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath, as_path
-from lobproof.pipeline.carry import closing_book, finer_grid, keyframe_places, stored_book
 from lobproof.pipeline.job import Asked, Frame, Start
-from lobproof.store import Store, open_store, partial_from, sealed
+from lobproof.replay import Replayer, Segment
+from lobproof.schema import EVERYTHING, PENDING_MESSAGES, PENDING_NS, UNTRUSTED, Flag, Kind
+from lobproof.store import Keyframe, Store, open_store, partial_from, sealed
 from lobproof.store.seal import config_of, inputs_of, verdicts_of
 from lobproof.store.timespan import show_ns
+
+# --- books of sealed days ---------------------------------------------------------------------
+
+
+def closing_book(
+    out: Path, exchange: str, symbol: str, dt: str, instrument: Instrument
+) -> tuple[tuple[BookImage, str, int], Instrument]:
+    """Closing keyframe of the day before ``dt``, hash of that day's keyframes, its time; a grid.
+
+    The grid is that of ``instrument``, made finer where the carried book needs it. What lies
+    beyond a trusted range is stale: nothing proves that the files of two days join without a loss.
+
+    Raises
+    ------
+    UsageError
+        When that day is not sealed in the store ``out``.
+    """
+    before = (date.fromisoformat(dt) - timedelta(days=1)).isoformat()
+    seals = sealed(out, exchange, symbol).filter(pl.col("dt") == before)
+    if seals.is_empty():
+        raise UsageError(
+            f"{exchange} {symbol} {before} is not sealed in {out}: nothing to carry over to {dt}",
+            hint="reconstruct the days in order, or leave --carry out",
+        )
+    seal = seals.row(0, named=True)
+    finer = finer_grid(instrument, seal)
+    store = open_store(out)
+    event_id, ts = keyframe_places(store, exchange, symbol, before).row(-1)[:2]
+    book = stored_book(store, exchange, symbol, before, event_id, finer)
+    book = replace(
+        book,
+        bid_stale=int(book.bid_trust != EVERYTHING),
+        ask_stale=int(book.ask_trust != EVERYTHING),
+    )
+    return (book, str(seal["keyframes_hash"]), int(ts)), finer
+
+
+def finer_grid(instrument: Instrument, seal: Mapping[str, Any]) -> Instrument:
+    """The instrument on the coarsest grid that holds its own numbers and those of a sealed day."""
+    return instrument.with_exponents(
+        max(instrument.price_exponent, int(seal["price_exponent"])),
+        max(instrument.size_exponent, int(seal["size_exponent"])),
+    )
+
+
+def keyframe_places(store: Store, exchange: str, symbol: str, dt: str) -> pl.DataFrame:
+    """The keyframes of a day, in order: ``event_id``, ``ts_order``, ``trusted`` (both sides)."""
+    return _collected(
+        _keyframes(store, exchange, symbol, dt)
+        .filter(pl.col("price") == 0)
+        .group_by("event_id")
+        .agg(pl.col("ts_order").first(), (pl.col("trust") != UNTRUSTED).all().alias("trusted"))
+        .sort("event_id"),
+        f"{exchange} {symbol} {dt}",
+    )
+
+
+def stored_book(
+    store: Store, exchange: str, symbol: str, dt: str, event_id: int, instrument: Instrument
+) -> BookImage:
+    """The book of the keyframe behind an event, counted on a grid that holds it."""
+    grid = store.instrument(symbol, exchange=exchange)
+    rows = _collected(
+        _keyframes(store, exchange, symbol, dt).filter(pl.col("event_id") == event_id),
+        f"{exchange} {symbol} {dt}",
+    )
+
+    def counts(name: str, stored: int, wanted: int) -> pl.Expr:
+        up, down = (int(10 ** max(by, 0)) for by in (wanted - stored, stored - wanted))
+        return pl.col(name) * up // down
+
+    prices = (grid.price_exponent, instrument.price_exponent)
+    counted = [counts(name, *prices) for name in ("price", "trusted_to", "listed_to")]
+    sizes = counts("size", grid.size_exponent, instrument.size_exponent)
+    return Keyframe.of(rows.with_columns(*counted, sizes)).book
+
+
+def _keyframes(store: Store, exchange: str, symbol: str, dt: str) -> pl.LazyFrame:
+    frames = store.keyframes(symbol, exchange=exchange, numbers="grid", raw=True)
+    return frames.filter(pl.col("dt") == dt)
+
+
+def _collected(frame: pl.LazyFrame, where: str) -> pl.DataFrame:
+    try:
+        return frame.collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise StoreError(
+            f"{where}: its keyframes cannot be read: {' '.join(str(error).split())}",
+            hint="reconstruct that day there anew, with --overwrite",
+        ) from error
+
+
+# --- where a partial day begins ---------------------------------------------------------------
+
 
 LEAD_NS = 60_000_000_000
 """The replay sets out at least so long before a partial day begins."""
@@ -195,3 +293,124 @@ def _carried(
             hint="reconstruct that day there anew, with --carry and --overwrite",
         )
     return Frame(0, book, last_ts), finer
+
+
+# --- the way there ----------------------------------------------------------------------------
+
+
+class AnotherBookError(InputError):
+    """The replay does not come to the book of the keyframe, or set out too near to be sure."""
+
+
+class WarmUp:
+    """Takes the events before a partial day: passed by, then replayed without a trace.
+
+    Parameters
+    ----------
+    start
+        Where the day begins.
+    lead
+        Which of its leads to set out from.
+    replayer
+        A new one.
+    where
+        Names the input in errors.
+    """
+
+    def __init__(self, start: Start, lead: Frame | None, replayer: Replayer, where: str) -> None:
+        self._start = start
+        self._lead = lead
+        self._replayer = replayer
+        self._where = where
+        self._set_out = False
+        self._arrived = False
+        self._life_ts = 0
+        self._events = 0
+        self._messages = 0
+        self._told_ts = 0
+        self._last_ts = 0
+
+    def rest(self, segment: Segment) -> Segment:
+        """What of a segment belongs to the partial day; the rest of it is taken.
+
+        Raises
+        ------
+        AnotherBookError
+            If the book is not the one of the keyframe where the day begins.
+        """
+        if self._arrived:
+            return segment
+        if not self._set_out and self._lead is not None:
+            passed, segment = _split(segment, self._lead.from_ns)
+            self._pass_by(passed)
+        lead, segment = _split(segment, self._start.at.from_ns)
+        if len(lead):
+            self._replay(lead)
+        if len(segment):
+            self._arrive()
+        return segment
+
+    def check_arrived(self) -> None:
+        """Raise `InputError` where the input ended before the partial day began."""
+        if not self._arrived:
+            raise InputError(
+                f"{self._where} ends before the keyframe to start at",
+                hint="name a --base that was made from these files",
+            )
+
+    def _pass_by(self, passed: Segment) -> None:
+        if len(passed.events):
+            self._replayer.pass_by(passed.events)
+        if len(passed):
+            self._life_ts = passed.last_ts
+
+    def _begin(self, ts: int) -> None:
+        """Take over the book to set out from, once all that lies before it has been passed by."""
+        if self._set_out:
+            return
+        self._set_out = True
+        if self._lead is not None:
+            # all that was passed by counts as life, rows of `book` as if they had agreed (the book
+            # was trusted); where that hides a silence, the books differ at the boundary, or
+            # nothing of it is left
+            last_ts = self._life_ts if self._lead.last_ts is None else self._lead.last_ts
+            self._replayer.carry(self._lead.book, last_ts)
+        self._replayer.begin_day(ts)
+
+    def _replay(self, lead: Segment) -> None:
+        ts = [int(part.ts_order[0]) for part in (lead.events, lead.vendor_rows) if len(part)]
+        self._begin(min(ts))
+        told = Kind.DELTA if self._start.strategy == "full" else Kind.SNAPSHOT
+        ends = (lead.events.flags & Flag.LAST) != 0
+        told_ts = lead.events.ts_order[ends & (lead.events.kind == told)]
+        self._messages += len(told_ts)
+        self._told_ts = max([self._told_ts, *told_ts[-1:].tolist()])
+        for chunk in self._replayer.chunks(lead, self._events):
+            self._events += len(chunk)
+        self._last_ts = lead.last_ts
+
+    def _arrive(self) -> None:
+        self._begin(self._start.at.from_ns)
+        self._arrived = True
+        # the minute, and findings up to here, are not the partial day's
+        self._replayer.end_day(max(self._events - 1, 0), self._last_ts)
+        lead = self._lead
+        # then nothing is left of what only an earlier replay knew: trades wait no longer
+        sure = (
+            lead is None
+            or lead.last_ts is not None
+            or (self._messages >= PENDING_MESSAGES and self._told_ts - lead.from_ns >= PENDING_NS)
+        )
+        if not sure or not self._replayer.levels().equals(self._start.at.book):
+            raise AnotherBookError(
+                f"{self._where}: the replay does not come to the book of the keyframe to start at",
+                hint="name a --base that was made from these files, with the same options",
+            )
+
+
+def _split(segment: Segment, ts: int) -> tuple[Segment, Segment]:
+    """What of a segment is before a time, and what is not."""
+    row, vendor_row = (
+        int(np.searchsorted(part.ts_order, ts)) for part in (segment.events, segment.vendor_rows)
+    )
+    return segment.slice(0, 0, row, vendor_row), segment.after(row, vendor_row)

@@ -32,8 +32,8 @@ from lobproof.pipeline.results import (
     sealed_day,
     sealed_days,
 )
+from lobproof.pipeline.start import AnotherBookError, WarmUp
 from lobproof.pipeline.told import Row
-from lobproof.pipeline.warm_up import AnotherBookError, WarmUp
 from lobproof.replay import Replayer, Segment
 from lobproof.replay.merge import Array, arrays_of, segment_of
 from lobproof.store import (
@@ -178,7 +178,7 @@ class _Run:
         return tuple(self._done)
 
     def _take(self, segment: Segment, feed: Feed) -> None:
-        """Replay a stretch, day by day."""
+        """Replay a segment, day by day."""
         while len(segment) or self._replayer.is_due:
             dt, part, segment = self._first_day(segment)
             if self._day is None or self._day.dt != dt:
@@ -189,7 +189,7 @@ class _Run:
             self._look_at(self._day)
 
     def _first_day(self, segment: Segment) -> tuple[str, Segment, Segment]:
-        """The first day of a stretch, what it has of it, and what it has of later ones."""
+        """The first day of a segment, what it has of it, and what it has of later ones."""
         if self._job.one_day or not len(segment):
             dt = self._job.days[0] if self._day is None else self._day.dt
             return dt, segment, segment.after(len(segment.events), len(segment.vendor_rows))

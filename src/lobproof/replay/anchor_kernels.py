@@ -17,7 +17,7 @@ names a level that it lists.
 from __future__ import annotations
 
 from lobproof.book.kernels import Book, top
-from lobproof.book.trust_kernels import DEFINITE, NEVER, listed_to
+from lobproof.book.trust_kernels import DEFINITE, NEVER, listed_key
 from lobproof.jit import kernel
 from lobproof.replay.state_kernels import MAX_IMAGE, MAX_MISMATCHES, MAX_REMEMBERED
 from lobproof.schema.plain import ASK, BID
@@ -42,7 +42,7 @@ def take_image(book: Book, state: Record) -> None:
     for side in (BID, ASK):
         image = state.image[side - 1]
         sign = 2 * side - 3
-        limit = listed_to(state.trust, side)
+        limit = listed_key(state.trust, side)
         count = 0
         if limit != NEVER:
             count = top(book, side, MAX_IMAGE, image.prices, image.sizes)
@@ -148,7 +148,7 @@ def weigh(state: Record) -> int:
 @kernel
 def probe(state: Record, side: int, price: int, before: int) -> None:
     """Note whether the anchor, within its range, holds a level that a depth message names."""
-    if (2 * side - 3) * price <= listed_to(state.trust, side):
+    if (2 * side - 3) * price <= listed_key(state.trust, side):
         if before > 0:
             state.on_probation = 0
         else:

@@ -403,7 +403,7 @@ def arrays_of(segment: Segment) -> dict[str, Array]:
 
 
 def segment_of(saved: Mapping[str, Array]) -> Segment:
-    """The stretch that :func:`arrays_of` wrote down."""
+    """The segment that :func:`arrays_of` wrote down."""
     return Segment(
         batch_of(EventBatch, saved, "events."),
         batch_of(VendorBatch, saved, "vendor_rows."),

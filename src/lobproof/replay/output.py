@@ -1,4 +1,4 @@
-"""What a stretch of the replay gives: states, findings, minutes, and the book as it stands."""
+"""What a replay gives: states, findings, minutes, and the book as it stands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lobproof.schema.tables import MINUTES
 
 @dataclass(frozen=True, slots=True)
 class ReplayOutput:
-    """What a stretch of events gave: states, findings, closed minutes."""
+    """What the events of a chunk gave: states, findings, closed minutes."""
 
     states: StateBatch
     findings: Records

@@ -13,7 +13,6 @@ from lobproof.errors import GridError
 from lobproof.instruments import Instrument
 from lobproof.replay.anchor_kernels import no_image
 from lobproof.replay.coverage import coverage_of
-from lobproof.replay.inserts import doubt_mark, snapshot_of
 from lobproof.replay.integrity import message_bounds
 from lobproof.replay.loss_kernels import lose_trust
 from lobproof.replay.merge import Array, Segment, batch_of, columns_of
@@ -36,8 +35,8 @@ from lobproof.replay.state_kernels import (
     new_state,
 )
 from lobproof.replay.trade_kernels import PENDING_ROW, new_pending, reserve
-from lobproof.replay.vendor_kernels import DISTRUST, NOTHING, QUIET
-from lobproof.schema import UNTRUSTED, EventBatch, Int64, Kind, VendorBatch
+from lobproof.replay.vendor_kernels import DISTRUST, NOTHING, QUIET, STRAND
+from lobproof.schema import LEVELS, UNTRUSTED, EventBatch, Flag, Int64, Kind, Side, VendorBatch
 from lobproof.schema.plain import Q_UNSEEDED
 from lobproof.schema.records import Record, Records, numbers, records
 
@@ -324,3 +323,43 @@ class Replayer:
             out.findings[:findings].copy(),
             minute_columns(minutes, self._instrument) if len(minutes) else self._no_minutes,
         )
+
+
+# --- events that follow from a vendor row ------------------------------------------------------
+
+
+def doubt_mark(action: int, ts: int, sequence: int) -> EventBatch:
+    """The mark of :data:`DISTRUST` or :data:`QUIET`, at ``ts``, behind the message ``sequence``."""
+    flags = {DISTRUST: Flag.DRIFT, QUIET: Flag.SILENCE}[action]
+    batch = EventBatch.empty(1)
+    batch.ts_order[:] = ts
+    batch.sequence[:] = sequence
+    batch.prev_sequence[:] = -1
+    batch.kind[:] = Kind.MARK
+    batch.flags[:] = flags | Flag.LAST
+    return batch
+
+
+def snapshot_of(vendor_row: VendorBatch, action: int, *, restores: bool) -> EventBatch:
+    """The one row of ``vendor_row`` as a snapshot: bids, then asks, best first.
+
+    ``restores``: the book was in doubt until here.
+    """
+    levels = vendor_row.levels[0].reshape(2, LEVELS, 2)
+    sides, places = np.nonzero(levels[:, :, 0])
+    batch = EventBatch.empty(len(sides))
+    for name in ("ts_order", "ts_event", "ts_recv", "sequence"):
+        getattr(batch, name)[:] = getattr(vendor_row, name)[0]
+    batch.prev_sequence[:] = -1
+    batch.kind[:] = Kind.SNAPSHOT
+    batch.side[:] = sides + int(Side.BID)
+    batch.price[:] = levels[sides, places, 0]
+    batch.size[:] = levels[sides, places, 1]
+    # fewer than twenty may be all that the vendor kept: a count says nothing of a side's end
+    batch.flags[:] = vendor_row.flags[0]
+    if restores:
+        batch.flags |= int(Flag.RESYNC)
+    if action == STRAND:
+        batch.flags |= int(Flag.GHOST_LEVELS)
+    batch.flags[-1] |= int(Flag.LAST)
+    return batch

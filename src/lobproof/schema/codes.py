@@ -47,9 +47,7 @@ class Flag(IntFlag):
     INVALID = 1 << 13  # stands for input that could not be read
     RECONNECT = 1 << 14  # the recorder's connection or file ended here
     SILENCE = 1 << 15  # this mark: no depth message for longer than the feed's cadence explains
-    GHOST_LEVELS = (
-        1 << 16
-    )  # a snapshot that lacks levels which the book held beyond its trusted range
+    GHOST_LEVELS = 1 << 16  # a snapshot that lacks levels held beyond the book's trusted range
     REFUTED = 1 << 17  # a snapshot not believed: not applied, or, on a depth message, undone there
     AWAITS = 1 << 18  # a snapshot that differs from the book: the next depth message decides
 
