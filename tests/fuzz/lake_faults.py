@@ -806,6 +806,8 @@ def explain(store: Path, known: Known, wrong: Sequence[Wrong]) -> list[str]:
 
 
 def _reason(known: Known, one: Wrong) -> str:
+    if known.believed and one.what.startswith("another time"):
+        return "a strategy that believes `book`, between two of its rows"
     if one.version < 0:
         return ""
     if known.believed and (one.sequence in known.lies if one.slot < 0 else known.lies):

@@ -93,6 +93,7 @@ def test_rows_under_an_id_of_before_are_noted_by_their_own_time(batch: int) -> N
     """Not those that are ahead of their id's time, nor those within a second of it."""
     deltas = messages(range(1, 41))
     vendor_rows = rows(deltas)
+    deltas.price[:] = 80  # beyond what is listed: nothing else is noted
     vendor_rows.sequence[5:12] = 5  # 1 to 7 s behind the fifth message, of which 2 s show nothing
     vendor_rows.sequence[20:36] = 20  # from 10 s on the time gives the place
     vendor_rows.sequence[37] = 40
@@ -100,6 +101,31 @@ def test_rows_under_an_id_of_before_are_noted_by_their_own_time(batch: int) -> N
     placer = VendorPlacer(iter([deltas]), iter(cut))
     assert len(list(placer))
     assert ((placer.outdated() - START) // SECOND).tolist() == [[5, 11], [20, 35]]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+@pytest.mark.parametrize("rows_too", [False, True])
+def test_rare_rows_are_older_than_the_deltas_that_change_what_they_list(
+    batch: int, rows_too: bool
+) -> None:
+    """From the first message between their worst prices on, where that lasts over 5 s."""
+    deltas = messages(range(1, 41))  # a second apart
+    deltas.price[:] = 5_000  # beyond what is listed
+    vendor_rows = rows(deltas).take(np.array([0, 4, 14, 19]))
+    vendor_rows.levels[:] = 0
+    vendor_rows.levels[:, [0, 2, 40, 42]] = [100, 90, 101, 110]
+    deltas.price[2] = 95  # 2 s before the next row
+    deltas.price[7] = 90  # 6 s before the last message that the next one follows
+    deltas.price[14:16] = [89, 111]
+    deltas.price[30] = 110  # and no row comes any more
+    size = batch if rows_too else 100
+    placer = VendorPlacer(
+        iter([deltas.slice(k, k + batch) for k in range(0, len(deltas), batch)]),
+        iter([vendor_rows.slice(k, k + size) for k in range(0, len(vendor_rows), size)]),
+    )
+    assert len(list(placer)) >= 1
+    assert ((placer.outdated() - START) // SECOND).tolist() == [[7, 14], [30, 39]]
+    assert placer.outdated().tolist() == placer.outdated().tolist()
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ class Feed:
         return [of_the_day(Finding.TRADES_ABSENT, count, why) for why, count in found if count]
 
     def outdated(self) -> Int64:
-        """Times, first and last, of vendor rows under an outdated id: `VendorPlacer.outdated`."""
+        """Times, first and last, where `book` is older than the deltas: `VendorPlacer.outdated`."""
         return self._placer.outdated()
 
     def close(self) -> None:

@@ -34,8 +34,8 @@ def of_the_day(code: Finding, count: int, first: int, second: int = 0) -> Row:
 def doubts_of(findings: Records, outdated: Int64) -> list[Row]:
     """The doubts of an attempt that is given up, for the next: one row a stretch of each code.
 
-    ``outdated``: first and last times where rows of `book` came under an id of before. A book not
-    yet seeded, and a touch beyond the levels listed, are of that attempt alone.
+    ``outdated``: first and last times where `book` is older than the deltas (`Feed.outdated`). A
+    book not yet seeded, and a touch beyond the levels listed, are of that attempt alone.
     """
     rows: list[Row] = []
     for code in sorted(DOUBTFUL_CODES - {Finding.UNSEEDED, Finding.TOUCH_BEYOND_RANGE}):

@@ -8,7 +8,7 @@ shows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from lobproof.replay.clock_kernels import (
     order_times,
 )
 from lobproof.replay.merge_kernels import Unplaced, interleave, place_vendor_rows, plan_merge
+from lobproof.replay.silence_kernels import LEAST_SILENCE_NS
 from lobproof.schema import EventBatch, Int64, VendorBatch
 from lobproof.schema.batch import Columns, column_names
 
@@ -198,6 +199,40 @@ def stamped(segments: Iterator[Segment], clock: StreamClock) -> Iterator[Segment
         yield clock.stamp_by_receive(clock.stamp(Segment.concat(waiting).copy()))
 
 
+@dataclass(slots=True)
+class _LastListed:
+    """What the last vendor row lists, and since when depth messages change that.
+
+    ``low`` and ``high`` are its lowest and highest price. ``moved_ts``: time of the first message
+    behind it that names a price between them, ``last_ts`` of the last message; 0 with none.
+    """
+
+    low: int = 1
+    high: int = 0
+    moved_ts: int = 0
+    last_ts: int = 0
+
+    @classmethod
+    def of(cls, levels: Int64) -> Self:
+        """Of a row of ``VendorBatch.levels``."""
+        prices = levels[::2][levels[::2] > 0]
+        return cls(int(prices.min()), int(prices.max())) if len(prices) else cls()
+
+    def follow(self, rows: EventBatch) -> None:
+        """Depth messages come behind the row."""
+        if not len(rows):
+            return
+        self.last_ts = int(rows.ts_event[-1])
+        named = (rows.price >= self.low) & (rows.price <= self.high)
+        if self.moved_ts == 0 and named.any():
+            self.moved_ts = int(rows.ts_event[np.argmax(named)])
+
+    def stale(self) -> list[tuple[int, int]]:
+        """From when to when its levels are not the book's any more, where that is long."""
+        long = self.moved_ts > 0 and self.last_ts - self.moved_ts > LEAST_SILENCE_NS
+        return [(self.moved_ts, self.last_ts)] if long else []
+
+
 class VendorPlacer:
     """Depth messages with the vendor rows between them, each behind the last that it shows.
 
@@ -221,6 +256,7 @@ class VendorPlacer:
         self._held = Segment.of(EventBatch.empty())
         self._more = [True, True]
         self._outdated = np.empty((0, 2), np.int64)
+        self._last = _LastListed()
 
     def __iter__(self) -> Iterator[Segment]:
         while True:
@@ -248,33 +284,65 @@ class VendorPlacer:
                 PLACE_TOLERANCE_NS,
             )
             if outdated[:used].any():
-                self._note(vendor_rows.ts_behind[:used], outdated[:used])
+                late = np.flatnonzero(outdated[:used])
+                until = outdated[late]
+                first = np.minimum(vendor_rows.ts_behind[late], until)
+                self._note(list(zip(first.tolist(), until.tolist(), strict=True)))
             whole = Segment(rows, vendor_rows, places)
             self._held = whole.after(row, used)
-            yield whole.slice(0, 0, row, used)
+            placed = whole.slice(0, 0, row, used)
+            self._watch(placed)
+            yield placed
 
     def outdated(self) -> Int64:
-        """Where vendor rows have an id that is over a second older than their time.
+        """Where what vendor rows list is not the book of their time any more.
 
-        Rows of first and last time, ns, apart and rising: from the message behind the one that the
-        id names to the vendor row's own time.
+        Rows of first and last time, ns, apart and rising. Either a vendor row has an id that is
+        over a second older than its time: from the message behind the one that the id names to the
+        row's own time. Or no vendor row comes for over 5 s while messages change what the last one
+        lists: from the first such message to the last message before the next row.
         """
+        self._note(self._last.stale())
         return self._outdated
 
     def save(self) -> dict[str, Array]:
         """What is held, as arrays; :meth:`load` of it continues exactly here."""
-        return {**arrays_of(self._held), "outdated": self._outdated}
+        return {
+            **arrays_of(self._held),
+            "outdated": self._outdated,
+            "last": np.array(astuple(self._last), np.int64),
+        }
 
     def load(self, saved: Mapping[str, Array]) -> None:
         """Continue from what :meth:`save` returned."""
         self._held = segment_of(saved)
         self._outdated = saved["outdated"].astype(np.int64)
+        self._last = _LastListed(*saved["last"].tolist())
 
-    def _note(self, behind: Int64, until: Int64) -> None:
-        late = until > 0
-        first = np.append(self._outdated[:, 0], np.minimum(behind, until)[late])
-        last = np.append(self._outdated[:, 1], until[late])
-        self._outdated = np.column_stack(united(first, last)[:2])
+    def _note(self, outdated: Sequence[tuple[int, int]]) -> None:
+        if outdated:
+            all_of_them = np.concatenate([self._outdated, np.array(outdated, np.int64)])
+            self._outdated = np.column_stack(united(all_of_them[:, 0], all_of_them[:, 1])[:2])
+
+    def _watch(self, placed: Segment) -> None:
+        """Note where no vendor row comes for long while messages change what the last one lists."""
+        rows, levels, places = placed.events, placed.vendor_rows.levels, placed.places
+        self._last.follow(rows.slice(0, int(places[0]) if len(places) else len(rows)))
+        if not len(places):
+            return
+        stale = self._last.stale()
+        # of the runs of messages between two rows most are short
+        starts, stops = places[:-1], places[1:]
+        long = np.flatnonzero(stops > starts)
+        times = rows.ts_event
+        long = long[times[stops[long] - 1] - times[starts[long]] > LEAST_SILENCE_NS]
+        for row in long.tolist():
+            last = _LastListed.of(levels[row])
+            last.follow(rows.slice(int(starts[row]), int(stops[row])))
+            stale += last.stale()
+        self._note(stale)
+        self._last = _LastListed.of(levels[-1])
+        self._last.follow(rows.slice(int(places[-1]), len(rows)))
 
     def _received(self, vendor_rows: VendorBatch) -> Int64:
         """Receive times by the recorder's clock of the deltas; 0 where that is not known."""
