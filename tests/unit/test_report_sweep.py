@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from lobproof.fixedpoint import MAX_COUNT
 from lobproof.report.survey import Survey, _window, survey
 from lobproof.report.sweep import Part
 from lobproof.report.sweep_kernels import END_ALL
-from lobproof.schema import EventBatch, Flag, Kind, Side
+from lobproof.schema import UNTRUSTED, EventBatch, Flag, Kind, Side
 from lobproof.store import open_store
 from plain.messages import bid, to_batch
 from support.batches import START_NS, Book, make_day
@@ -157,6 +158,26 @@ def test_the_end_of_a_range_is_noted(tmp_path: Path) -> None:
     covered = columns["covered"] > 0
     assert set(columns["far"][covered, 0]) == {984.0}
     assert set(columns["far"][covered, 1]) == {1017.0}
+
+
+def test_a_part_may_begin_behind_a_snapshot_that_is_ahead(tmp_path: Path) -> None:
+    """Its keyframe says how far the snapshot lists, which matters until depth messages catch up."""
+    bids, asks = [(1000 - 2 * k, 5) for k in range(9)], [(1001 + 2 * k, 7) for k in range(9)]
+    events = to_batch(
+        [
+            anchor(0, 5, bids, asks),
+            depth(10, 6, bid(1000, 50)),
+            anchor(50, 8, bids, asks),
+            depth(80, 9, bid(998, 6)),
+        ]
+    )
+    events.flags &= ~int(Flag.COMPLETE)
+    build_store(tmp_path, events)
+    frames = open_store(tmp_path).keyframes(raw=True).filter(pl.col("listed") != UNTRUSTED)
+    assert frames.select(pl.len()).collect().item()
+    found = looked_at(tmp_path, START_NS + 60 * SECOND)
+    assert found.sums.messages == 1
+    assert set(found.sums.columns["far"][found.sums.columns["covered"] > 0, 0]) == {984.0}
 
 
 def test_prices_that_a_grid_does_not_count_are_cut_off(tmp_path: Path) -> None:

@@ -30,10 +30,10 @@ from lobproof.schema import LEVELS, EventBatch, Int64
 from lobproof.schema.records import Records, zeroed
 from lobproof.schema.tables import KEYFRAMES
 from lobproof.store import Store
-from lobproof.store.bookview import book_of
+from lobproof.store.bookview import apply_rows, book_of
 from lobproof.store.columns import Grid
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.rebuild_kernels import apply_events, new_rebuild
+from lobproof.store.rebuild_kernels import new_rebuild
 from lobproof.store.views import Numbers, numeric
 
 _WINDOW_TICKS = 1 << 16
@@ -211,10 +211,8 @@ def _book_before(part: Part, day: dict[str, Any], grid: Grid, tick: int) -> tupl
     if part.first <= day["first_ts"]:
         return book, rebuilds
     # levels are absolute: events of the keyframe's own instant may come twice
-    rebuild = rebuilds[0]
     for batch in part.store.replay(
         part.symbol, exchange=part.exchange, start=frame.ts_order, end=part.first
     ):
-        book = ensure_far_capacity(book, len(batch) + int(rebuild.trust.undo.logged))
-        apply_events(book, rebuild, batch.rows, 0, len(batch))
+        book = apply_rows(book, rebuilds, batch)
     return book, rebuilds

@@ -149,12 +149,10 @@ def view_book(
     """
     tick = math.gcd(*(rule.tick for rule in day.instrument.rules))
     book, rebuilds = book_of(frame, tick)
-    rebuild = rebuilds[0]
     event_id, ts_order, sequence = frame.event_id, frame.ts_order, frame.book.sequence
     since = events_from(paths, day.grid, frame.event_id + 1, time)
     for start, rows in whole_messages(since):
-        book = ensure_far_capacity(book, len(rows) + int(rebuild.trust.undo.logged))
-        apply_events(book, rebuild, rows.rows, 0, len(rows))
+        book = apply_rows(book, rebuilds, rows)
         event_id, ts_order = start + len(rows) - 1, int(rows.ts_order[-1])
         ours = np.flatnonzero(_of_book(rows))
         sequence = int(rows.sequence[ours[-1]]) if len(ours) else sequence
@@ -166,7 +164,7 @@ def view_book(
     reason = "; ".join(text for text in (doubts_at(doubts, event_id), unheard) if text)
     usable = not reason and not crossed(book)
     (bid_kind, bid_end), (ask_kind, ask_end) = (
-        known_behind(rebuild.trust, int(side)) for side in levels
+        known_behind(rebuilds[0].trust, int(side)) for side in levels
     )
     return BookView(
         exchange=day.partition.exchange,
@@ -272,6 +270,14 @@ def book_of(frame: Keyframe, tick: int) -> tuple[Book, Records]:
     frame.book.trusted(rebuilds[0].trust)
     rebuilds[0].sequence = frame.book.sequence
     return frame.book.book(tick, _WINDOW_TICKS), rebuilds
+
+
+def apply_rows(book: Book, rebuilds: Records, rows: EventBatch) -> Book:
+    """The book behind these events, whole messages; it may have moved to more memory."""
+    rebuild = rebuilds[0]
+    book = ensure_far_capacity(book, len(rows) + int(rebuild.trust.undo.logged))
+    apply_events(book, rebuild, rows.rows, 0, len(rows))
+    return book
 
 
 def _take_off(prices: Int64, sizes: Int64, taken: Int64, volume: Int64) -> tuple[Int64, Int64]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 from cyclopts import Parameter
 
@@ -136,7 +136,7 @@ def reconstruct(
     """
     if batch_rows < 1:
         raise UsageError(f"--batch-rows {batch_rows}", hint="give 1 or more, or leave it out")
-    since = _since(from_, base)
+    how = _How(since=_since(from_, base), strict=strict, overwrite=overwrite, batch_rows=batch_rows)
     if base is not None:
         expect(base, Kind.STORE)
     if expect(source, Kind.GOLDEN, Kind.LAKE) is Kind.GOLDEN:
@@ -145,10 +145,17 @@ def reconstruct(
                 f"{source} is a golden sample, which {', '.join(lake.given())} cannot be used with",
                 hint="leave that out, or name a folder of Crypto Lake files",
             )
-        return _sample(
-            source, out_, ReconstructOptions(states), since, strict, overwrite, batch_rows, json_
-        )
-    return _lake(source, out_, lake, since, states, strict, overwrite, batch_rows, json_)
+        return _sample(source, out_, ReconstructOptions(states), how, json_)
+    return _lake(source, out_, lake, states, how, json_)
+
+
+class _How(TypedDict):
+    """What is the same for a golden sample and for Lake days; see `reconstruct`."""
+
+    since: PartialDay | None
+    strict: bool
+    overwrite: bool
+    batch_rows: int
 
 
 def _since(time: str | None, base: Path | None) -> PartialDay | None:
@@ -187,14 +194,7 @@ def _days_of(
 
 
 def _sample(
-    source: Path,
-    store: Path,
-    options: ReconstructOptions,
-    since: PartialDay | None,
-    strict: bool,
-    overwrite: bool,
-    batch_rows: int,
-    as_json: bool,
+    source: Path, store: Path, options: ReconstructOptions, how: _How, as_json: bool
 ) -> int:
     began = time.perf_counter()
     with progress("reconstructing") as (bar, task):
@@ -208,10 +208,7 @@ def _sample(
             source,
             store,
             options,
-            since=since,
-            strict=strict,
-            overwrite=overwrite,
-            batch_rows=batch_rows,
+            **how,
             progress=advance,
             waiting=lambda sentence: bar.console.print(sentence),
         )
@@ -224,15 +221,7 @@ def _sample(
 
 
 def _lake(
-    source: Path,
-    store: Path,
-    lake: LakeOptions,
-    since: PartialDay | None,
-    states: str,
-    strict: bool,
-    overwrite: bool,
-    batch_rows: int,
-    as_json: bool,
+    source: Path, store: Path, lake: LakeOptions, states: str, how: _How, as_json: bool
 ) -> int:
     request = Request(lake.exchange, named_symbols(lake.symbols), start=lake.start, end=lake.end)
     given = {
@@ -249,18 +238,15 @@ def _lake(
         end=request.end,
         zone=lake.zone or "ready",
     )
-    days = _days_of(days, request.symbols, since)
+    days = _days_of(days, request.symbols, how["since"])
     began = time.perf_counter()
     with live(days) as watcher:
         outcomes = reconstruct_days(
             days,
             store,
             options,
+            **how,
             carry=lake.carry,
-            since=since,
-            strict=strict,
-            overwrite=overwrite,
-            batch_rows=batch_rows,
             workers=lake.workers,
             watcher=watcher,
         )

@@ -45,11 +45,12 @@ ROWS = pl.Schema(
         "size": DECIMAL,
     }
 )
-"""One row a level change, in order (``id`` is its message's ``u``; a message without any is one
-row of side 0), or one a trade (of an aggregate the last one's id; ``side`` is the taker's: 1
-bought, 2 sold).
+"""A row a level change or a trade, in order.
 
-``ts`` is the exchange's time, 0 if missing; ``clock`` its running maximum, which tells the day.
+``id`` is the depth message's ``u``, the trade's id, or the last one of an aggregate; ``prev`` the
+id before it. A depth message without a level is one row of side 0; a trade's side is its taker's, 1
+bought and 2 sold. ``ts`` is the exchange's time, 0 if missing; ``clock`` its running maximum, which
+tells the day.
 """
 TICKERS = pl.Schema(
     {

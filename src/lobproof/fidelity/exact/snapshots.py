@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lobproof.fidelity.exact.decoder import DECIMAL
 from lobproof.fidelity.exact.report import (
     LISTED,
     Check,
@@ -50,7 +51,7 @@ NAME = "snapshots"
 LIMIT = 0.001
 RMSE_TICKS = 0.1
 RMSE_LEVELS = 20
-BOOK = pl.Schema({"side": pl.Int8(), "price": pl.Decimal(38, 18), "size": pl.Decimal(38, 18)})
+BOOK = pl.Schema({"side": pl.Int8(), "price": DECIMAL, "size": DECIMAL})
 
 _COLUMNS = ("ts_order", "sequence", "prev_sequence", "kind", "side", "price", "size")
 _CLEAR, _SNAPSHOT, _DELTA = int(Kind.CLEAR), int(Kind.SNAPSHOT), int(Kind.DELTA)
@@ -353,7 +354,7 @@ class PlainBook:
 
 def beyond(side: Side, price: Decimal) -> pl.Expr:
     """Whether ``price`` lies further from the touch than a price."""
-    limit = pl.lit(price, pl.Decimal(38, 18))
+    limit = pl.lit(price, DECIMAL)
     return pl.col("price") < limit if side == Side.BID else pl.col("price") > limit
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lobproof.fidelity.exact.decoder import TICKERS
+from lobproof.fidelity.exact.decoder import DECIMAL, TICKERS
 from lobproof.fidelity.exact.report import (
     LISTED,
     Check,
@@ -229,6 +229,8 @@ def _classified(wrong: pl.DataFrame, window: Window) -> pl.DataFrame:
 def _removals(wrong: pl.DataFrame, window: Window) -> pl.DataFrame:
     """Levels that the depth messages after these states name 0, out of the store's events."""
     wanted = wrong["next_sequence"].drop_nulls().unique()
+    if not len(wanted):
+        return pl.DataFrame(schema={"sequence": pl.Int64(), "side": pl.Int8(), "price": DECIMAL})
     return (
         window.table("events")
         .filter(
@@ -239,10 +241,6 @@ def _removals(wrong: pl.DataFrame, window: Window) -> pl.DataFrame:
         .select("sequence", "side", "price")
         .unique()
         .collect()
-        if len(wanted)
-        else pl.DataFrame(
-            schema={"sequence": pl.Int64(), "side": pl.Int8(), "price": pl.Decimal(38, 18)}
-        )
     )
 
 

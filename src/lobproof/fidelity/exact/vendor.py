@@ -43,10 +43,14 @@ _KEY = ("number", "time", "taker", "price", "size")
 _SLOTS = [name for side, _ in _SIDES for pair in LEVEL_COLUMNS[side] for name in pair]
 
 
+DayFiles = Mapping[str, Sequence[Path]]
+"""Day → files of one table."""
+
+
 def vendor_files(
     folder: Path, exchange: str, symbol: str, days: Sequence[str]
-) -> Mapping[str, Mapping[str, tuple[Path, ...]]]:
-    """Table → day → files, of `book` and `trades`, each from the best zone or a plain folder.
+) -> Mapping[str, DayFiles]:
+    """The files of `book` and `trades`, each day's from the best zone or a plain folder.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def vendor_files(
     return found
 
 
-def book_rows(files: Mapping[str, Sequence[Path]]) -> int:
+def book_rows(files: DayFiles) -> int:
     """Rows that there are to compare; 0 where a file cannot be read, which the check will say."""
     paths = [path for day in files.values() for path in day]
     try:
@@ -83,7 +87,7 @@ def book_rows(files: Mapping[str, Sequence[Path]]) -> int:
 
 
 def vendor_checks(
-    window: Window, files: Mapping[str, Mapping[str, Sequence[Path]]], depth: pl.DataFrame
+    window: Window, files: Mapping[str, DayFiles], depth: pl.DataFrame
 ) -> list[Check]:
     """Both checks, of the files that `vendor_files` found.
 
@@ -105,7 +109,7 @@ class _BookCheck:
     than full) it is the snapshot's.
     """
 
-    def __init__(self, window: Window, files: Mapping[str, Sequence[Path]]) -> None:
+    def __init__(self, window: Window, files: DayFiles) -> None:
         self._window = window
         self._files = files
         self._doubts = window.doubts()
@@ -278,7 +282,7 @@ def _divergence(row: dict[str, Any], at: int) -> Divergence:
     )
 
 
-def _compare_trades(window: Window, files: Mapping[str, Sequence[Path]]) -> Check:
+def _compare_trades(window: Window, files: DayFiles) -> Check:
     """Each trade of the files against the stored ones, by id, time, side, price and amount.
 
     Of equal ones in the files the store may hold one alone, where a mark says that it came again:

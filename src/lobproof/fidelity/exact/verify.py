@@ -6,10 +6,9 @@ States are read first, then events beside the golden sample, then the vendor's f
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -26,7 +25,7 @@ from lobproof.fidelity.exact.report import (
     not_applicable,
     show_time,
 )
-from lobproof.fidelity.exact.vendor import book_rows, vendor_checks, vendor_files
+from lobproof.fidelity.exact.vendor import DayFiles, book_rows, vendor_checks, vendor_files
 from lobproof.fidelity.exact.window import Window
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema.provenance import least_real
@@ -91,7 +90,7 @@ def verify(
     """
     sample = None if golden_path is None else GoldenSample.load(golden_path)
     window = _window(store, sample, symbol)
-    files: Mapping[str, Mapping[str, Sequence[Path]]] = {}
+    files: Mapping[str, DayFiles] = {}
     if lake is not None:
         files = vendor_files(as_path(lake), window.exchange, window.symbol, window.days)
     elif sample is None:
@@ -140,7 +139,7 @@ def verify(
 def _provenance(
     window: Window,
     sample: GoldenSample | None,
-    files: Mapping[str, Mapping[str, Sequence[Path]]],
+    files: Mapping[str, DayFiles],
 ) -> str:
     """The least real of the store's days, the sample, and what the files say of themselves."""
     found = [*window.seals()["provenance"]]
@@ -159,7 +158,7 @@ def _provenance(
 def _run(
     window: Window,
     sample: GoldenSample | None,
-    files: Mapping[str, Mapping[str, Sequence[Path]]],
+    files: Mapping[str, DayFiles],
     schema: SchemaCheck,
     untrusted_limit: float,
 ) -> tuple[list[Check], dict[str, Any]]:
@@ -223,9 +222,7 @@ def _strategies(window: Window) -> dict[str, dict[str, list[str]]]:
     return {"strategies": others} if others else {}
 
 
-def _telling(
-    window: Window, files: Mapping[str, Sequence[Path]], *, audit: bool, progress: Progress
-) -> Window:
+def _telling(window: Window, files: DayFiles, *, audit: bool, progress: Progress) -> Window:
     """The window, which tells how far it is read."""
     seals, done = window.seals(), 0
     events, states = int(seals["events"].sum()), int(seals["states"].sum())
