@@ -17,14 +17,14 @@ from data import Sample, samples
 
 from lobproof.instruments import Instrument
 from lobproof.sources.binance.decode import decode_recording
-from lobproof.sources.binance.message_kernels import (
+from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
+from lobproof.sources.binance.scan_kernels import (
     AGGREGATE,
     DEPTH,
     SNAPSHOT,
     TICKER,
     TRADE,
 )
-from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
 from lobproof.sources.binance.scanner import Scanner
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.recordings import import_recordings

@@ -11,8 +11,8 @@ import numpy as np
 
 from lobproof.book import OrderBook
 from lobproof.schema import EventBatch, Flag, Int8, Int64, Kind
-from lobproof.sources.binance.message_kernels import DEPTH
 from lobproof.sources.binance.rows import book_batch
+from lobproof.sources.binance.scan_kernels import DEPTH
 from lobproof.sources.binance.scanner import Scanner
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample

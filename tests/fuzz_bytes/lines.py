@@ -22,30 +22,26 @@ from fuzz_bytes.oracle import Meaning, Unfit, count_of, journalled, recorded
 from lobproof.errors import LobproofError
 from lobproof.instruments import Instrument
 from lobproof.schema import EventBatch
-from lobproof.sources.binance.decode import decode_recording, symbol_of
+from lobproof.sources.binance.decode import Problem, decode_recording, symbol_of
 from lobproof.sources.binance.journal import read_frames
-from lobproof.sources.binance.message_kernels import (
+from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
+from lobproof.sources.binance.scan_kernels import (
     AGGREGATE,
     CONTROL,
     DEPTH,
     EMPTY,
     FOREIGN,
     INVALID,
-    KIND,
     OTHER,
-    RECV,
     SNAPSHOT,
-    TAKER,
     TICKER,
     TRADE,
 )
-from lobproof.sources.binance.problem import Problem
-from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
 from lobproof.sources.binance.scanner import Block, Scanner
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.recordings.audit import NumberAudit
-from lobproof.sources.recordings.lines import LineWriter
+from lobproof.sources.recordings.intake import LineWriter
 from lobproof.sources.simulator import simulate
 from support import wire
 from support.wire import ALL, decoded_values, row_values
@@ -99,7 +95,7 @@ def recording(data: bytes) -> None:
     """A recording: each line is what it says or INVALID, and one line of the journal."""
     block = Scanner(SYMBOL, ALL, recorded=True, doubt_foreign=True).scan(data, "fuzz", 1)
     _held(block, data, recorded)
-    for row, kind in enumerate(block.messages[:, KIND].tolist()):
+    for row, kind in enumerate(block.messages["kind"].tolist()):
         line = block.line(row)
         symbol_of(line)
         try:
@@ -166,7 +162,7 @@ def _held(block: Block, data: bytes, read: Callable[[bytes, str], Meaning]) -> N
     )
     for row, whole in enumerate(lines):
         line = whole.removesuffix(b"\r")
-        kind = _KINDS[int(block.messages[row, KIND])]
+        kind = _KINDS[int(block.messages[row].kind)]
         found_unless((kind == "empty") == (not line), f"row {row}: {line!r} is {kind}")
         if kind in ("empty", "invalid", "control"):
             continue
@@ -206,7 +202,7 @@ def _counted(block: Block) -> None:
             _beside(trade_batch(block, kind, _GRID), block, (kind,))
     with suppress(LobproofError):
         tickers = ticker_batch(block, _GRID)
-        rows = [row for row in range(len(block.messages)) if block.messages[row, KIND] == TICKER]
+        rows = [row for row in range(len(block.messages)) if block.messages[row].kind == TICKER]
         for k, row in enumerate(rows):
             values = row_values(block, row)
             ((bid, bid_size),), ((ask, ask_size),) = values["bids"], values["asks"]
@@ -223,9 +219,9 @@ def _counted(block: Block) -> None:
 def _beside(batch: EventBatch, block: Block, kinds: tuple[int, ...]) -> None:
     """The batch's prices and sizes beside the texts that they were read from."""
     at = 0
-    for row, kind in enumerate(block.messages[:, KIND].tolist()):
+    for row, kind in enumerate(block.messages["kind"].tolist()):
         if kind not in kinds:
-            if DEPTH in kinds and kind in (INVALID, CONTROL) and block.messages[row, TAKER]:
+            if DEPTH in kinds and kind in (INVALID, CONTROL) and block.messages[row].taker:
                 at += 1
             continue
         values = row_values(block, row)
@@ -250,7 +246,7 @@ def _written(block: Block) -> None:
     writer.count(block)
     text = writer.render(block, 0, len(block.messages))
     rows = [
-        row for row, kind in enumerate(block.messages[:, KIND].tolist()) if DEPTH <= kind <= OTHER
+        row for row, kind in enumerate(block.messages["kind"].tolist()) if DEPTH <= kind <= OTHER
     ]
     lines = text.split(b"\n")
     found_unless(lines.pop() == b"" and len(lines) == len(rows), f"{len(rows)} lines: {text!r}")
@@ -259,7 +255,7 @@ def _written(block: Block) -> None:
         was, is_now = row_values(block, row), row_values(again, k)
         document = json.loads(lines[k])
         found_unless(list(document) == ["capture_ns", "stream", "conn", "data"], f"{lines[k]!r}")
-        found_unless(document["capture_ns"] == block.messages[row, RECV], f"{lines[k]!r}")
+        found_unless(document["capture_ns"] == block.messages[row].recv, f"{lines[k]!r}")
         if was["stream"] is None:
             was["stream"] = document["stream"]
         if was["kind"] == OTHER:

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from lobproof.fixedpoint import decimal_to_count, decimals_in
 from lobproof.instruments import infer_step
-from lobproof.sources.binance.decode import decode_journal, decode_recording
-from lobproof.sources.binance.message_kernels import EMPTY, INVALID, IRREGULAR, KIND
-from lobproof.sources.binance.problem import Problem
+from lobproof.sources.binance.decode import Problem, decode_journal, decode_recording
+from lobproof.sources.binance.scan_kernels import EMPTY, INVALID, IRREGULAR
 from lobproof.sources.binance.scanner import Scanner
 from lobproof.sources.recordings.audit import NumberAudit
 from support.wire import (
@@ -108,7 +107,7 @@ def test_damage_never_raises_and_both_decoders_agree_on_it(
     line[at : at + len(noise) or at + 1] = noise
     block = Scanner("BTCUSDT", ALL, recorded=True, doubt_foreign=True).scan(bytes(line), "file", 1)
     for row in range(len(block.messages)):
-        kind = int(block.messages[row, KIND])
+        kind = int(block.messages[row].kind)
         assert kind != IRREGULAR
         if kind != EMPTY:
             assert kind == _slow_kind(block.line(row))
@@ -127,7 +126,7 @@ def _slow_kind(line: bytes) -> int:
 def test_noise_never_raises(noise: bytes) -> None:
     for recorded in (False, True):
         block = Scanner("BTCUSDT", ALL, recorded=recorded).scan(noise, "noise", 1)
-        assert IRREGULAR not in block.messages[:, KIND]
+        assert IRREGULAR not in block.messages["kind"]
     with suppress(Problem):
         decode_journal(noise, "BTCUSDT")
     with suppress(Problem):

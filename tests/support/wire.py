@@ -9,32 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from lobproof.sources.binance.decode import Decoded
-from lobproof.sources.binance.message_kernels import (
+from lobproof.sources.binance.scan_kernels import (
     AGGREGATE,
-    ASKS,
-    BIDS,
-    DATA,
-    DATA_STOP,
     DEPTH,
-    EVENT,
-    FINAL,
-    FIRST,
-    FUTURES,
-    KIND,
-    LEVEL,
-    PREVIOUS,
-    PRICE,
-    PRICE_STOP,
-    RECV,
-    SIZE,
-    SIZE_STOP,
     SNAPSHOT,
-    STREAM,
-    STREAM_STOP,
-    TAKER,
     TICKER,
     TRADE,
-    TRADED,
 )
 from lobproof.sources.binance.scanner import Block, Scanner
 
@@ -178,22 +158,22 @@ def row_values(block: Block, row: int) -> dict[str, Any]:
     def text(start: int, stop: int) -> bytes:
         return block.buffer[start:stop].tobytes()
 
-    first = int(message[LEVEL])
+    first = int(message.level)
     pairs = [
-        (text(span[PRICE], span[PRICE_STOP]), text(span[SIZE], span[SIZE_STOP]))
-        for span in block.levels[first : first + int(message[BIDS] + message[ASKS])].tolist()
+        (text(span.price, span.price_stop), text(span.quantity, span.quantity_stop))
+        for span in block.levels[first : first + int(message.bids + message.asks)].tolist()
     ]
-    bids = int(message[BIDS])
+    bids = int(message.bids)
     return {
-        "kind": int(message[KIND]),
-        "recv": int(message[RECV]),
-        "stream": text(message[STREAM], message[STREAM_STOP]).decode() or None,
-        "data": text(message[DATA], message[DATA_STOP]),
-        "event": int(message[EVENT]),
-        "traded": int(message[TRADED]),
-        "ids": (int(message[FIRST]), int(message[FINAL]), int(message[PREVIOUS])),
-        "taker": int(message[TAKER]),
-        "futures": bool(message[FUTURES]),
+        "kind": int(message.kind),
+        "recv": int(message.recv),
+        "stream": text(message.stream, message.stream_stop).decode() or None,
+        "data": text(message.payload, message.payload_stop),
+        "event": int(message.event),
+        "traded": int(message.traded),
+        "ids": (int(message.first), int(message.final), int(message.previous)),
+        "taker": int(message.taker),
+        "futures": bool(message.futures),
         "bids": pairs[:bids],
         "asks": pairs[bids:],
     }

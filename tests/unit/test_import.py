@@ -973,7 +973,7 @@ def test_a_file_without_lines_or_market_data_at_its_beginning(
     with pytest.raises(InputError, match="not a recording"):
         import_recordings([file], tmp_path / "golden")
     quiet = stamped(['{"id":1}'] * 40, step_ns=1)
-    monkeypatch.setattr("lobproof.sources.recordings.probe._LOOK_BYTES", 10)
+    monkeypatch.setattr("lobproof.sources.recordings.reader._LOOK_BYTES", 10)
     with pytest.raises(InputError, match="no market-data line"):
         _take(tmp_path, quiet)
     sample = _take(tmp_path, quiet + stamped([wrapped(MESSAGES[0])]), symbol="BTCUSDT")

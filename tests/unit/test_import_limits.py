@@ -21,7 +21,7 @@ import pytest
 from lobproof.documents import value_of
 from lobproof.errors import GridError, InputError, StrictError, UsageError, system_text
 from lobproof.schema import EventBatch, Finding, Flag, Kind
-from lobproof.sources.binance.problem import Problem, check_json
+from lobproof.sources.binance.decode import Problem, check_json
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings

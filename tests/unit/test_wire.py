@@ -12,26 +12,24 @@ from lobproof.instruments import Instrument, Rule
 from lobproof.schema import Flag, Kind, Side
 from lobproof.sources.binance import scanner as scanner_module
 from lobproof.sources.binance.decode import (
+    Problem,
     decode_journal,
     decode_recording,
     symbol_of,
 )
-from lobproof.sources.binance.message_kernels import (
+from lobproof.sources.binance.rows import book_batch, snapshots_in, ticker_batch, trade_batch
+from lobproof.sources.binance.scan_kernels import (
     AGGREGATE,
     DEPTH,
     EMPTY,
     FOREIGN,
     INVALID,
-    KIND,
     OTHER,
     SNAPSHOT,
     TICKER,
     TRADE,
 )
-from lobproof.sources.binance.problem import Problem
-from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
 from lobproof.sources.binance.scanner import Scanner
-from lobproof.sources.binance.snapshots import snapshots_in
 from support.wire import (
     NS,
     T0,
@@ -141,9 +139,9 @@ def test_every_cut_and_every_wrong_byte_is_noticed(kind: int, payload: dict[str,
                 expected = decode_journal(line, "BTCUSDT").kind
             except Problem:
                 expected = INVALID
-            assert block.messages[row, KIND] == expected
+            assert block.messages[row].kind == expected
         # a wrong byte in a field's name or value that is not decoded leaves a message
-        assert np.count_nonzero(block.messages[:, KIND] == INVALID) > 0.7 * len(variants)
+        assert np.count_nonzero(block.messages["kind"] == INVALID) > 0.7 * len(variants)
 
 
 def test_numbers_of_a_length_that_no_grid_holds_are_left_to_msgspec() -> None:
@@ -254,7 +252,7 @@ def test_what_is_not_what_it_claims_is_invalid_with_a_reason(
 ) -> None:
     data = stamped([f'{{"stream":"btcusdt@{stream}","data":{payload}}}'])
     block = scanned(data)
-    assert block.messages[0, KIND] == INVALID
+    assert block.messages[0].kind == INVALID
     assert block.problems[0].reason == reason, block.problems[0]
     assert block.line(0) == data.rstrip(b"\n")
     with pytest.raises(Problem):
@@ -275,7 +273,7 @@ def test_what_is_not_what_it_claims_is_invalid_with_a_reason(
 def test_a_line_without_a_proper_stamp_is_invalid(line: bytes) -> None:
     block = scanned(line + b"\n" + stamped(["{}"]))
     expected = EMPTY if not line else INVALID
-    assert block.messages[:, KIND].tolist() == [expected, OTHER]
+    assert block.messages["kind"].tolist() == [expected, OTHER]
     assert all(problem.reason == "stamp" for problem in block.problems.values())
 
 
@@ -303,7 +301,7 @@ def test_what_is_not_decoded_is_told_apart(text: str, kind: int) -> None:
     data = stamped([text])
     block = scanned(data)
     assert not block.problems
-    assert block.messages[0, KIND] == kind
+    assert block.messages[0].kind == kind
     assert decode_recording(data.rstrip(b"\n"), "BTCUSDT").kind == kind
 
 
@@ -349,7 +347,7 @@ def test_line_ends_and_stamp_units() -> None:
         stamp = str(T0 * NS)[:digits]
         data = f"{stamp} {text}\r\n\n\r\n{stamp}  {text}\n{stamp}\t{text}".encode()
         block = scanned(data)
-        assert block.messages[:, KIND].tolist() == [TRADE, EMPTY, EMPTY, TRADE, TRADE]
+        assert block.messages["kind"].tolist() == [TRADE, EMPTY, EMPTY, TRADE, TRADE]
         assert {row_values(block, row)["recv"] for row in (0, 3, 4)} == {T0 * NS}
         assert row_values(block, 0)["data"] == tight(trade(3, "1.5", "2")).encode()
 
@@ -362,7 +360,7 @@ def test_unwanted_kinds_are_told_apart_but_not_parsed() -> None:
     texts = [wrapped(payload) for _, payload in STRICT] + ['{"stream":"btcusdt@trade","data":{}}']
     block = Scanner("BTCUSDT", (TRADE,), recorded=True).scan(stamped(texts), "file", 1)
     kinds = [kind for kind, _ in STRICT]
-    assert block.messages[:-1, KIND].tolist() == kinds
+    assert block.messages["kind"][:-1].tolist() == kinds
     assert len(block.levels) == kinds.count(TRADE)
     assert list(block.problems) == [len(texts) - 1]
 

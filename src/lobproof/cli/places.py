@@ -62,7 +62,7 @@ def kind_of(path: Path) -> Kind | None:
         return Kind.LAKE if is_lake(path) else None
     if not path.is_file():
         return None
-    from lobproof.sources.recordings.probe import probe  # takes a second, and most need it not
+    from lobproof.sources.recordings.reader import probe  # takes a second, and most need it not
 
     try:
         probe(path)

@@ -6,44 +6,188 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from lobproof.schema import Flag, Int64
+from lobproof.schema.records import Record, Records, joined_rows, new_rows
 from lobproof.sources.binance.decode import (
     Decoded,
+    Problem,
     decode_journal,
     decode_recording,
     journal_entry,
 )
-from lobproof.sources.binance.kernels import scan
-from lobproof.sources.binance.message_kernels import (
-    ASKS,
-    BIDS,
-    COLUMNS,
+from lobproof.sources.binance.scan_kernels import (
+    AGGREGATE,
+    ANY_BOOLEAN,
+    ANY_INTEGER,
+    ANY_NUMBER,
+    ASK_LEVELS,
+    BID_LEVELS,
+    CAPTURE_TIME,
     CONTROL,
-    DATA,
-    DATA_STOP,
-    EVENT,
-    FINAL,
-    FIRST,
+    DEPTH,
+    EMPTY,
+    EVENT_TIME,
+    FINAL_ID,
+    FIRST_ID,
     FOREIGN,
-    FUTURES,
+    FUTURES_SHAPE,
+    HEAD,
     INVALID,
     IRREGULAR,
-    KIND,
     LEVEL,
+    MAKER,
+    MESSAGE,
     MIN_LEVEL_BYTES,
-    PREVIOUS,
-    RECV,
-    STREAM,
-    STREAM_STOP,
-    TAKER,
-    TRADED,
+    ONLY_ID,
+    POSITIVE,
+    PREVIOUS_ID,
+    SHAPE,
+    SNAPSHOT,
+    SPOT_SHAPE,
+    STREAM_NAME,
+    STREAM_OF_KIND,
+    TICKER,
+    TRADE,
+    TRADE_TIME,
     Bytes,
+    scan,
 )
-from lobproof.sources.binance.problem import Problem
-from lobproof.sources.binance.shapes import shapes_of
+
+_FIELDS = {
+    "event": EVENT_TIME,
+    "traded": TRADE_TIME,
+    "first": FIRST_ID,
+    "final": FINAL_ID,
+    "id": ONLY_ID,
+    "previous": PREVIOUS_ID,
+    "integer": ANY_INTEGER,
+    "maker": MAKER,
+    "boolean": ANY_BOOLEAN,
+    "bids": BID_LEVELS,
+    "asks": ASK_LEVELS,
+    "number": ANY_NUMBER,
+    "positive": POSITIVE,
+    "capture": CAPTURE_TIME,
+    "stream": STREAM_NAME,
+}
+_PLACEHOLDER = re.compile(r"<(\w+)>")
+
+_SHAPES = (
+    (EMPTY, HEAD, '{"stream":"<stream>","data":'),  # a recording's line behind its stamp
+    (EMPTY, HEAD, '{"capture_ns":<capture>,"stream":"<stream>","conn":<integer>,"data":'),
+    (
+        DEPTH,
+        SPOT_SHAPE,
+        '{"e":"depthUpdate","E":<event>,"s":"<symbol>","U":<first>,"u":<final>,'
+        '"b":<bids>,"a":<asks>}',
+    ),
+    (
+        DEPTH,
+        FUTURES_SHAPE,
+        '{"e":"depthUpdate","E":<event>,"T":<traded>,"s":"<symbol>","U":<first>,"u":<final>,'
+        '"pu":<previous>,"b":<bids>,"a":<asks>}',
+    ),
+    (
+        DEPTH,  # coin-margined
+        FUTURES_SHAPE,
+        '{"e":"depthUpdate","E":<event>,"T":<traded>,"s":"<symbol>","ps":"<pair>","U":<first>,'
+        '"u":<final>,"pu":<previous>,"b":<bids>,"a":<asks>}',
+    ),
+    (
+        TRADE,
+        SPOT_SHAPE,
+        '{"e":"trade","E":<event>,"s":"<symbol>","t":<id>,"p":"<positive>","q":"<positive>",'
+        '"T":<traded>,"m":<maker>,"M":<boolean>}',
+    ),
+    (
+        TRADE,  # with order ids, before 2024
+        SPOT_SHAPE,
+        '{"e":"trade","E":<event>,"s":"<symbol>","t":<id>,"p":"<positive>","q":"<positive>",'
+        '"b":<integer>,"a":<integer>,"T":<traded>,"m":<maker>,"M":<boolean>}',
+    ),
+    (
+        TRADE,
+        FUTURES_SHAPE,
+        '{"e":"trade","E":<event>,"T":<traded>,"s":"<symbol>","t":<id>,"p":"<positive>",'
+        '"q":"<positive>","X":"MARKET","m":<maker>}',
+    ),
+    (
+        AGGREGATE,
+        SPOT_SHAPE,
+        '{"e":"aggTrade","E":<event>,"s":"<symbol>","a":<integer>,"p":"<positive>",'
+        '"q":"<positive>","f":<first>,"l":<final>,"T":<traded>,"m":<maker>,"M":<boolean>}',
+    ),
+    (
+        AGGREGATE,  # of futures, but nothing in it says so
+        SPOT_SHAPE,
+        '{"e":"aggTrade","E":<event>,"s":"<symbol>","a":<integer>,"p":"<positive>",'
+        '"q":"<positive>","f":<first>,"l":<final>,"T":<traded>,"m":<maker>}',
+    ),
+    (
+        TICKER,
+        SPOT_SHAPE,
+        '{"u":<final>,"s":"<symbol>","b":"<number>","B":"<number>","a":"<number>","A":"<number>"}',
+    ),
+    (
+        TICKER,
+        FUTURES_SHAPE,
+        '{"e":"bookTicker","u":<final>,"s":"<symbol>","b":"<number>","B":"<number>",'
+        '"a":"<number>","A":"<number>","T":<traded>,"E":<event>}',
+    ),
+    (
+        TICKER,  # coin-margined
+        FUTURES_SHAPE,
+        '{"u":<final>,"e":"bookTicker","s":"<symbol>","ps":"<pair>","b":"<number>","B":"<number>",'
+        '"a":"<number>","A":"<number>","T":<traded>,"E":<event>}',
+    ),
+    (SNAPSHOT, SPOT_SHAPE, '{"lastUpdateId":<final>,"bids":<bids>,"asks":<asks>}'),
+    (
+        SNAPSHOT,
+        FUTURES_SHAPE,
+        '{"lastUpdateId":<final>,"E":<event>,"T":<traded>,"bids":<bids>,"asks":<asks>}',
+    ),
+)
+
+
+_STREAMS = (
+    (DEPTH, "{}@depth"),
+    (TRADE, "{}@trade"),
+    (AGGREGATE, "{}@aggTrade"),
+    (TICKER, "{}@bookTicker"),
+    (SNAPSHOT, "{}@snapshot"),
+    (SNAPSHOT, "{}@depthSnapshot"),  # tardis.dev's
+    (INVALID, "invalid"),
+    (CONTROL, "control"),
+)
+
+
+def shapes_of(symbol: str) -> tuple[Bytes, Records]:
+    """The shapes for a symbol as payloads write it; streams have it in lower case.
+
+    The text of all, and of each where it stands: the shape of a line's head, of a message of some
+    kind (fields are bytes below 32), or the name of the kind's stream.
+    """
+    names = {"symbol": symbol, "pair": symbol.partition("_")[0]}
+
+    def field(match: re.Match[str]) -> str:
+        return names.get(match[1]) or chr(_FIELDS[match[1]])
+
+    text = b""
+    index = []
+    for kind, role, shape in _SHAPES:
+        start = len(text)
+        text += _PLACEHOLDER.sub(field, shape).encode()
+        index.append((start, len(text), kind, role))
+    for kind, name in _STREAMS:
+        start = len(text)
+        text += name.format(symbol.lower()).encode()
+        index.append((start, len(text), kind, STREAM_OF_KIND))
+    return np.frombuffer(text, np.uint8), np.array(index, SHAPE)
+
 
 _NEWLINE, _RETURN = 10, 13
 _INVALID_MARK = int(Flag.INVALID | Flag.LAST)
@@ -64,8 +208,8 @@ class Block:
     first_line: int
     buffer: Bytes
     ends: Int64
-    messages: Int64
-    levels: Int64
+    messages: Records
+    levels: Records
     problems: dict[int, Problem] = field(default_factory=dict)
 
     def line(self, row: int) -> bytes:
@@ -76,17 +220,17 @@ class Block:
 
     def refuse(self, row: int, problem: Problem) -> None:
         """Make a line one that cannot be read."""
+        recv = self.messages["recv"][row]
+        self.messages[row] = 0
         message = self.messages[row]
-        recv = message[RECV]
-        message[:] = 0
-        message[KIND], message[RECV] = INVALID, recv
+        message.kind, message.recv = INVALID, recv
         # of millions of bad lines the frames that raised them would fill the memory
         problem.__traceback__ = problem.__cause__ = problem.__context__ = None
         self.problems[row] = problem
 
-    def number(self, level: int, column: int) -> str:
-        """The text of a level's price or size; ``column`` is where its span begins."""
-        start, stop = self.levels[level, column : column + 2].tolist()
+    def number(self, level: int, what: Literal["price", "quantity"]) -> str:
+        """The text of a level's price or size."""
+        start, stop = self.levels[what][level], self.levels[f"{what}_stop"][level]
         return self.buffer[start:stop].tobytes().decode("ascii", "backslashreplace")
 
     def where(self, row: int) -> str:
@@ -122,7 +266,7 @@ class Scanner:
         self._wanted = sum(1 << kind for kind in wanted)
         self._recorded = recorded
         self._slow = (IRREGULAR, FOREIGN) if doubt_foreign else (IRREGULAR,)
-        self._levels = np.empty((0, 4), np.int64)
+        self._levels = new_rows(LEVEL, 0)
 
     def scan(self, data: bytes, name: str, first_line: int) -> Block:
         """Tables of the lines in ``data``; its last line may lack its end."""
@@ -131,14 +275,13 @@ class Scanner:
         if len(buffer) and buffer[-1] != _NEWLINE:
             ends = np.append(ends, len(buffer))
         if len(self._levels) < len(buffer) // MIN_LEVEL_BYTES + 2:
-            self._levels = np.empty((len(buffer) // MIN_LEVEL_BYTES + 2, 4), np.int64)
-        messages = np.zeros((len(ends), COLUMNS), np.int64)
+            self._levels = new_rows(LEVEL, len(buffer) // MIN_LEVEL_BYTES + 2)
+        messages = np.zeros(len(ends), MESSAGE)
         used = scan(
             buffer,
             ends,
             self._recorded,
-            self._shapes.text,
-            self._shapes.index,
+            *self._shapes,
             self._wanted,
             messages,
             self._levels,
@@ -150,7 +293,7 @@ class Scanner:
         return block
 
     def _decode_irregular(self, block: Block) -> None:
-        rows = np.flatnonzero(np.isin(block.messages[:, KIND], self._slow))
+        rows = np.flatnonzero(np.isin(block.messages["kind"], self._slow))
         if not len(rows):
             return
         extra = bytearray()
@@ -163,32 +306,33 @@ class Scanner:
             except Problem as problem:
                 block.refuse(row, problem)
                 if not self._recorded:
-                    block.messages[row, TAKER] = _mark_of(line)
+                    block.messages[row].taker = _mark_of(line)
                 continue
             base, level = len(block.buffer), len(block.levels) + len(pairs)
+            block.messages[row] = 0
             _fill(block.messages[row], decoded, extra, base, level, pairs)
         if extra:
             block.buffer = np.concatenate([block.buffer, np.frombuffer(bytes(extra), np.uint8)])
             block.buffer.flags.writeable = False
         if pairs:
-            block.levels = np.concatenate([block.levels, np.array(pairs, np.int64)])
+            block.levels = joined_rows([block.levels, np.array(pairs, LEVEL)])
 
     def _read_marks(self, block: Block) -> None:
         """Set time and flags of the marks that invalid and control lines of a journal become."""
-        kinds = block.messages[:, KIND]
+        kinds = block.messages["kind"]
         for row in np.flatnonzero((kinds == INVALID) | (kinds == CONTROL)).tolist():
             if row in block.problems:
                 continue
             message = block.messages[row]
             try:
                 entry = journal_entry(block.line(row))
-                if message[KIND] == INVALID:
-                    message[TAKER] = _mark_of(b64decode(entry.data_b64, validate=True))
+                if message.kind == INVALID:
+                    message.taker = _mark_of(b64decode(entry.data_b64, validate=True))
                 elif entry.event == "truncated":
-                    message[TAKER] = _BREAK_MARK
-                message[RECV] = entry.capture_ns
+                    message.taker = _BREAK_MARK
+                message.recv = entry.capture_ns
             except (Problem, Base64Error) as error:
-                message[KIND], message[TAKER] = INVALID, _INVALID_MARK
+                message.kind, message.taker = INVALID, _INVALID_MARK
                 block.problems[row] = Problem("json", f"a damaged journal line: {error}")
 
 
@@ -208,7 +352,7 @@ def is_depth_line(line: bytes) -> bool:
 
 
 def _fill(
-    message: Int64,
+    message: Record,
     decoded: Decoded,
     extra: bytearray,
     base: int,
@@ -221,17 +365,16 @@ def _fill(
         extra.extend(text)
         return base + len(extra) - len(text), base + len(extra)
 
-    message[:] = 0
-    message[KIND] = decoded.kind
-    message[RECV] = decoded.recv
-    message[DATA], message[DATA_STOP] = put(decoded.data)
+    message.kind = decoded.kind
+    message.recv = decoded.recv
+    message.payload, message.payload_stop = put(decoded.data)
     if decoded.stream is not None:
-        message[STREAM], message[STREAM_STOP] = put(decoded.stream.encode())
-    message[EVENT], message[TRADED] = decoded.event, decoded.traded
-    message[FIRST], message[FINAL] = decoded.first, decoded.final
-    message[PREVIOUS] = decoded.previous
-    message[LEVEL] = level
-    message[BIDS], message[ASKS] = len(decoded.bids), len(decoded.asks)
-    message[TAKER], message[FUTURES] = decoded.taker, int(decoded.futures)
+        message.stream, message.stream_stop = put(decoded.stream.encode())
+    message.event, message.traded = decoded.event, decoded.traded
+    message.first, message.final = decoded.first, decoded.final
+    message.previous = decoded.previous
+    message.level = level
+    message.bids, message.asks = len(decoded.bids), len(decoded.asks)
+    message.taker, message.futures = decoded.taker, int(decoded.futures)
     for price, size in (*decoded.bids, *decoded.asks):
         pairs.append((*put(price), *put(size)))

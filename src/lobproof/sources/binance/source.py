@@ -12,11 +12,17 @@ from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.schema import Clock, EventBatch, Finding, Flag, Int64, Kind
 from lobproof.sources.binance.journal import Loss, read_frames
-from lobproof.sources.binance.message_kernels import AGGREGATE, DEPTH, SNAPSHOT, TICKER, TRADE
 from lobproof.sources.binance.profile import order_of
-from lobproof.sources.binance.rows import book_batch, ticker_batch, trade_batch
+from lobproof.sources.binance.rows import (
+    Snapshot,
+    book_batch,
+    new_passed,
+    snapshots_in,
+    ticker_batch,
+    trade_batch,
+)
+from lobproof.sources.binance.scan_kernels import AGGREGATE, DEPTH, SNAPSHOT, TICKER, TRADE
 from lobproof.sources.binance.scanner import Block, Scanner
-from lobproof.sources.binance.snapshots import Snapshot, snapshots_in
 from lobproof.sources.golden import GoldenSample, InputFinding
 from lobproof.sources.tickers import TickerBatch
 
@@ -80,7 +86,7 @@ class GoldenSource:
         kind = TRADE if self.sample.document["trade_stream"] == "trade" else AGGREGATE
 
         def batches() -> Iterator[EventBatch]:
-            passed = np.full(2, -1, np.int64)
+            passed = new_passed()
             for block in self._blocks((kind,)):
                 if isinstance(block, Block):
                     yield trade_batch(block, kind, self.instrument, passed)

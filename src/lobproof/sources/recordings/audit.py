@@ -10,29 +10,19 @@ import numpy as np
 from lobproof.fixedpoint import MAX_EXPONENT
 from lobproof.instruments import infer_step
 from lobproof.schema import Int64
-from lobproof.sources.binance.row_kernels import (
+from lobproof.schema.records import zeroed
+from lobproof.sources.binance.scanner import Block
+from lobproof.sources.recordings.intake_kernels import (
     CLASSES,
     DECIMALS,
     DIGITS,
+    ID_AUDIT,
     LAST_PLACES,
     MAX_PLACE,
     WIDTHS,
+    audit_ids,
     measure,
     widest,
-)
-from lobproof.sources.binance.scanner import Block
-from lobproof.sources.recordings.audit_kernels import (
-    AUDIT_STATE,
-    BEFORE_FINAL,
-    BEFORE_PREVIOUS,
-    DUPLICATES,
-    FIRST_IRREGULAR,
-    GAPS,
-    LAST,
-    LATE,
-    OVERLAPS,
-    RESETS,
-    audit_ids,
 )
 
 MAX_LISTED = 1000
@@ -60,13 +50,14 @@ class IdAudit:
         self.first = -1
         self.listed: list[dict[str, int]] = []
         self._may_reset = may_reset
-        self._state = np.zeros(AUDIT_STATE, np.int64)
-        self._state[[LAST, BEFORE_FINAL, BEFORE_PREVIOUS, FIRST_IRREGULAR]] = -1
+        self._state = zeroed(ID_AUDIT)[0]
+        for name in ("last", "before_final", "before_previous", "first_irregular"):
+            setattr(self._state, name, -1)
 
     @property
     def last(self) -> int:
         """Highest id since the last reset; -1 before the first message."""
-        return int(self._state[LAST])
+        return int(self._state.last)
 
     def add(self, first: Int64, final: Int64, previous: Int64, event: Int64) -> None:
         """The next messages' first and last ids, the ids that must come before, and times."""
@@ -74,7 +65,7 @@ class IdAudit:
             return
         if self.messages == 0:
             self.first = int(first[0])
-            self._state[LAST] = previous[0]
+            self._state.last = previous[0]
         listed = np.empty((MAX_LISTED - len(self.listed), 2), np.int64)
         times = event if self._may_reset else np.zeros_like(event)
         rows = audit_ids(self._state, first, final, previous, times, listed)
@@ -88,13 +79,13 @@ class IdAudit:
             "messages": self.messages,
             "first_id": self.first,
             "last_id": self.last,
-            "gaps": int(self._state[GAPS]),
+            "gaps": int(self._state.gaps),
             "gaps_listed": self.listed,
-            "duplicates": int(self._state[DUPLICATES]),
-            "late": int(self._state[LATE]),
-            "overlaps": int(self._state[OVERLAPS]),
-            "resets": int(self._state[RESETS]),
-            "first_irregular": int(self._state[FIRST_IRREGULAR]),
+            "duplicates": int(self._state.duplicates),
+            "late": int(self._state.late),
+            "overlaps": int(self._state.overlaps),
+            "resets": int(self._state.resets),
+            "first_irregular": int(self._state.first_irregular),
         }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from binascii import b2a_base64
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +16,31 @@ import numpy as np
 from lobproof.documents import QUOTED
 from lobproof.errors import InputError, StrictError, shown, visible
 from lobproof.schema import Int64
-from lobproof.sources.binance.decode import symbol_of
+from lobproof.sources.binance.decode import Problem, symbol_of
 from lobproof.sources.binance.journal import HOUR_NS, JournalWriter
-from lobproof.sources.binance.message_kernels import (
+from lobproof.sources.binance.scan_kernels import (
     AGGREGATE,
-    ASKS,
-    BIDS,
     DEPTH,
     EMPTY,
-    EVENT,
-    FINAL,
-    FIRST,
     FOREIGN,
-    FUTURES,
     INVALID,
-    KIND,
-    NAME,
     NO_EXECUTION,
     OTHER,
-    PREVIOUS,
-    PRICE,
-    RECV,
-    SIZE,
     SNAPSHOT,
-    TAKER,
     TICKER,
     TRADE,
 )
-from lobproof.sources.binance.problem import Problem
 from lobproof.sources.binance.scanner import Block, Scanner, is_depth_line
 from lobproof.sources.recordings.audit import ClockAudit, IdAudit, NumberAudit, too_wide
-from lobproof.sources.recordings.audit_kernels import count_partial
-from lobproof.sources.recordings.lines import LineWriter, invalid_lines
-from lobproof.sources.recordings.probe import Probe, few, symbols_in
-from lobproof.sources.recordings.reader import CUT_BYTES, RecordingFile
+from lobproof.sources.recordings.intake_kernels import (
+    LINE_EXTRA,
+    MAX_NAME_BYTES,
+    MAX_STREAMS,
+    count_partial,
+    count_streams,
+    journal_lines,
+)
+from lobproof.sources.recordings.reader import CUT_BYTES, Probe, RecordingFile, few, symbols_in
 
 MAX_LISTED_LINES = 100
 MARKET_KINDS = (DEPTH, TRADE, AGGREGATE, TICKER, SNAPSHOT)
@@ -216,7 +208,7 @@ class Intake:
         self._check_numbers(block)
         self._lines.count(block)
         self._check_depth_stream(block)
-        kinds, counts = np.unique(messages[:, KIND], return_counts=True)
+        kinds, counts = np.unique(messages["kind"], return_counts=True)
         for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
             self.counts[kind] += count
         self._list_invalid(block, path)
@@ -225,25 +217,24 @@ class Intake:
 
     def _audit(self, block: Block) -> None:
         messages = block.messages
-        kinds = messages[:, KIND]
+        kinds = messages["kind"]
         for kind, audit in ((DEPTH, self.chain), *self.trades.items()):
             of_kind = messages[kinds == kind]
-            ids = (of_kind[:, column] for column in (FIRST, FINAL, PREVIOUS, EVENT))
-            audit.add(*ids)
+            audit.add(*(of_kind[name] for name in ("first", "final", "previous", "event")))
             stream = "depth" if kind == DEPTH else "trades"
-            self.clock.add(stream, of_kind[:, RECV], of_kind[:, EVENT])
-            _widen(self.event_span, of_kind[:, EVENT])
-        _widen(self.recv_span, messages[(kinds >= DEPTH) & (kinds <= OTHER), RECV])
+            self.clock.add(stream, of_kind["recv"], of_kind["event"])
+            _widen(self.event_span, of_kind["event"])
+        _widen(self.recv_span, messages["recv"][(kinds >= DEPTH) & (kinds <= OTHER)])
         self.numbers.add(block, self._lines_before)
         self._partial += count_partial(block.buffer, messages, block.levels)
         self.without_execution += int(
-            np.count_nonzero((kinds == TRADE) & (messages[:, TAKER] == NO_EXECUTION))
+            np.count_nonzero((kinds == TRADE) & (messages["taker"] == NO_EXECUTION))
         )
         depth = messages[kinds == DEPTH]
-        self.level_changes += int(depth[:, BIDS].sum() + depth[:, ASKS].sum())
+        self.level_changes += int(depth["bids"].sum() + depth["asks"].sum())
 
     def _refuse_foreign(self, block: Block, path: Path) -> None:
-        rows = np.flatnonzero(block.messages[:, KIND] == FOREIGN)
+        rows = np.flatnonzero(block.messages["kind"] == FOREIGN)
         if self._keep_only or not len(rows):
             return
         row = int(rows[0])
@@ -258,13 +249,13 @@ class Intake:
     def _check_market(self, block: Block) -> None:
         """Depth messages chain either as on spot or as on futures; the first decides."""
         messages = block.messages
-        kinds = messages[:, KIND]
+        kinds = messages["kind"]
         rows = np.flatnonzero(kinds == DEPTH)
         if not len(rows):
             return
         if self.futures is None:
-            self.futures = bool(messages[rows[0], FUTURES])
-        for row in rows[messages[rows, FUTURES] != self.futures].tolist():
+            self.futures = bool(messages["futures"][rows[0]])
+        for row in rows[messages["futures"][rows] != self.futures].tolist():
             detail = "has no pu, unlike" if self.futures else "has pu, unlike"
             block.refuse(row, Problem("market", f"{detail} the depth messages before"))
 
@@ -273,15 +264,15 @@ class Intake:
         if self._most is None:
             return
         for row, level in too_wide(block, self._most).items():
-            price, size = block.number(level, PRICE), block.number(level, SIZE)
+            price, size = block.number(level, "price"), block.number(level, "quantity")
             detail = f"a level of {price} and {size}: no grid holds it and the others"
             block.refuse(row, Problem("number", detail))
 
     def _check_depth_stream(self, block: Block) -> None:
-        rows = np.flatnonzero(block.messages[:, KIND] == DEPTH)
+        rows = np.flatnonzero(block.messages["kind"] == DEPTH)
         if not len(rows):
             return
-        names = block.messages[rows, NAME]
+        names = block.messages["name"][rows]
         if self._depth_stream < 0:
             self._depth_stream = int(names[0])
         other = np.flatnonzero(names != self._depth_stream)
@@ -294,7 +285,7 @@ class Intake:
             )
 
     def _list_invalid(self, block: Block, path: Path) -> None:
-        for row in np.flatnonzero(block.messages[:, KIND] == INVALID).tolist():
+        for row in np.flatnonzero(block.messages["kind"] == INVALID).tolist():
             problem = block.problems[row]
             if self._strict:
                 raise StrictError(
@@ -337,14 +328,14 @@ class Intake:
         messages = block.messages
         if not len(messages):
             return
-        latest = np.maximum.accumulate(np.maximum(messages[:, RECV], self._latest))
+        latest = np.maximum.accumulate(np.maximum(messages["recv"], self._latest))
         hours = latest // HOUR_NS
         turns = np.flatnonzero(np.diff(hours)) + 1
-        flips = np.flatnonzero(np.diff(messages[:, KIND] == INVALID)) + 1
-        snapshots = np.flatnonzero(messages[:, KIND] == SNAPSHOT)
+        flips = np.flatnonzero(np.diff(messages["kind"] == INVALID)) + 1
+        snapshots = np.flatnonzero(messages["kind"] == SNAPSHOT)
         cuts = np.unique(np.concatenate([[0, len(messages)], turns, flips]))
         for start, stop in pairwise(cuts.tolist()):
-            if messages[start, KIND] == INVALID:
+            if messages[start].kind == INVALID:
                 lines = invalid_lines(block, start, stop, latest)
                 self.journal.append(lines, int(latest[start]))
                 continue
@@ -352,12 +343,12 @@ class Intake:
             for row in snapshots[(snapshots >= start) & (snapshots < stop)].tolist():
                 self._list_snapshot(block, row)
         self._latest = int(latest[-1])
-        known = np.flatnonzero(messages[:, RECV])
-        self._ended = int(messages[known[-1], RECV]) if len(known) else self._ended
+        known = np.flatnonzero(messages["recv"])
+        self._ended = int(messages["recv"][known[-1]]) if len(known) else self._ended
 
     def _list_snapshot(self, block: Block, row: int) -> None:
         message = block.messages[row]
-        bids, asks = int(message[BIDS]), int(message[ASKS])
+        bids, asks = int(message.bids), int(message.asks)
         if self.snapshot_limit is not None and max(bids, asks) > self.snapshot_limit:
             raise InputError(
                 f"{block.where(row)}: a snapshot of {bids} bids and {asks} asks, where "
@@ -366,10 +357,10 @@ class Intake:
             )
         self.snapshots.append(
             {
-                "last_update_id": int(message[FINAL]),
+                "last_update_id": int(message.final),
                 "bids": bids,
                 "asks": asks,
-                "capture_ns": int(message[RECV]),
+                "capture_ns": int(message.recv),
                 "file": block.name,
                 "line": block.first_line + row,
                 "journal": self.journal.name,
@@ -384,3 +375,78 @@ def _widen(span: list[int], times: Int64) -> None:
     if len(times):
         span[0] = min(span[0] or int(times.min()), int(times.min()))
         span[1] = max(span[1], int(times.max()))
+
+
+MORE = "(more streams)"
+
+
+class LineWriter:
+    """Renders the kept lines of blocks; payloads without a stream's name get the usual one."""
+
+    def __init__(self, symbol: str) -> None:
+        low = symbol.lower()
+        # by kind: none, depth, trade, aggTrade, bookTicker, snapshot, other
+        kinds = ("depth", "trade", "aggTrade", "bookTicker", "snapshot")
+        names = [b"", *(f"{low}@{kind}".encode() for kind in kinds), b"other"]
+        self._longest = max(map(len, names))
+        self._names = np.frombuffer(b"".join(names), np.uint8)
+        self._stops = np.array(list(accumulate(map(len, names))), np.int64)
+        self._table = np.zeros((MAX_STREAMS, MAX_NAME_BYTES), np.uint8)
+        self._sizes = np.zeros(MAX_STREAMS, np.int64)
+        self._counts = np.zeros(MAX_STREAMS + 1, np.int64)
+        self._used = 0
+
+    def count(self, block: Block) -> None:
+        """Count the kept lines per stream and note each line's stream in the block."""
+        self._used = count_streams(
+            block.buffer,
+            block.messages,
+            self._names,
+            self._stops,
+            self._table,
+            self._sizes,
+            self._counts,
+            self._used,
+        )
+
+    def streams(self) -> dict[str, int]:
+        """Lines per stream, in order of appearance."""
+        named = {
+            self._table[i, : self._sizes[i]].tobytes().decode("utf-8", "replace"): int(
+                self._counts[i]
+            )
+            for i in range(self._used)
+        }
+        more = int(self._counts[MAX_STREAMS])
+        return {**named, MORE: more} if more else named
+
+    def render(self, block: Block, start: int, stop: int) -> bytes:
+        """The journal lines of the kept ones among rows ``start`` … ``stop``."""
+        spans = block.messages[start:stop]
+        payloads = int((spans["payload_stop"] - spans["payload"]).sum())
+        streams = int((spans["stream_stop"] - spans["stream"]).sum())
+        room = payloads + streams + (stop - start) * (LINE_EXTRA + self._longest)
+        out = np.empty(room, np.uint8)
+        used = journal_lines(
+            block.buffer, block.messages, start, stop, self._names, self._stops, out
+        )
+        return out[:used].tobytes()
+
+
+def invalid_lines(block: Block, start: int, stop: int, latest: Int64) -> bytes:
+    """What the journal says of lines that cannot be read."""
+    name = json.dumps(block.name, ensure_ascii=False).encode()
+    recv = block.messages["recv"][start:stop]
+    times = np.where(recv > 0, recv, latest[start:stop]).tolist()
+    return b"".join(
+        b'{"capture_ns":%d,"stream":"invalid","conn":0,"reason":"%b","file":%b,"line":%d,'
+        b'"data_b64":"%b"}\n'
+        % (
+            time,
+            block.problems[row].reason.encode(),
+            name,
+            block.first_line + row,
+            b2a_base64(block.line(row), newline=False),
+        )
+        for row, time in zip(range(start, stop), times, strict=True)
+    )
