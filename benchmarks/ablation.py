@@ -36,7 +36,7 @@ from lobproof.replay import Policy, Replayer, Segment
 from lobproof.replay.merge import arrays_of
 from lobproof.schema import EventBatch, Int8, Int64
 from lobproof.schema.tables import KEYFRAMES
-from lobproof.sources.cryptolake.source import LakeSource
+from lobproof.sources.cryptolake.decode import LakeSource
 from lobproof.store import open_store
 from lobproof.store.checkpoint import write_checkpoint
 from lobproof.store.columns import Grid, to_arrow

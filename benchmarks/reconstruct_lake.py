@@ -29,7 +29,7 @@ from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.survey import Survey
 from lobproof.schema import EventBatch, Flag, Int64, StateBatch, VendorBatch
 from lobproof.schema.tables import PART_ROWS
-from lobproof.sources.cryptolake.source import LakeSource
+from lobproof.sources.cryptolake.decode import LakeSource
 from lobproof.store import DayWriter, Partition, commit_day, list_checkpoints, symbol_lock
 
 SIZES = (10_000_000, 20_000_000, 100_000_000, 200_000_000)

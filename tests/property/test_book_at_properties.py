@@ -21,7 +21,7 @@ from lobproof.pipeline.feed import Feed
 from lobproof.replay import Policy, Replayer, Segment
 from lobproof.replay import replayer as replayer_module
 from lobproof.schema import LEVELS, EventBatch, StateBatch
-from lobproof.sources.cryptolake.source import as_snapshots
+from lobproof.sources.cryptolake.decode import as_snapshots
 from lobproof.store import DayWriter, commit_day, open_store, symbol_lock
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.timespan import DAY_NS

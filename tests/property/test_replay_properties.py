@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lobproof.instruments import Rule
 from lobproof.replay import Policy
-from lobproof.sources.cryptolake.source import as_snapshots
+from lobproof.sources.cryptolake.decode import as_snapshots
 from plain.lake_replay import LakeStreams
 from plain.markets import RandomFeed, RandomLake
 from plain.messages import MINUTE, START, messages_of, to_vendor_batch

@@ -52,7 +52,7 @@ from lobproof.schema import (
 )
 from lobproof.schema.records import Record, Records, joined_rows, records
 from lobproof.schema.tables import MINUTES
-from lobproof.sources.cryptolake.source import as_snapshots
+from lobproof.sources.cryptolake.decode import as_snapshots
 from lobproof.store.bookview import book_of
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.rebuild_kernels import apply_events

@@ -13,9 +13,8 @@ from lobproof.errors import GridError, InputError
 from lobproof.instruments import Rule
 from lobproof.schema import LEVELS, Int64
 from lobproof.sources.cryptolake.decode import books, deltas, trades
-from lobproof.sources.cryptolake.grid import infer_grid
+from lobproof.sources.cryptolake.grid import ENOUGH, find_change, infer_grid, roundest
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
-from lobproof.sources.cryptolake.steps import ENOUGH, find_change, roundest
 from lobproof.sources.cryptolake.write import SCHEMAS
 from lobproof.sources.simulator import Imperfections, simulate
 from support.lake_files import HOUR, START, write_some

@@ -20,9 +20,15 @@ from lobproof.pipeline.results import Reached
 from lobproof.pipeline.survey import Survey
 from lobproof.replay.merge_kernels import first_after
 from lobproof.sources.cryptolake import grid
-from lobproof.sources.cryptolake.chunks import LakeFile, closed_files, floats
+from lobproof.sources.cryptolake.chunks import (
+    LakeFile,
+    Span,
+    closed_files,
+    floats,
+    read_spans,
+    spread,
+)
 from lobproof.sources.cryptolake.grid import infer_grid
-from lobproof.sources.cryptolake.spans import Span, read_spans, spread
 from lobproof.sources.cryptolake.times import survey_times
 from lobproof.sources.simulator import simulate
 from lobproof.store import Partition, list_checkpoints

@@ -15,8 +15,8 @@ from lobproof.pipeline.lake import lake_days, reconstruct_day
 from lobproof.pipeline.start import closing_book
 from lobproof.replay import Policy
 from lobproof.schema import Flag, Kind
+from lobproof.sources.cryptolake.decode import as_snapshots
 from lobproof.sources.cryptolake.grid import infer_grid
-from lobproof.sources.cryptolake.source import as_snapshots
 from lobproof.sources.cryptolake.times import survey_times
 from plain.lake_replay import LakeStreams
 from plain.messages import (

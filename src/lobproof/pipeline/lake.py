@@ -25,8 +25,8 @@ from lobproof.pipeline.told import Row
 from lobproof.replay import Policy
 from lobproof.schema import EventBatch
 from lobproof.schema.provenance import least_real
+from lobproof.sources.cryptolake.decode import LakeSource, as_snapshots
 from lobproof.sources.cryptolake.footer import in_order, read_footer
-from lobproof.sources.cryptolake.source import LakeSource, as_snapshots
 from lobproof.sources.golden import file_sha256
 from lobproof.store import Partition, drop_checkpoints, symbol_lock
 

@@ -1,8 +1,8 @@
-"""Crypto Lake's files to batches: floats to counts, times to the microsecond, messages whole."""
+"""Crypto Lake's files to streams: floats to counts, times to the microsecond, messages whole."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
@@ -13,7 +13,9 @@ from lobproof.documents import QUOTED
 from lobproof.errors import GridError, InputError, UsageError, shown
 from lobproof.fixedpoint import OK, grid_error
 from lobproof.instruments import Instrument
-from lobproof.schema import EventBatch, Flag, Kind, VendorBatch
+from lobproof.readahead import read_ahead
+from lobproof.schema import LEVELS, EventBatch, Flag, Kind, Side, VendorBatch
+from lobproof.schema.records import zeroed
 from lobproof.sources.cryptolake.chunks import (
     BOOK_CHUNK_ROWS,
     CHUNK_ROWS,
@@ -27,16 +29,15 @@ from lobproof.sources.cryptolake.chunks import (
     takers,
 )
 from lobproof.sources.cryptolake.decode_kernels import (
-    FILL_STATE,
-    FILLED,
+    FILL,
     IN_SIZE,
     NEGATIVE,
     NO_SIDE,
     NOT_FINITE,
     NOT_POSITIVE,
-    OPEN,
     TOO_LONG,
     DeltaColumns,
+    TradeColumns,
     append_deltas,
     close_message,
     write_slot,
@@ -168,7 +169,7 @@ def _deltas(
     paths: Sequence[Path], instrument: Instrument, batch_rows: int, start_row: int
 ) -> Generator[Decoded[EventBatch]]:
     used = start_row
-    batch, state = _empty(batch_rows + _ROOM), np.zeros(FILL_STATE, np.int64)
+    batch, state = _empty(batch_rows + _ROOM), zeroed(FILL)[0]
     needed = ("sequence_number", "side_is_bid", "price", "size")
     columns = COLUMNS["book_delta_v2"]
     for chunk in chunks("book_delta_v2", paths, columns, CHUNK_ROWS, start_row):
@@ -205,18 +206,18 @@ def _deltas(
             if status != OK:
                 _fail(chunk, row, status, instrument, "price", "size")
             if row < good:
-                if state[OPEN] == state[FILLED]:
-                    rows = int(state[FILLED])
+                if state.first == state.filled:
+                    rows = int(state.filled)
                     used += rows
                     yield Decoded(batch.slice(0, rows), used)
                     batch = _empty(batch_rows + _ROOM)
-                    state[:] = 0
+                    state.filled = state.first = 0
                 else:
                     batch = EventBatch.concat([batch, _empty(len(batch))])
         if good < len(chunk):
             raise _null(chunk, good, null)
-    if state[FILLED]:
-        first, rows = (int(place) for place in state[[OPEN, FILLED]])
+    if state.filled:
+        first, rows = int(state.first), int(state.filled)
         close_message(first, rows, batch.side, batch.price, batch.size, batch.flags)
         yield Decoded(batch.slice(0, rows), used + rows)
 
@@ -236,18 +237,17 @@ def _trades(
         good, null = first_null(chunk, ("price", "amount"))
         batch = EventBatch.empty(len(chunk))
         row, status = write_trades(
-            integers(chunk, "timestamp", 0),
-            integers(chunk, "receipt_timestamp", 0),
-            takers(chunk),
-            floats(chunk, "price"),
-            floats(chunk, "amount"),
+            TradeColumns(
+                integers(chunk, "timestamp", 0),
+                integers(chunk, "receipt_timestamp", 0),
+                takers(chunk),
+                floats(chunk, "price"),
+                floats(chunk, "amount"),
+            ),
             instrument.price_exponent,
             instrument.size_exponent,
-            batch.ts_event,
+            batch.rows,
             batch.ts_recv,
-            batch.side,
-            batch.price,
-            batch.size,
         )
         if status == NO_SIDE:
             side = shown(repr(chunk.columns["side"][row].as_py()), QUOTED)
@@ -331,3 +331,86 @@ def _fail(
         raise GridError(f"{chunk.where(row)}: {raw} {value!r} {_FAULTS[status]}", hint=_REFUSED)
     error = grid_error(status, repr(value), exponent)
     raise GridError(f"{chunk.where(row)}: {raw} {error.message}", hint=error.hint)
+
+
+class LakeSource:
+    """Deltas, trades and book rows of a day; every row is given, judging is replay's.
+
+    Each stream is decoded in a thread of its own, a few batches ahead; errors are those of
+    :mod:`lobproof.sources.cryptolake.decode`. A start is a number of rows that earlier batches of
+    the same stream held.
+
+    Parameters
+    ----------
+    paths
+        Table → its files, in order; a table that is not there is empty.
+    instrument
+        Its grid must hold every price and size.
+    batch_rows
+        Rows of deltas or trades decoded at a time; no effect on the content.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Sequence[Path]],
+        instrument: Instrument,
+        *,
+        batch_rows: int = BATCH_ROWS,
+    ) -> None:
+        self._paths = paths
+        self._instrument = instrument
+        self._batch_rows = batch_rows
+
+    def deltas(self, start: int = 0) -> Generator[EventBatch]:
+        """Messages of ``book_delta_v2``."""
+        files = self._paths.get("book_delta_v2", ())
+        decoded = deltas(files, self._instrument, self._batch_rows, start_row=start)
+        for one in read_ahead(decoded):
+            yield one.batch
+
+    def trades(self, start: int = 0) -> Generator[EventBatch]:
+        """Rows of ``trades``, each a message."""
+        files = self._paths.get("trades", ())
+        decoded = trades(files, self._instrument, self._batch_rows, start_row=start)
+        for one in read_ahead(decoded):
+            yield one.batch
+
+    def books(self, start: int = 0) -> Generator[VendorBatch]:
+        """Rows of ``book``."""
+        rows = min(BOOK_ROWS, self._batch_rows)
+        decoded = books(self._paths.get("book", ()), self._instrument, rows, start_row=start)
+        for one in read_ahead(decoded):
+            yield one.batch
+
+
+def as_snapshots(vendor_rows: VendorBatch, *, clear: bool) -> EventBatch:
+    """Rows of ``book`` as snapshot messages; ``clear``: each opens with a CLEAR row.
+
+    What lists nothing, or has an empty slot before a listed one, is a MARK whose two ids are the
+    same: an audit calls it invalid. A side is known down to the worst price listed, never whole:
+    fewer than twenty levels may be all that the vendor kept.
+    """
+    levels = vendor_rows.levels.reshape(len(vendor_rows), 2, LEVELS, 2)
+    used = (levels != 0).any(axis=3)
+    used &= ~(used[:, :, 1:] & ~used[:, :, :-1]).any(axis=(1, 2))[:, None, None]
+    rows, halves, slots = np.nonzero(used)
+    counts = np.count_nonzero(used, axis=(1, 2))
+    opens = np.where(counts > 0, int(clear), 1)
+    ends = np.cumsum(counts + opens)
+    message = np.repeat(np.arange(len(vendor_rows)), counts + opens)
+    batch = EventBatch.empty(len(message))
+    for name in ("ts_event", "ts_recv", "sequence"):
+        getattr(batch, name)[:] = getattr(vendor_rows, name)[message]
+    batch.prev_sequence[:] = -1
+    heads = (ends - counts - opens)[opens > 0]
+    batch.kind[heads] = np.where(counts[opens > 0] > 0, int(Kind.CLEAR), int(Kind.MARK))
+    listed = np.ones(len(batch), np.bool_)
+    listed[heads] = False
+    batch.kind[listed] = Kind.SNAPSHOT
+    batch.side[listed] = halves + int(Side.BID)
+    batch.price[listed] = levels[rows, halves, slots, 0]
+    batch.size[listed] = levels[rows, halves, slots, 1]
+    nothing = ends[counts == 0] - 1
+    batch.prev_sequence[nothing] = batch.sequence[nothing]
+    batch.flags[ends - 1] |= int(Flag.LAST)
+    return batch

@@ -13,6 +13,7 @@ from lobproof.fixedpoint.kernels import MAX_COUNT, OK
 from lobproof.jit import kernel
 from lobproof.schema import UNORDERED, Int8, Int32, Int64, Rows
 from lobproof.schema.plain import ASK, BID, F_LAST
+from lobproof.schema.records import Record, integers, record
 
 # further statuses of a value, beside those of fixedpoint
 NOT_FINITE = 10
@@ -23,10 +24,11 @@ TOO_LONG = 14  # a message that does not end
 IN_SIZE = 32
 """Added to a status that is of the row's size, and not of its price."""
 
-# state of a batch of deltas that is being filled
-FILLED = 0  # rows so far
-OPEN = 1  # first row of the message that has not ended
-FILL_STATE = 2
+FILL = record(
+    *integers("filled"),  # rows so far
+    *integers("first"),  # first row of the message that has not ended
+)
+"""A batch of deltas that is being filled."""
 
 HALF = (1 << 31) - 1
 FACTOR = 0x9E3779B1
@@ -89,7 +91,7 @@ class DeltaColumns(NamedTuple):
 
 @kernel
 def append_deltas(
-    state: Int64,
+    state: Record,
     begin: int,
     end: int,
     source: DeltaColumns,
@@ -103,25 +105,25 @@ def append_deltas(
     """Append rows ``begin:end`` of the input to a batch; the row to go on at, and a status.
 
     Stops before ``end`` at a row that begins a message when the batch holds at least ``wanted``
-    rows of whole ones (``state[OPEN] == state[FILLED]`` then), at one for which there is no room,
+    rows of whole ones (``state.first == state.filled`` then), at one for which there is no room,
     and at one that is bad (a status other than ``OK``) or one more than the ``longest`` message
-    may have. The message that the rows end in stays
-    open: whether its last row is the last shows only in the next row.
+    may have. The message that the rows end in stays open: whether its last row is the last shows
+    only in the next row.
 
     Parameters
     ----------
     state
-        int64 (FILL_STATE,); all 0 for an empty batch.
+        A ``FILL``; all 0 for an empty batch.
     out, ts_recv
-        Columns of the batch, of one length; rows from ``state[FILLED]`` on are written, and the
+        Columns of the batch, of one length; rows from ``state.filled`` on are written, and the
         flags are 0 there.
     """
     sequence, side, price, size, flags = out.sequence, out.side, out.price, out.size, out.flags
     ts_event = out.ts_event
     times, receipts, sequences = source.times, source.receipts, source.sequences
     bids, bit, prices, sizes = source.bids, source.bit, source.prices, source.sizes
-    at = state[FILLED]
-    first = state[OPEN]
+    at = state.filled
+    first = state.first
     room = len(flags)
     row = begin
     while row < end:
@@ -130,23 +132,23 @@ def append_deltas(
             close_message(first, at, side, price, size, flags)
             first = at
         if at - first == longest:
-            state[FILLED] = at
-            state[OPEN] = first
+            state.filled = at
+            state.first = first
             return row, TOO_LONG
         if at == room or (at == first and at >= wanted):
             break
         value = prices[row]
         count, status = float_to_count(value, price_exponent)
         if status != OK or count <= 0:
-            state[FILLED] = at
-            state[OPEN] = first
+            state.filled = at
+            state.first = first
             return row, positive_count(value, price_exponent)[1]
         price[at] = count
         value = sizes[row]
         count, status = float_to_count(value, size_exponent)
         if status != OK or count < 0:
-            state[FILLED] = at
-            state[OPEN] = first
+            state.filled = at
+            state.first = first
             if not math.isfinite(value):
                 status = NOT_FINITE
             elif value < 0.0:
@@ -160,31 +162,32 @@ def append_deltas(
         ts_recv[at] = to_microsecond(receipts[row])
         at += 1
         row += 1
-    state[FILLED] = at
-    state[OPEN] = first
+    state.filled = at
+    state.first = first
     return row, OK
+
+
+class TradeColumns(NamedTuple):
+    """Columns of ``trades``, as they are read; ``takers`` are 1 (buy), 2 (sell) or else bad."""
+
+    times: Int64
+    receipts: Int64
+    takers: Int8
+    prices: NDArray[np.float64]
+    amounts: NDArray[np.float64]
 
 
 @kernel
 def write_trades(
-    times: Int64,
-    receipts: Int64,
-    takers: Int8,
-    prices: NDArray[np.float64],
-    amounts: NDArray[np.float64],
-    price_exponent: int,
-    size_exponent: int,
-    ts_event: Int64,
-    ts_recv: Int64,
-    side: Int8,
-    price: Int64,
-    size: Int64,
+    source: TradeColumns, price_exponent: int, size_exponent: int, out: Rows, ts_recv: Int64
 ) -> tuple[int, int]:
     """Write the trades to columns of their length; the first bad row and its status.
 
-    Returns the number of rows and ``OK`` when all are good. ``takers`` are 1 (buy), 2 (sell) or
-    else bad.
+    Returns the number of rows and ``OK`` when all are good.
     """
+    side, price, size, ts_event = out.side, out.price, out.size, out.ts_event
+    times, receipts, takers = source.times, source.receipts, source.takers
+    prices, amounts = source.prices, source.amounts
     for row in range(len(prices)):
         count, status = positive_count(prices[row], price_exponent)
         if status != OK:

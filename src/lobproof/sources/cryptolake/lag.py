@@ -20,14 +20,16 @@ from lobproof.sources.cryptolake.chunks import (
     CHUNK_ROWS,
     Chunk,
     LakeFile,
+    Span,
     bitmap,
     chunks,
     closed_files,
     floats,
     integers,
+    read_spans,
+    spread,
     takers,
 )
-from lobproof.sources.cryptolake.spans import Span, read_spans, spread
 
 SPANS = 32
 SPAN_ROWS = 1 << 14

@@ -10,8 +10,14 @@ import numpy as np
 
 from lobproof.errors import InputError
 from lobproof.schema import Int64
-from lobproof.sources.cryptolake.chunks import LakeFile, closed_files, integers
-from lobproof.sources.cryptolake.spans import Span, read_spans, spread
+from lobproof.sources.cryptolake.chunks import (
+    LakeFile,
+    Span,
+    closed_files,
+    integers,
+    read_spans,
+    spread,
+)
 
 _COLUMNS = ("timestamp", "receipt_timestamp")
 APART_NS = 60_000_000_000
