@@ -14,7 +14,7 @@ from fakes.s3 import fake_lake
 from lobproof.acquire.lake import lake
 from lobproof.sources.cryptolake.layout import ALIASES, COLUMNS, TABLES
 from lobproof.sources.simulator import simulate
-from lobproof.sources.simulator.lake import LakeConfig
+from lobproof.sources.simulator.collectors import LakeConfig
 from lobproof.sources.simulator.run import Imperfections
 
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent

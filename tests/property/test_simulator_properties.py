@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from lobproof.sources.simulator import PRESETS, Market
 from lobproof.sources.simulator import layout_kernels as at
+from lobproof.sources.simulator.collectors import delay, in_order, uniform
 from lobproof.sources.simulator.layout_kernels import ASK, BID, BUY, LEVEL, SELL, TRADE
 from lobproof.sources.simulator.market_kernels import cancel, next_best, place, take
-from lobproof.sources.simulator.noise import delay, in_order, uniform
 
 CONFIG = dataclasses.replace(
     PRESETS["btc"], price=1000, window_bits=10, near_orders=10, deep_orders=10
@@ -82,23 +82,23 @@ def test_the_engine_matches_as_a_plain_one(
     actions: list[tuple[str, int, int, int]],
 ) -> None:
     market = Market(CONFIG, 1, warm=False)
-    m = market._m
+    state, m = market._state, market._m
     plain = PlainBook()
     for what, side, price, size in actions:
         if what == "limit":
             other = plain.best(ASK if side == BID else BID)
             if other and (price >= other if side == BID else price <= other):
                 continue
-            number = place(m, 1, side, price, size, side - 1)
+            number = place(state, m, 1, side, price, size, side - 1)
             plain.place(number, side, price, size)
         elif what == "take":
             taker = BUY if side == ASK else SELL
-            assert take(m, 1, taker, size, price, 999) == plain.take(taker, size, price)
+            assert take(state, m, 1, taker, size, price, 999) == plain.take(taker, size, price)
         elif plain.orders:
-            cancel(m, 1, plain.cancel(size % len(plain.orders)))
-        assert m[at.BEST_BID] == plain.best(BID)
-        assert m[at.BEST_ASK] == plain.best(ASK)
-    rows = market._rows[: int(m[at.ROWS])].tolist()
+            cancel(state, m, 1, plain.cancel(size % len(plain.orders)))
+        assert state.ring.best_bid == plain.best(BID)
+        assert state.ring.best_ask == plain.best(ASK)
+    rows = market._rows[: int(state.rows)].tolist()
     assert [(kind, side, price, size) for _, kind, side, price, size, _ in rows] == plain.seen
     bids, bid_sizes, asks, ask_sizes = market.book()
     for side, prices, sizes in ((BID, bids, bid_sizes), (ASK, asks, ask_sizes)):
@@ -114,11 +114,11 @@ def test_the_engine_matches_as_a_plain_one(
 def test_the_next_price_is_found_over_any_gap(prices: set[int], start: int) -> None:
     market = Market(CONFIG, 1, warm=False)
     for price in prices:
-        place(market._m, 1, BID, price, 1, at.DEEP_BID)
+        place(market._state, market._m, 1, BID, price, 1, at.DEEP_BID)
     below = max((p for p in prices if p <= start), default=0)
     above = min((p for p in prices if p >= start), default=0)
-    assert next_best(market._m, BID, start) == below
-    assert next_best(market._m, ASK, start) == above
+    assert next_best(market._state.ring, market._m, BID, start) == below
+    assert next_best(market._state.ring, market._m, ASK, start) == above
 
 
 @given(st.lists(st.integers(0, 2**62), max_size=50), st.integers(0, 2**40), st.integers(0, 50))

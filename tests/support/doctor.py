@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from lobproof.acquire.facts import Fact, check_day
 from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.simulator import simulate
-from lobproof.sources.simulator.lake import LakeConfig
+from lobproof.sources.simulator.collectors import LakeConfig
 from lobproof.sources.simulator.run import Imperfections
 
 DAY = "2026-02-11"

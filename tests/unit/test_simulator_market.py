@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from lobproof.errors import InputError, UsageError
+from lobproof.schema.records import Record, zeroed
 from lobproof.sources.simulator import PRESETS, Excitation, Market, MarketConfig
 from lobproof.sources.simulator import layout_kernels as at
-from lobproof.sources.simulator.layout_kernels import ASK, BID, BUY, LEVEL, SELL, TRADE
+from lobproof.sources.simulator.layout_kernels import ASK, BID, BUY, LEVEL, RANDOM, SELL, TRADE
 from lobproof.sources.simulator.market_kernels import cancel, order_at, place, take
 from lobproof.sources.simulator.random_kernels import (
     bits32,
     exp_minus,
     exponential,
     normal,
-    seeded,
+    seed_random,
     uniform,
 )
 
@@ -37,18 +38,18 @@ def empty(config: MarketConfig = SMALL) -> Market:
 
 
 def rows_of(market: Market) -> list[tuple[int, ...]]:
-    rows = market._rows[: int(market._m[at.ROWS])]
+    rows = market._rows[: int(market._state.rows)]
     return [tuple(row) for row in rows.tolist()]
 
 
 def check_conservation(market: Market) -> None:
     """The levels are the sums of their queues, lists and queues hold the same orders, no cross."""
-    m = market._m
+    state, m = market._state, market._m
     totals: dict[int, int] = defaultdict(int)
     live = 0
     for listed in range(4):
-        start = int(m[at.LISTS_AT] + listed * m[at.CAPACITY])
-        members = m[start : start + int(m[at.LIVE + listed])].tolist()
+        start = int(state.lists_at + listed * state.capacity)
+        members = m[start : start + int(state.live[listed])].tolist()
         live += len(members)
         for slot, order in enumerate(members):
             where = order_at(order)
@@ -65,7 +66,7 @@ def check_conservation(market: Market) -> None:
     assert bids[0] < asks[0]
     queued = 0
     for price in seen:
-        level = int(m[at.LEVELS_AT] + at.LEVEL_SLOTS * (price & m[at.MASK]))
+        level = int(state.levels_at + at.LEVEL_SLOTS * (price & state.ring.mask))
         order, before = int(m[level + at.HEAD]), 0
         while order:
             assert m[order_at(order) + at.PREV] == before
@@ -77,13 +78,15 @@ def check_conservation(market: Market) -> None:
 
 def test_price_then_time_decides_who_trades() -> None:
     market = empty()
-    m = market._m
-    place(m, 1, ASK, 6_000_002, 50, at.NEAR_ASK)
-    first = place(m, 2, ASK, 6_000_001, 30, at.NEAR_ASK)
-    second = place(m, 3, ASK, 6_000_001, 20, at.DEEP_ASK)
-    place(m, 4, BID, 6_000_000, 10, at.NEAR_BID)
-    m[at.ROWS] = 0
-    assert take(m, 5, BUY, 65, 6_000_001, 99) == 50  # the limit stops it before the third order
+    state, m = market._state, market._m
+    place(state, m, 1, ASK, 6_000_002, 50, at.NEAR_ASK)
+    first = place(state, m, 2, ASK, 6_000_001, 30, at.NEAR_ASK)
+    second = place(state, m, 3, ASK, 6_000_001, 20, at.DEEP_ASK)
+    place(state, m, 4, BID, 6_000_000, 10, at.NEAR_BID)
+    state.rows = 0
+    assert (
+        take(state, m, 5, BUY, 65, 6_000_001, 99) == 50
+    )  # the limit stops it before the third order
     assert rows_of(market) == [
         (5, TRADE, BUY, 6_000_001, 30, SMALL.first_trade_id + 1),
         (5, LEVEL, ASK, 6_000_001, 20, SMALL.first_update_id + 5),
@@ -99,37 +102,39 @@ def test_price_then_time_decides_who_trades() -> None:
 
 def test_a_partly_filled_order_keeps_its_place() -> None:
     market = empty()
-    m = market._m
-    place(m, 1, BID, 6_000_000, 30, at.NEAR_BID)
-    place(m, 2, BID, 6_000_000, 40, at.NEAR_BID)
-    m[at.ROWS] = 0
-    assert take(m, 3, SELL, 10, 6_000_000, 99) == 10
-    assert take(m, 4, SELL, 25, 6_000_000, 99) == 25
+    state, m = market._state, market._m
+    place(state, m, 1, BID, 6_000_000, 30, at.NEAR_BID)
+    place(state, m, 2, BID, 6_000_000, 40, at.NEAR_BID)
+    state.rows = 0
+    assert take(state, m, 3, SELL, 10, 6_000_000, 99) == 10
+    assert take(state, m, 4, SELL, 25, 6_000_000, 99) == 25
     trades = [row[4] for row in rows_of(market) if row[1] == TRADE]
     assert trades == [10, 20, 5]
-    assert take(m, 5, SELL, 100, 1, 0) == 0
-    assert take(m, 5, SELL, 100, 1, 99) == 35
+    assert take(state, m, 5, SELL, 100, 1, 0) == 0
+    assert take(state, m, 5, SELL, 100, 1, 99) == 35
     assert [len(side) for side in market.book()] == [0, 0, 0, 0]
-    assert take(m, 6, SELL, 5, 1, 99) == 0
+    assert take(state, m, 6, SELL, 5, 1, 99) == 0
 
 
 def test_a_cancelled_order_leaves_the_middle_of_its_queue() -> None:
     market = empty()
-    m = market._m
-    orders = [place(m, k, ASK, 6_000_005, 10 + k, at.DEEP_ASK) for k in range(3)]
-    place(m, 3, BID, 5_999_000, 1, at.NEAR_BID)
-    cancel(m, 4, orders[1])
+    state, m = market._state, market._m
+    orders = [place(state, m, k, ASK, 6_000_005, 10 + k, at.DEEP_ASK) for k in range(3)]
+    place(state, m, 3, BID, 5_999_000, 1, at.NEAR_BID)
+    cancel(state, m, 4, orders[1])
     check_conservation(market)
-    m[at.ROWS] = 0
-    take(m, 5, BUY, 100, 7_000_000, 99)
+    state.rows = 0
+    take(state, m, 5, BUY, 100, 7_000_000, 99)
     assert [row[4] for row in rows_of(market) if row[1] == TRADE] == [10, 12]
-    assert place(m, 6, ASK, 6_000_009, 1, at.NEAR_ASK) in orders  # slots are used again
+    assert place(state, m, 6, ASK, 6_000_009, 1, at.NEAR_ASK) in orders  # slots are used again
 
 
 def test_no_order_is_placed_when_the_memory_is_full() -> None:
     market = empty()
-    market._m[at.CAPACITY] = 3
-    sizes = [place(market._m, 1, BID, 5_999_990 + k, 5, at.NEAR_BID) for k in range(3)]
+    market._state.capacity = 3
+    sizes = [
+        place(market._state, market._m, 1, BID, 5_999_990 + k, 5, at.NEAR_BID) for k in range(3)
+    ]
     assert sizes == [1, 2, 0]
     assert market.book()[0].tolist() == [5_999_991, 5_999_990]
 
@@ -221,16 +226,16 @@ def test_the_ring_follows_a_running_price_and_drops_what_it_leaves() -> None:
         SMALL, window_bits=12, volatility=1e-5, jump_size=1e-9, take_share=0.2
     )
     market = Market(config, 2)
-    floor = int(market._m[at.FLOOR])
+    floor = int(market._state.ring.floor)
     for _ in range(20):
-        market._f[at.VALUE] += 150.0
+        market._flow.value += 150.0
         market.step(market.now + SECOND // 8)
         check_conservation(market)
-        lowest = int(market._m[at.FLOOR])
+        lowest = int(market._state.ring.floor)
         bids, _, asks, _ = market.book()
         assert lowest <= bids[-1]
         assert asks[-1] < lowest + 4096
-    assert int(market._m[at.FLOOR]) > floor
+    assert int(market._state.ring.floor) > floor
 
 
 def test_a_new_tick_holds_for_new_orders_only() -> None:
@@ -299,7 +304,9 @@ def test_impossible_markets_are_refused(changes: dict[str, Any], problem: str) -
 
 def test_random_numbers_are_those_of_the_reference() -> None:
     words = [1, 2, 3, 4]
-    m = np.array(words, np.int64)
+    random = zeroed(RANDOM)[0]
+    random.a, random.b, random.c, random.d = words
+    beginning = random.copy()
 
     def rotated(x: int, k: int) -> int:
         return ((x << k) | (x >> (32 - k))) & 0xFFFFFFFF
@@ -313,22 +320,28 @@ def test_random_numbers_are_those_of_the_reference() -> None:
         words[0] ^= words[3]
         words[2] ^= t
         words[3] = rotated(words[3], 11)
-        assert bits32(m) == expected
-    assert bits32(np.array([1, 2, 3, 4], np.int64)) == 641  # (5 << 7) + 1
+        assert bits32(random) == expected
+    assert bits32(beginning) == 641  # (5 << 7) + 1
+
+
+def seeded(seed: int, stream: int) -> Record:
+    random: Record = zeroed(RANDOM)[0]
+    seed_random(random, seed, stream)
+    return random
 
 
 def test_variates_have_their_moments() -> None:
-    m = seeded(9, 3)
+    random = seeded(9, 3)
     n = 4000
     for function, mean, deviation in (
         (uniform, 0.5, 12**-0.5),
         (exponential, 1.0, 1.0),
         (normal, 0.0, 1.0),
     ):
-        values = np.array([function(m) for _ in range(n)])
+        values = np.array([function(random) for _ in range(n)])
         assert abs(values.mean() - mean) < 5 * deviation / n**0.5
         assert abs(values.std() / deviation - 1) < 0.1
     for x in (0.0, 1e-6, 0.5, 3.0, 20.0):
         assert exp_minus(x) == pytest.approx(np.exp(-x), rel=2e-6)
     assert exp_minus(50.0) == 0
-    assert not np.array_equal(seeded(1, 0), seeded(1, 1))
+    assert seeded(1, 0) != seeded(1, 1)

@@ -4,14 +4,12 @@ Everything that comes from here is synthetic and says so: in file names, in the 
 ``simulation.json``, in Parquet metadata, and by the symbol ``SIMUSDT``.
 """
 
+from lobproof.sources.simulator.collectors import LakeConfig, LakeWriter, Recorder, RecorderConfig
 from lobproof.sources.simulator.config import PRESETS, Distances, Excitation, MarketConfig, Sizes
-from lobproof.sources.simulator.feed import Feed, FeedBatch, FeedConfig, FullBook
-from lobproof.sources.simulator.lake import LakeConfig, LakeWriter
+from lobproof.sources.simulator.feed import Feed, FeedBatch, FeedConfig, FullBook, Truth
 from lobproof.sources.simulator.market import Market, MarketEvents
 from lobproof.sources.simulator.provenance import simulation_of
-from lobproof.sources.simulator.recorder import Recorder, RecorderConfig
 from lobproof.sources.simulator.run import Imperfections, SimulationResult, simulate
-from lobproof.sources.simulator.truth import Truth
 
 __all__ = [
     "PRESETS",

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from lobproof.errors import UsageError
-from lobproof.schema import Int64
+from lobproof.schema import LEVELS, Int64
+from lobproof.schema.records import Record, numbers, records, zeroed
 from lobproof.sources.simulator import feed_kernels as at
 from lobproof.sources.simulator import layout_kernels as shared
 from lobproof.sources.simulator.market import Market, MarketEvents
-from lobproof.sources.simulator.random_kernels import below, seeded
+from lobproof.sources.simulator.random_kernels import below, seed_random
 
 NEVER = 1 << 62
 
@@ -89,32 +90,31 @@ class Feed:
         """Take the market's present book as the state before the first event."""
         self.config = config
         width = 1 << market.config.window_bits
-        ladder = at.FEED_AT
-        marks = ladder + width
-        bits = marks + 2 * width
-        touched = bits + width // 32
-        m = np.zeros(touched, np.int64)
-        m[:4] = seeded(market.seed + seed, 1)
-        m[shared.MASK], m[shared.BITS_AT] = width - 1, bits
-        m[at.LADDER_AT], m[at.MARKS_AT], m[at.TOUCHED_AT] = ladder, marks, touched
-        self._m = m
+        self._states = zeroed(at.FEED)
+        state = self._states[0]
+        state.marks_at = width
+        state.ring.mask, state.ring.bits_at = width - 1, 3 * width
+        state.touched_at = 3 * width + width // 32
+        m = self._m = np.zeros(state.touched_at, np.int64)
+        seed_random(state.random, market.seed + seed, 1)
         bids, bid_sizes, asks, ask_sizes = market.book()
-        m[shared.FLOOR] = bids[-1] if len(bids) else market.config.price - width // 2
+        state.ring.floor = bids[-1] if len(bids) else market.config.price - width // 2
         for side, prices, sizes in ((1, bids, bid_sizes), (2, asks, ask_sizes)):
             for price, size in zip(prices.tolist(), sizes.tolist(), strict=True):
-                at.apply_level(m, side, price, size)
-        m[at.LAST_ID] = m[at.SENT_ID] = market.update_id
-        m[at.NUMBER] = 1
-        m[at.TYPICAL] = round(256 * market.config.rate / 10)
+                at.apply_level(state, m, side, price, size)
+        state.last_id = state.sent_id = market.update_id
+        state.number = 1
+        state.typical = round(256 * market.config.rate / 10)
         now_ms = market.now // 1_000_000
-        m[at.PUBLISH_MS] = m[at.CUT_MS] = now_ms + 1 + below(m, at.INTERVAL_MS)
-        m[at.LAG_MS] = config.burst_lag_ms
-        m[at.LAG_SHARE] = round(config.burst_lag_share * 1e6)
-        m[at.LATE_SHARE] = round(config.late_sample_share * 1e6)
-        m[at.WANT_TICKERS], m[at.WANT_TOPS] = config.tickers, config.tops
-        m[at.FULL_EVERY] = config.full_every
+        state.publish_ms = now_ms + 1 + below(state.random, at.INTERVAL_MS)
+        state.cut_ms = state.publish_ms
+        state.lag_ms = config.burst_lag_ms
+        state.lag_share = round(config.burst_lag_share * 1e6)
+        state.late_share = round(config.late_sample_share * 1e6)
+        state.want_tickers, state.want_tops = config.tickers, config.tops
+        state.full_every = config.full_every
         first = config.first_snapshot_s
-        m[at.SNAPSHOT_DUE] = NEVER if first is None else market.now + round(first * 1e9)
+        state.snapshot_due = NEVER if first is None else market.now + round(first * 1e9)
         self._orders = market.config.near_orders + market.config.deep_orders
         self._tail: Int64 = np.zeros((0, shared.ROW_SLOTS), np.int64)
         self._watermark = market.now
@@ -128,7 +128,7 @@ class Feed:
         stop = len(rows) if final else max(len(rows) - at.LOOK_AHEAD, 0)
         if final:  # an event of nothing, beyond every message, closes the last one
             end = np.zeros((1, shared.ROW_SLOTS), np.int64)
-            end[0, shared.ROW_TS] = (int(self._m[at.PUBLISH_MS]) + 1) * 1_000_000
+            end[0, shared.ROW_TS] = (int(self._state.publish_ms) + 1) * 1_000_000
             if len(rows):
                 end[0, shared.ROW_TS] = max(end[0, 0], rows[-1, 0] + 300_000_000)
             rows = np.concatenate([rows, end])
@@ -139,37 +139,37 @@ class Feed:
 
     def _run(self, rows: Int64, stop: int) -> FeedBatch:
         self._reserve(stop)
-        m = self._m
+        state, m = self._state, self._m
         span_ms = (int(rows[stop - 1, 0]) - self._watermark) // 1_000_000 if stop else 0
         room = min(stop, span_ms // at.INTERVAL_MS + 4)
         wide = 4 * at.DEPTH_LEVELS
         messages = np.empty((room, at.MESSAGE_SLOTS), np.int64)
-        depth = np.empty((int(m[at.BIDS] + m[at.ASKS]) + stop, 3), np.int64)
+        depth = np.empty((int(state.bids + state.asks) + stop, 3), np.int64)
         tickers = np.empty((stop if self.config.tickers else 0, 6), np.int64)
         truths = np.empty(room * wide if self.config.tops else 0, np.int64)
         tops = np.empty_like(truths)
-        m[at.MESSAGES] = m[at.DEPTH_ROWS] = m[at.TICKERS] = 0
+        state.messages = state.depth_rows = state.tickers = 0
         snapshots: list[FullBook] = []
         books: list[FullBook] = []
         row, why = 0, at.AT_FULL
         while why != at.DONE:
-            row, why = at.publish(m, rows, row, stop, messages, depth, tickers, truths, tops)
+            row, why = at.publish(state, m, rows, row, stop, messages, depth, tickers, truths, tops)
             if why == at.AT_SNAPSHOT:
-                due = int(m[at.SNAPSHOT_DUE])
+                due = int(state.snapshot_due)
                 snapshots.append(self._book(due, self.config.snapshot_limit))
                 every = self.config.snapshot_every_s
-                m[at.SNAPSHOT_DUE] = NEVER if every is None else due + round(every * 1e9)
+                state.snapshot_due = NEVER if every is None else due + round(every * 1e9)
             elif why == at.AT_FULL:
-                books.append(self._book(int(messages[m[at.MESSAGES] - 1, 0]) * 1_000_000))
+                books.append(self._book(int(messages[state.messages - 1, 0]) * 1_000_000))
         if stop:
             self._watermark = int(rows[stop - 1, 0])
-        n = int(m[at.MESSAGES])
+        n = int(state.messages)
         taken = rows[:stop]
         return FeedBatch(
             messages[:n],
-            depth[: int(m[at.DEPTH_ROWS])],
+            depth[: int(state.depth_rows)],
             taken[taken[:, shared.ROW_KIND] == shared.TRADE],
-            tickers[: int(m[at.TICKERS])],
+            tickers[: int(state.tickers)],
             tops.reshape(-1, wide)[:n] if self.config.tops else tops.reshape(0, wide),
             truths.reshape(-1, wide)[:n] if self.config.tops else truths.reshape(0, wide),
             snapshots,
@@ -179,17 +179,16 @@ class Feed:
 
     def save(self) -> dict[str, Any]:
         """The whole state as arrays."""
-        m = self._m
-        ladder = m[m[at.LADDER_AT] : m[at.MARKS_AT]]
+        state, m = self._state, self._m
+        ladder = m[: state.marks_at]
         alive = np.flatnonzero(ladder)
-        touched = m[m[at.TOUCHED_AT] :]
-        room = int(m[at.ROOM])
+        touched, room = m[state.touched_at :], int(state.room)
         return {
-            "fixed": m[: at.FEED_AT].copy(),
+            "state": numbers(self._states),
             "slots": alive,
             "sizes": ladder[alive],
-            "bids": touched[: int(m[at.BIDS])].copy(),
-            "asks": touched[room : room + int(m[at.ASKS])].copy(),
+            "bids": touched[: int(state.bids)].copy(),
+            "asks": touched[room : room + int(state.asks)].copy(),
             "tail": self._tail.copy(),
             "watermark": np.array([self._watermark]),
         }
@@ -198,51 +197,79 @@ class Feed:
     def load(cls, market: Market, config: FeedConfig, state: Mapping[str, Any]) -> Feed:
         """The feed that :meth:`save` described, of the same market with the same configuration."""
         feed = cls(market, config)
-        m = feed._m
-        m[at.FEED_AT :] = 0
-        keep = m[at.LADDER_AT : at.ROOM + 1].copy()
-        m[: at.FEED_AT] = state["fixed"]
-        m[at.LADDER_AT : at.ROOM + 1] = keep
-        slots = state["slots"]
-        m[m[at.LADDER_AT] + slots] = state["sizes"]
-        np.bitwise_or.at(m, m[shared.BITS_AT] + (slots >> 5), np.int64(1) << (slots & 31))
-        bids, asks = state["bids"], state["asks"]
-        m[at.BIDS] = m[at.ASKS] = 0
+        feed._states = records(at.FEED, state["state"])
+        own = feed._state
+        slots, bids, asks = state["slots"], state["bids"], state["asks"]
+        own.bids = own.asks = own.room = 0
+        feed._m[:] = 0
         feed._reserve(max(len(bids), len(asks)))
         m = feed._m
-        m[at.BIDS], m[at.ASKS] = len(bids), len(asks)
-        m[m[at.TOUCHED_AT] : m[at.TOUCHED_AT] + len(bids)] = bids
-        start = m[at.TOUCHED_AT] + m[at.ROOM]
+        m[slots] = state["sizes"]
+        np.bitwise_or.at(m, own.ring.bits_at + (slots >> 5), np.int64(1) << (slots & 31))
+        own.bids, own.asks = len(bids), len(asks)
+        m[own.touched_at : own.touched_at + len(bids)] = bids
+        start = own.touched_at + own.room
         m[start : start + len(asks)] = asks
-        mask, marks = m[shared.MASK], m[at.MARKS_AT]
-        m[marks + 2 * (-bids & mask)] = m[at.NUMBER]
-        m[marks + 2 * (asks & mask) + 1] = m[at.NUMBER]
+        mask, marks = own.ring.mask, own.marks_at
+        m[marks + 2 * (-bids & mask)] = own.number
+        m[marks + 2 * (asks & mask) + 1] = own.number
         feed._tail = state["tail"].copy()
         feed._watermark = int(state["watermark"][0])
         return feed
 
+    @property
+    def _state(self) -> Record:
+        state: Record = self._states[0]
+        return state
+
     def _reserve(self, events: int) -> None:
         """Room for the levels that this many more events can touch."""
-        m = self._m
-        bids, asks, room = int(m[at.BIDS]), int(m[at.ASKS]), int(m[at.ROOM])
+        state, m = self._state, self._m
+        bids, asks, room = int(state.bids), int(state.asks), int(state.room)
         need = max(bids, asks) + events
         if need <= room:
             return
         grown = max(2 * need, 1 << 12)
-        start = int(m[at.TOUCHED_AT])
+        start = int(state.touched_at)
         new = np.zeros(start + 2 * grown + 3 * at.LOOK_AHEAD, np.int64)
         new[:start] = m[:start]
         new[start : start + bids] = m[start : start + bids]
         new[start + grown : start + grown + asks] = m[start + room : start + room + asks]
-        new[at.ROOM] = grown
+        state.room = grown
         self._m = new
 
     def _book(self, ts: int, limit: int | None = None) -> FullBook:
-        m = self._m
-        room = limit or len(np.flatnonzero(m[m[at.LADDER_AT] : m[at.MARKS_AT]]))
+        state, m = self._state, self._m
+        room = limit or len(np.flatnonzero(m[: state.marks_at]))
         sides = []
         for side in (1, 2):
             levels = np.zeros(2 * room, np.int64)
-            found = at.ladder_side(m, side, levels, 0, 2 * room)
+            found = at.ladder_side(state, m, side, levels, 0, 2 * room)
             sides.append(levels[: 2 * found].reshape(-1, 2))
-        return FullBook(ts, int(m[at.LAST_ID]), sides[0], sides[1])
+        return FullBook(ts, int(state.last_id), sides[0], sides[1])
+
+
+class Truth:
+    """Collects a feed's ``truths`` and ``books``; the feed must be configured with ``tops``."""
+
+    def __init__(self) -> None:
+        self._ids: list[Int64] = []
+        self._levels: list[Int64] = []
+        self.books: list[FullBook] = []
+        """Whole books, as often as ``FeedConfig.full_every`` asked for."""
+
+    def add(self, batch: FeedBatch) -> None:
+        """Take what the batch holds."""
+        self._ids.append(batch.messages[:, 2].copy())
+        self._levels.append(batch.truths.copy())
+        self.books += batch.books
+
+    @property
+    def last_ids(self) -> Int64:
+        """Final update id of every message, rising."""
+        return np.concatenate([np.zeros(0, np.int64), *self._ids])
+
+    @property
+    def levels(self) -> Int64:
+        """(messages, 80): bid price and size of level 0 … 19, then ask; 0, 0 in an empty slot."""
+        return np.concatenate([np.zeros((0, 4 * LEVELS), np.int64), *self._levels])

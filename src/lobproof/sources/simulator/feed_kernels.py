@@ -1,51 +1,50 @@
 """A venue's publisher: market events in, depth messages every 100 ms and touch changes out.
 
-The publisher's memory is one int64 array whose first slots are those of a market's (random state,
-best prices, ring), so that :func:`~lobproof.sources.simulator.market_kernels.next_best` works on
-it too. Its ladder holds one signed quantity per price: positive bids, negative asks.
+The publisher's memory is one int64 array: a ladder of one signed quantity per price (positive bids,
+negative asks), marks of the levels that the open message names, the ladder's bits, those levels.
 """
 
 from __future__ import annotations
 
 from lobproof.jit import kernel
+from lobproof.schema import Int64
+from lobproof.schema.records import Record, integers, record
 from lobproof.sources.simulator.layout_kernels import (
-    BEST_ASK,
-    BEST_BID,
     BID,
-    BITS_AT,
-    FLOOR,
-    HEADER_SLOTS,
     LEVEL,
-    MASK,
+    RANDOM,
+    RING,
     ROW_ID,
     ROW_KIND,
     ROW_PRICE,
     ROW_SIDE,
     ROW_SIZE,
     ROW_TS,
-    Int64,
 )
 from lobproof.sources.simulator.market_kernels import next_best
 from lobproof.sources.simulator.random_kernels import below
 
-# slots of m that a market's memory uses otherwise
-PUBLISH_MS, CUT_MS = 7, 8  # when the open message will be published; what it holds ends before
-LAST_ID = 9  # id of the last update seen
-SENT_ID = 10  # final id of the last message
-FIRST_ID = 11  # id of the first update in the open message
-BIDS, ASKS = 12, 13  # levels touched since the last message
-NUMBER = 14  # number of the open message
-TYPICAL = 15  # running mean of the levels a message names, times 256
-LAST_CHANGED_TOUCH = 16  # whether the last update changed the touch
-TOUCH = 17  # four slots: bid, its size, ask, its size, as last published
-LAG_MS, LAG_SHARE = 21, 22  # lag in bursts; shares are in millionths
-LATE_SHARE = 23
-WANT_TICKERS, WANT_TOPS = 24, 25
-SNAPSHOT_DUE = 26  # ns
-FULL_EVERY = 27  # stop after every so many messages; 0 never
-LADDER_AT, MARKS_AT, TOUCHED_AT, ROOM = 28, 29, 30, 31  # ROOM: touched levels a side
-MESSAGES, DEPTH_ROWS, TICKERS = 40, 41, 42  # filled rows of the outputs
-FEED_AT = HEADER_SLOTS
+FEED = record(
+    ("random", RANDOM),
+    ("ring", RING),
+    *integers("publish_ms", "cut_ms"),  # when the open message is due; what it holds ends before
+    *integers("last_id"),  # of the last update seen
+    *integers("sent_id"),  # final id of the last message
+    *integers("first_id"),  # of the first update in the open message
+    *integers("bids", "asks"),  # levels touched since the last message
+    *integers("number"),  # of the open message
+    *integers("typical"),  # running mean of the levels a message names, times 256
+    *integers("last_changed_touch"),  # whether the last update did
+    *integers("touch_bid", "touch_bid_size", "touch_ask", "touch_ask_size"),  # last published
+    *integers("lag_ms", "lag_share", "late_share"),  # lag in bursts; shares are in millionths
+    *integers("want_tickers", "want_tops"),
+    *integers("snapshot_due"),  # ns
+    *integers("full_every"),  # stop after every so many messages; 0 never
+    *integers("marks_at", "touched_at"),  # in the memory, whose ladder comes first
+    *integers("room"),  # for touched levels, a side
+    *integers("messages", "depth_rows", "tickers"),  # filled rows of the outputs
+)
+"""What a publisher keeps beside its memory."""
 
 INTERVAL_MS = 100
 LOOK_AHEAD = 8
@@ -60,49 +59,49 @@ DONE, AT_SNAPSHOT, AT_FULL = 0, 1, 2
 
 
 @kernel
-def apply_level(m: Int64, side: int, price: int, size: int) -> None:
+def apply_level(state: Record, m: Int64, side: int, price: int, size: int) -> None:
     """Set a level of the ladder and follow the best prices."""
-    if price < m[FLOOR]:
-        m[FLOOR] = price
-    elif price > m[FLOOR] + m[MASK]:
-        m[FLOOR] = price - m[MASK]
-    slot = price & int(m[MASK])
-    word = int(m[BITS_AT]) + (slot >> 5)
+    if price < state.ring.floor:
+        state.ring.floor = price
+    elif price > state.ring.floor + state.ring.mask:
+        state.ring.floor = price - state.ring.mask
+    slot = price & int(state.ring.mask)
+    word = int(state.ring.bits_at) + (slot >> 5)
     if size:
-        m[m[LADDER_AT] + slot] = size if side == BID else -size
+        m[slot] = size if side == BID else -size
         m[word] |= 1 << (slot & 31)
         if side == BID:
-            m[BEST_BID] = max(int(m[BEST_BID]), price)
-        elif m[BEST_ASK] == 0 or price < m[BEST_ASK]:
-            m[BEST_ASK] = price
+            state.ring.best_bid = max(int(state.ring.best_bid), price)
+        elif state.ring.best_ask == 0 or price < state.ring.best_ask:
+            state.ring.best_ask = price
         return
-    m[m[LADDER_AT] + slot] = 0
+    m[slot] = 0
     m[word] &= ~(1 << (slot & 31))
     if side == BID:
-        if price == m[BEST_BID]:
-            m[BEST_BID] = next_best(m, side, price - 1)
-    elif price == m[BEST_ASK]:
-        m[BEST_ASK] = next_best(m, side, price + 1)
+        if price == state.ring.best_bid:
+            state.ring.best_bid = next_best(state.ring, m, side, price - 1)
+    elif price == state.ring.best_ask:
+        state.ring.best_ask = next_best(state.ring, m, side, price + 1)
 
 
 @kernel
-def level_size(m: Int64, side: int, price: int) -> int:
+def level_size(state: Record, m: Int64, side: int, price: int) -> int:
     """The quantity that ``side`` has at ``price``."""
-    signed = int(m[m[LADDER_AT] + (price & m[MASK])])
+    signed = int(m[price & state.ring.mask])
     return max(signed if side == BID else -signed, 0)
 
 
 @kernel
-def ladder_side(m: Int64, side: int, levels: Int64, start: int, stop: int) -> int:
+def ladder_side(state: Record, m: Int64, side: int, levels: Int64, start: int, stop: int) -> int:
     """Fill ``levels[start:stop]`` with a side's price, size, price, … best first; levels found."""
-    price = int(m[BEST_BID if side == BID else BEST_ASK])
+    price = int(state.ring.best_bid if side == BID else state.ring.best_ask)
     step = -1 if side == BID else 1
     at = start
     while price and at < stop:
         levels[at] = price
-        levels[at + 1] = level_size(m, side, price)
+        levels[at + 1] = level_size(state, m, side, price)
         at += 2
-        price = next_best(m, side, price + step)
+        price = next_best(state.ring, m, side, price + step)
     return (at - start) // 2
 
 
@@ -124,18 +123,18 @@ def sort_span(m: Int64, start: int, stop: int) -> None:
 
 
 @kernel
-def touch(m: Int64, side: int, price: int) -> None:
+def touch(state: Record, m: Int64, side: int, price: int) -> None:
     """Note that the open message names a level (bids are kept negated, to sort best first)."""
-    mark = int(m[MARKS_AT]) + 2 * (price & int(m[MASK])) + side - BID
-    if m[mark] == m[NUMBER]:
+    mark = int(state.marks_at) + 2 * (price & int(state.ring.mask)) + side - BID
+    if m[mark] == state.number:
         return
-    m[mark] = m[NUMBER]
+    m[mark] = state.number
     if side == BID:
-        m[m[TOUCHED_AT] + m[BIDS]] = -price
-        m[BIDS] += 1
+        m[state.touched_at + state.bids] = -price
+        state.bids += 1
     else:
-        m[m[TOUCHED_AT] + m[ROOM] + m[ASKS]] = price
-        m[ASKS] += 1
+        m[state.touched_at + state.room + state.asks] = price
+        state.asks += 1
 
 
 @kernel
@@ -154,100 +153,112 @@ def dies_soon(rows: Int64, at: int, until: int, side: int, price: int) -> bool:
 
 
 @kernel
-def name_levels(m: Int64, side: int, rows: Int64, at: int, late: bool, depth: Int64) -> None:
+def name_levels(
+    state: Record, m: Int64, side: int, rows: Int64, at: int, late: bool, depth: Int64
+) -> None:
     """Write the touched levels of a side to ``depth``, best first, with their present quantities.
 
     A ``late`` sample shows levels that one of the next events removes as removed already.
     """
-    start = int(m[TOUCHED_AT]) + (0 if side == BID else int(m[ROOM]))
-    stop = start + int(m[BIDS] if side == BID else m[ASKS])
-    until = (int(m[PUBLISH_MS]) + LATE_MS) * 1_000_000
+    start = int(state.touched_at) + (0 if side == BID else int(state.room))
+    stop = start + int(state.bids if side == BID else state.asks)
+    until = (int(state.publish_ms) + LATE_MS) * 1_000_000
     sort_span(m, start, stop)
     for slot in range(start, stop):
         price = int(m[slot]) if side != BID else -int(m[slot])
-        size = level_size(m, side, price)
+        size = level_size(state, m, side, price)
         if late and size and dies_soon(rows, at, until, side, price):
             size = 0
-        row = int(m[DEPTH_ROWS])
+        row = int(state.depth_rows)
         depth[row, 0] = side
         depth[row, 1] = price
         depth[row, 2] = size
-        m[DEPTH_ROWS] = row + 1
+        state.depth_rows = row + 1
 
 
 @kernel
-def note_tops(m: Int64, first_row: int, depth: Int64, truths: Int64, tops: Int64) -> None:
+def note_tops(
+    state: Record, m: Int64, first_row: int, depth: Int64, truths: Int64, tops: Int64
+) -> None:
     """Write the twenty best levels a side: of the market, and as a client now knows them."""
-    k = int(m[MESSAGES])
+    k = int(state.messages)
     half = 2 * DEPTH_LEVELS
     base = k * 2 * half
     for slot in range(base, base + 2 * half):
         truths[slot] = 0
         tops[slot] = 0
-    ladder_side(m, BID, truths, base, base + half)
-    ladder_side(m, BID + 1, truths, base + half, base + 2 * half)
+    ladder_side(state, m, BID, truths, base, base + half)
+    ladder_side(state, m, BID + 1, truths, base + half, base + 2 * half)
     hidden = 0
-    for row in range(first_row, int(m[DEPTH_ROWS])):
+    for row in range(first_row, int(state.depth_rows)):
         side, price = int(depth[row, 0]), int(depth[row, 1])
-        size = level_size(m, side, price)
+        size = level_size(state, m, side, price)
         if size != depth[row, 2]:
             # park the true size below the touched levels until the listing is done
-            at = int(m[TOUCHED_AT]) + 2 * int(m[ROOM]) + 3 * hidden
+            at = int(state.touched_at) + 2 * int(state.room) + 3 * hidden
             m[at] = side
             m[at + 1] = price
             m[at + 2] = size
             hidden += 1
-            apply_level(m, side, price, 0)
-    ladder_side(m, BID, tops, base, base + half)
-    ladder_side(m, BID + 1, tops, base + half, base + 2 * half)
+            apply_level(state, m, side, price, 0)
+    ladder_side(state, m, BID, tops, base, base + half)
+    ladder_side(state, m, BID + 1, tops, base + half, base + 2 * half)
     for k in range(hidden):
-        at = int(m[TOUCHED_AT]) + 2 * int(m[ROOM]) + 3 * k
-        apply_level(m, int(m[at]), int(m[at + 1]), int(m[at + 2]))
+        at = int(state.touched_at) + 2 * int(state.room) + 3 * k
+        apply_level(state, m, int(m[at]), int(m[at + 1]), int(m[at + 2]))
 
 
 @kernel
 def close(
-    m: Int64, rows: Int64, at: int, messages: Int64, depth: Int64, truths: Int64, tops: Int64
+    state: Record,
+    m: Int64,
+    rows: Int64,
+    at: int,
+    messages: Int64,
+    depth: Int64,
+    truths: Int64,
+    tops: Int64,
 ) -> None:
     """Publish the open message, if it holds anything, and open the next; ``rows[at]`` is in it."""
-    named = int(m[BIDS] + m[ASKS])
+    named = int(state.bids + state.asks)
     now = int(rows[at, ROW_TS]) // 1_000_000
     if named == 0:
-        ahead = max(now - int(m[PUBLISH_MS]) + 1, 1)
-        m[PUBLISH_MS] += (ahead + INTERVAL_MS - 1) // INTERVAL_MS * INTERVAL_MS
-        m[CUT_MS] = m[PUBLISH_MS]
+        ahead = max(now - int(state.publish_ms) + 1, 1)
+        state.publish_ms += (ahead + INTERVAL_MS - 1) // INTERVAL_MS * INTERVAL_MS
+        state.cut_ms = state.publish_ms
         return
     late = False
-    if m[LATE_SHARE] and below(m, 1_000_000) < m[LATE_SHARE]:
+    if state.late_share and below(state.random, 1_000_000) < state.late_share:
         # where the last update shows at the touch, a ticker of that id shows it too
-        late = m[LAST_CHANGED_TOUCH] == 0
-    first_row = int(m[DEPTH_ROWS])
-    name_levels(m, BID, rows, at, late, depth)
-    name_levels(m, BID + 1, rows, at, late, depth)
-    if m[WANT_TOPS]:
-        note_tops(m, first_row, depth, truths, tops)
-    k = int(m[MESSAGES])
-    messages[k, 0] = m[PUBLISH_MS]
-    messages[k, 1] = m[FIRST_ID]
-    messages[k, 2] = m[LAST_ID]
-    messages[k, 3] = m[SENT_ID]
-    messages[k, 4] = m[DEPTH_ROWS]
-    m[MESSAGES] = k + 1
-    m[SENT_ID] = m[LAST_ID]
-    m[NUMBER] += 1
-    m[BIDS] = 0
-    m[ASKS] = 0
-    burst = 256 * named > 2 * m[TYPICAL]
-    m[TYPICAL] += (256 * named - m[TYPICAL]) // 64
+        late = state.last_changed_touch == 0
+    first_row = int(state.depth_rows)
+    name_levels(state, m, BID, rows, at, late, depth)
+    name_levels(state, m, BID + 1, rows, at, late, depth)
+    if state.want_tops:
+        note_tops(state, m, first_row, depth, truths, tops)
+    k = int(state.messages)
+    messages[k, 0] = state.publish_ms
+    messages[k, 1] = state.first_id
+    messages[k, 2] = state.last_id
+    messages[k, 3] = state.sent_id
+    messages[k, 4] = state.depth_rows
+    state.messages = k + 1
+    state.sent_id = state.last_id
+    state.number += 1
+    state.bids = 0
+    state.asks = 0
+    burst = 256 * named > 2 * state.typical
+    state.typical += (256 * named - state.typical) // 64
     lag = 0
-    if burst and m[LAG_MS] and below(m, 1_000_000) < m[LAG_SHARE]:
-        lag = 1 + below(m, int(m[LAG_MS]))
-    m[PUBLISH_MS] += INTERVAL_MS
-    m[CUT_MS] = max(int(m[CUT_MS]), int(m[PUBLISH_MS]) - lag)
+    if burst and state.lag_ms and below(state.random, 1_000_000) < state.lag_share:
+        lag = 1 + below(state.random, int(state.lag_ms))
+    state.publish_ms += INTERVAL_MS
+    state.cut_ms = max(int(state.cut_ms), int(state.publish_ms) - lag)
 
 
 @kernel
 def publish(
+    state: Record,
     m: Int64,
     rows: Int64,
     start: int,
@@ -266,44 +277,48 @@ def publish(
     at = start
     while at < stop:
         ts = int(rows[at, ROW_TS])
-        if ts >= m[SNAPSHOT_DUE]:
+        if ts >= state.snapshot_due:
             return at, AT_SNAPSHOT
-        if ts // 1_000_000 >= m[CUT_MS]:
-            before = int(m[MESSAGES])
-            close(m, rows, at, messages, depth, truths, tops)
-            if m[MESSAGES] > before and m[FULL_EVERY] and m[NUMBER] % m[FULL_EVERY] == 0:
+        if ts // 1_000_000 >= state.cut_ms:
+            before = int(state.messages)
+            close(state, m, rows, at, messages, depth, truths, tops)
+            if (
+                state.messages > before
+                and state.full_every
+                and state.number % state.full_every == 0
+            ):
                 return at, AT_FULL
             continue
         if rows[at, ROW_KIND] == LEVEL:
             side, price = int(rows[at, ROW_SIDE]), int(rows[at, ROW_PRICE])
-            if m[BIDS] + m[ASKS] == 0:
-                m[FIRST_ID] = rows[at, ROW_ID]
-            apply_level(m, side, price, int(rows[at, ROW_SIZE]))
-            touch(m, side, price)
-            m[LAST_ID] = rows[at, ROW_ID]
-            bid, ask = int(m[BEST_BID]), int(m[BEST_ASK])
-            bid_size = level_size(m, BID, bid) if bid else 0
-            ask_size = level_size(m, BID + 1, ask) if ask else 0
+            if state.bids + state.asks == 0:
+                state.first_id = rows[at, ROW_ID]
+            apply_level(state, m, side, price, int(rows[at, ROW_SIZE]))
+            touch(state, m, side, price)
+            state.last_id = rows[at, ROW_ID]
+            bid, ask = int(state.ring.best_bid), int(state.ring.best_ask)
+            bid_size = level_size(state, m, BID, bid) if bid else 0
+            ask_size = level_size(state, m, BID + 1, ask) if ask else 0
             changed = (
-                bid != m[TOUCH]
-                or bid_size != m[TOUCH + 1]
-                or ask != m[TOUCH + 2]
-                or ask_size != m[TOUCH + 3]
+                bid != state.touch_bid
+                or bid_size != state.touch_bid_size
+                or ask != state.touch_ask
+                or ask_size != state.touch_ask_size
             )
-            m[LAST_CHANGED_TOUCH] = int(changed)
+            state.last_changed_touch = int(changed)
             if changed:
-                m[TOUCH] = bid
-                m[TOUCH + 1] = bid_size
-                m[TOUCH + 2] = ask
-                m[TOUCH + 3] = ask_size
-                if m[WANT_TICKERS]:
-                    k = int(m[TICKERS])
+                state.touch_bid = bid
+                state.touch_bid_size = bid_size
+                state.touch_ask = ask
+                state.touch_ask_size = ask_size
+                if state.want_tickers:
+                    k = int(state.tickers)
                     tickers[k, 0] = ts
                     tickers[k, 1] = rows[at, ROW_ID]
                     tickers[k, 2] = bid
                     tickers[k, 3] = bid_size
                     tickers[k, 4] = ask
                     tickers[k, 5] = ask_size
-                    m[TICKERS] = k + 1
+                    state.tickers = k + 1
         at += 1
     return at, DONE

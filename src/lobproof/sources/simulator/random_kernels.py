@@ -1,30 +1,24 @@
 """Random numbers that are the same on every machine, compiled or not.
 
-xoshiro128++ (Blackman and Vigna) in int64 words that hold 32 bits each (the first four of the
-memory that a kernel is given), and variates that need only addition, multiplication, division and
-square roots, which IEEE 754 rounds one way only: no ``exp`` or ``log`` of the platform's library
-decides what a seed means.
+xoshiro128++ (Blackman and Vigna) in four integers that hold 32 bits each, and variates that need
+only addition, multiplication, division and square roots, which IEEE 754 rounds one way only: no
+``exp`` or ``log`` of the platform's library decides what a seed means.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from lobproof.jit import kernel
-from lobproof.sources.simulator.layout_kernels import (
-    TABLE_CELLS,
-    TABLE_SLOTS,
-    TABLES_AT,
-    Int64,
-)
+from lobproof.schema import Int64
+from lobproof.schema.records import Record
+from lobproof.sources.simulator.layout_kernels import TABLE_CELLS, TABLE_SLOTS
 
 _MASK = 0xFFFFFFFF
 _LN2 = 0.6931471805599453
 _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
-def seeded(seed: int, stream: int) -> Int64:
-    """State of generator number ``stream`` of ``seed``: four 32-bit words by splitmix64."""
+def seed_random(random: Record, seed: int, stream: int) -> None:
+    """Begin generator number ``stream`` of ``seed``: four 32-bit words by splitmix64."""
     state = (seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03) & _MASK64
     words: list[int] = []
     while len(words) < 4:
@@ -34,13 +28,13 @@ def seeded(seed: int, stream: int) -> Int64:
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK64
         mixed ^= mixed >> 31
         words += [mixed & _MASK, mixed >> 32]
-    return np.array(words, np.int64)
+    random.a, random.b, random.c, random.d = words
 
 
 @kernel
-def bits32(m: Int64) -> int:
+def bits32(random: Record) -> int:
     """The next 32 random bits as a number from 0 to 2**32 - 1."""
-    a, b, c, d = int(m[0]), int(m[1]), int(m[2]), int(m[3])
+    a, b, c, d = int(random.a), int(random.b), int(random.c), int(random.d)
     total = (a + d) & _MASK
     result = ((((total << 7) | (total >> 25)) & _MASK) + a) & _MASK
     shifted = (b << 9) & _MASK
@@ -50,26 +44,26 @@ def bits32(m: Int64) -> int:
     a ^= d
     c ^= shifted
     d = ((d << 11) | (d >> 21)) & _MASK
-    m[0], m[1], m[2], m[3] = a, b, c, d
+    random.a, random.b, random.c, random.d = a, b, c, d
     return result
 
 
 @kernel
-def uniform(m: Int64) -> float:
+def uniform(random: Record) -> float:
     """A number strictly between 0 and 1."""
-    return (bits32(m) + 0.5) * (1.0 / 4294967296.0)
+    return (bits32(random) + 0.5) * (1.0 / 4294967296.0)
 
 
 @kernel
-def below(m: Int64, n: int) -> int:
+def below(random: Record, n: int) -> int:
     """A whole number from 0 to ``n`` - 1 (``n`` up to 2**31)."""
-    return (bits32(m) * n) >> 32
+    return (bits32(random) * n) >> 32
 
 
 @kernel
-def exponential(m: Int64) -> float:
+def exponential(random: Record) -> float:
     """An exponential variate of mean 1: the negative logarithm of a uniform one."""
-    x = bits32(m) + 0.5
+    x = bits32(random) + 0.5
     result = 0.0
     while x < 2147483648.0:
         x *= 2.0
@@ -82,11 +76,11 @@ def exponential(m: Int64) -> float:
 
 
 @kernel
-def normal(m: Int64) -> float:
+def normal(random: Record) -> float:
     """A variate of mean 0 and variance 1: the sum of eight uniform ones, scaled."""
     total = 0
     for _ in range(4):
-        word = bits32(m)
+        word = bits32(random)
         total += (word & 0xFFFF) + (word >> 16)
     return ((total + 4) * (1.0 / 65536.0) - 4.0) * 1.224744871391589
 
@@ -107,18 +101,18 @@ def exp_minus(x: float) -> float:
 
 
 @kernel
-def draw(m: Int64, table: int) -> int:
+def draw(random: Record, m: Int64, table: int) -> int:
     """A variate of the distribution whose quantiles are table number ``table`` of ``m``.
 
     They are given at multiples of 1 / TABLE_CELLS, then the last cell again in as many;
     between them it is interpolated.
     """
-    word = bits32(m)
-    at = TABLES_AT + table * TABLE_SLOTS
+    word = bits32(random)
+    at = table * TABLE_SLOTS
     cell = word >> 22
     if cell == TABLE_CELLS - 1:
         at += TABLE_CELLS + 1
-        word = bits32(m)
+        word = bits32(random)
         cell = word >> 22
     low = int(m[at + cell])
     return low + (((int(m[at + cell + 1]) - low) * ((word >> 6) & 0xFFFF)) >> 16)

@@ -18,9 +18,15 @@ from lobproof.errors import UsageError
 from lobproof.files import below
 from lobproof.paths import AnyPath, as_path, whole_folder
 from lobproof.schema import Int64
+from lobproof.sources.simulator.collectors import (
+    LakeConfig,
+    LakeWriter,
+    Lines,
+    Recorder,
+    RecorderConfig,
+)
 from lobproof.sources.simulator.config import PRESETS, MarketConfig, VenueMarket
 from lobproof.sources.simulator.feed import Feed, FeedConfig
-from lobproof.sources.simulator.lake import LakeConfig, LakeWriter
 from lobproof.sources.simulator.market import Market
 from lobproof.sources.simulator.provenance import (
     describe_files,
@@ -28,7 +34,6 @@ from lobproof.sources.simulator.provenance import (
     read_side_car,
     write_side_car,
 )
-from lobproof.sources.simulator.recorder import Lines, Recorder, RecorderConfig
 
 _DAY_NS = 86_400_000_000_000
 _CHUNK_EVENTS = 60_000

@@ -7,6 +7,7 @@ wording of a stream, cut where the values go; ``cuts`` says where each piece beg
 from __future__ import annotations
 
 from lobproof.jit import kernel
+from lobproof.schema import Int64
 from lobproof.sources.simulator.layout_kernels import (
     BID,
     ROW_ID,
@@ -15,7 +16,6 @@ from lobproof.sources.simulator.layout_kernels import (
     ROW_SIZE,
     ROW_TS,
     SELL,
-    Int64,
     UInt8,
 )
 
