@@ -161,7 +161,7 @@ def row_values(block: Block, row: int) -> dict[str, Any]:
     first = int(message.level)
     pairs = [
         (text(span.price, span.price_stop), text(span.quantity, span.quantity_stop))
-        for span in block.levels[first : first + int(message.bids + message.asks)].tolist()
+        for span in block.levels[first : first + int(message.bids + message.asks)]
     ]
     bids = int(message.bids)
     return {

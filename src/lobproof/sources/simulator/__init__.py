@@ -5,9 +5,9 @@ Everything that comes from here is synthetic and says so: in file names, in the 
 
 It answers: what is a market like (`config`); who comes to it when (`flow_kernels`), and who trades
 with whom (`market`, `market_kernels`); what does the venue publish, and what is true (`feed`,
-`feed_kernels`); what do collectors make of that (`collectors`, `text_kernels`); how is a folder of it
-made (`run`) and known again (`provenance`); where is all that kept (`layout_kernels`), and what is
-chance (`random_kernels`). How such data is read is no question of its.
+`feed_kernels`); what do collectors make of that (`collectors`, `text_kernels`); how is a folder made
+(`run`) and known again (`provenance`); where is all that kept (`layout_kernels`), and what is chance
+(`random_kernels`). How such data is read is no question of its.
 """
 
 from lobproof.sources.simulator.collectors import LakeConfig, LakeWriter, Recorder, RecorderConfig
