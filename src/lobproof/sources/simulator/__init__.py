@@ -3,11 +3,11 @@
 Everything that comes from here is synthetic and says so: in file names, in the side-car
 ``simulation.json``, in Parquet metadata, and by the symbol ``SIMUSDT``.
 
-It answers: what is a market like (`config`); who comes to it when (`flow_kernels`), and who trades
-with whom (`market`, `market_kernels`); what does the venue publish, and what is true (`feed`,
-`feed_kernels`); what do collectors make of that (`collectors`, `text_kernels`); how is a folder made
-(`run`) and known again (`provenance`); where is all that kept (`layout_kernels`), and what is chance
-(`random_kernels`). How such data is read is no question of its.
+It answers: what is a market like (`config`); who comes to it when (`flow_kernels`), and who
+trades with whom (`market`, `market_kernels`); what does the venue publish, and what is true
+(`feed`, `feed_kernels`); what do collectors make of that (`collectors`, `text_kernels`); how is a
+folder made (`run`) and known again (`provenance`); where is all that kept (`layout_kernels`), and
+what is chance (`random_kernels`). How such data is read is no question of its.
 """
 
 from lobproof.sources.simulator.collectors import LakeConfig, LakeWriter, Recorder, RecorderConfig
