@@ -25,7 +25,6 @@ from lobproof.parquet_kernels import (
     CHUNKS,
     CODEC,
     COLUMN_COUNT,
-    DEFINITION,
     ENCRYPTED,
     EXCESS,
     FINE,
@@ -35,17 +34,15 @@ from lobproof.parquet_kernels import (
     NO_METADATA,
     OTHERS,
     PAIRS,
-    PHYSICAL,
-    REPETITION,
     SCHEMA,
     STATISTICS,
     TYPE,
-    WIDTH,
     Bytes,
     footer_excess,
     footer_problem,
 )
 from lobproof.parquet_pages import BOUNDED, pages
+from lobproof.schema.records import new_rows
 
 MAX_FOOTER = 32 << 20
 """Bytes of a footer. One of 10,000 row groups of six columns has 7 MB, and takes 50 in memory."""
@@ -179,14 +176,13 @@ def parse_footer(data: bytes, name: str) -> pq.FileMetaData:
 
 def _check_footer(footer: pq.FileMetaData, body: Bytes, name: str) -> None:
     """InputError for what Arrow would end the process over when it is asked about it."""
-    leaves = np.empty((footer.num_columns, LEAF), np.int64)
+    leaves = new_rows(LEAF, footer.num_columns)
     for place in range(footer.num_columns):
         column = footer.schema.column(place)
         kind = _PHYSICAL.index(column.physical_type)
-        leaves[place, PHYSICAL] = kind
-        leaves[place, WIDTH] = column.length if _WIDTHS[kind] is None else _WIDTHS[kind]
-        leaves[place, REPETITION] = column.max_repetition_level
-        leaves[place, DEFINITION] = column.max_definition_level
+        width = column.length if _WIDTHS[kind] is None else _WIDTHS[kind]
+        highest = column.max_repetition_level, column.max_definition_level
+        leaves[place] = (kind, width, *highest)
     problem, group, column = footer_problem(body, leaves)
     if problem != FINE:
         where = "" if group < 0 else f"row group {group}: "

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lobproof.jit import kernel
 from lobproof.schema import Int64
+from lobproof.schema.records import Record, Records, integers, record
 
 Bytes = NDArray[np.uint8]
 
@@ -23,8 +24,8 @@ SCHEMA, GROUPS, CHUNKS, PAIRS, OTHERS = range(5)
 else."""
 EXCESS = 16
 """Added to what a footer lists too much of, which makes a problem of it."""
-PHYSICAL, WIDTH, REPETITION, DEFINITION, LEAF = range(5)
-"""Columns of ``leaves``: physical type, bytes of a value (-1 any), highest levels; their number."""
+LEAF = record(*integers("physical", "width", "repetition", "definition"))
+"""A column of the schema: physical type, bytes of a value (-1 any), highest levels."""
 BYTE_ARRAY = 6
 
 _BOOLEANS, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _MAP, _STRUCT = 2, 3, 6, 7, 8, 10, 11, 12
@@ -228,7 +229,7 @@ def _inside(struct: int, field: int) -> int:
 
 
 @kernel
-def _statistics(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int]:
+def _statistics(buf: Bytes, pos: int, leaf: Record, stack: Int64) -> tuple[int, int]:
     """What is wrong with a column's statistics, and the position behind them."""
     number = 0
     while True:
@@ -237,14 +238,14 @@ def _statistics(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, i
             return BROKEN, pos
         if kind == 0:
             return FINE, pos
-        bound = kind == _BINARY and number in _BOUNDS and leaf[WIDTH] >= 0
-        if bound and _varint(buf, pos)[0] != leaf[WIDTH]:
+        bound = kind == _BINARY and number in _BOUNDS and leaf.width >= 0
+        if bound and _varint(buf, pos)[0] != leaf.width:
             return STATISTICS, pos
         pos = _skip(buf, pos, kind, stack)
 
 
 @kernel
-def _sizes(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int]:
+def _sizes(buf: Bytes, pos: int, leaf: Record, stack: Int64) -> tuple[int, int]:
     """What is wrong with a column's size statistics, and the position behind them."""
     number = 0
     while True:
@@ -253,18 +254,18 @@ def _sizes(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int]:
             return BROKEN, pos
         if kind == 0:
             return FINE, pos
-        if number == _UNENCODED and leaf[PHYSICAL] != BYTE_ARRAY:
+        if number == _UNENCODED and leaf.physical != BYTE_ARRAY:
             return LEVELS, pos
         if number in (_REPETITIONS, _DEFINITIONS):
             size = _list(buf, pos)[0]
-            highest = leaf[REPETITION] if number == _REPETITIONS else leaf[DEFINITION]
+            highest = leaf.repetition if number == _REPETITIONS else leaf.definition
             if kind < _LISTS - 1 or kind > _LISTS or size not in (0, highest + 1):
                 return LEVELS, pos
         pos = _skip(buf, pos, kind, stack)
 
 
 @kernel
-def _metadata(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int]:
+def _metadata(buf: Bytes, pos: int, leaf: Record, stack: Int64) -> tuple[int, int]:
     """What is wrong with a column chunk's metadata, and the position behind it."""
     number = 0
     typed = False
@@ -277,7 +278,7 @@ def _metadata(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int
         problem = FINE
         if number == _TYPE:
             value, pos = _varint(buf, pos)
-            if kind != _INTEGERS - 1 or value != 2 * leaf[PHYSICAL]:
+            if kind != _INTEGERS - 1 or value != 2 * leaf.physical:
                 return TYPE, pos
             typed = True
         elif number == _CODEC:
@@ -297,7 +298,7 @@ def _metadata(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int
 
 
 @kernel
-def _chunk(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int]:
+def _chunk(buf: Bytes, pos: int, leaf: Record, stack: Int64) -> tuple[int, int]:
     """What is wrong with a column's chunk, and the position behind it."""
     number = 0
     told = False
@@ -319,7 +320,7 @@ def _chunk(buf: Bytes, pos: int, leaf: Int64, stack: Int64) -> tuple[int, int]:
 
 
 @kernel
-def _group(buf: Bytes, pos: int, leaves: Int64, stack: Int64) -> tuple[int, int, int]:
+def _group(buf: Bytes, pos: int, leaves: Records, stack: Int64) -> tuple[int, int, int]:
     """What is wrong with a row group, the column, and the position behind it."""
     number = 0
     told = False
@@ -343,7 +344,7 @@ def _group(buf: Bytes, pos: int, leaves: Int64, stack: Int64) -> tuple[int, int,
 
 
 @kernel
-def footer_problem(buf: Bytes, leaves: Int64) -> tuple[int, int, int]:
+def footer_problem(buf: Bytes, leaves: Records) -> tuple[int, int, int]:
     """What is wrong with a footer, in which row group and column (-1: in none of them).
 
     Parameters
@@ -351,7 +352,7 @@ def footer_problem(buf: Bytes, leaves: Int64) -> tuple[int, int, int]:
     buf
         The footer's bytes, without the eight behind it.
     leaves
-        (columns, ``LEAF``) of its schema.
+        The ``LEAF`` rows of its schema.
     """
     stack = np.zeros((_DEEP, 2), np.int64)
     pos = 0
