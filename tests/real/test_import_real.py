@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from lobproof.schema import EventBatch, Flag, Kind, Side
+from lobproof.sources.batches import TickerBatch
 from lobproof.sources.binance.decode import decode_recording
 from lobproof.sources.binance.journal import read_frames
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.recordings.reader import RecordingFile
-from lobproof.sources.tickers import TickerBatch
 from plain.decoder import Plain, read_plain
 from support.wire import decoded_values, row_values, scanned
 

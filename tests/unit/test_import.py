@@ -21,6 +21,7 @@ import pytest
 
 from lobproof.errors import GridError, InputError, StrictError, UsageError
 from lobproof.schema import EventBatch, Finding, Flag, Kind, Side
+from lobproof.sources.batches import TickerBatch
 from lobproof.sources.binance import journal as journal_module
 from lobproof.sources.binance.journal import HOUR_NS, read_frames
 from lobproof.sources.binance.source import GoldenSource
@@ -29,7 +30,6 @@ from lobproof.sources.recordings import audit as audit_module
 from lobproof.sources.recordings import import_recordings, reader
 from lobproof.sources.recordings.audit import ClockAudit, IdAudit
 from lobproof.sources.simulator import simulate
-from lobproof.sources.tickers import TickerBatch
 from support.wire import (
     NS,
     T0,

@@ -13,6 +13,7 @@ from lobproof.fixedpoint import OK, grid_error, parse_decimal
 from lobproof.instruments import Instrument
 from lobproof.schema import Clock, EventBatch, Flag, Int64, Kind, Side
 from lobproof.schema.records import Record, zeroed
+from lobproof.sources.batches import TickerBatch
 from lobproof.sources.binance.row_kernels import (
     PASSED,
     book_length,
@@ -23,7 +24,6 @@ from lobproof.sources.binance.row_kernels import (
 )
 from lobproof.sources.binance.scan_kernels import NO_EXECUTION, SNAPSHOT, TICKER
 from lobproof.sources.binance.scanner import Block
-from lobproof.sources.tickers import TickerBatch
 
 
 def book_batch(block: Block, instrument: Instrument, clock: Clock = "E") -> EventBatch:

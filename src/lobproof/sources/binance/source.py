@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
-from lobproof.schema import Clock, EventBatch, Finding, Flag, Int64, Kind
+from lobproof.schema import Clock, EventBatch, Finding, Flag, Kind
+from lobproof.sources.batches import TickerBatch, cut, message_ends, row_ends
 from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.profile import order_of
 from lobproof.sources.binance.rows import (
@@ -24,12 +24,9 @@ from lobproof.sources.binance.rows import (
 from lobproof.sources.binance.scan_kernels import AGGREGATE, DEPTH, SNAPSHOT, TICKER, TRADE
 from lobproof.sources.binance.scanner import Block, Scanner
 from lobproof.sources.golden import GoldenSample, InputFinding
-from lobproof.sources.tickers import TickerBatch
 
 BATCH_ROWS = 1 << 16
 _BROKEN = int(Flag.INVALID | Flag.RECONNECT | Flag.LAST)
-
-B = TypeVar("B", EventBatch, TickerBatch)
 
 
 class GoldenSource:
@@ -76,7 +73,7 @@ class GoldenSource:
         InputError
             When a journal is missing or not what the sample's document says.
         """
-        return _cut(self._book(), batch_rows, message_ends)
+        return cut(self._book(), batch_rows, message_ends)
 
     def trades(self, batch_rows: int = BATCH_ROWS) -> Iterator[EventBatch]:
         """Trades in source order: raw ones or, where the recording has only those, aggregates.
@@ -91,7 +88,7 @@ class GoldenSource:
                 if isinstance(block, Block):
                     yield trade_batch(block, kind, self.instrument, passed)
 
-        return _cut(batches(), batch_rows, message_ends)
+        return cut(batches(), batch_rows, message_ends)
 
     def tickers(self, batch_rows: int = BATCH_ROWS) -> Iterator[TickerBatch]:
         """Best bid and ask as announced, in source order. Errors as for :meth:`book`."""
@@ -101,7 +98,7 @@ class GoldenSource:
                 if isinstance(block, Block):
                     yield ticker_batch(block, self.instrument)
 
-        return _cut(batches(), batch_rows, lambda batch: np.arange(1, len(batch) + 1))
+        return cut(batches(), batch_rows, row_ends)
 
     def _blocks(
         self, wanted: tuple[int, ...], only: Collection[str] | None = None
@@ -183,38 +180,3 @@ def _broken(recv: int) -> EventBatch:
     batch.kind[:] = Kind.MARK
     batch.flags[:] = _BROKEN
     return batch
-
-
-def message_ends(batch: EventBatch) -> Int64:
-    """Rows behind each message's last."""
-    return np.flatnonzero(batch.flags & int(Flag.LAST)) + 1
-
-
-def _cut(batches: Iterator[B], rows: int, ends_of: Callable[[B], Int64]) -> Iterator[B]:
-    """The same rows in batches that close at the first end at or after ``rows`` rows."""
-    if rows < 1:
-        raise UsageError(f"batches of {rows} rows", hint="batch_rows must be at least 1")
-    return _cut_on(batches, rows, ends_of)
-
-
-def _cut_on(batches: Iterator[B], rows: int, ends_of: Callable[[B], Int64]) -> Iterator[B]:
-    held: list[B] = []
-    count = 0
-    for batch in batches:
-        if not len(batch):
-            continue
-        held.append(batch)
-        count += len(batch)
-        if count < rows:
-            continue
-        joined = type(batch).concat(held)
-        ends = ends_of(joined)
-        start = 0
-        while (at := int(np.searchsorted(ends, start + rows))) < len(ends):
-            stop = int(ends[at])
-            yield joined.slice(start, stop)
-            start = stop
-        held = [joined.slice(start, count)] if start < count else []
-        count -= start
-    if held:
-        yield type(held[0]).concat(held)

@@ -16,6 +16,7 @@ from lobproof.instruments import Instrument
 from lobproof.readahead import read_ahead
 from lobproof.schema import LEVELS, EventBatch, Flag, Kind, Side, VendorBatch
 from lobproof.schema.records import zeroed
+from lobproof.sources.batches import cut, row_ends
 from lobproof.sources.cryptolake.chunks import (
     BOOK_CHUNK_ROWS,
     CHUNK_ROWS,
@@ -299,19 +300,9 @@ def _books(
 def _joined(parts: Generator[B], batch_rows: int, start_row: int) -> Generator[Decoded[B]]:
     """The rows of ``parts``, none of them longer than ``batch_rows``, in batches of that many."""
     used = start_row
-    held: list[B] = []
-    count = 0
-    for part in parts:
-        held.append(part)
-        count += len(part)
-        if count >= batch_rows:
-            joined = type(part).concat(held)
-            used += batch_rows
-            yield Decoded(joined.slice(0, batch_rows), used)
-            count -= batch_rows
-            held = [joined.slice(batch_rows, len(joined))] if count else []
-    if count:
-        yield Decoded(type(held[0]).concat(held), used + count)
+    for batch in cut(parts, batch_rows, row_ends):
+        used += len(batch)
+        yield Decoded(batch, used)
 
 
 def _null(chunk: Chunk, row: int, raw: str) -> GridError | InputError:
