@@ -22,6 +22,7 @@ from lobproof.parquet_kernels import (
     EXCESS,
     FINE,
     GROUPS,
+    LEAF,
     LEVELS,
     NO_METADATA,
     OTHERS,
@@ -36,9 +37,9 @@ from lobproof.sources.cryptolake.footer import rows_of
 
 pytestmark = pytest.mark.kernels
 
-INT64 = [2, 8, 0, 1]
+INT64 = (2, 8, 0, 1)
 """Physical type, width, and highest levels of a column that may be null."""
-TEXT = [6, -1, 0, 1]
+TEXT = (6, -1, 0, 1)
 TYPED = b"\x15\x04"
 
 
@@ -79,13 +80,13 @@ def footer(metadata: bytes, *, chunk: bytes = b"", columns: int = 1) -> bytes:
 def test_each_contradiction_is_told(data: bytes, expected: int) -> None:
     # field 15 of the metadata is unknown, and so 16 follows it by one
     data = data.replace(b"\xfc", b"\xe3\x00\x1c", 1) if b"\x99\xfc" not in data else data
-    leaves = np.array([INT64], np.int64)
+    leaves = np.array([INT64], LEAF)
     assert footer_problem(np.frombuffer(data, np.uint8), leaves)[0] == expected
 
 
 def test_texts_may_have_statistics_of_any_width() -> None:
     data = footer(b"\x15\x0c" + b"\xbc\x18\x031\x00\xff\x00" + b"\x00")
-    assert footer_problem(np.frombuffer(data, np.uint8), np.array([TEXT], np.int64))[0] == FINE
+    assert footer_problem(np.frombuffer(data, np.uint8), np.array([TEXT], LEAF))[0] == FINE
 
 
 def edited(path: Path, old: bytes, new: bytes) -> None:
