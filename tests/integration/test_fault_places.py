@@ -154,8 +154,6 @@ _ON_A_DISK = """
 import subprocess, sys
 from pathlib import Path
 from lobproof.store.layout import ensure_store
-from support import kills
-from support.kills import Process, start
 from support.commands import command
 from integration.test_fault_places import _hidden, _writers
 
