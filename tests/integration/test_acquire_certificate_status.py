@@ -18,12 +18,12 @@ from lobproof.acquire.certificate import certify
 from lobproof.acquire.certificate_status import certificate_statuses, require_whole
 from lobproof.acquire.download import download as fetch
 from lobproof.acquire.manifest import Manifest, reconcile
-from lobproof.acquire.request import Request
 from lobproof.acquire.status import check_files
 from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import StoreError
 from lobproof.sources.cryptolake.layout import TABLES
+from lobproof.sources.cryptolake.request import Request
 from support import lake_files
 from support.acquired import fetched, key, put, validated_lake
 from support.commands import Said, command, refused

@@ -23,12 +23,12 @@ from lobproof.acquire.certificate import (
     verify_certificate,
 )
 from lobproof.acquire.manifest import Manifest
-from lobproof.acquire.request import Request
 from lobproof.acquire.status import check_files, status
 from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
+from lobproof.sources.cryptolake.request import Request
 from support import lake_files
 from support.acquired import fetched, key, put, validated_lake
 from support.commands import command, refused

@@ -27,7 +27,6 @@ from lobproof.acquire.certificate_status import (
 )
 from lobproof.acquire.checks.reasons import CROSS_FILE, NOTE
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
-from lobproof.acquire.request import Request
 from lobproof.acquire.validate import audit_files
 from lobproof.acquire.zones import CERTIFICATES, MARK, LakeFolder, Zone
 from lobproof.errors import InputError, StoreError, UsageError, system_text
@@ -35,6 +34,7 @@ from lobproof.files import below, locked
 from lobproof.parquet import read_footer
 from lobproof.paths import AnyPath, as_path
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
+from lobproof.sources.cryptolake.request import Request
 
 REFUSED, DEMO, REAL = "REFUSED", "DEMO", "CERTIFIED"
 TABLE_MISSING = "table-missing"

@@ -115,7 +115,7 @@ def download(
             "price-per-gb and ask-above-gb must be numbers from 0 on",
             hint="leave them out for no price, and a question above 10 GB",
         )
-    tables, symbols = wanted.names()
+    request = wanted.request()
     policy = Policy(attempts=attempts, total_seconds=total_seconds, rate=rate)
     connection = place.connect()
     with progress(f"asking {connection.place}"):
@@ -124,11 +124,11 @@ def download(
             connection,
             found,
             folder=out_,
-            exchange=wanted.exchange,
-            tables=tables,
-            symbols=symbols,
-            start=wanted.start,
-            end=wanted.end,
+            exchange=request.exchange,
+            tables=request.tables,
+            symbols=request.symbols,
+            start=request.start,
+            end=request.end,
             price_per_gb=price_per_gb,
             policy=policy,
         )

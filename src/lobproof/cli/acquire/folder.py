@@ -9,11 +9,13 @@ from cyclopts import Parameter
 
 from lobproof.acquire.certificate_status import CertificateStatus
 from lobproof.acquire.manifest import Manifest
-from lobproof.acquire.request import Request, named_symbols, split_names
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli.console import err, out
+from lobproof.errors import UsageError, shown
+from lobproof.instruments import NAME_HINT, is_name
 from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
+from lobproof.sources.cryptolake.request import Request
 
 _FETCH = "`lobproof acquire download` of the same days fetches anew what is lost or was changed"
 # a download does not hash what is there
@@ -46,6 +48,30 @@ _ELSE = (
     "FOLDER/audits has the rows behind each reason, and docs/acquire.md what it means; days with "
     "doubts can be left out by --symbols, --start and --end"
 )
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas between, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def named_symbols(text: str | None) -> tuple[str, ...]:
+    """The symbols of an option: none, for all, only where it was left out.
+
+    Raises
+    ------
+    UsageError
+        When it was given, and names none, or something else.
+    """
+    symbols = split_names(text or "")
+    if text is not None and not symbols:
+        raise UsageError(
+            "--symbols names none", hint="leave it out for all, or name them with commas between"
+        )
+    odd = next((name for name in symbols if not is_name(name)), None)
+    if odd is not None:
+        raise UsageError(f"'{shown(odd, 60)}' cannot name a symbol", hint=NAME_HINT)
+    return symbols
 
 
 @Parameter(name="*")

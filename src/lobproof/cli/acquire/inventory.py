@@ -48,7 +48,7 @@ def list_inventory(
     json_
         Print one JSON document.
     """
-    wanted.names()  # wrong ones before any request
+    wanted.request()  # wrong ones before any request
     connection = place.connect()
     with progress(f"asking {connection.place}"):
         found = wanted.ask(connection)

@@ -10,12 +10,13 @@ from typing import Annotated
 import stamina.instrumentation
 from cyclopts import Parameter
 
-from lobproof.acquire.request import Request, named_symbols, split_names
+from lobproof.cli.acquire.folder import named_symbols, split_names
 from lobproof.cli.console import Switch, err
 from lobproof.sources.cryptolake.bucket.catalogue import Inventory, catalogue
 from lobproof.sources.cryptolake.bucket.connection import Connection, connect
 from lobproof.sources.cryptolake.bucket.remote import Policy
 from lobproof.sources.cryptolake.layout import TABLES
+from lobproof.sources.cryptolake.request import Request
 
 GB = 10**9
 
@@ -89,33 +90,32 @@ class Wanted:
     start: str | None = None
     end: str | None = None
 
-    def names(self) -> tuple[list[str], list[str]]:
-        """Tables and symbols, checked, the dates too.
+    def request(self) -> Request:
+        """What is wanted, checked.
 
         Raises
         ------
         UsageError
             On a table that lobproof does not know, a date that is none, no symbol, or no day.
         """
-        request = Request(
+        return Request(
             self.exchange,
             named_symbols(self.symbols),
             split_names(self.tables),
             self.start,
             self.end,
         )
-        return list(request.tables), list(request.symbols)
 
     def ask(self, connection: Connection, policy: Policy | None = None) -> Inventory:
-        """What the bucket has of it. Errors as for :meth:`names`, and ``RemoteError``."""
-        tables, symbols = self.names()
+        """What the bucket has of it. Errors as for :meth:`request`, and ``RemoteError``."""
+        request = self.request()
         return catalogue(
             connection,
-            tables=tables,
-            exchange=self.exchange,
-            symbols=symbols,
-            start=self.start,
-            end=self.end,
+            tables=request.tables,
+            exchange=request.exchange,
+            symbols=request.symbols,
+            start=request.start,
+            end=request.end,
             policy=policy,
         )
 

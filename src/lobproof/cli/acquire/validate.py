@@ -10,7 +10,6 @@ from rich.text import Text
 from lobproof.acquire.certificate_status import broken_since, holding
 from lobproof.acquire.checks.reasons import DOUBTFUL, GOOD, NOTE, REFUSED
 from lobproof.acquire.manifest import Manifest
-from lobproof.acquire.request import Request
 from lobproof.acquire.validate import LOST, Judged, ValidationResult
 from lobproof.acquire.validate import validate as judge
 from lobproof.acquire.zones import LakeFolder
@@ -25,6 +24,7 @@ from lobproof.cli.console import Json, Switch, out, print_json, progress, show_n
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.schema.provenance import made_of
+from lobproof.sources.cryptolake.request import Request
 
 _STYLES = {GOOD: "green", DOUBTFUL: "yellow", REFUSED: "bold red", LOST: "bold red"}
 _DECIMALS = 8

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, TypedDict
 
 from cyclopts import Parameter
 
-from lobproof.acquire.request import Request, named_symbols
 from lobproof.cli import ERROR
+from lobproof.cli.acquire.folder import named_symbols
 from lobproof.cli.console import (
     Json,
     Switch,
@@ -33,6 +33,7 @@ from lobproof.pipeline import (
     reconstruct_days,
 )
 from lobproof.pipeline import reconstruct as replay_sample
+from lobproof.sources.cryptolake.request import Request
 from lobproof.store import sealed
 from lobproof.store.timespan import to_ns
 

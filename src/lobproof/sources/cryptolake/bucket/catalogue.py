@@ -30,6 +30,7 @@ from lobproof.sources.cryptolake.bucket.limits import (
 from lobproof.sources.cryptolake.bucket.listing import INDEX, Meta, is_odd, read_index
 from lobproof.sources.cryptolake.bucket.remote import Policy, Remote
 from lobproof.sources.cryptolake.layout import LakeKey
+from lobproof.sources.cryptolake.request import Request
 
 CONTENTS, LISTING = "contents", "listing"
 _SKIPPED_SHOWN, _LONG, _SHOWN = 3, 4096, 200
@@ -82,27 +83,6 @@ class Inventory:
     def size(self) -> int:
         """Bytes of all objects."""
         return sum(found.size for found in self.objects)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for; ``end`` is the first day that is not (ISO dates, "" for no limit)."""
-
-    tables: tuple[str, ...]
-    exchange: str = ""
-    symbols: tuple[str, ...] = ()
-    start: str = ""
-    end: str = ""
-
-    def has(self, key: LakeKey) -> bool:
-        """Whether ``key`` is asked for."""
-        return (
-            key.table in self.tables
-            and (not self.exchange or key.exchange == self.exchange)
-            and (not self.symbols or key.symbol in self.symbols)
-            and (not self.start or key.dt >= self.start)
-            and (not self.end or key.dt < self.end)
-        )
 
 
 @dataclass(slots=True)
@@ -169,19 +149,21 @@ def catalogue(
 
     Raises
     ------
+    UsageError
+        For a table that there is not, a date that is none, and a span without a day.
     RemoteError
         When the bucket could not be asked. An inventory without objects means that it was asked
         and has none, and its notes say so.
     """
-    request = Request(
-        tuple(dict.fromkeys(tables)),
-        exchange or "",
-        tuple(sorted(set(symbols or ()))),
-        start or "",
-        end or "",
-    )
-    if not request.tables:
+    if not tables:
         raise UsageError("no table is asked for", hint="name one, such as trades")
+    request = Request(
+        exchange or None,
+        tuple(sorted(set(symbols or ()))),
+        tuple(dict.fromkeys(tables)),
+        start or None,
+        end or None,
+    )
     return run(_catalogue(Remote(connection, policy), request))
 
 
@@ -326,7 +308,7 @@ async def _read_index(
     tally.skip(odd)
     skipped = set(odd)
     parsed = (LakeKey.parse(key) for key in keys if key not in skipped)
-    return frozenset(key for key in parsed if key is not None and request.has(key))
+    return frozenset(key for key in parsed if key is not None and request.covers(key))
 
 
 async def _prefixes(remote: Remote, request: Request, table: str, tally: _Tally) -> list[str]:
@@ -361,7 +343,7 @@ async def _list(
             key = LakeKey.parse(meta.path)
             if key is None:
                 answer.other += not meta.path.endswith(INDEX)
-            elif request.has(key):
+            elif request.covers(key):
                 answer.found[key] = _object(key, meta)
 
 

@@ -1,21 +1,19 @@
-"""``Request``: which symbols, tables and days a certificate, or a validation, is about."""
+"""``Request``: which symbols, tables and days are asked for, of a bucket or of a folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lobproof.errors import UsageError, shown
-from lobproof.instruments import NAME_HINT, is_name
+from lobproof.errors import UsageError
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey, is_date
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a certificate is to cover.
+    """What to list, fetch, judge or certify.
 
-    Empty ``symbols`` and None elsewhere: whatever the folder has. ``end`` is the first day that
-    is not covered any more. Of each symbol, every table on every day from start to end must be
-    there.
+    Empty ``symbols`` and None elsewhere: whatever is there. ``end`` is the first day that is not
+    meant any more. A certificate needs, of each symbol, every table on every day.
     """
 
     exchange: str | None = None
@@ -50,27 +48,3 @@ class Request:
             and (self.start is None or key.dt >= self.start)
             and (self.end is None or key.dt < self.end)
         )
-
-
-def split_names(text: str) -> tuple[str, ...]:
-    """The names in a list with commas between, each once."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def named_symbols(text: str | None) -> tuple[str, ...]:
-    """The symbols of an option: none, for all, only where it was left out.
-
-    Raises
-    ------
-    UsageError
-        When it was given, and names none, or something else.
-    """
-    symbols = split_names(text or "")
-    if text is not None and not symbols:
-        raise UsageError(
-            "--symbols names none", hint="leave it out for all, or name them with commas between"
-        )
-    odd = next((name for name in symbols if not is_name(name)), None)
-    if odd is not None:
-        raise UsageError(f"'{shown(odd, 60)}' cannot name a symbol", hint=NAME_HINT)
-    return symbols
