@@ -68,8 +68,8 @@ class Recorder:
         # spot writes eight digits; futures as many as the tick and lot need
         digits = (market.price_exponent, market.size_exponent) if futures else (8, 8)
         price, size = market.price_exponent, market.size_exponent
-        form = [price, max(digits[0], price), size, max(digits[1], size), int(futures)]
-        self._form = np.array(form, np.int64)
+        form = (price, max(digits[0], price), size, max(digits[1], size), int(futures))
+        self._form = np.array([form], text.FORM)[0]
         self._futures = futures
         self._words = _wording(market.venue_symbol, futures)
         self._last = [0, 0, 0, 0]

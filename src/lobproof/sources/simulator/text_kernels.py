@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from lobproof.jit import kernel
 from lobproof.schema import Int64
+from lobproof.schema.records import Record, integers, record
 from lobproof.sources.simulator.layout_kernels import (
     BID,
     ROW_ID,
@@ -22,9 +23,10 @@ from lobproof.sources.simulator.layout_kernels import (
 _ZERO, _POINT, _QUOTE, _COMMA = 48, 46, 34, 44
 _OPEN, _SHUT, _SPACE, _LINE = 91, 93, 32, 10
 
-# slots of a format
-PRICE_EXPONENT, PRICE_DIGITS, SIZE_EXPONENT, SIZE_DIGITS, FUTURES = 0, 1, 2, 3, 4
-FORMAT_SLOTS = 5
+FORM = record(
+    *integers("price_exponent", "price_digits", "size_exponent", "size_digits", "futures")
+)
+"""How a venue writes numbers: their grid and their decimal places; whether it is one of futures."""
 LEVEL_BYTES = 64
 """Room for one level: two numbers of up to 20 digits, signs, quotes, brackets."""
 
@@ -76,12 +78,12 @@ def put_piece(text: UInt8, at: int, pieces: UInt8, start: int, stop: int) -> int
 
 
 @kernel
-def put_level(text: UInt8, at: int, price: int, size: int, form: Int64) -> int:
+def put_level(text: UInt8, at: int, price: int, size: int, form: Record) -> int:
     """Write ``["price","size"]``."""
     text[at] = _OPEN
-    at = put_decimal(text, at + 1, price, int(form[PRICE_EXPONENT]), int(form[PRICE_DIGITS]))
+    at = put_decimal(text, at + 1, price, int(form.price_exponent), int(form.price_digits))
     text[at] = _COMMA
-    at = put_decimal(text, at + 1, size, int(form[SIZE_EXPONENT]), int(form[SIZE_DIGITS]))
+    at = put_decimal(text, at + 1, size, int(form.size_exponent), int(form.size_digits))
     text[at] = _SHUT
     return at + 1
 
@@ -95,7 +97,7 @@ def depth_lines(
     depth: Int64,
     pieces: UInt8,
     cuts: Int64,
-    form: Int64,
+    form: Record,
 ) -> int:
     """Lines of depth messages; ``stops[k]`` is the end of line ``k``. Returns the bytes written."""
     at = 0
@@ -104,14 +106,14 @@ def depth_lines(
         at = put_integer(text, at, int(received[k]))
         at = put_piece(text, at, pieces, cuts[0], cuts[1])
         at = put_integer(text, at, int(messages[k, 0]))
-        if form[FUTURES]:
+        if form.futures:
             at = put_piece(text, at, pieces, cuts[5], cuts[6])
             at = put_integer(text, at, int(messages[k, 0]))
         at = put_piece(text, at, pieces, cuts[1], cuts[2])
         at = put_integer(text, at, int(messages[k, 1]))
         at = put_piece(text, at, pieces, cuts[2], cuts[3])
         at = put_integer(text, at, int(messages[k, 2]))
-        if form[FUTURES]:
+        if form.futures:
             at = put_piece(text, at, pieces, cuts[6], cuts[7])
             at = put_integer(text, at, int(messages[k, 3]))
         at = put_piece(text, at, pieces, cuts[3], cuts[4])
@@ -145,7 +147,7 @@ def trade_lines(
     trades: Int64,
     pieces: UInt8,
     cuts: Int64,
-    form: Int64,
+    form: Record,
 ) -> int:
     """Lines of trades, sent at ``events`` (ms)."""
     at = 0
@@ -157,11 +159,11 @@ def trade_lines(
         at = put_integer(text, at, int(trades[k, ROW_ID]))
         at = put_piece(text, at, pieces, cuts[2], cuts[3])
         at = put_decimal(
-            text, at, int(trades[k, ROW_PRICE]), int(form[PRICE_EXPONENT]), int(form[PRICE_DIGITS])
+            text, at, int(trades[k, ROW_PRICE]), int(form.price_exponent), int(form.price_digits)
         )
         at = put_piece(text, at, pieces, cuts[3], cuts[4])
         at = put_decimal(
-            text, at, int(trades[k, ROW_SIZE]), int(form[SIZE_EXPONENT]), int(form[SIZE_DIGITS])
+            text, at, int(trades[k, ROW_SIZE]), int(form.size_exponent), int(form.size_digits)
         )
         at = put_piece(text, at, pieces, cuts[4], cuts[5])
         at = put_integer(text, at, int(trades[k, ROW_TS]) // 1_000_000)
@@ -179,7 +181,7 @@ def ticker_lines(
     tickers: Int64,
     pieces: UInt8,
     cuts: Int64,
-    form: Int64,
+    form: Record,
 ) -> int:
     """Lines of touch changes."""
     at = 0
@@ -189,10 +191,11 @@ def ticker_lines(
         at = put_integer(text, at, int(tickers[k, 1]))
         for slot in range(2, 6):
             at = put_piece(text, at, pieces, cuts[slot - 1], cuts[slot])
-            grid = SIZE_EXPONENT if slot % 2 else PRICE_EXPONENT  # digits are the slot after
-            value, exponent, digits = int(tickers[k, slot]), int(form[grid]), int(form[grid + 1])
-            at = put_decimal(text, at, value, exponent, digits)
-        if form[FUTURES]:
+            exponent, digits = int(form.price_exponent), int(form.price_digits)
+            if slot % 2:
+                exponent, digits = int(form.size_exponent), int(form.size_digits)
+            at = put_decimal(text, at, int(tickers[k, slot]), exponent, digits)
+        if form.futures:
             now = int(tickers[k, 0]) // 1_000_000
             at = put_piece(text, at, pieces, cuts[5], cuts[6])
             at = put_integer(text, at, now)
@@ -204,7 +207,7 @@ def ticker_lines(
 
 
 @kernel
-def level_list(text: UInt8, at: int, levels: Int64, form: Int64) -> int:
+def level_list(text: UInt8, at: int, levels: Int64, form: Record) -> int:
     """Write a snapshot's levels (n, 2), comma between."""
     for k in range(len(levels)):
         if k:
