@@ -152,7 +152,7 @@ class _Job:
         self._workers = workers
         self._check_md5 = check_md5
         self._progress = progress
-        self._aside = False
+        self._md5_in_thread = False
         self._received = 0
         self._refused: CredentialsError | None = None
         # footers of large days take much memory to read: one at a time
@@ -173,7 +173,7 @@ class _Job:
             else:
                 queue.append(found)
         # with a core free beside those of the objects, MD5s get threads of their own
-        self._aside = min(self._workers, len(queue)) < (os.cpu_count() or 1)
+        self._md5_in_thread = min(self._workers, len(queue)) < (os.cpu_count() or 1)
         waiting = iter(queue)
         remote = Remote(self._connection, self._policy)
 
@@ -240,7 +240,7 @@ class _Job:
             self._folder.partial(found.key, ".part.json"),
             pool,
             check_md5=self._check_md5,
-            aside=self._aside,
+            in_thread=self._md5_in_thread,
             progress=tell,
         )
 

@@ -29,10 +29,10 @@ async def in_thread(
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     answers: list[T] = []
-    gate, left = threading.Lock(), False
+    lock, left = threading.Lock(), False
 
     def tell(what: Callable[..., None], *arguments: Any) -> None:
-        with gate:  # once we have left, the loop may be closed
+        with lock:  # once we have left, the loop may be closed
             if not left:
                 loop.call_soon_threadsafe(what, *arguments)
 
@@ -63,7 +63,7 @@ async def in_thread(
     except TimeoutError:
         raise SilenceError from None
     finally:
-        with gate:
+        with lock:
             left = True
         stop()
     return answers[0]

@@ -90,21 +90,21 @@ class _Hash(Protocol):
 class _Digest:
     """Feeds ``hashed``, piece by piece, in order. Ends by :meth:`hexdigest` or :meth:`close`.
 
-    ``aside`` hashes in a thread, while more bytes come in: faster where a core is free for it,
+    ``in_thread`` hashes in one, while more bytes come in: faster where a core is free for it,
     slower where none is.
     """
 
-    def __init__(self, hashed: _Hash, *, aside: bool) -> None:
+    def __init__(self, hashed: _Hash, *, in_thread: bool) -> None:
         self._hashed = hashed
-        self._aside = aside
+        self._in_thread = in_thread
         self._pieces: list[bytes] = []
         self._size = 0
         self._queue: Queue[list[bytes] | None] = Queue(_AHEAD)
         self._thread: threading.Thread | None = None
 
     def add(self, piece: bytes) -> None:
-        """Take in a piece; aside it is hashed with those after it, a block at a time."""
-        if not self._aside:
+        """Take in a piece; in a thread it is hashed with those after it, a block at a time."""
+        if not self._in_thread:
             self._hashed.update(piece)
             return
         self._pieces.append(piece)
@@ -144,11 +144,11 @@ class _Part:
     """The part file of one version of an object, and its hashes so far."""
 
     def __init__(
-        self, path: Path, note_path: Path, found: RemoteObject, *, check_md5: bool, aside: bool
+        self, path: Path, note_path: Path, found: RemoteObject, *, check_md5: bool, in_thread: bool
     ) -> None:
         self.length = 0
         self._begun = 0
-        self._aside = aside
+        self._in_thread = in_thread
         self._check_md5 = check_md5 and _MD5.fullmatch(found.etag) is not None
         self._path = path
         self._note_path = note_path
@@ -214,7 +214,7 @@ class _Part:
     def _start(self) -> None:
         self._sha256 = hashlib.sha256()
         md5 = hashlib.md5(usedforsecurity=False)
-        self._md5 = _Digest(md5, aside=self._aside) if self._check_md5 else None
+        self._md5 = _Digest(md5, in_thread=self._in_thread) if self._check_md5 else None
 
     def _take(self, data: bytes) -> None:
         self._sha256.update(data)
@@ -235,7 +235,7 @@ async def fetch(
     pool: Executor,
     *,
     check_md5: bool = True,
-    aside: bool = False,
+    in_thread: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Fetched:
     """Stream ``found`` to ``part_path``, from where an earlier run stopped.
@@ -250,7 +250,7 @@ async def fetch(
         Where files are read again and made durable.
     check_md5
         Hold an ETag that looks like an MD5 against the bytes.
-    aside
+    in_thread
         Take the MD5 in a thread of its own, which pays where a core is free.
     progress
         Called with the bytes that are there.
@@ -263,7 +263,7 @@ async def fetch(
         When attempts or time are used up, or asking again is no use.
     """
     began = monotonic()
-    part = _Part(part_path, note_path, found, check_md5=check_md5, aside=aside)
+    part = _Part(part_path, note_path, found, check_md5=check_md5, in_thread=in_thread)
     try:
         await in_pool(pool, part.resume)
         if progress is not None:
@@ -302,7 +302,7 @@ class _Transfer:
         self._pool = pool
         self._progress = progress
         self._under_way = 0
-        self._gate = threading.Lock()
+        self._lock = threading.Lock()
 
     async def run(self, began: float) -> str:
         for wrong_before in (False, True):
@@ -336,7 +336,7 @@ class _Transfer:
             if self._part.length == before:
                 raise
         finally:
-            with self._gate:  # from here on its thread touches neither file nor loop
+            with self._lock:  # from here on its thread touches neither file nor loop
                 self._under_way = 0
             self._tell()
         if self._part.length == before:
@@ -363,7 +363,7 @@ class _Transfer:
             )
         told = 0
         for piece in call.pieces():
-            with self._gate:
+            with self._lock:
                 if self._under_way != request:
                     return
                 self._part.write(piece)
