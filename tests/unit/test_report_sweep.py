@@ -174,7 +174,9 @@ def test_a_part_may_begin_behind_a_snapshot_that_is_ahead(tmp_path: Path) -> Non
     events.flags &= ~int(Flag.COMPLETE)
     build_store(tmp_path, events)
     frames = open_store(tmp_path).keyframes(raw=True).filter(pl.col("listed") != UNTRUSTED)
-    assert frames.select(pl.len()).collect().item()
+    exponent = open_store(tmp_path).instrument().price_exponent
+    told = frames.select("listed_to", "size").collect()
+    assert {count * 10**exponent for count in told["listed_to"]} == {984, 1017}  # a price
     found = looked_at(tmp_path, START_NS + 60 * SECOND)
     assert found.sums.messages == 1
     assert set(found.sums.columns["far"][found.sums.columns["covered"] > 0, 0]) == {984.0}

@@ -31,7 +31,7 @@ class Grid:
 
     def exponent(self, column: str) -> int:
         """Exponent of a decimal column: prices by name, everything else is a quantity."""
-        return self.price if column.endswith("price") or column == "trusted_to" else self.size
+        return self.price if column.endswith(("price", "_to")) else self.size
 
     def finer(self, other: Grid) -> Grid:
         """The coarsest grid that holds both."""
