@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -58,11 +58,34 @@ def kernel(function: F) -> F:
     previous = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(cache_folder())
     try:
-        return cast(F, numba.njit(function, nogil=True, cache=True))
+        compiled: Any = numba.njit(function, nogil=True, cache=True)
     except RuntimeError:  # no folder to write to: compile afresh in each process
-        return cast(F, numba.njit(function, nogil=True))
+        compiled = numba.njit(function, nogil=True)
+    else:
+        if compiled is not function:  # which it is as plain Python
+            compiled._cache = _Cache(compiled._cache)
     finally:
         numba.config.CACHE_DIR = previous
+    return cast(F, compiled)
+
+
+class _Cache:
+    """numba's cache of a kernel, on a disk that may be full."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def save_overload(self, sig: object, data: object) -> None:
+        """Keep what was compiled; where the disk refuses it, the next process compiles it again.
+
+        Else the error would come out of the first call of a kernel, and whoever reads a file with
+        one would take the file for damaged.
+        """
+        with suppress(OSError):
+            self._cache.save_overload(sig, data)
 
 
 def inlined(function: F) -> F:

@@ -11,7 +11,7 @@ from numba import config, njit
 from lobproof.book import OrderBook, side_levels
 from lobproof.book import kernels as K
 from lobproof.book import layout_kernels as layout
-from lobproof.book.trust_kernels import new_trust, set_range, trusted_slots
+from lobproof.book.trust_kernels import list_side, new_trust, set_range, trusted_slots
 from lobproof.book.window_kernels import levels_around
 from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
@@ -362,3 +362,12 @@ def test_plain_pointers_are_the_columns() -> None:
     column = np.arange(12)
     assert layout.step(column) == 1
     assert layout.pointer(column) is column
+
+
+def test_of_a_side_that_is_listed_whole_nothing_is_stale() -> None:
+    book, trust = K.new_book(64, 1), new_trust()
+    prices = np.array([100, 99], np.int64)
+    for complete in (False, True):
+        trust.sides[BID - 1].stale = 1
+        list_side(book, trust, BID, prices, 0, 2, complete)
+        assert trust.sides[BID - 1].stale == (not complete)

@@ -13,7 +13,8 @@ import pytest
 from lobproof.errors import InputError, StrictError, UsageError
 from lobproof.fidelity.exact import Verdict, verify
 from lobproof.pipeline import Reached, ReconstructOptions, ReconstructResult, reconstruct
-from lobproof.schema import Kind
+from lobproof.pipeline.day import TOLERATED
+from lobproof.schema import Finding, Kind
 from lobproof.schema.tables import TABLES
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import open_store, sealed
@@ -438,3 +439,17 @@ def test_two_processes_at_once(golden: Path, hashes: list[str], tmp_path: Path) 
     assert sum("waiting" in said for said in lines) <= 1
     assert max(versions(store).values()) == 4, "one creates the table and commits three days"
     assert open_store(store).audit().clean
+
+
+def test_each_finding_is_decided_for_strict_mode() -> None:
+    """A new one is refused unless somebody says that sound input has it, too."""
+    refused = {
+        *(Finding.GAP, Finding.TRADE_GAP, Finding.CROSSED, Finding.DRIFT, Finding.DUPLICATE),
+        *(Finding.OUT_OF_ORDER, Finding.BAD_TS, Finding.INVALID_INPUT, Finding.TRUNCATED_INPUT),
+        *(Finding.SEQUENCE_RESET, Finding.SILENCE, Finding.GHOST_LEVELS, Finding.STALE_BOOK),
+        *(Finding.VENDOR_ROW_UNUSED, Finding.UNREADABLE, Finding.REFUTED, Finding.TRADES_ABSENT),
+        *(Finding.VENDOR_ROW_STALE, Finding.CLOCK, Finding.TABLE_APART),
+        Finding.ANCHOR_UNPROVEN,
+    }
+    assert refused.isdisjoint(TOLERATED)
+    assert refused.union(TOLERATED) == set(Finding)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import re
 import shutil
 import subprocess
@@ -10,7 +11,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numba
 import pytest
+from numba.core import caching
 
 import lobproof
 from lobproof import errors, jit
@@ -133,6 +136,27 @@ def test_the_kernel_cache_is_the_users_by_default(
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert jit.cache_folder.__wrapped__().parent == tmp_path / "lobproof" / "kernels"
+
+
+def test_a_full_disk_costs_a_kernel_its_cache_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the call: who reads a file by a kernel would take the file for damaged."""
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def twice(value: int) -> int:
+        return 2 * value
+
+    monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", refused)
+    assert jit.kernel(twice)(21) == 42
+    assert not list(tmp_path.rglob("*.nbi"))
+    monkeypatch.undo()
+    monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path)
+    assert jit.kernel(twice)(21) == 42
+    assert numba.config.DISABLE_JIT or list(tmp_path.rglob("*.nbi"))
 
 
 def _packages(extra: str) -> list[str]:

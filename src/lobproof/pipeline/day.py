@@ -26,15 +26,17 @@ from lobproof.schema import Finding, Int64, Severity
 from lobproof.schema.records import Record, Records, joined_rows, new_rows, numbers, records
 from lobproof.store import DayContent, DayWriter, Keyframe
 
-_TOLERATED = (
+TOLERATED = (
     Finding.OFF_TICK,
     Finding.OFF_LOT,
     Finding.TRADE_UNCONFIRMED,
     Finding.UNSEEDED,
     Finding.TOUCH_BEYOND_RANGE,
 )
-"""Findings that strict mode lets pass: normal for a venue, before the first snapshot, or beyond the
-levels that it lists. None of them says that something is wrong with the input."""
+"""Findings that strict mode lets pass, whatever their severity: they come with sound input.
+
+Prices and sizes off the rules, trades that no depth message names, the time before the first
+snapshot, and a touch beyond the levels that it lists."""
 
 Checkpoint = Callable[[Segment], None]
 """Called where a part of events has closed, with what is left of the segment."""
@@ -211,7 +213,7 @@ class DayTask:
             row = findings[at]
             code, first = Finding(int(row.code)), int(row.first_event_id)
             never_seeded = code == Finding.UNSEEDED and first == 0 and self._is_end(row)
-            if code in _TOLERATED and not never_seeded:
+            if code in TOLERATED and not never_seeded:
                 continue
             detail = quality_rows(findings[at : at + 1])["detail"][0]
             raise StrictError(

@@ -14,6 +14,6 @@ def order_of(exchange: str) -> Order:
 
     On spot a depth message has only the time at which it was sent, and one at E = T almost never
     reflects that trade. On futures it has the time of matching, too: a trade belongs with the
-    message of its own T, up to 60 ms before E there.
+    message of its own T, up to 60 ms before E there. For any other exchange spot's is assumed.
     """
     return _MATCHED if exchange in _FUTURES else _SPOT
