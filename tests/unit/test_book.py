@@ -11,7 +11,14 @@ from numba import config, njit
 from lobproof.book import OrderBook, side_levels
 from lobproof.book import kernels as K
 from lobproof.book import layout_kernels as layout
-from lobproof.book.trust_kernels import list_side, new_trust, set_range, trusted_slots
+from lobproof.book.trust_kernels import (
+    begin_undo,
+    list_side,
+    new_trust,
+    set_range,
+    trusted_slots,
+    undo,
+)
 from lobproof.book.window_kernels import levels_around
 from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
@@ -371,3 +378,15 @@ def test_of_a_side_that_is_listed_whole_nothing_is_stale() -> None:
         trust.sides[BID - 1].stale = 1
         list_side(book, trust, BID, prices, 0, 2, complete)
         assert trust.sides[BID - 1].stale == (not complete)
+
+
+@pytest.mark.parametrize("overflown", [0, 1])
+def test_a_snapshot_that_cannot_be_undone_whole_leaves_no_trust(overflown: int) -> None:
+    book, trust = K.new_book(64, 1), new_trust()
+    set_range(trust, BID, EVERYTHING, 0)
+    begin_undo(trust)
+    list_side(book, trust, BID, np.array([100, 99], np.int64), 0, 2, False)
+    trust.undo.overflown = overflown
+    undo(book, trust)
+    assert trust.sides[BID - 1].kind == (UNTRUSTED if overflown else EVERYTHING)
+    assert trust.sides[BID - 1].stale == overflown

@@ -6,12 +6,14 @@ import random
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from lobproof.pipeline.feed import Feed, Streams
 from lobproof.replay import Policy, Replayer
 from lobproof.replay.integrity import message_bounds
 from lobproof.replay.state_kernels import REPLAY_STATE
+from lobproof.schema import EventBatch, Flag, Kind
 from lobproof.schema.records import records
 from plain.lake_replay import LakeStreams
 from plain.messages import ASK, MS, bid, book_of, delta, trade, vendor_row
@@ -55,3 +57,17 @@ def test_the_pace_is_that_of_a_replay(policy: Policy) -> None:
         assert other.cadence > 0
         assert other.book_ts > 0
         assert other.minute.longest_silence == 0
+
+
+@pytest.mark.kernels
+def test_a_mark_that_speaks_of_the_feed_is_no_message() -> None:
+    batch = EventBatch.empty(3)
+    batch.ts_order[:] = [SECOND, 3 * SECOND, 10 * SECOND]
+    batch.kind[:] = [Kind.DELTA, Kind.MARK, Kind.DELTA]
+    batch.flags[:] = [Flag.LAST, Flag.LAST | Flag.RECONNECT, Flag.LAST]
+    cadences = []
+    for rows in ([0, 1, 2], [0, 2]):
+        replayer = Replayer(make_instrument(), policy=Policy())
+        replayer.pass_by(batch.take(np.array(rows)))
+        cadences.append(records(REPLAY_STATE, replayer.save()["state"])[0].cadence)
+    assert cadences == [5 * SECOND] * 2
