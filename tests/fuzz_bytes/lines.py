@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
@@ -138,7 +139,8 @@ def imported(data: bytes) -> None:
             for journal_file in sample.journals
             for frame in read_frames(journal_file)
             if isinstance(frame, bytes)
-            for line in frame.splitlines(keepends=True)
+            # a carriage return amid a line is a blank of JSON, and ends nothing
+            for line in re.findall(rb"[^\n]*\n|[^\n]+$", frame)
         ]
         (source,) = sample.document["inputs"]
     documents = [json.loads(line) for line in lines if line.endswith(b"\n")]
