@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from lobproof.errors import InputError, StrictError, UsageError
+from lobproof.errors import InputError, StoreError, StrictError, UsageError
 from lobproof.fidelity.exact import Verdict, verify
 from lobproof.pipeline import Reached, ReconstructOptions, ReconstructResult, reconstruct
 from lobproof.pipeline.day import TOLERATED
@@ -453,3 +453,22 @@ def test_each_finding_is_decided_for_strict_mode() -> None:
     }
     assert refused.isdisjoint(TOLERATED)
     assert refused.union(TOLERATED) == set(Finding)
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut"])
+def test_what_is_sealed_already_is_held_against_its_seal(
+    golden: Path, tmp_path: Path, harm: str
+) -> None:
+    """Who runs the command again to repair a store must not be told that all is done."""
+    store = tmp_path / "store"
+    reconstruct(golden, store, SMALL)
+    (path, *_) = sorted((store / "states").rglob("*.parquet"))
+    whole = path.read_bytes()
+    path.unlink()
+    if harm == "cut":
+        path.write_bytes(whole[:-9])
+    with pytest.raises(StoreError, match=path.name) as refused:
+        reconstruct(golden, store, SMALL)
+    assert "--overwrite" in refused.value.hint
+    reconstruct(golden, store, SMALL, overwrite=True)
+    assert reconstruct(golden, store, SMALL).reused

@@ -42,6 +42,7 @@ from lobproof.store import (
     DayWriter,
     Partition,
     Saved,
+    check_sealed,
     checkpoint_path,
     checkpointed_days,
     commit_day,
@@ -79,6 +80,8 @@ def reconstruct_job(
         If the input is damaged, or holds neither book messages nor trades.
     UsageError
         If a day is sealed from something else and ``overwrite`` is not set.
+    StoreError
+        If the days are sealed already, and their files are not as they were.
     StrictError
         In strict mode.
     NoGoError
@@ -91,6 +94,8 @@ def reconstruct_job(
     about = (instrument.exchange, instrument.symbol, job.provenance, task_id)
     say = note or (lambda _: None)
     if ours and not overwrite:
+        # "nothing to do" would be taken for a repair
+        check_sealed(out, seals.filter(pl.col("task_id") == task_id))
         for day in ours:  # a run that was killed right behind its seal has left its checkpoint
             drop_checkpoints(out, Partition(instrument.exchange, instrument.symbol, day.dt))
         certified = bool(seals.filter(pl.col("task_id") == task_id)["certified"].all())

@@ -12,6 +12,7 @@ It does not answer what happened in the market, or whether that is right: it kee
 
 from lobproof.store.audit import AuditReport, Damage
 from lobproof.store.bookview import BookView
+from lobproof.store.catalog import check_sealed
 from lobproof.store.checkpoint import (
     CheckpointError,
     Saved,
@@ -46,6 +47,7 @@ __all__ = [
     "Saved",
     "Store",
     "TableContent",
+    "check_sealed",
     "checkpoint_path",
     "checkpointed_days",
     "clean_partition",

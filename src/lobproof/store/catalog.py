@@ -165,10 +165,7 @@ class Catalog:
         for path, why in self.mislisted(day, table):
             raise _not_as_sealed(day, table, path, why)
         if (day.partition, table.name) not in self._held:
-            for file in day.files[table.name]:
-                why = file.at_a_glance(folder, day.head(table))
-                if why:
-                    raise _not_as_sealed(day, table, file.path, why)
+            _check_files(self.root, day, table)
             self._held.add((day.partition, table.name))
         return [below(folder, file.path) for file in day.files[table.name]]
 
@@ -210,6 +207,28 @@ class Catalog:
             f"{days[0].partition.exchange} {days[0].partition.symbol} has no sealed day {dt}.",
             hint=f"It has {show_days(day.partition.dt for day in days)}.",
         )
+
+
+def check_sealed(root: Path, seals: pl.DataFrame) -> None:
+    """Hold the files of sealed days (rows of ``days``) against their seals, by size and footer.
+
+    Raises
+    ------
+    StoreError
+        Naming the first file that is gone, or not as it was sealed.
+    """
+    for row in seals.iter_rows(named=True):
+        day = _day(row)
+        for table in CONTENT_TABLES:
+            _check_files(root, day, table)
+
+
+def _check_files(root: Path, day: SealedDay, table: Table) -> None:
+    folder = below(root, table.name)
+    for file in day.files[table.name]:
+        why = file.at_a_glance(folder, day.head(table))
+        if why:
+            raise _not_as_sealed(day, table, file.path, why)
 
 
 def no_day(root: Path) -> UsageError:
