@@ -38,7 +38,7 @@ help: ## this list
 	@echo 'make TARGET, where TARGET is one of'
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-demo: setup ## the whole chain on a simulated exchange, ending with a report to open (about a minute)
+demo: setup ## the whole chain on a simulated exchange, ending with a report to open (a minute; three the first time)
 	@$(BIN)/lobproof demo
 
 # Coverage is measured without the recordings, so that it is the same for everybody.

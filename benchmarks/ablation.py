@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from benchmarks.lake_day import simulated_lake
 from benchmarks.report import Section, Spread, number
 
+from lobproof.book import BookImage
 from lobproof.book.kernels import apply_rows, ensure_far_capacity, new_book
 from lobproof.fixedpoint import to_decimal128
 from lobproof.instruments import Instrument
@@ -34,7 +35,7 @@ from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.survey import Survey
 from lobproof.replay import Policy, Replayer, Segment
 from lobproof.replay.merge import arrays_of
-from lobproof.schema import EventBatch, Int8, Int64
+from lobproof.schema import EVERYTHING, EventBatch, Int8, Int64
 from lobproof.schema.tables import KEYFRAMES
 from lobproof.sources.cryptolake.decode import LakeSource
 from lobproof.store import open_store
@@ -138,7 +139,7 @@ def _replay(hour: _Hour, batch_rows: int) -> int:
         keyframe_ns=600 * 10**9,
         strict=False,
     )
-    feed = Feed(Streams(source.deltas, source.trades, source.books, 0))
+    feed = Feed(Streams(source.deltas, source.trades, source.books, (0, 0, 0)))
     done = 0
     try:
         for segment in feed:
@@ -256,7 +257,8 @@ def _snapshots(hour: _Hour, root: Path, scratch: Path) -> list[Row]:
             for side in (view.bids, view.asks)
             for name, unit in zip(("price", "size"), units, strict=True)
         ]
-        frames.append(Keyframe(view.event_id, instant, view.sequence, *sides, 2, 0, 2, 0))
+        book = BookImage(view.sequence, *sides, EVERYTHING, 0, EVERYTHING, 0)
+        frames.append(Keyframe(view.event_id, instant, book))
     path = scratch / "full.parquet"
     with open_writer(path, KEYFRAMES) as writer:
         for frame in frames:

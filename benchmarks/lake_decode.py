@@ -28,7 +28,7 @@ from lobproof.sources.cryptolake.chunks import CHUNK_ROWS
 from lobproof.sources.cryptolake.decode import books, deltas, trades
 from lobproof.sources.cryptolake.grid import infer_grid
 from lobproof.sources.cryptolake.layout import LEVEL_COLUMNS
-from lobproof.sources.simulator.collectors import SCHEMAS
+from lobproof.sources.cryptolake.write import SCHEMAS
 
 ROWS_A_SECOND = 10.0
 MEMORY_MIB = 200.0

@@ -106,6 +106,8 @@ _SEAL: dict[str, Any] = {
     "book_messages": 0,
     "gaps": 0,
     "doubtful_ns": 0,
+    "warm_up_ns": 0,
+    "coverage": {"limit_ns": 5 * 10**9, "life_ts": 0, "outages": [], "streams": {}},
     "inputs": [],
     "config": {},
     "carried_from": "",

@@ -20,7 +20,7 @@ from lobproof.pipeline.day import DayTask
 from lobproof.replay import Replayer, StreamClock
 from lobproof.replay import merge as merging
 from lobproof.replay.integrity import BookAudit, TradeAudit
-from lobproof.sources.cryptolake import source
+from lobproof.sources.cryptolake import decode
 from lobproof.store import parts, writer
 
 CHECKPOINTS = "checkpoints"
@@ -48,9 +48,9 @@ _PLAIN: tuple[tuple[str, object, str], ...] = (
     ("commit", task, "commit_day"),
 )
 _STREAMS = (
-    ("decode: deltas", source, "deltas"),
-    ("decode: book", source, "books"),
-    ("decode: trades", source, "trades"),
+    ("decode: deltas", decode, "deltas"),
+    ("decode: book", decode, "books"),
+    ("decode: trades", decode, "trades"),
 )
 REST = ("between the stages: main thread", "between the stages: other threads", "native threads")
 

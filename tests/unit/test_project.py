@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import importlib
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from numba.core import caching
 
 import lobproof
 from lobproof import errors, jit
+from lobproof.store import CALLER_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "lobproof"
@@ -136,6 +138,21 @@ def test_the_kernel_cache_is_the_users_by_default(
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert jit.cache_folder.__wrapped__().parent == tmp_path / "lobproof" / "kernels"
+
+
+def test_the_benchmarks_know_the_code_that_they_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody runs them all at each change: what was moved or renamed would show months later."""
+    monkeypatch.syspath_prepend(ROOT)
+    peers = ("peers_worker", "bench_decode", "__main__")  # of other environments; scripts
+    modules = {
+        path.stem: importlib.import_module(f"benchmarks.{path.stem}")
+        for path in sorted((ROOT / "benchmarks").glob("*.py"))
+        if path.stem not in peers
+    }
+    stages = modules["stages"]
+    for name, owner, attribute in (*stages._PLAIN, *stages._STREAMS):
+        assert callable(getattr(owner, attribute)), name
+    assert set(modules["reconstruct_lake"]._SEAL) == set(CALLER_COLUMNS)
 
 
 def test_a_full_disk_costs_a_kernel_its_cache_alone(
