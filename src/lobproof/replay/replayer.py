@@ -294,7 +294,7 @@ class Replayer:
         return int(
             replay_rows(
                 self._book,
-                self._state,
+                self._states,
                 self._pending,
                 out,
                 batch.rows,
