@@ -55,7 +55,7 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
             out.append(rows)
             anchored = seeded = True
             snapshot = head.sequence
-        elif head.kind == Kind.MARK and head.sequence < 0:
+        elif head.kind == Kind.MARK and (head.sequence < 0 or head.flags & Flag.INVALID):
             out.append(message)  # the source's own
         elif head.kind == Kind.MARK and head.sequence == head.prev_sequence:
             out.append([_mark(head, Flag.INVALID)])  # a snapshot without levels
@@ -109,6 +109,9 @@ def audit_trades(messages: Iterable[Message]) -> list[Message]:
     missing: set[int] = set()
     seen: list[Content] = []
     for (row,) in messages:
+        if row.kind == Kind.MARK:
+            out.append([row])  # the source's own
+            continue
         content = _content([row])
         same = content in seen[-KNOWN_TRADES:]
         other = not same and _is_known(row.sequence, seen[-KNOWN_TRADES:])

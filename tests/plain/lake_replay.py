@@ -37,6 +37,7 @@ class PlainLakeReplay(PlainReplay):
         self.stands_still = False  # … although the deltas have moved the book
         # since the last row, by the row before, by those before that; three for a print outside
         self.prints_unshown = [0, 0, 0]
+        self.unread_rows: list[int] = []  # of deltas, since trust was lost for them
         self.unproven: Moment | None = None  # a row corrected the book, and no other has agreed
 
     def begin_day(self, ts: int) -> None:
@@ -257,10 +258,38 @@ class PlainLakeReplay(PlainReplay):
         self.waiting = set()
 
     def _mark(self, row: Event) -> None:
+        if row.flags & Flag.INVALID and row.flags & Flag.GAP:
+            self._unreadable(row)
+            return
         if row.flags & Flag.GAP or not row.flags & (Flag.DRIFT | Flag.SILENCE):
             super()._mark(row)
             return
         self._lose_track(Q.DRIFT if row.flags & Flag.DRIFT else Q.SILENCE, row.ts_order)
+
+    def _unreadable(self, row: Event) -> None:
+        """A row of the table holds no level: from here on the book lacks a change."""
+        now = self.minutes[-1]
+        now.counts["gaps"] += 1
+        self._tally(Q.INVALID_INPUT, self.event_id, row.ts_order)
+        now.invalid_rows.setdefault("depth", row.prev_sequence + 1)
+        if self.reason == Q.UNSEEDED:
+            return
+        if self.reason != Q.UNREADABLE:
+            if self.reason:
+                self._close(self.reason, self.event_id - 1, row.ts_order)
+            self._lose(Q.UNREADABLE)
+            self.doubts.setdefault(int(Q.UNREADABLE), Moment(self.event_id, row.ts_order))
+            self.unread_rows = []
+        self.unread_rows.append(row.prev_sequence)
+
+    def _close(self, code: int, last: int, ts: int, *, stays: bool = False) -> None:
+        if code != Q.UNREADABLE:
+            super()._close(code, last, ts, stays=stays)
+            return
+        rows = self.unread_rows
+        self._since(code, self.doubts[code], last, ts, len(rows), rows[0], rows[-1])
+        if not stays:
+            del self.doubts[code]
 
     def _depth(self, message: Message) -> Flag:
         add = super()._depth(message)

@@ -23,6 +23,7 @@ from plain.messages import (
     mark,
     snapshot,
     trade,
+    unreadable,
     vendor_row,
 )
 
@@ -293,7 +294,7 @@ class RandomLake(LakeStreams):
             ASK: {1001 + i: 10 + i for i in range(room)},
         }
         for _ in range(steps):
-            action = self.rng.choices("dlstxqrob", [12, 10, 5, 3, 1, 1, 1, 2, 1])[0]
+            action = self.rng.choices("dlstxqrobu", [12, 10, 5, 3, 1, 1, 1, 2, 1, 0.5])[0]
             getattr(self, f"_{action}")()
             self.time += self.rng.choice([0, 1, 50, 100, 100, 400]) * MS
         return self
@@ -336,6 +337,20 @@ class RandomLake(LakeStreams):
     def _x(self) -> None:
         """A loss."""
         self._move()
+
+    def _u(self) -> None:
+        """Rows of a message cannot be read, or a trade."""
+        number = self.rng.randrange(1000)
+        if self.rng.random() < 0.3:
+            self.trades.append(unreadable(number, at=self.time))
+            return
+        message = self._move()
+        for row in self.rng.sample(message, min(len(message), self.rng.randrange(1, 3))):
+            self.book.append(unreadable(number, at=self.time, seq=row.sequence))
+            message.remove(row)
+        if message:
+            message[-1].flags |= LAST
+            self.book.append(message)
 
     def _q(self) -> None:
         """A silence, of one side of the source or of all."""

@@ -159,6 +159,12 @@ def mark(flags: Flag, *, at: int = 0, seq: int = -1) -> Message:
     return [Event(0, 0, START + at + OFFSET, seq, seq, flags=int(flags) | LAST)]
 
 
+def unreadable(row: int, *, at: int = 0, seq: int = -1) -> Message:
+    """A row of a table that holds no level of the message ``seq``, or, without it, no trade."""
+    flags = Flag.INVALID | (Flag.TRADES if seq < 0 else Flag.GAP) | LAST
+    return [Event(0, START + at, START + at + OFFSET, seq, row, flags=int(flags))]
+
+
 def vendor_row(seq: int, bids: Sequence[Level], asks: Sequence[Level], *, at: int = 0) -> Message:
     """A row of Crypto Lake's `book`."""
     time = START + at

@@ -123,6 +123,7 @@ class Minute:
     rank_errors: list[float] = field(default_factory=list)
     size_errors: list[float] = field(default_factory=list)
     tallies: dict[int, list[Tallied]] = field(default_factory=lambda: defaultdict(list))
+    invalid_rows: dict[str, int] = field(default_factory=dict)  # the first ones, counted from 1
 
 
 @dataclass
@@ -283,6 +284,7 @@ class PlainReplay:
                 self._one(Q.DUPLICATE, ts, 1, seq, seq)
             if row.flags & Flag.INVALID:
                 self._tally(Q.INVALID_INPUT, self.event_id, ts)
+                self.minutes[-1].invalid_rows.setdefault("trades", prev + 1)
             return
         if row.flags & Flag.GAP:
             self.minutes[-1].counts["gaps"] += 1
@@ -799,7 +801,11 @@ class PlainReplay:
         for code, tallied in now.tallies.items():
             first, last = tallied[0], tallied[-1]
             count = sum(one.number for one in tallied)
-            self._since(code, Moment(first.event_id, first.ts), last.event_id, last.ts, count)
+            rows = (0, 0)
+            if code == Q.INVALID_INPUT:
+                rows = now.invalid_rows.get("depth", 0), now.invalid_rows.get("trades", 0)
+            begin = Moment(first.event_id, first.ts)
+            self._since(code, begin, last.event_id, last.ts, count, *rows)
 
     def minute_row(self, minute: Minute) -> dict[str, float]:
         """What ``minutes`` says of it; counts that are absent are 0."""

@@ -70,8 +70,10 @@ def test_the_exponent_of_a_column_is_the_least_that_holds_all(
 ) -> None:
     texts = [str(Decimal(digits).scaleb(-exponent)) for digits, exponent in values]
     column = np.array([float(text) for text in texts], np.float64)
-    exponent, bad = floats_exponent(column, 0)
+    exponent, bad, largest = floats_exponent(column, 0)
     assert bad == -1
+    above = [at for at, value in enumerate(column) if value > 0]
+    assert largest == max(above, key=lambda at: (column[at], -at), default=-1)
     assert exponent == max(map(plain, texts), default=0)
     out = np.zeros(len(column), np.int64)
     row, status = floats_to_counts(column, exponent, out)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
@@ -96,11 +96,8 @@ def test_a_crossed_first_row_seeds_nothing(intact: Rebuilt, scene: Scene, tmp_pa
     ("table", "column", "value"),
     [
         (DELTAS, "price", 60000.012345678912),
-        (DELTAS, "size", -1.0),
-        (DELTAS, "price", float("nan")),
         (TRADES, "amount", 0.12345678901234567),
         (TRADES, "price", 1e300),
-        (BOOK, "bid_3_price", float("inf")),
         (BOOK, "ask_7_size", 0.12345678901234567),
     ],
 )
@@ -112,6 +109,38 @@ def test_a_value_that_no_grid_holds_is_an_error_at_its_row(
         Rebuilt.of(spoilt, tmp_path)
     assert caught.value.hint
     assert not (tmp_path / "store" / "days").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        (DELTAS, "size", -1.0),
+        (DELTAS, "price", float("nan")),
+        (DELTAS, "side_is_bid", None),
+        (DELTAS, "sequence_number", None),
+        (TRADES, "price", float("inf")),
+        (TRADES, "side", "SELL"),
+        (BOOK, "bid_3_price", float("inf")),
+        (BOOK, "sequence_number", None),
+    ],
+)
+def test_a_row_that_says_nothing_is_a_finding_with_its_number(
+    intact: Rebuilt, scene: Scene, tmp_path: Path, table: str, column: str, value: Any
+) -> None:
+    rebuilt = Rebuilt.of(valued(intact.day, table, 1234, **{column: value}), tmp_path)
+    assert rebuilt.wrong(scene.truth)[0].is_empty()
+    new = {code: n for code, n in rebuilt.kinds().items() if n != intact.kinds().get(code)}
+    details = rebuilt.quality["detail"].to_list()
+    report = verify(rebuilt.store, lake=tmp_path / "lake")
+    assert report.check("vendor_trades").verdict is Verdict.EXACT
+    assert report.check("vendor_book").verdict is Verdict.EXACT
+    if table == BOOK:
+        assert set(new) == {"VENDOR_ROW_UNUSED"}
+        return
+    named = f"1 row(s) that cannot be read, from row 1,234 of {table} on"
+    assert details.count(named) == 1
+    assert ("UNREADABLE" in new) == (table == DELTAS)
+    assert new["INVALID_INPUT"] == 1
 
 
 @pytest.mark.parametrize("table", [DELTAS, BOOK, TRADES])

@@ -537,9 +537,12 @@ def test_columns_of_floats_name_the_first_bad_row() -> None:
     assert floats_to_counts(np.array([1.5, 2.25, 0.0, -3.0]), 2, out) == (-1, OK)
     assert out.tolist() == [150, 225, 0, -300]
     assert floats_to_counts(np.array([1.5, 2.255, np.nan, 1.0]), 2, out) == (1, OFF_GRID)
-    assert floats_exponent(np.array([1.5, 2.255, 4.0]), 0) == (3, -1)
-    assert floats_exponent(np.array([1.5, 0.1 + 0.2, 2.255]), 0) == (1, 1)
-    assert floats_exponent(np.array([1.5]), 6) == (6, -1)
+    assert floats_exponent(np.array([1.5, 2.255, 4.0]), 0) == (3, -1, 2)
+    assert floats_exponent(np.array([1.5, 0.1 + 0.2, 2.255]), 0) == (1, 1, 0)
+    assert floats_exponent(np.array([1.5]), 6) == (6, -1, 0)
+    # what is not finite needs no grid
+    odd = np.array([np.nan, -7.0, np.inf, 2.5, -np.inf])
+    assert floats_exponent(odd, 0) == (1, -1, 3)
 
 
 def test_every_bit_is_named_once() -> None:

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lobproof.errors import GridError, InputError, LobproofError, UsageError
+from lobproof.errors import GridError, InputError, UsageError
 from lobproof.instruments import Instrument
 from lobproof.replay.integrity_kernels import VERDICT, judge_book, message_ends, new_book_ids
-from lobproof.schema import UNORDERED, EventBatch, Flag, Kind, Side
+from lobproof.replay.vendor_kernels import levels_listed
+from lobproof.schema import LEVELS, UNORDERED, EventBatch, Flag, Kind, Side
 from lobproof.sources.cryptolake import decode
 from lobproof.sources.cryptolake.decode import Decoded, books, deltas, trades
 from lobproof.sources.cryptolake.decode_kernels import to_microsecond
@@ -280,21 +281,12 @@ def test_single_rows_may_be_cut_anywhere(tmp_path: Path, decoder: Decoder, batch
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        ("side_is_bid", None, "side_is_bid is null"),
-        ("price", None, "price is null"),
-        ("size", None, "size is null"),
-        ("price", math.nan, "price nan is no number"),
-        ("price", math.inf, "price inf is no number"),
-        ("price", 0.0, "price 0.0 is not above 0"),
-        ("price", -1.0, "price -1.0 is not above 0"),
         ("price", 1.001, "price '1.001' is finer than the grid of 10^-2"),
         ("price", 1e18, "price '1e+18' is too large"),
-        ("size", -math.inf, "size -inf is no number"),
-        ("size", -1.0, "size -1.0 is below 0"),
         ("size", 1.000001, "size '1.000001' is finer than the grid of 10^-5"),
     ],
 )
-def test_bad_deltas_are_named(tmp_path: Path, column: str, value: Any, words: str) -> None:
+def test_deltas_off_the_grid_are_named(tmp_path: Path, column: str, value: Any, words: str) -> None:
     place = SCHEMAS["book_delta_v2"].names.index(column)
     good = [delta(row, 1 + row) for row in range(11)]
     bad = list(good[7])
@@ -311,59 +303,149 @@ def test_bad_deltas_are_named(tmp_path: Path, column: str, value: Any, words: st
     assert error.value.message.startswith(f"book_delta_v2: 2.parquet, row 7: {words}")
 
 
-def test_a_delta_without_a_sequence_is_named(tmp_path: Path) -> None:
-    row = (NS, NS, None, True, 1.0, 1.0)
-    with pytest.raises(InputError, match="row 1: sequence_number is null"):
-        list(deltas([write(tmp_path / "1.parquet", [delta(1), row])], GRID))
-    rows = [book_row(), (NS, NS, None, *book_row()[3:])]
-    with pytest.raises(InputError, match="row 1: sequence_number is null"):
-        list(books([write(tmp_path / "2.parquet", rows, "book")], GRID))
+NO_LEVELS: list[tuple[str, Any]] = [
+    ("sequence_number", None),
+    ("side_is_bid", None),
+    ("price", None),
+    ("size", None),
+    ("price", math.nan),
+    ("price", math.inf),
+    ("price", 0.0),
+    ("price", -1.0),
+    ("size", math.nan),
+    ("size", -math.inf),
+    ("size", -1.0),
+]
 
 
-def test_the_first_fault_of_a_file_is_named(tmp_path: Path) -> None:
-    rows = [delta(1), delta(2, -1.0), (NS, NS, 3, None, 1.0, 1.0), delta(4, 2.0, -1.0)]
-    with pytest.raises(GridError, match=r"row 1: price -1\.0"):
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(1, 4), st.integers(1, 5), st.sampled_from([None] * 9 + NO_LEVELS)),
+        max_size=60,
+    ),
+    batch_rows=st.integers(1, 30),
+    split=st.integers(0, 60),
+    chunk_rows=st.integers(1, 30),
+)
+def test_rows_that_hold_no_level_are_marks_before_their_message(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[int, int, tuple[str, Any] | None]],
+    batch_rows: int,
+    split: int,
+    chunk_rows: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    names = SCHEMAS["book_delta_v2"].names
+    stored: list[Any] = []
+    messages: list[tuple[int, list[int], list[Row]]] = []  # id, unreadable rows, the others
+    for number, (sequence, price, wrong) in enumerate(rows):
+        row = delta(sequence, float(price), float(number + 1))
+        told = None if wrong == ("sequence_number", None) else sequence
+        if told is None:  # it goes with the row before it
+            sequence = messages[-1][0] if messages else -1
+        if not messages or messages[-1][0] != sequence:
+            messages.append((sequence, [], []))
+        if wrong is None:
+            messages[-1][2].append(row)
+            stored.append(row)
+        else:
+            messages[-1][1].append(number)
+            stored.append(
+                tuple(wrong[1] if n == wrong[0] else v for n, v in zip(names, row, strict=True))
+            )
+    expected = []
+    for sequence, unreadable, levels in messages:
+        marks = Flag.INVALID | Flag.GAP | Flag.LAST
+        times = plain([delta(1)])[0][1:3]
+        expected += [
+            (0, *times, sequence, row, Kind.MARK, Side.NONE, 0, 0, marks) for row in unreadable
+        ]
+        expected += plain(levels)
+    split = min(split, len(stored))
+    paths = [
+        write(folder / f"{part}.parquet", part_rows, group=7)
+        for part, part_rows in enumerate((stored[:split], stored[split:]))
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "CHUNK_ROWS", chunk_rows)
+        found = list(deltas(paths, GRID, batch_rows))
+        assert listed(joined(iter(found))) == expected
+        for one in found:
+            rest = listed(joined(deltas(paths, GRID, batch_rows, start_row=one.next_row)))
+            assert rest == expected[one.next_row :]
+
+
+@pytest.mark.parametrize("value", [1.001, 1e18])
+def test_a_row_without_a_level_hides_no_value_off_the_grid(tmp_path: Path, value: float) -> None:
+    rows = [delta(1), delta(2, -1.0), delta(2, value), delta(3, value, math.nan)]
+    with pytest.raises(GridError, match=r"row 2: price"):
         list(deltas([write(tmp_path / "1.parquet", rows)], GRID))
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "words"),
+    ("place", "value"),
     [
-        (0, None, "side is None"),
-        (0, "BUY", "side is 'BUY'"),
-        (1, 0.0, "amount 0.0 is not above 0"),
-        (1, None, "amount is null"),
-        (1, 1.000001, "amount '1.000001' is finer"),
-        (2, -1.0, "price -1.0 is not above 0"),
-        (2, math.nan, "price nan is no number"),
-        (2, None, "price is null"),
+        (0, None),
+        (0, "BUY"),
+        (1, 0.0),
+        (1, None),
+        (1, -1.0),
+        (2, -1.0),
+        (2, math.nan),
+        (2, math.inf),
+        (2, None),
     ],
 )
-def test_bad_trades_are_named(tmp_path: Path, place: int, value: Any, words: str) -> None:
+def test_rows_that_are_no_trade_are_marks(tmp_path: Path, place: int, value: Any) -> None:
     bad = list(TRADES[1])
     bad[place] = value
-    path = write(tmp_path / "1.parquet", [*TRADES, tuple(bad)], "trades")
-    with pytest.raises(LobproofError) as error:
+    rows = [*TRADES, tuple(bad), TRADES[0]]
+    path = write(tmp_path / "1.parquet", rows, "trades")
+    whole = joined(trades([path], GRID))
+    good = joined(trades([write(tmp_path / "2.parquet", [*TRADES, *TRADES[:2]], "trades")], GRID))
+    assert listed(whole.slice(0, 3)) == listed(good.slice(0, 3))
+    assert listed(whole.slice(4, 5)) == listed(joined(iter(trades([path], GRID, start_row=4))))
+    times = listed(good)[4][1:3]
+    marks = Flag.INVALID | Flag.TRADES | Flag.LAST
+    assert listed(whole)[3] == (0, *times, -1, 3, Kind.MARK, Side.NONE, 0, 0, marks)
+    for start in (2, 3):
+        rest = joined(trades([path], GRID, 1, start_row=start))
+        assert listed(rest) == listed(whole)[start:]
+
+
+def test_trades_off_the_grid_are_named(tmp_path: Path) -> None:
+    bad = (*TRADES[1][:1], 1.000001, *TRADES[1][2:])
+    path = write(tmp_path / "1.parquet", [*TRADES, bad], "trades")
+    with pytest.raises(GridError, match=r"trades: 1\.parquet, row 3: amount '1\.000001' is finer"):
         list(trades([path], GRID))
-    assert "trades: 1.parquet, row 3: " in error.value.message
-    assert words in error.value.message
-    assert isinstance(error.value, InputError if place == 0 else GridError)
+
+
+def test_books_off_the_grid_are_named(tmp_path: Path) -> None:
+    rows = [book_row(), book_row(ask_1_price=1.001), book_row(bid_0_price=1.001)]
+    with pytest.raises(GridError, match=r"^book: 1\.parquet, row 1: ask_1_price '1\.001' is finer"):
+        list(books([write(tmp_path / "1.parquet", rows, "book")], GRID))
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("bid_2_price", -1.0, "bid_2_price -1.0 is not above 0"),
-        ("ask_1_price", 1.001, "ask_1_price '1.001' is finer"),
-        ("ask_19_size", -1.0, "ask_19_size -1.0 is not above 0"),
-        ("ask_19_size", math.inf, "ask_19_size inf is no number"),
-    ],
+    ("name", "value"),
+    [("bid_2_price", -1.0), ("ask_19_size", -1.0), ("ask_19_size", math.inf)],
 )
-def test_bad_books_are_named(tmp_path: Path, name: str, value: float, words: str) -> None:
-    rows = [book_row(), book_row(**{name: value}), book_row(bid_0_price=-2.0)]
-    with pytest.raises(GridError) as error:
-        list(books([write(tmp_path / "1.parquet", rows, "book")], GRID))
-    assert error.value.message.startswith(f"book: 1.parquet, row 1: {words}")
+def test_a_row_of_book_with_a_bad_value_cannot_be_a_book(
+    tmp_path: Path, name: str, value: float
+) -> None:
+    rows = [book_row(), book_row(**{name: value})]
+    batch = joined(books([write(tmp_path / "1.parquet", rows, "book")], GRID))
+    levels = batch.levels.reshape(2, 2, LEVELS, 2)
+    half = np.argwhere((levels[..., 0] == 0) & (levels[..., 1] > 0))
+    side, slot = int(name.startswith("ask")), int(name.split("_")[1])
+    assert half.tolist() == [[1, side, slot]]
+    assert levels_listed(levels[1], 1 + side) == -1
+
+
+def test_a_row_of_book_without_a_sequence_has_the_id_of_none(tmp_path: Path) -> None:
+    rows = [book_row(), (NS, NS, None, *book_row()[3:])]
+    batch = joined(books([write(tmp_path / "1.parquet", rows, "book")], GRID))
+    assert batch.sequence[1] == -1
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:

@@ -92,10 +92,22 @@ def test_files_without_rows_have_the_coarsest_grid(tmp_path: Path) -> None:
     assert (found.price_exponent, found.size_exponent, found.rules) == (0, 0, (Rule(0, 1, 1),))
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, 1 / 3])
-def test_a_value_that_no_grid_holds_is_named(tmp_path: Path, value: float) -> None:
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_value_that_is_not_finite_needs_no_grid(
+    tmp_path: Path, value: float, whole: bool
+) -> None:
     sizes = ticks(5_000) / 1e3
+    good = write_some(tmp_path / "1.parquet", "book_delta_v2", size=np.delete(sizes, 4_321))
     sizes[4_321] = value
+    bad = write_some(tmp_path / "2.parquet", "book_delta_v2", size=sizes)
+    found = [infer_grid({"book_delta_v2": [path]}, "X", "Y", whole=whole) for path in (good, bad)]
+    assert found[0] == found[1]
+
+
+def test_a_value_that_no_grid_holds_is_named(tmp_path: Path) -> None:
+    sizes = ticks(5_000) / 1e3
+    sizes[4_321] = 1 / 3
     path = write_some(tmp_path / "1.parquet", "book_delta_v2", size=sizes)
     with pytest.raises(GridError, match=r"1\.parquet, row 4321: no decimal grid holds size"):
         infer_grid({"book_delta_v2": [path]}, "X", "Y")

@@ -81,21 +81,26 @@ def floats_to_counts(
 
 
 @kernel
-def floats_exponent(values: NDArray[np.float64], exponent: int) -> tuple[int, int]:
-    """Smallest exponent from ``exponent`` on whose grid holds every value.
+def floats_exponent(values: NDArray[np.float64], exponent: int) -> tuple[int, int, int]:
+    """Smallest exponent from ``exponent`` on whose grid holds every finite value.
 
-    Returns it with -1, or with the first row that no grid holds (the exponent is then that of
-    the rows before).
+    Returns it, -1 or the first row that no grid holds (the exponent is then that of the rows
+    before), and the row of the largest finite value above 0 up to there; -1 without one.
     """
+    largest, top = -1, 0.0
     for row in range(len(values)):
+        if values[row] > top and values[row] < np.inf:
+            largest, top = row, values[row]
         scaled = values[row] * UNITS[exponent]
         if abs(scaled) < MAX_FLOAT_COUNT and np.rint(scaled) / UNITS[exponent] == values[row]:
             continue
+        if not math.isfinite(values[row]):
+            continue
         decimals = float_decimals(values[row])
         if decimals == NO_GRID:
-            return exponent, row
+            return exponent, row, largest
         exponent = max(exponent, decimals)
-    return exponent, -1
+    return exponent, -1, largest
 
 
 @kernel

@@ -65,7 +65,7 @@ class DayCounts:
 
     @property
     def gap_ratio(self) -> float | None:
-        """Messages backward, silent or contradicted by a snapshot ÷ messages.
+        """Messages backward, unreadable, silent or contradicted by a snapshot ÷ messages.
 
         None where no depth message came.
         """
@@ -85,7 +85,7 @@ class DayCounts:
             return "there is no depth message"
         if strategy == "full" and ratio is not None and ratio >= GAP_LIMIT:
             return (
-                f"the gap ratio is {ratio:.3%} ({self.gaps:,} backward, "
+                f"the gap ratio is {ratio:.3%} ({self.gaps:,} backward or unreadable, "
                 f"{self.silences:,} silences, {self.contradictions:,} contradicted)"
             )
         if strategy == "anchored" and self.unusable_ratio >= UNUSABLE_LIMIT:

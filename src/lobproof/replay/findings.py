@@ -108,6 +108,18 @@ def _detail(code: Finding, first: int, last: int, count: int) -> str:
         if last == 0:
             return f"some of the times of {table} are not of the day"
         return f"the times of {table} are {abs(last)} s {'ahead' if last > 0 else 'behind'}"
+    if code == Finding.INVALID_INPUT and (first or last):
+        rows = [
+            f"row {number - 1:,} of {table}"
+            for number, table in ((first, "book_delta_v2"), (last, "trades"))
+            if number
+        ]
+        return f"{count:,} row(s) that cannot be read, from {' and '.join(rows)} on"
+    if code == Finding.UNREADABLE and (first or last):
+        return (
+            f"{count:,} row(s) of book_delta_v2 cannot be read: the first is row {first:,}, the "
+            f"last row {last:,}"
+        )
     if code == Finding.OUT_OF_ORDER and first == last == 0:
         return f"{count} trades came late, by their ids or times"
     return _DETAIL[code].format(first=first, last=last, count=count)

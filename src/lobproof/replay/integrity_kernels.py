@@ -167,10 +167,11 @@ def judge_book(ids: Record, ends: Int64, rows: Rows, verdicts: Records) -> int:
         kind = kinds[start]
         sequence = sequences[start]
         empty_snapshot = kind == MARK and sequence == previous[start]
+        unreadable = kind == MARK and rows.flags[start] & F_INVALID != 0
         if kind in (SNAPSHOT, CLEAR):
             judge_snapshot(ids, rows, start, stop, verdict)
-        elif empty_snapshot or (kind == MARK and sequence < 0):
-            if sequence >= 0:
+        elif empty_snapshot or unreadable or (kind == MARK and sequence < 0):
+            if sequence >= 0 and not unreadable:
                 verdict.collapse = F_INVALID
         elif sequence < 0:
             verdict.collapse = F_OUT_OF_ORDER | F_GAP

@@ -40,6 +40,7 @@ from lobproof.schema.plain import (
     Q_TRADE_GAP,
     Q_TRUNCATED_INPUT,
     Q_UNREADABLE,
+    Q_UNSEEDED,
 )
 from lobproof.schema.records import Record
 
@@ -98,6 +99,8 @@ def note_mark(
     """A MARK row other than an empty depth message."""
     if flags & F_TRADES:
         note_trade_mark(state, out, flags, event_id, ts, ids_from, ids_to)
+    elif flags & F_GAP and flags & F_INVALID:
+        note_unread_row(state, out, ids_from, event_id, ts)
     elif flags & F_GAP:
         note_gap(book, state, out, flags, event_id, ts, ids_from, ids_to)
     elif flags & DISTRUSTS:
@@ -136,6 +139,31 @@ def note_trade_mark(
         add_at(state, out, Q_DUPLICATE, event_id, ts, 1, ids_to, ids_to)
     if flags & F_INVALID:
         tally(state, Q_INVALID_INPUT, event_id, ts)
+        if state.invalid_rows[1] == 0:
+            state.invalid_rows[1] = ids_from + 1  # 0 for a line: it has no row
+
+
+@kernel
+def note_unread_row(state: Record, out: Outputs, row: int, event_id: int, ts: int) -> None:
+    """A row of depth messages without a chain holds no level: what it changed is not in the book.
+
+    Unlike a gap it shows where it happens: what lies before stands.
+    """
+    state.minute.gaps += 1
+    tally(state, Q_INVALID_INPUT, event_id, ts)
+    if state.invalid_rows[0] == 0:
+        state.invalid_rows[0] = row + 1
+    if state.trust.reason == Q_UNSEEDED:
+        return
+    if state.trust.reason != Q_UNREADABLE:
+        if state.trust.reason != 0:
+            close_doubt(state, out, state.trust.reason, event_id - 1, ts)
+        lose_trust(state, Q_UNREADABLE)
+        open_doubt(state, Q_UNREADABLE, event_id, ts)
+        state.unread_rows = 0
+        state.first_unread_row = row
+    state.unread_rows += 1
+    state.last_unread_row = row
 
 
 @kernel

@@ -30,6 +30,7 @@ from lobproof.schema.plain import (
     Q_ANCHOR_UNPROVEN,
     Q_CROSSED,
     Q_DRIFT,
+    Q_INVALID_INPUT,
     Q_REFUTED,
     Q_SILENCE,
     Q_STALE_BOOK,
@@ -213,6 +214,11 @@ def close_minute(state: Record, out: Outputs) -> None:
     for code in range(CODES):
         one = state.tallies[code]
         if one.count > 0:
+            first_number = 0
+            last_number = 0
+            if code == Q_INVALID_INPUT:
+                first_number, last_number = state.invalid_rows[0], state.invalid_rows[1]
+                state.invalid_rows[:] = 0
             add_finding(
                 state,
                 out,
@@ -222,8 +228,8 @@ def close_minute(state: Record, out: Outputs) -> None:
                 one.first.ts,
                 one.last.ts,
                 one.count,
-                0,
-                0,
+                first_number,
+                last_number,
             )
             one.count = 0
 

@@ -102,6 +102,10 @@ REPLAY_STATE = record(
     ("unfollowed", INT),  # 1: no depth message has come since the anchor, nor one of its id
     ("unread", INT),  # lines since `chained` that cannot be read
     *integers("gap_from", "gap_to"),
+    # rows of a table that cannot be read: how many since trust was lost for them, the first and
+    # the last; and the first of the minute of depth and of trades, counted from 1, 0 without one
+    *integers("unread_rows", "first_unread_row", "last_unread_row"),
+    ("invalid_rows", INT, (2,)),
     # a snapshot, or a vendor's row, that differs from the book
     ("mismatches", INT),
     ("mismatch_levels", MISMATCH, (MAX_MISMATCHES,)),
@@ -284,6 +288,10 @@ def close_doubt(state: Record, out: Outputs, code: int, last: int, ts: int) -> N
     elif code == Q_SEQUENCE_RESET:
         first_number = state.gap_from
         last_number = state.gap_to
+    elif code == Q_UNREADABLE and state.chainless != 0:
+        count = state.unread_rows
+        first_number = state.first_unread_row
+        last_number = state.last_unread_row
     elif code == Q_UNREADABLE:
         count = state.unread
     since = state.doubt_since[code]

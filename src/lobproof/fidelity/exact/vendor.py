@@ -30,6 +30,7 @@ from lobproof.files import walk
 from lobproof.parquet import read_footer
 from lobproof.schema import LEVELS, UNORDERED, Flag, Kind, Side
 from lobproof.schema.codes import PRICE_SCALE
+from lobproof.sources.cryptolake.chunks import TAKERS
 from lobproof.sources.cryptolake.footer import in_order
 from lobproof.sources.cryptolake.layout import LakeKey, actual_names
 
@@ -118,7 +119,7 @@ class _BookCheck:
         self._slots = 0
         self._bad_slots = 0
         self._counts = dict.fromkeys(
-            ("rows", "without_state", "untrusted", "in_doubt", "in_doubt_equal"), 0
+            ("rows", "without_state", "untrusted", "in_doubt", "in_doubt_equal", "no_book"), 0
         )
         self._first: Divergence | None = None
 
@@ -177,8 +178,10 @@ class _BookCheck:
         doubtful = inside(both, self._doubts)
         trusted = both.select(pl.min_horizontal("bid_trusted", "ask_trusted") > 0)
         trusted_rows = trusted.to_series().to_numpy()
-        known = trusted_rows & ~doubtful
+        no_book = _cannot_be_a_book(both)
+        known = trusted_rows & ~doubtful & ~no_book
         bad: NDArray[np.bool_] = np.any(wrong, axis=1)
+        self._counts["no_book"] += int(np.count_nonzero(no_book))
         self._counts["untrusted"] += int(np.count_nonzero(~trusted_rows & ~doubtful))
         self._counts["in_doubt"] += int(np.count_nonzero(doubtful))
         self._counts["in_doubt_equal"] += int(np.count_nonzero(doubtful & ~bad))
@@ -268,6 +271,14 @@ def _listed(rows: pl.DataFrame, side: str) -> NDArray[np.bool_]:
     return np.stack(used, axis=1)
 
 
+def _cannot_be_a_book(rows: pl.DataFrame) -> NDArray[np.bool_]:
+    """Rows with a price or size that is infinite or below 0: they say nothing of any slot."""
+    odd = [pl.col(name).is_infinite() | (pl.col(name) < 0) for name in _SLOTS]
+    found = rows.select(pl.any_horizontal(*odd).fill_null(value=False))
+    mask: NDArray[np.bool_] = found.to_series().to_numpy()
+    return mask
+
+
 def _divergence(row: dict[str, Any], at: int) -> Divergence:
     side, _ = _SIDES[at // LEVELS]
     slot = at % LEVELS
@@ -286,16 +297,22 @@ def _compare_trades(window: Window, files: DayFiles) -> Check:
     """Each trade of the files against the stored ones, by id, time, side, price and amount.
 
     Of equal ones in the files the store may hold one alone, where a mark says that it came again:
-    as many as there are marks. An id that is text has no say, its trade the rest. Of partial days
-    nothing is compared.
+    as many as there are marks. A row that is no trade has a mark, too. An id that is text has no
+    say, its trade the rest. Of partial days nothing is compared.
     """
-    counts = dict.fromkeys(("rows", "stored", "missing", "extra", "repeated"), 0)
+    counts = dict.fromkeys(
+        ("rows", "stored", "missing", "extra", "repeated", "no_trade", "marked_as_no_trade"), 0
+    )
     marks, first = 0, None
     days = [dt for dt in window.days if dt in files and dt not in window.begins]
     for dt in days:
         theirs = pl.concat([_trades_of(path) for path in files[dt]])
-        ours, marked = _stored_trades(window, dt)
-        marks += marked
+        ours, repeated, no_trade = _stored_trades(window, dt)
+        marks += repeated
+        counts["marked_as_no_trade"] += no_trade
+        counts["no_trade"] += theirs.height
+        theirs = theirs.filter("is_trade")
+        counts["no_trade"] -= theirs.height
         counts["rows"] += theirs.height
         counts["stored"] += ours.height
         both = (
@@ -324,9 +341,12 @@ def _compare_trades(window: Window, files: DayFiles) -> Check:
     if not days or not (counts["rows"] or counts["stored"]):
         return not_applicable(TRADES, "there are no trades of whole days in the files")
     unexplained = max(counts["repeated"] - marks, 0)
-    wrong = counts["missing"] + counts["extra"] + unexplained
+    odd = counts["no_trade"], counts["marked_as_no_trade"]
+    wrong = counts["missing"] + counts["extra"] + unexplained + abs(odd[0] - odd[1])
     equal = counts["rows"] - counts["missing"] - unexplained
     reason = first.detail if first else ""
+    if odd[0] != odd[1] and not reason:
+        reason = f"{odd[0]:,} rows of the files are no trade, and {odd[1]:,} are marked as none"
     if unexplained and not reason:
         reason = f"{unexplained:,} trades that the files have more than once are stored once"
     return Check(
@@ -361,13 +381,22 @@ def _trades_of(path: Path) -> pl.DataFrame:
                 (pl.col(names["side"]).cast(pl.String) == "buy").alias("taker"),
                 pl.col(names["price"]).alias("price"),
                 pl.col(names["amount"]).alias("size"),
+                pl.all_horizontal(
+                    pl.col(names["side"]).cast(pl.String).is_in(TAKERS),
+                    *(
+                        pl.col(names[raw]).is_finite() & (pl.col(names[raw]) > 0)
+                        for raw in ("price", "amount")
+                    ),
+                )
+                .fill_null(value=False)
+                .alias("is_trade"),
             )
             .collect()
         )
 
 
-def _stored_trades(window: Window, dt: str) -> tuple[pl.DataFrame, int]:
-    """The stored trades of a day as keys, and the marks of trades that came again."""
+def _stored_trades(window: Window, dt: str) -> tuple[pl.DataFrame, int, int]:
+    """The stored trades of a day as keys; marks of trades that came again, and of no trades."""
     events = window.table("events").filter(pl.col("dt") == dt)
     trades = (
         events.filter(pl.col("kind") == int(Kind.TRADE))
@@ -392,11 +421,12 @@ def _stored_trades(window: Window, dt: str) -> tuple[pl.DataFrame, int]:
         pl.Series("price", _floats(trades["price"], instrument.price_exponent)),
         pl.Series("size", _floats(trades["size"], instrument.size_exponent)),
     )
-    repeated = int(Flag.TRADES | Flag.DUPLICATE)
-    marks = events.filter(
-        (pl.col("kind") == int(Kind.MARK)) & (pl.col("flags") & repeated == repeated)
+    marks = events.filter(pl.col("kind") == int(Kind.MARK)).select("flags").collect()["flags"]
+    of_trades = marks.filter((marks & int(Flag.TRADES)) != 0)
+    again, no_trade = (
+        int(((of_trades & int(flag)) != 0).sum()) for flag in (Flag.DUPLICATE, Flag.INVALID)
     )
-    return trades, marks.select(pl.len()).collect().item()
+    return trades, again, no_trade
 
 
 def _trade_divergence(dt: str, row: dict[str, Any]) -> Divergence:

@@ -247,38 +247,26 @@ def ids(chunk: Chunk) -> Int64:
     told = pc.if_else(number, column, pa.scalar(None, column.type))
     found = _integers(chunk, told, -1).copy()
     found[~number.to_numpy(zero_copy_only=False)] = hashed
-    return _sealed(found)
+    return sealed(found)
 
 
 def floats(chunk: Chunk, raw: str) -> NDArray[np.float64]:
     """A float64 column, read-only; null is NaN."""
     values = chunk.columns[raw].to_numpy(zero_copy_only=False)
-    return _sealed(np.asarray(values, np.float64))
+    return sealed(np.asarray(values, np.float64))
 
 
 def takers(chunk: Chunk) -> Int8:
     """The taker's side of each trade: 1 buy, 2 sell, 0 for null and other text."""
     column = _plain(chunk.columns["side"])
     found = pc.index_in(column, pa.array(TAKERS, column.type)).fill_null(-1)
-    return _sealed((found.to_numpy(zero_copy_only=False) + 1).astype(np.int8))
+    return sealed((found.to_numpy(zero_copy_only=False) + 1).astype(np.int8))
 
 
 def bitmap(chunk: Chunk, raw: str) -> tuple[NDArray[np.uint8], int]:
     """The bits of a bool column, read-only, and the bit of row 0; null is either."""
     column = chunk.columns[raw]
     return np.frombuffer(column.buffers()[1], np.uint8), column.offset
-
-
-def first_null(chunk: Chunk, columns: Sequence[str]) -> tuple[int, str]:
-    """First row with a null in any of the columns, and that column; its length without one."""
-    found, name = len(chunk), ""
-    for raw in columns:
-        column = chunk.columns[raw]
-        if column.null_count:
-            row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-            if row < found:
-                found, name = row, raw
-    return found, name
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -296,11 +284,11 @@ def _integers(chunk: Chunk, column: pa.Array, missing: int) -> Int64:
             ) from error
     if column.null_count:
         column = column.fill_null(missing)
-    return _sealed(np.asarray(column.to_numpy(zero_copy_only=False), np.int64))
+    return sealed(np.asarray(column.to_numpy(zero_copy_only=False), np.int64))
 
 
-def _sealed(values: NDArray[V]) -> NDArray[V]:
-    # Arrow's own memory is read-only: kernels are compiled once, for that
+def sealed(values: NDArray[V]) -> NDArray[V]:
+    """The column, read-only as Arrow's own memory is: kernels are compiled once, for that."""
     values.flags.writeable = False
     return values
 

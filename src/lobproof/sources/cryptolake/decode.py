@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lobproof.documents import QUOTED
-from lobproof.errors import GridError, InputError, UsageError, shown
+from lobproof.errors import GridError, InputError, UsageError
 from lobproof.fixedpoint import OK, grid_error
 from lobproof.instruments import Instrument
 from lobproof.readahead import read_ahead
-from lobproof.schema import LEVELS, EventBatch, Flag, Kind, Side, VendorBatch
+from lobproof.schema import LEVELS, EventBatch, Flag, Int64, Kind, Side, VendorBatch
 from lobproof.schema.records import zeroed
 from lobproof.sources.batches import cut, row_ends
 from lobproof.sources.cryptolake.chunks import (
@@ -23,19 +23,15 @@ from lobproof.sources.cryptolake.chunks import (
     Chunk,
     bitmap,
     chunks,
-    first_null,
     floats,
     ids,
     integers,
+    sealed,
     takers,
 )
 from lobproof.sources.cryptolake.decode_kernels import (
     FILL,
     IN_SIZE,
-    NEGATIVE,
-    NO_SIDE,
-    NOT_FINITE,
-    NOT_POSITIVE,
     TOO_LONG,
     DeltaColumns,
     TradeColumns,
@@ -52,13 +48,6 @@ BOOK_ROWS = 1 << 12
 MESSAGE_ROWS = 1 << 20
 """Rows of one sequence number that are a message; more are a feed without such numbers."""
 _ROOM = 1 << 12  # for the last message of a batch; more is made where it is longer
-_FAULTS = {
-    NOT_FINITE: "is no number",
-    NOT_POSITIVE: "is not above 0",
-    NEGATIVE: "is below 0",
-}
-_REFUSED = "`lobproof acquire validate` tells what else is wrong with the file"
-
 B = TypeVar("B", EventBatch, VendorBatch)
 
 
@@ -87,6 +76,11 @@ def deltas(
     the first change of the sequence at or after ``batch_rows`` rows. Times are repaired to the
     microsecond, 0 where there is none. ``prev_sequence`` is -1: this feed has no chain.
 
+    A row that holds no level – its price, size, side or sequence number is null, its price or size
+    NaN, infinite or below 0, its price 0 – becomes a MARK with ``INVALID`` and ``GAP`` before its
+    message, whose other rows are kept. The mark's ``prev_sequence`` is the number of the row among
+    all rows of the table, from 0.
+
     Parameters
     ----------
     paths
@@ -99,11 +93,10 @@ def deltas(
     Raises
     ------
     GridError
-        For a price, size or side that is null, not finite, of the wrong sign or beyond the grid,
-        naming file and row.
+        For a price or size that the instrument's grid does not hold, naming file and row.
     InputError
-        When a file cannot be read, is not this table, or has no sequence number in a row, or one
-        in more than ``MESSAGE_ROWS``.
+        When a file cannot be read, is not this table, or has one sequence number in more than
+        ``MESSAGE_ROWS``.
     UsageError
         For less than one row a batch, or a start before the first.
     """
@@ -123,13 +116,13 @@ def trades(
     ``sequence`` is the trade's id, -1 where it is null; for text that is no number see
     :func:`~lobproof.sources.cryptolake.chunks.ids`. Parameters as for :func:`deltas`.
 
+    A row that is no trade – its price or amount is null, NaN, infinite or not above 0, its side
+    neither ``buy`` nor ``sell`` – becomes a MARK with ``INVALID`` and ``TRADES`` and its number, as
+    for :func:`deltas`.
+
     Raises
     ------
-    GridError
-        For a price or amount that is null, not finite, not above 0, or beyond the grid.
-    InputError
-        As :func:`deltas`, and for a side that is neither ``buy`` nor ``sell``.
-    UsageError
+    GridError, InputError, UsageError
         As :func:`deltas`.
     """
     _check(batch_rows, start_row)
@@ -146,13 +139,13 @@ def books(
     """Rows of ``book``, ``batch_rows`` a batch: what the vendor's own book was.
 
     Nothing is judged: a row may be crossed or out of order. A slot whose price or size is null,
-    NaN or 0 is empty. Parameters as for :func:`deltas`.
+    NaN or 0 is empty; where one is infinite or below 0 the slot is half a level, a size without a
+    price, so that the row cannot be a book. A sequence number that is null is -1. Parameters as for
+    :func:`deltas`.
 
     Raises
     ------
-    GridError
-        For any other price or size that is not finite, below 0, or beyond the grid.
-    InputError, UsageError
+    GridError, InputError, UsageError
         As :func:`deltas`.
     """
     _check(batch_rows, start_row)
@@ -169,33 +162,33 @@ def _check(batch_rows: int, start_row: int) -> None:
 def _deltas(
     paths: Sequence[Path], instrument: Instrument, batch_rows: int, start_row: int
 ) -> Generator[Decoded[EventBatch]]:
-    used = start_row
+    used = taken = start_row
     batch, state = _empty(batch_rows + _ROOM), zeroed(FILL)[0]
-    needed = ("sequence_number", "side_is_bid", "price", "size")
     columns = COLUMNS["book_delta_v2"]
     for chunk in chunks("book_delta_v2", paths, columns, CHUNK_ROWS, start_row):
-        good, null = first_null(chunk, needed)
         bids, bit = bitmap(chunk, "side_is_bid")
+        last = int(batch.sequence[state.filled - 1]) if state.filled > state.first else -1
         source = DeltaColumns(
             integers(chunk, "timestamp", 0),
             integers(chunk, "receipt_timestamp", 0),
-            integers(chunk, "sequence_number", 0),
+            _sequences(chunk, last),
             bids,
             bit,
-            floats(chunk, "price"),
+            _prices(chunk),
             floats(chunk, "size"),
         )
         row = 0
-        while row < good:
+        while row < len(chunk):
             row, status = append_deltas(
                 state,
                 row,
-                good,
+                len(chunk),
                 source,
                 instrument.price_exponent,
                 instrument.size_exponent,
                 batch_rows,
                 MESSAGE_ROWS,
+                taken,
                 batch.rows,
                 batch.ts_recv,
             )
@@ -206,21 +199,20 @@ def _deltas(
                 )
             if status != OK:
                 _fail(chunk, row, status, instrument, "price", "size")
-            if row < good:
+            if row < len(chunk):
                 if state.first == state.filled:
                     rows = int(state.filled)
                     used += rows
-                    yield Decoded(batch.slice(0, rows), used)
+                    yield Decoded(_messages(batch.slice(0, rows), state.unreadable), used)
                     batch = _empty(batch_rows + _ROOM)
-                    state.filled = state.first = 0
+                    state.filled = state.first = state.unreadable = 0
                 else:
                     batch = EventBatch.concat([batch, _empty(len(batch))])
-        if good < len(chunk):
-            raise _null(chunk, good, null)
+        taken += len(chunk)
     if state.filled:
         first, rows = int(state.first), int(state.filled)
         close_message(first, rows, batch.side, batch.price, batch.size, batch.flags)
-        yield Decoded(batch.slice(0, rows), used + rows)
+        yield Decoded(_messages(batch.slice(0, rows), state.unreadable), used + rows)
 
 
 def _empty(rows: int) -> EventBatch:
@@ -230,13 +222,61 @@ def _empty(rows: int) -> EventBatch:
     return batch
 
 
+def _sequences(chunk: Chunk, last: int) -> Int64:
+    """Sequence numbers; a row without one goes with the row before it.
+
+    ``last`` is the number of the open message, -1 without one.
+    """
+    column = chunk.columns["sequence_number"]
+    if not column.null_count:
+        return integers(chunk, "sequence_number", 0)
+    null = np.concatenate([[False], _null(chunk, "sequence_number")])
+    numbers = np.concatenate([[last], integers(chunk, "sequence_number", 0)])
+    known = np.maximum.accumulate(np.where(null, 0, np.arange(len(null))))
+    return sealed(numbers[known][1:])
+
+
+def _prices(chunk: Chunk) -> NDArray[np.float64]:
+    """Prices; of rows that say no side, or no sequence number, none: they hold no level."""
+    prices = floats(chunk, "price")
+    lacking = [raw for raw in ("side_is_bid", "sequence_number") if chunk.columns[raw].null_count]
+    if not lacking:
+        return prices
+    return sealed(np.where(np.any([_null(chunk, raw) for raw in lacking], axis=0), np.nan, prices))
+
+
+def _null(chunk: Chunk, raw: str) -> NDArray[np.bool_]:
+    null: NDArray[np.bool_] = chunk.columns[raw].is_null().to_numpy(zero_copy_only=False)
+    return null
+
+
+def _messages(batch: EventBatch, unreadable: int) -> EventBatch:
+    """Whole messages, each behind the marks of its unreadable rows; these are messages."""
+    if not unreadable:
+        return batch
+    last = batch.flags & int(Flag.LAST)
+    message = np.cumsum(last) - last
+    readable = batch.kind != Kind.MARK
+    order = np.lexsort((readable, message))  # a stable sort
+    out = batch.take(order)
+    out.flags &= ~int(Flag.LAST)
+    ends = np.flatnonzero(np.diff(message[order], append=-1))
+    out.flags[ends] |= int(Flag.LAST)
+    out.flags[out.kind == Kind.MARK] |= int(Flag.LAST)
+    return out
+
+
 def _trades(
     paths: Sequence[Path], instrument: Instrument, batch_rows: int, start_row: int
 ) -> Generator[EventBatch]:
     rows = min(batch_rows, CHUNK_ROWS)
+    taken = start_row
     for chunk in chunks("trades", paths, COLUMNS["trades"], rows, start_row):
-        good, null = first_null(chunk, ("price", "amount"))
         batch = EventBatch.empty(len(chunk))
+        batch.sequence[:] = ids(chunk)
+        batch.prev_sequence.fill(-1)
+        batch.kind.fill(Kind.TRADE)
+        batch.flags.fill(Flag.LAST)
         row, status = write_trades(
             TradeColumns(
                 integers(chunk, "timestamp", 0),
@@ -247,23 +287,13 @@ def _trades(
             ),
             instrument.price_exponent,
             instrument.size_exponent,
+            taken,
             batch.rows,
             batch.ts_recv,
         )
-        if status == NO_SIDE:
-            side = shown(repr(chunk.columns["side"][row].as_py()), QUOTED)
-            raise InputError(
-                f"{chunk.where(row)}: a trade's side is {side}, neither buy nor sell",
-                hint=_REFUSED,
-            )
-        if status != OK and row == good:
-            raise _null(chunk, good, null)
         if status != OK:
             _fail(chunk, row, status, instrument, "price", "amount")
-        batch.sequence[:] = ids(chunk)
-        batch.prev_sequence.fill(-1)
-        batch.kind.fill(Kind.TRADE)
-        batch.flags.fill(Flag.LAST)
+        taken += len(chunk)
         yield batch
 
 
@@ -272,11 +302,10 @@ def _books(
 ) -> Generator[VendorBatch]:
     rows = min(batch_rows, BOOK_CHUNK_ROWS)
     for chunk in chunks("book", paths, COLUMNS["book"], rows, start_row):
-        good, null = first_null(chunk, ("sequence_number",))
         batch = VendorBatch.empty(len(chunk))
         write_times(integers(chunk, "timestamp", 0), batch.ts_event)
         write_times(integers(chunk, "receipt_timestamp", 0), batch.ts_recv)
-        batch.sequence[:] = integers(chunk, "sequence_number", 0)
+        batch.sequence[:] = integers(chunk, "sequence_number", -1)
         bad: tuple[int, int, int] | None = None
         for slot in range(0, len(LEVEL_COLUMNS), 2):
             row, status = write_slot(
@@ -289,11 +318,9 @@ def _books(
             )
             if status != OK and (bad is None or row < bad[0]):
                 bad = row, slot, status
-        if bad is not None and bad[0] < good:
+        if bad is not None:
             names = LEVEL_COLUMNS[bad[1] : bad[1] + 2]
             _fail(chunk, bad[0], bad[2], instrument, *names)
-        if good < len(chunk):
-            raise _null(chunk, good, null)
         yield batch
 
 
@@ -305,11 +332,6 @@ def _joined(parts: Generator[B], batch_rows: int, start_row: int) -> Generator[D
         yield Decoded(batch, used)
 
 
-def _null(chunk: Chunk, row: int, raw: str) -> GridError | InputError:
-    kind = InputError if raw == "sequence_number" else GridError
-    return kind(f"{chunk.where(row)}: {raw} is null", hint=_REFUSED)
-
-
 def _fail(
     chunk: Chunk, row: int, status: int, instrument: Instrument, price: str, size: str
 ) -> NoReturn:
@@ -318,8 +340,6 @@ def _fail(
     if status >= IN_SIZE:
         raw, exponent, status = size, instrument.size_exponent, status - IN_SIZE
     value = chunk.columns[raw][row].as_py()
-    if status in _FAULTS:
-        raise GridError(f"{chunk.where(row)}: {raw} {value!r} {_FAULTS[status]}", hint=_REFUSED)
     error = grid_error(status, repr(value), exponent)
     raise GridError(f"{chunk.where(row)}: {raw} {error.message}", hint=error.hint)
 

@@ -12,21 +12,28 @@ from lobproof.fixedpoint.float_kernels import float_to_count
 from lobproof.fixedpoint.kernels import MAX_COUNT, OK
 from lobproof.jit import kernel
 from lobproof.schema import UNORDERED, Int8, Int32, Int64, Rows
-from lobproof.schema.plain import ASK, BID, F_LAST
+from lobproof.schema.plain import (
+    ASK,
+    BID,
+    F_GAP,
+    F_INVALID,
+    F_LAST,
+    F_TRADES,
+    MARK,
+    NO_SIDE,
+)
 from lobproof.schema.records import Record, integers, record
 
-# further statuses of a value, beside those of fixedpoint
-NOT_FINITE = 10
-NOT_POSITIVE = 11  # a price, or the size of a trade, at or below 0
-NEGATIVE = 12  # a size below 0
-NO_SIDE = 13
-TOO_LONG = 14  # a message that does not end
+# further statuses of a row, beside those of fixedpoint
+NO_VALUE = 10  # no price or size of a market
+TOO_LONG = 11  # a message that does not end
 IN_SIZE = 32
 """Added to a status that is of the row's size, and not of its price."""
 
 FILL = record(
     *integers("filled"),  # rows so far
     *integers("first"),  # first row of the message that has not ended
+    *integers("unreadable"),  # rows so far that hold no level
 )
 """A batch of deltas that is being filled."""
 
@@ -51,14 +58,15 @@ def to_microsecond(time: int) -> int:
 
 
 @kernel
-def positive_count(value: float, exponent: int) -> tuple[int, int]:
-    """Count of a value that must be above 0, and a status."""
-    count, status = float_to_count(value, exponent)
-    if not math.isfinite(value):
-        return 0, NOT_FINITE
-    if value <= 0.0:
-        return 0, NOT_POSITIVE
-    return count, status
+def market_count(value: float, exponent: int, least: int) -> tuple[int, int]:
+    """Count of a value of at least ``least`` counts, 0 or 1, and a status.
+
+    ``NO_VALUE`` where it is no price or size of a market: not finite, below 0, or 0 where that is
+    less than the least. Another one but ``OK`` where the grid does not hold it.
+    """
+    if not math.isfinite(value) or value < 0.0 or (value == 0.0 and least > 0):
+        return 0, NO_VALUE
+    return float_to_count(value, exponent)
 
 
 @kernel
@@ -66,14 +74,14 @@ def close_message(
     start: int, stop: int, side: Int8, price: Int64, size: Int64, flags: Int32
 ) -> None:
     """Set LAST on a message's last row, and at its half where it is there twice in a row."""
-    flags[stop - 1] = F_LAST
+    flags[stop - 1] |= F_LAST
     half = (stop - start) // 2
     if half == 0 or (stop - start) % 2 == 1:
         return
     for i in range(start, start + half):
         if price[i] != price[i + half] or size[i] != size[i + half] or side[i] != side[i + half]:
             return
-    flags[start + half - 1] = F_LAST
+    flags[start + half - 1] |= F_LAST
 
 
 class DeltaColumns(NamedTuple):
@@ -99,6 +107,7 @@ def append_deltas(
     size_exponent: int,
     wanted: int,
     longest: int,
+    origin: int,
     out: Rows,
     ts_recv: Int64,
 ) -> tuple[int, int]:
@@ -106,17 +115,21 @@ def append_deltas(
 
     Stops before ``end`` at a row that begins a message when the batch holds at least ``wanted``
     rows of whole ones (``state.first == state.filled`` then), at one for which there is no room,
-    and at one that is bad (a status other than ``OK``) or one more than the ``longest`` message
-    may have. The message that the rows end in stays open: whether its last row is the last shows
-    only in the next row.
+    at one whose value the grid does not hold (a status other than ``OK``), and at one more than
+    the ``longest`` message may have. The message that the rows end in stays open: whether its last
+    row is the last shows only in the next row. A row that holds no level, because its price or
+    size is none, becomes a MARK where it stands, with the row's number in
+    ``prev_sequence``.
 
     Parameters
     ----------
     state
         A ``FILL``; all 0 for an empty batch.
+    origin
+        Number of the input's row 0 among all rows of the table.
     out, ts_recv
-        Columns of the batch, of one length; rows from ``state.filled`` on are written, and the
-        flags are 0 there.
+        Columns of the batch, of one length; rows from ``state.filled`` on are written, and there
+        all rows are deltas without flags.
     """
     sequence, side, price, size, flags = out.sequence, out.side, out.price, out.size, out.flags
     ts_event = out.ts_event
@@ -126,37 +139,38 @@ def append_deltas(
     first = state.first
     room = len(flags)
     row = begin
+    status = OK
     while row < end:
         number = sequences[row]
         if at > first and number != sequence[at - 1]:
             close_message(first, at, side, price, size, flags)
             first = at
         if at - first == longest:
-            state.filled = at
-            state.first = first
-            return row, TOO_LONG
+            status = TOO_LONG
+            break
         if at == room or (at == first and at >= wanted):
             break
-        value = prices[row]
-        count, status = float_to_count(value, price_exponent)
-        if status != OK or count <= 0:
-            state.filled = at
-            state.first = first
-            return row, positive_count(value, price_exponent)[1]
-        price[at] = count
-        value = sizes[row]
-        count, status = float_to_count(value, size_exponent)
-        if status != OK or count < 0:
-            state.filled = at
-            state.first = first
-            if not math.isfinite(value):
-                status = NOT_FINITE
-            elif value < 0.0:
-                status = NEGATIVE
-            return row, IN_SIZE + status
-        size[at] = count
         place = bit + row
         side[at] = BID if (bids[place >> 3] >> (place & 7)) & 1 else ASK
+        value = prices[row]
+        count, of_price = float_to_count(value, price_exponent)
+        value = sizes[row]
+        amount, of_size = float_to_count(value, size_exponent)
+        if of_price != OK or count <= 0 or of_size != OK or amount < 0:
+            count, of_price = market_count(prices[row], price_exponent, 1)
+            amount, of_size = market_count(sizes[row], size_exponent, 0)
+            if of_price == NO_VALUE or of_size == NO_VALUE:
+                out.kind[at] = MARK
+                flags[at] = F_INVALID | F_GAP
+                out.prev_sequence[at] = origin + row
+                side[at] = NO_SIDE
+                count = amount = 0
+                state.unreadable += 1
+            else:
+                status = of_price if of_price != OK else IN_SIZE + of_size
+                break
+        price[at] = count
+        size[at] = amount
         sequence[at] = number
         ts_event[at] = to_microsecond(times[row])
         ts_recv[at] = to_microsecond(receipts[row])
@@ -164,7 +178,7 @@ def append_deltas(
         row += 1
     state.filled = at
     state.first = first
-    return row, OK
+    return row, status
 
 
 class TradeColumns(NamedTuple):
@@ -179,27 +193,37 @@ class TradeColumns(NamedTuple):
 
 @kernel
 def write_trades(
-    source: TradeColumns, price_exponent: int, size_exponent: int, out: Rows, ts_recv: Int64
+    source: TradeColumns,
+    price_exponent: int,
+    size_exponent: int,
+    origin: int,
+    out: Rows,
+    ts_recv: Int64,
 ) -> tuple[int, int]:
-    """Write the trades to columns of their length; the first bad row and its status.
+    """Write the trades to columns of their length; the first row off the grid and its status.
 
-    Returns the number of rows and ``OK`` when all are good.
+    Returns the number of rows and ``OK`` when the grid holds all. A row that is no trade, because
+    its price, amount or taker is none, becomes a MARK without an id, with the row's number in
+    ``prev_sequence``; ``origin`` is that of row 0.
     """
     side, price, size, ts_event = out.side, out.price, out.size, out.ts_event
     times, receipts, takers = source.times, source.receipts, source.takers
     prices, amounts = source.prices, source.amounts
     for row in range(len(prices)):
-        count, status = positive_count(prices[row], price_exponent)
-        if status != OK:
-            return row, status
+        count, of_price = market_count(prices[row], price_exponent, 1)
+        amount, of_size = market_count(amounts[row], size_exponent, 1)
+        taker = takers[row]
+        if of_price == NO_VALUE or of_size == NO_VALUE or (taker != BID and taker != ASK):
+            out.kind[row] = MARK
+            out.flags[row] = F_INVALID | F_TRADES | F_LAST
+            out.sequence[row] = -1
+            out.prev_sequence[row] = origin + row
+            count = amount = taker = 0
+        elif of_price != OK or of_size != OK:
+            return row, of_price if of_price != OK else IN_SIZE + of_size
         price[row] = count
-        count, status = positive_count(amounts[row], size_exponent)
-        if status != OK:
-            return row, IN_SIZE + status
-        size[row] = count
-        if takers[row] != BID and takers[row] != ASK:
-            return row, NO_SIDE
-        side[row] = takers[row]
+        size[row] = amount
+        side[row] = taker
         ts_event[row] = to_microsecond(times[row])
         ts_recv[row] = to_microsecond(receipts[row])
     return len(prices), OK
@@ -238,8 +262,9 @@ def write_slot(
 ) -> tuple[int, int]:
     """Write price and size of one slot of a book to ``levels[:, slot:slot + 2]``.
 
-    Returns the first bad row and its status, or the number of rows and ``OK``. Where price or
-    size is 0 or NaN the slot is empty: 0, 0.
+    Returns the first row off the grid and its status, or the number of rows and ``OK``. Where price
+    or size is 0 or NaN the slot is empty: 0, 0. Where one of them is infinite or below 0 the slot
+    is half a level (a size without a price), which no book can have.
     """
     for row in range(len(prices)):
         price = prices[row]
@@ -248,12 +273,12 @@ def write_slot(
             levels[row, slot] = 0
             levels[row, slot + 1] = 0
             continue
-        count, status = positive_count(price, price_exponent)
-        if status != OK:
-            return row, status
+        count, of_price = market_count(price, price_exponent, 1)
+        amount, of_size = market_count(size, size_exponent, 1)
+        if of_price == NO_VALUE or of_size == NO_VALUE:
+            count, amount = 0, 1
+        elif of_price != OK or of_size != OK:
+            return row, of_price if of_price != OK else IN_SIZE + of_size
         levels[row, slot] = count
-        count, status = positive_count(size, size_exponent)
-        if status != OK:
-            return row, IN_SIZE + status
-        levels[row, slot + 1] = count
+        levels[row, slot + 1] = amount
     return len(prices), OK

@@ -83,16 +83,14 @@ class _Needs:
                 self.largest[at] = one
 
     def _look(self, at: int, chunk: Chunk, raw: str, values: Floats) -> None:
-        self.exponents[at], bad = floats_exponent(values, self.exponents[at])
+        self.exponents[at], bad, row = floats_exponent(values, self.exponents[at])
         if bad >= 0:
             raise GridError(
                 f"{chunk.where(bad)}: no decimal grid holds {raw} {float(values[bad])!r}",
                 hint="`lobproof acquire validate` tells what else is wrong with the file",
             )
-        largest = float(values.max())
-        if largest > self.largest[at].value:
-            row = int(np.argmax(values))
-            self.largest[at] = _Largest(largest, f"{chunk.where(row)}, {raw}")
+        if row >= 0 and values[row] > self.largest[at].value:
+            self.largest[at] = _Largest(float(values[row]), f"{chunk.where(row)}, {raw}")
 
 
 def _filled(prices: Floats, sizes: Floats) -> list[Floats]:
@@ -145,9 +143,10 @@ def infer_grid(
     Raises
     ------
     GridError
-        For a value that no grid holds, and for one that is too large for the grid that the others
-        need, naming file and row; of a sample, for one beside it that its grid does not hold. A
-        slot of ``book`` whose price or size is null, NaN or 0 is empty, whatever else stands in it.
+        For a finite value that no grid holds, and for one that is too large for the grid that the
+        others need, naming file and row; of a sample, for one beside it that its grid does not
+        hold. A slot of ``book`` whose price or size is null, NaN or 0 is empty, whatever else
+        stands in it. Values that are not finite need no grid.
     InputError
         When a file cannot be read or is not its table.
     """
@@ -221,7 +220,7 @@ def _sample(files: Sequence[LakeFile], spans: Sequence[Span], needs: _Needs | No
         rows.append(np.arange(row, row + len(chunk)))
         values.append(np.stack([floats(chunk, raw) for raw in best]))
     prices, sizes = np.concatenate(values, axis=1)
-    held = (prices > 0.0) & (sizes > 0.0)
+    held = (prices > 0.0) & (sizes > 0.0) & np.isfinite(prices) & np.isfinite(sizes)
     return _Sample(table, np.concatenate(rows)[held], prices[held], sizes[held])
 
 
