@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from secrets import token_hex
 
-from lobproof.errors import PlaceError
+from lobproof.errors import InputError, PlaceError
 from lobproof.paths import naming
 
 TEMPORARY = ".tmp-"
@@ -238,6 +240,45 @@ def sync_file(path: Path) -> None:
 def sync_folder(path: Path) -> None:
     """Wait until the folder's entries are on the disk."""
     sync_file(path)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class HashedFiles:
+    """Files that are hashed now and read afterwards.
+
+    Attributes
+    ----------
+    sums
+        Their SHA-256, hexadecimal, in the order of the paths.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._seen = {path: _version(path) for path in paths}
+        with ThreadPoolExecutor(2) as pool:
+            self.sums = dict(zip(self._seen, pool.map(file_sha256, self._seen), strict=True))
+
+    def check(self) -> None:
+        """Raise `InputError` where one was changed since, by its size, its time or its inode."""
+        for path, seen in self._seen.items():
+            try:
+                same = _version(path) == seen
+            except FileNotFoundError:
+                same = False
+            if not same:
+                raise InputError(
+                    f"{path} was changed while it was read: nothing that was made of it is sealed",
+                    hint="let nobody write there meanwhile; then run the same command again",
+                )
+
+
+def _version(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 @contextmanager

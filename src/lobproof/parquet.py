@@ -100,10 +100,11 @@ _AGAIN = (
 )
 
 
-def read_footer(path: Path, *, text: int = MAX_TEXT) -> pq.FileMetaData:
+def read_footer(path: Path, *, text: int = MAX_TEXT, named: str = "") -> pq.FileMetaData:
     """The footer of a file; its row groups are looked at.
 
-    ``text``: the bytes that a text column may have a row.
+    ``text``: the bytes that a text column may have a row. ``named``: what errors call the file, by
+    default by its path.
 
     Raises
     ------
@@ -120,15 +121,15 @@ def read_footer(path: Path, *, text: int = MAX_TEXT) -> pq.FileMetaData:
         if length is not None and length <= MAX_FOOTER + TAIL:
             file.seek(max(end - length, 0))
             tail = file.read(length)
-        footer = parse_footer(tail, path.name)
+        footer = parse_footer(tail, named or str(path))
         for group in range(footer.num_row_groups):
             problem = _problem(footer, group, file, text)
             if problem:
-                raise InputError(f"{path.name}: row group {group} {problem}", hint=_AGAIN)
+                raise InputError(f"{named or path}: row group {group} {problem}", hint=_AGAIN)
     rows = sum(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
     if rows != footer.num_rows:
         told = f"{footer.num_rows:,} rows, where its row groups have {rows:,}"
-        raise InputError(f"{path.name}: {told}", hint=_AGAIN)
+        raise InputError(f"{named or path}: {told}", hint=_AGAIN)
     return footer
 
 
@@ -151,7 +152,7 @@ def parse_footer(data: bytes, name: str) -> pq.FileMetaData:
     """
     size = footer_size(data)
     if size is None:
-        raise pa.ArrowInvalid("it is no Parquet file, or it is cut off: it ends otherwise")
+        raise pa.ArrowInvalid("it is cut off, or something else: it does not end as one does")
     if size > MAX_FOOTER + TAIL:
         told = f"a footer of {size - TAIL:,} bytes, more than {MAX_FOOTER:,}"
         raise InputError(f"{name}: {told}", hint=_AGAIN)
@@ -190,10 +191,13 @@ def _check_footer(footer: pq.FileMetaData, body: Bytes, name: str) -> None:
         raise InputError(f"{name}: {where}{_PROBLEMS[problem]}", hint=_AGAIN)
 
 
-def open_parquet(path: Path, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
+def open_parquet(
+    path: Path, footer: pq.FileMetaData | None = None, *, named: str = ""
+) -> pq.ParquetFile:
     """A file to be read in batches; page checksums are verified where there are any.
 
     Texts come as dictionaries, for `texts` to look at. ``footer``: from `read_footer`, if known.
+    ``named``: as there.
 
     Raises
     ------
@@ -202,7 +206,7 @@ def open_parquet(path: Path, footer: pq.FileMetaData | None = None) -> pq.Parque
     OSError, pa.ArrowException
         If it is no Parquet.
     """
-    footer = read_footer(path) if footer is None else footer
+    footer = read_footer(path, named=named) if footer is None else footer
     schema = footer.schema.to_arrow_schema()
     return pq.ParquetFile(
         path,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from lobproof.cli import ERROR, run
 from lobproof.cli.console import clock, duration
+from lobproof.sources.simulator import simulate
 
 MINUTES = "0.3"
 
@@ -109,6 +112,34 @@ def test_inspect_shows_store_and_sample(chain: Path, capsys: pytest.CaptureFixtu
     assert "synthetic" in text
     assert run(["inspect", str(chain / "golden")]) == 0
     assert "no gap" in capsys.readouterr().out
+
+
+def test_unreadable_lines_are_shown_with_their_places_and_how_many_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulation = simulate(tmp_path / "sim", minutes=0.1)
+    whole = gzip.decompress(simulation.recordings[-1].read_bytes())
+    lines = whole.splitlines()
+    bad = [line if number % 3 != 1 else line[:-9] for number, line in enumerate(lines)]
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(gzip.compress(b"\n".join(bad))[:-200])
+    (tmp_path / "empty.txt").touch()
+    files = [str(cut), str(tmp_path / "empty.txt")]
+    assert run(["import", *files, "--out", str(tmp_path / "golden")]) == 0
+    said = capsys.readouterr().out
+    document = json.loads((tmp_path / "golden" / "golden.json").read_text())
+    more = sum(document["findings"]["invalid"]["by_reason"].values()) - 10
+    assert more > 90
+    for words in (
+        "empty.txt: the file is empty\n",
+        "the gzip data breaks off at byte",
+        "cut.gz, line 5: json: Input data was truncated\n",
+        f"and {more:,} more, of which golden.json lists 90\n",
+    ):
+        assert words in re.sub(" +\n", "\n", said), words
+    assert said.count("json: Input data") == 10
+    assert run(["inspect", str(tmp_path / "golden")]) == 0
+    assert capsys.readouterr().out == said
 
 
 def test_inspect_json(chain: Path, capsys: pytest.CaptureFixture[str]) -> None:

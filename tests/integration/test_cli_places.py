@@ -36,6 +36,12 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "notes").mkdir()
     (folder / "notes" / "thesis.txt").write_text("precious")
     (folder / "notes" / "book").mkdir()  # the name alone makes no Crypto Lake files
+    for name in ("nothing.txt", "nothing.gz"):
+        (folder / "notes" / name).touch()
+    for name in ("funding", "liquidations"):
+        (folder / "tables" / name / "exchange=BINANCE").mkdir(parents=True)
+    (folder / "flat").mkdir()
+    (folder / "flat" / "trades.parquet").touch()
     return folder
 
 
@@ -46,9 +52,12 @@ def test_each_kind_is_known(places: Path) -> None:
         "store": Kind.STORE,
         "lake": Kind.LAKE,
         "recording.txt": Kind.RECORDING,
-        **dict.fromkeys(("made", "samples", "mixed", "recorded", "empty", "notes")),
+        **dict.fromkeys(
+            ("made", "samples", "mixed", "recorded", "empty", "notes", "tables", "flat")
+        ),
     }
-    assert kind_of(places / "notes" / "thesis.txt") is None
+    for path in (places / "notes").iterdir():
+        assert kind_of(path) is None
     assert kind_of(places / "missing") is None
 
 
@@ -82,6 +91,17 @@ def test_each_kind_is_known(places: Path) -> None:
         ("import recorded --out new", "holds 2 recordings", "import recorded/1.txt recorded/2.txt"),
         ("import samples --out new", "holds 2 golden samples", "reconstruct samples/a --out STORE"),
         ("import lake --out new", "is a folder of Crypto Lake", "reconstruct lake --out STORE"),
+        (
+            "reconstruct tables --out new",
+            "tables funding, liquidations, and none of trades",
+            "acquire download",
+        ),
+        (
+            "verify store --lake tables",
+            "none of trades, book and book_delta_v2",
+            "acquire download",
+        ),
+        ("doctor flat", "flat holds Parquet files that no folders tell apart", "trades/exchange="),
         ("doctor golden", "is a golden sample", "derive-lake golden --out LAKE"),
     ],
 )

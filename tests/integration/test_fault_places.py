@@ -16,15 +16,17 @@ from pathlib import Path
 
 import pytest
 
+from lobproof.errors import InputError
 from lobproof.paths import whole_folder
+from lobproof.pipeline import derive_lake, reconstruct
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
+from lobproof.store import open_store
 from lobproof.store.layout import ensure_store
 from support import kills
 from support.commands import command, refused
 from support.kills import Process, start
-from support.recording_fault_checks import telling
 from support.recording_faults import Recording
 
 # without coverage, which on a full disk prints a traceback of its own
@@ -153,6 +155,7 @@ def test_a_full_disk_leaves_nothing_half_made(
 _ON_A_DISK = """
 import subprocess, sys
 from pathlib import Path
+from lobproof.store import open_store
 from lobproof.store.layout import ensure_store
 from support.commands import command
 from integration.test_fault_places import _hidden, _writers
@@ -293,17 +296,16 @@ def test_a_flipped_byte_in_a_journal(golden: GoldenSample, tmp_path: Path, place
     data = bytearray(journal.read_bytes())
     data[int(len(data) * place)] ^= 0x10
     journal.write_bytes(data)
-    said = command("verify", store, "--against", golden.path)
-    assert said.code == 3
-    assert f"{journal}: sha256" in said.err
-    # what reconstructs from it all the same says where something is missing
-    other = tmp_path / "other"
-    said = command("reconstruct", golden.path, "--out", other)
-    if said.code == 0:
-        assert "TRUNCATED_INPUT" in {finding.code for finding in telling(other)}
-    else:
-        assert "holds neither depth messages nor trades" in said.err
-    refused("", "reconstruct", golden.path, "--out", tmp_path / "strict", "--strict")
+    for arguments in (
+        ("verify", store, "--against", golden.path),
+        ("reconstruct", golden.path, "--out", tmp_path / "other"),
+        ("reconstruct", golden.path, "--out", store),  # which is sealed already
+        ("derive-lake", golden.path, "--out", tmp_path / "lake"),
+    ):
+        hint = refused(f"{journal} is damaged or was changed: its SHA-256 is ", *arguments)
+        assert "copy it anew" in hint
+    assert not (tmp_path / "lake").exists()
+    assert command("inspect", tmp_path / "other").code == 3
 
 
 def test_a_missing_journal(golden: GoldenSample, tmp_path: Path) -> None:
@@ -352,6 +354,43 @@ def test_a_document_with_another_hash(golden: GoldenSample, tmp_path: Path) -> N
     document = json.loads(file.read_text())
     document["journals"][0]["sha256"] = "0" * 64
     file.write_text(json.dumps(document))
-    said = command("verify", store, "--against", golden.path, "--json")
-    assert said.code == 3
-    assert f"{golden.journals[0]}: sha256" in said.err
+    refused(
+        f"{golden.journals[0]} is damaged or was changed: its SHA-256 is [0-9a-f]{{64}}, "
+        f"golden.json lists {'0' * 64}",
+        *("verify", store, "--against", golden.path, "--json"),
+    )
+
+
+def test_a_journal_that_is_changed_while_it_is_read(golden: GoldenSample, tmp_path: Path) -> None:
+    """Before a day is sealed, or a checkpoint written, the files must be those that were hashed."""
+    journal = golden.journals[-1]
+    touched: list[object] = []
+
+    def touch(*_: object) -> None:
+        if not touched:
+            os.utime(journal, ns=(0, 0))
+            touched.append(journal)
+
+    changed = f"{re.escape(str(journal))} was changed while it was read"
+    with pytest.raises(InputError, match=changed):
+        reconstruct(golden.path, tmp_path / "store", progress=touch, batch_rows=1000)
+    assert open_store(tmp_path / "store").days().is_empty()
+    touched.clear()
+    journal.touch()
+    with pytest.raises(InputError, match=changed):
+        derive_lake(golden.path, tmp_path / "lake", progress=touch, batch_rows=1000)
+    assert not (tmp_path / "lake").exists()
+
+
+def test_the_lines_of_a_sample_are_counted(golden: GoldenSample, tmp_path: Path) -> None:
+    store = _store(golden, tmp_path)
+    document = json.loads((golden.path / "golden.json").read_text())
+    document["journals"][0]["lines"] += 1
+    (golden.path / "golden.json").write_text(json.dumps(document))
+    refused(
+        r"journals have [0-9,]+ lines, golden.json lists", "verify", store, "--against", golden.path
+    )
+    refused(
+        r"\.jsonl\.zst has [0-9,]+ lines, golden.json lists [0-9,]+",
+        *("reconstruct", golden.path, "--out", tmp_path / "other"),
+    )

@@ -151,7 +151,7 @@ def test_a_failing_day_and_a_killed_process(lake: Path, hashes: list[str], tmp_p
     failures = [outcome.failure for outcome in outcomes]
     assert [failure is None for failure in failures] == [False, False, True, True]
     assert failures[0] is not None
-    assert "no Parquet file" in failures[0].message
+    assert "cannot be read as a Parquet file" in failures[0].message
     assert failures[0].hint == "download the file again"
     assert not failures[0].trace
     assert failures[1] is not None

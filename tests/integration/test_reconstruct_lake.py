@@ -67,6 +67,20 @@ def test_all_commands_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "nothing to do" in command("reconstruct", lake, "--out", store).err
 
 
+def test_a_day_without_one_of_its_tables_is_told(tmp_path: Path) -> None:
+    day = simulate(tmp_path / "sim", minutes=0.05, lake=True, recording=False).lake
+    assert day is not None
+    shutil.rmtree(day / "trades")
+    said = command("reconstruct", day, "--out", tmp_path / "store")
+    assert said.code == 0
+    assert "there is no trades: the book is made without them (TRADES_ABSENT)." in said.err
+    shutil.rmtree(day / "book")
+    said = command("reconstruct", day, "--out", tmp_path / "other")
+    assert said.code == 3
+    assert "there is no book and no trades, and book_delta_v2 alone shows no loss" in said.err
+    assert "Hint: `lobproof acquire download` fetches all three tables" in said.err
+
+
 def test_only_certified_days_are_called_so(tmp_path: Path) -> None:
     """A day that was sealed before it was certified stays uncertified until it is made anew."""
     folder = validated_lake(tmp_path, provenance="real", metadata=False)

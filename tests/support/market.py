@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -34,6 +34,7 @@ from plain.messages import Change, Event, level, message_of, to_batch
 from plain.messages import listed as events_of
 from support.batches import make_seal
 
+_COUNTED = ("depth", "trade", "aggTrade", "bookTicker", "snapshot", "level_changes")
 _WHOLE = {
     **dict.fromkeys(("gaps", "duplicates", "late", "overlaps", "resets", "first_irregular"), 0),
     "gaps_listed": [],
@@ -254,7 +255,7 @@ class Market:
             "rules_from": "inferred",
             "market": "futures" if self.futures else "spot",
             "provenance": "synthetic",
-            "counts": {},
+            "counts": dict.fromkeys(_COUNTED, 0),
             "chain": _WHOLE,
             "trade_ids": _WHOLE,
             "notes": [],
@@ -271,10 +272,7 @@ class Market:
                 "first_event_ns": min(times, default=0),
                 "last_event_ns": max(times, default=0),
             },
-            "journals": [
-                {"name": file.name, "bytes": file.bytes, "sha256": file.sha256}
-                for file in journal.close()
-            ],
+            "journals": [asdict(file) for file in journal.close()],
             "findings": {"invalid": {"by_reason": {}, "listed": []}, "truncated": []},
         }
         (path / "golden.json").write_text(json.dumps(document))

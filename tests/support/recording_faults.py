@@ -393,7 +393,7 @@ FAULTS = [
     Fault(
         "a line cut in half",
         lambda s: s.replaced(s.line()[: len(s.line()) // 2] + b"\n"),
-        lambda s: s.unreadable("json", "DecodeError"),
+        lambda s: s.unreadable("json", "(Input data|JSON is malformed|Invalid)"),
         urgent=True,
     ),
     Fault(
@@ -485,16 +485,21 @@ FAULTS = [
         ),
         urgent=True,
     ),
-    Fault("an empty file", lambda s: b"", _said(refused="nothing but an empty file"), urgent=True),
+    Fault(
+        "an empty file",
+        lambda s: b"",
+        _said(refused="no line in .*: the file is empty"),
+        urgent=True,
+    ),
     Fault(
         "gzip of nothing",
         lambda s: gzip.compress(b""),
-        _said(refused="nothing but an empty file"),
+        _said(refused="no line in .*: the file is empty"),
     ),
     Fault(
         "no recording",
         lambda s: b"time,price\n1,2\n",
-        _said(refused="line 1: not a recording; it begins with 'time,price'"),
+        _said(refused="line 1: not a recording's; it begins with 'time,price'"),
         urgent=True,
     ),
     Fault(
@@ -554,12 +559,12 @@ FAULTS = [
     Fault(
         "no UTF-8",
         lambda s: s.replaced(s.line().replace(b"depthUpdate", b"depth\xff\xfe")),
-        lambda s: s.unreadable("json", "UnicodeDecodeError"),
+        lambda s: s.unreadable("json", "it is no UTF-8"),
     ),
     Fault(
         "a NUL in a message",
         lambda s: s.replaced(s.line().replace(b'"u":', b'"u":\0')),
-        lambda s: s.unreadable("json", "DecodeError"),
+        lambda s: s.unreadable("json", "(Input data|JSON is malformed|Invalid)"),
     ),
     Fault(
         "a stream that nobody asked for",

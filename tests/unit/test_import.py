@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import bz2
 import gzip
+import hashlib
 import json
 import lzma
 import random
@@ -12,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -151,7 +153,7 @@ def test_a_small_recording(tmp_path: Path) -> None:
     assert document["span"]["first_recv_ns"] == START
     assert document["notes"] == []
     assert sample.findings() == []
-    sample.verify_files()
+    sample.hashed()
     assert not list(tmp_path.glob(".*"))
     lines = _journal(sample)
     assert [line.get("event") for line in (lines[0], lines[-1])] == ["file_start", "file_end"]
@@ -467,7 +469,6 @@ def test_what_cannot_be_read_is_kept_and_counted(tmp_path: Path) -> None:
     assert book.sequence[book.kind == Kind.DELTA].tolist() == [3, 3, 6]
     source = GoldenSource(sample)
     list(source.book())
-    assert source.findings == sample.findings()
     with pytest.raises(StrictError, match=r"lines\.txt, line 2: json"):
         _take(tmp_path, lines, strict=True)
 
@@ -775,11 +776,19 @@ def test_a_recording_in_a_zip_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "nothing",
-    [b"", b"\n\n", gzip.compress(b"", mtime=0), gzip.compress(b"17" * 99, mtime=0)[:20]],
+    ("nothing", "why"),
+    [
+        (b"", "the file is empty"),
+        (b"\n\n", "it has nothing but blank lines"),
+        (gzip.compress(b"", mtime=0), "the file is empty"),
+        (
+            gzip.compress(b"17" * 99, mtime=0)[:20],
+            "the gzip data breaks off at byte 20, in line 1",
+        ),
+    ],
     ids=["no byte", "no line", "empty gzip", "gzip cut off"],
 )
-def test_an_empty_file_beside_others_is_a_finding(tmp_path: Path, nothing: bytes) -> None:
+def test_an_empty_file_beside_others_is_a_finding(tmp_path: Path, nothing: bytes, why: str) -> None:
     good = recording(tmp_path / "a.gz", MESSAGES)
     empty = tmp_path / "b.gz"
     empty.write_bytes(nothing)
@@ -788,14 +797,14 @@ def test_an_empty_file_beside_others_is_a_finding(tmp_path: Path, nothing: bytes
     assert (found.code, found.file, found.detail) == (
         Finding.TRUNCATED_INPUT,
         "b.gz",
-        "the file is empty",
+        why,
     )
     assert import_recordings([empty, good], tmp_path / "golden").reused
     alone = import_recordings([good], tmp_path / "alone")
     assert _same(_book(sample), _book(alone))
-    with pytest.raises(StrictError, match=r"b\.gz: the file is empty"):
+    with pytest.raises(StrictError, match=rf"b\.gz: {why}"):
         import_recordings([good, empty], tmp_path / "strict", strict=True)
-    with pytest.raises(InputError, match="nothing but an empty file"):
+    with pytest.raises(InputError, match=rf"no line in .*b\.gz: {why}"):
         import_recordings([empty], tmp_path / "nothing")
 
 
@@ -919,21 +928,42 @@ def test_what_is_no_recording(tmp_path: Path) -> None:
     replies.write_bytes(stamped(['{"result":null,"id":1}', '{"id":2}']))
     lone = tmp_path / "lone.txt"
     lone.write_bytes(stamped([wrapped(snapshot(4, [], []))]))
+    unstamped = tmp_path / "unstamped.txt"
+    unstamped.write_text(wrapped(MESSAGES[0]))
+    hollow_zip = tmp_path / "hollow.zip"
+    with ZipFile(hollow_zip, "w"):
+        pass
+    cut = tmp_path / "cut.txt"
+    cut.write_bytes(b"\n\n" + stamped([wrapped(message)[:-9] for message in MESSAGES]))
+    deep = tmp_path / "deep.txt"
+    deep.write_bytes(stamped(["[" * 5000 + "]" * 5000, "[" * 50 + "]" * 50]))
     for path, words in [
         (tmp_path / "none.gz", "none.gz does not exist"),
         (tmp_path, "is a folder"),
-        (empty, "empty.gz: nothing but an empty file"),
-        (hollow, "hollow.gz: nothing but an empty file"),
-        (picture, "picture.png, line 1: not a recording"),
-        (table, "table.csv, line 1: not a recording; it begins with 'price,size'"),
-        (replies, "no market-data line in .*replies.txt"),
-        (lone, "no market-data line in .*lone.txt"),
+        (empty, "no line in .*/empty.gz: the file is empty"),
+        (hollow, "no line in .*/hollow.gz: the file is empty"),
+        (picture, r"picture.png, line 1: not a recording's; it begins with '\\x89PNG"),
+        (table, "table.csv, line 1: not a recording's; it begins with 'price,size'"),
+        (unstamped, "line 1: not a recording's; it begins with .*, which no receive time stands"),
+        (hollow_zip, "a zip archive of 0 files"),
+        (cut, "no market-data line in .*/cut.txt: line 3 cannot be read: json: Input data was tr"),
+        (deep, "deep.txt: line 1 cannot be read: json: it is more than 32 levels deep"),
+        (replies, r"/replies.txt: line 1 names no symbol: it begins with '\{\"result"),
+        (lone, "no market-data line in .*/lone.txt: line 1 names no symbol"),
     ]:
         with pytest.raises(InputError, match=words) as caught:
             import_recordings([path], out)
         assert caught.value.hint
-    with pytest.raises(InputError, match="no market-data line of ETHUSDT"):
+    with pytest.raises(InputError, match=r"line of ETHUSDT in .*/a\.txt: it is of BTCUSDT"):
         import_recordings([recording(tmp_path / "a.txt", MESSAGES)], out, symbol="ETHUSDT")
+    with pytest.raises(InputError, match=r"of BTCUSDT in .*/replies\.txt: line 1 names no symbol"):
+        import_recordings([replies], out, symbol="BTCUSDT")
+    cut.write_bytes(stamped([wrapped(message)[:-9] for message in MESSAGES[4:6]]))
+    with pytest.raises(InputError, match=r"not one of 2 lines .* cut.txt, line 1: json: "):
+        import_recordings([cut], out, symbol="BTCUSDT")
+    several = [recording(tmp_path / f"{n}.txt", [MESSAGES[2]], T0 * NS + n) for n in range(6)]
+    with pytest.raises(InputError, match=r"0\.txt: .*; .*3\.txt: .*; and 2 more files"):
+        import_recordings(several, out)
     with pytest.raises(UsageError, match="no files"):
         import_recordings([], out)
     with pytest.raises(UsageError, match="no exchange 'NYSE'"):
@@ -1132,6 +1162,7 @@ def test_a_damaged_sample_is_told(golden: Path, tmp_path: Path) -> None:
         ({"clock": {}}, "missing required field `offset_ns`"),
         ({"inputs": 5}, r"Expected `array`, got `int` - at `\$.inputs`"),
         ({"journals": [{"name": "/etc/passwd", "bytes": 5}]}, "matching regex"),
+        ({"snapshots": []}, "it lists 0 snapshots of 1"),
     ):
         _edit(golden, **damage)
         with pytest.raises(InputError, match=words):
@@ -1147,8 +1178,8 @@ def test_a_damaged_sample_is_told(golden: Path, tmp_path: Path) -> None:
     changed = bytearray(data)
     changed[-1] ^= 1
     journal.write_bytes(changed)
-    with pytest.raises(InputError, match="sha256"):
-        GoldenSample.load(golden).verify_files()
+    with pytest.raises(InputError, match=f"{journal} is damaged or was changed: its SHA-256 is"):
+        GoldenSample.load(golden).hashed()
     journal.unlink()
     with pytest.raises(InputError, match="is missing"):
         GoldenSample.load(golden)
@@ -1156,57 +1187,68 @@ def test_a_damaged_sample_is_told(golden: Path, tmp_path: Path) -> None:
         list(GoldenSource(sample).book())
 
 
-def test_a_damaged_journal_is_marked_and_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal_module, "FRAME_BYTES", 400)
-    sample = import_recordings(
-        [recording(tmp_path / "a.txt", [depth(i, i, [("1", "1")]) for i in range(1, 30)])],
-        tmp_path / "golden",
-    )
-    whole = _book(sample)
-    (journal,) = sample.journals
-    data = bytearray(journal.read_bytes())
-    second = zstd.get_frame_size(bytes(data))
-    data[second + 12] ^= 0x55
-    journal.write_bytes(data)
-    source = GoldenSource(sample)
-    book = EventBatch.concat(list(source.book()))
-    broken = np.flatnonzero(book.kind == Kind.MARK)
-    assert len(broken) == 1
-    assert book.flags[broken[0]] == int(Flag.INVALID | Flag.RECONNECT | Flag.LAST)
-    assert book.sequence[broken[0]] == -1
-    assert len(book) < len(whole)
-    assert set(book.sequence.tolist()) - {-1} < set(whole.sequence.tolist())
-    (found,) = source.findings
-    assert found.code == Finding.TRUNCATED_INPUT
-    assert f"from byte {second} on" in found.detail
-    assert list(source.trades()) == []
-    assert len(source.findings) == 1
+def _rewritten(golden: Path, journal: bytes, lines: int | None = None) -> GoldenSample:
+    """The sample with another journal, which its document lists as if it were its own."""
+    document = json.loads((golden / "golden.json").read_bytes())
+    (entry,) = document["journals"]
+    (golden / "journal" / entry["name"]).write_bytes(journal)
+    entry["sha256"], entry["bytes"] = hashlib.sha256(journal).hexdigest(), len(journal)
+    entry["lines"] = entry["lines"] if lines is None else lines
+    (golden / "golden.json").write_text(json.dumps(document))
+    sample = GoldenSample.load(golden)
+    sample.hashed()
+    return sample
 
 
-def test_a_journal_line_that_cannot_be_read_is_found(golden: Path) -> None:
+def test_a_journal_that_cannot_be_read_whole_is_an_error(golden: Path) -> None:
+    """Its hash is the one listed: whoever wrote the document wrote it for a damaged journal."""
+    (journal,) = GoldenSample.load(golden).journals
+    whole = journal.read_bytes()
+    lines = zstd.decompress(whole).splitlines(keepends=True)
+    unreadable = lines[1].replace(b'"U":1', b'"U":"1"')
+    unchecked = zstd.compress(b"".join(lines))
+    for data, words in (
+        (unchecked, rf"{len(unchecked):,} bytes from byte 0 on, behind line 0, .* checksum"),
+        (whole + b"\0", rf"{journal}: 1 bytes from byte {len(whole):,} on, behind line "),
+        (_zstd(lines[0] + unreadable + b"".join(lines[2:])), rf"{journal}, line 2 cannot be read"),
+        (_zstd(b"".join(lines[:-1])), rf"{journal} has {len(lines) - 1} lines, .* {len(lines)}"),
+    ):
+        source = GoldenSource(_rewritten(golden, data))
+        for batches in (source.book, source.trades):
+            if "line 2" in words and batches == source.trades:
+                continue  # which reads no depth message
+            with pytest.raises(InputError, match=words):
+                list(batches())
+
+
+def test_a_pass_is_held_against_the_counts_of_the_document(golden: Path) -> None:
     sample = GoldenSample.load(golden)
     (journal,) = sample.journals
-    lines = zstd.decompress(journal.read_bytes()).splitlines()
-    lines[1] = lines[1].replace(b'"U":1', b'"U":"1"')
-    journal.write_bytes(_zstd(b"\n".join(lines) + b"\n"))
-    source = GoldenSource(sample)
-    book = EventBatch.concat(list(source.book()))
-    assert book.flags[0] == int(Flag.INVALID | Flag.LAST)
-    (found,) = source.findings
-    assert (found.code, found.file, found.line) == (Finding.INVALID_INPUT, journal.name, 2)
+    lines = zstd.decompress(journal.read_bytes()).splitlines(keepends=True)
+    counts = sample.document["counts"]
+    assert min(counts[what] for what in ("depth", "trade", "bookTicker", "snapshot")) > 0
+    for mark, words in (
+        (b"@depth", f"depth {counts['depth'] - 1}, golden.json lists {counts['depth']}"),
+        (b"@trade", f"trade {counts['trade'] - 1}, golden.json lists {counts['trade']}"),
+        (b"@bookTicker", f"bookTicker {counts['bookTicker'] - 1}, golden.json lists"),
+        (b"lastUpdateId", "snapshot 0, golden.json lists 1"),
+    ):
+        at = next(number for number, line in enumerate(lines) if mark in line)
+        data = _zstd(b"".join([*lines[:at], *lines[at + 1 :]]))
+        source = GoldenSource(_rewritten(golden, data, len(lines) - 1))
+        passes = chain(*(iter(one()) for one in (source.trades, source.tickers, source.book)))
+        with pytest.raises(InputError, match=f"its journals hold {words}"):
+            list(passes)
+    _edit(golden, counts={**counts, "level_changes": 10**6})
+    with pytest.raises(InputError, match=r"level_changes .* lists 1,000,000"):
+        list(GoldenSource(_rewritten(golden, _zstd(b"".join(lines)), len(lines))).book())
+
+
+def test_a_number_that_the_grid_cannot_hold_names_its_line(golden: Path) -> None:
+    sample = GoldenSample.load(golden)
     _edit(golden, instrument={**sample.instrument.to_dict(), "size_exponent": 1})
-    with pytest.raises(GridError, match=rf"{journal.name}, line"):
-        list(GoldenSource(_loaded_anyway(sample)).book())
-
-
-def _loaded_anyway(sample: GoldenSample) -> GoldenSample:
-    """The sample as its edited document describes it, journals as they are."""
-    document = json.loads((sample.path / "golden.json").read_bytes())
-    document["journals"][0]["bytes"] = sample.journals[0].stat().st_size
-    (sample.path / "golden.json").write_text(json.dumps(document))
-    return GoldenSample.load(sample.path)
+    with pytest.raises(GridError, match=rf"{sample.journals[0].name}, line"):
+        list(GoldenSource(GoldenSample.load(golden)).book())
 
 
 def test_batches_of_tickers() -> None:

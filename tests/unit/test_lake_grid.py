@@ -147,7 +147,7 @@ def test_a_value_too_large_for_the_others_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "1.parquet").write_bytes(b"PAR1")
-    with pytest.raises(InputError, match=r"1\.parquet is no Parquet file"):
+    with pytest.raises(InputError, match=r"1\.parquet cannot be read as a Parquet file"):
         infer_grid({"trades": [tmp_path / "1.parquet"]}, "X", "Y")
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from lobproof.errors import InputError
+from lobproof.files import file_sha256
 from lobproof.pipeline import ReconstructOptions, survey
 from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.results import Reached
 from lobproof.pipeline.survey import Survey
-from lobproof.sources.golden import file_sha256
 from lobproof.sources.simulator import simulate
-from lobproof.store import Partition, list_checkpoints
+from lobproof.store import Partition, list_checkpoints, open_store
 
 OPTIONS = ReconstructOptions(part_rows=2_000)
 
@@ -67,3 +69,22 @@ def test_only_a_survey_of_the_same_bytes_is_taken(day: LakeDay, tmp_path: Path) 
     for path in list_checkpoints(tmp_path, where):
         path.write_bytes(path.read_bytes()[:-1])
     assert Survey.saved(tmp_path, where, content) is None
+
+
+def test_files_that_are_changed_while_they_are_read_are_not_sealed(
+    day: LakeDay, tmp_path: Path
+) -> None:
+    path = day.files["book_delta_v2"][0]
+    before = path.stat()
+
+    def touch(_: Reached) -> None:
+        os.utime(path, ns=(0, 0))
+
+    try:
+        with pytest.raises(InputError, match=r"book_delta_v2/.* was changed while it was read"):
+            reconstruct_day(day, tmp_path, OPTIONS, batch_rows=500, progress=touch)
+    finally:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert open_store(tmp_path).days().is_empty()
+    assert list_checkpoints(tmp_path, Partition(day.exchange, day.symbol, day.dt)) == []
+    reconstruct_day(day, tmp_path, OPTIONS)

@@ -801,7 +801,7 @@ def test_a_damaged_sample_is_an_error(tmp_path: Path) -> None:
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
-    with pytest.raises(InputError, match="sha256"):
+    with pytest.raises(InputError, match="its SHA-256 is"):
         verify(open_store(tmp_path / "store"), tmp_path / "golden")
 
 
@@ -837,11 +837,30 @@ def test_verdicts_add_up() -> None:
     assert not_applicable("trades", "why", n=1).to_dict()["details"] == {"n": 1}
 
 
-def show(report: VerifyReport) -> str:
-    console = Console(width=140, file=io.StringIO())
+def show(report: VerifyReport, width: int = 140) -> str:
+    console = Console(width=width, file=io.StringIO())
     console.print(render_report(report))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def test_the_screen_says_nothing_twice_and_fits_into_80_columns(tmp_path: Path) -> None:
+    market = make_market()
+    golden = market.write_golden(tmp_path / "golden", [b'{"stream":"invalid","reason":"cut"}'])
+    report = verify(open_store(market.write_store(tmp_path / "store")), golden)
+    large = replace(report.checks[0], comparable=123_456_790, compared=123_456_789)
+    wide = replace(report, checks=(replace(large, bound=0.5), *report.checks[1:]))
+    other = prove(make_market(), tmp_path / "other", other_size)
+    for shown in (wide, other):
+        lines = show(shown, width=80).splitlines()
+        assert all(len(line.rstrip()) <= 80 for line in lines)
+        text = " ".join(" ".join(line.strip("│ ") for line in lines).split())
+        for reason in {check.reason[:35] for check in shown.checks if check.reason}:
+            assert text.count(reason) == 1, reason  # behind that the lines of two columns mix
+    text = " ".join(show(wide, width=80).split())
+    assert "123,456,789 of" in text
+    assert "journal/2024-08-09T00.jsonl.zst, line " in text
+    assert text.count("no folder of Crypto Lake files was named") == 1
 
 
 def test_the_screen_shows_verdict_checks_and_divergence(tmp_path: Path) -> None:

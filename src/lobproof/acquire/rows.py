@@ -127,10 +127,10 @@ class TableFile:
         self.path = path
         self.table = table
         try:
-            self._file = open_parquet(path)
+            self._file = open_parquet(path, named="the file")
         except (OSError, pa.ArrowException) as error:
             raise InputError(
-                f"{path.name} is no Parquet file that can be read: {_line(error)}",
+                f"it cannot be read as a Parquet file: {_line(error)}",
                 hint="download it again",
             ) from error
         self.shape = Shape.of(self._file.metadata, table)

@@ -17,6 +17,7 @@ from lobproof.cli.console import Json, clock, duration, out, partial_text, print
 from lobproof.cli.places import Kind, expect
 from lobproof.documents import QUOTED
 from lobproof.errors import shown
+from lobproof.schema import Finding
 from lobproof.schema.provenance import made_of
 from lobproof.sources.cryptolake.lag import Lag
 from lobproof.sources.golden import GoldenSample
@@ -95,10 +96,28 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     table.add_row("clock", offset)
     for note in document["notes"]:
         table.add_row(Text("note", "yellow"), note)
-    for finding in sample.findings()[:_SHOWN_FINDINGS]:
-        where = f" ({shown(finding.file, QUOTED)}:{finding.line})" if finding.file else ""
-        table.add_row(Text("finding", "yellow"), f"{finding.count} x {finding.detail}{where}")
+    for line in _findings_text(sample):
+        table.add_row(Text("finding", "yellow"), line)
     console.print(table)
+
+
+def _findings_text(sample: GoldenSample) -> list[str]:
+    """What was wrong with the input: the first findings with their places, how many more there are.
+
+    Files that break off come first: unreadable lines are often many.
+    """
+    single = [finding for finding in sample.findings() if finding.file]
+    single.sort(key=lambda finding: finding.code != Finding.TRUNCATED_INPUT)
+    lines = []
+    for one in single[:_SHOWN_FINDINGS]:
+        line = f", line {one.line:,}" if one.line else ""
+        lines.append(f"{shown(one.file, QUOTED)}{line}: {one.detail}")
+    more = sum(finding.count for finding in sample.findings()) - len(lines)
+    if more:
+        listed = len(single) - len(lines)
+        told = f", of which golden.json lists {listed:,}" if listed < more else " in golden.json"
+        lines.append(f"and {more:,} more{told}")
+    return lines
 
 
 def _audit_text(audit: dict[str, Any]) -> Text:

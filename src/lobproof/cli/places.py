@@ -65,10 +65,10 @@ def kind_of(path: Path) -> Kind | None:
     from lobproof.sources.recordings.reader import probe  # takes a second, and most need it not
 
     try:
-        probe(path)
+        found = probe(path)
     except LobproofError:
         return None
-    return Kind.RECORDING
+    return None if found.stamps is None else Kind.RECORDING
 
 
 def expect(path: Path, *wanted: Kind) -> Kind:
@@ -94,6 +94,8 @@ def expect(path: Path, *wanted: Kind) -> Kind:
     held = _held(path)
     if held:
         raise _holding(path, held, wanted)
+    if Kind.LAKE in wanted:
+        _refuse_other_tables(path)
     lacks = " and no ".join(kind.holds for kind in wanted)
     what = f"holds no {lacks}" if any(path.iterdir()) else "is empty"
     raise UsageError(f"{path} {what}: it is not {told}", hint=hint)
@@ -112,6 +114,22 @@ def _refuse_parts(path: Path, wanted: Sequence[Kind]) -> None:
         found = kind_of(parent)
         if found is not None and found in wanted:
             raise UsageError(f"{path} lies in {found.one}", hint=f"name that: {_quoted(parent)}")
+
+
+def _refuse_other_tables(path: Path) -> None:
+    """Raise for a folder of Parquet files that is laid out otherwise, or of tables of others."""
+    ours = f"{', '.join(TABLES[:-1])} and {TABLES[-1]}"
+    others = sorted(entry.name for entry in path.iterdir() if any(entry.glob("exchange=*")))
+    if others:
+        raise UsageError(
+            f"{path} holds Crypto Lake's tables {', '.join(others)}, and none of {ours}",
+            hint="`lobproof acquire download` fetches the tables that an order book is made of",
+        )
+    if any(path.glob("*.parquet")):
+        raise UsageError(
+            f"{path} holds Parquet files that no folders tell apart",
+            hint=f"put each where the vendor has it: {Kind.LAKE.holds}; the tables are {ours}",
+        )
 
 
 def _held(path: Path) -> dict[Kind, list[Path]]:

@@ -7,9 +7,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from lobproof.fidelity.exact.report import Check, Divergence, Verdict, VerifyReport, plain
+from lobproof.fidelity.exact.report import (
+    GATE_A,
+    GATE_B,
+    Check,
+    Divergence,
+    Verdict,
+    VerifyReport,
+    plain,
+    unreadable,
+)
 from lobproof.schema.provenance import made_of
 
+_BESIDE = 2
+"""Names of checks that stand beside their reason; more stand behind it."""
 _STYLES = {
     Verdict.EXACT: "bold green",
     Verdict.PASS: "green",
@@ -31,15 +42,13 @@ def render_report(report: VerifyReport) -> RenderableType:
     table.add_column("")
     table.add_column("check", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("compared", justify="right", no_wrap=True)
+    table.add_column("compared", justify="right")  # which wraps before " of …" does not fit
     table.add_column("equal", justify="right", no_wrap=True)
     table.add_column("mismatch <", justify="right", no_wrap=True)
     for check in report.checks:
         table.add_row(*_row(check), style="dim" if check.verdict is Verdict.NOT_APPLICABLE else "")
     parts: list[RenderableType] = [head, table]
-    parts.extend(
-        Text(f"{check.name}: {check.reason}", "dim") for check in report.checks if check.reason
-    )
+    parts += _reasons(report)
     for dt, start in report.coverage.get("partial_days", {}).items():
         parts.append(Text(f"{dt} is a partial day: nothing before {start} was compared", "yellow"))
     for dt, (strategy, *reasons) in report.coverage.get("strategies", {}).items():
@@ -47,16 +56,37 @@ def render_report(report: VerifyReport) -> RenderableType:
         parts.append(Text(f"{dt} was replayed with the strategy {strategy}{why}", "yellow"))
     golden = report.coverage.get("golden", {})
     if golden.get("unreadable"):
-        parts.append(
-            Text(
-                f"{golden['unreadable']:,} of the sample's {golden['lines']:,} lines cannot be "
-                f"read; the first is {golden['first_unreadable']}",
-                "yellow",
-            )
-        )
+        unread = unreadable(golden["unreadable"], golden["lines"], golden["first_unreadable"])
+        if unread not in {check.reason for check in report.checks}:
+            parts.append(Text(unread, "yellow"))
     if report.first_divergence:
         parts.append(_panel(report.first_divergence))
     return Group(*parts)
+
+
+def _reasons(report: VerifyReport) -> list[RenderableType]:
+    """What there is to say of checks, what is bad first; what is the same of several said once.
+
+    The first divergence has a panel of its own.
+    """
+    first = report.first_divergence
+    said: dict[tuple[bool, str], list[str]] = {}
+    for check in report.checks:
+        shown = first is not None and (check.name, check.reason) == (first.check, first.detail)
+        if check.reason and not shown:
+            bad = check.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+            said.setdefault((not bad, check.reason), []).append(check.name)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(max_width=max(map(len, (*GATE_A, *GATE_B))) + 1)
+    table.add_column()
+    many: list[RenderableType] = []
+    for (fine, reason), names in sorted(said.items(), key=lambda one: one[0][0]):
+        style = "dim" if fine else ""
+        if len(names) > _BESIDE:
+            many.append(Text(f"{reason}: {', '.join(names)}", style))
+        else:
+            table.add_row(Text(", ".join(names), style), Text(reason, style))
+    return [Text(), table, *many] if said else []
 
 
 def _row(check: Check) -> list[RenderableType]:

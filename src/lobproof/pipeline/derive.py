@@ -114,7 +114,8 @@ def derive_lake(
     Raises
     ------
     InputError
-        When the sample is damaged, or holds neither depth messages nor trades.
+        When the sample is damaged (every journal is held against its SHA-256 first), is changed
+        meanwhile, or holds neither depth messages nor trades.
     GridError
         For a price or size of 2^50 counts or more: a float64 could not give it back.
     UsageError
@@ -126,6 +127,7 @@ def derive_lake(
     there = _existing(out, request)
     if there is not None:
         return there
+    journals = golden.sample.hashed()
     with whole_folder(out, "deriving") as work:
         bridge = _Bridge(golden, work, batch_rows, progress)
         try:
@@ -134,6 +136,7 @@ def derive_lake(
             for table in bridge.tables.values():
                 table.abort()
             raise
+        journals.check()
         files = describe_files(work, bridge.files())
         rows = {table: dict(sorted(t.rows.items())) for table, t in bridge.tables.items()}
         document = {**request, "rows": rows, "counts": counts, "files": files}
@@ -258,7 +261,7 @@ class _Bridge:
             )
         return {
             **self._counts,
-            "unreadable": sum(finding.count for finding in self._golden.findings),
+            "unreadable": sum(finding.count for finding in sample.findings()),
         }
 
     def files(self) -> list[Path]:

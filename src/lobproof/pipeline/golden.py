@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lobproof.errors import UsageError
+from lobproof.files import HashedFiles
 from lobproof.paths import AnyPath, as_path, writing
 from lobproof.pipeline.feed import Feed, Streams, skipping
 from lobproof.pipeline.job import ReconstructOptions, ReplayJob
@@ -61,7 +62,8 @@ def reconstruct(
     Raises
     ------
     InputError
-        If the sample is damaged, or holds neither book messages nor trades.
+        If the sample is damaged (every journal is held against its SHA-256 first), is changed
+        meanwhile, or holds neither book messages nor trades.
     UsageError
         If a day is sealed from something else and ``overwrite`` is not set, or there is no
         keyframe to start at.
@@ -69,7 +71,8 @@ def reconstruct(
         In strict mode.
     """
     out = as_path(out)
-    job = golden_job(GoldenSource(GoldenSample.load(source)), batch_rows)
+    sample = GoldenSample.load(source)
+    job = golden_job(GoldenSource(sample), batch_rows, sample.hashed())
     instrument = job.instrument
     where = (instrument.exchange, instrument.symbol)
     with writing(out), symbol_lock(out, *where, waiting=waiting):
@@ -84,8 +87,8 @@ def reconstruct(
         )
 
 
-def golden_job(golden: GoldenSource, batch_rows: int) -> ReplayJob:
-    """The task of a golden sample."""
+def golden_job(golden: GoldenSource, batch_rows: int, journals: HashedFiles) -> ReplayJob:
+    """The task of a golden sample whose journals were hashed."""
     sample = golden.sample
     return ReplayJob(
         where=str(sample.path),
@@ -97,6 +100,7 @@ def golden_job(golden: GoldenSource, batch_rows: int) -> ReplayJob:
         receive_days=sample.receive_days,
         streams=golden_streams(golden, batch_rows),
         policy=Policy(),
+        check_inputs=journals.check,
         told=[
             of_the_day(Finding.CLOCK, 1, CLOCK_NAMES.index(name), apart)
             for name, apart in sample.document["clock"].get("apart_s", {}).items()

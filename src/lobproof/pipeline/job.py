@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -108,6 +108,7 @@ class ReplayJob:
     many the input has, where that is known. ``told``: findings that each day has beside those of
     its replay. ``carried``: the book that the day before closed with, the hash of its keyframes,
     and its time. ``start``: where the first day begins, if it is a partial one.
+    ``check_inputs`` raises where an input was changed since it was hashed.
     """
 
     where: str
@@ -119,6 +120,7 @@ class ReplayJob:
     receive_days: Sequence[str]
     streams: Streams
     policy: Policy
+    check_inputs: Callable[[], None]
     strategy: Strategy = "full"
     one_day: bool = False
     gate: bool = False

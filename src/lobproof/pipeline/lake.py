@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -14,6 +13,7 @@ from lobproof.acquire.lake import Lake, LakeFile
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import GridError, InputError, UsageError
+from lobproof.files import HashedFiles
 from lobproof.paths import AnyPath, as_path, writing
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.job import Asked, ReconstructOptions, ReplayJob, Strategy
@@ -27,7 +27,6 @@ from lobproof.schema import EventBatch
 from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.decode import LakeSource, as_snapshots
 from lobproof.sources.cryptolake.footer import in_order, read_footer
-from lobproof.sources.golden import file_sha256
 from lobproof.store import Partition, drop_checkpoints, symbol_lock
 
 _STRATEGIES: tuple[Strategy, ...] = ("full", "anchored", "time-sorted")
@@ -173,18 +172,20 @@ def reconstruct_day(
     refuse_carry(carry, since)
     say = note or (lambda _: None)
     with writing(out), symbol_lock(out, day.exchange, day.symbol, dt=day.dt, waiting=say):
-        hashes = _hashes(day)
+        hashed = _hashed(day)
         where = Partition(day.exchange, day.symbol, day.dt)
-        found = None if overwrite else Survey.saved(out, where, list(hashes.values()))
+        found = None if overwrite else Survey.saved(out, where, list(hashed.sums.values()))
         survey = found or Survey.made(day.files, day.exchange, day.symbol, day.dt)
 
         def based(survey: Survey) -> ReplayJob:
-            job = _base(day, out, hashes, survey, carry=carry)
+            job = _base(day, out, hashed, survey, carry=carry)
             return job if since is None else _from(job, since, out, options.strategy)
 
         base = based(survey)
         for line in survey.notes():
             say(f"{day}: {line}")
+        if not day.files.get("trades"):
+            say(f"{day}: there is no trades: the book is made without them (TRADES_ABSENT).")
         saved = None if overwrite else saved_strategy(out, base, options)
         strategies, reasons = _strategies(day, options)
         if since is not None:
@@ -226,21 +227,20 @@ def reconstruct_day(
                 base = based(survey)
 
 
-def _hashes(day: LakeDay) -> dict[Path, str]:
-    """File → its SHA-256, which must be that of what was fetched."""
-    with ThreadPoolExecutor(2) as pool:
-        sums = dict(zip(day.names, pool.map(file_sha256, day.names), strict=True))
+def _hashed(day: LakeDay) -> HashedFiles:
+    """The day's files, whose hashes must be those of what was fetched."""
+    hashed = HashedFiles(day.names)
     for path, told in day.hashes.items():
-        if sums[path] != told:
+        if hashed.sums[path] != told:
             raise InputError(
-                f"{path}: sha256 {sums[path]}, and {told} was fetched",
+                f"{path}: sha256 {hashed.sums[path]}, and {told} was fetched",
                 hint="`lobproof acquire status --check` finds changed files; download it again",
             )
-    return sums
+    return hashed
 
 
 def _base(
-    day: LakeDay, out: Path, hashes: Mapping[Path, str], survey: Survey, *, carry: bool
+    day: LakeDay, out: Path, hashed: HashedFiles, survey: Survey, *, carry: bool
 ) -> ReplayJob:
     """All of a job but how it is replayed."""
     instrument, carried = survey.instrument, None
@@ -256,7 +256,7 @@ def _base(
         provenance=day.provenance,
         certified=day.certified,
         inputs=[
-            {"name": name, "bytes": path.stat().st_size, "sha256": hashes[path]}
+            {"name": name, "bytes": path.stat().st_size, "sha256": hashed.sums[path]}
             for path, name in day.names.items()
         ],
         days=(day.dt,),
@@ -272,7 +272,8 @@ def _base(
         policy=Policy(chainless=True),
         one_day=True,
         carried=carried,
-        content=list(hashes.values()),
+        check_inputs=hashed.check,
+        content=list(hashed.sums.values()),
         survey=survey.to_dict(),
     )
 
@@ -300,6 +301,11 @@ def _strategies(day: LakeDay, options: ReconstructOptions) -> tuple[Sequence[Str
     if lacking:
         wanted.remove("full")
         reasons.append(f"NO-GO for full: there is no {' and no '.join(lacking)}")
+    if "book" in lacking and not day.files.get("trades"):
+        raise InputError(
+            f"{day}: there is no book and no trades, and book_delta_v2 alone shows no loss",
+            hint="`lobproof acquire download` fetches all three tables",
+        )
     if "book" in lacking:
         wanted.remove("anchored")
         reasons.append("NO-GO for anchored: there is no book")

@@ -257,6 +257,7 @@ class _Run:
             self._carried_from = row["keyframes_hash"]
             self._done.append(replace(sealed_day(row), counts=day.counts))
             return
+        self._job.check_inputs()
         counts = day.counts
         if self._job.carried is not None or self._job.start is not None:
             counts.warm_up_ns = 0  # a book that was carried over untrusted had been lost
@@ -320,6 +321,7 @@ class _Run:
     def _checkpoint(self, day: DayTask, feed: Feed, later: Segment, left: Segment) -> None:
         """Write down everything behind the part of events that has just closed."""
         assert day.writer is not None
+        self._job.check_inputs()
         document, arrays = day.save()
         state: dict[str, Array] = {
             **_under("day", arrays),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 from lobproof import documents
 from lobproof.documents import QUOTED, Count, Int64
 from lobproof.errors import GridError, InputError, shown
-from lobproof.files import below
+from lobproof.files import HashedFiles, below
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema import Finding
@@ -25,13 +24,14 @@ JOURNAL_FOLDER = "journal"
 PROVENANCES = ("real", "derived", "synthetic")
 MISSING_SHARE = 0.05
 """Share of a day's messages without exchange time from which on receive times order it."""
-_CHUNK = 1 << 20
 _DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _NOBODYS = (
     "a snapshot that names no symbol in a recording of several: it anchors nothing (import with "
     "--snapshots-are-ours if all such are of this symbol)"
 )
-_HINT = "the folder is not a whole golden sample; import the recordings again"
+HINT = (
+    "the golden sample is not whole: copy it anew from where it is, or import its recordings again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,18 @@ class _Input(msgspec.Struct):
 
 class _Journal(_Input):
     name: Annotated[str, msgspec.Meta(pattern=r"^[0-9T-]{1,32}\.jsonl\.zst$")]
+    lines: Count
+
+
+class _Counts(msgspec.Struct):
+    """Messages by kind, and levels of all depth messages; there is more."""
+
+    depth: Count
+    trade: Count
+    aggTrade: Count
+    bookTicker: Count
+    snapshot: Count
+    level_changes: Count
 
 
 class _Snapshot(msgspec.Struct):
@@ -126,7 +138,7 @@ class _Golden(msgspec.Struct):
     instrument: dict[str, Any]
     rules_from: str
     span: _Span
-    counts: dict[str, Count]
+    counts: _Counts
     trade_stream: Literal["trade", "aggTrade"]
     chain: _Audit
     trade_ids: _Audit
@@ -139,6 +151,10 @@ class _Golden(msgspec.Struct):
     findings: _Findings
     notes: list[str]
     exchange_info_sha256: str
+
+    def __post_init__(self) -> None:
+        if len(self.snapshots) != self.counts.snapshot:
+            raise ValueError(f"it lists {len(self.snapshots)} snapshots of {self.counts.snapshot}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +181,7 @@ class GoldenSample:
         path = as_path(path)
         file = below(path, DOCUMENT)
         try:
-            document = documents.read(file, error=InputError, hint=_HINT)
+            document = documents.read(file, error=InputError, hint=HINT)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(
                 f"{path} is no golden sample: it has no {DOCUMENT}",
@@ -173,7 +189,7 @@ class GoldenSample:
                 "are for `lobproof reconstruct`",
             ) from error
         if document.get("format") != GOLDEN_FORMAT:
-            raise InputError(f"{file} does not describe a golden sample", hint=_HINT)
+            raise InputError(f"{file} does not describe a golden sample", hint=HINT)
         version = document.get("format_version")
         if version != GOLDEN_VERSION:
             raise InputError(
@@ -184,19 +200,19 @@ class GoldenSample:
             documents.as_shape(document, _Golden)
             instrument = Instrument.from_dict(document["instrument"])
         except ValueError as error:
-            raise InputError(f"{file} is damaged: {error}", hint=_HINT) from error
+            raise InputError(f"{file} is damaged: {error}", hint=HINT) from error
         except (GridError, InputError) as error:
-            raise InputError(f"{file} is damaged: {error.message}", hint=_HINT) from error
+            raise InputError(f"{file} is damaged: {error.message}", hint=HINT) from error
         sample = cls(path, instrument, document["market"], document["provenance"], document, reused)
         sizes = {entry["name"]: entry["bytes"] for entry in document["journals"]}
         for name, size in sizes.items():
             journal = below(path, f"{JOURNAL_FOLDER}/{name}")
             if not journal.is_file():
-                raise InputError(f"{journal} is missing", hint=_HINT)
+                raise InputError(f"{journal} is missing", hint=HINT)
             if journal.stat().st_size != size:
                 raise InputError(
                     f"{journal} has {journal.stat().st_size} bytes, {DOCUMENT} lists {size}",
-                    hint=_HINT,
+                    hint=HINT,
                 )
         return sample
 
@@ -263,20 +279,14 @@ class GoldenSample:
             found.append(InputFinding(code, 1, str(entry["detail"]), file, line))
         return found
 
-    def verify_files(self) -> None:
-        """Hash every journal; :class:`InputError` names the first that is not as listed."""
-        for path, entry in zip(self.journals, self.document["journals"], strict=True):
-            seen = file_sha256(path)
+    def hashed(self) -> HashedFiles:
+        """The journals, hashed; :class:`InputError` names the first that is not as listed."""
+        files = HashedFiles(self.journals)
+        for entry, (path, seen) in zip(self.document["journals"], files.sums.items(), strict=True):
             if seen != entry["sha256"]:
                 raise InputError(
-                    f"{path}: sha256 {seen}, {DOCUMENT} lists {entry['sha256']}", hint=_HINT
+                    f"{path} is damaged or was changed: its SHA-256 is {seen}, {DOCUMENT} lists "
+                    f"{entry['sha256']}",
+                    hint=HINT,
                 )
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return files

@@ -213,14 +213,15 @@ class PlainDecoder:
             if stream == "control":
                 return
             if stream == "invalid":
-                raise ValueError(entry.get("reason", "invalid"))
+                raise ValueError(f"the import could not read it: {entry.get('reason', '')}")
             name, _, what = stream.partition("@")
             if name.upper() == self._symbol:
                 self._message(what, entry["data"], int(entry["capture_ns"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self.tally.unreadable += 1
             if not self.tally.first_unreadable:
-                what = f"{path.name} line {number}: {type(error).__name__} {error}"
+                why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+                what = f"{path.parent.name}/{path.name}, line {number:,}: {why}"
                 self.tally.first_unreadable = what
 
     def _message(self, what: str, data: dict[str, Any], capture: int) -> None:

@@ -22,6 +22,7 @@ from lobproof.fidelity.exact.report import (
     Episode,
     Verdict,
     not_applicable,
+    unreadable,
 )
 from lobproof.fidelity.exact.snapshots import SnapshotCheck
 from lobproof.fidelity.exact.tops import PartialCheck, TickerTape, judge_touch
@@ -174,8 +175,7 @@ def _as_far_as_readable(check: Check, tally: Tally) -> Check:
     return replace(
         check,
         verdict=Verdict.INCONCLUSIVE,
-        reason=f"{tally.unreadable:,} of the sample's {tally.lines:,} lines cannot be read, the "
-        f"first is {tally.first_unreadable}",
+        reason=unreadable(tally.unreadable, tally.lines, tally.first_unreadable),
     )
 
 

@@ -243,6 +243,11 @@ class VerifyReport:
         }
 
 
+def unreadable(count: int, lines: int, first: str) -> str:
+    """How many of a sample's lines the plain decoder could not read, in words."""
+    return f"{count:,} of the sample's {lines:,} lines cannot be read; the first is {first}"
+
+
 def not_applicable(name: str, reason: str, **details: Any) -> Check:
     """A check with nothing to compare."""
     return Check(name, Verdict.NOT_APPLICABLE, reason=reason, details=details)

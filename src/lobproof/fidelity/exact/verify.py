@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from lobproof.errors import UsageError
+from lobproof.errors import InputError, UsageError
 from lobproof.fidelity.exact.decoder import PlainDecoder
 from lobproof.fidelity.exact.golden import GoldenComparison
 from lobproof.fidelity.exact.integrity import Integrity, SchemaCheck
@@ -30,7 +30,7 @@ from lobproof.fidelity.exact.window import Window
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.footer import read_footer
-from lobproof.sources.golden import GoldenSample
+from lobproof.sources.golden import DOCUMENT, HINT, GoldenSample
 from lobproof.store import Store
 from lobproof.store.catalog import no_day
 from lobproof.store.seal import verdicts_of
@@ -100,7 +100,7 @@ def verify(
             "(--lake)",
         )
     if sample is not None:
-        sample.verify_files()
+        sample.hashed()
     if progress is not None:
         window = _telling(window, files.get("book", {}), audit=audit, progress=progress)
     schema = SchemaCheck(window, audit=audit)
@@ -181,9 +181,10 @@ def _run(
     checks = integrity.checks(untrusted_limit)
     covered = {}
     outside = {}
-    if golden is not None:
+    if golden is not None and sample is not None:
         checks += golden.checks(depth)
         covered, outside = {"golden": golden.coverage()}, golden.outside()
+        _check_lines(sample, covered["golden"]["lines"])
     if files:
         checks += vendor_checks(window, files, depth)
     else:
@@ -200,6 +201,15 @@ def _run(
         "trusted_states": int(touch["trusted"].sum()),
     }
     return checks, {**covered, "store": store}
+
+
+def _check_lines(sample: GoldenSample, lines: int) -> None:
+    listed = sum(int(entry["lines"]) for entry in sample.document["journals"])
+    if lines != listed:
+        raise InputError(
+            f"{sample.path}: its journals have {lines:,} lines, {DOCUMENT} lists {listed:,}",
+            hint=HINT,
+        )
 
 
 def _decoder(window: Window, sample: GoldenSample) -> PlainDecoder:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Raw, Struct
 
-from lobproof.documents import QUOTED, value_of
+from lobproof.documents import MAX_DEPTH, QUOTED, value_of
 from lobproof.errors import shown
 from lobproof.sources.binance.scan_kernels import (
     AGGREGATE,
@@ -56,8 +56,16 @@ def check_json(body: bytes) -> object:
         if isinstance(document, dict | list):
             value_of(body)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise Problem("json", f"{type(error).__name__}: {error}") from error
+        raise _no_json(error) from error
     return document
+
+
+def _no_json(error: Exception) -> Problem:
+    if isinstance(error, RecursionError):
+        return Problem("json", f"it is more than {MAX_DEPTH} levels deep")
+    if isinstance(error, UnicodeDecodeError):
+        return Problem("json", f"it is no UTF-8: {error.reason} at byte {error.start:,}")
+    return Problem("json", str(error))
 
 
 def check_stream(name: str) -> None:
@@ -209,7 +217,7 @@ def _read(body: bytes, kind: type[S]) -> S:
         check_json(body)
         raise Problem("shape", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem("json", f"{type(error).__name__}: {error}") from error
+        raise _no_json(error) from error
 
 
 def split_stamp(line: bytes) -> tuple[int, bytes] | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from lobproof.errors import InputError
 from lobproof.instruments import Instrument
-from lobproof.schema import Clock, EventBatch, Finding, Flag, Kind
+from lobproof.schema import Clock, EventBatch
 from lobproof.sources.batches import TickerBatch, cut, message_ends, row_ends
 from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.profile import order_of
@@ -23,10 +25,17 @@ from lobproof.sources.binance.rows import (
 )
 from lobproof.sources.binance.scan_kernels import AGGREGATE, DEPTH, SNAPSHOT, TICKER, TRADE
 from lobproof.sources.binance.scanner import Block, Scanner
-from lobproof.sources.golden import GoldenSample, InputFinding
+from lobproof.sources.golden import DOCUMENT, HINT, GoldenSample
 
 BATCH_ROWS = 1 << 16
-_BROKEN = int(Flag.INVALID | Flag.RECONNECT | Flag.LAST)
+_KINDS = {
+    "depth": DEPTH,
+    "trade": TRADE,
+    "aggTrade": AGGREGATE,
+    "bookTicker": TICKER,
+    "snapshot": SNAPSHOT,
+}
+"""Counts of the sample's document → the kind of the messages that they count."""
 
 
 class GoldenSource:
@@ -34,7 +43,8 @@ class GoldenSource:
 
     Every message of the recording is given, in source order: duplicates, late ones and those
     before the snapshot too; judging them is replay's. Memory is bounded by a journal frame, a
-    batch and the snapshots.
+    batch and the snapshots. Each pass is held against the counts of the sample's document: what
+    the importer wrote can be read whole, and what cannot was changed since.
 
     Parameters
     ----------
@@ -52,12 +62,6 @@ class GoldenSource:
         self.provenance: str = sample.provenance
         self.inputs: list[dict[str, Any]] = sample.inputs
         self.clock_offset_ns: int = sample.clock_offset_ns
-        self._met: dict[tuple[str, int], InputFinding] = {}
-
-    @property
-    def findings(self) -> list[InputFinding]:
-        """What was wrong with the input, and what passes so far met in the journals."""
-        return [*self.sample.findings(), *self._met.values()]
 
     def book(self, batch_rows: int = BATCH_ROWS) -> Iterator[EventBatch]:
         """Depth messages in source order, snapshots in their places, marks for what is unreadable.
@@ -71,7 +75,7 @@ class GoldenSource:
         GridError
             For a number that the instrument's grid cannot hold, naming journal and line.
         InputError
-            When a journal is missing or not what the sample's document says.
+            When a journal is missing, or holds something else than the sample's document says.
         """
         return cut(self._book(), batch_rows, message_ends)
 
@@ -85,8 +89,7 @@ class GoldenSource:
         def batches() -> Iterator[EventBatch]:
             passed = new_passed()
             for block in self._blocks((kind,)):
-                if isinstance(block, Block):
-                    yield trade_batch(block, kind, self.instrument, passed)
+                yield trade_batch(block, kind, self.instrument, passed)
 
         return cut(batches(), batch_rows, message_ends)
 
@@ -95,58 +98,68 @@ class GoldenSource:
 
         def batches() -> Iterator[TickerBatch]:
             for block in self._blocks((TICKER,)):
-                if isinstance(block, Block):
-                    yield ticker_batch(block, self.instrument)
+                yield ticker_batch(block, self.instrument)
 
         return cut(batches(), batch_rows, row_ends)
 
     def _blocks(
         self, wanted: tuple[int, ...], only: Collection[str] | None = None
-    ) -> Iterator[Block | Loss]:
-        """Scanned frames of the journals (all, or those named), and what is lost between them."""
+    ) -> Iterator[Block]:
+        """Scanned frames of the journals: of all, or of those named."""
         scanner = Scanner(self.instrument.venue_symbol, wanted)
-        for path in self.sample.journals:
+        read: Counter[str] = Counter()
+        for path, entry in zip(self.sample.journals, self.sample.document["journals"], strict=True):
             if only is not None and path.name not in only:
                 continue
             line = 1
             for frame in read_frames(path):
                 if isinstance(frame, Loss):
-                    self._note_loss(frame, line - 1)
-                    yield frame
-                    continue
+                    raise InputError(
+                        f"{path}: {frame.bytes:,} bytes from byte {frame.offset:,} on, behind line "
+                        f"{line - 1:,}, cannot be read: {frame.detail}",
+                        hint=HINT,
+                    )
                 block = scanner.scan(frame, path.name, line)
-                for row, problem in block.problems.items():
-                    number = line + row
-                    detail = f"{problem.reason}: {problem.detail}"
-                    self._met[path.name, number] = InputFinding(
-                        Finding.INVALID_INPUT, 1, detail, path.name, number
+                if block.problems:
+                    row, problem = next(iter(block.problems.items()))
+                    raise InputError(
+                        f"{path}, line {line + row:,} cannot be read: {problem.reason}: "
+                        f"{problem.detail}",
+                        hint=HINT,
                     )
                 line += len(block.ends)
                 yield block
+                _count(block, read)
+            if line - 1 != entry["lines"]:
+                raise InputError(
+                    f"{path} has {line - 1:,} lines, {DOCUMENT} lists {entry['lines']:,}", hint=HINT
+                )
+        for what, count in self._listed(wanted, only).items():
+            if read[what] != count:
+                raise InputError(
+                    f"{self.sample.path}: its journals hold {what} {read[what]:,}, {DOCUMENT} "
+                    f"lists {count:,}",
+                    hint=HINT,
+                )
 
-    def _note_loss(self, loss: Loss, line: int) -> None:
-        detail = (
-            f"{loss.bytes} bytes of the journal from byte {loss.offset} on, behind line "
-            f"{line}, cannot be read: {loss.detail}"
-        )
-        self._met[loss.name, -loss.offset] = InputFinding(
-            Finding.TRUNCATED_INPUT, 1, detail, loss.name, line
-        )
+    def _listed(self, wanted: tuple[int, ...], only: Collection[str] | None) -> dict[str, int]:
+        """How many messages the document lists for a pass; of depth messages their levels too."""
+        document = self.sample.document
+        if only is not None:
+            return {"snapshot": sum(one["journal"] in only for one in document["snapshots"])}
+        names = [name for name, kind in _KINDS.items() if kind in wanted]
+        names += ["level_changes"] if DEPTH in wanted else []
+        return {name: int(document["counts"][name]) for name in names}
 
     def _book(self) -> Iterator[EventBatch]:
         pending = sorted(self._snapshots(), key=lambda snapshot: snapshot.sequence)
         reached = -1
-        recv = 0
         for block in self._blocks((DEPTH,)):
-            if isinstance(block, Loss):
-                yield _broken(recv)
-                continue
             batch = book_batch(block, self.instrument, self.order.book_clock)
             if not len(batch):
                 continue
             highest = np.maximum.accumulate(np.maximum(batch.sequence, reached))
             start = 0
-            recv = int(batch.ts_recv[-1])
             while pending and highest[-1] > pending[0].sequence:
                 stop = int(np.searchsorted(highest, pending[0].sequence, side="right"))
                 yield batch.slice(start, stop)
@@ -166,17 +179,15 @@ class GoldenSource:
         return [
             snapshot
             for block in self._blocks((SNAPSHOT,), journals)
-            if isinstance(block, Block)
             for snapshot in snapshots_in(block, self.instrument, limit)
             if (snapshot.sequence, snapshot.recv) not in foreign
         ]
 
 
-def _broken(recv: int) -> EventBatch:
-    """The mark that stands for a part of a journal that could not be read."""
-    batch = EventBatch.empty(1)
-    batch.ts_recv[:] = recv
-    batch.sequence[:] = batch.prev_sequence[:] = -1
-    batch.kind[:] = Kind.MARK
-    batch.flags[:] = _BROKEN
-    return batch
+def _count(block: Block, read: Counter[str]) -> None:
+    """Count a block's messages by kind, and the levels of its depth messages."""
+    kinds = block.messages["kind"]
+    for name, kind in _KINDS.items():
+        read[name] += int(np.count_nonzero(kinds == kind))
+    depth = block.messages[kinds == DEPTH]
+    read["level_changes"] += int(depth["bids"].sum() + depth["asks"].sum())

@@ -47,8 +47,8 @@ class Chunk:
         return Chunk(self.table, self.path, self.first_row + start, columns)
 
     def where(self, row: int) -> str:
-        """A row of the chunk in words: table, file name, and the row as the file counts, from 0."""
-        return f"{self.table}: {self.path.name}, row {self.first_row + row}"
+        """A row of the chunk in words: its file, and the row as the file counts, from 0."""
+        return f"{self.path}, row {self.first_row + row}"
 
 
 class LakeFile:
@@ -73,7 +73,7 @@ class LakeFile:
             self._file = open_parquet(path, None if like is None else like.footer)
         except (OSError, pa.ArrowException) as error:
             raise InputError(
-                f"{table}: {path.name} is no Parquet file that can be read: {_line(error)}",
+                f"{path} cannot be read as a Parquet file: {_line(error)}",
                 hint=AGAIN,
             ) from error
         self.footer: pq.FileMetaData = self._file.metadata
@@ -81,13 +81,11 @@ class LakeFile:
         try:
             self._names = actual_names(table, schema.names)
         except InputError as error:
-            raise InputError(f"{path.name}: {error.message}", hint=error.hint) from error
+            raise InputError(f"{path}: {error.message}", hint=error.hint) from error
         for raw, name in self._names.items():
             problem = type_problem(raw, schema.field(name).type)
             if problem:
-                raise InputError(
-                    f"{table}: {path.name}: {problem}", hint="this is not the vendor's table"
-                )
+                raise InputError(f"{path}: {problem}", hint="this is not the vendor's table")
         self.rows = int(self.footer.num_rows)
         groups = range(self.footer.num_row_groups)
         self.starts: Int64 = np.cumsum([0, *(self.footer.row_group(g).num_rows for g in groups)])
@@ -160,12 +158,12 @@ class LakeFile:
                 row += len(batch)
         except (OSError, pa.ArrowException) as error:
             raise InputError(
-                f"{self.table}: {self.path.name} cannot be read from row {row} on: {_line(error)}",
+                f"{self.path} cannot be read from row {row:,} on: {_line(error)}",
                 hint=AGAIN,
             ) from error
         if row != self.starts[end]:
             raise InputError(
-                f"{self.table}: {self.path.name} ends at row {row:,}, and not at the "
+                f"{self.path} ends at row {row:,}, and not at the "
                 f"{self.starts[end]:,} of its footer",
                 hint=AGAIN,
             )

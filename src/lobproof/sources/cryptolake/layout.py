@@ -149,7 +149,7 @@ def actual_names(table: str, names: Iterable[str]) -> dict[str, str]:
             either = raw if alias == raw else f"{raw} (or {alias})"
             raise InputError(
                 f"{table} has {'no column' if not known else 'more than one column'} {either}",
-                hint=f"its columns are {', '.join(sorted(there)) or 'none'}",
+                hint=f"download the file again; this one has {', '.join(sorted(there)) or 'none'}",
             )
         found[raw] = known[0]
     return found

@@ -14,6 +14,7 @@ from typing import Any
 
 import lobproof
 from lobproof.errors import GridError, InputError, StrictError, UsageError
+from lobproof.files import file_sha256
 from lobproof.fixedpoint import MAX_EXPONENT
 from lobproof.instruments import Instrument, Rule, canonical_symbol, from_exchange_info
 from lobproof.paths import AnyPath, as_path, as_paths, whole_folder
@@ -35,11 +36,10 @@ from lobproof.sources.golden import (
     JOURNAL_FOLDER,
     PROVENANCES,
     GoldenSample,
-    file_sha256,
 )
 from lobproof.sources.recordings.audit import MAX_DIGITS
 from lobproof.sources.recordings.intake import MARKET_KINDS, Intake
-from lobproof.sources.recordings.reader import Probe, few, probe_all
+from lobproof.sources.recordings.reader import Probe, few, no_lines_of, probe_all
 
 Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes read so far of all files, and their sum."""
@@ -257,16 +257,16 @@ def _read_all(intake: Intake, probes: Sequence[Probe], progress: Progress | None
     ours = (kind for kind in (*MARKET_KINDS, INVALID) if kind != SNAPSHOT)
     if not any(intake.counts[kind] for kind in ours):
         seen = few(sorted({source.symbol for source in probes if source.symbol}))
-        raise InputError(
-            f"no market-data line of {intake.symbol} in {shown}",
-            hint=f"symbols seen: {seen or 'none'}",
-        )
-    if intake.depth_unreadable and not intake.counts[DEPTH]:
+        hint = f"symbols seen: {seen or 'none'}"
+        raise no_lines_of(f"market-data line of {intake.symbol}", probes, hint)
+    lost = intake.depth_unreadable if not intake.counts[DEPTH] else 0
+    none = not any(intake.counts[kind] for kind in MARKET_KINDS)
+    if lost or none:
+        what = f"{lost:,} depth messages" if lost else f"{intake.counts[INVALID]:,} lines"
         first = intake.listed[0]
         raise InputError(
-            f"not one of {intake.depth_unreadable:,} depth messages in {shown} can be read; the "
-            f"first unreadable line is {first['file']}, line {first['line']}: {first['reason']}: "
-            f"{first['detail']}",
+            f"not one of {what} in {shown} can be read; the first unreadable line is "
+            f"{first['file']}, line {first['line']}: {first['reason']}: {first['detail']}",
             hint="the messages are to be Binance's, as its streams send them",
         )
     intake.refuse_partial_depth()

@@ -123,7 +123,7 @@ class Intake:
         stamps, name = source.stamps, visible(source.path.name)
         file = RecordingFile(source.path)
         if stamps is None:
-            self._read_empty(file)
+            self._read_empty(file, source.why)
             return
         if self._bases and stamps.first_ns < self._ended:
             raise InputError(
@@ -155,12 +155,12 @@ class Intake:
         self._last_file = str(source.path)
         self._list_input(file, stamps.unit, line - 1, before)
 
-    def _read_empty(self, file: RecordingFile) -> None:
+    def _read_empty(self, file: RecordingFile, why: str) -> None:
         """A file in which nothing is: a recorder's that died as it began."""
         for _ in file:
             pass
         self._bases.append(self._lines_before)
-        self._truncated(file, "the file is empty", 0)
+        self._truncated(file, why, 0)
         self._list_input(file, "", 0, Counter(self.counts))
 
     def _list_input(self, file: RecordingFile, unit: str, lines: int, before: Counter[int]) -> None:
@@ -307,7 +307,7 @@ class Intake:
     def _truncated(self, file: RecordingFile, detail: str, line: int) -> None:
         if self._strict:
             raise StrictError(
-                f"{file.path}: {detail}, in line {line}",
+                f"{file.path}: {detail}{f', in line {line:,}' if line else ''}",
                 hint="without --strict what can be read is kept and the break is flagged",
             )
         self.truncated.append(

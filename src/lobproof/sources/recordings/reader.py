@@ -23,7 +23,7 @@ from isal import igzip_lib
 from lobproof.documents import QUOTED
 from lobproof.errors import InputError, UsageError, shown, system_text
 from lobproof.instruments import NAME_HINT, is_name
-from lobproof.sources.binance.decode import split_stamp, symbol_of
+from lobproof.sources.binance.decode import Problem, check_json, quoted, split_stamp, symbol_of
 from lobproof.sources.simulator.provenance import read_mark, simulation_of
 
 if sys.version_info >= (3, 14):
@@ -78,7 +78,8 @@ _COMPRESSIONS = (
 )
 
 
-_ZIP_MAGIC = b"PK\3\4"
+_ZIP_MAGICS = (b"PK\3\4", b"PK\5\6")
+"""With files, and without one."""
 MAX_ZIP_LIST = _CHUNK
 """Bytes of a zip archive's list of files: of each zipfile makes twenty."""
 _ZIP_WAYS = (ZIP_STORED, ZIP_DEFLATED)
@@ -111,9 +112,15 @@ def stamps_of(head: bytes) -> Stamps | None:
 
 def no_recording(head: bytes, path: Path) -> InputError:
     """The error that says that a file which begins with ``head`` is no recording."""
-    shown = head.split(b"\n", 1)[0][:60].decode("utf-8", "backslashreplace")
-    begins = f"it begins with {shown!r}" if shown.strip() else "its first line is blank"
-    return InputError(f"{path}, line 1: not a recording; {begins}", hint=_NO_RECORDING)
+    first = head.split(b"\n", 1)[0]
+    begins = _begins(first) if first.strip() else "it is blank"
+    if first[:1] in (b"{", b"["):
+        begins += ", which no receive time stands before"
+    return InputError(f"{path}, line 1: not a recording's; {begins}", hint=_NO_RECORDING)
+
+
+def _begins(line: bytes) -> str:
+    return f"it begins with {quoted(line[:QUOTED].decode('utf-8', 'backslashreplace'))}"
 
 
 class _Archive(BufferedReader):
@@ -209,7 +216,7 @@ class RecordingFile:
                 compression = next(packed, None)
                 if compression is not None:
                     plain = self._unpacked(compression, first, pieces)
-                elif first.startswith(_ZIP_MAGIC):
+                elif first.startswith(_ZIP_MAGICS):
                     plain = self._unzipped(file, pieces)
                 else:
                     plain = chain((first,), pieces)
@@ -301,20 +308,23 @@ class RecordingFile:
 
 _LOOK_BYTES = 1 << 24
 _NAMED = 20
+_FILES = 4
+_BINANCES = "the messages are to be Binance's: depthUpdate, trade, aggTrade, bookTicker"
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A recording's file before it is read.
 
-    ``stamps`` is None where nothing is in it, ``symbol`` where its beginning names none;
-    ``simulation`` is what says that it was simulated, None where nothing does.
+    ``stamps`` is None where nothing is in it, ``symbol`` where its beginning names none; ``why``
+    says why. ``simulation`` is what says that it was simulated, None where nothing does.
     """
 
     path: Path
     stamps: Stamps | None
     symbol: str | None
     simulation: Mapping[str, Any] | None = None
+    why: str = ""
 
     @property
     def first_ns(self) -> int:
@@ -326,15 +336,17 @@ def probe(path: Path) -> Probe:
     """Look at the beginning of a file; InputError if it holds something else than a recording."""
     stamps: Stamps | None = None
     simulation = simulation_of(path)
-    head = b""
+    first, number = b"", 1
     looked = 0
     file = RecordingFile(path)
     for data in file:
-        if not head:
+        if not first:
             head = data.lstrip()
-            simulation = simulation or read_mark(head.partition(b"\n")[0])
+            first = head.partition(b"\n")[0]
+            number += data[: len(data) - len(head)].count(b"\n")
+            simulation = simulation or read_mark(first)
         stamps = stamps or stamps_of(data)
-        if stamps is None and head:
+        if stamps is None and first:
             if file.truncated_at is not None and b"\n" not in data:
                 break  # it broke off within its first line
             raise no_recording(data, path)
@@ -345,7 +357,35 @@ def probe(path: Path) -> Probe:
         looked += len(data)
         if looked > _LOOK_BYTES:
             break
-    return Probe(path, stamps, None, simulation)
+    if stamps is not None:
+        why = f"line {number:,} {_unread(first)}"
+    elif file.truncated_at is not None:
+        why = (
+            f"the {file.compression} data breaks off at byte {file.truncated_at}, in line {number}"
+        )
+    else:
+        why = "it has nothing but blank lines" if looked else "the file is empty"
+    return Probe(path, stamps, None, simulation, why)
+
+
+def _unread(line: bytes) -> str:
+    """Why a line that is not blank is no market-data message."""
+    stamp = split_stamp(line)
+    if stamp is None:
+        return f"has no receive time: {_begins(line)}"
+    try:
+        check_json(stamp[1])
+    except Problem as problem:
+        return f"cannot be read: {problem.reason}: {problem.detail}"
+    return f"names no symbol: {_begins(stamp[1])}"
+
+
+def no_lines_of(what: str, probes: Sequence[Probe], hint: str) -> InputError:
+    """The error for files of which none has what is wanted: each with why that is."""
+    shown = [f"{one.path}: {one.why or f'it is of {one.symbol}'}" for one in probes[:_FILES]]
+    more = len(probes) - len(shown)
+    told = f"; and {more:,} more files" if more else ""
+    return InputError(f"no {what} in {'; '.join(shown)}{told}", hint=hint)
 
 
 def few(names: Iterable[str]) -> str:
@@ -381,15 +421,11 @@ def probe_all(files: Sequence[Path], symbol: str | None) -> tuple[list[Probe], s
     if not files:
         raise UsageError("no files to import", hint="name the recording's files")
     probes = sorted((probe(Path(p)) for p in files), key=lambda p: (p.first_ns, p.path.name))
-    listed = ", ".join(str(p.path) for p in probes)
     if not any(p.stamps for p in probes):
-        raise InputError(f"{listed}: nothing but an empty file", hint="fetch the recording again")
+        raise no_lines_of("line", probes, "fetch the recording again")
     named = symbol.upper() if symbol else next((p.symbol for p in probes if p.symbol), None)
     if named is None:
-        raise InputError(
-            f"no market-data line in {listed}",
-            hint="the messages are to be Binance's: depthUpdate, trade, aggTrade, bookTicker",
-        )
+        raise no_lines_of("market-data line", probes, _BINANCES)
     if not is_name(named):
         raise UsageError(f"'{shown(named, QUOTED)}' cannot name a symbol", hint=NAME_HINT)
     return probes, named
