@@ -23,7 +23,7 @@ from lobproof.store import open_store
 from plain.messages import Event, ask, bid
 from support.market import MIDNIGHT, MS, Market, Spoil, day_of, make_market
 
-CLASSES = {"seed", "missing", "extra", "stale", "order", "rounding"}
+CLASSES = {"seed", "missing", "extra", "changed", "order", "rounding"}
 
 
 def prove(
@@ -130,7 +130,7 @@ def shift_time(market: Market) -> None:
     [
         (drop_row, "missing"),
         (one_step, "rounding"),
-        (other_size, "stale"),
+        (other_size, "changed"),
         (flip_side, "missing"),
         (invent_row, "extra"),
         (swap_rows, "order"),
@@ -306,8 +306,8 @@ def trade_time(market: Market) -> None:
     [
         (drop_trade, "missing", set()),
         (repeat_trade, "extra", {"trade_ids"}),
-        (flip_trade, "stale", set()),
-        (trade_price, "stale", set()),
+        (flip_trade, "changed", set()),
+        (trade_price, "changed", set()),
         (trade_time, "order", set()),
     ],
 )
@@ -497,11 +497,11 @@ def test_a_touch_that_differs_is_listed(tmp_path: Path) -> None:
     assert failing(report) >= {"book_ticker_same_id", "book_ticker_last"}
     last = report.check("book_ticker_last")
     assert last.first is not None
-    assert last.first.kind == "stale"
+    assert last.first.kind == "changed"
     assert last.first.episode is not None
     assert last.first.episode.messages == last.compared - last.equal
     assert len(last.details["mismatches"]) == last.compared - last.equal
-    assert last.details["mismatches"][0]["class"] == "stale"
+    assert last.details["mismatches"][0]["class"] == "changed"
     same = report.check("book_ticker_same_id")
     assert same.first is not None
     assert same.first.expected is not None
@@ -609,7 +609,7 @@ def test_a_silent_loss_shows_at_the_next_snapshot(tmp_path: Path) -> None:
     assert check.details["ghosts"] > 0
     assert check.details["missing"] + check.details["ghosts"] > 0
     assert check.first is not None
-    assert check.first.kind in ("extra", "missing", "stale")
+    assert check.first.kind in ("extra", "missing", "changed")
 
 
 def test_a_size_that_differs_shows_at_the_next_snapshot(tmp_path: Path) -> None:
@@ -628,7 +628,7 @@ def test_a_size_that_differs_shows_at_the_next_snapshot(tmp_path: Path) -> None:
     assert check.details["size_rmse_rel"] > 0
     assert check.details["price_rmse_ticks"] == 0
     assert check.first is not None
-    assert check.first.kind == "stale"
+    assert check.first.kind == "changed"
 
 
 @pytest.mark.parametrize(("lies", "verdict"), [((3,), None), ((3, 5), None), ((3, 3), "fail")])

@@ -34,7 +34,7 @@ LATE_IDS = 1_000_000
 UNREADABLE_LIMIT = 0.001
 """Share of the sample's lines beyond which equality with the rest decides nothing."""
 
-_CLASSES = (Class.MISSING, Class.EXTRA, Class.STALE, Class.ROUNDING, Class.ORDER)
+_CLASSES = (Class.MISSING, Class.EXTRA, Class.CHANGED, Class.ROUNDING, Class.ORDER)
 _VALUES = ("prev", "ts", "side", "price", "size")
 _STORED = pl.Schema(
     {name: kind for name, kind in ROWS.items() if name != "clock"}
@@ -279,7 +279,7 @@ class _Pairing:
                 | ~same_price
                 | (pl.col("side") != pl.col("side_stored"))
             )
-            .then(pl.lit(Class.STALE.value))
+            .then(pl.lit(Class.CHANGED.value))
             .when(
                 pl.col("moved")
                 | (pl.col("prev") != pl.col("prev_stored"))
@@ -360,7 +360,7 @@ class _Pairing:
         what = {
             Class.MISSING: "was recorded and is not stored",
             Class.EXTRA: "is stored and was not recorded",
-            Class.STALE: "is stored with another value",
+            Class.CHANGED: "is stored with another value",
             Class.ROUNDING: "is stored a step of the grid off",
             Class.ORDER: "is stored at another place, or under another id or time",
         }[kind]

@@ -59,7 +59,7 @@ class Class(StrEnum):
     SEED = "seed"  # a stored snapshot is not the recorded one
     MISSING = "missing"  # recorded, not stored
     EXTRA = "extra"  # stored, not recorded
-    STALE = "stale"  # stored with another value
+    CHANGED = "changed"  # stored with another value
     ORDER = "order"  # at another place, id or time
     ROUNDING = "rounding"  # off by no more than one step of the decimal grid
     # no fault of the store, and not counted:

@@ -418,7 +418,7 @@ class _Comparison:
         ).to_list()
         if wrong.height:
             row = wrong.row(0, named=True)
-            kind = Class.STALE
+            kind = Class.CHANGED
             if row["size"] is None:
                 kind = Class.EXTRA
             elif row["size_book"] is None:

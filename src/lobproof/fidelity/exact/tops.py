@@ -214,7 +214,7 @@ def _classified(wrong: pl.DataFrame, window: Window) -> pl.DataFrame:
         .when(~pl.col("trusted"))
         .then(pl.lit(Class.BEYOND_RANGE.value))
         .when(same_prices)
-        .then(pl.lit(Class.STALE.value))
+        .then(pl.lit(Class.CHANGED.value))
         .when(extra)
         .then(pl.lit(Class.EXTRA.value))
         .otherwise(pl.lit(Class.MISSING.value))
@@ -386,7 +386,7 @@ class PartialCheck:
 def _unlike(row: dict[str, Any]) -> Divergence:
     return Divergence.at(
         PARTIAL,
-        Class.STALE,
+        Class.CHANGED,
         row,
         f"slot {row['slot']} of side {row['side']} at id {row['sequence']} is not the venue's",
         expected={"price": row["price"], "size": row["size"]},

@@ -285,7 +285,7 @@ def _divergence(row: dict[str, Any], at: int) -> Divergence:
     names = {what: f"{side}_{slot}_{what}" for what in ("price", "size")}
     return Divergence.at(
         BOOK,
-        Class.STALE,
+        Class.CHANGED,
         row,
         f"{side} {slot} after update id {row['sequence']} is not that of the vendor's `book`",
         expected={what: row[name] for what, name in names.items()},
