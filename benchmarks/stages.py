@@ -15,7 +15,8 @@ from time import process_time, thread_time
 from typing import Any
 from unittest.mock import patch
 
-from lobproof.pipeline import lake, survey, task
+from lobproof import files
+from lobproof.pipeline import survey, task
 from lobproof.pipeline.day import DayTask
 from lobproof.replay import Replayer, StreamClock
 from lobproof.replay import merge as merging
@@ -27,7 +28,7 @@ CHECKPOINTS = "checkpoints"
 FLOOR = ("decode: ", "writer: ", "encode: ", "commit")
 """Stages that are there without replay, too."""
 _PLAIN: tuple[tuple[str, object, str], ...] = (
-    ("before: hashes of the files", lake, "file_sha256"),
+    ("before: hashes of the files", files, "file_sha256"),
     ("before: grid, ticks, lots", survey, "infer_grid"),
     ("before: times", survey, "survey_times"),
     ("audit", BookAudit, "process"),
