@@ -303,7 +303,7 @@ def test_a_flipped_byte_in_a_journal(golden: GoldenSample, tmp_path: Path, place
         ("derive-lake", golden.path, "--out", tmp_path / "lake"),
     ):
         hint = refused(f"{journal} is damaged or was changed: its SHA-256 is ", *arguments)
-        assert "copy it anew" in hint
+        assert "Hint: copy the sample anew" in hint
     assert not (tmp_path / "lake").exists()
     assert command("inspect", tmp_path / "other").code == 3
 

@@ -25,7 +25,7 @@ from lobproof.errors import GridError, InputError, StrictError, UsageError
 from lobproof.schema import EventBatch, Finding, Flag, Kind, Side
 from lobproof.sources.batches import TickerBatch
 from lobproof.sources.binance import journal as journal_module
-from lobproof.sources.binance.journal import HOUR_NS, read_frames
+from lobproof.sources.binance.journal import HOUR_NS, Loss, read_frames
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import audit as audit_module
@@ -89,10 +89,8 @@ def _book(sample: GoldenSample, rows: int = 65536) -> EventBatch:
     return EventBatch.concat([EventBatch.empty(), *GoldenSource(sample).book(rows)])
 
 
-def _same(one: EventBatch, other: EventBatch) -> bool:
-    return all(
-        np.array_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(EventBatch)
-    )
+def _same(one: EventBatch | TickerBatch, other: EventBatch | TickerBatch) -> bool:
+    return all(np.array_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
 
 
 def _take(folder: Path, lines: bytes, **options: Any) -> GoldenSample:
@@ -1249,6 +1247,89 @@ def test_a_number_that_the_grid_cannot_hold_names_its_line(golden: Path) -> None
     _edit(golden, instrument={**sample.instrument.to_dict(), "size_exponent": 1})
     with pytest.raises(GridError, match=rf"{sample.journals[0].name}, line"):
         list(GoldenSource(GoldenSample.load(golden)).book())
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> GoldenSample:
+    """A derived sample of two hours: unreadable lines, snapshots of nobody, a file cut off."""
+    foreign = wrapped({**depth(1, 1, [("1", "1")]), "s": "ETHUSDT"}).replace("btcusdt@", "ethusdt@")
+    lines = [wrapped(message) for message in MESSAGES]
+    lines[2] = tight(MESSAGES[2])  # which names no symbol
+    texts = [*lines[:3], foreign, '{"cut', lines[3], tight(MESSAGES[4]), *lines[5:]] * 40
+    hour = T0 * NS // HOUR_NS * HOUR_NS
+    whole = stamped(texts, start_ns=hour + HOUR_NS - 2 * 10**9)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(whole)[:-20])
+    return import_recordings(
+        tmp_path / "a.gz",
+        tmp_path / "golden",
+        symbol="BTCUSDT",
+        provenance="derived",
+        snapshot_limit=5000,
+    )
+
+
+def _passes(sample: GoldenSample) -> list[Any]:
+    source = GoldenSource(sample)
+    passes = source.book(), source.trades(), source.tickers()
+    return [type(first).concat([first, *rest]) for first, *rest in map(list, passes)]
+
+
+def test_a_samples_journals_can_be_imported_again(mixed: GoldenSample, tmp_path: Path) -> None:
+    again = import_recordings(mixed.journals, tmp_path / "again")
+    for ours, theirs in zip(_passes(again), _passes(mixed), strict=True):
+        assert _same(ours, theirs)
+    alike = ("exchange", "venue_symbol", "provenance", "instrument", "span", "chain", "trade_ids")
+    for name in (*alike, "snapshot_limit", "trade_stream", "clock"):
+        assert again.document[name] == mixed.document[name], name
+    assert again.snapshots_of_nobody == mixed.snapshots_of_nobody != set()
+    kept = [(s["last_update_id"], s["ours"]) for s in again.document["snapshots"]]
+    assert kept == [(s["last_update_id"], s["ours"]) for s in mixed.document["snapshots"]]
+    for count in ("depth", "trade", "bookTicker", "snapshot", "other", "invalid", "level_changes"):
+        assert again.document["counts"][count] == mixed.document["counts"][count]
+    (broke,) = [one for one in again.findings() if one.code == Finding.TRUNCATED_INPUT]
+    assert broke.detail == "the recording broke off here when it was imported"
+    assert "made of the journals of another golden sample" in again.document["notes"]
+    assert import_recordings(mixed.journals, again.path).reused
+    twice = import_recordings(again.journals, tmp_path / "twice")
+    assert _same(_passes(twice)[0], _passes(mixed)[0])
+
+
+def test_what_is_damaged_of_a_journal_is_left_out_and_told(
+    mixed: GoldenSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "FRAME_BYTES", 2000)
+    small = import_recordings(mixed.journals, tmp_path / "small")
+    journal = max(small.journals, key=lambda path: path.stat().st_size)
+    data = bytearray(journal.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    journal.write_bytes(data)
+    (loss,) = [part for part in read_frames(journal) if isinstance(part, Loss)]
+    with pytest.raises(InputError, match="its SHA-256 is") as told:
+        small.hashed()
+    assert f"lobproof import {small.path}/journal/* --out NEW" in told.value.hint
+    saved = import_recordings(small.journals, tmp_path / "saved")
+    found = next(one for one in saved.findings() if one.code == Finding.TRUNCATED_INPUT)
+    assert found.file == journal.name
+    assert f"{loss.bytes:,} bytes of the journal from byte {loss.offset:,} on" in found.detail
+    book, whole = _passes(saved)[0], _passes(mixed)[0]
+    assert 0 < len(book) < len(whole)
+    assert set(book.sequence.tolist()) <= set(whole.sequence.tolist())
+    assert int(Flag.RECONNECT | Flag.LAST) in book.flags.tolist()
+    saved.hashed()
+    with pytest.raises(StrictError, match=journal.name):
+        import_recordings(small.journals, tmp_path / "strict", strict=True)
+    with pytest.raises(UsageError, match="is derived: it cannot be imported as real"):
+        import_recordings(small.journals, tmp_path / "real", provenance="real")
+    with pytest.raises(InputError, match="not all journals of one sample"):
+        import_recordings([*small.journals, *mixed.journals], tmp_path / "both")
+    journal.write_bytes(b"nothing of it is left")
+    with pytest.raises(InputError, match=r"21 bytes of the journal from byte 0 on cannot be read"):
+        import_recordings([journal], tmp_path / "none")
+    rest = import_recordings(small.journals, tmp_path / "rest")
+    (other,) = [path for path in small.journals if path != journal]
+    assert rest.document["counts"]["depth"] > 0
+    alone = import_recordings([other], tmp_path / "alone")
+    assert f"that one has more journals: {journal.name}" in alone.document["notes"]
 
 
 def test_batches_of_tickers() -> None:

@@ -39,7 +39,8 @@ def import_(
     Parameters
     ----------
     files
-        Recordings of one symbol.
+        Recordings of one symbol; or journals of a golden sample that is damaged and has no other
+        copy: what is whole of them is kept, and what is not is told.
     out_
         Folder of the golden sample to make.
     exchange

@@ -123,7 +123,11 @@ def _findings_text(sample: GoldenSample) -> list[str]:
 def _audit_text(audit: dict[str, Any]) -> Text:
     gaps = int(audit["gaps"])
     broken = {name: int(audit[name]) for name in ("duplicates", "late", "overlaps", "resets")}
-    text = Text("no gap") if gaps == 0 else Text.assemble((f"{gaps:,} gaps", "red"))
+    text = (
+        Text("no gap")
+        if gaps == 0
+        else Text.assemble((f"{gaps:,} {'gap' if gaps == 1 else 'gaps'}", "red"))
+    )
     for name, count in broken.items():
         if count:
             text.append(", ").append(f"{count:,} {name}", "yellow")

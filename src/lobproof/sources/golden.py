@@ -29,7 +29,7 @@ _NOBODYS = (
     "a snapshot that names no symbol in a recording of several: it anchors nothing (import with "
     "--snapshots-are-ours if all such are of this symbol)"
 )
-HINT = (
+_HINT = (
     "the golden sample is not whole: copy it anew from where it is, or import its recordings again"
 )
 
@@ -170,8 +170,10 @@ class GoldenSample:
     """Whether an import found this sample already there, made from the same inputs."""
 
     @classmethod
-    def load(cls, path: AnyPath, *, reused: bool = False) -> Self:
+    def load(cls, path: AnyPath, *, reused: bool = False, damaged: bool = False) -> Self:
         """Read the document and see that its journals are there in the size that it says.
+
+        ``damaged``: read the document alone, whatever became of the journals.
 
         Raises
         ------
@@ -181,7 +183,7 @@ class GoldenSample:
         path = as_path(path)
         file = below(path, DOCUMENT)
         try:
-            document = documents.read(file, error=InputError, hint=HINT)
+            document = documents.read(file, error=InputError, hint=_HINT)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(
                 f"{path} is no golden sample: it has no {DOCUMENT}",
@@ -189,7 +191,7 @@ class GoldenSample:
                 "are for `lobproof reconstruct`",
             ) from error
         if document.get("format") != GOLDEN_FORMAT:
-            raise InputError(f"{file} does not describe a golden sample", hint=HINT)
+            raise InputError(f"{file} does not describe a golden sample", hint=_HINT)
         version = document.get("format_version")
         if version != GOLDEN_VERSION:
             raise InputError(
@@ -200,19 +202,19 @@ class GoldenSample:
             documents.as_shape(document, _Golden)
             instrument = Instrument.from_dict(document["instrument"])
         except ValueError as error:
-            raise InputError(f"{file} is damaged: {error}", hint=HINT) from error
+            raise InputError(f"{file} is damaged: {error}", hint=_HINT) from error
         except (GridError, InputError) as error:
-            raise InputError(f"{file} is damaged: {error.message}", hint=HINT) from error
+            raise InputError(f"{file} is damaged: {error.message}", hint=_HINT) from error
         sample = cls(path, instrument, document["market"], document["provenance"], document, reused)
         sizes = {entry["name"]: entry["bytes"] for entry in document["journals"]}
-        for name, size in sizes.items():
+        for name, size in sizes.items() if not damaged else ():
             journal = below(path, f"{JOURNAL_FOLDER}/{name}")
             if not journal.is_file():
-                raise InputError(f"{journal} is missing", hint=HINT)
+                raise InputError(f"{journal} is missing", hint=remedy(path))
             if journal.stat().st_size != size:
                 raise InputError(
                     f"{journal} has {journal.stat().st_size} bytes, {DOCUMENT} lists {size}",
-                    hint=HINT,
+                    hint=remedy(path),
                 )
         return sample
 
@@ -287,6 +289,14 @@ class GoldenSample:
                 raise InputError(
                     f"{path} is damaged or was changed: its SHA-256 is {seen}, {DOCUMENT} lists "
                     f"{entry['sha256']}",
-                    hint=HINT,
+                    hint=remedy(self.path),
                 )
         return files
+
+
+def remedy(path: Path) -> str:
+    """What to do about a golden sample whose journals are not as its document says."""
+    return (
+        "copy the sample anew from where it is whole; where there is no other, `lobproof import "
+        f"{path}/{JOURNAL_FOLDER}/* --out NEW` keeps what can be read, and tells what cannot"
+    )

@@ -30,7 +30,7 @@ from lobproof.fidelity.exact.window import Window
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.footer import read_footer
-from lobproof.sources.golden import DOCUMENT, HINT, GoldenSample
+from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
 from lobproof.store import Store
 from lobproof.store.catalog import no_day
 from lobproof.store.seal import verdicts_of
@@ -208,7 +208,7 @@ def _check_lines(sample: GoldenSample, lines: int) -> None:
     if lines != listed:
         raise InputError(
             f"{sample.path}: its journals have {lines:,} lines, {DOCUMENT} lists {listed:,}",
-            hint=HINT,
+            hint=remedy(sample.path),
         )
 
 

@@ -25,7 +25,7 @@ from lobproof.sources.binance.rows import (
 )
 from lobproof.sources.binance.scan_kernels import AGGREGATE, DEPTH, SNAPSHOT, TICKER, TRADE
 from lobproof.sources.binance.scanner import Block, Scanner
-from lobproof.sources.golden import DOCUMENT, HINT, GoldenSample
+from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
 
 BATCH_ROWS = 1 << 16
 _KINDS = {
@@ -117,7 +117,7 @@ class GoldenSource:
                     raise InputError(
                         f"{path}: {frame.bytes:,} bytes from byte {frame.offset:,} on, behind line "
                         f"{line - 1:,}, cannot be read: {frame.detail}",
-                        hint=HINT,
+                        hint=remedy(self.sample.path),
                     )
                 block = scanner.scan(frame, path.name, line)
                 if block.problems:
@@ -125,21 +125,22 @@ class GoldenSource:
                     raise InputError(
                         f"{path}, line {line + row:,} cannot be read: {problem.reason}: "
                         f"{problem.detail}",
-                        hint=HINT,
+                        hint=remedy(self.sample.path),
                     )
                 line += len(block.ends)
                 yield block
                 _count(block, read)
             if line - 1 != entry["lines"]:
                 raise InputError(
-                    f"{path} has {line - 1:,} lines, {DOCUMENT} lists {entry['lines']:,}", hint=HINT
+                    f"{path} has {line - 1:,} lines, {DOCUMENT} lists {entry['lines']:,}",
+                    hint=remedy(self.sample.path),
                 )
         for what, count in self._listed(wanted, only).items():
             if read[what] != count:
                 raise InputError(
                     f"{self.sample.path}: its journals hold {what} {read[what]:,}, {DOCUMENT} "
                     f"lists {count:,}",
-                    hint=HINT,
+                    hint=remedy(self.sample.path),
                 )
 
     def _listed(self, wanted: tuple[int, ...], only: Collection[str] | None) -> dict[str, int]:

@@ -79,7 +79,8 @@ def import_recordings(
     ----------
     files
         Plain or compressed, in any order; they must not overlap in time. Each line has its receive
-        time: in s, ms, µs or ns, or an ISO time.
+        time: in s, ms, µs or ns, or an ISO time. Or journals of one golden sample, whose document
+        says what they do not: of a damaged one what is whole is kept, the rest is a finding.
     out
         The folder to make. If it holds a sample of the same inputs, nothing is done and the
         result says ``reused``.
@@ -122,8 +123,11 @@ def import_recordings(
     paths, out = as_paths(files), as_path(out)
     _check_options(exchange, provenance, snapshot_limit)
     probes, named = probe_all(paths, symbol)
-    provenance, simulated_limit = _origin(provenance, probes)
-    snapshot_limit = snapshot_limit or simulated_limit
+    sample = _sample_of(probes)
+    provenance, known_limit = _origin(provenance, probes, sample)
+    snapshot_limit = snapshot_limit or known_limit
+    if sample is not None:
+        exchange = exchange or sample.instrument.exchange
     sought = _Sought(
         exchange, named, provenance, _digest(exchange_info), snapshot_limit, snapshots_are_ours
     )
@@ -156,6 +160,7 @@ def import_recordings(
             exchange_info,
             sought.exchange_info_sha256,
             snapshots_are_ours=snapshots_are_ours,
+            sample=sample,
         )
         if strict:
             _refuse_findings(document)
@@ -197,8 +202,28 @@ def _check_options(exchange: str | None, provenance: str | None, limit: int | No
         raise UsageError(f"no provenance {provenance!r}", hint=f"one of {', '.join(PROVENANCES)}")
 
 
-def _origin(provenance: str | None, probes: Sequence[Probe]) -> tuple[str, int | None]:
-    """The provenance to note, and the limit that the simulator knows of its snapshots."""
+def _sample_of(probes: Sequence[Probe]) -> GoldenSample | None:
+    """The golden sample whose journals these files are; None where they are recordings."""
+    samples = {None if one.sample is None else one.sample.path: one.sample for one in probes}
+    if len(samples) > 1:
+        raise InputError(
+            f"{', '.join(str(one.path) for one in probes[:4])}: not all journals of one sample",
+            hint="import the journals of one golden sample alone",
+        )
+    return next(iter(samples.values()))
+
+
+def _origin(
+    provenance: str | None, probes: Sequence[Probe], sample: GoldenSample | None
+) -> tuple[str, int | None]:
+    """The provenance to note, and the limit of the snapshots where something knows it."""
+    if sample is not None:
+        if provenance == "real" and sample.provenance != "real":
+            raise UsageError(
+                f"{sample.path} is {sample.provenance}: it cannot be imported as real",
+                hint="leave the provenance out",
+            )
+        return provenance or sample.provenance, sample.snapshot_limit
     simulated = next((one.path for one in probes if one.simulation is not None), None)
     limits = {(one.simulation or {}).get("snapshot_limit") for one in probes}
     known = limits.pop() if len(limits) == 1 else None
@@ -333,8 +358,9 @@ def describe(
     exchange_info_sha256: str,
     *,
     snapshots_are_ours: bool,
+    sample: GoldenSample | None = None,
 ) -> dict[str, Any]:
-    """The document of a finished intake; closes its journals.
+    """The document of a finished intake, of a ``sample``'s journals or not; closes its own.
 
     Raises
     ------
@@ -347,6 +373,10 @@ def describe(
     trades = TRADE if intake.counts[TRADE] or not intake.counts[AGGREGATE] else AGGREGATE
     journals = [asdict(file) for file in intake.journal.close()]
     snapshots = _snapshots(intake, snapshots_are_ours)
+    if sample is not None:  # whose journals name all of them
+        nobodys = set() if snapshots_are_ours else sample.snapshots_of_nobody
+        for one in snapshots:
+            one["ours"] = (one["last_update_id"], one["capture_ns"]) not in nobodys
     return {
         "format": GOLDEN_FORMAT,
         "format_version": GOLDEN_VERSION,
@@ -386,7 +416,7 @@ def describe(
             "invalid": {"by_reason": dict(sorted(intake.reasons.items())), "listed": intake.listed},
             "truncated": intake.truncated,
         },
-        "notes": _notes(intake, snapshots),
+        "notes": [*_notes(intake, snapshots), *_notes_of(sample, intake, exchange_info)],
         "exchange_info_sha256": exchange_info_sha256,
     }
 
@@ -446,4 +476,20 @@ def _notes(intake: Intake, snapshots: list[dict[str, Any]]) -> list[str]:
         )
     if intake.counts[FOREIGN]:
         notes.append(f"{intake.counts[FOREIGN]:,} lines of other symbols were left out")
+    return notes
+
+
+def _notes_of(
+    sample: GoldenSample | None, intake: Intake, exchange_info: Mapping[str, Any] | None
+) -> list[str]:
+    """What is to be known of a sample that was made of another one's journals."""
+    if sample is None:
+        return []
+    notes = ["made of the journals of another golden sample"]
+    read = {entry["name"] for entry in intake.inputs}
+    absent = [path.name for path in sample.journals if path.name not in read]
+    if absent:
+        notes.append(f"that one has more journals: {few(absent)}")
+    if sample.document["rules_from"] == "exchangeInfo" and exchange_info is None:
+        notes.append("its rules came from exchangeInfo, and are inferred here (--exchange-info)")
     return notes

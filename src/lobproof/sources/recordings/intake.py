@@ -40,7 +40,15 @@ from lobproof.sources.recordings.intake_kernels import (
     count_streams,
     journal_lines,
 )
-from lobproof.sources.recordings.reader import CUT_BYTES, Probe, RecordingFile, few, symbols_in
+from lobproof.sources.recordings.journals import JournalRecording
+from lobproof.sources.recordings.reader import (
+    CUT_BYTES,
+    Probe,
+    RecordingFile,
+    few,
+    opened,
+    symbols_in,
+)
 
 MAX_LISTED_LINES = 100
 MARKET_KINDS = (DEPTH, TRADE, AGGREGATE, TICKER, SNAPSHOT)
@@ -121,7 +129,7 @@ class Intake:
             In strict mode, at the first line or file that is not whole.
         """
         stamps, name = source.stamps, visible(source.path.name)
-        file = RecordingFile(source.path)
+        file = opened(source.path)
         if stamps is None:
             self._read_empty(file, source.why)
             return
@@ -139,6 +147,7 @@ class Intake:
         before = Counter(self.counts)
         line = 1
         for data in file:
+            self._break(file, name, line - 1)
             block = scanner.scan(data, name, line)
             if file.cut:
                 detail = f"a line of {file.cut:,} bytes, of which {CUT_BYTES:,} are kept"
@@ -155,7 +164,13 @@ class Intake:
         self._last_file = str(source.path)
         self._list_input(file, stamps.unit, line - 1, before)
 
-    def _read_empty(self, file: RecordingFile, why: str) -> None:
+    def _break(self, file: RecordingFile | JournalRecording, name: str, line: int) -> None:
+        """Note what cannot be read of a journal right behind a line."""
+        for detail in file.breaks:
+            self._truncated(file, detail, line)
+            self._control("truncated", name, self._latest)
+
+    def _read_empty(self, file: RecordingFile | JournalRecording, why: str) -> None:
         """A file in which nothing is: a recorder's that died as it began."""
         for _ in file:
             pass
@@ -163,7 +178,9 @@ class Intake:
         self._truncated(file, why, 0)
         self._list_input(file, "", 0, Counter(self.counts))
 
-    def _list_input(self, file: RecordingFile, unit: str, lines: int, before: Counter[int]) -> None:
+    def _list_input(
+        self, file: RecordingFile | JournalRecording, unit: str, lines: int, before: Counter[int]
+    ) -> None:
         now = self.counts
         self.inputs.append(
             {
@@ -304,7 +321,7 @@ class Intake:
                     }
                 )
 
-    def _truncated(self, file: RecordingFile, detail: str, line: int) -> None:
+    def _truncated(self, file: RecordingFile | JournalRecording, detail: str, line: int) -> None:
         if self._strict:
             raise StrictError(
                 f"{file.path}: {detail}{f', in line {line:,}' if line else ''}",

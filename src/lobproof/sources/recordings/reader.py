@@ -24,6 +24,8 @@ from lobproof.documents import QUOTED
 from lobproof.errors import InputError, UsageError, shown, system_text
 from lobproof.instruments import NAME_HINT, is_name
 from lobproof.sources.binance.decode import Problem, check_json, quoted, split_stamp, symbol_of
+from lobproof.sources.golden import GoldenSample
+from lobproof.sources.recordings.journals import JournalRecording, sample_of
 from lobproof.sources.simulator.provenance import read_mark, simulation_of
 
 if sys.version_info >= (3, 14):
@@ -160,6 +162,7 @@ class RecordingFile:
         self._unpacked_bytes = 0
         self.truncated_at: int | None = None
         self.cut = 0
+        self.breaks: list[str] = []  # which only a journal has amid its lines
 
     def __iter__(self) -> Iterator[bytes]:
         """Blocks of about ``BLOCK_BYTES`` that end in a line end, except possibly the last."""
@@ -306,6 +309,11 @@ class RecordingFile:
                 piece = more.lstrip(b"\0")
 
 
+def opened(path: Path) -> RecordingFile | JournalRecording:
+    """A pass over a recording, or over a golden sample's journal as one."""
+    return RecordingFile(path) if sample_of(path) is None else JournalRecording(path)
+
+
 _LOOK_BYTES = 1 << 24
 _NAMED = 20
 _FILES = 4
@@ -317,7 +325,8 @@ class Probe:
     """A recording's file before it is read.
 
     ``stamps`` is None where nothing is in it, ``symbol`` where its beginning names none; ``why``
-    says why. ``simulation`` is what says that it was simulated, None where nothing does.
+    says why. ``simulation`` is what says that it was simulated, None where nothing does; ``sample``
+    the golden sample that it is a journal of.
     """
 
     path: Path
@@ -325,6 +334,7 @@ class Probe:
     symbol: str | None
     simulation: Mapping[str, Any] | None = None
     why: str = ""
+    sample: GoldenSample | None = None
 
     @property
     def first_ns(self) -> int:
@@ -336,10 +346,14 @@ def probe(path: Path) -> Probe:
     """Look at the beginning of a file; InputError if it holds something else than a recording."""
     stamps: Stamps | None = None
     simulation = simulation_of(path)
+    folder = sample_of(path)
+    sample = None if folder is None else GoldenSample.load(folder, damaged=True)
     first, number = b"", 1
     looked = 0
-    file = RecordingFile(path)
+    lost = ""
+    file = opened(path)
     for data in file:
+        lost = lost or next(iter(file.breaks), "")
         if not first:
             head = data.lstrip()
             first = head.partition(b"\n")[0]
@@ -353,7 +367,7 @@ def probe(path: Path) -> Probe:
         for line in data.splitlines():
             symbol = symbol_of(line)
             if symbol is not None and is_name(symbol):
-                return Probe(path, stamps, symbol, simulation)
+                return Probe(path, stamps, symbol, simulation, sample=sample)
         looked += len(data)
         if looked > _LOOK_BYTES:
             break
@@ -363,9 +377,11 @@ def probe(path: Path) -> Probe:
         why = (
             f"the {file.compression} data breaks off at byte {file.truncated_at}, in line {number}"
         )
+    elif lost:
+        why = lost
     else:
         why = "it has nothing but blank lines" if looked else "the file is empty"
-    return Probe(path, stamps, None, simulation, why)
+    return Probe(path, stamps, None, simulation, why, sample)
 
 
 def _unread(line: bytes) -> str:
@@ -399,7 +415,7 @@ def symbols_in(path: Path) -> list[str]:
     """The symbols that the beginning of a file names, in order of appearance."""
     seen: dict[str, None] = {}
     looked = 0
-    for data in RecordingFile(path):
+    for data in opened(path):
         named = (symbol_of(line) for line in data.splitlines())
         seen.update((symbol, None) for symbol in named if symbol is not None)
         looked += len(data)
