@@ -179,8 +179,9 @@ def test_files_of_a_lake(tmp_path: Path) -> None:
         pq.write_table(table, path)
         options = ("--symbol", "SIM-USDT", "--date", "2026-01-05")
         plainly("doctor", tmp_path / what, *options, codes=(0, 1, 2, ERROR))
-    store = tmp_path / "store"
-    plainly("reconstruct", tmp_path / "side", "--out", store, "--workers", "1", codes=(ERROR,))
+    for what, code in (("side", 0), ("name", ERROR)):
+        store = tmp_path / f"store-{what}"
+        plainly("reconstruct", tmp_path / what, "--out", store, "--workers", "1", codes=(code,))
 
 
 def test_a_folder_of_acquired_data(tmp_path: Path) -> None:
