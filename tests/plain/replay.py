@@ -403,7 +403,7 @@ class PlainReplay:
                 if volume and not self.reason and known:
                     self._reconcile(volume, before, row.size)
                 self.mismatches.pop(level, None)  # explained: the snapshot was ahead
-                if self.on_probation and self._listed(row.side, row.price):
+                if self.on_probation and away(row.side, row.price) <= self.image_to[Side(row.side)]:
                     self.on_probation = before == 0
                     self.unlisted += before == 0
         if self.undo:

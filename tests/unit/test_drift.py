@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lobproof.replay import Replayer
-from lobproof.schema import Finding, Flag
+from lobproof.schema import RANGE, UNTRUSTED, Finding, Flag
 from plain.messages import (
     BID,
     MINUTE,
@@ -225,6 +225,19 @@ def test_an_empty_message_names_nothing() -> None:
     assert got.findings()[1:] == [("DRIFT", 10, 22, 1)]
 
 
+@pytest.mark.parametrize(("shared", "believed"), [(5, True), (4, False)])
+def test_two_snapshots_that_say_the_same_share_as_much_as_they_deny(
+    shared: int, believed: bool
+) -> None:
+    """The chain has set five bids; both snapshots deny them, and list asks as it has them."""
+    chain = [SEED, depth(101, 100, [bid(price, 7) for price, _ in BIDS])]
+    others = [snapshot(seq, [(price, 3) for price, _ in BIDS], ASKS[:shared]) for seq in (102, 103)]
+    got = replay([*chain, depth(102, 101), others[0], depth(103, 102), others[1], depth(104, 103)])
+    codes = [finding[0] for finding in got.findings()[1:]]
+    assert sorted(codes) == (["DRIFT", "REFUTED"] if believed else ["REFUTED", "REFUTED"])
+    assert got.states.levels[-1, :2].tolist() == [1000, 3 if believed else 7]
+
+
 def test_a_message_that_refutes_the_snapshot_before_it_is_applied_to_the_book_as_it_was() -> None:
     """What the message names is as it says, all else as the chain had it; all between in doubt."""
     wrong = listed({1003: 9, 997: 0}, 103)
@@ -247,17 +260,32 @@ def test_a_snapshot_that_nothing_judges_is_in_doubt() -> None:
 
 def test_an_anchor_that_shares_no_level_with_what_follows_is_doubted() -> None:
     other = [bid(10_000 - 10 * i - 5, 1) for i in range(300)]
-    wide = snapshot(
-        100, [(10_000 - 10 * i, 1) for i in range(350)], [(10_001 + i, 1) for i in range(5)]
-    )
+
+    def wide_at(seq: int) -> Message:
+        bids = [(10_000 - 10 * i, 1) for i in range(350)]
+        return snapshot(seq, bids, [(10_001 + i, 1) for i in range(5)])
+
+    wide = wide_at(100)
     for count, doubt in ((15, []), (16, ["DRIFT"]), (255, ["DRIFT"]), (256, ["DRIFT"])):
         got = replay([wide, depth(101, 100, other[:count]), depth(102, 101)])
         assert [finding[0] for finding in got.findings()[1:]] == doubt
         assert all(finding[1] == 355 for finding in got.findings()[1:])
         assert (got.trusted()[-1] == (0, 0)) == (count == 256)
+    # message by message, too
+    several = [depth(101 + n, 100 + n, [one]) for n, one in enumerate(other)]
+    for count, doubt in ((15, []), (16, ["DRIFT"]), (256, ["DRIFT"])):
+        got = replay([wide, *several[:count]])
+        assert [finding[0] for finding in got.findings()[1:]] == doubt
+        assert (got.trusted()[-1] == (0, 0)) == (count == 256)
     held = bid(9990, 2)
     got = replay([wide, depth(101, 100, [*other[:255], held, *other[255:]]), depth(102, 101)])
     assert [finding[0] for finding in got.findings()] == ["UNSEEDED"]
+    worst = bid(10_000 - 10 * 349, 2)
+    got = replay([wide, depth(101, 100, [worst, *other]), depth(102, 101)])
+    assert [finding[0] for finding in got.findings()] == ["UNSEEDED"]
+    # a snapshot that agrees vouches for it too
+    agrees = replay([wide, depth(101, 100), wide_at(101), depth(102, 101, other)])
+    assert [finding[0] for finding in agrees.findings()] == ["UNSEEDED"]
     far = [bid(4000 - i, 1) for i in range(300)]  # beyond what the anchor lists
     got = replay([wide, depth(101, 100, far), depth(102, 101)])
     assert [finding[0] for finding in got.findings()] == ["UNSEEDED"]
@@ -289,6 +317,16 @@ def test_a_snapshot_of_something_else_altogether() -> None:
     got = replay([seed, depth(101, 100), other, depth(102, 101)])
     assert got.findings()[1:] == [("DRIFT", 10, 22, 20)]
     assert got.minutes["price_rmse_ticks"].tolist() == [far]
+
+
+def test_what_a_snapshot_lists_matters_until_the_message_that_it_lies_in() -> None:
+    ahead = replay([*BEGUN, listed({}, 103)])
+    assert (ahead.levels.bid_listed, ahead.levels.bid_listed_to) == (RANGE, 996)
+    assert (ahead.levels.ask_listed, ahead.levels.ask_listed_to) == (RANGE, 1005)
+    for book in (BEGUN, [*BEGUN, listed({}, 101)], [*BEGUN, listed({}, 103), depth(104, 101)]):
+        got = replay(book)
+        assert (got.levels.bid_listed, got.levels.bid_listed_to) == (UNTRUSTED, 0)
+        assert (got.levels.ask_listed, got.levels.ask_listed_to) == (UNTRUSTED, 0)
 
 
 def test_more_contradictions_than_are_remembered() -> None:

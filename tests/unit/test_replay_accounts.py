@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from lobproof.replay import QUALITY_SEVERITY, doubtful_time, quality_rows
+from lobproof.replay import QUALITY_SEVERITY, Policy, doubtful_time, quality_rows
 from lobproof.schema import Finding, Flag, Severity
 from lobproof.schema.tables import MINUTES
+from plain.lake_replay import LakeStreams
 from plain.messages import (
     ASK,
     BID,
@@ -24,8 +25,9 @@ from plain.messages import (
     depth,
     snapshot,
     trade,
+    vendor_row,
 )
-from support.replays import Replayed, findings_of, replay
+from support.replays import Replayed, anchored_streams, findings_of, replay, run_lake
 
 pytestmark = pytest.mark.kernels
 
@@ -74,6 +76,20 @@ def test_a_level_that_was_born_and_died_inside_the_message() -> None:
     holes = snapshot(100, BIDS, [(1001, 1), (1005, 1)])
     got = replay([holes, *book([ask(1003, 0)])[1:]], inside)
     assert residuals(got) == {"transient": 2}
+
+
+@pytest.mark.parametrize(("listed", "told"), [(5, {"explained": 4}), (4, {"unnamed": 4})])
+def test_a_snapshot_confirms_trades_down_to_its_worst_level(
+    listed: int, told: dict[str, int]
+) -> None:
+    """Where the book is known at rows of `book` alone."""
+    price, size = BIDS[4]
+    later = [*BIDS[:4], (price, size - 4)][:listed]
+    rows = [vendor_row(100, BIDS, ASKS, at=0), vendor_row(101, later, ASKS, at=2 * MS)]
+    day = LakeStreams([], rows, [trade(1, SELL, price, 4, at=MS)])
+    policy = Policy(chainless=True, trades_wait_for="snapshots")
+    got = run_lake(day, policy, source=anchored_streams(day))
+    assert residuals(got) == told
 
 
 def test_the_next_message_but_one_may_name_the_level() -> None:

@@ -48,6 +48,7 @@ from plain.messages import (
     snapshot,
     to_batch,
     trade,
+    unreadable,
     vendor_row,
 )
 from support.replays import Replayed, anchored_streams, findings_of, replay, run_lake, write_lake
@@ -272,6 +273,9 @@ def test_twenty_times_through_the_touch_without_a_trade(
         book.append(delta(101 + n, changes, at=n * SECOND))
     got = run(book, [trade(1, BID, 1001, at=MS)] if traded else [])
     assert names(got).count("TRADES_ABSENT") == int(absent and not traded)
+    # a book in doubt proves nothing
+    lost = run([unreadable(0, seq=101), *book], [])
+    assert "TRADES_ABSENT" not in names(lost)
 
 
 # tables that are full ----------------------------------------------------------------------------

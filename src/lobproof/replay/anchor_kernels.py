@@ -148,7 +148,12 @@ def weigh(state: Record) -> int:
 @kernel
 def probe(state: Record, side: int, price: int, before: int) -> None:
     """Note whether the anchor, within its range, holds a level that a depth message names."""
-    if (2 * side - 3) * price <= listed_key(state.trust, side):
+    sign = 2 * side - 3
+    image = state.image[side - 1]
+    to = image.to
+    if to == IMAGE_UNKNOWN:  # it lists more than the image holds
+        to = sign * image.prices[image.count - 1]
+    if sign * price <= to:
         if before > 0:
             state.on_probation = 0
         else:
