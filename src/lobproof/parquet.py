@@ -151,8 +151,10 @@ def parse_footer(data: bytes, name: str) -> pq.FileMetaData:
         If it is none.
     """
     size = footer_size(data)
+    if not data:
+        raise pa.ArrowInvalid("it is empty")
     if size is None:
-        raise pa.ArrowInvalid("it is cut off, or something else: it does not end as one does")
+        raise pa.ArrowInvalid("it does not end as one: it is cut off, or of another kind")
     if size > MAX_FOOTER + TAIL:
         told = f"a footer of {size - TAIL:,} bytes, more than {MAX_FOOTER:,}"
         raise InputError(f"{name}: {told}", hint=_AGAIN)

@@ -93,7 +93,7 @@ def test_each_kind_is_known(places: Path) -> None:
         ("import lake --out new", "is a folder of Crypto Lake", "reconstruct lake --out STORE"),
         (
             "reconstruct tables --out new",
-            "tables funding, liquidations, and none of trades",
+            "tables holds funding, liquidations of Crypto Lake, and none of",
             "acquire download",
         ),
         (

@@ -73,7 +73,7 @@ def test_a_day_without_one_of_its_tables_is_told(tmp_path: Path) -> None:
     shutil.rmtree(day / "trades")
     said = command("reconstruct", day, "--out", tmp_path / "store")
     assert said.code == 0
-    assert "there is no trades: the book is made without them (TRADES_ABSENT)." in said.err
+    assert "there is no `trades`; the book is made without (TRADES_ABSENT)." in said.err
     shutil.rmtree(day / "book")
     said = command("reconstruct", day, "--out", tmp_path / "other")
     assert said.code == 3

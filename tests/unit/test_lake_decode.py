@@ -454,7 +454,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     cut = tmp_path / "cut.parquet"
     cut.write_bytes(data[:-100])
     with pytest.raises(
-        InputError, match=r"/cut\.parquet cannot be read as a Parquet file: it is cut off"
+        InputError, match=r"/cut\.parquet cannot be read as a Parquet file: it does not end as one"
     ):
         list(deltas([cut], GRID))
     hole = tmp_path / "hole.parquet"

@@ -122,7 +122,7 @@ def _refuse_other_tables(path: Path) -> None:
     others = sorted(entry.name for entry in path.iterdir() if any(entry.glob("exchange=*")))
     if others:
         raise UsageError(
-            f"{path} holds Crypto Lake's tables {', '.join(others)}, and none of {ours}",
+            f"{path} holds {', '.join(others)} of Crypto Lake, and none of {ours}",
             hint="`lobproof acquire download` fetches the tables that an order book is made of",
         )
     if any(path.glob("*.parquet")):

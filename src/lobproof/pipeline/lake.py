@@ -184,10 +184,10 @@ def reconstruct_day(
         base = based(survey)
         for line in survey.notes():
             say(f"{day}: {line}")
-        if not day.files.get("trades"):
-            say(f"{day}: there is no trades: the book is made without them (TRADES_ABSENT).")
         saved = None if overwrite else saved_strategy(out, base, options)
         strategies, reasons = _strategies(day, options)
+        if not day.files.get("trades"):
+            say(f"{day}: there is no `trades`; the book is made without (TRADES_ABSENT).")
         if since is not None:
             strategies, reasons = (base.strategy,), list(base.reasons)
         trades = _rows(day, "trades")
