@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +21,7 @@ from fuzz_bytes.oracle import float_count
 from lobproof.errors import LobproofError
 from lobproof.instruments import Instrument
 from lobproof.parquet import footer_size
-from lobproof.schema import UNORDERED, EventBatch, Flag, VendorBatch
+from lobproof.schema import UNORDERED, EventBatch, Flag, Kind, VendorBatch
 from lobproof.sources.cryptolake.chunks import LakeFile
 from lobproof.sources.cryptolake.decode import books, deltas, trades
 from lobproof.sources.cryptolake.footer import in_order, read_footer, rows_of
@@ -33,6 +34,7 @@ _MAX_ROWS = 64
 _TOO_MANY = 100_000
 """Rows of a damaged file beyond which nothing is compared."""
 _LAST = int(Flag.LAST)
+_MARK = int(Flag.INVALID | Flag.GAP | Flag.LAST)
 MAX_TEXT = 256
 _TEXTS = (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()))
 _INTEGERS = (pa.int64(), pa.int32(), pa.uint64(), pa.int8(), pa.uint32())
@@ -176,8 +178,9 @@ def _tuples(batch: EventBatch | VendorBatch) -> list[tuple[Any, ...]]:
         columns = [batch.ts_event, batch.ts_recv, batch.sequence]
         levels = [tuple(row) for row in batch.levels.tolist()]
         return list(zip(*(column.tolist() for column in columns), levels, strict=True))
-    names = ("ts_event", "ts_recv", "sequence", "side", "price", "size", "flags")
-    return list(zip(*(getattr(batch, name).tolist() for name in names), strict=True))
+    ids = (batch.ts_event, batch.ts_recv, batch.sequence, batch.prev_sequence, batch.kind)
+    values = (batch.side, batch.price, batch.size, batch.flags)
+    return list(zip(*(column.tolist() for column in (*ids, *values)), strict=True))
 
 
 # what is expected --------------------------------------------------------------------------------
@@ -231,36 +234,41 @@ def _bytes(column: pa.Array) -> list[bytes | None]:
 
 def _expected(name: str, rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     if name == "trades":
-        return [_trade(row) for row in rows]
+        return [_trade(row, number) for number, row in enumerate(rows)]
     if name == "book":
         return [_book(row) for row in rows]
-    made = [_delta(row) for row in rows]
-    last = [k == len(made) - 1 or made[k][2] != made[k + 1][2] for k in range(len(made))]
-    start = 0
-    for k in [k for k, ends in enumerate(last) if ends]:
-        size, half = k + 1 - start, (k + 1 - start) // 2
-        values = [made[at][3:] for at in range(start, k + 1)]
-        if half and size % 2 == 0 and values[:half] == values[half:]:
-            last[start + half - 1] = True
-        start = k + 1
-    return [(*row, _LAST * ends) for row, ends in zip(made, last, strict=True)]
+    return _messages(rows)
 
 
-def _delta(row: dict[str, Any]) -> tuple[Any, ...]:
-    if None in (row["sequence_number"], row["side_is_bid"]):
-        raise Wrong
-    price, size = _count(row["price"], 0), _count(row["size"], 1)
-    if price <= 0 or size < 0 or row["size"] < 0:
-        raise Wrong
+def _messages(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Rows of one number are a message; one whose halves are the same is two."""
+    told, last = [], -1
+    for row in rows:
+        last = last if row["sequence_number"] is None else _int64(row["sequence_number"])
+        told.append((last, row))
+    made = [_delta(row, sequence, number) for number, (sequence, row) in enumerate(told)]
+    out: list[tuple[Any, ...]] = []
+    for _, group in groupby(made, key=lambda one: one[2]):
+        message = list(group)
+        half, odd = divmod(len(message), 2)
+        twice = not odd and [m[5:] for m in message[:half]] == [m[5:] for m in message[half:]]
+        for part in (message[:half], message[half:]) if twice else (message,):
+            levels = [one for one in part if one[4] == Kind.DELTA]
+            out += [(*one, _MARK) for one in part if one[4] == Kind.MARK]
+            out += [(*one, _LAST * (one is levels[-1])) for one in levels]
+    return out
+
+
+def _delta(row: dict[str, Any], sequence: int, number: int) -> tuple[Any, ...]:
+    nothing = None in (row["sequence_number"], row["side_is_bid"])
+    if nothing or _is_none(row["price"], above=0.0) or _is_none(row["size"]):
+        return (*_times(row), sequence, number, int(Kind.MARK), 0, 0, 0)
     side = 1 if row["side_is_bid"] else 2
-    return (*_times(row), _int64(row["sequence_number"]), side, price, size)
+    level = side, _count(row["price"], 0), _count(row["size"], 1)
+    return (*_times(row), sequence, -1, int(Kind.DELTA), *level)
 
 
-def _trade(row: dict[str, Any]) -> tuple[Any, ...]:
-    price, size = _count(row["price"], 0), _count(row["amount"], 1)
-    sides = {b"buy": 1, b"sell": 2}
-    if price <= 0 or size <= 0 or row["side"] not in sides:
-        raise Wrong
+def _trade(row: dict[str, Any], place: int) -> tuple[Any, ...]:
     number = row["id"]
     if number is None or number == b"":
         number = -1
@@ -268,7 +276,18 @@ def _trade(row: dict[str, Any]) -> tuple[Any, ...]:
         number = int(number) if re.fullmatch(rb"[0-9]{1,18}", number) else _Text(number)
     else:
         number = _int64(number)
-    return (*_times(row), number, sides[row["side"]], price, size, _LAST)
+    sides = {b"buy": 1, b"sell": 2}
+    nothing = row["side"] not in sides
+    if nothing or any(_is_none(row[name], above=0.0) for name in ("price", "amount")):
+        flags = int(Flag.INVALID | Flag.TRADES | Flag.LAST)
+        return (*_times(row), -1, place, int(Kind.MARK), 0, 0, 0, flags)
+    values = sides[row["side"]], _count(row["price"], 0), _count(row["amount"], 1)
+    return (*_times(row), number, -1, int(Kind.TRADE), *values, _LAST)
+
+
+def _is_none(value: float | None, above: float = -1.0) -> bool:
+    """Whether a value is no price or size of a market: nothing below 0 is."""
+    return value is None or not math.isfinite(value) or value < 0 or value <= above
 
 
 class _Text:
@@ -285,18 +304,17 @@ class _Text:
 
 
 def _book(row: dict[str, Any]) -> tuple[Any, ...]:
-    if row["sequence_number"] is None:
-        raise Wrong
     levels: list[int] = []
     for slot in range(0, len(LEVEL_COLUMNS), 2):
         price, size = (row[LEVEL_COLUMNS[slot + k]] for k in (0, 1))
         if any(value is None or value == 0 or math.isnan(value) for value in (price, size)):
             levels += [0, 0]
-            continue
-        if price < 0 or size < 0:
-            raise Wrong
-        levels += [_count(price, 0), _count(size, 1)]
-    return (*_times(row), _int64(row["sequence_number"]), tuple(levels))
+        elif _is_none(price) or _is_none(size):
+            levels += [0, 1]  # half a level: no book
+        else:
+            levels += [_count(price, 0), _count(size, 1)]
+    number = row["sequence_number"]
+    return (*_times(row), -1 if number is None else _int64(number), tuple(levels))
 
 
 def _times(row: dict[str, Any]) -> tuple[int, int]:
