@@ -312,7 +312,7 @@ class World:
         store = open_store(root)
         store.coverage()
         json.dumps(store_summary(store), default=str).encode()
-        show_store(self.quiet, store)
+        show_store(self.quiet, store_summary(store))
 
     def _certificate(self) -> Kind:
         path = self.certificate.path

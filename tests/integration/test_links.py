@@ -29,7 +29,7 @@ from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
 from lobproof.store import symbol_lock
 from support.acquired import validated_lake
-from support.commands import Said, command
+from support.commands import Said, command, refused
 
 Commands = Callable[[Path], Iterator[Said]]
 
@@ -102,6 +102,29 @@ def test_a_store(sample: Path, tmp_path: Path) -> None:
     kept = {place for place, ended in codes.items() if ended[1] != 3}
     # what stands as a link in a partition is ours to delete: the link, that is
     assert all(place.endswith(".parquet") or place.startswith(".locks/") for place in kept), kept
+
+
+def test_what_is_sealed_already_is_not_called_done(sample: Path, tmp_path: Path) -> None:
+    """Where a table's log is gone, or a partition is a link though the day has no file in it."""
+    store = tmp_path / "store"
+    assert command("reconstruct", sample / "golden", "--out", store).code == 0
+    (day,) = store.glob("events/*/*/*")
+    empty = store / "quality" / day.relative_to(store / "events")
+    if empty.exists():
+        empty.rename(tmp_path / "elsewhere")
+    else:
+        empty.parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "elsewhere").mkdir()
+    empty.symlink_to(tmp_path / "elsewhere")
+    refused("is a link", "reconstruct", sample / "golden", "--out", store)
+    empty.unlink()
+    (tmp_path / "elsewhere").rename(empty)
+    assert command("reconstruct", sample / "golden", "--out", store).code == 0
+    shutil.rmtree(store / "events" / "_delta_log")
+    told = refused("not in the Delta table", "reconstruct", sample / "golden", "--out", store)
+    assert "--overwrite" in told
+    assert command("reconstruct", sample / "golden", "--out", store, "--overwrite").code == 0
+    assert command("inspect", store).code == 0
 
 
 def test_a_golden_sample(sample: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from lobproof.cli.console import out
-from lobproof.cli.inspect import show_store
+from lobproof.cli.inspect import show_store, store_summary
 from lobproof.fidelity.exact import Verdict, verify
 from lobproof.pipeline import (
     Reached,
@@ -119,7 +119,7 @@ def test_a_derived_day_of_either_clock(
     wrong = [c.name for c in report.checks if c.verdict is Verdict.FAIL]
     assert wrong == [], [c.reason for c in report.checks]
     capsys.readouterr()
-    show_store(out(), store)
+    show_store(out(), store_summary(store))
     assert str(lag) in capsys.readouterr().out
 
 

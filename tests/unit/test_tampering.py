@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,17 +15,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from fuzz.documents import Memory
-from lobproof.errors import StoreError
+from lobproof.cli.inspect import show_store, store_summary
+from lobproof.errors import PlaceError, StoreError, UsageError
 from lobproof.fidelity.exact import Verdict, verify
 from lobproof.report.survey import survey
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
-from lobproof.store import Partition, Store, open_store
+from lobproof.store import Partition, Store, check_sealed, open_store, sealed
+from lobproof.store.catalog import Unsealed, told_unsealed
 from lobproof.store.delta import list_exactly
 from lobproof.store.parts import METADATA_KEY, Part
 from lobproof.store.seal import SealedFile, seal_name
 from support.batches import make_day, store_day
+from support.commands import FAIL, INCONCLUSIVE, command, refused
 from support.market import make_market
 
 DT = "2024-08-08"
@@ -158,6 +164,146 @@ def test_the_file_of_another_day(store: Path, made: tuple[Path, Path], table: st
     with pytest.raises(StoreError, match="sealed"):
         read(open_store(store), table)
     fails(store, made[1], table)
+
+
+def put(path: Path, kind: str) -> None:
+    """Something else in a file's place."""
+    whole = path.read_bytes()
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind != "nothing":
+        path.write_bytes(b"" if kind == "empty" else whole[:-5])
+
+
+@pytest.mark.parametrize("kind", ["nothing", "folder", "pipe", "empty", "cut off"])
+def test_what_is_there_in_a_files_place_shows_by_its_size(store: Path, kind: str) -> None:
+    """A pipe is not waited for, by the audit of the content neither."""
+    assert open_store(store).glance() == ()
+    put(file_of(store, "states"), kind)
+    opened = open_store(store)
+    (damage,) = opened.glance()
+    assert (damage.partition, damage.table) == (f"BINANCE BTC-USDT {DT}", "states")
+    for content in (False, True):
+        (found,) = opened.audit(content=content).damage
+        assert found.file == damage.file
+    with pytest.raises(StoreError, match="not as it was sealed: states/"):
+        check_sealed(store, sealed(store))
+    said = command("inspect", store)
+    assert said.code == FAIL
+    assert f"BINANCE BTC-USDT {DT}, states/" in said.out
+    assert "lobproof verify" in said.out
+    said = command("inspect", store, "--json")
+    assert said.code == FAIL
+    assert [one["table"] for one in said.document["damage"]] == ["states"]
+
+
+def test_many_damaged_days_are_told_in_a_few_lines(store: Path, tmp_path: Path) -> None:
+    for table in ("events", "states"):
+        file_of(store, table).unlink()
+        file_of(store, table, "2024-08-09").unlink()
+    out = io.StringIO()
+    summary = store_summary(open_store(store))
+    days = [{**one, "partition": f"day {n}"} for n in range(8) for one in summary["damage"][:2]]
+    show_store(Console(file=out, width=500), {**summary, "damage": days})
+    shown = [line for line in out.getvalue().splitlines() if "the file does not exist" in line]
+    assert len(shown) == 5
+    assert all(line.endswith(", and 1 more") for line in shown)
+    assert "and 3 more days\n8 days are not as sealed" in out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["nothing", "folder", "pipe"])
+def test_a_day_whose_seal_is_gone_is_told(store: Path, made: tuple[Path, Path], kind: str) -> None:
+    """A reader goes on without it."""
+    put(file_of(store, DAYS.name), kind)
+    opened = open_store(store)
+    assert opened.days()["dt"].to_list() == ["2024-08-09"]
+    (day,) = opened.unsealed()
+    assert day.partition == Partition("BINANCE", "BTC-USDT", DT)
+    assert "lists its seal, which is not there" in day.why
+    report = opened.audit()
+    assert report.clean
+    assert report.unsealed == (day,) == opened.audit("BTC-USDT").unsealed
+    assert opened.audit(dt="2024-08-09").unsealed == ()
+    with pytest.raises(UsageError, match=f"no sealed day {DT}. 1 day is not sealed"):
+        opened.audit(dt=DT)
+    said = command("inspect", store)
+    assert said.code == INCONCLUSIVE
+    assert str(day) in " ".join(said.out.split())
+    said = command("inspect", store, "--json")
+    assert said.code == INCONCLUSIVE
+    assert [one["dt"] for one in said.document["unsealed"]] == [DT]
+    said = command("verify", store, "--against", made[1])
+    assert str(day) in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize("gone", ["seals", "folder", "log", "table"])
+def test_a_store_whose_seals_are_all_gone_says_so(store: Path, gone: str) -> None:
+    if gone == "seals":
+        for path in (store / "days").rglob("part-*.parquet"):
+            path.unlink()
+    else:
+        folder = {"folder": "days/exchange=BINANCE", "log": "days/_delta_log", "table": "days"}
+        shutil.rmtree(store / folder[gone])
+    opened = open_store(store)
+    assert [day.partition.dt for day in opened.unsealed()] == [DT, "2024-08-09"]
+    logged = gone in ("seals", "folder")
+    why = "lists its seal, which is not there" if logged else "unfinished or withdrawn run"
+    assert all(why in day.why for day in opened.unsealed())
+    assert opened.audit().unsealed == opened.unsealed()
+    with pytest.raises(UsageError, match=r"no sealed day\. 2 days are not sealed") as caught:
+        opened.events()
+    assert "lobproof reconstruct" in str(caught.value)
+    said = command("inspect", store)
+    assert said.code == INCONCLUSIVE
+    assert "2 days are not sealed" in said.out
+    assert "`lobproof reconstruct` makes a day anew" in said.out
+    assert "2 days are not sealed" in refused("no sealed day", "report", store)
+
+
+def test_of_many_days_without_a_seal_a_few_are_named() -> None:
+    days = [Unsealed(Partition("BINANCE", "BTC-USDT", f"2024-08-0{n}"), "why") for n in range(1, 8)]
+    told = told_unsealed(days)
+    assert told.startswith("7 days are not sealed")
+    assert told.count("why") == 5
+    assert "; and 2 more." in told
+    assert told_unsealed([]) == ""
+
+
+@pytest.mark.parametrize("table", CONTENT_TABLES, ids=lambda table: table.name)
+def test_a_partition_that_is_a_link(store: Path, tmp_path: Path, table: Table) -> None:
+    """Also one in which no file is looked for, since the day has none in that table."""
+    folder = store / table.name / "exchange=BINANCE/symbol=BTC-USDT" / f"dt={DT}"
+    outside = tmp_path / "outside"
+    folder.rename(outside) if folder.exists() else outside.mkdir()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(outside)
+    opened = open_store(store)
+    for look in (
+        opened.glance,
+        opened.audit,
+        lambda: opened.audit(content=False),
+        lambda: read(opened, table.name),
+        lambda: check_sealed(store, sealed(store)),
+    ):
+        with pytest.raises(PlaceError, match="is a link"):
+            look()
+
+
+@pytest.mark.parametrize("table", CONTENT_TABLES[:4], ids=lambda table: table.name)
+def test_a_log_that_is_gone(store: Path, table: Table) -> None:
+    """No other reader finds the table then: what is sealed already is not called done."""
+    log = store / table.name / "_delta_log"
+    shutil.rmtree(log)
+    with pytest.raises(StoreError, match="is not in the Delta table") as caught:
+        check_sealed(store, sealed(store))
+    assert "--overwrite" in str(caught.value)
+    assert {one.table for one in open_store(store).glance()} == {table.name}
+    log.write_text("no folder")
+    with pytest.raises(StoreError, match="is no folder"):
+        open_store(store)
 
 
 def test_other_minutes(tmp_path: Path) -> None:

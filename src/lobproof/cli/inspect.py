@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,22 @@ from lobproof.schema.provenance import made_of
 from lobproof.sources.cryptolake.lag import Lag
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store, open_store, partial_from
+from lobproof.store.catalog import told_unsealed
 
 _SHOWN_FINDINGS = 12
 _SHOWN_OUTAGES = 5
+_SHOWN_DAMAGED = 5
+"""Days whose files are gone, or of another size."""
 _PACED = ("depth", "trades", "book")
 """Streams whose silences are shown: a snapshot comes when it is asked for."""
 
 
 def inspect(path: Path, /, *, json_: Json = False) -> int:
     """Show what a store or a golden sample holds, on one screen.
+
+    Of a store's files only names and sizes are held against the seals; `lobproof verify` reads
+    them. Exit code 0; 1 where files are gone or of another size; 2 where days have no seal, which
+    are named and left out.
 
     Parameters
     ----------
@@ -46,12 +53,18 @@ def inspect(path: Path, /, *, json_: Json = False) -> int:
         else:
             show_golden(out(), sample)
         return 0
-    store = open_store(path)
+    summary = store_summary(open_store(path))
     if json_:
-        print_json(store_summary(store))
+        print_json(summary)
     else:
-        show_store(out(), store)
-    return 0
+        show_store(out(), summary)
+    if summary["damage"]:
+        return FAIL
+    return LEFT_OUT if summary["unsealed"] else 0
+
+
+FAIL, LEFT_OUT = 1, 2
+"""Exit codes: files are not as they were sealed; days have no seal."""
 
 
 def golden_summary(sample: GoldenSample) -> dict[str, Any]:
@@ -135,7 +148,7 @@ def _audit_text(audit: dict[str, Any]) -> Text:
 
 
 def store_summary(store: Store) -> dict[str, Any]:
-    """The seals of a store and its findings by code."""
+    """Seals of a store, its findings by code; days without a seal; files that are not as sealed."""
     days = []
     for row in store.days().iter_rows(named=True):
         files = documents.parse(row["files"])
@@ -151,13 +164,48 @@ def store_summary(store: Store) -> dict[str, Any]:
                 "bytes": sum(int(entry[2]) for parts in files.values() for entry in parts),
             }
         )
-    return {"path": str(store.path), "days": days}
+    unsealed = [{**one.partition.values(), "why": one.why} for one in store.unsealed()]
+    damage = [
+        {"partition": one.partition, "table": one.table, "file": one.file, "what": one.what}
+        for one in store.glance()
+    ]
+    return {
+        "path": str(store.path),
+        "days": days,
+        "unsealed": unsealed,
+        "left_out": told_unsealed(store.unsealed()),
+        "damage": damage,
+    }
 
 
-def show_store(console: Console, store: Store) -> None:
-    """Days, sizes and findings of a store."""
-    summary = store_summary(store)
-    console.print(f"Store {store.path}", style="bold", soft_wrap=True)
+def _show_damage(console: Console, damage: Sequence[Mapping[str, Any]]) -> None:
+    """By day the first file that is not as it was sealed, and how many more."""
+    by_day: dict[str, list[str]] = {}
+    for one in damage:
+        told = f"{one['partition']}, {one['table']}/{one['file']}: {one['what']}"
+        by_day.setdefault(one["partition"], []).append(told)
+    for found in list(by_day.values())[:_SHOWN_DAMAGED]:
+        more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
+        console.print(f"{found[0]}{more}", style="red", soft_wrap=True)
+    if len(by_day) > _SHOWN_DAMAGED:
+        console.print(f"and {len(by_day) - _SHOWN_DAMAGED:,} more days", style="red")
+    if damage:
+        console.print(
+            f"{len(by_day):,} {'day is' if len(by_day) == 1 else 'days are'} not as sealed, by "
+            "names and sizes alone: `lobproof verify` reads every byte, with --audit every value; "
+            "`lobproof reconstruct --overwrite` makes a day anew.",
+            soft_wrap=True,
+        )
+
+
+def show_store(console: Console, summary: Mapping[str, Any]) -> None:
+    """Days, sizes and findings of a store, from `store_summary`."""
+    console.print(f"Store {summary['path']}", style="bold", soft_wrap=True)
+    _show_damage(console, summary["damage"])
+    if summary["unsealed"]:
+        console.print(summary["left_out"], style="yellow", soft_wrap=True)
+    elif not summary["days"]:
+        console.print("It holds no sealed day: `lobproof reconstruct` makes one.", style="yellow")
     by_symbol: dict[str, list[dict[str, Any]]] = {}
     for day in summary["days"]:
         head = f"{day['exchange']} {day['symbol']} ({made_of(day['provenance'])})"

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from lobproof.cli.console import out, progress
 from lobproof.cli.places import Kind, expect
-from lobproof.cli.verify import verified
+from lobproof.cli.verify import tell_unsealed, verified
 from lobproof.errors import need_extra
 from lobproof.fidelity.exact import VerifyReport
 from lobproof.report import check_page, write_report
@@ -43,6 +43,7 @@ def report(
         expect(against, Kind.GOLDEN)
     check_page(out_)
     opened = open_store(store)
+    tell_unsealed(opened)
     verification = None
     if against is not None:
         verification = verified(opened, against, symbol=symbol)

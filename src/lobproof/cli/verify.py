@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lobproof.cli.console import Json, Switch, out, print_json, progress, show_next
+from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.cli.places import Kind, expect
 from lobproof.fidelity.exact import Verdict, VerifyReport
 from lobproof.fidelity.exact import verify as verify_store
 from lobproof.fidelity.render import render_report
 from lobproof.store import Store, open_store
+from lobproof.store.catalog import told_unsealed
 
 _EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1}
 INCONCLUSIVE = 2
@@ -53,7 +54,9 @@ def verify(
         expect(against, Kind.GOLDEN)
     if lake is not None:
         expect(lake, Kind.LAKE)
-    report = verified(open_store(store), against, lake=lake, symbol=symbol, audit=audit)
+    opened = open_store(store)
+    tell_unsealed(opened)
+    report = verified(opened, against, lake=lake, symbol=symbol, audit=audit)
     if json_:
         print_json(report.to_dict())
     else:
@@ -81,3 +84,10 @@ def verified(
             bar.update(task, completed=done, total=total, detail=f"{done:,} rows")
 
         return verify_store(store, against, lake=lake, symbol=symbol, audit=audit, progress=advance)
+
+
+def tell_unsealed(store: Store) -> None:
+    """Say, on standard error, which days are left out."""
+    left_out = told_unsealed(store.unsealed())
+    if left_out and store.days().height:  # without any day the error says it
+        err().print(left_out, style="yellow", soft_wrap=True)

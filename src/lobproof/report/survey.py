@@ -305,7 +305,7 @@ def sections(store: Store, symbol: str | None, exchange: str | None) -> list[tup
     if not found:
         there = ", ".join(f"{row[0]} {row[1]}" for row in store.symbols().iter_rows())
         if not there:
-            raise no_day(store.path)
+            raise no_day(store.path, store.unsealed())
         wanted = " ".join(name for name in (exchange, symbol) if name)
         raise UsageError(
             f"The store {store.path} has no sealed day of {wanted}.", hint=f"It holds {there}."

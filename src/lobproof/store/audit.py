@@ -13,7 +13,7 @@ from lobproof.errors import InputError, LobproofError
 from lobproof.files import below
 from lobproof.parquet import read_footer
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
-from lobproof.store.catalog import Catalog, SealedDay
+from lobproof.store.catalog import Catalog, SealedDay, Unsealed
 from lobproof.store.columns import from_arrow
 from lobproof.store.hashing import LEAF_BYTES, content_hash, join_leaves, leaf, table_hash
 from lobproof.store.parts import stored_document
@@ -48,20 +48,53 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What an audit looked at and what it found."""
+    """What an audit looked at and what it found.
+
+    ``unsealed``: days that the store's tables speak of and no seal vouches for. They are no damage
+    to what is sealed.
+    """
 
     days: int
     files: int
     rows: int
     damage: tuple[Damage, ...]
+    unsealed: tuple[Unsealed, ...]
 
     @property
     def clean(self) -> bool:
-        """Whether everything is as sealed."""
+        """Whether everything that is sealed is as it was."""
         return not self.damage
 
 
-def audit_days(catalog: Catalog, days: Sequence[SealedDay], *, content: bool) -> AuditReport:
+def glance(catalog: Catalog) -> tuple[Damage, ...]:
+    """Files that are gone, of another size, or not listed as they were sealed: a stat a file.
+
+    Raises
+    ------
+    PlaceError
+        If a file or a folder of a sealed day is a link.
+    """
+    damage: list[Damage] = []
+    for day in catalog.days:
+        for table in CONTENT_TABLES:
+            folder = below(catalog.root, table.name)
+            below(folder, day.partition.folder)
+            sizes = ((file.path, file.by_its_size(folder)) for file in day.files[table.name])
+            damage += [
+                Damage(str(day.partition), table.name, path, None, None, f"the file {why}")
+                for path, why in [*catalog.mislisted(day, table), *sizes]
+                if why
+            ]
+    return tuple(damage)
+
+
+def audit_days(
+    catalog: Catalog,
+    days: Sequence[SealedDay],
+    *,
+    content: bool,
+    unsealed: tuple[Unsealed, ...] = (),
+) -> AuditReport:
     """Hold the files of sealed days against the seals.
 
     Their names, sizes, rows and bytes; with ``content`` the hashes of what is stored are recomputed
@@ -71,6 +104,7 @@ def audit_days(catalog: Catalog, days: Sequence[SealedDay], *, content: bool) ->
     files = rows = 0
     for day in days:
         for table in CONTENT_TABLES:
+            below(catalog.root, f"{table.name}/{day.partition.folder}")
             found = [
                 Damage(str(day.partition), table.name, path, None, None, f"the file {why}")
                 for path, why in catalog.mislisted(day, table)
@@ -91,7 +125,7 @@ def audit_days(catalog: Catalog, days: Sequence[SealedDay], *, content: bool) ->
             damage += found
         if content_hash(day.hashes) != day.hashes["content"]:
             damage.append(_sealed_wrong(day, DAYS.name, "the seal's own hashes disagree"))
-    return AuditReport(len(days), files, rows, tuple(damage))
+    return AuditReport(len(days), files, rows, tuple(damage), unsealed)
 
 
 def _sealed_wrong(day: SealedDay, table: str, what: str) -> Damage:
@@ -102,7 +136,8 @@ class _FileAudit:
     """One file: its leaves as they are, and where they are not as they were."""
 
     def __init__(self, root: Path, day: SealedDay, table: Table, file: SealedFile) -> None:
-        self._path = below(root, f"{table.name}/{file.path}")
+        self._folder = below(root, table.name)
+        self._path = below(self._folder, file.path)
         self._day = day
         self._table = table
         self._file = file
@@ -111,14 +146,17 @@ class _FileAudit:
 
     def compare_bytes(self) -> None:
         """Hold the file itself against the seal, unless damage was located in it."""
-        folder = self._path.parents[len(Path(self._file.path).parts) - 1]
-        why = "" if self.found else self._file.at_a_glance(folder, self._head)
-        why = why or ("" if self.found else self._file.by_its_bytes(folder))
+        why = "" if self.found else self._file.at_a_glance(self._folder, self._head)
+        why = why or ("" if self.found else self._file.by_its_bytes(self._folder))
         if why:
             self._note(f"the file {why}")
 
     def run(self) -> bytes:
         """Leaves of the file, joined; what could not be read has leaves of zeros."""
+        why = self._file.by_its_place(self._folder)
+        if why:  # a pipe would be waited for
+            self._note(f"the file {why}")
+            return b""
         try:
             with pq.ParquetFile(self._path, metadata=read_footer(self._path)) as parquet:
                 sealed = self._sealed_leaves(parquet)

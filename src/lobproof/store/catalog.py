@@ -15,15 +15,24 @@ from lobproof.errors import StoreError, UsageError
 from lobproof.files import below
 from lobproof.instruments import Instrument, Rule
 from lobproof.schema import COVERED_STREAMS
-from lobproof.schema.tables import CONTENT_TABLES, EVENTS, Table
+from lobproof.schema.tables import CONTENT_TABLES, DAYS, EVENTS, Table
 from lobproof.store.columns import Grid
 from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.hashing import header
 from lobproof.store.layout import Partition, check_marker
-from lobproof.store.seal import SealedFile, config_of, files_of, instrument_of, partial_from, sealed
+from lobproof.store.seal import (
+    SealedFile,
+    config_of,
+    files_of,
+    instrument_of,
+    partial_from,
+    seals_among,
+)
 from lobproof.store.timespan import DAY_NS, day_start, show_days, show_length, show_ns
 
 _ATTEMPTS = 5
+_NAMED = 5
+"""Of the days without a seal so many are named."""
 
 Span = tuple[Count, Count]
 
@@ -116,8 +125,36 @@ class SealedDay:
         return first, max(start + DAY_NS, self.last_ts + 1)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Unsealed:
+    """A day that a store's tables speak of and no seal vouches for: no reader shows it."""
+
+    partition: Partition
+    why: str
+
+    def __str__(self) -> str:
+        """The day and why, in one line."""
+        return f"{self.partition}: {self.why}"
+
+
+def told_unsealed(found: Sequence[Unsealed]) -> str:
+    """What to say of days without a seal, in one line; empty where there is none."""
+    if not found:
+        return ""
+    named = "; ".join(str(day) for day in found[:_NAMED])
+    more = f"; and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+    what = (
+        "1 day is not sealed, and left out"
+        if len(found) == 1
+        else (f"{len(found):,} days are not sealed, and left out")
+    )
+    return f"{what}: {named}{more}. `lobproof reconstruct` makes a day anew."
+
+
 class Catalog:
     """The sealed days of a store as they were when it was opened.
+
+    ``unsealed`` are those that its tables speak of beside.
 
     Raises
     ------
@@ -130,26 +167,32 @@ class Catalog:
         self.root = root
         # a day may be replaced while the tables are listed one by one: look again
         for _ in range(_ATTEMPTS):
-            self.seals = sealed(root)
+            listed = listed_files(open_delta(root, DAYS))
+            self.seals = seals_among(root, listed)
             self._listed = {t.name: _by_folder(root, t) for t in CONTENT_TABLES}
             self.days = [_day(row) for row in self.seals.iter_rows(named=True)]
             if not any(self.mislisted(day, table) for day in self.days for table in CONTENT_TABLES):
                 break
+        self.unsealed = self._unsealed(listed)
         self._held: set[tuple[Partition, str]] = set()
+
+    def _unsealed(self, seals: Iterable[str]) -> tuple[Unsealed, ...]:
+        known = {day.partition.folder for day in self.days}
+        found = {
+            folder: "tables list its files, and no seal names them: left of an unfinished or "
+            "withdrawn run"
+            for folders in self._listed.values()
+            for folder in folders.keys() - known
+        }
+        for path in seals:
+            folder = path.rpartition("/")[0]
+            if folder not in known:
+                found[folder] = "the table of days lists its seal, which is not there"
+        return tuple(sorted(Unsealed(_partition(folder), why) for folder, why in found.items()))
 
     def mislisted(self, day: SealedDay, table: Table) -> list[tuple[str, str]]:
         """Files that the seal and the Delta table do not both list, or not alike, and why."""
-        listed = self._listed[table.name].get(day.partition.folder, {})
-        files = {file.path: file.size for file in day.files[table.name]}
-        return [
-            *((path, "is not in the Delta table") for path in files.keys() - listed),
-            *((path, "is in the Delta table alone") for path in listed.keys() - files),
-            *(
-                (path, "has another size in the Delta table")
-                for path, size in files.items()
-                if listed.get(path, size) != size
-            ),
-        ]
+        return _mislisted(day, table, self._listed[table.name])
 
     def paths(self, day: SealedDay, table: Table) -> list[Path]:
         """Files of one table of one day, in order: those that the seal names, and no others.
@@ -188,9 +231,11 @@ class Catalog:
         there = sorted({f"{d.partition.exchange} {d.partition.symbol}" for d in self.days})
         wanted = " ".join(str(name) for name in (exchange, symbol) if name)
         if not there:
-            raise no_day(self.root)
+            raise no_day(self.root, self.unsealed)
         if not names:
-            raise UsageError(f"The store has no {wanted}.", hint=f"It holds {', '.join(there)}.")
+            raise UsageError(
+                f"The store has no {wanted}.{self._beside()}", hint=f"It holds {', '.join(there)}."
+            )
         raise UsageError(
             f"{wanted or 'No symbol'} leaves open which is meant: "
             f"{', '.join(' '.join(name) for name in names)}.",
@@ -204,37 +249,66 @@ class Catalog:
             if day.partition.dt == dt:
                 return day
         raise UsageError(
-            f"{days[0].partition.exchange} {days[0].partition.symbol} has no sealed day {dt}.",
+            f"{days[0].partition.exchange} {days[0].partition.symbol} has no sealed day {dt}."
+            f"{self._beside()}",
             hint=f"It has {show_days(day.partition.dt for day in days)}.",
         )
+
+    def _beside(self) -> str:
+        return f" {told_unsealed(self.unsealed)}" if self.unsealed else ""
 
 
 def check_sealed(root: Path, seals: pl.DataFrame) -> None:
     """Hold the files of sealed days (rows of ``days``) against their seals, by size and footer.
 
+    And what the Delta tables list, for whoever reads the store looks there too.
+
     Raises
     ------
     StoreError
-        Naming the first file that is gone, or not as it was sealed.
+        Naming the first file that is gone, not as it was sealed, or not listed.
+    PlaceError
+        If one of their folders is a link.
     """
-    for row in seals.iter_rows(named=True):
-        day = _day(row)
-        for table in CONTENT_TABLES:
+    days = [_day(row) for row in seals.iter_rows(named=True)]
+    for table in CONTENT_TABLES:
+        listed = _by_folder(root, table)
+        for day in days:
+            for path, why in _mislisted(day, table, listed):
+                raise _not_as_sealed(day, table, path, why)
             _check_files(root, day, table)
+
+
+def _mislisted(
+    day: SealedDay, table: Table, folders: Mapping[str, Mapping[str, int]]
+) -> list[tuple[str, str]]:
+    listed = folders.get(day.partition.folder, {})
+    files = {file.path: file.size for file in day.files[table.name]}
+    return [
+        *((path, "is not in the Delta table") for path in files.keys() - listed.keys()),
+        *((path, "is in the Delta table alone") for path in listed.keys() - files.keys()),
+        *(
+            (path, "has another size in the Delta table")
+            for path, size in files.items()
+            if listed.get(path, size) != size
+        ),
+    ]
 
 
 def _check_files(root: Path, day: SealedDay, table: Table) -> None:
     folder = below(root, table.name)
+    below(folder, day.partition.folder)  # no link, even where no file is looked for behind it
     for file in day.files[table.name]:
         why = file.at_a_glance(folder, day.head(table))
         if why:
             raise _not_as_sealed(day, table, file.path, why)
 
 
-def no_day(root: Path) -> UsageError:
+def no_day(root: Path, unsealed: Sequence[Unsealed]) -> UsageError:
     """What to say of a store without a sealed day, whatever was asked of it."""
+    beside = f" {told_unsealed(unsealed)}" if unsealed else ""
     return UsageError(
-        f"The store {root} holds no sealed day.",
+        f"The store {root} holds no sealed day.{beside}",
         hint="Run `lobproof reconstruct`; a day that failed or was cut short is not sealed.",
     )
 
@@ -462,6 +536,10 @@ def _day(row: dict[str, object]) -> SealedDay:
             f"The seal of {partition} is damaged: {error!r}",
             hint="Reconstruct that day again.",
         ) from error
+
+
+def _partition(folder: str) -> Partition:
+    return Partition(*(piece.split("=", 1)[1] for piece in folder.split("/")))
 
 
 def _by_folder(root: Path, table: Table) -> dict[str, dict[str, int]]:

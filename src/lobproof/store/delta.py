@@ -76,6 +76,8 @@ def check_log(root: Path, table: Table) -> None:
     log = f"{table.name}/_delta_log"
     folder = below(root, log)
     if not folder.is_dir():
+        if folder.exists():
+            raise StoreError(f"{folder} is no folder, and a Delta log is one.", hint=_TAKE)
         return
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda one: one.name):

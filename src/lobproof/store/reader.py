@@ -20,11 +20,12 @@ from lobproof.schema.tables import (
     STATES,
     Table,
 )
-from lobproof.store.audit import AuditReport, audit_days
+from lobproof.store.audit import AuditReport, Damage, audit_days, glance
 from lobproof.store.bookview import BookView, doubts_at, view_book
 from lobproof.store.catalog import (
     Catalog,
     SealedDay,
+    Unsealed,
     at,
     coverage_frame,
     day_of_last_event,
@@ -87,6 +88,21 @@ class Store:
     def symbols(self) -> pl.DataFrame:
         """One row a symbol: exchange, symbol, venue_symbol, days, first_dt, last_dt."""
         return symbols(self._catalog.days)
+
+    def unsealed(self) -> tuple[Unsealed, ...]:
+        """Days that the store's tables speak of and no seal vouches for, and why.
+
+        Their seal was deleted, or a run was killed amid a commit. None of the other methods shows
+        anything of them; `lobproof reconstruct` makes them anew.
+        """
+        return self._catalog.unsealed
+
+    def glance(self) -> tuple[Damage, ...]:
+        """Files of sealed days that are gone, of another size, or not listed as they were sealed.
+
+        By a look at each file's size alone: `audit` reads what is in them.
+        """
+        return glance(self._catalog)
 
     def files(
         self,
@@ -345,14 +361,22 @@ class Store:
 
         Names, sizes, rows and bytes of all files; with ``content`` every hash is recomputed from
         the stored decimals too. The report locates what differs: table, file, and then row group
-        and column.
+        and column; ``unsealed`` of a whole store's names days that it cannot vouch for.
         """
-        days = list(self._catalog.days)
+        if dt is None and symbol is None and exchange is None:
+            every, beside = self._catalog.days, self._catalog.unsealed
+            return audit_days(self._catalog, every, content=content, unsealed=beside)
         if dt is not None:
             days = [self._catalog.day(symbol, exchange, dt)]
-        elif symbol is not None or exchange is not None:
+        else:
             days = self._catalog.resolve(symbol, exchange)
-        return audit_days(self._catalog, days, content=content)
+        names = {(day.partition.exchange, day.partition.symbol) for day in days}
+        beside = tuple(
+            one
+            for one in self._catalog.unsealed
+            if dt is None and (one.partition.exchange, one.partition.symbol) in names
+        )
+        return audit_days(self._catalog, days, content=content, unsealed=beside)
 
     def _frame(
         self, table: Table, symbol: str | None, exchange: str | None, view: View

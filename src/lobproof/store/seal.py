@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,20 +115,35 @@ class SealedFile:
     hash: str  # of its content
     bytes_hash: str
 
+    def by_its_place(self, folder: Path) -> str:
+        """Why no plain file is there to be read; empty if one is."""
+        try:
+            mode = below(folder, self.path).stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return "does not exist"
+        except OSError as error:
+            return f"cannot be read: {error}"
+        return "" if stat.S_ISREG(mode) else "is no plain file"
+
+    def by_its_size(self, folder: Path) -> str:
+        """What is wrong with the file, by its place and its size alone; empty if nothing is."""
+        why = self.by_its_place(folder)
+        if why:
+            return why
+        size = below(folder, self.path).stat().st_size
+        return "" if size == self.size else f"has {size:,} bytes, where {self.size:,} were sealed"
+
     def at_a_glance(self, folder: Path, head: bytes) -> str:
         """What is wrong with the file, by its size and its footer alone; empty if nothing is.
 
         The footer holds the leaves of the content's hash: another file under this name shows,
         bytes that were changed behind it do not. ``head`` is what the table's hash starts with.
         """
-        path = below(folder, self.path)
-        if not path.is_file():
-            return "does not exist"
+        why = self.by_its_size(folder)
+        if why:
+            return why
         try:
-            size = path.stat().st_size
-            if size != self.size:
-                return f"has {size:,} bytes, where {self.size:,} were sealed"
-            footer = read_footer(path)
+            footer = read_footer(below(folder, self.path))
             leaves = stored_document(footer)[1]
         except (OSError, ValueError, pa.ArrowException, InputError) as error:
             return f"cannot be read: {error}"
@@ -281,17 +297,26 @@ def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -
     A folder that does not exist or is empty has none; one that is no store is a `StoreError`, and
     so is a seal that cannot be read, or is not the one that was written.
     """
-    places: dict[str, list[str]] = {}
-    sizes: dict[str, int] = {}
+    listed: dict[str, int] = {}
     if (root / MARKER).exists() or (root.exists() and any(root.iterdir())):
         check_marker(root)
-        for path, size in listed_files(open_delta(root, DAYS)).items():
-            names = [piece.split("=", 1)[1] for piece in path.split("/")[:-1]]
-            file = below(root, f"{DAYS.name}/{path}")
-            chosen = exchange in (None, names[0]) and symbol in (None, names[1])
-            if chosen and file.is_file():  # whoever deletes a seal unseals the day
-                places[str(file)] = names
-                sizes[str(file)] = size
+        listed = listed_files(open_delta(root, DAYS))
+    return seals_among(root, listed, exchange, symbol)
+
+
+def seals_among(
+    root: Path, listed: Mapping[str, int], exchange: str | None = None, symbol: str | None = None
+) -> pl.DataFrame:
+    """As `sealed`, of the files that the table of days lists: path → bytes."""
+    places: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
+    for path, size in listed.items():
+        names = [piece.split("=", 1)[1] for piece in path.split("/")[:-1]]
+        file = below(root, f"{DAYS.name}/{path}")
+        chosen = exchange in (None, names[0]) and symbol in (None, names[1])
+        if chosen and file.is_file():  # whoever deletes a seal unseals the day
+            places[str(file)] = names
+            sizes[str(file)] = size
     rows = _read_seals(sizes)
     for row in rows.iter_rows(named=True):
         check_version(int(row["format_version"] or 0), f"The seal {row[_FILE]}")

@@ -248,7 +248,7 @@ def _telling(window: Window, files: DayFiles, *, audit: bool, progress: Progress
 
 def _window(store: Store, sample: GoldenSample | None, symbol: str | None) -> Window:
     if not store.days().height:
-        raise no_day(store.path)
+        raise no_day(store.path, store.unsealed())
     window = _all_days(store, symbol) if sample is None else _days_of(store, sample, symbol)
     chained = [Window(store, window.exchange, window.symbol, (dt,)).chained for dt in window.days]
     if any(chained) and not all(chained):
