@@ -331,6 +331,15 @@ def test_a_missing_journal(golden: GoldenSample, tmp_path: Path) -> None:
             "is damaged: Object missing required field `clock`",
         ),
         (lambda text: text.replace('"tick"', '"tack"'), "is damaged"),
+        # a count that nothing is held against is still a count
+        (
+            lambda text: text.replace('"counts": {', '"counts": {"other": "0",'),
+            "is damaged: Expected `int`",
+        ),
+        (
+            lambda text: text.replace('"bookTicker": ', '"ticker": ', 1),
+            "is damaged: its counts lack bookTicker",
+        ),
         (
             lambda text: text.replace('"price_exponent": 2', '"price_exponent": 99'),
             "is damaged: a grid",

@@ -24,6 +24,8 @@ JOURNAL_FOLDER = "journal"
 PROVENANCES = ("real", "derived", "synthetic")
 MISSING_SHARE = 0.05
 """Share of a day's messages without exchange time from which on receive times order it."""
+_COUNTED = ("depth", "trade", "aggTrade", "bookTicker", "snapshot", "level_changes")
+"""Counts that the journals are held against: messages by kind, levels of all depth messages."""
 _DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _NOBODYS = (
     "a snapshot that names no symbol in a recording of several: it anchors nothing (import with "
@@ -65,17 +67,6 @@ class _Input(msgspec.Struct):
 class _Journal(_Input):
     name: Annotated[str, msgspec.Meta(pattern=r"^[0-9T-]{1,32}\.jsonl\.zst$")]
     lines: Count
-
-
-class _Counts(msgspec.Struct):
-    """Messages by kind, and levels of all depth messages; there is more."""
-
-    depth: Count
-    trade: Count
-    aggTrade: Count
-    bookTicker: Count
-    snapshot: Count
-    level_changes: Count
 
 
 class _Snapshot(msgspec.Struct):
@@ -138,7 +129,7 @@ class _Golden(msgspec.Struct):
     instrument: dict[str, Any]
     rules_from: str
     span: _Span
-    counts: _Counts
+    counts: dict[str, Count]
     trade_stream: Literal["trade", "aggTrade"]
     chain: _Audit
     trade_ids: _Audit
@@ -153,8 +144,13 @@ class _Golden(msgspec.Struct):
     exchange_info_sha256: str
 
     def __post_init__(self) -> None:
-        if len(self.snapshots) != self.counts.snapshot:
-            raise ValueError(f"it lists {len(self.snapshots)} snapshots of {self.counts.snapshot}")
+        lacking = [name for name in _COUNTED if name not in self.counts]
+        if lacking:
+            raise ValueError(f"its counts lack {lacking[0]}")
+        if len(self.snapshots) != self.counts["snapshot"]:
+            raise ValueError(
+                f"it lists {len(self.snapshots)} snapshots of {self.counts['snapshot']}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
