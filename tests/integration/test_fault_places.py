@@ -333,7 +333,7 @@ def test_a_missing_journal(golden: GoldenSample, tmp_path: Path) -> None:
         (lambda text: text.replace('"tick"', '"tack"'), "is damaged"),
         # a count that nothing is held against is still a count
         (
-            lambda text: text.replace('"counts": {', '"counts": {"other": "0",'),
+            lambda text: text.replace('"counts": {', '"counts": {"else": "0",'),
             "is damaged: Expected `int`",
         ),
         (
