@@ -55,7 +55,7 @@ def audit_book(messages: Iterable[Message]) -> list[Message]:
             out.append(rows)
             anchored = seeded = True
             snapshot = head.sequence
-        elif head.kind == Kind.MARK and (head.sequence < 0 or head.flags & Flag.INVALID):
+        elif head.kind == Kind.MARK and head.flags & ~Flag.LAST:
             out.append(message)  # the source's own
         elif head.kind == Kind.MARK and head.sequence == head.prev_sequence:
             out.append([_mark(head, Flag.INVALID)])  # a snapshot without levels

@@ -404,7 +404,9 @@ class RandomLake(LakeStreams):
         seq, at, rng = self.seq, self.time, self.rng
         side = rng.choice([bids, asks])
         number = rng.randrange(len(side)) if side else 0
-        what = rng.choice(["size", "much", "price", "fewer", "cross", "hole", "other", "late"])
+        what = rng.choice(
+            ["size", "much", "price", "fewer", "cross", "hole", "other", "late", "nothing"]
+        )
         if what in ("size", "much") and side:
             side[number] = (side[number][0], side[number][1] + (1 if what == "size" else 700))
         elif what == "price" and side:
@@ -417,8 +419,10 @@ class RandomLake(LakeStreams):
             side[number] = rng.choice([(0, 0), (0, 5), (7, 0)])
         elif what == "other":
             bids, asks = ([(p + 300, s + 7) for p, s in levels] for levels in (bids, asks))
-        elif what == "late":
+        elif what in ("late", "nothing"):
             seq = rng.choice([seq - 2, 0, -1, 10**12, 3])
+            if what == "nothing":
+                bids, asks = [], []
         (row,) = message = vendor_row(seq, bids, asks, at=at)
         if rng.random() < 0.2:
             row.ts_event = rng.choice([0, START + 10**15, row.ts_event + 20_000 * MS])

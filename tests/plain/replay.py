@@ -312,7 +312,7 @@ class PlainReplay:
             self._one(Q.OUT_OF_ORDER, ts, 1, low, seq)
         if row.flags & Flag.INVALID:
             self._tally(Q.INVALID_INPUT, self.event_id, ts)
-            self.unread += seq < 0
+            self.unread += seq < 0 and not self.chainless
         if row.flags & Flag.RECONNECT:
             self._one(Q.TRUNCATED_INPUT, ts, 1, 0, 0)
 

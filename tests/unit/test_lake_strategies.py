@@ -46,6 +46,24 @@ ANCHORED = Policy(chainless=True, trades_wait_for="snapshots")
 # rows of `book` as messages ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("seq", [-1, 101])
+def test_a_row_that_lists_nothing_is_no_message_whatever_its_id(seq: int) -> None:
+    """Nor one whose levels cannot be a book: they are counted, and the book stands."""
+    bids, asks = book_of(20)
+    rows = [
+        vendor_row(100, bids, asks, at=0),
+        vendor_row(seq, [], [], at=MS),
+        vendor_row(seq, bids, [(0, 1), *asks[1:]], at=2 * MS),
+        vendor_row(103, bids, asks, at=3 * MS),
+    ]
+    policy = Policy(chainless=True, trades_wait_for="nothing")
+    day = LakeStreams([], rows, [])
+    got = run_lake(day, policy, source=anchored_streams(day))
+    assert got.findings() == [("UNSEEDED", 0, 39, 1), ("INVALID_INPUT", 41, 42, 2)]
+    assert got.states.levels[:, 0].tolist() == [1000, 1000]  # behind the first and the last
+    assert got.trusted() == [(20, 20), (20, 20)]
+
+
 def test_rows_as_snapshots() -> None:
     rows = [
         vendor_row(1, BIDS, ASKS),

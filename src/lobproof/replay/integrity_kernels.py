@@ -6,7 +6,7 @@ The state is kept from call to call, so that a stream may be cut anywhere.
 from __future__ import annotations
 
 from lobproof.jit import inlined, kernel
-from lobproof.schema import Int8, Int32, Int64, Rows
+from lobproof.schema import SPEAKS_OF_THE_FEED, Int8, Int32, Int64, Rows
 from lobproof.schema.plain import (
     BID,
     CLEAR,
@@ -166,13 +166,12 @@ def judge_book(ids: Record, ends: Int64, rows: Rows, verdicts: Records) -> int:
         verdict = verdicts[m]
         kind = kinds[start]
         sequence = sequences[start]
-        empty_snapshot = kind == MARK and sequence == previous[start]
-        unreadable = kind == MARK and rows.flags[start] & F_INVALID != 0
         if kind in (SNAPSHOT, CLEAR):
             judge_snapshot(ids, rows, start, stop, verdict)
-        elif empty_snapshot or unreadable or (kind == MARK and sequence < 0):
-            if sequence >= 0 and not unreadable:
-                verdict.collapse = F_INVALID
+        elif kind == MARK and rows.flags[start] & SPEAKS_OF_THE_FEED:
+            pass  # the source's own
+        elif kind == MARK and sequence == previous[start]:  # a snapshot that lists nothing
+            verdict.collapse = F_INVALID
         elif sequence < 0:
             verdict.collapse = F_OUT_OF_ORDER | F_GAP
             ids.anchored = 0

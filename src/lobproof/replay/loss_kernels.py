@@ -116,7 +116,8 @@ def note_mark(
             add_at(state, out, Q_OUT_OF_ORDER, event_id, ts, 1, first, ids_to)
         if flags & F_INVALID:
             tally(state, Q_INVALID_INPUT, event_id, ts)
-            if ids_to < 0:  # it may have been a depth message
+            # it may have been a depth message; where no chain would tell, `note_unread_row` does
+            if ids_to < 0 and state.chainless == 0:
                 state.unread += 1
         if flags & F_RECONNECT:
             add_at(state, out, Q_TRUNCATED_INPUT, event_id, ts, 1, 0, 0)

@@ -114,7 +114,7 @@ def replay_rows(
     Returns the row to go on at. Of the vendor's rows those from ``state.next_row`` on (the next
     one, on return too) are met, up to ``until``. Where one asks for an event the replay stops in
     front of that row, with ``state.action``. ``first_id`` is what the event id of row 0 would be.
-    ``states`` is the one state as an array: a record of its own costs 9 µs more a call.
+    ``states`` is the one state as an array: a record of its own would cost more a call.
     """
     state = states[0]
     state.action = NOTHING
