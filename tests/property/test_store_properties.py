@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lobproof.book.event_kernels import apply_events, new_rebuild
 from lobproof.book.kernels import Book, dump_side, ensure_far_capacity, new_book, side_count
 from lobproof.book.trust_kernels import known_behind
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, EventBatch, Flag, Kind, Side
 from lobproof.schema.tables import CONTENT_TABLES
 from lobproof.store import hashing, open_store
 from lobproof.store.playback import whole_messages
-from lobproof.store.rebuild_kernels import apply_events, new_rebuild
 from support.batches import make_day, store_day
 
 

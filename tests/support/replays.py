@@ -18,7 +18,8 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.book import BookImage
+from lobproof.book import BookImage, book_of
+from lobproof.book.event_kernels import apply_events
 from lobproof.book.kernels import Book, crossed, ensure_far_capacity, top
 from lobproof.book.trust_kernels import known_behind, slots_within
 from lobproof.instruments import Instrument, Rule
@@ -53,9 +54,7 @@ from lobproof.schema import (
 from lobproof.schema.records import Record, Records, joined_rows, records
 from lobproof.schema.tables import MINUTES
 from lobproof.sources.cryptolake.decode import as_snapshots
-from lobproof.store.bookview import book_of
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.rebuild_kernels import apply_events
 from plain.lake_replay import LakeStreams
 from plain.messages import (
     ASK,
@@ -399,7 +398,7 @@ def same_at_every_state(
     """
     ends = np.flatnonzero(events.flags & Flag.LAST) + 1
     for frame in frames:
-        book, rebuilds = book_of(frame, tick)
+        book, rebuilds = book_of(frame.book, tick, 1 << 16)
         rebuild = rebuilds[0]
         start = frame.event_id + 1
         rows = iter(np.flatnonzero(states.event_id >= start).tolist())

@@ -16,6 +16,7 @@ import pytest
 import lobproof
 from lobproof import schema
 from lobproof.acquire.checks.flag_kernels import CANDIDATE, ROW_REASONS
+from lobproof.book.event_kernels import speaks
 from lobproof.book.trust_kernels import TRUST
 from lobproof.fidelity.exact.window import depth_rows
 from lobproof.replay import QUALITY_SEVERITY, quality_rows, state_kernels
@@ -27,8 +28,7 @@ from lobproof.schema import EventBatch, Finding, Flag, Kind, Severity
 from lobproof.schema.codes import SPEAKS_OF_THE_FEED
 from lobproof.schema.records import integers, numbers, record, records
 from lobproof.schema.tables import MINUTES
-from lobproof.store.bookview import _of_book
-from lobproof.store.rebuild_kernels import speaks
+from lobproof.store.daybook import _of_book
 from support.replays import findings_of, make_instrument
 
 PACKAGE = Path(lobproof.__file__).parent

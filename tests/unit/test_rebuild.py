@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from lobproof.book import BookImage
+from lobproof.book import BookImage, book_of
+from lobproof.book.event_kernels import apply_events
 from lobproof.book.kernels import Book, level_size
 from lobproof.book.trust_kernels import known_behind
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Flag, Kind
 from lobproof.schema.records import Record
-from lobproof.store.bookview import book_of
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.rebuild_kernels import apply_events
 from plain.messages import ASK, BID, Change, Message, ask, bid, depth, mark, snapshot, to_batch
 from support.replays import nothing
 
@@ -33,7 +32,7 @@ def after(*messages: Message, since: Keyframe | None = None) -> list[tuple[int, 
 
 
 def played(messages: Sequence[Message], since: Keyframe | None = None) -> tuple[Book, Record]:
-    book, rebuilds = book_of(since or nothing(), 1)
+    book, rebuilds = book_of((since or nothing()).book, 1, 1 << 16)
     batch = to_batch(messages)
     apply_events(book, rebuilds[0], batch.rows, 0, len(batch))
     return book, rebuilds[0].trust

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lobproof.book import kernels, trust_kernels
+from lobproof.book.event_kernels import apply_stored, new_rebuild
 from lobproof.book.image import BookImage, side_levels
 from lobproof.book.layout_kernels import MAX_PRICE, TICK, TICKS, Book, new_book
 from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
-from lobproof.schema import Int8, Int64
+from lobproof.schema import EventBatch, Int8, Int64
 from lobproof.schema.plain import ASK, BID
-from lobproof.schema.records import zeroed
+from lobproof.schema.records import Record, Records
 
 WINDOW_TICKS = 1 << 18
 """Length of a side's dense window: 4 MiB for both sides, of which a book touches a small part."""
@@ -36,6 +37,22 @@ def _applied(book: Book, side: Int8, price: Int64, size: Int64) -> tuple[Book, T
     touches = Touches(*(np.empty(len(side), np.int64) for _ in Touches._fields))
     kernels.apply_rows(book, side, price, size, *touches)
     return book, touches
+
+
+def book_of(image: BookImage, tick: int, window_ticks: int) -> tuple[Book, Records]:
+    """The book of an image, and what :func:`apply_events` keeps beside it."""
+    rebuilds = new_rebuild()
+    image.trusted(rebuilds[0].trust)
+    rebuilds[0].sequence = image.sequence
+    return image.book(tick, window_ticks), rebuilds
+
+
+def apply_events(book: Book, rebuilds: Records, events: EventBatch, start: int, stop: int) -> Book:
+    """The book behind stored events, whole messages; it may have moved to more memory."""
+    room = stop - start + int(rebuilds[0].trust.undo.logged)
+    book = kernels.ensure_far_capacity(book, room)
+    apply_stored(book, rebuilds, events.rows, start, stop)
+    return book
 
 
 class OrderBook:
@@ -63,7 +80,37 @@ class OrderBook:
     def __init__(self, tick: Instrument | int = 1, *, window_ticks: int = WINDOW_TICKS) -> None:
         counts = tick if isinstance(tick, int) else tick.tick
         self._book = new_book(window_ticks, counts)
-        self._trusts = zeroed(trust_kernels.TRUST)
+        self._rebuilds = new_rebuild()
+
+    @classmethod
+    def of(cls, image: BookImage, tick: int = 1, *, window_ticks: int = WINDOW_TICKS) -> Self:
+        """The book of an image, and what is trusted of it."""
+        book = cls(tick, window_ticks=64)
+        book._book, book._rebuilds = book_of(image, tick, window_ticks)
+        return book
+
+    def __repr__(self) -> str:
+        """The touch, and how many levels there are."""
+        (bid, bid_size), (ask, ask_size) = self.best_bid, self.best_ask
+        return (
+            f"OrderBook(bid={bid} x {bid_size}, ask={ask} x {ask_size}, "
+            f"levels={self.count(BID)} + {self.count(ASK)}; counts on the grid)"
+        )
+
+    @property
+    def sequence(self) -> int:
+        """Update id of the last depth message that `apply_events` applied; -1 before the first."""
+        return int(self._rebuilds[0].sequence)
+
+    def apply_events(self, events: EventBatch, start: int = 0, stop: int | None = None) -> None:
+        """Apply stored events, whole messages in rows ``start:stop``, as the replay knew them.
+
+        Snapshots replace what they list, marks of a loss take trust away, trades leave the book
+        alone. `Store.replay` gives such events, on one grid; they must follow those that the book
+        was made of.
+        """
+        stop = len(events) if stop is None else stop
+        self._book = apply_events(self._book, self._rebuilds, events, start, stop)
 
     def apply(self, side: int, price: int, size: int) -> int:
         """Set a level's size, 0 removes it; returns the size that it had."""
@@ -105,15 +152,19 @@ class OrderBook:
 
     def clear(self) -> None:
         """Remove every level and all trust."""
-        trust_kernels.clear(self._book, self._trusts[0])
+        trust_kernels.clear(self._book, self._trust)
 
     def clear_range(self, side: int, worst_price: int) -> None:
         """Remove the levels from the touch to ``worst_price`` inclusive."""
         kernels.clear_side_range(self._book, int(side), worst_price)
 
+    def columns(self, side: int) -> tuple[Int64, Int64]:
+        """Prices and sizes of all levels, best first, as arrays."""
+        return side_levels(self._book, int(side))
+
     def levels(self, side: int) -> list[tuple[int, int]]:
         """All levels, best first."""
-        prices, sizes = side_levels(self._book, int(side))
+        prices, sizes = self.columns(side)
         return list(zip(prices.tolist(), sizes.tolist(), strict=True))
 
     def bids(self, n: int = 20) -> list[tuple[int, int]]:
@@ -149,39 +200,52 @@ class OrderBook:
 
     def trust(self, side: int) -> tuple[int, int]:
         """Kind of trust, and the far end of the range (0 unless ``RANGE``)."""
-        known = self._trusts[0].sides[int(side) - 1]
-        return int(known.kind), int(known.to)
+        kind, to = trust_kernels.known_behind(self._trust, int(side))
+        return int(kind), int(to)
 
     def set_trust(self, side: int, kind: int, price: int = 0) -> None:
         """Set the kind of trust, and the far end of a range."""
-        trust_kernels.set_range(self._trusts[0], int(side), kind, price)
+        trust_kernels.set_range(self._trust, int(side), kind, price)
 
     def extend_trust(self, side: int, price: int, complete: bool) -> None:
         """Note that a snapshot listed the side from the touch to ``price``, or all of it."""
-        trust_kernels.extend(self._trusts[0], int(side), price, complete)
+        trust_kernels.extend(self._trust, int(side), price, complete)
 
     def trusted_slots(self, side: int, n: int = 20) -> int:
         """How many of the leading ``n`` slots are known right; none while the book is crossed."""
-        prices, sizes = np.empty(n, np.int64), np.empty(n, np.int64)
-        count = kernels.top(self._book, int(side), n, prices, sizes)
-        trust = self._trusts[0]
-        return int(trust_kernels.trusted_slots(self._book, trust, int(side), prices, count, n))
+        return self.ladder(side, np.empty(n, np.int64), np.empty(n, np.int64))
+
+    def ladder(self, side: int, prices: Int64, sizes: Int64) -> int:
+        """`top`; returns how many of the leading slots are known right, none while crossed."""
+        count = self.top(side, prices, sizes)
+        if self.crossed:
+            return 0
+        kind, to = self.trust(side)
+        return int(trust_kernels.slots_within(int(side), kind, to, prices, count, len(prices)))
+
+    def top(self, side: int, prices: Int64, sizes: Int64) -> int:
+        """Write the best levels of the side into columns, best first, and zeros after the last.
+
+        As many as the columns are long; they may be strided views. Returns how many there were.
+        """
+        return int(kernels.top(self._book, int(side), len(prices), prices, sizes))
 
     def save(self) -> dict[str, Int64]:
         """Levels and trust as arrays, 16 bytes a level; :meth:`load` makes an equal book."""
         about = np.array([self._book[TICK], self._book[TICKS]], np.int64)
-        image = BookImage.of(self._book, self._trusts[0], -1)
+        image = BookImage.of(self._book, self._trust, self.sequence)
         return {**image.to_arrays(), "about": about}
 
     @classmethod
     def load(cls, saved: Mapping[str, Int64]) -> Self:
         """A book equal to the one that was saved."""
         tick, window_ticks = saved["about"].tolist()
-        book = cls(tick, window_ticks=window_ticks)
-        image = BookImage.from_arrays(saved)
-        book._book = image.book(tick, window_ticks)
-        image.trusted(book._trusts[0])
-        return book
+        return cls.of(BookImage.from_arrays(saved), tick, window_ticks=window_ticks)
+
+    @property
+    def _trust(self) -> Record:
+        trust: Record = self._rebuilds[0].trust
+        return trust
 
     def _best(self, side: int) -> tuple[int, int]:
         return int(kernels.best_price(self._book, int(side))), int(
@@ -190,7 +254,7 @@ class OrderBook:
 
     def _top(self, side: int, n: int) -> list[tuple[int, int]]:
         rows = np.empty((n, 2), np.int64)
-        count = kernels.top(self._book, int(side), n, rows[:, 0], rows[:, 1])
+        count = self.top(side, rows[:, 0], rows[:, 1])
         return [(price, size) for price, size in rows[:count].tolist()]
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lobproof.book import apply_events, book_of
+from lobproof.book.event_kernels import new_rebuild
 from lobproof.book.kernels import Book, ensure_far_capacity, new_book
 from lobproof.errors import StoreError
 from lobproof.report.axes import PriceGrid, TimeGrid
@@ -30,10 +32,8 @@ from lobproof.schema import LEVELS, EventBatch, Int64
 from lobproof.schema.records import Records, zeroed
 from lobproof.schema.tables import KEYFRAMES
 from lobproof.store import Store
-from lobproof.store.bookview import apply_rows, book_of
 from lobproof.store.columns import Grid
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.rebuild_kernels import new_rebuild
 from lobproof.store.views import Numbers, numeric
 
 _WINDOW_TICKS = 1 << 16
@@ -207,12 +207,12 @@ def _book_before(part: Part, day: dict[str, Any], grid: Grid, tick: int) -> tupl
         part.first - 1,
         f"{part.exchange} {part.symbol} {day['dt']}",
     )
-    book, rebuilds = book_of(frame, tick)
+    book, rebuilds = book_of(frame.book, tick, _WINDOW_TICKS)
     if part.first <= day["first_ts"]:
         return book, rebuilds
     # levels are absolute: events of the keyframe's own instant may come twice
     for batch in part.store.replay(
         part.symbol, exchange=part.exchange, start=frame.ts_order, end=part.first
     ):
-        book = apply_rows(book, rebuilds, batch)
+        book = apply_events(book, rebuilds, batch, 0, len(batch))
     return book, rebuilds

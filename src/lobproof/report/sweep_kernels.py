@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.book.event_kernels import apply_events
 from lobproof.book.kernels import (
     Book,
     apply_level,
@@ -24,7 +25,6 @@ from lobproof.jit import kernel
 from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Int64, Rows
 from lobproof.schema.plain import ASK, BID, CLEAR, DELTA, F_DOUBTFUL, F_LAST, SNAPSHOT, TRADE
 from lobproof.schema.records import FLOAT, INT, Record, Records, integers, record
-from lobproof.store.rebuild_kernels import apply_events
 
 Float64 = NDArray[np.float64]
 

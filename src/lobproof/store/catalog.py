@@ -101,6 +101,7 @@ class SealedDay:
     hashes: dict[str, str]
     coverage: Coverage
     chained: bool  # whether the feed's ids show a loss
+    spacing: str  # of the rows of `states`: "all" is one at each message end
     carried_from: str  # hash of the keyframes that it goes on from, or empty
     from_ns: int | None = None  # of a partial day: where it begins
 
@@ -411,6 +412,14 @@ def coverage_frame(
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
+def several(days: Sequence[SealedDay]) -> list[list[SealedDay]]:
+    """The days of each symbol, in the order in which they come."""
+    symbols: dict[tuple[str, str], list[SealedDay]] = {}
+    for day in days:
+        symbols.setdefault((day.partition.exchange, day.partition.symbol), []).append(day)
+    return list(symbols.values())
+
+
 def unheard(
     days: Sequence[SealedDay], day: SealedDay, time: int, opening: Callable[[SealedDay], str]
 ) -> str:
@@ -528,6 +537,7 @@ def _day(row: dict[str, object]) -> SealedDay:
             hashes={name: str(row[f"{name}_hash"]) for name in (*files, "content")},
             coverage=Coverage.of(str(row["coverage"])),
             chained=config_of(row).chained,
+            spacing=config_of(row).states,
             carried_from=str(row["carried_from"]),
             from_ns=partial_from(row),
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
+from lobproof.book import OrderBook
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath, as_path
-from lobproof.schema import EventBatch, Flag, Severity
+from lobproof.schema import LEVELS, EventBatch, Flag, Severity
+from lobproof.schema.provenance import made_of
 from lobproof.schema.tables import (
     CONTENT_TABLES,
     EVENTS,
@@ -21,7 +25,7 @@ from lobproof.schema.tables import (
     Table,
 )
 from lobproof.store.audit import AuditReport, Damage, audit_days, glance
-from lobproof.store.bookview import BookView, doubts_at, view_book
+from lobproof.store.bookview import BookView
 from lobproof.store.catalog import (
     Catalog,
     SealedDay,
@@ -31,15 +35,32 @@ from lobproof.store.catalog import (
     day_of_last_event,
     finest,
     on_grid,
+    several,
     symbols,
+    told_unsealed,
     unheard,
     within,
 )
 from lobproof.store.columns import Grid
-from lobproof.store.keyframe import Keyframe
+from lobproof.store.daybook import DayBook, Doubts, Message
+from lobproof.store.ladder import Ladder
 from lobproof.store.playback import replay_day
-from lobproof.store.timespan import Time, bounds, to_ns
-from lobproof.store.views import Names, Numbers, View, among, empty_frame, messages, outside, shown
+from lobproof.store.timespan import Duration, Time, bounds, duration_ns, show_days, to_ns
+from lobproof.store.views import (
+    Names,
+    Numbers,
+    Symbols,
+    View,
+    among,
+    bars_of,
+    check_numbers,
+    empty_frame,
+    messages,
+    outside,
+    shown,
+    trades_of,
+    with_touch,
+)
 
 BATCH_ROWS = 1 << 16
 
@@ -59,9 +80,10 @@ class Store:
     """The sealed days of a store at the time it was opened; others do not exist for it.
 
     In all methods ``symbol`` is the canonical name (``BTC-USDT``) or the venue's (``BTCUSDT``),
-    and may be left out where the store holds just one; ``exchange`` tells symbols of one name
-    apart. ``start`` (inclusive) and ``end`` (exclusive) are times in UTC: a datetime, ISO 8601
-    text or int nanoseconds, compared with ``ts_order``. Errors of all of them:
+    and may be left out where the store holds just one; frames take several, one behind the other
+    (``store.symbols()["symbol"]`` names all). ``exchange`` tells symbols of one name apart.
+    ``start`` (inclusive) and ``end`` (exclusive) are times in UTC: a datetime, ISO 8601 text or int
+    nanoseconds, compared with ``ts_order``. Errors of all of them:
 
     UsageError
         If the symbol is unknown or ambiguous, or nothing was heard in the whole range: before the
@@ -75,6 +97,26 @@ class Store:
 
     def __init__(self, path: AnyPath) -> None:
         self._catalog = Catalog(as_path(path))
+
+    def __repr__(self) -> str:
+        """What it holds: symbols, days, provenance, and what is not sealed."""
+        return "\n".join([f"Store {self.path}", *self._lines()])
+
+    def _repr_html_(self) -> str:
+        """What ``repr`` says, as a list."""
+        rows = "".join(f"<li>{escape(line)}</li>" for line in self._lines())
+        return f"<p>Store <code>{escape(str(self.path))}</code></p><ul>{rows}</ul>"
+
+    def _lines(self) -> list[str]:
+        lines = []
+        for days in several(self._catalog.days):
+            where, count = days[0].partition, len(days)
+            made = ", ".join(sorted({made_of(day.provenance) for day in days}))
+            span = show_days(day.partition.dt for day in days)
+            many = "1 day" if count == 1 else f"{count:,} days"
+            lines.append(f"{where.exchange} {where.symbol}: {many}, {span} ({made})")
+        beside = told_unsealed(self.unsealed())
+        return [*(lines or ["no sealed day"]), *([beside] if beside else [])]
 
     @property
     def path(self) -> Path:
@@ -141,7 +183,7 @@ class Store:
 
     def events(
         self,
-        symbol: str | None = None,
+        symbol: Symbols | None = None,
         *,
         exchange: str | None = None,
         start: Time | None = None,
@@ -178,7 +220,7 @@ class Store:
 
     def states(
         self,
-        symbol: str | None = None,
+        symbol: Symbols | None = None,
         *,
         exchange: str | None = None,
         start: Time | None = None,
@@ -191,7 +233,7 @@ class Store:
 
     def keyframes(
         self,
-        symbol: str | None = None,
+        symbol: Symbols | None = None,
         *,
         exchange: str | None = None,
         start: Time | None = None,
@@ -204,7 +246,7 @@ class Store:
 
     def quality(
         self,
-        symbol: str | None = None,
+        symbol: Symbols | None = None,
         *,
         exchange: str | None = None,
         start: Time | None = None,
@@ -223,7 +265,7 @@ class Store:
 
     def minutes(
         self,
-        symbol: str | None = None,
+        symbol: Symbols | None = None,
         *,
         exchange: str | None = None,
         start: Time | None = None,
@@ -236,7 +278,7 @@ class Store:
 
     def trusted(
         self,
-        symbol: str | None = None,
+        symbol: Symbols | None = None,
         *,
         exchange: str | None = None,
         start: Time | None = None,
@@ -252,19 +294,16 @@ class Store:
         view = View(
             *bounds(start, end), numbers, raw, [(pl.col("flags") & int(Flag.DOUBTFUL)) == 0]
         )
-        days = within(self._catalog.resolve(symbol, exchange), view.start, view.end)
-        grid = finest(days)
         frames = []
-        for day in days:
+        for day, grid in self._days(symbol, exchange, view):
             rows = self._scan(STATES, day, grid, view)
-            doubts = self._doubts(day)
-            lies = doubts.select("first_event_id", "last_event_id").rows()
+            lies = self._doubts(day).intervals
             frames.append(rows.filter(outside(lies)) if lies else rows)
         return pl.concat(frames)
 
     def market_events(
         self,
-        symbol: str | None = None,
+        symbol: Symbols | None = None,
         *,
         exchange: str | None = None,
         start: Time | None = None,
@@ -281,9 +320,94 @@ class Store:
             the message) and ``sequence``: here the event_id of the message's last row.
         """
         view = View(*bounds(start, end), numbers, raw=True)
-        days = within(self._catalog.resolve(symbol, exchange), view.start, view.end)
-        grid = finest(days)
-        return pl.concat(messages(self._scan(EVENTS, day, grid, view)) for day in days)
+        days = self._days(symbol, exchange, view)
+        return pl.concat(messages(self._scan(EVENTS, day, grid, view)) for day, grid in days)
+
+    def trades(
+        self,
+        symbol: Symbols | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        side: Names | None = None,
+        numbers: Numbers = "decimal",
+        raw: bool = False,
+    ) -> pl.LazyFrame:
+        """Trades: rows of `events` of that kind; parameters as there.
+
+        ``trade_id`` is the venue's; ``side`` the taker's: BUY or SELL. Where trades are missing
+        ``events(kind="MARK")`` and `quality` (``TRADE_GAP``) say so.
+        """
+        chosen = among(kind="TRADE", side=side)
+        view = View(*bounds(start, end), numbers, raw, chosen)
+        return trades_of(self._frame(EVENTS, symbol, exchange, view))
+
+    def trades_with_touch(
+        self,
+        symbol: Symbols | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        numbers: Numbers = "decimal",
+        raw: bool = False,
+    ) -> pl.LazyFrame:
+        """Trades, each with the touch of the book right before it; parameters as of `events`.
+
+        Beside the columns of `trades`: ``bid_price``, ``bid_size``, ``ask_price``, ``ask_size`` (0
+        where a side was empty) and ``book_event_id``, the message that made them so: the last one
+        before the trade in the order of events, of the same day. ``trusted``: whether that touch is
+        known to be right at the trade; false in a doubt that arose since, and null, as are the
+        prices, before the first book message of a day.
+
+        Raises
+        ------
+        UsageError
+            For a day with fewer states than book messages: the last one may be stale.
+        """
+        view = View(*bounds(start, end), numbers, raw, among(kind="TRADE"))
+        frames = []
+        for day, grid in self._days(symbol, exchange, view):
+            if day.spacing != "all":
+                raise UsageError(
+                    f"{day.partition} has states {day.spacing!r}: the one before a trade may be "
+                    "older than the book.",
+                    hint="Reconstruct it with states='all', or take `play`, which has the book at "
+                    "every message.",
+                )
+            trades = trades_of(self._scan(EVENTS, day, grid, view))
+            states = self._scan(STATES, day, grid, View(numbers=numbers, raw=True))
+            frames.append(with_touch(trades, states, self._doubts(day).intervals))
+        return pl.concat(frames)
+
+    def bars(
+        self,
+        every: Duration,
+        symbol: Symbols | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        numbers: Numbers = "decimal",
+    ) -> pl.LazyFrame:
+        """Trades by intervals of ``every`` (``"1s"``, ``"5m"``, a timedelta) since the epoch.
+
+        Returns
+        -------
+        pl.LazyFrame
+            ``exchange, symbol, time`` (where the interval starts), ``open, high, low, close,
+            volume, buy_volume`` (of takers who bought), ``vwap`` (float), ``trades``, and ``gaps``:
+            how often trades are missing in it. An interval in which nothing traded has no row,
+            unless trades are missing there: then its prices are null.
+        """
+        length = duration_ns(every)
+        view = View(*bounds(start, end), numbers, raw=True)
+        symbols = several([day for day, _ in self._days(symbol, exchange, view)])
+        return pl.concat(
+            bars_of(pl.concat(self._scan(EVENTS, day, finest(days), view) for day in days), length)
+            for days in symbols
+        )
 
     def replay(
         self,
@@ -305,6 +429,34 @@ class Store:
         paths = [self._catalog.paths(day, EVENTS) for day in days]
         return (batch for day in paths for batch in replay_day(day, grid, low, high, batch_rows))
 
+    def play(
+        self,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+    ) -> Iterator[tuple[Message, OrderBook]]:
+        """Message by message, each with the live book that has taken it in.
+
+        The book is complete from the first message on: it sets out from the keyframe before
+        ``start``. It is one object that changes; a day begins a new one. Prices and sizes count on
+        the finest grid of the days (see `instrument`). A message costs some ten microseconds: where
+        that is too slow, `sample`, `states` and `OrderBook.apply_events` work in bulk.
+        """
+        low, high = bounds(start, end)
+        days = within(self._catalog.resolve(symbol, exchange), low, high)
+        return self._played(days, finest(days), low, high)
+
+    def _played(
+        self, days: Sequence[SealedDay], grid: Grid, low: int | None, high: int | None
+    ) -> Iterator[tuple[Message, OrderBook]]:
+        for day in days:
+            book = self._day_book(day, grid)
+            book.move(day.first_ts - 1 if low is None else low - 1)
+            for message in book.messages(high):
+                yield message, book.book
+
     def book_at(
         self,
         time: Time,
@@ -325,14 +477,86 @@ class Store:
             If ``time`` is before the first event, or in no sealed day: an older book would be
             shown for it.
         """
-        moment = to_ns(time)
+        return next(self.books_at([time], symbol, exchange=exchange, pending=pending))
+
+    def books_at(
+        self,
+        times: Iterable[Time],
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        pending: bool = False,
+    ) -> Iterator[BookView]:
+        """`book_at` of one time after the other; fast where they ascend.
+
+        Errors are raised as the iterator reaches the time.
+        """
         days = self._catalog.resolve(symbol, exchange)
-        day = day_of_last_event(days, at(days, moment), moment)
-        frames = self._scan(KEYFRAMES, day, day.grid, View(numbers="grid", raw=True))
-        frame = Keyframe.before(frames, moment, str(day.partition))
-        paths = self._catalog.paths(day, EVENTS)
-        silent = unheard(days, day, moment, lambda after: doubts_at(self._doubts(after), 0))
-        return view_book(day, paths, frame, moment, self._doubts(day), silent, pending=pending)
+        book: DayBook | None = None
+        for time in times:
+            moment = to_ns(time)
+            day = day_of_last_event(days, at(days, moment), moment)
+            if book is None or book.day is not day:
+                book = self._day_book(day, day.grid)
+            book.move(moment)
+            yield book.view(self._unheard(days, day, moment), pending=pending)
+
+    def sample(
+        self,
+        every: Duration,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        depth: int = LEVELS,
+        numbers: Numbers = "decimal",
+    ) -> pl.DataFrame:
+        """The best ``depth`` levels of both sides at the instants ``start + k * every``.
+
+        Each row is the book after the last event at or before ``time``, from all levels, however
+        deep; without ``start`` the first instant is the first multiple of ``every`` at or behind
+        the first event, without ``end`` the last one before or at the last event. A row takes 64
+        bytes of memory a level.
+
+        Returns
+        -------
+        pl.DataFrame
+            ``exchange, symbol, time``; ``event_id``, ``ts_order`` and ``sequence`` of the last
+            event; levels named as in `states` (0 behind the last); ``bid_trusted`` and
+            ``ask_trusted``, how many of the leading levels are known to be right; ``doubtful`` and
+            the ``reason``. At an instant of which no sealed day knows anything all of it is null
+            but ``doubtful`` and the ``reason``.
+        """
+        length, numbers = duration_ns(every), check_numbers(numbers)
+        if depth < 1:
+            raise UsageError(f"A depth of {depth} has no level.", hint="Give 1 or more.")
+        low, high = bounds(start, end)
+        days = within(self._catalog.resolve(symbol, exchange), low, high)
+        low = -(-days[0].first_ts // length) * length if low is None else low
+        high = days[-1].last_ts + 1 if high is None else high
+        grid = finest(days)
+        instants = np.arange(low, high, length, dtype=np.int64)
+        ladder = Ladder(instants, depth)
+        book: DayBook | None = None
+        for row, moment in enumerate(instants.tolist()):
+            try:
+                day = day_of_last_event(days, at(days, moment), moment)
+            except UsageError as error:
+                ladder.unknown(row, error.message)
+                continue
+            if book is None or book.day is not day:
+                book = self._day_book(day, grid)
+            book.move(moment)
+            ladder.add(row, book, self._unheard(days, day, moment))
+        return ladder.frame(days[0].partition, grid, numbers)
+
+    def _unheard(self, days: Sequence[SealedDay], day: SealedDay, moment: int) -> str:
+        return unheard(days, day, moment, lambda after: self._doubts(after).at(0))
+
+    def _day_book(self, day: SealedDay, grid: Grid) -> DayBook:
+        frames = self._scan(KEYFRAMES, day, grid, View(numbers="grid", raw=True))
+        return DayBook(day, grid, self._catalog.paths(day, EVENTS), frames, self._doubts(day))
 
     def coverage(
         self,
@@ -378,12 +602,31 @@ class Store:
         )
         return audit_days(self._catalog, days, content=content, unsealed=beside)
 
+    def _days(
+        self, symbol: Symbols | None, exchange: str | None, view: View
+    ) -> list[tuple[SealedDay, Grid]]:
+        """The days in a view's range, symbol by symbol, each with its symbol's finest grid."""
+        one = isinstance(symbol, str) or not isinstance(symbol, Iterable)
+        names = [symbol] if one else list(symbol)
+        found = []
+        for name in names:
+            days = within(self._catalog.resolve(name, exchange), view.start, view.end)
+            found += [(day, finest(days)) for day in days]
+        if not found:
+            raise UsageError("No symbol is named.", hint="Name one or more; `symbols` lists them.")
+        grids = {grid for _, grid in found}
+        if view.numbers == "grid" and len(grids) > 1:
+            raise UsageError(
+                "Symbols on different grids cannot share a column of counts.",
+                hint="Read them one by one, or with numbers='decimal' or 'float'.",
+            )
+        return found
+
     def _frame(
-        self, table: Table, symbol: str | None, exchange: str | None, view: View
+        self, table: Table, symbol: Symbols | None, exchange: str | None, view: View
     ) -> pl.LazyFrame:
-        days = within(self._catalog.resolve(symbol, exchange), view.start, view.end)
-        grid = finest(days)
-        return pl.concat(self._scan(table, day, grid, view) for day in days)
+        days = self._days(symbol, exchange, view)
+        return pl.concat(self._scan(table, day, grid, view) for day, grid in days)
 
     def _scan(self, table: Table, day: SealedDay, grid: Grid, view: View) -> pl.LazyFrame:
         paths = self._catalog.paths(day, table)
@@ -394,9 +637,9 @@ class Store:
         names = (pl.lit(value).alias(name) for name, value in where.items())
         return shown(stored, table, grid, view).select(*names, pl.all())
 
-    def _doubts(self, day: SealedDay) -> pl.DataFrame:
-        """Closed intervals of event ids whose touch is in doubt, and why."""
-        return (
+    def _doubts(self, day: SealedDay) -> Doubts:
+        """When the touch of a day is in doubt."""
+        return Doubts(
             self._scan(QUALITY, day, day.grid, View(raw=True))
             .filter(pl.col("severity") >= int(Severity.DOUBT))
             .select("first_event_id", "last_event_id", "code", "detail")

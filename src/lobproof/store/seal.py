@@ -67,11 +67,12 @@ CALLER_COLUMNS = (
 class SealConfig(msgspec.Struct):
     """What is read of a seal's ``config``; there is more.
 
-    ``from_ns`` is where a partial day begins.
+    ``states`` is the spacing of the rows of `states`, ``from_ns`` where a partial day begins.
     """
 
     order: Order = Order()
     chained: bool = True
+    states: str = "all"
     keyframe_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 60
     from_ns: Count | None = None
 

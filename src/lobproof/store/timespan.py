@@ -15,6 +15,19 @@ Time = datetime | str | int
 
 DAY_NS = 86_400_000_000_000
 
+Duration = timedelta | str | int
+"""A length of time: a timedelta, text such as ``"1s"`` or ``"100ms"``, or nanoseconds."""
+
+_UNITS = {
+    "ns": 1,
+    "us": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": DAY_NS,
+}
+_DURATION = re.compile(rf"(\d{{1,18}}) ?({'|'.join(_UNITS)})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FRACTION = re.compile(r"([.,])(\d{1,9})(?!\d)")
 
@@ -46,6 +59,30 @@ def to_ns(value: Time) -> int:
         return to_ns(datetime.fromisoformat(text)) + nanoseconds
     except ValueError as error:
         raise _no_time(value) from error
+
+
+def duration_ns(value: Duration) -> int:
+    """Nanoseconds of a length of time, more than 0.
+
+    Raises
+    ------
+    UsageError
+        If ``value`` is none, or not longer than 0.
+    """
+    found = 0
+    if isinstance(value, timedelta):
+        found = value // timedelta(microseconds=1) * 1000
+    elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        found = int(value)
+    elif isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        found = int(match[1]) * _UNITS[match[2]] if match else 0
+    if found <= 0:
+        raise UsageError(
+            f"{value!r} is no length of time.",
+            hint="Give text such as '1s', '100ms', '5m', '1h', a timedelta, or int nanoseconds.",
+        )
+    return found
 
 
 def bounds(start: Time | None, end: Time | None) -> tuple[int | None, int | None]:

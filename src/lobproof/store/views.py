@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import polars as pl
@@ -32,6 +32,8 @@ TRUST = pl.Enum(["UNTRUSTED", "RANGE", "EVERYTHING"])
 CODES = pl.Enum([code.name for code in Finding])
 SEVERITIES = pl.Enum([severity.name for severity in Severity])
 
+_ALWAYS = ("ts_order", "minute")
+"""Times that are never missing."""
 _MINUTE_NS = 60_000_000_000
 _TRUST_CODES = {"UNTRUSTED": UNTRUSTED, "RANGE": RANGE, "EVERYTHING": EVERYTHING}
 
@@ -56,7 +58,10 @@ def shown(stored: pl.LazyFrame, table: Table, grid: Grid, view: View) -> pl.Lazy
 def moment(column: str) -> pl.Expr:
     """Nanoseconds as ``Datetime("ns", "UTC")``; 0, which means missing, as null."""
     value = pl.col(column)
-    return pl.when(value != 0).then(value).cast(pl.Datetime("ns", "UTC")).alias(column)
+    if column not in _ALWAYS:
+        value = pl.when(value != 0).then(value)
+    # a cast alone lets Polars hold a filter of this column against the row groups' statistics
+    return value.cast(pl.Datetime("ns", "UTC")).alias(column)
 
 
 def named(column: str, codes: type[IntEnum], names: pl.Enum) -> pl.Expr:
@@ -95,6 +100,8 @@ Name = str | Kind | Finding | Severity
 Of a side the name alone: ``Side.BID`` and ``Side.BUY`` are one number.
 """
 Names = Name | Iterable[Name]
+Symbols = str | Iterable[str]
+"""One symbol, or several: the canonical names, or the venue's."""
 
 _WORDS: Mapping[str, Mapping[str, pl.Expr]] = {
     "kind": {kind.name: pl.col("kind") == kind for kind in Kind},
@@ -139,6 +146,16 @@ def among(**wanted: Names | None) -> list[pl.Expr]:
     return predicates
 
 
+def check_numbers(numbers: Numbers) -> Numbers:
+    """The way to show numbers that was asked for; `UsageError` if there is none such."""
+    if numbers not in get_args(Numbers):
+        raise UsageError(
+            f"numbers={numbers!r} is not a way to show numbers.",
+            hint="Use 'decimal' (exact), 'grid' (int64 counts) or 'float'.",
+        )
+    return numbers
+
+
 def numeric(table: Table, grid: Grid, numbers: Numbers) -> list[pl.Expr]:
     """Expressions that turn a table's decimals into counts on ``grid`` or floats.
 
@@ -150,12 +167,7 @@ def numeric(table: Table, grid: Grid, numbers: Numbers) -> list[pl.Expr]:
     UsageError
         If ``numbers`` is not one of the three ways.
     """
-    if numbers not in ("decimal", "grid", "float"):
-        raise UsageError(
-            f"numbers={numbers!r} is not a way to show numbers.",
-            hint="Use 'decimal' (exact), 'grid' (int64 counts) or 'float'.",
-        )
-    if numbers == "decimal":
+    if check_numbers(numbers) == "decimal":
         return []
     expressions = []
     for column in decimal_columns(table):
@@ -193,7 +205,10 @@ def empty_frame(table: Table) -> pl.LazyFrame:
     return frame.lazy()
 
 
-def outside(intervals: Sequence[tuple[int, int]]) -> pl.Expr:
+_EVENT_ID = pl.col("event_id")
+
+
+def outside(intervals: Sequence[tuple[int, int]], event_id: pl.Expr = _EVENT_ID) -> pl.Expr:
     """Whether ``event_id`` lies in none of the closed intervals, which may overlap."""
     ordered = sorted(intervals)
     starts = np.array([first for first, _ in ordered], np.int64)
@@ -203,7 +218,73 @@ def outside(intervals: Sequence[tuple[int, int]]) -> pl.Expr:
         before = np.searchsorted(starts, ids.to_numpy(), "right") - 1
         return pl.Series(ids.name, (before < 0) | (ends[before] < ids.to_numpy()))
 
-    return pl.col("event_id").map_batches(uncovered, pl.Boolean, is_elementwise=True)
+    return event_id.map_batches(uncovered, pl.Boolean, is_elementwise=True)
+
+
+def trades_of(events: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows of trades, without what only the book has."""
+    return events.select(
+        "exchange",
+        "symbol",
+        "dt",
+        "event_id",
+        "ts_order",
+        "ts_event",
+        "ts_recv",
+        pl.col("sequence").alias("trade_id"),
+        "side",
+        "price",
+        "size",
+        "flags",
+    )
+
+
+def with_touch(
+    trades: pl.LazyFrame, states: pl.LazyFrame, doubts: Sequence[tuple[int, int]]
+) -> pl.LazyFrame:
+    """A day's trades with the touch before each; ``doubts``: intervals of event ids."""
+    known = (pl.col("bid_trusted") > 0) & (pl.col("ask_trusted") > 0)
+    touches = states.select(
+        pl.col("event_id").alias("book_event_id"),
+        pl.col("bid_0_price").alias("bid_price"),
+        pl.col("bid_0_size").alias("bid_size"),
+        pl.col("ask_0_price").alias("ask_price"),
+        pl.col("ask_0_size").alias("ask_size"),
+        known.alias("trusted"),
+    )
+    joined = trades.join_asof(
+        touches.set_sorted("book_event_id"), left_on="event_id", right_on="book_event_id"
+    )
+    # a doubt that arose behind the last state covers the event right before the trade
+    sure = outside(doubts, pl.col("event_id") - 1) if doubts else pl.lit(True)
+    return joined.with_columns(pl.col("trusted") & sure)
+
+
+def bars_of(events: pl.LazyFrame, every: int) -> pl.LazyFrame:
+    """Bars of one symbol's raw events, ``every`` nanoseconds: see `Store.bars`."""
+    trade = pl.col("kind") == Kind.TRADE
+    lost = int(Flag.GAP | Flag.TRADES)
+    gap = (pl.col("kind") == Kind.MARK) & ((pl.col("flags") & lost) == lost)
+    price, size = (pl.col(name).filter(trade) for name in ("price", "size"))
+    weights = size.cast(pl.Float64)
+    value = (price.cast(pl.Float64) * weights).sum()
+    start = pl.col("ts_order") // every * every
+    return (
+        events.filter(trade | gap)
+        .group_by("exchange", "symbol", start.alias("time"), maintain_order=True)
+        .agg(
+            price.first().alias("open"),
+            price.max().alias("high"),
+            price.min().alias("low"),
+            price.last().alias("close"),
+            size.sum().alias("volume"),
+            pl.col("size").filter(trade & (pl.col("side") == Side.BUY)).sum().alias("buy_volume"),
+            (value / weights.sum()).alias("vwap"),
+            trade.sum().cast(pl.Int64).alias("trades"),
+            gap.sum().cast(pl.Int64).alias("gaps"),
+        )
+        .with_columns(pl.col("time").cast(pl.Datetime("ns", "UTC")))
+    )
 
 
 def messages(events: pl.LazyFrame) -> pl.LazyFrame:

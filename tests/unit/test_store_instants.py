@@ -1,0 +1,387 @@
+"""Books at many instants, message by message, trades with the touch, bars: against plain truth."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lobproof.book import OrderBook
+from lobproof.errors import UsageError
+from lobproof.schema import LEVELS, EventBatch, Flag, Kind, Side
+from lobproof.schema.tables import STATE_LEVEL_COLUMNS
+from lobproof.store import Store, open_store
+from lobproof.store.timespan import duration_ns
+from support.batches import DAY_NS, DT, START_NS, Day, make_day, make_instrument, store_day
+
+NEXT = "2024-08-09"
+SECOND = 10**9
+DOUBT = (100, 130)
+"""Events whose touch `make_day` puts in doubt."""
+
+
+@pytest.fixture(scope="module")
+def days() -> list[Day]:
+    """Two days, the second on a finer grid."""
+    finer = make_instrument(price_exponent=3, size_exponent=9)
+    second = make_day(2, dt=NEXT, start_ns=START_NS + DAY_NS, instrument=finer)
+    return [make_day(), second]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, days: Sequence[Day]) -> Store:
+    root = tmp_path_factory.mktemp("instants") / "s"
+    store_day(root, days[0], part_rows=150)
+    store_day(root, days[1])
+    return open_store(root)
+
+
+def last_before(day: Day, moment: int) -> int:
+    return int(np.searchsorted(day.events.ts_order, moment, "right")) - 1
+
+
+def instants(day: Day, count: int, seed: int = 3) -> list[int]:
+    rng = random.Random(seed)
+    first, last = int(day.events.ts_order[0]), int(day.events.ts_order[-1])
+    times = [rng.randrange(first, last) for _ in range(count)]
+    times += [int(day.events.ts_order[rng.randrange(len(day.events))]) for _ in range(count)]
+    return [first, *times, last]
+
+
+def levels_of(day: Day, event_id: int, side: Side) -> list[tuple[int, int]]:
+    return sorted(day.books[event_id][side].items(), reverse=side == Side.BID)
+
+
+@pytest.mark.parametrize("order", ["rising", "falling", "any"])
+def test_books_at_many_instants_are_those_of_each(
+    store: Store, days: Sequence[Day], order: str
+) -> None:
+    times = [time for day in days for time in instants(day, 30)]
+    if order != "any":
+        times.sort(reverse=order == "falling")
+    views = list(store.books_at(times))
+    assert len(views) == len(times)
+    for time, view in zip(times, views, strict=True):
+        day = days[view.dt == NEXT]
+        event_id = last_before(day, time)
+        assert (view.event_id, view.ts_order) == (event_id, day.events.ts_order[event_id])
+        for side, levels in ((Side.BID, view.bid_levels), (Side.ASK, view.ask_levels)):
+            found = list(zip(levels.prices.tolist(), levels.sizes.tolist(), strict=True))
+            assert found == levels_of(day, event_id, side)
+        assert view.doubtful == (DOUBT[0] <= event_id <= DOUBT[1])
+
+
+def test_pending_trades_at_many_instants(store: Store, days: Sequence[Day]) -> None:
+    times = sorted(instants(days[0], 25))
+    together = store.books_at(times, pending=True)
+    for time, view in zip(times, together, strict=True):
+        alone = store.book_at(time, pending=True)
+        assert view.bids.equals(alone.bids)
+        assert view.asks.equals(alone.asks)
+
+
+def test_a_time_that_no_day_answers_for_is_an_error_when_its_turn_comes(store: Store) -> None:
+    views = store.books_at([f"{DT}T01:00", "2024-08-12T00:00"])
+    assert next(views).dt == DT
+    with pytest.raises(UsageError, match="no sealed day"):
+        next(views)
+
+
+def test_a_sample_is_the_book_at_each_instant(store: Store, days: Sequence[Day]) -> None:
+    depth = 7
+    start = f"{DT}T00:00:10"
+    frame = store.sample("1s", start=start, end=f"{DT}T00:01:40", depth=depth, numbers="grid")
+    assert frame.height == 90
+    for row in frame.iter_rows(named=True):
+        time = int(row["time"].timestamp()) * SECOND
+        event_id = last_before(days[0], time)
+        assert row["event_id"] == event_id
+        doubt = DOUBT[0] <= event_id <= DOUBT[1]
+        assert row["doubtful"] == doubt == bool(row["reason"])
+        for name, side in (("bid", Side.BID), ("ask", Side.ASK)):
+            levels = levels_of(days[0], event_id, side)[:depth]
+            levels += [(0, 0)] * (depth - len(levels))
+            found = [(row[f"{name}_{k}_price"], row[f"{name}_{k}_size"]) for k in range(depth)]
+            assert found == levels
+            assert row[f"{name}_trusted"] == (0 if doubt else depth)
+
+
+def test_a_sample_is_what_states_hold_at_the_ends_of_messages(
+    store: Store, days: Sequence[Day]
+) -> None:
+    """States and sample agree, value by value, wherever a state is the last event of its time."""
+    states = store.states(start=DT, end=NEXT).collect()
+    last = {int(ts): k for k, ts in enumerate(days[0].events.ts_order.tolist())}
+    compared = 0
+    for row in states.iter_rows(named=True):
+        at = int(row["ts_order"].timestamp() * 1e6) * 1000
+        at = next(int(t) for t in days[0].events.ts_order if int(t) // 1000 * 1000 == at)
+        if last[at] != row["event_id"]:
+            continue
+        compared += 1
+        sample = store.sample(1, start=at, end=at + 1).row(0, named=True)
+        assert [sample[name] for name in STATE_LEVEL_COLUMNS] == [
+            row[name] for name in STATE_LEVEL_COLUMNS
+        ]
+        if not sample["doubtful"]:
+            assert sample["bid_trusted"] == row["bid_trusted"] == LEVELS
+        if compared == 20:
+            break
+    assert compared == 20
+
+
+def test_a_sample_says_what_it_does_not_know(store: Store, days: Sequence[Day]) -> None:
+    last = int(days[0].events.ts_order[-1])
+    start = int(days[0].events.ts_order[0]) - 500
+    frame = store.sample("1h", start=start, end=START_NS + 3 * DAY_NS)
+    first = frame.row(0, named=True)
+    assert first["event_id"] is None
+    assert first["bid_0_price"] is None
+    assert first["doubtful"]
+    assert "before the first event" in first["reason"]
+    outside = frame.filter(pl.col("time") >= pl.datetime(2024, 8, 10, time_zone="UTC"))
+    assert outside.height > 10
+    assert outside["event_id"].null_count() == outside.height
+    assert outside["reason"].str.contains("no sealed day").all()
+    silent = frame.filter(
+        pl.col("time").is_between(
+            pl.lit(last + 60 * SECOND).cast(pl.Datetime("ns", "UTC")),
+            pl.datetime(2024, 8, 8, 23, time_zone="UTC"),
+        )
+    )
+    assert silent["doubtful"].all()
+    assert silent["reason"].str.contains("no book message since").all()
+    assert (silent["bid_trusted"] == 0).all()
+
+
+def test_numbers_of_a_sample(store: Store) -> None:
+    decimal, grid, real = (
+        store.sample("1m", start=DT, end=NEXT, numbers=numbers).drop_nulls("event_id")
+        for numbers in ("decimal", "grid", "float")
+    )
+    assert decimal["bid_0_price"].dtype == pl.Decimal(38, 18)
+    assert grid["bid_0_price"].to_list() == [
+        int(price.scaleb(2)) for price in decimal["bid_0_price"]
+    ]
+    assert real["ask_0_size"].to_list() == [float(size) for size in decimal["ask_0_size"]]
+    with pytest.raises(UsageError, match="not a way"):
+        store.sample("1m", numbers="text")
+    with pytest.raises(UsageError, match="no level"):
+        store.sample("1m", depth=0)
+
+
+@pytest.mark.parametrize("start", [None, 0.0, 0.37, 0.999])
+def test_the_live_book_is_the_true_one_behind_every_message(
+    store: Store, days: Sequence[Day], start: float | None
+) -> None:
+    """From any instant on: also in between keyframes, and at one of several messages at a time."""
+    since = None
+    if start is not None:
+        span = len(days[0].events) - 1
+        since = int(days[0].events.ts_order[int(start * span)])
+    seen = 0
+    for message, book in store.play(start=since):
+        day = days[int(message.ts_order) >= START_NS + DAY_NS]
+        seen += 1
+        assert message.ts_order >= (since or 0)
+        assert message.event_id in day.books
+        assert message.stop - message.start == len(message.rows)
+        assert message.kind == Kind(int(day.events.kind[message.event_id - len(message.rows) + 1]))
+        factor = (10, 10) if day is days[0] else (1, 1)
+        for side in (Side.BID, Side.ASK):
+            truth = levels_of(day, message.event_id, side)
+            truth = [(price * factor[0], size * factor[1]) for price, size in truth]
+            assert book.levels(side) == truth
+    expected = sum(
+        int(day.events.ts_order[event_id]) >= (since or 0) for day in days for event_id in day.books
+    )
+    assert seen == expected
+
+
+def test_play_ends_before_its_end(store: Store, days: Sequence[Day]) -> None:
+    end = int(days[0].events.ts_order[150])
+    messages = [message for message, _ in store.play(start=DT, end=end)]
+    times = days[0].events.ts_order
+    assert [m.event_id for m in messages] == [k for k in days[0].books if times[k] < end]
+    assert "event 30, 61 rows" in repr(messages[0]) or "rows" in repr(messages[0])
+    assert messages[0].flags & Flag.COMPLETE
+
+
+def test_a_book_of_ones_own_takes_stored_events(store: Store, days: Sequence[Day]) -> None:
+    book = OrderBook(store.instrument())
+    for batch in store.replay(end=NEXT, batch_rows=64):
+        book.apply_events(batch)
+    last = max(days[0].books)
+    for side in (Side.BID, Side.ASK):
+        assert book.levels(side) == levels_of(days[0], last, side)
+    assert repr(book).startswith(f"OrderBook(bid={book.best_bid[0]} x ")
+    of_book = days[0].events.kind != Kind.TRADE
+    assert book.sequence == days[0].events.sequence[of_book][-1]
+
+
+def test_trades_are_the_trades(store: Store, days: Sequence[Day]) -> None:
+    frame = store.trades(start=DT, end=NEXT, numbers="grid", raw=True).collect()
+    trade = days[0].events.kind == Kind.TRADE
+    assert frame["trade_id"].to_list() == days[0].events.sequence[trade].tolist()
+    assert frame["price"].to_list() == days[0].events.price[trade].tolist()
+    buys = store.trades(side="BUY").collect()
+    assert set(buys["side"].to_list()) == {"BUY"}
+    with pytest.raises(UsageError, match="no side 'BUYER'"):
+        store.trades(side="BUYER")
+
+
+def test_trades_come_with_the_touch_right_before_them(store: Store, days: Sequence[Day]) -> None:
+    frame = store.trades_with_touch(start=DT, end=NEXT, numbers="grid").collect()
+    trades = np.flatnonzero(days[0].events.kind == Kind.TRADE).tolist()
+    assert frame["event_id"].to_list() == trades
+    ends = sorted(days[0].books)
+    doubted = 0
+    for row in frame.iter_rows(named=True):
+        before = [k for k in ends if k < row["event_id"]]
+        of_book = [k for k in before if days[0].events.kind[k] != Kind.TRADE]
+        assert row["book_event_id"] == of_book[-1]
+        for name, side in (("bid", Side.BID), ("ask", Side.ASK)):
+            touch = levels_of(days[0], of_book[-1], side)[0]
+            assert (row[f"{name}_price"], row[f"{name}_size"]) == touch
+        doubt = DOUBT[0] <= row["event_id"] - 1 <= DOUBT[1]
+        doubted += doubt
+        assert row["trusted"] == (not doubt)
+    assert doubted
+
+
+def test_a_touch_that_may_be_stale_is_refused(tmp_path: Path) -> None:
+    day = make_day(messages=30)
+    day.states = day.states.slice(0, 3)
+    config = {"states": "1s", "order": {}}
+    store_day(tmp_path / "s", day, config=config)
+    store = open_store(tmp_path / "s")
+    with pytest.raises(UsageError, match="older than the book"):
+        store.trades_with_touch()
+
+
+def test_a_trade_before_the_first_book_message_has_no_touch(tmp_path: Path) -> None:
+    day = make_day(messages=20)
+    first = EventBatch.empty(1)
+    first.ts_order[:] = day.events.ts_order[0] - 5
+    first.kind[:], first.side[:] = Kind.TRADE, Side.BUY
+    first.price[:] = first.size[:] = 7
+    first.flags[:] = Flag.LAST
+    day.events = EventBatch.concat([first, day.events])
+    day.states.event_id += 1
+    day.quality = {name: [] for name in day.quality}
+    day.frames = day.frames[:1]
+    store_day(tmp_path / "s", day)
+    frame = open_store(tmp_path / "s").trades_with_touch().collect()
+    assert frame["bid_price"][0] is None
+    assert frame["trusted"][0] is None
+    assert frame["trusted"][1:].all()
+
+
+@pytest.mark.parametrize("every", ["1s", "7s", "1m"])
+def test_bars_sum_up_the_trades(store: Store, days: Sequence[Day], every: str) -> None:
+    length = duration_ns(every)
+    frame = store.bars(every, start=DT, end=NEXT).collect()
+    events = days[0].events
+    trades = np.flatnonzero(events.kind == Kind.TRADE).tolist()
+    expected = []
+    for bar, rows in groupby(trades, lambda k: int(events.ts_order[k]) // length):
+        group = list(rows)
+        price = [Decimal(int(events.price[k])).scaleb(-2) for k in group]
+        size = [Decimal(int(events.size[k])).scaleb(-8) for k in group]
+        bought = [s for k, s in zip(group, size, strict=True) if events.side[k] == Side.BUY]
+        value = sum(p * s for p, s in zip(price, size, strict=True))
+        expected.append(
+            (
+                bar * length,
+                *(price[0], max(price), min(price), price[-1]),
+                *(sum(size), sum(bought)),
+                float(value / sum(size)),
+                *(len(group), 0),
+            )
+        )
+    found = frame.with_columns(pl.col("time").cast(pl.Int64)).drop("exchange", "symbol").rows()
+    assert len(found) == len(expected)
+    for row, truth in zip(found, expected, strict=True):
+        assert row[:7] == truth[:7]
+        assert row[7] == pytest.approx(truth[7], rel=1e-12)
+        assert row[8:] == truth[8:]
+
+
+def test_a_bar_says_that_trades_are_missing(tmp_path: Path) -> None:
+    day = make_day(messages=20)
+    lost = EventBatch.empty(2)
+    lost.ts_order[:] = int(day.events.ts_order[-1]) + 3600 * SECOND
+    lost.kind[:] = Kind.MARK
+    lost.flags[:] = [Flag.GAP | Flag.TRADES | Flag.LAST, Flag.GAP | Flag.LAST]
+    day.events = EventBatch.concat([day.events, lost])
+    store_day(tmp_path / "s", day)
+    last = open_store(tmp_path / "s").bars("1m").collect().row(-1, named=True)
+    assert (last["gaps"], last["trades"], last["open"]) == (1, 0, None)
+
+
+def test_several_symbols_in_one_read(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    other = make_instrument("ETH-USDT", price_exponent=3)
+    store_day(root, make_day(messages=30))
+    store_day(root, make_day(5, messages=40, instrument=other))
+    store = open_store(root)
+    both = store.trades(["BTC-USDT", "ETHUSDT"]).collect()
+    assert both["symbol"].unique(maintain_order=True).to_list() == ["BTC-USDT", "ETH-USDT"]
+    parts = [store.trades(name).collect() for name in ("BTC-USDT", "ETH-USDT")]
+    assert both.equals(pl.concat(parts))
+    every = store.events(store.symbols()["symbol"]).collect()
+    assert every.height == sum(
+        store.events(name).collect().height for name in ("BTC-USDT", "ETHUSDT")
+    )
+    assert store.bars("1m", ["BTC-USDT", "ETH-USDT"]).collect()["symbol"].n_unique() == 2
+    with pytest.raises(UsageError, match="different grids"):
+        store.events(["BTC-USDT", "ETH-USDT"], numbers="grid")
+    with pytest.raises(UsageError, match="No symbol"):
+        store.events([])
+    with pytest.raises(UsageError, match="leaves open"):
+        store.events()
+
+
+def test_a_store_tells_what_it_holds(store: Store) -> None:
+    text = repr(store)
+    assert str(store.path) in text
+    assert "BINANCE BTC-USDT: 2 days, 2024-08-08 … 2024-08-09 (DEMO: synthetic data)" in text
+    html = store._repr_html_()
+    assert "BTC-USDT" in html
+    view = store.book_at(f"{DT}T00:01:00")
+    table = view._repr_html_()
+    assert table.count("<tr>") == 11
+    assert f"{view.best_bid:f}".rstrip("0").rstrip(".") in table
+
+
+def test_a_filter_of_time_reads_no_more_than_a_range(store: Store) -> None:
+    """Polars holds it against the row groups, as it does ``start`` and ``end``."""
+    time = pl.datetime(2024, 8, 8, 0, 1, time_unit="ns", time_zone="UTC")
+    for frame in (store.events(), store.states(), store.minutes().rename({"minute": "ts_order"})):
+        plan = frame.filter(pl.col("ts_order") > time).explain()
+        scans = plan.count("Parquet SCAN")
+        assert scans
+        assert plan.count("SELECTION:") == scans, plan
+    by_filter = store.events().filter(pl.col("ts_order") >= time).collect()
+    by_range = store.events(start=f"{DT}T00:01:00").collect()
+    assert by_filter.equals(by_range)
+
+
+@pytest.mark.parametrize(
+    ("value", "ns"),
+    [("1s", SECOND), ("100ms", SECOND // 10), ("5 m", 300 * SECOND), ("1d", DAY_NS), (7, 7)],
+)
+def test_lengths_of_time(value: str | int, ns: int) -> None:
+    assert duration_ns(value) == ns
+
+
+@pytest.mark.parametrize("value", ["", "1", "s", "1 week", "-1s", 0, -5, True, None, 1.5])
+def test_what_is_no_length_of_time_is_refused(value: object) -> None:
+    with pytest.raises(UsageError, match="no length of time"):
+        duration_ns(value)
