@@ -21,7 +21,7 @@ from benchmarks import (
 from benchmarks.data import RECORDED, SIMULATED, Sample, samples
 from benchmarks.report import Section, write
 
-from lobproof.pipeline import reconstruct
+from lobproof.pipeline import reconstruct_sample
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.simulator import simulate
 
@@ -99,7 +99,7 @@ def _everything(options: argparse.Namespace, scratch: Path) -> Section:
     ]
     large = _large(scratch, 1.0 if options.quick else LARGE_MINUTES)
     say("compiling")
-    reconstruct(golden[-1][1].path, scratch / "warm-up")
+    reconstruct_sample(golden[-1][1].path, scratch / "warm-up")
     say("books, ours and the peers' in turns")
     rows = 1_000_000 if options.quick else 20_000_000
     book.measure(section, *golden[0], options.peers, scratch, rows, repeats)

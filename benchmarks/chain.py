@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.data import Sample, decode
 from benchmarks.report import Budget, Section, Spread, clocked, number, timed
 
-from lobproof.pipeline import reconstruct
+from lobproof.pipeline import reconstruct_sample
 from lobproof.pipeline.day import DayTask
 from lobproof.pipeline.golden import ordered_events
 from lobproof.replay import Replayer, Segment
@@ -111,7 +111,7 @@ def end_to_end(section: Section, found: list[tuple[Sample, GoldenSample]], repea
             times.ordered.append(timed(lambda g=golden: _drain(_ordered(g))))
             times.replayed.append(timed(lambda g=golden: _replay(g)))
             start = perf_counter()
-            result = reconstruct(golden.path, store)
+            result = reconstruct_sample(golden.path, store)
             times.whole.append(perf_counter() - start)
             rows = sum(day.counts.events for day in result.days)
             states = sum(day.counts.book_messages for day in result.days)

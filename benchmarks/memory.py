@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.report import Budget, Section, number, peak_mib
 
-from lobproof.pipeline import reconstruct
+from lobproof.pipeline import reconstruct_sample
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import PRESETS, simulate
@@ -113,7 +113,7 @@ def _import(rest: list[str]) -> dict[str, Any]:
 
 def _reconstruct(rest: list[str]) -> dict[str, Any]:
     golden = GoldenSample.load(Path(rest[0]))
-    result = reconstruct(golden.path, Path(rest[1]))
+    result = reconstruct_sample(golden.path, Path(rest[1]))
     return {"rows": sum(day.counts.events for day in result.days)}
 
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lobproof.acquire.lake import lake as lake
+    from lobproof.book import OrderBook as OrderBook
     from lobproof.errors import LobproofError as LobproofError
     from lobproof.fidelity.exact.verify import verify as verify
     from lobproof.instruments import Instrument as Instrument
+    from lobproof.pipeline import Reconstruction as Reconstruction
     from lobproof.pipeline import ReconstructOptions as ReconstructOptions
     from lobproof.pipeline import reconstruct as reconstruct
     from lobproof.report import write_report as write_report
@@ -30,7 +32,9 @@ _HOME = {
     "EventBatch": ("lobproof.schema", "EventBatch"),
     "Instrument": ("lobproof.instruments", "Instrument"),
     "LobproofError": ("lobproof.errors", "LobproofError"),
+    "OrderBook": ("lobproof.book", "OrderBook"),
     "ReconstructOptions": ("lobproof.pipeline", "ReconstructOptions"),
+    "Reconstruction": ("lobproof.pipeline", "Reconstruction"),
     "Store": ("lobproof.store", "Store"),
     "lake": ("lobproof.acquire.lake", "lake"),
     "import_recordings": ("lobproof.sources.recordings.importer", "import_recordings"),
@@ -45,7 +49,9 @@ __all__ = [
     "EventBatch",
     "Instrument",
     "LobproofError",
+    "OrderBook",
     "ReconstructOptions",
+    "Reconstruction",
     "Store",
     "__version__",
     "import_recordings",

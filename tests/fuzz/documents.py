@@ -47,7 +47,7 @@ from lobproof.cli.inspect import golden_summary, show_golden, show_store, store_
 from lobproof.documents import parse
 from lobproof.errors import InputError, LobproofError
 from lobproof.instruments import from_exchange_info
-from lobproof.pipeline import derive_lake, reconstruct
+from lobproof.pipeline import derive_lake, reconstruct_sample
 from lobproof.pipeline.results import sealed_days
 from lobproof.schema.tables import DAYS, EVENTS
 from lobproof.sources.binance.journal import read_frames
@@ -251,7 +251,7 @@ class World:
         made = simulate(root / "sim", minutes=0.05, seed=5, snapshot_every=1.0)
         self.golden = import_recordings(list(made.recordings), root / "golden").path
         derive_lake(self.golden, root / "derived")
-        reconstruct(self.golden, root / "store")
+        reconstruct_sample(self.golden, root / "store")
         self.lake = made_lake(root / "acquired")
         self.certificate = certify(self.lake, allow_synthetic=True)
 

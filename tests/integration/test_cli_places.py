@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lobproof.cli.places import Kind, kind_of
-from lobproof.pipeline import derive_lake, reconstruct
+from lobproof.pipeline import derive_lake, reconstruct_sample
 from support.commands import command, refused
 from support.hourly_recording import golden_sample, hourly_lines
 
@@ -24,7 +24,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).symlink_to(golden)
     (folder / "recording.txt").symlink_to(folder / "made" / "one.txt")
-    reconstruct(golden, folder / "store")
+    reconstruct_sample(golden, folder / "store")
     derive_lake(golden, folder / "lake")
     (folder / "mixed").mkdir()
     for name in ("store", "golden"):

@@ -18,7 +18,7 @@ import pytest
 
 from lobproof.errors import InputError
 from lobproof.paths import whole_folder
-from lobproof.pipeline import derive_lake, reconstruct
+from lobproof.pipeline import derive_lake, reconstruct_sample
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
@@ -382,7 +382,7 @@ def test_a_journal_that_is_changed_while_it_is_read(golden: GoldenSample, tmp_pa
 
     changed = f"{re.escape(str(journal))} was changed while it was read"
     with pytest.raises(InputError, match=changed):
-        reconstruct(golden.path, tmp_path / "store", progress=touch, batch_rows=1000)
+        reconstruct_sample(golden.path, tmp_path / "store", progress=touch, batch_rows=1000)
     assert open_store(tmp_path / "store").days().is_empty()
     touched.clear()
     journal.touch()

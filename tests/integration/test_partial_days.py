@@ -22,8 +22,8 @@ from lobproof.pipeline import (
     ReconstructResult,
     derive_lake,
     lake_days,
-    reconstruct,
     reconstruct_day,
+    reconstruct_sample,
     start,
 )
 from lobproof.schema import Finding
@@ -310,7 +310,7 @@ def test_a_golden_sample(tmp_path: Path, lost: range) -> None:
     """From its first day on, from midnight, and from within the second day."""
     sample, whole = recorded(tmp_path, lost=lost), tmp_path / "whole"
     options = replace(OPTIONS, keyframe_seconds=5)
-    made = reconstruct(sample, whole, options)
+    made = reconstruct_sample(sample, whole, options)
     assert [day.dt for day in made.days] == DAYS
     assert sum(day.counts.gaps for day in made.days) == bool(lost)
     verdicts = judged(command("verify", whole, "--against", sample, "--json").document)
@@ -321,7 +321,7 @@ def test_a_golden_sample(tmp_path: Path, lost: range) -> None:
         "2026-01-05T00:00:17": [DT],
     }.items():
         out = tmp_path / clock
-        result = reconstruct(sample, out, options, since=PartialDay(to_ns(clock), whole))
+        result = reconstruct_sample(sample, out, options, since=PartialDay(to_ns(clock), whole))
         assert [day.dt for day in result.days] == days
         assert [day.from_ns is None for day in result.days] == [False, True][: len(days)]
         hold_against_whole(whole, out, days[0])
@@ -346,7 +346,7 @@ def test_a_golden_sample_and_the_lake_derived_from_it_are_no_base_of_each_other(
     two = lake_days(tmp_path / "lake")[1]
     reconstruct_day(two, base, options)
     with pytest.raises(UsageError, match="was made from other files"):
-        reconstruct(sample, tmp_path / "store", options, since=at("00:00:17", base))
+        reconstruct_sample(sample, tmp_path / "store", options, since=at("00:00:17", base))
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["alone", "behind a whole day"])
@@ -518,7 +518,7 @@ def test_options_that_do_not_fit(pair: tuple[Path, Path], tmp_path: Path) -> Non
         )
         assert "a date and a time in UTC, such as 2026-03-01T12:00" in said
     said = refused(
-        "2026-01-07, the day of --from, is not among the days that were chosen",
+        "2026-01-07, the day to start in, is not among the days that were chosen",
         *("reconstruct", lake, *to, *base, "--from", "2026-01-07T12:00"),
     )
     assert "those are 2026-01-04, 2026-01-05" in said

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lobproof.fidelity.exact import Verdict, verify
-from lobproof.pipeline import reconstruct
+from lobproof.pipeline import reconstruct_sample
 from lobproof.schema import Kind
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
@@ -159,7 +159,7 @@ def _rows(source: GoldenSource) -> list[list[Any]]:
 def test_nothing_of_it_is_stored_or_passes_for_exact(hostile: list[tuple[int, bytes]]) -> None:
     with TemporaryDirectory() as folder:
         sample = _imported(Path(folder), _recording(hostile))
-        reconstruct(sample.path, Path(folder) / "store")
+        reconstruct_sample(sample.path, Path(folder) / "store")
         store = open_store(Path(folder) / "store")
         for kind, ids in (("TRADE", range(1, 5)), ("DELTA", range(11, 30))):
             stored = store.events(kind=kind).collect()

@@ -16,7 +16,7 @@ import pytest
 from lobproof.errors import InputError
 from lobproof.fidelity.exact.report import Verdict, VerifyReport
 from lobproof.fidelity.exact.verify import verify
-from lobproof.pipeline import reconstruct
+from lobproof.pipeline import reconstruct_sample
 from lobproof.schema import Finding, Severity
 from lobproof.sources.binance import scanner
 from lobproof.sources.binance.decode import decode_recording
@@ -54,7 +54,7 @@ class Outcome:
 
 def ran(files: list[Path], folder: Path, **options: Any) -> Outcome:
     golden = import_recordings(files, folder / "golden", **options)
-    reconstruct(golden.path, folder / "store")
+    reconstruct_sample(golden.path, folder / "store")
     store = open_store(folder / "store")
     return Outcome(golden, store, verify(store, golden.path))
 

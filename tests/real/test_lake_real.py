@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lobproof.fidelity.exact import Verdict, verify
 from lobproof.fidelity.exact.window import inside
-from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
+from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct_sample
 from lobproof.pipeline.job import Asked
 from lobproof.replay import Replayer
 from lobproof.schema import (
@@ -141,7 +141,7 @@ def made(
     golden, lake = folder / "golden", folder / "lake"
     files = sorted(real_data.rglob(f"{symbol}_*.gz"))
     import_recordings(files, golden, snapshot_limit=1000)
-    reconstruct(golden, folder / "direct")
+    reconstruct_sample(golden, folder / "direct")
     derive_lake(golden, lake)
     reconstruct_lake(lake, folder / "full")
     reconstruct_lake(started_late(lake, folder / "late-lake"), folder / "late")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lobproof.fidelity.exact import Verdict, verify
-from lobproof.pipeline import derive_lake, reconstruct
+from lobproof.pipeline import derive_lake, reconstruct_sample
 from lobproof.pipeline.feed import Feed
 from lobproof.pipeline.golden import golden_streams
 from lobproof.replay import Replayer
@@ -145,7 +145,7 @@ def test_the_order_of_the_venue_explains_most(
 @pytest.mark.parametrize("name", FUTURES)
 def test_futures_are_verified(samples: dict[str, Path], tmp_path: Path, name: str) -> None:
     golden = sample_of(samples, name)
-    result = reconstruct(golden, tmp_path)
+    result = reconstruct_sample(golden, tmp_path)
     assert result.exchange == RECORDINGS[name].exchange
     store = open_store(tmp_path)
     report = verify(store, golden)

@@ -13,8 +13,8 @@ from lobproof.pipeline import (
     ReconstructOptions,
     derive_lake,
     lake_days,
-    reconstruct,
     reconstruct_day,
+    reconstruct_sample,
 )
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.store import sealed
@@ -38,8 +38,8 @@ def test_parts_of_recorded_days(real_data: Path, tmp_path: Path, symbol: str) ->
     files = sorted((real_data / "binance-spot").glob(f"{symbol}*"))
     sample = import_recordings(files, tmp_path / "golden", snapshot_limit=1000).path
     whole, out = tmp_path / "whole", tmp_path / "part"
-    reconstruct(sample, whole, OPTIONS)
-    hold_parts(whole, out, lambda since: reconstruct(sample, out, OPTIONS, since=since))
+    reconstruct_sample(sample, whole, OPTIONS)
+    hold_parts(whole, out, lambda since: reconstruct_sample(sample, out, OPTIONS, since=since))
     derive_lake(sample, tmp_path / "lake")
     whole = tmp_path / "whole_lake"
     days = {day.dt: day for day in lake_days(tmp_path / "lake")}

@@ -21,7 +21,7 @@ import pytest
 
 from lobproof.errors import LobproofError
 from lobproof.fidelity.exact import Verdict, VerifyReport, verify
-from lobproof.pipeline import reconstruct
+from lobproof.pipeline import reconstruct_sample
 from lobproof.schema import Kind
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import open_store
@@ -66,7 +66,7 @@ def recordings(real_data: Path, symbol: str) -> list[Path]:
 def prepare(files: list[Path], folder: Path) -> Chain:
     chain = Chain(folder / "golden", folder / "store")
     import_recordings(files, chain.golden, snapshot_limit=1000)
-    reconstruct(chain.golden, chain.store)
+    reconstruct_sample(chain.golden, chain.store)
     return chain
 
 
@@ -147,9 +147,9 @@ def test_decimals_are_the_recorded_text(
 def test_content_does_not_depend_on_the_batch_size(
     chains: dict[str, Chain], tmp_path: Path, symbol: str
 ) -> None:
-    first = reconstruct(chains[symbol].golden, chains[symbol].store)
+    first = reconstruct_sample(chains[symbol].golden, chains[symbol].store)
     assert first.reused
-    again = reconstruct(chains[symbol].golden, tmp_path / "store", batch_rows=997)
+    again = reconstruct_sample(chains[symbol].golden, tmp_path / "store", batch_rows=997)
     assert [day.content_hash for day in again.days] == [day.content_hash for day in first.days]
 
 
@@ -187,7 +187,7 @@ def test_a_killed_run_leaves_whole_days(chains: dict[str, Chain], tmp_path: Path
             days = left.days()
             assert days["content_hash"].to_list() == whole[: days.height]
             assert left.events(raw=True).collect().height == days["events"].sum()
-        done = reconstruct(chain.golden, store)
+        done = reconstruct_sample(chain.golden, store)
         assert [day.content_hash for day in done.days] == whole
     assert 0 in seen
     assert 1 in seen

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 import lobproof
-from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
+from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct_sample
 from lobproof.pipeline.lake import lake_days, reconstruct_day
 from lobproof.pipeline.results import DayResult
 from lobproof.schema import LEVELS, Finding, Flag, Int64, Kind, Severity
@@ -74,7 +74,7 @@ class Scene:
     def make(cls, files: Sequence[Path], folder: Path) -> Scene:
         """Import, reconstruct directly, and derive the tables of a symbol's recordings."""
         golden = import_recordings(files, folder / "golden", snapshot_limit=1000).path
-        reconstruct(golden, folder / "direct")
+        reconstruct_sample(golden, folder / "direct")
         store = lobproof.open(folder / "direct")
         lake = derive_lake(golden, folder / "lake").out
         return cls(golden, store, lake, Truth.of(store))

@@ -14,7 +14,7 @@ import pytest
 from lobproof.errors import StrictError
 from lobproof.fidelity.exact.report import Class, Verdict, VerifyReport
 from lobproof.fidelity.exact.verify import verify
-from lobproof.pipeline import reconstruct
+from lobproof.pipeline import reconstruct_sample
 from lobproof.schema import Finding, Flag, Kind, Severity
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
@@ -66,7 +66,7 @@ class Outcome:
 def chain(files: Sequence[Path], folder: Path, **options: Any) -> Outcome:
     """Import, reconstruct and verify against the same golden sample."""
     golden = import_recordings(files, folder / "golden", **options)
-    reconstruct(golden.path, folder / "store")
+    reconstruct_sample(golden.path, folder / "store")
     store = open_store(folder / "store")
     return Outcome(golden, store, verify(store, golden.path))
 
@@ -191,7 +191,7 @@ def check_strict_drop(
 ) -> None:
     """Strict mode names the ids, from the import and from the reconstruction, and seals nothing."""
     with pytest.raises(StrictError, match=f"update ids {lost[0]}-{lost[1]} are missing") as caught:
-        reconstruct(folder / "golden", folder / "strict", strict=True)
+        reconstruct_sample(folder / "golden", folder / "strict", strict=True)
     assert "GAP at event" in caught.value.message
     assert caught.value.hint
     sealed = open_store(folder / "strict").days()["dt"].to_list() if _sealed(folder) else []

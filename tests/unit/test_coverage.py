@@ -15,7 +15,7 @@ import lobproof
 from lobproof.cli.inspect import covered_text, heard_text, store_summary
 from lobproof.errors import UsageError
 from lobproof.fidelity.exact.report import Verdict
-from lobproof.pipeline import ReconstructOptions, reconstruct
+from lobproof.pipeline import ReconstructOptions, reconstruct_sample
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import Store, open_store
 from support.hourly_recording import ASKS, BIDS, MIDNIGHT, Line, golden_sample
@@ -57,7 +57,7 @@ def every(start: float, stop: float, step: float = 0.1) -> list[float]:
 
 def rebuilt(folder: Path, lines: Sequence[Line], name: str = "one") -> tuple[Store, Path]:
     golden = golden_sample(folder, lines, name)
-    reconstruct(golden, folder / "store", SMALL)
+    reconstruct_sample(golden, folder / "store", SMALL)
     return open_store(folder / "store"), golden
 
 
@@ -238,7 +238,9 @@ def test_batches_and_parts_leave_no_trace_in_the_seal(tmp_path: Path) -> None:
     golden = golden_sample(tmp_path, lines)
     seals = []
     for name, parts, rows in (("a", 1 << 22, 1 << 16), ("b", 40, 7)):
-        reconstruct(golden, tmp_path / name, replace(SMALL, part_rows=parts), batch_rows=rows)
+        reconstruct_sample(
+            golden, tmp_path / name, replace(SMALL, part_rows=parts), batch_rows=rows
+        )
         seals.append(open_store(tmp_path / name).days().row(0, named=True))
     for column in ("coverage", "warm_up_ns", "doubtful_ns"):
         assert seals[0][column] == seals[1][column]
@@ -249,7 +251,7 @@ def test_the_recorder_was_down_for_an_hour(real_data: Path, tmp_path: Path) -> N
     if not file.is_file():
         pytest.skip(f"there is no {file.name} beside the recordings")
     golden = import_recordings([file], tmp_path / "golden")
-    reconstruct(golden.path, tmp_path / "store")
+    reconstruct_sample(golden.path, tmp_path / "store")
     store = open_store(tmp_path / "store")
     start = 1_700_000_000 * 10**9
     assert not store.book_at(start + 59 * 10**9).doubtful

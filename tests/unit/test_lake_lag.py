@@ -18,8 +18,8 @@ from lobproof.pipeline import (
     ReconstructOptions,
     derive_lake,
     lake_days,
-    reconstruct,
     reconstruct_day,
+    reconstruct_sample,
 )
 from lobproof.pipeline.start import PartialDay
 from lobproof.schema import Clock
@@ -124,7 +124,7 @@ def test_a_derived_day_of_either_clock(
 
 
 def test_the_golden_path_needs_no_lag(golden: Path, tmp_path: Path) -> None:
-    reconstruct(golden, tmp_path / "store")
+    reconstruct_sample(golden, tmp_path / "store")
     store = open_store(tmp_path / "store")
     assert order_of(store) == {"book_clock": "T", "first_on_tie": "trade", "lag_ns": 0}
     volumes = store.minutes(raw=True).select(pl.col("^.*_volume$").sum()).collect()

@@ -12,8 +12,9 @@ import pytest
 
 from lobproof.errors import InputError, StoreError, StrictError, UsageError
 from lobproof.fidelity.exact import Verdict, verify
-from lobproof.pipeline import Reached, ReconstructOptions, ReconstructResult, reconstruct
+from lobproof.pipeline import Reached, ReconstructOptions, ReconstructResult, reconstruct_sample
 from lobproof.pipeline.day import TOLERATED
+from lobproof.pipeline.job import States
 from lobproof.schema import Finding, Kind
 from lobproof.schema.tables import TABLES
 from lobproof.sources.golden import GoldenSample
@@ -45,7 +46,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hashes(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Content hashes of an undisturbed run."""
-    return told(reconstruct(golden, tmp_path_factory.mktemp("plain") / "store", SMALL))
+    return told(reconstruct_sample(golden, tmp_path_factory.mktemp("plain") / "store", SMALL))
 
 
 def told(result: ReconstructResult) -> list[str]:
@@ -70,7 +71,7 @@ def test_a_run_goes_on_whatever_days_the_recorder_names(tmp_path: Path, off: int
     golden = golden_sample(
         tmp_path / "in", [(time + off * HOUR, line) for time, line in hourly_lines()]
     )
-    whole = reconstruct(golden, tmp_path / "whole", SMALL)
+    whole = reconstruct_sample(golden, tmp_path / "whole", SMALL)
     parts = seals(tmp_path / "whole").select("dt", "task_part", "content_hash").sort("dt")
     for events in (40, 90):
 
@@ -80,8 +81,8 @@ def test_a_run_goes_on_whatever_days_the_recorder_names(tmp_path: Path, off: int
 
         store = tmp_path / str(events)
         with pytest.raises(KeyboardInterrupt):
-            reconstruct(golden, store, SMALL, batch_rows=1, progress=stop)
-        resumed = reconstruct(golden, store, SMALL)
+            reconstruct_sample(golden, store, SMALL, batch_rows=1, progress=stop)
+        resumed = reconstruct_sample(golden, store, SMALL)
         assert told(resumed) == told(whole)
         assert resumed.resumed_at > 0
         assert seals(store).select("dt", "task_part", "content_hash").sort("dt").equals(parts)
@@ -91,14 +92,14 @@ def test_a_run_goes_on_whatever_days_the_recorder_names(tmp_path: Path, off: int
 def test_batches_leave_no_trace(
     golden: Path, hashes: list[str], tmp_path: Path, batch_rows: int
 ) -> None:
-    result = reconstruct(golden, tmp_path / "store", SMALL, batch_rows=batch_rows)
+    result = reconstruct_sample(golden, tmp_path / "store", SMALL, batch_rows=batch_rows)
     assert told(result) == hashes
     assert open_store(tmp_path / "store").audit().clean
 
 
 def test_days_are_split_at_midnight_and_go_on(golden: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    result = reconstruct(golden, store, SMALL)
+    result = reconstruct_sample(golden, store, SMALL)
     assert [day.dt for day in result.days] == DAYS
     assert all(day.committed for day in result.days)
     assert (result.symbol, result.provenance, result.reused) == ("BTC-USDT", "synthetic", False)
@@ -131,7 +132,7 @@ def test_the_seal_counts_what_the_tables_hold(golden: Path, tmp_path: Path) -> N
     lines = without(hourly_lines(), lambda m: m.get("u") == 1050 or m.get("t") in (705, 706))
     lines.insert(40, lines[39])  # something twice
     sample = golden_sample(tmp_path, lines)
-    reconstruct(sample, tmp_path / "store", SMALL)
+    reconstruct_sample(sample, tmp_path / "store", SMALL)
     store = open_store(tmp_path / "store")
     minutes = store.minutes().collect().group_by("dt").agg(pl.col("book_messages", "trades").sum())
     for row in seals(tmp_path / "store").iter_rows(named=True):
@@ -145,23 +146,23 @@ def test_the_seal_counts_what_the_tables_hold(golden: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("states", "kept"), [("all", 32), ("100ms", 30), ("1s", 30), ("none", 0)])
-def test_states_are_thinned(golden: Path, tmp_path: Path, states: str, kept: int) -> None:
+def test_states_are_thinned(golden: Path, tmp_path: Path, states: States, kept: int) -> None:
     """The two snapshots come at the time of a message each: only ``all`` keeps both states."""
-    reconstruct(golden, tmp_path / "store", ReconstructOptions(states=states))
+    reconstruct_sample(golden, tmp_path / "store", ReconstructOptions(states=states))
     rows = seals(tmp_path / "store")
     assert rows["states"].sum() == kept
     assert rows["events_hash"].n_unique() == 3
 
 
 def test_a_store_tells_when_the_book_was_not_known(golden: Path, tmp_path: Path) -> None:
-    result = reconstruct(golden, tmp_path / "store", SMALL)
+    result = reconstruct_sample(golden, tmp_path / "store", SMALL)
     assert [day.counts.doubtful_ns for day in result.days] == [0, 0, 0]
     late = golden_sample(tmp_path, hourly_lines(seeds=(3, 15)))
-    result = reconstruct(late, tmp_path / "late", SMALL)
+    result = reconstruct_sample(late, tmp_path / "late", SMALL)
     assert [day.counts.findings.get("UNSEEDED") for day in result.days] == [1, 1, None]
     assert [day.counts.doubtful_ns // 10**6 for day in result.days] == [HOUR + 5, HOUR, 0]
     with pytest.raises(StrictError, match="2024-08-08: UNSEEDED at event 0"):
-        reconstruct(late, tmp_path / "strict", SMALL, strict=True)
+        reconstruct_sample(late, tmp_path / "strict", SMALL, strict=True)
 
 
 # again -------------------------------------------------------------------------------------------
@@ -171,15 +172,15 @@ def test_a_second_run_does_and_commits_nothing(
     golden: Path, hashes: list[str], tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    first = reconstruct(golden, store, SMALL)
+    first = reconstruct_sample(golden, store, SMALL)
     before, files = versions(store), sorted(store.rglob("*"))
-    again = reconstruct(golden, store, SMALL, batch_rows=3)
+    again = reconstruct_sample(golden, store, SMALL, batch_rows=3)
     assert again.reused
     assert told(again) == told(first) == hashes
     assert [day.counts for day in again.days] == [day.counts for day in first.days]
     assert not any(day.committed for day in again.days)
     assert (versions(store), sorted(store.rglob("*"))) == (before, files)
-    whole = reconstruct(golden, store, SMALL, overwrite=True)
+    whole = reconstruct_sample(golden, store, SMALL, overwrite=True)
     assert not whole.reused
     assert not any(day.committed for day in whole.days)
     assert (told(whole), versions(store)) == (hashes, before)
@@ -191,28 +192,31 @@ def test_a_day_that_was_unsealed_is_made_again(
 ) -> None:
     """Deleting a seal is how a damaged day is given up (the audit's own advice)."""
     store = tmp_path / "store"
-    reconstruct(golden, store, SMALL)
+    reconstruct_sample(golden, store, SMALL)
     (seal,) = (store / "days").rglob(f"dt={DAYS[lost]}/*.parquet")
     seal.unlink()
-    again = reconstruct(golden, store, SMALL)
+    again = reconstruct_sample(golden, store, SMALL)
     assert [day.committed for day in again.days] == [number == lost for number in range(3)]
     assert told(again) == hashes
     assert seals(store)["content_hash"].to_list() == hashes
-    assert reconstruct(golden, store, SMALL).reused
+    assert reconstruct_sample(golden, store, SMALL).reused
 
 
 def test_a_day_sealed_from_something_else_is_refused(golden: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    first = reconstruct(golden, store, SMALL)
+    first = reconstruct_sample(golden, store, SMALL)
     other = ReconstructOptions(states="1s", part_rows=7, keyframe_seconds=7200)
     before = versions(store)
     with pytest.raises(UsageError, match="2024-08-08 of BTC-USDT is sealed in"):
-        reconstruct(golden, store, other)
+        reconstruct_sample(golden, store, other)
     shorter = golden_sample(tmp_path, hourly_lines(20))
     with pytest.raises(UsageError, match="from other inputs or with other options"):
-        reconstruct(shorter, store, SMALL)
-    assert (versions(store), told(reconstruct(golden, store, SMALL))) == (before, told(first))
-    replaced = reconstruct(golden, store, other, overwrite=True)
+        reconstruct_sample(shorter, store, SMALL)
+    assert (versions(store), told(reconstruct_sample(golden, store, SMALL))) == (
+        before,
+        told(first),
+    )
+    replaced = reconstruct_sample(golden, store, other, overwrite=True)
     assert [day.committed for day in replaced.days] == [True] * 3
     assert seals(store)["task_id"].unique().to_list() == [replaced.task_id]
     assert seals(store)["events_hash"].n_unique() == 3
@@ -224,9 +228,9 @@ def test_a_day_beside_those_of_another_task(tmp_path: Path) -> None:
     store = tmp_path / "store"
     early = golden_sample(tmp_path, hourly_lines(20, start=2), "early")
     late = golden_sample(tmp_path, hourly_lines(20, start=26), "late")
-    assert len(reconstruct(early, store, SMALL).days) == 1
-    assert len(reconstruct(late, store, SMALL).days) == 1
-    assert reconstruct(early, store, SMALL).reused
+    assert len(reconstruct_sample(early, store, SMALL).days) == 1
+    assert len(reconstruct_sample(late, store, SMALL).days) == 1
+    assert reconstruct_sample(early, store, SMALL).reused
     assert seals(store)["task_id"].n_unique() == 2
 
 
@@ -239,17 +243,17 @@ def crossing(time: int) -> Line:
 
 
 def test_strict_passes_what_is_whole(golden: Path, hashes: list[str], tmp_path: Path) -> None:
-    assert told(reconstruct(golden, tmp_path / "store", SMALL, strict=True)) == hashes
+    assert told(reconstruct_sample(golden, tmp_path / "store", SMALL, strict=True)) == hashes
 
 
 def test_strict_names_the_message_and_keeps_the_days_before(tmp_path: Path) -> None:
     sample = golden_sample(tmp_path, without(hourly_lines(), lambda m: m.get("u") == 1050))
     with pytest.raises(StrictError, match=r"2024-08-09: GAP at event \d+: .* 1046-1050 are"):
-        reconstruct(sample, tmp_path / "store", SMALL, strict=True)
+        reconstruct_sample(sample, tmp_path / "store", SMALL, strict=True)
     assert seals(tmp_path / "store")["dt"].to_list() == DAYS[:1]
     days = open_store(tmp_path / "store").events().select("dt").unique().collect()
     assert days["dt"].to_list() == DAYS[:1]
-    assert len(reconstruct(sample, tmp_path / "store", SMALL).days) == 3
+    assert len(reconstruct_sample(sample, tmp_path / "store", SMALL).days) == 3
 
 
 @pytest.mark.parametrize(
@@ -268,8 +272,8 @@ def test_strict_refuses(tmp_path: Path, changed: object, match: str) -> None:
     assert callable(changed)
     sample = golden_sample(tmp_path, changed(hourly_lines()))
     with pytest.raises(StrictError, match=match):
-        reconstruct(sample, tmp_path / "store", SMALL, strict=True)
-    assert reconstruct(sample, tmp_path / "store", SMALL).days
+        reconstruct_sample(sample, tmp_path / "store", SMALL, strict=True)
+    assert reconstruct_sample(sample, tmp_path / "store", SMALL).days
 
 
 # the order of the venue ---------------------------------------------------------------------------
@@ -298,7 +302,7 @@ def market_of(pu: bool) -> list[Line]:
 @pytest.mark.parametrize("pu", [False, True], ids=["spot", "futures"])
 def test_the_order_is_that_of_the_venue(tmp_path: Path, pu: bool) -> None:
     sample = golden_sample(tmp_path, market_of(pu))
-    reconstruct(sample, tmp_path / "store", SMALL)
+    reconstruct_sample(sample, tmp_path / "store", SMALL)
     store = open_store(tmp_path / "store")
     events = store.events(raw=True).filter(pl.col("kind").is_in([1, 2])).collect()
     told = [(row["kind"], row["sequence"]) for row in events.iter_rows(named=True)]
@@ -325,7 +329,7 @@ def test_the_order_is_that_of_the_venue(tmp_path: Path, pu: bool) -> None:
 
 def test_without_a_snapshot_nothing_is_trusted(tmp_path: Path) -> None:
     sample = golden_sample(tmp_path, without(hourly_lines(), is_snapshot))
-    result = reconstruct(sample, tmp_path / "store", SMALL)
+    result = reconstruct_sample(sample, tmp_path / "store", SMALL)
     assert [day.counts.findings["UNSEEDED"] for day in result.days] == [1, 1, 1]
     store = open_store(tmp_path / "store")
     states = store.states().collect()
@@ -339,7 +343,7 @@ def test_a_day_with_many_missing_times_is_ordered_by_receive_time(tmp_path: Path
     lines = [(time, {**m, "E": 0} if m.get("u") in lost else m) for time, m in hourly_lines()]
     sample = GoldenSample.load(golden_sample(tmp_path, lines))
     assert sample.receive_days == (DAYS[1],)
-    reconstruct(sample.path, tmp_path / "store", SMALL)
+    reconstruct_sample(sample.path, tmp_path / "store", SMALL)
     configs = [json.loads(text)["ordered_by"] for text in seals(tmp_path / "store")["config"]]
     assert configs == ["event", "receive", "event"]
     events = open_store(tmp_path / "store").events(raw=True).collect()
@@ -354,7 +358,7 @@ def test_a_day_with_many_missing_times_is_ordered_by_receive_time(tmp_path: Path
 
 def test_only_trades(tmp_path: Path) -> None:
     sample = golden_sample(tmp_path, [line for line in hourly_lines() if is_trade(line[1])])
-    result = reconstruct(sample, tmp_path / "store", SMALL)
+    result = reconstruct_sample(sample, tmp_path / "store", SMALL)
     assert [(day.counts.events, day.counts.book_messages) for day in result.days] == [
         (2, 0),
         (24, 0),
@@ -365,7 +369,7 @@ def test_only_trades(tmp_path: Path) -> None:
 
 def test_only_depth_messages(tmp_path: Path) -> None:
     sample = golden_sample(tmp_path, [line for line in hourly_lines() if is_depth(line[1])])
-    result = reconstruct(sample, tmp_path / "store", SMALL)
+    result = reconstruct_sample(sample, tmp_path / "store", SMALL)
     assert [(day.counts.trades, day.counts.book_messages) for day in result.days] == [
         (0, 2),
         (0, 24),
@@ -377,14 +381,14 @@ def test_neither(tmp_path: Path) -> None:
     line = (MIDNIGHT, ticker(5, ("100.00", "1.0"), ("100.50", "1.0")))
     sample = golden_sample(tmp_path, [line])
     with pytest.raises(InputError, match="holds neither depth messages nor trades"):
-        reconstruct(sample, tmp_path / "store")
+        reconstruct_sample(sample, tmp_path / "store")
     assert seals(tmp_path / "store").is_empty()
 
 
 def test_a_snapshot_and_trades_share_the_day(tmp_path: Path) -> None:
     """Where no message gives the book a time, the recorder's clock does."""
     lines = [line for line in hourly_lines(3, seeds=(0,)) if not is_depth(line[1])]
-    result = reconstruct(golden_sample(tmp_path, lines), tmp_path / "store", SMALL)
+    result = reconstruct_sample(golden_sample(tmp_path, lines), tmp_path / "store", SMALL)
     assert [day.dt for day in result.days] == DAYS[:2]
     events = open_store(tmp_path / "store").events(raw=True).sort("ts_order").collect()
     assert events["ts_order"][0] > MIDNIGHT * 10**6
@@ -400,7 +404,7 @@ def test_options_that_mean_nothing(options: dict[str, Any]) -> None:
 
 def test_progress(golden: Path, tmp_path: Path) -> None:
     seen: list[Reached] = []
-    reconstruct(golden, tmp_path / "store", SMALL, batch_rows=4, progress=seen.append)
+    reconstruct_sample(golden, tmp_path / "store", SMALL, batch_rows=4, progress=seen.append)
     for name in ("events", "ts_order", "rows"):
         column = [getattr(one, name) for one in seen]
         assert column == sorted(column)
@@ -461,14 +465,14 @@ def test_what_is_sealed_already_is_held_against_its_seal(
 ) -> None:
     """Who runs the command again to repair a store must not be told that all is done."""
     store = tmp_path / "store"
-    reconstruct(golden, store, SMALL)
+    reconstruct_sample(golden, store, SMALL)
     (path, *_) = sorted((store / "states").rglob("*.parquet"))
     whole = path.read_bytes()
     path.unlink()
     if harm == "cut":
         path.write_bytes(whole[:-9])
     with pytest.raises(StoreError, match=path.name) as refused:
-        reconstruct(golden, store, SMALL)
+        reconstruct_sample(golden, store, SMALL)
     assert "--overwrite" in refused.value.hint
-    reconstruct(golden, store, SMALL, overwrite=True)
-    assert reconstruct(golden, store, SMALL).reused
+    reconstruct_sample(golden, store, SMALL, overwrite=True)
+    assert reconstruct_sample(golden, store, SMALL).reused

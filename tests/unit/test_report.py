@@ -370,7 +370,7 @@ def test_every_symbol_has_a_section(tmp_path: Path) -> None:
         root,
         tmp_path / "r.html",
         verification=verification("ETH-USDT"),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda _, done, total: seen.append((done, total)),
     )
     assert page.count("<h1>") == 2
     assert 'href="#s1"' in page

@@ -307,12 +307,17 @@ def test_lake_tables_have_the_vendors_shape(tmp_path: Path) -> None:
 
 
 def test_a_simulation_is_marked_whole_and_repeatable(tmp_path: Path) -> None:
-    done: list[float] = []
+    done: list[tuple[str, int, int]] = []
     result = simulate(
-        tmp_path / "a", config=SMALL, minutes=0.1, lake=True, progress=done.append, seed=3
+        tmp_path / "a",
+        config=SMALL,
+        minutes=0.1,
+        lake=True,
+        progress=lambda *told: done.append(told),
+        seed=3,
     )
     assert done == sorted(done)
-    assert done[-1] == 1.0
+    assert done[-1] == (SMALL.symbol, 6000, 6000)
     again = simulate(tmp_path / "b", config=SMALL, minutes=0.1, lake=True, seed=3)
     for one, other in zip(result.files, again.files, strict=True):
         assert one.read_bytes() == other.read_bytes()
@@ -347,7 +352,7 @@ def test_other_content_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    def stop(_: float) -> None:
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

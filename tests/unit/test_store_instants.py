@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -170,8 +171,9 @@ def test_numbers_of_a_sample(store: Store) -> None:
         int(price.scaleb(2)) for price in decimal["bid_0_price"]
     ]
     assert real["ask_0_size"].to_list() == [float(size) for size in decimal["ask_0_size"]]
+    other: Any = "text"
     with pytest.raises(UsageError, match="not a way"):
-        store.sample("1m", numbers="text")
+        store.sample("1m", numbers=other)
     with pytest.raises(UsageError, match="no level"):
         store.sample("1m", depth=0)
 
@@ -382,6 +384,6 @@ def test_lengths_of_time(value: str | int, ns: int) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "1", "s", "1 week", "-1s", 0, -5, True, None, 1.5])
-def test_what_is_no_length_of_time_is_refused(value: object) -> None:
+def test_what_is_no_length_of_time_is_refused(value: Any) -> None:
     with pytest.raises(UsageError, match="no length of time"):
         duration_ns(value)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from lobproof.errors import InputError
-from lobproof.pipeline import reconstruct
+from lobproof.pipeline import reconstruct_sample
 from lobproof.schema import Finding
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import Store, open_store
@@ -49,7 +49,7 @@ def cut(body: str) -> str:
 def store_of(folder: Path, data: bytes) -> Store:
     (folder / "lines.txt").write_bytes(data)
     golden = import_recordings([folder / "lines.txt"], folder / "golden")
-    reconstruct(golden.path, folder / "store")
+    reconstruct_sample(golden.path, folder / "store")
     return open_store(folder / "store")
 
 

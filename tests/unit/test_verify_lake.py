@@ -15,7 +15,7 @@ from rich.console import Console
 from lobproof.errors import InputError, UsageError
 from lobproof.fidelity.exact import Verdict, VerifyReport, verify
 from lobproof.fidelity.render import render_report
-from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct
+from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct_sample
 from lobproof.pipeline.lake import lake_days, reconstruct_day
 from lobproof.report import write_report
 from lobproof.store import open_store
@@ -186,7 +186,7 @@ def test_a_store_without_a_day_is_told_by_name(folder: Path, tmp_path: Path) -> 
 
 def test_days_of_two_kinds_are_refused(folder: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    reconstruct(folder / "golden", store)
+    reconstruct_sample(folder / "golden", store)
     reconstruct_day(lake_days(folder / "lake")[0], store, overwrite=True)
     with pytest.raises(UsageError, match="come from Crypto Lake"):
         verify(open_store(store), folder / "golden")

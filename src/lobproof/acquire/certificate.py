@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -33,6 +33,7 @@ from lobproof.errors import InputError, StoreError, UsageError, system_text
 from lobproof.files import below, locked
 from lobproof.parquet import read_footer
 from lobproof.paths import AnyPath, as_path
+from lobproof.progress import Progress
 from lobproof.sources.cryptolake.layout import NEVER_REAL, LakeKey
 from lobproof.sources.cryptolake.request import Request
 
@@ -40,9 +41,6 @@ REFUSED, DEMO, REAL = "REFUSED", "DEMO", "CERTIFIED"
 TABLE_MISSING = "table-missing"
 """A reason of audits that counts only for the tables that a certificate is to cover."""
 _PINNED = ("size", "etag", "sha256", "last_modified", "rows", "row_groups", "provenance")
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being read, the bytes done and their sum."""
 
 
 @dataclass(frozen=True, slots=True)

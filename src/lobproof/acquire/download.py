@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +19,7 @@ from lobproof.acquire.plan import is_present
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import LobproofError, system_text
 from lobproof.files import drop_unfinished
+from lobproof.progress import Progress
 from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, look_up
 from lobproof.sources.cryptolake.bucket.concurrency import in_pool, run
 from lobproof.sources.cryptolake.bucket.connection import Connection
@@ -33,9 +34,6 @@ _VERSIONS = 3
 _LOCK_WAIT_SECONDS = 0.2
 _SCHEMA = 1 << 16
 """Characters of a file's schema that are recorded; `book` has 2,000."""
-
-Progress = Callable[[LakeKey, int, int], None]
-"""Called with a key, the bytes of it that are there, and its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,4 +346,4 @@ class _Job:
 
     def _tell(self, found: RemoteObject, length: int) -> None:
         if self._progress is not None:
-            self._progress(found.key, length, found.size)
+            self._progress(found.key.path, length, found.size)

@@ -6,7 +6,7 @@ other to ``validated``; what speaks against a certificate is in its audit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from lobproof.acquire.manifest import QUARANTINED, VALIDATED, Entry, Manifest, r
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError
 from lobproof.instruments import Instrument
+from lobproof.progress import Progress
 from lobproof.sources.cryptolake.layout import LakeKey
 
 LOST = "lost"
@@ -40,9 +41,6 @@ _AUDIT_GONE: dict[str, Any] = {
     "first_rows": [],
     "detail": "its audit is not what was written; `--again` makes it anew",
 }
-
-Progress = Callable[[str, int, int], None]
-"""Called with the key of the file being read, the bytes done and their sum."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from lobproof.cli.verify import verified
 from lobproof.errors import UsageError, need_extra
 from lobproof.fidelity.exact import Verdict
 from lobproof.fidelity.render import render_report
-from lobproof.pipeline import reconstruct
+from lobproof.pipeline import reconstruct_sample
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.sources.simulator import simulate
 from lobproof.store import open_store
@@ -61,7 +61,7 @@ def demo(
             minutes=minutes,
             seed=seed,
             snapshot_every=_SNAPSHOT_EVERY_S,
-            progress=lambda share: bar.update(task, completed=share, total=1.0),
+            progress=lambda _, done, total: bar.update(task, completed=done, total=total),
         )
     files = simulation.recordings
     step(2, f"import its recording as a golden sample: {len(files)} file(s)")
@@ -70,7 +70,7 @@ def demo(
     step(3, "reconstruct: order book and event stream")
     mark = time.perf_counter()
     with progress("reconstructing"):
-        result = reconstruct(folder / "golden", folder / "store")
+        result = reconstruct_sample(folder / "golden", folder / "store")
     show_results([result], time.perf_counter() - mark)
     step(4, "verify: every level change, trade and ticker against the sample")
     store = open_store(folder / "store")

@@ -32,6 +32,7 @@ from lobproof.cli.console import (
 from lobproof.cli.places import Kind, expect
 from lobproof.errors import InputError, UsageError
 from lobproof.parquet import read_footer
+from lobproof.progress import Progress as Told
 from lobproof.schema.provenance import least_real, made_of
 from lobproof.sources.binance.profile import order_of
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
@@ -272,11 +273,11 @@ def _fetch_sample(
     return [found.key for found in days[day]]
 
 
-def _told(show: Callable[[int], None]) -> Callable[[LakeKey, int, int], None]:
+def _told(show: Callable[[int], None]) -> Told:
     """Adds up what is there of each object."""
-    lengths: dict[LakeKey, int] = {}
+    lengths: dict[str, int] = {}
 
-    def told(key: LakeKey, length: int, _: int) -> None:
+    def told(key: str, length: int, _: int) -> None:
         lengths[key] = length
         show(sum(lengths.values()))
 

@@ -58,7 +58,7 @@ def drawn(
     """The page of ``write_report``, with a progress line meanwhile."""
     with progress("drawing") as (bar, task):
 
-        def advance(done: int, total: int) -> None:
+        def advance(_: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, detail=f"{done:,} events")
 
         return write_report(store, page, symbol=symbol, verification=verification, progress=advance)

@@ -65,7 +65,7 @@ def simulate(
             snapshot_every=snapshot_every,
             lake=lake,
             recording=recording,
-            progress=lambda share: bar.update(task, completed=share, total=1.0),
+            progress=lambda _, done, total: bar.update(task, completed=done, total=total),
         )
     if json_:
         print_json({"provenance": "synthetic", **asdict(result)})

@@ -80,7 +80,7 @@ def verified(
     """The report of ``verify``, with a progress line meanwhile."""
     with progress("verifying") as (bar, task):
 
-        def advance(done: int, total: int) -> None:
+        def advance(_: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, detail=f"{done:,} rows")
 
         return verify_store(store, against, lake=lake, symbol=symbol, audit=audit, progress=advance)

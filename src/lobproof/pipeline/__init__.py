@@ -3,7 +3,13 @@
 from lobproof.pipeline.counts import DayCounts
 from lobproof.pipeline.derive import DeriveResult, derive_lake
 from lobproof.pipeline.fleet import Outcome, Watcher, reconstruct_days
-from lobproof.pipeline.golden import reconstruct
+from lobproof.pipeline.front import (
+    ReconstructError,
+    Reconstruction,
+    of_the_partial_day,
+    reconstruct,
+)
+from lobproof.pipeline.golden import reconstruct_sample
 from lobproof.pipeline.job import ReconstructOptions
 from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.results import DayResult, Reached, ReconstructResult
@@ -17,12 +23,16 @@ __all__ = [
     "Outcome",
     "PartialDay",
     "Reached",
+    "ReconstructError",
     "ReconstructOptions",
     "ReconstructResult",
+    "Reconstruction",
     "Watcher",
     "derive_lake",
     "lake_days",
+    "of_the_partial_day",
     "reconstruct",
     "reconstruct_day",
     "reconstruct_days",
+    "reconstruct_sample",
 ]

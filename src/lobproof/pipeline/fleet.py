@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from multiprocessing import get_context
@@ -15,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lobproof.errors import UsageError
 from lobproof.paths import AnyPath, as_path
@@ -243,7 +244,9 @@ class _Fleet:
         ensure_running()  # or the start of the process does, and unblocks SIGINT
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()  # with the mask: Ctrl-C in a terminal is sent to all of its processes
+            with _without_main():
+                # with the mask: Ctrl-C in a terminal is sent to all of its processes
+                process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
@@ -299,6 +302,24 @@ class _Fleet:
             worker.process.kill()
             worker.process.join()
         worker.pipe.close()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start a process that does not import the caller's main module.
+
+    It needs nothing of it, and a script without a guard would run again in each process.
+    """
+    main: dict[str, Any] = vars(sys.modules["__main__"])
+    hidden: dict[str, Any] = {
+        name: main.pop(name) for name in ("__file__", "__spec__") if name in main
+    }
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        del main["__spec__"]
+        main.update(hidden)
 
 
 def _before(day: LakeDay) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""``reconstruct``: a golden sample into sealed days of a store."""
+"""``reconstruct_sample``: a golden sample into sealed days of a store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lobproof.sources.golden import GoldenSample
 from lobproof.store import symbol_lock
 
 
-def reconstruct(
+def reconstruct_sample(
     source: AnyPath,
     out: AnyPath,
     options: ReconstructOptions | None = None,

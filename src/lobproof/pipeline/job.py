@@ -22,6 +22,7 @@ from lobproof.schema.tables import FORMAT_VERSION, PART_ROWS
 STATE_SPACING = {"all": 0, "100ms": 100_000_000, "1s": 1_000_000_000, "none": -1}
 """``states`` option → ns between states (0: each message end, -1: none)."""
 
+States = Literal["all", "100ms", "1s", "none"]
 Strategy = Literal["full", "anchored", "time-sorted"]
 Asked = Literal["auto", "full", "anchored", "time-sorted"]
 Resync = Literal["drift", "always", "never"]
@@ -37,7 +38,7 @@ class ReconstructOptions:
     tests make it small.
     """
 
-    states: str = "all"
+    states: States = "all"
     keyframe_seconds: int = 600
     part_rows: int = PART_ROWS
     strategy: Asked = "auto"

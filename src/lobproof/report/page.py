@@ -12,9 +12,9 @@ from lobproof.errors import PlaceError, UsageError, need_extra, visible
 from lobproof.fidelity.exact.report import VerifyReport
 from lobproof.files import check_place, write_whole
 from lobproof.paths import AnyPath, as_path
+from lobproof.progress import Progress
 from lobproof.report.figures.style import COLOURS
 from lobproof.report.survey import sections, survey
-from lobproof.report.sweep import Progress
 from lobproof.report.words import Section, Verification, section
 from lobproof.store import Store
 from lobproof.store.timespan import Time, show_ns, to_ns
@@ -49,7 +49,7 @@ def write_report(
     start, end
         Part of the time to show, by ``ts_order``; ``end`` is exclusive.
     progress
-        Called with the events replayed so far and the events in all, per symbol.
+        Called with the symbol, its events replayed so far, and its events in all.
 
     Returns
     -------

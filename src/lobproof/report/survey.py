@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from lobproof.errors import UsageError
 from lobproof.fixedpoint import MAX_COUNT
 from lobproof.instruments import Instrument
+from lobproof.progress import Progress
 from lobproof.report.axes import PriceGrid, TimeGrid
-from lobproof.report.sweep import Part, Progress, Sweep, sweep
+from lobproof.report.sweep import Part, Sweep, sweep
 from lobproof.report.sweep_kernels import Float64
 from lobproof.report.text import THIN
 from lobproof.schema import LEVELS, Finding, Int64, Kind, Severity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from lobproof.book import apply_events, book_of
 from lobproof.book.event_kernels import new_rebuild
 from lobproof.book.kernels import Book, ensure_far_capacity, new_book
 from lobproof.errors import StoreError
+from lobproof.progress import Progress
 from lobproof.report.axes import PriceGrid, TimeGrid
 from lobproof.report.sweep_kernels import (
     AXES,
@@ -38,9 +39,6 @@ from lobproof.store.views import Numbers, numeric
 
 _WINDOW_TICKS = 1 << 16
 _BATCH_ROWS = 1 << 16
-
-Progress = Callable[[int, int], None]
-"""Called with events done and events in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ def sweep(
             book = ensure_far_capacity(book, len(batch) + int(rebuild.trust.undo.logged))
             sweep_rows(canvas, book, rebuild, batch.rows)
             if progress is not None:
-                progress(int(canvas.holds.events), total)
+                progress(f"{part.exchange} {part.symbol}", int(canvas.holds.events), total)
         before = day
     _close(canvas, part.last)
     holds = canvas.holds

@@ -606,8 +606,11 @@ class Store:
         self, symbol: Symbols | None, exchange: str | None, view: View
     ) -> list[tuple[SealedDay, Grid]]:
         """The days in a view's range, symbol by symbol, each with its symbol's finest grid."""
-        one = isinstance(symbol, str) or not isinstance(symbol, Iterable)
-        names = [symbol] if one else list(symbol)
+        names: list[str | None]
+        if symbol is None or isinstance(symbol, str):
+            names = [symbol]
+        else:
+            names = list(symbol) if isinstance(symbol, Iterable) else [str(symbol)]
         found = []
         for name in names:
             days = within(self._catalog.resolve(name, exchange), view.start, view.end)

@@ -26,7 +26,6 @@ from lobproof.acquire.certificate_status import (
     holding,
 )
 from lobproof.acquire.download import WORKERS, DownloadResult
-from lobproof.acquire.download import Progress as Told
 from lobproof.acquire.download import download as run_download
 from lobproof.acquire.plan import Plan
 from lobproof.acquire.plan import plan as make_plan
@@ -44,10 +43,10 @@ from lobproof.cli.acquire.options import (
 )
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.errors import UsageError
+from lobproof.progress import Progress as Told
 from lobproof.schema.provenance import made_of
 from lobproof.sources.cryptolake.bucket.catalogue import Inventory
 from lobproof.sources.cryptolake.bucket.remote import DEFAULT_POLICY, Policy
-from lobproof.sources.cryptolake.layout import LakeKey
 
 _SHOWN = 10
 
@@ -271,25 +270,27 @@ def _bars(planned: Plan) -> Iterator[Told]:
         disable=not console.is_terminal,
     )
     whole = bars.add_task("all", total=sum(found.size for found in planned.fetch))
-    shown: dict[LakeKey, TaskID] = {}
-    lengths: dict[LakeKey, int] = dict.fromkeys((found.key for found in planned.fetch), 0)
+    keys = {found.key.path: found.key for found in planned.fetch}
+    shown: dict[str, TaskID] = {}
+    lengths = dict.fromkeys(keys, 0)
     done = 0
 
-    def told(key: LakeKey, length: int, size: int) -> None:
+    def told(path: str, length: int, size: int) -> None:
         nonlocal done
-        if key not in lengths:
+        if path not in lengths:
             return
-        done += length - lengths[key]
-        lengths[key] = length
+        done += length - lengths[path]
+        lengths[path] = length
         bars.update(whole, completed=done)
         if length >= size:
-            task: Any = shown.pop(key, None)
+            task: Any = shown.pop(path, None)
             if task is not None:
                 bars.remove_task(task)
             return
-        if key not in shown:
-            shown[key] = bars.add_task(f"{key.table} {key.symbol} {key.dt}", total=size)
-        bars.update(shown[key], completed=length)
+        if path not in shown:
+            key = keys[path]
+            shown[path] = bars.add_task(f"{key.table} {key.symbol} {key.dt}", total=size)
+        bars.update(shown[path], completed=length)
 
     with bars:
         yield told

@@ -25,14 +25,15 @@ from lobproof.cli.reconstruct.live import live
 from lobproof.cli.reconstruct.show import document, show_failures, show_results
 from lobproof.errors import UsageError
 from lobproof.pipeline import (
-    LakeDay,
     PartialDay,
     Reached,
     ReconstructOptions,
     lake_days,
+    of_the_partial_day,
     reconstruct_days,
+    reconstruct_sample,
 )
-from lobproof.pipeline import reconstruct as replay_sample
+from lobproof.pipeline.job import States
 from lobproof.sources.cryptolake.request import Request
 from lobproof.store import sealed
 from lobproof.store.timespan import to_ns
@@ -99,7 +100,7 @@ def reconstruct(
     lake: LakeOptions = ALL_DAYS,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     base: Path | None = None,
-    states: Literal["all", "100ms", "1s", "none"] = "all",
+    states: States = "all",
     strict: Switch = False,
     overwrite: Switch = False,
     batch_rows: int = 1 << 16,
@@ -176,24 +177,6 @@ def _since(time: str | None, base: Path | None) -> PartialDay | None:
     return None
 
 
-def _days_of(
-    days: list[LakeDay], symbols: Sequence[str], since: PartialDay | None
-) -> list[LakeDay]:
-    """Of the days that were chosen those that are asked for: all, or that of --from."""
-    if since is None:
-        return days
-    found = [day for day in days if day.dt == since.dt]
-    missing = sorted(set(symbols) - {day.symbol for day in found})
-    if not found or missing:
-        there = sorted({day.dt for day in days if not missing or day.symbol in missing})
-        of = f" of {', '.join(missing)}" if missing else ""
-        raise UsageError(
-            f"{since.dt}, the day of --from, is not among the days{of} that were chosen",
-            hint=f"those are {', '.join(there[:6])}{' …' if len(there) > 6 else ''}",
-        )
-    return found
-
-
 def _sample(
     source: Path, store: Path, options: ReconstructOptions, how: _How, as_json: bool
 ) -> int:
@@ -205,7 +188,7 @@ def _sample(
             told = f"{reached.events:,} events, {rate:.2f} M rows/s, at {clock(reached.ts_order)}"
             bar.update(task, detail=told)
 
-        result = replay_sample(
+        result = reconstruct_sample(
             source,
             store,
             options,
@@ -222,7 +205,7 @@ def _sample(
 
 
 def _lake(
-    source: Path, store: Path, lake: LakeOptions, states: str, how: _How, as_json: bool
+    source: Path, store: Path, lake: LakeOptions, states: States, how: _How, as_json: bool
 ) -> int:
     request = Request(lake.exchange, named_symbols(lake.symbols), start=lake.start, end=lake.end)
     given = {
@@ -239,7 +222,8 @@ def _lake(
         end=request.end,
         zone=lake.zone or "ready",
     )
-    days = _days_of(days, request.symbols, how["since"])
+    if how["since"] is not None:
+        days = of_the_partial_day(days, request.symbols, how["since"])
     began = time.perf_counter()
     with live(days) as watcher:
         outcomes = reconstruct_days(

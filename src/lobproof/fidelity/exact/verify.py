@@ -6,7 +6,7 @@ States are read first, then events beside the golden sample, then the vendor's f
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,15 +28,13 @@ from lobproof.fidelity.exact.report import (
 from lobproof.fidelity.exact.vendor import DayFiles, book_rows, vendor_checks, vendor_files
 from lobproof.fidelity.exact.window import Window
 from lobproof.paths import AnyPath, as_path
+from lobproof.progress import Progress
 from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
 from lobproof.store import Store
 from lobproof.store.catalog import no_day
 from lobproof.store.seal import verdicts_of
-
-Progress = Callable[[int, int], None]
-"""Called with the rows read so far, and with how many there are to read."""
 
 UNTRUSTED_LIMIT = 0.001
 _BEGIN, _END = pl.col("first_ts").min(), pl.col("last_ts").max()
@@ -75,7 +73,7 @@ def verify(
     audit
         Recompute every content hash of those days too.
     progress
-        Called as reading goes on.
+        Called with the symbol, the rows read so far, and how many there are to read.
 
     Raises
     ------
@@ -241,7 +239,7 @@ def _telling(window: Window, files: DayFiles, *, audit: bool, progress: Progress
     def read(rows: int) -> None:
         nonlocal done
         done += rows
-        progress(min(done, total), total)
+        progress(f"{window.exchange} {window.symbol}", min(done, total), total)
 
     return replace(window, read=read)
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from lobproof.files import file_sha256
 from lobproof.fixedpoint import MAX_EXPONENT
 from lobproof.instruments import Instrument, Rule, canonical_symbol, from_exchange_info
 from lobproof.paths import AnyPath, as_path, as_paths, whole_folder
+from lobproof.progress import Progress
 from lobproof.sources.binance.scan_kernels import (
     AGGREGATE,
     DEPTH,
@@ -40,9 +41,6 @@ from lobproof.sources.golden import (
 from lobproof.sources.recordings.audit import MAX_DIGITS
 from lobproof.sources.recordings.intake import MARKET_KINDS, Intake
 from lobproof.sources.recordings.reader import Probe, few, no_lines_of, probe_all
-
-Progress = Callable[[str, int, int], None]
-"""Called with a file's name, the bytes read so far of all files, and their sum."""
 
 IRREGULAR = {
     "duplicates": "repeated message(s)",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from lobproof import __version__
 from lobproof.errors import UsageError
 from lobproof.files import below
 from lobproof.paths import AnyPath, as_path, whole_folder
+from lobproof.progress import Progress
 from lobproof.schema import Int64
 from lobproof.sources.simulator.collectors import (
     LakeConfig,
@@ -111,7 +111,7 @@ def simulate(
     lake: bool = False,
     snapshot_every: float | None = None,
     imperfections: Imperfections | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> SimulationResult:
     """Simulate a market and write what a recorder or Crypto Lake would have of it to ``out``.
 
@@ -137,7 +137,7 @@ def simulate(
     snapshot_every
         Seconds between REST snapshots after the first; None: no other.
     progress
-        Called with the share done, from 0 to 1.
+        Called with the simulated symbol, and milliseconds of simulated time, done and in all.
 
     Raises
     ------
@@ -250,7 +250,7 @@ def _run(
     config: MarketConfig,
     request: dict[str, Any],
     wrong: Imperfections,
-    progress: Callable[[float], None] | None,
+    progress: Progress | None,
 ) -> tuple[dict[str, int], list[Path]]:
     """The market's loop: step, publish, write."""
     seed, recording, lake = request["seed"], request["recording"], request["lake"]
@@ -292,7 +292,8 @@ def _run(
             counts["tickers"] += len(batch.tickers)
             counts["snapshots"] += len(batch.snapshots)
             if progress is not None:
-                progress((market.now - config.start_ns) / (end - config.start_ns))
+                done, total = market.now - config.start_ns, end - config.start_ns
+                progress(config.symbol, done // 10**6, total // 10**6)
         files = lines.close() + tables.close()
     except BaseException:
         lines.abort()
