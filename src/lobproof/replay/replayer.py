@@ -86,6 +86,8 @@ class Replayer:
         self._state: Record = states[0]
         self._logged = states["trust"]["undo"]["logged"]
         self._next_row, self._action = states["next_row"], states["action"]
+        self._action_ts, self._sequence = states["action_ts"], states["sequence"]
+        self._reason = states["trust"]["reason"]
         self._written = [states[name] for name in ("findings", "minutes", "states")]
 
     def carry(self, image: BookImage, ts: int) -> None:
@@ -226,10 +228,9 @@ class Replayer:
         action = int(self._action[0])
         if action == NOTHING:
             return None
-        state = self._state
         if action in (DISTRUST, QUIET):
-            return doubt_mark(action, int(state.action_ts), int(state.sequence))
-        restores = int(state.trust.reason) not in (0, Q_UNSEEDED)
+            return doubt_mark(action, int(self._action_ts[0]), int(self._sequence[0]))
+        restores = int(self._reason[0]) not in (0, Q_UNSEEDED)
         return snapshot_of(vendor_rows.slice(met - 1, met), action, restores=restores)
 
     def end_day(self, last_id: int, ts: int) -> ReplayOutput:
