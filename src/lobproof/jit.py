@@ -20,6 +20,7 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numba.core import event
+from numba.core.types.misc import unliteral
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -54,19 +55,53 @@ def kernel(function: F) -> F:
     """Compile ``function`` when first called, without the GIL, cached on disk.
 
     ``kernel(f).py_func`` is the plain Python twin; with ``NUMBA_DISABLE_JIT=1`` it is what runs.
+
+    It is compiled apart for kernels that call it: those need none of the code that turns Python's
+    objects into arguments, which takes longer to compile than many a kernel. Nor is it compiled
+    anew for each constant that it is called with, as numba would: see `specialized`.
     """
+    return _kernel(function, unliteral)
+
+
+def specialized(function: F) -> F:
+    """A kernel that is compiled anew for each constant that a kernel calls it with.
+
+    For what runs at each message or level and does less where it knows its side or its depth.
+    """
+    return _kernel(function, lambda kind: kind)
+
+
+def _kernel(function: F, argument: Callable[[Any], Any]) -> F:
+    """A kernel; ``argument`` gives the type of an argument in a call by another kernel."""
+    from_python: Any = _compiled(function, cache_folder())
+    if from_python is function:  # as plain Python
+        return function
+    bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    from_kernels: Any = _compiled(function, cache_folder() / "called", **bare)
+
+    def template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        named = {name: argument(kind) for name, kind in kws.items()}
+        return from_kernels.get_call_template(tuple(map(argument, args)), named)
+
+    # what numba asks the dispatcher for where a kernel calls it
+    from_python.get_call_template, from_python.get_overload = template, from_kernels.get_overload
+    return cast(F, from_python)
+
+
+def _compiled(function: Callable[..., object], folder: Path, **flags: bool) -> object:
+    """A dispatcher of numba's; its cache is in ``folder``, which knows nothing of the flags."""
     previous = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_folder())
+    numba.config.CACHE_DIR = str(folder)
     try:
-        compiled: Any = numba.njit(function, nogil=True, cache=True)
+        compiled: Any = numba.njit(function, nogil=True, cache=True, **flags)
     except RuntimeError:  # no folder to write to: compile afresh in each process
-        compiled = numba.njit(function, nogil=True)
+        return numba.njit(function, nogil=True, **flags)
     else:
-        if compiled is not function:  # which it is as plain Python
+        if compiled is not function:
             compiled._cache = _Cache(compiled._cache)
+        return compiled
     finally:
         numba.config.CACHE_DIR = previous
-    return cast(F, compiled)
 
 
 class _Cache:

@@ -49,7 +49,7 @@ from lobproof.book.overflow_kernels import (
     overflow_size,
 )
 from lobproof.book.window_kernels import apply_key, best_key, follow_touch
-from lobproof.jit import kernel
+from lobproof.jit import kernel, specialized
 from lobproof.schema import Int8, Int64
 
 __all__ = [
@@ -108,7 +108,7 @@ def apply_level(book: Book, side: int, price: int, size: int) -> int:
     return apply_key(pointer(book), head_of(side), sign_of(side) * price, size)
 
 
-@kernel
+@specialized
 def _key_size(book: Book, head: int, key: int) -> int:
     slot = slot_of(book, head, key)
     if slot >= 0:
@@ -116,13 +116,13 @@ def _key_size(book: Book, head: int, key: int) -> int:
     return overflow_size(book, head, key)
 
 
-@kernel
+@specialized
 def level_size(book: Book, side: int, price: int) -> int:
     """Size of the level, 0 where there is none."""
     return _key_size(pointer(book), head_of(side), sign_of(side) * price)
 
 
-@kernel
+@specialized
 def best_price(book: Book, side: int) -> int:
     """Best price of the side, 0 where it is empty."""
     key = best_key(pointer(book), head_of(side))
@@ -200,7 +200,7 @@ def side_count(book: Book, side: int) -> int:
     return int(book[head + NEAR] + book[head + OVERFLOW])
 
 
-@kernel
+@specialized
 def top(book: Book, side: int, n: int, prices: Int64, sizes: Int64) -> int:
     """Write the best ``n`` levels of the side, best first, and zeros after the last.
 
@@ -218,7 +218,7 @@ def top(book: Book, side: int, n: int, prices: Int64, sizes: Int64) -> int:
     )
 
 
-@kernel
+@specialized
 def _top(
     book: Book,
     head: int,

@@ -29,7 +29,7 @@ from lobproof.book.kernels import (
     level_size,
     top,
 )
-from lobproof.jit import kernel
+from lobproof.jit import kernel, specialized
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Int8, Int64
 from lobproof.schema.plain import ASK, BID
 from lobproof.schema.records import INT, Record, integers, record, zeroed
@@ -119,7 +119,7 @@ def clear(book: Book, trust: Record) -> None:
         trust.sides[side - 1].stale = 0
 
 
-@kernel
+@specialized
 def grow(book: Book, trust: Record, side: int) -> None:
     """Extend a trusted range as far as the book itself proves.
 
@@ -184,7 +184,7 @@ def known_behind(trust: Record, side: int) -> tuple[int, int]:
     return known.listed, known.listed_to
 
 
-@kernel
+@specialized
 def slots_within(side: int, kind: int, end: int, prices: Int64, count: int, n: int) -> int:
     """How many of the leading ``n`` slots lie in a range: ``kind``, to the price ``end``.
 
@@ -201,7 +201,7 @@ def slots_within(side: int, kind: int, end: int, prices: Int64, count: int, n: i
     return slots
 
 
-@kernel
+@specialized
 def trusted_slots(book: Book, trust: Record, side: int, prices: Int64, count: int, n: int) -> int:
     """How many of the leading ``n`` slots of the side are known to be right.
 

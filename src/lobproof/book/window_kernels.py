@@ -34,10 +34,10 @@ from lobproof.book.overflow_kernels import (
     overflow_insert,
     overflow_remove,
 )
-from lobproof.jit import kernel
+from lobproof.jit import kernel, specialized
 
 
-@kernel
+@specialized
 def best_key(book: Book, head: int) -> int:
     """Key of the best level, or ``NONE``."""
     slot = first_slot(book, head)

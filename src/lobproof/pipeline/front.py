@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from html import escape
 from pathlib import Path
+from typing import Self
 
 from lobproof.acquire.lake import is_lake
 from lobproof.acquire.zones import Zone
@@ -74,15 +75,21 @@ class ReconstructError(LobproofError):
     ``reconstruction`` has those, ``failures`` the sentence of each that failed.
     """
 
-    def __init__(self, reconstruction: Reconstruction, failures: dict[str, str], hint: str) -> None:
-        self.reconstruction, self.failures = reconstruction, failures
+    reconstruction: Reconstruction
+    failures: dict[str, str]
+
+    @classmethod
+    def of(cls, reconstruction: Reconstruction, failures: dict[str, str], hint: str) -> Self:
+        """The error that names the first days that failed."""
         named = "; ".join(f"{day}: {why}" for day, why in list(failures.items())[:_NAMED])
         more = f"; and {len(failures) - _NAMED:,} more" if len(failures) > _NAMED else ""
         made = len(reconstruction.results)
-        super().__init__(
+        error = cls(
             f"{len(failures):,} of {len(failures) + made:,} symbol-days failed: {named}{more}",
             hint=hint,
         )
+        error.reconstruction, error.failures = reconstruction, failures
+        return error
 
 
 _NAMED = 5
@@ -214,7 +221,7 @@ def reconstruct(
     if failed:
         hints = list(dict.fromkeys(failure.hint for failure in failed.values()))
         why = {day: failure.message for day, failure in failed.items()}
-        raise ReconstructError(result, why, "; ".join(hints[:_NAMED]))
+        raise ReconstructError.of(result, why, "; ".join(hints[:_NAMED]))
     return result
 
 

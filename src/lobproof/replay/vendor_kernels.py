@@ -351,7 +351,11 @@ def repeats(state: Record, out: Outputs, levels: Int64, event_id: int, ts: int) 
     if not same:
         end_standstill(state, out, event_id, ts)
         set_moment(state.fresh, event_id, ts)
-        before[:] = levels
+        # a slice in one assignment takes seconds to compile: its error has a text
+        for side in range(2):
+            for k in range(LEVELS):
+                before[side, k, 0] = levels[side, k, 0]
+                before[side, k, 1] = levels[side, k, 1]
     return same
 
 

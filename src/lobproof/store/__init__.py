@@ -4,8 +4,8 @@ It answers: how is a day written (`writer`, its files `parts`, their columns `co
 hashes `hashing`) and gone on with after a kill (`checkpoint`); who may write it (`lock`) and where
 it lies (`layout`); how is it committed (`commit`, by Delta's log `delta`); what is a seal, and is a
 file what was sealed (`seal`, `audit`); what may be read (`catalog`), as what (`reader`, `views`,
-`playback`); how is a book made of a keyframe and stored events (`keyframe`, `bookview`,
-`rebuild_kernels`).
+`playback`); how is a book made of a keyframe and stored events (`keyframe`, `daybook`; shown by
+`bookview`, at many instants by `ladder`).
 
 It does not answer what happened in the market, or whether that is right: it keeps what it is given.
 """
@@ -24,6 +24,7 @@ from lobproof.store.checkpoint import (
     write_checkpoint,
 )
 from lobproof.store.commit import clean_partition, commit_day, told_deleted
+from lobproof.store.daybook import Message
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.layout import Partition
 from lobproof.store.lock import symbol_lock
@@ -42,6 +43,7 @@ __all__ = [
     "DayContent",
     "DayWriter",
     "Keyframe",
+    "Message",
     "Part",
     "Partition",
     "Saved",

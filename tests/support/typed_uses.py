@@ -1,0 +1,49 @@
+"""Uses of the public API as a type checker sees them: mypy reads this in `make lint`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import assert_type
+
+import polars as pl
+
+import lobproof
+from lobproof.fidelity.exact import VerifyReport
+from lobproof.progress import Progress
+from lobproof.store import BookView, Message
+
+
+def told(what: str, done: int, total: int) -> None:
+    """A progress."""
+    print(what, done, total)
+
+
+def chain(folder: Path) -> None:
+    """From a recording to a page."""
+    progress: Progress = told
+    made = lobproof.simulate(folder / "sim", minutes=1.0, progress=progress)
+    lobproof.import_recordings(made.recordings, str(folder / "golden"), progress=progress)
+    result = lobproof.reconstruct(folder / "golden", "store", states="100ms", progress=progress)
+    assert_type(result, lobproof.Reconstruction)
+    lobproof.reconstruct("lake", "store", symbols=["BTC-USDT"], strategy="anchored", workers=2)
+    report = lobproof.verify(result.store, "golden", progress=progress)
+    assert_type(report, VerifyReport)
+    assert_type(lobproof.write_report(result.store, "page.html", verification=report), Path)
+
+
+def reads(store: lobproof.Store) -> None:
+    """What a store gives."""
+    assert_type(store.trades(["BTC-USDT", "ETH-USDT"], side="BUY"), pl.LazyFrame)
+    assert_type(store.trades_with_touch(numbers="float"), pl.LazyFrame)
+    assert_type(store.bars(timedelta(seconds=1), start=datetime(2026, 1, 5)), pl.LazyFrame)
+    assert_type(store.sample("1s", depth=5, numbers="grid"), pl.DataFrame)
+    assert_type(store.book_at(1_767_571_200_000_000_000), BookView)
+    assert_type(store.book_at("2026-01-05").best_bid, Decimal | None)
+    assert_type(store.books_at(["2026-01-05", 5]), Iterator[BookView])
+    assert_type(store.play(), Iterator[tuple[Message, lobproof.OrderBook]])
+    for message, book in store.play("BTC-USDT", start="2026-01-05"):
+        assert_type(message.rows, lobproof.EventBatch)
+        assert_type(book.best_bid, tuple[int, int])

@@ -1,0 +1,132 @@
+"""`lobproof.reconstruct`: samples and Lake days by one call, and what a failure leaves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import lobproof
+from lobproof.errors import UsageError
+from lobproof.pipeline import ReconstructError
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``golden``, and a ``lake`` of two symbols: six simulated (synthetic) seconds each."""
+    folder = tmp_path_factory.mktemp("front")
+    one = lobproof.simulate(folder / "one", minutes=0.1, lake=True, snapshot_every=2.0)
+    other = lobproof.simulate(folder / "other", preset="perp", minutes=0.1, lake=True)
+    lobproof.import_recordings(one.recordings, folder / "golden")
+    for made in (one, other):
+        for file in (made.root / "lake").rglob("*.parquet"):
+            target = folder / "lake" / file.relative_to(made.root / "lake")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    return folder
+
+
+def test_a_golden_sample_and_lake_days_by_one_call(made: Path, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    sample = lobproof.reconstruct(
+        str(made / "golden"), tmp_path / "a", progress=lambda *told: seen.append(told)
+    )
+    assert [result.symbol for result in sample.results] == ["SIM-USDT"]
+    assert [day.committed for day in sample.days] == [True]
+    assert seen
+    assert {what for what, *_ in seen} == {str(made / "golden")}
+
+    seen.clear()
+    lake = lobproof.reconstruct(
+        made / "lake", str(tmp_path / "b"), progress=lambda *told: seen.append(told)
+    )
+    assert len(lake.days) == len(lake.results) == 2
+    assert all(day.committed for day in lake.days)
+    assert {what for what, *_ in seen} <= {
+        f"{one.exchange} {one.symbol} {one.days[0].dt}" for one in lake.results
+    }
+    assert lake.store.days().height == 2
+    text = repr(lake)
+    assert text.splitlines()[0] == f"Reconstructed into {tmp_path / 'b'}"
+    for result in lake.results:
+        line = f"{result.exchange} {result.symbol} {result.days[0].dt} (DEMO: synthetic data): "
+        assert line in text
+        assert line in lake._repr_html_()
+
+    again = lobproof.reconstruct(made / "lake", tmp_path / "b")
+    assert not any(day.committed for day in again.days)
+    assert repr(again).count("; there already") == 2
+    assert [day.content_hash for day in again.days] == [day.content_hash for day in lake.days]
+
+
+def test_what_is_chosen_of_a_lake(made: Path, tmp_path: Path) -> None:
+    only = lobproof.reconstruct(
+        made / "lake", tmp_path / "s", symbols="SIM-USDT", states="1s", strategy="anchored"
+    )
+    assert [(one.symbol, one.days[0].strategy) for one in only.results] == [
+        ("SIM-USDT", "anchored")
+    ]
+    assert only.store.states().select(pl.len()).collect().item() < 10
+    with pytest.raises(UsageError, match="ETH-USDT"):
+        lobproof.reconstruct(made / "lake", tmp_path / "s", symbols=["ETH-USDT"])
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"symbols": "SIM-USDT"}, "symbols"),
+        ({"strategy": "full", "carry": True}, "strategy, carry"),
+        ({"size_limit": 0.0}, "size_limit"),
+        ({"workers": 2}, "workers"),
+        ({"start": "2026-01-05"}, "start"),
+    ],
+)
+def test_what_a_sample_cannot_be_asked_is_refused(
+    made: Path, tmp_path: Path, options: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(UsageError, match=f"golden sample, which {named} cannot"):
+        lobproof.reconstruct(made / "golden", tmp_path / "s", **options)
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_is_neither_is_refused(made: Path, tmp_path: Path) -> None:
+    for other in (tmp_path, tmp_path / "none", made / "one"):
+        with pytest.raises(UsageError, match="neither a golden sample nor"):
+            lobproof.reconstruct(other, tmp_path / "s")
+    with pytest.raises(UsageError, match="base without since"):
+        lobproof.reconstruct(made / "golden", tmp_path / "s", base=tmp_path)
+
+
+def test_a_day_that_fails_is_named_and_the_others_are_made(made: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    for file in (made / "lake").rglob("*.parquet"):
+        target = lake / file.relative_to(made / "lake")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    (damaged,) = lake.glob("book_delta_v2/exchange=BINANCE_FUTURES/*/*/*.parquet")
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    with pytest.raises(ReconstructError, match=r"1 of 2 symbol-days failed") as caught:
+        lobproof.reconstruct(lake, tmp_path / "s")
+    assert damaged.name in str(caught.value)
+    assert "Hint:" in str(caught.value)
+    (day,) = caught.value.failures
+    assert "SIM-USDT-PERP" in day
+    rest = caught.value.reconstruction
+    assert [result.symbol for result in rest.results] == ["SIM-USDT"]
+    assert rest.store.days()["symbol"].to_list() == ["SIM-USDT"]
+
+
+def test_a_script_needs_no_guard(made: Path, tmp_path: Path) -> None:
+    """Its days run in processes, which must not run the script again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import lobproof\n"
+        f"made = lobproof.reconstruct({str(made / 'lake')!r}, {str(tmp_path / 's')!r}, workers=2)\n"
+        "print(len(made.days), __file__ == made.path.parent.joinpath('script.py').as_posix())\n"
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.returncode) == ("2 True\n", 0), ran.stderr
