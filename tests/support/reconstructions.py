@@ -32,7 +32,7 @@ _SCRIPT = """
 import sys
 from pathlib import Path
 from lobproof.pipeline import PartialDay, ReconstructOptions, lake_days
-from lobproof.pipeline import reconstruct, reconstruct_day
+from lobproof.pipeline import reconstruct_day, reconstruct_sample
 
 source, out, strategy, part_rows, batch_rows, since_ns, base = sys.argv[1:]
 options = ReconstructOptions(strategy=strategy, part_rows=int(part_rows), keyframe_seconds=5)
@@ -49,7 +49,7 @@ def progress(reached):
 
 how = dict(batch_rows=int(batch_rows), since=since, progress=progress)
 if not lake:
-    reconstruct(Path(source), Path(out), options, **how)
+    reconstruct_sample(Path(source), Path(out), options, **how)
 for at, day in enumerate(days):
     reconstruct_day(day, Path(out), options, carry=at > 0, **how)
 """

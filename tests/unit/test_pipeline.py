@@ -416,12 +416,12 @@ def test_progress(golden: Path, tmp_path: Path) -> None:
 WORKER = """
 import sys, time
 from pathlib import Path
-from lobproof.pipeline import ReconstructOptions, reconstruct
+from lobproof.pipeline import ReconstructOptions, reconstruct_sample
 
 options = ReconstructOptions(part_rows=7, keyframe_seconds=7200)
 print("ready", flush=True)
 sys.stdin.readline()
-result = reconstruct(
+result = reconstruct_sample(
     Path(sys.argv[1]), Path(sys.argv[2]), options, batch_rows=3,
     progress=lambda *at: time.sleep(float(sys.argv[3])),
     waiting=lambda text: print("waiting", flush=True),
