@@ -161,6 +161,15 @@ def test_a_sample_says_what_it_does_not_know(store: Store, days: Sequence[Day]) 
     assert (silent["bid_trusted"] == 0).all()
 
 
+def test_a_sample_without_an_instant_or_with_too_many_is_refused(store: Store) -> None:
+    with pytest.raises(UsageError, match="there is no instant of '7d'"):
+        store.sample("7d")
+    with pytest.raises(UsageError, match="too many to hold"):
+        store.sample("1ns")
+    with pytest.raises(UsageError, match="too many to hold"):
+        store.sample("1s", depth=10**6)
+
+
 def test_numbers_of_a_sample(store: Store) -> None:
     decimal, grid, real = (
         store.sample("1m", start=DT, end=NEXT, numbers=numbers).drop_nulls("event_id")
@@ -281,7 +290,7 @@ def test_a_trade_before_the_first_book_message_has_no_touch(tmp_path: Path) -> N
     store_day(tmp_path / "s", day)
     frame = open_store(tmp_path / "s").trades_with_touch().collect()
     assert frame["bid_price"][0] is None
-    assert frame["trusted"][0] is None
+    assert frame["trusted"][0] is False
     assert frame["trusted"][1:].all()
 
 
@@ -324,7 +333,7 @@ def test_a_bar_says_that_trades_are_missing(tmp_path: Path) -> None:
     day.events = EventBatch.concat([day.events, lost])
     store_day(tmp_path / "s", day)
     last = open_store(tmp_path / "s").bars("1m").collect().row(-1, named=True)
-    assert (last["gaps"], last["trades"], last["open"]) == (1, 0, None)
+    assert (last["gaps"], last["trades"], last["open"], last["vwap"]) == (1, 0, None, None)
 
 
 def test_several_symbols_in_one_read(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ from lobproof.store.columns import Grid
 from lobproof.store.daybook import DayBook, Doubts, Message
 from lobproof.store.ladder import Ladder
 from lobproof.store.playback import replay_day
-from lobproof.store.timespan import Duration, Time, bounds, duration_ns, show_days, to_ns
+from lobproof.store.timespan import Duration, Time, bounds, duration_ns, show_days, show_ns, to_ns
 from lobproof.store.views import (
     Names,
     Numbers,
@@ -63,6 +63,8 @@ from lobproof.store.views import (
 )
 
 BATCH_ROWS = 1 << 16
+_MOST_LEVELS = 1 << 28
+"""Levels a side of all instants of a sample: 16 GiB."""
 
 
 def open_store(path: AnyPath) -> Store:
@@ -357,9 +359,9 @@ class Store:
 
         Beside the columns of `trades`: ``bid_price``, ``bid_size``, ``ask_price``, ``ask_size`` (0
         where a side was empty) and ``book_event_id``, the message that made them so: the last one
-        before the trade in the order of events, of the same day. ``trusted``: whether that touch is
-        known to be right at the trade; false in a doubt that arose since, and null, as are the
-        prices, before the first book message of a day.
+        before the trade in the order of events, of the same day; null, as are the prices, before
+        the first of a day. ``trusted``: whether that touch is known to be right at the trade: not
+        where there is none, nor in a doubt that arose since.
 
         Raises
         ------
@@ -441,8 +443,8 @@ class Store:
 
         The book is complete from the first message on: it sets out from the keyframe before
         ``start``. It is one object that changes; a day begins a new one. Prices and sizes count on
-        the finest grid of the days (see `instrument`). A message costs some ten microseconds: where
-        that is too slow, `sample`, `states` and `OrderBook.apply_events` work in bulk.
+        the finest grid of the days (see `instrument`). A message costs some fifty microseconds:
+        where that is too slow, `sample`, `states` and `OrderBook.apply_events` work in bulk.
         """
         low, high = bounds(start, end)
         days = within(self._catalog.resolve(symbol, exchange), low, high)
@@ -536,6 +538,16 @@ class Store:
         low = -(-days[0].first_ts // length) * length if low is None else low
         high = days[-1].last_ts + 1 if high is None else high
         grid = finest(days)
+        span, count = f"{show_ns(low)} to {show_ns(high)}", max(-(-(high - low) // length), 0)
+        if not count:
+            raise UsageError(
+                f"From {span} there is no instant of {every!r}.", hint="Give a start, or less time."
+            )
+        if count * depth > _MOST_LEVELS:
+            raise UsageError(
+                f"{count:,} instants from {span} with {depth:,} levels a side are too many to hold.",
+                hint="Ask for it in parts (start, end); `books_at` gives one book at a time.",
+            )
         instants = np.arange(low, high, length, dtype=np.int64)
         ladder = Ladder(instants, depth)
         book: DayBook | None = None

@@ -257,7 +257,7 @@ def with_touch(
     )
     # a doubt that arose behind the last state covers the event right before the trade
     sure = outside(doubts, pl.col("event_id") - 1) if doubts else pl.lit(True)
-    return joined.with_columns(pl.col("trusted") & sure)
+    return joined.with_columns(pl.col("trusted").fill_null(value=False) & sure)
 
 
 def bars_of(events: pl.LazyFrame, every: int) -> pl.LazyFrame:
@@ -279,7 +279,7 @@ def bars_of(events: pl.LazyFrame, every: int) -> pl.LazyFrame:
             price.last().alias("close"),
             size.sum().alias("volume"),
             pl.col("size").filter(trade & (pl.col("side") == Side.BUY)).sum().alias("buy_volume"),
-            (value / weights.sum()).alias("vwap"),
+            pl.when(trade.any()).then(value / weights.sum()).alias("vwap"),
             trade.sum().cast(pl.Int64).alias("trades"),
             gap.sum().cast(pl.Int64).alias("gaps"),
         )
