@@ -545,7 +545,7 @@ class Store:
             )
         if count * depth > _MOST_LEVELS:
             raise UsageError(
-                f"{count:,} instants from {span} with {depth:,} levels a side are too many to hold.",
+                f"{count:,} instants from {span}, {depth:,} levels a side, are too many to hold.",
                 hint="Ask for it in parts (start, end); `books_at` gives one book at a time.",
             )
         instants = np.arange(low, high, length, dtype=np.int64)
