@@ -30,7 +30,7 @@ from lobproof.fixedpoint import to_decimal128
 from lobproof.instruments import Instrument
 from lobproof.pipeline import ReconstructOptions
 from lobproof.pipeline.day import DayTask
-from lobproof.pipeline.feed import Feed, Streams
+from lobproof.pipeline.feed import Feed, Streams, apart
 from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
 from lobproof.pipeline.survey import Survey
 from lobproof.replay import Policy, Replayer, Segment
@@ -139,7 +139,7 @@ def _replay(hour: _Hour, batch_rows: int) -> int:
         keyframe_ns=600 * 10**9,
         strict=False,
     )
-    feed = Feed(Streams(source.deltas, source.trades, source.books, (0, 0, 0)))
+    feed = Feed(Streams(apart(source.deltas, source.trades), source.books, (0, 0, 0)))
     done = 0
     try:
         for segment in feed:

@@ -23,7 +23,7 @@ from lobproof.book.event_kernels import apply_events
 from lobproof.book.kernels import Book, crossed, ensure_far_capacity, top
 from lobproof.book.trust_kernels import known_behind, slots_within
 from lobproof.instruments import Instrument, Rule
-from lobproof.pipeline.feed import Feed, Open, Streams
+from lobproof.pipeline.feed import Feed, Open, Streams, apart
 from lobproof.replay import (
     BookAudit,
     Merge,
@@ -222,8 +222,10 @@ def anchored_streams(day: LakeStreams, cuts: Sequence[Sequence[int]] = ((), ()))
         for stream, where in zip((day.vendor_rows, day.trades), cuts, strict=True)
     )
     return Streams(
-        _opened([as_snapshots(to_vendor_batch(part), clear=True) for part in book]),
-        _opened([to_batch(part) for part in trades]),
+        apart(
+            _opened([as_snapshots(to_vendor_batch(part), clear=True) for part in book]),
+            _opened([to_batch(part) for part in trades]),
+        ),
         None,
         (OFFSET, OFFSET, None),
     )
@@ -253,8 +255,10 @@ def streams(day: LakeStreams, cuts: Sequence[Sequence[int]] = ((), (), ())) -> S
         for stream, where in zip((day.book, day.vendor_rows, day.trades), cuts, strict=True)
     )
     return Streams(
-        _opened([to_batch(part) for part in book]),
-        _opened([to_batch(part) for part in trades]),
+        apart(
+            _opened([to_batch(part) for part in book]),
+            _opened([to_batch(part) for part in trades]),
+        ),
         _opened([to_vendor_batch(part) for part in vendor_rows]),
         (OFFSET, OFFSET, OFFSET),
     )

@@ -23,6 +23,7 @@ import pytest
 
 from lobproof.errors import GridError, InputError, StrictError, UsageError
 from lobproof.schema import EventBatch, Finding, Flag, Kind, Side
+from lobproof.schema.batch import column_names
 from lobproof.sources.batches import TickerBatch
 from lobproof.sources.binance import journal as journal_module
 from lobproof.sources.binance.journal import HOUR_NS, Loss, read_frames
@@ -1240,6 +1241,21 @@ def test_a_pass_is_held_against_the_counts_of_the_document(golden: Path) -> None
     _edit(golden, counts={**counts, "level_changes": 10**6})
     with pytest.raises(InputError, match=r"level_changes .* lists 1,000,000"):
         list(GoldenSource(_rewritten(golden, _zstd(b"".join(lines)), len(lines))).book())
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1 << 16])
+def test_both_streams_out_of_one_pass_are_those_of_two(golden: Path, rows: int) -> None:
+    source = GoldenSource(GoldenSample.load(golden))
+    apart = [EventBatch.concat([*one]) for one in (source.book(), source.trades())]
+    assert all(map(len, apart))
+    for skipped in ((0, 0), (3, 1), (len(apart[0]), 0)):
+        for one, whole, left_out in zip(source.both(skipped, rows), apart, skipped, strict=True):
+            batches = list(one)
+            assert all(batch.flags[-1] & Flag.LAST for batch in batches)
+            given = EventBatch.concat([EventBatch.empty(), *batches])
+            rest = whole.slice(left_out, len(whole))
+            for name in column_names(EventBatch):
+                assert (getattr(given, name) == getattr(rest, name)).all()
 
 
 def test_a_number_that_the_grid_cannot_hold_names_its_line(golden: Path) -> None:

@@ -159,6 +159,9 @@ def test_lines_are_worded_as_the_venue_words_them(tmp_path: Path) -> None:
     depth = of_stream(futures, "depth@100ms")[0]
     assert list(depth) == ["e", "E", "T", "s", "U", "u", "pu", "b", "a"]
     assert len((depth["b"] + depth["a"])[0][0].partition(".")[2]) == 1
+    assert list(of_stream(futures, "trade")[0]) == [
+        *("e", "E", "T", "s", "t", "p", "q", "X", "m"),
+    ]
     assert list(of_stream(futures, "bookTicker")[0]) == [
         *("e", "u", "s", "b", "B", "a", "A", "T", "E"),
     ]

@@ -87,6 +87,18 @@ STRICT: list[tuple[int, dict[str, Any]]] = [
     (SNAPSHOT, snapshot(11, BIDS[1:], ASKS)),
     (SNAPSHOT, snapshot(11, [], [])),
     (SNAPSHOT, {"lastUpdateId": 11, "E": T0, "T": T0 - 1, "bids": [], "asks": [["2", "1"]]}),
+    (
+        SNAPSHOT,
+        {
+            "lastUpdateId": 11,
+            "E": T0,
+            "T": T0 - 1,
+            "symbol": "BTCUSDT",
+            "pair": "BTCUSDT",
+            "bids": [["1", "1"]],
+            "asks": [["2", "1"]],
+        },
+    ),
 ]
 
 

@@ -24,20 +24,22 @@ from lobproof.schema import EventBatch, Finding, Flag, Int64, Order, VendorBatch
 B = TypeVar("B", EventBatch, VendorBatch)
 Open = Callable[[int], Iterator[B]]
 """Opens a stream behind its first rows."""
+OpenBoth = Callable[[int, int], tuple[Iterator[EventBatch], Iterator[EventBatch]]]
+"""Opens book and trades, each behind its first rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
     """Where a feed comes from. Each stream is opened at a number of rows that are not wanted.
 
-    With ``by_message`` that is a number of messages for ``book``, whose source has one row for
-    each. ``offsets``: the recorder's clock minus the exchange's, ns, of the three streams in the
-    order of their names here, None where receive times cannot be used; on ``receive_days`` (days
-    since 1970) these give the order. ``order``: how the venue's streams become one.
+    ``both`` opens book and trades; with ``by_message`` its first number is one of messages, where
+    the source has one row for each. ``offsets``: the recorder's clock minus the exchange's, ns, of
+    the three streams (book, trades, vendor rows), None where receive times cannot be used; on
+    ``receive_days`` (days since 1970) these give the order. ``order``: how the venue's streams
+    become one.
     """
 
-    book: Open[EventBatch]
-    trades: Open[EventBatch]
+    both: OpenBoth
     vendor_rows: Open[VendorBatch] | None
     offsets: tuple[int | None, int | None, int | None]
     receive_days: Sequence[int] = ()
@@ -48,10 +50,10 @@ class Streams:
 class _Counted(Iterator[B], Generic[B]):
     """A stream, and how many rows of its source have been taken."""
 
-    def __init__(self, stream: Open[B], start: int, count: Callable[[B], int] = len) -> None:
+    def __init__(self, batches: Iterator[B], start: int, count: Callable[[B], int] = len) -> None:
         self.rows = start
         self._count: Callable[[B], int] = count
-        self._batches: Iterator[B] = stream(start)
+        self._batches: Iterator[B] = batches
 
     def __next__(self) -> B:
         batch = next(self._batches)
@@ -80,9 +82,11 @@ class Feed:
         if saved is not None:
             rows = {name: int(saved[f"rows.{name}"][0]) for name in rows}
         count = _messages if streams.by_message else len
-        self._book = _Counted(streams.book, rows["book"], count)
-        self._trades = _Counted(streams.trades, rows["trades"])
-        self._vendor_rows = _Counted(streams.vendor_rows or _none, rows["vendor_rows"])
+        book, trades = streams.both(rows["book"], rows["trades"])
+        vendor_rows = (streams.vendor_rows or _none)(rows["vendor_rows"])
+        self._book = _Counted(book, rows["book"], count)
+        self._trades = _Counted(trades, rows["trades"])
+        self._vendor_rows = _Counted(vendor_rows, rows["vendor_rows"])
         book_audit, trade_audit = BookAudit(), TradeAudit()
         order, days = streams.order, streams.receive_days
         self._trade_audit = trade_audit
@@ -97,11 +101,11 @@ class Feed:
             StreamClock(of_trades, receive_days=days),
         ]
         judged = (book_audit.process(batch) for batch in self._book)
-        trades = (Segment.of(trade_audit.process(batch)) for batch in self._trades)
+        audited = (Segment.of(trade_audit.process(batch)) for batch in self._trades)
         placer = self._placer = VendorPlacer(judged, self._vendor_rows, (of_book, of_vendor_rows))
         self._merge = Merge(
             stamped(iter(placer), clocks[0]),
-            stamped(trades, clocks[1]),
+            stamped(audited, clocks[1]),
             trade_first=order.first_on_tie == "trade",
         )
         self._parts: dict[str, Any] = {
@@ -155,19 +159,9 @@ class Feed:
             stream.close()
 
 
-def skipping(batches: Callable[[], Iterator[EventBatch]]) -> Open[EventBatch]:
-    """A stream that can only be read from its start: rows that are not wanted are dropped."""
-
-    def opened(start: int) -> Iterator[EventBatch]:
-        left = start
-        for batch in batches():
-            if left >= len(batch):
-                left -= len(batch)
-                continue
-            yield batch.slice(left, len(batch)) if left else batch
-            left = 0
-
-    return opened
+def apart(book: Open[EventBatch], trades: Open[EventBatch]) -> OpenBoth:
+    """Book and trades of a source that reads each by itself."""
+    return lambda behind_book, behind_trades: (book(behind_book), trades(behind_trades))
 
 
 def _messages(batch: EventBatch) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from lobproof.errors import UsageError
 from lobproof.files import HashedFiles
 from lobproof.paths import AnyPath, as_path, writing
-from lobproof.pipeline.feed import Feed, Streams, skipping
+from lobproof.pipeline.feed import Feed, Streams
 from lobproof.pipeline.job import ReconstructOptions, ReplayJob
 from lobproof.pipeline.results import Progress, ReconstructResult
 from lobproof.pipeline.start import PartialDay, find_start
@@ -128,11 +128,10 @@ def _from(job: ReplayJob, since: PartialDay, out: Path) -> ReplayJob:
 
 
 def golden_streams(golden: GoldenSource, batch_rows: int) -> Streams:
-    """A sample's streams; each is read from its start, whatever is left out."""
+    """A sample's streams, out of one pass from its start, whatever is left out."""
     days = [int(np.datetime64(day, "D").astype(np.int64)) for day in golden.sample.receive_days]
     return Streams(
-        skipping(lambda: golden.book(batch_rows)),
-        skipping(lambda: golden.trades(batch_rows)),
+        lambda book, trades: golden.both((book, trades), batch_rows),
         None,
         (golden.clock_offset_ns, golden.clock_offset_ns, None),
         days,

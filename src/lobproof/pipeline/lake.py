@@ -15,7 +15,7 @@ from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import GridError, InputError, UsageError
 from lobproof.files import HashedFiles
 from lobproof.paths import AnyPath, as_path, writing
-from lobproof.pipeline.feed import Streams
+from lobproof.pipeline.feed import Streams, apart
 from lobproof.pipeline.job import Asked, ReconstructOptions, ReplayJob, Strategy
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
 from lobproof.pipeline.start import PartialDay, closing_book, find_start, refuse_carry
@@ -262,8 +262,7 @@ def _base(
         days=(day.dt,),
         receive_days=(day.dt,) if survey.receive_days else (),
         streams=Streams(
-            nothing,
-            nothing,
+            apart(nothing, nothing),
             None,
             survey.offsets("full"),
             survey.receive_days,
@@ -337,8 +336,7 @@ def _replayed(
             rows=_rows(day, "book", "trades"),
             streams=replace(
                 base.streams,
-                book=snapshots,
-                trades=trades,
+                both=apart(snapshots, trades),
                 offsets=survey.offsets(strategy),
                 by_message=True,
             ),
@@ -347,7 +345,7 @@ def _replayed(
         base,
         strategy=strategy,
         policy=Policy(chainless=True, correct=options.resync, size_limit=options.size_limit),
-        streams=replace(base.streams, book=source.deltas, trades=trades, vendor_rows=source.books),
+        streams=replace(base.streams, both=apart(source.deltas, trades), vendor_rows=source.books),
         most_messages=_rows(day, "book_delta_v2"),
         rows=_rows(day, *day.files),
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.jit import kernel
+from lobproof.jit import inlined, kernel
 from lobproof.schema import Int64
 from lobproof.schema.records import Record, Records, integers, record
 
@@ -68,6 +68,8 @@ BID_LEVELS, ASK_LEVELS, STREAM_NAME = 13, 14, 15
 # What a shape is of.
 HEAD, SPOT_SHAPE, FUTURES_SHAPE, STREAM_OF_KIND = 0, 1, 2, 3
 
+U = np.uint64
+
 BLANK, QUOTE, COMMA, DOT, ZERO, NINE, COLON, OPEN, CLOSE = 32, 34, 44, 46, 48, 57, 58, 91, 93
 _LAST_TENTH = 9 * 10**17  # an integer below 9 * 10^18 fits
 _MS_BELOW = 9_000_000_000_000
@@ -93,73 +95,7 @@ def as_bytes(value: str) -> Bytes:
 _TRUE, _FALSE = as_bytes("true"), as_bytes("false")
 
 
-@kernel
-def _levels(buf: Bytes, pos: int, stop: int, levels: Records, row: int) -> tuple[int, int]:
-    """``[["price","size"],…]``: position behind, or -1, and the level row behind its last."""
-    if pos >= stop or buf[pos] != OPEN:
-        return -1, row
-    pos += 1
-    if pos < stop and buf[pos] == CLOSE:
-        return pos + 1, row
-    while True:
-        if pos + MIN_LEVEL_BYTES > stop or buf[pos] != OPEN:
-            return -1, row
-        level = levels[row]
-        level.price = pos + 2
-        pos, seen = _quoted(buf, pos + 1, stop)
-        if pos < 0 or seen == 0 or buf[pos + 1] != COMMA:
-            return -1, row
-        level.price_stop = pos
-        pos += 3 if pos + 2 < stop and buf[pos + 2] == BLANK else 2
-        level.quantity = pos + 1
-        pos, seen = _quoted(buf, pos, stop)
-        if pos < 0 or buf[pos + 1] != CLOSE or pos + 2 >= stop:
-            return -1, row
-        level.quantity_stop = pos
-        row += 1
-        pos += 2
-        if buf[pos] == CLOSE:
-            return pos + 1, row
-        if buf[pos] != COMMA:
-            return -1, row
-        pos += 2 if pos + 1 < stop and buf[pos + 1] == BLANK else 1
-
-
-@kernel
-def _quoted(buf: Bytes, pos: int, stop: int) -> tuple[int, int]:
-    """A decimal in quotes: where the closing one stands, before ``stop - 1``, or -1; 0 for zero."""
-    if pos >= stop or buf[pos] != QUOTE:
-        return -1, 0
-    pos, seen = _digits(buf, pos + 1, stop)
-    if pos < 0 or pos + 1 >= stop or buf[pos] != QUOTE:
-        return -1, 0
-    return pos, seen
-
-
-@kernel
-def _digits(buf: Bytes, start: int, stop: int) -> tuple[int, int]:
-    """A plain decimal from ``start``: position behind, or -1, and 0 where it is zero."""
-    seen = 0
-    pos = start
-    while pos < stop and ZERO <= buf[pos] <= NINE:
-        seen |= int(buf[pos]) - ZERO
-        pos += 1
-    if pos == start:
-        return -1, 0
-    if pos < stop and buf[pos] == DOT:
-        pos += 1
-        point = pos
-        while pos < stop and ZERO <= buf[pos] <= NINE:
-            seen |= int(buf[pos]) - ZERO
-            pos += 1
-        if pos == point:
-            return -1, 0
-    if pos - start > _MAX_NUMBER_BYTES:
-        return -1, 0
-    return pos, seen
-
-
-@kernel
+@inlined
 def _integer_field(field: int, value: int, message: Record) -> bool:
     """Put an integer where its field belongs; False for a time that is none."""
     if field <= TRADE_TIME:
@@ -199,88 +135,146 @@ def _walk(
     """Position behind what stands at ``pos`` in that shape, or -1.
 
     What the fields hold goes into the message and the levels from its first on. One blank behind
-    ``:`` or ``,`` is let through.
+    ``:`` or ``,`` is let through. All in one function: each array that a function is given costs
+    more than reading a number, and each index that may be negative, for numba, a test.
     """
     row = message.level
     of_price = True
-    for at in range(shape.start, shape.stop):
+    at = shape.start
+    end = shape.stop
+    while at < end:
+        field = text[U(at)]
         if pos >= stop:
             return -1
-        field = text[at]
-        if buf[pos] == BLANK and (buf[pos - 1] == COLON or buf[pos - 1] == COMMA):
+        if buf[U(pos)] == BLANK and (buf[pos - 1] == COLON or buf[pos - 1] == COMMA):
             pos += 1
             if pos >= stop:
                 return -1
+        at += 1
         if field >= BLANK:
-            if buf[pos] != field:
+            if buf[U(pos)] != field:
                 return -1
             pos += 1
+            while at < end and pos < stop and buf[U(pos)] == text[U(at)] and text[U(at)] >= BLANK:
+                at += 1
+                pos += 1
         elif field <= CAPTURE_TIME:
             first = pos
             value = 0
-            while pos < stop and ZERO <= buf[pos] <= NINE and value < _LAST_TENTH:
-                value = value * 10 + (int(buf[pos]) - ZERO)
+            while pos < stop and ZERO <= buf[U(pos)] <= NINE and value < _LAST_TENTH:
+                value = value * 10 + (int(buf[U(pos)]) - ZERO)
                 pos += 1
-            if pos == first or (buf[first] == ZERO and pos > first + 1):
+            if pos == first or (buf[U(first)] == ZERO and pos > first + 1):
                 return -1
             if not _integer_field(field, value, message):
                 return -1
         elif field <= ANY_BOOLEAN:
-            true = buf[pos] == _LOWER_T
+            true = buf[U(pos)] == _LOWER_T
             word = _TRUE if true else _FALSE
             if pos + word.size > stop:
                 return -1
             for k in range(word.size):
-                if buf[pos + k] != word[k]:
+                if buf[U(pos + k)] != word[k]:
                     return -1
             pos += word.size
             if field == MAKER:
                 message.taker = 2 if true else 1
-        elif field <= POSITIVE:
-            first = pos
-            pos, seen = _digits(buf, first, stop)
-            if pos < 0 or (field == POSITIVE and seen == 0):
-                return -1
-            if of_price:
-                levels[row].price = first
-                levels[row].price_stop = pos
-            else:
-                levels[row].quantity = first
-                levels[row].quantity_stop = pos
-                row += 1
-            of_price = not of_price
         elif field == STREAM_NAME:
             message.stream = pos
-            while pos < stop and BLANK < buf[pos] <= _TILDE and buf[pos] not in (QUOTE, _BACKSLASH):
+            while pos < stop and BLANK < buf[U(pos)] <= _TILDE:
+                if buf[U(pos)] == QUOTE or buf[U(pos)] == _BACKSLASH:
+                    break
                 pos += 1
             message.stream_stop = pos
-        else:
-            first = row
-            pos, row = _levels(buf, pos, stop, levels, row)
-            if pos < 0:
-                return -1
+        else:  # a number, or [["price","size"],...]
+            listed = field >= BID_LEVELS
+            before = row
+            more = True
+            if listed:
+                if buf[U(pos)] != OPEN:
+                    return -1
+                pos += 1
+                more = pos >= stop or buf[U(pos)] != CLOSE
+                pos += 0 if more else 1
+            while more:
+                if listed and of_price:
+                    if pos + MIN_LEVEL_BYTES > stop or buf[U(pos)] != OPEN:
+                        return -1
+                    pos += 1
+                if listed:
+                    if pos >= stop or buf[U(pos)] != QUOTE:
+                        return -1
+                    pos += 1
+                first = pos
+                point = -1
+                seen = 0
+                while pos < stop:
+                    digit = int(buf[U(pos)]) - ZERO
+                    if 0 <= digit <= 9:
+                        seen |= digit
+                    elif digit == DOT - ZERO and point < 0 and pos > first:
+                        point = pos
+                    else:
+                        break
+                    pos += 1
+                if pos == first or point == pos - 1 or pos - first > _MAX_NUMBER_BYTES:
+                    return -1
+                if seen == 0 and (field == POSITIVE or (listed and of_price)):
+                    return -1
+                if of_price:
+                    levels[row].price = first
+                    levels[row].price_stop = pos
+                else:
+                    levels[row].quantity = first
+                    levels[row].quantity_stop = pos
+                    row += 1
+                of_price = not of_price
+                more = listed
+                if listed:
+                    if pos + 2 >= stop or buf[U(pos)] != QUOTE:
+                        return -1
+                    if of_price:
+                        if buf[U(pos + 1)] != CLOSE:
+                            return -1
+                        pos += 1
+                        more = buf[U(pos + 1)] != CLOSE
+                    if more and buf[U(pos + 1)] != COMMA:
+                        return -1
+                    pos += 2
+                    if more and pos < stop and buf[U(pos)] == BLANK:
+                        pos += 1
             if field == BID_LEVELS:
-                message.bids = row - first
-            else:
-                message.asks = row - first
+                message.bids = row - before
+            elif field == ASK_LEVELS:
+                message.asks = row - before
     return pos
 
 
-@kernel
+@inlined
 def _payload(
-    buf: Bytes, text: Bytes, shapes: Records, message: Record, levels: Records, kind: int
+    buf: Bytes,
+    text: Bytes,
+    shapes: Records,
+    recent: Int64,
+    message: Record,
+    levels: Records,
+    kind: int,
 ) -> int:
-    """Parse a message's payload by the first shape of its kind that fits; its levels, or -1."""
-    for k in range(shapes.shape[0]):
-        role = shapes[k].role
-        if shapes[k].kind != kind or (role != SPOT_SHAPE and role != FUTURES_SHAPE):
+    """Parse a message's payload by the shape of its kind that fits; its levels, or -1.
+
+    At most one fits; that of the kind's message before is tried first.
+    """
+    stop = message.payload_stop
+    for turn in range(shapes.shape[0]):
+        k = (recent[kind] + turn) % shapes.shape[0]
+        if shapes[k].kind != kind or shapes[k].role == HEAD:
             continue
         message.event = 0
         message.traded = 0
         message.previous = _NONE
-        stop = message.payload_stop
         if _walk(buf, message.payload, stop, text, shapes[k], message, levels) == stop:
-            message.futures = int(role == FUTURES_SHAPE)
+            recent[kind] = k
+            message.futures = int(shapes[k].role == FUTURES_SHAPE)
             return _complete(message, kind)
     return -1
 
@@ -304,33 +298,32 @@ def _complete(message: Record, kind: int) -> int:
     return int(message.bids + message.asks)
 
 
-@kernel
-def _stream_kind(buf: Bytes, start: int, stop: int, text: Bytes, shapes: Records) -> int:
-    """Kind that a stream's name promises."""
-    depth = -1
-    for k in range(shapes.shape[0]):
-        if shapes[k].role != STREAM_OF_KIND:
+@inlined
+def _stream_kind(
+    buf: Bytes, start: int, stop: int, text: Bytes, streams: Records, recent: Int64
+) -> int:
+    """Kind that a stream's name promises; the stream of the line before is tried first."""
+    size = stop - start
+    for turn in range(streams.shape[0]):
+        k = (recent[EMPTY] + turn) % streams.shape[0]
+        begin = streams[k].start
+        own = streams[k].stop - begin
+        if own != size and (streams[k].kind != DEPTH or own > size or buf[U(start + own)] != _AT):
             continue
-        kind = shapes[k].kind
-        begin = shapes[k].start
-        size = shapes[k].stop - begin
-        if kind == DEPTH:
-            depth = begin
-        if size == stop - start or (
-            kind == DEPTH and size < stop - start and buf[start + size] == _AT
-        ):
-            j = 0
-            while j < size and buf[start + j] == text[begin + j]:
-                j += 1
-            if j == size:
-                found: int = kind
-                return found
-    if start == stop or buf[start] == _BANG:
+        j = 0
+        while j < own and buf[U(start + j)] == text[U(begin + j)]:
+            j += 1
+        if j == own:
+            recent[EMPTY] = k
+            found: int = streams[k].kind
+            return found
+    if size == 0 or buf[start] == _BANG:
         return OTHER
     same = True
-    for j in range(stop - start):
+    symbol = streams[0].start
+    for j in range(size):
         c = buf[start + j]
-        same = same and c == text[depth + j]  # no longer than up to its @
+        same = same and c == text[symbol + j]  # no longer than up to its @
         if c == _AT:
             return OTHER if same else FOREIGN
         if _UPPER_A <= c <= _UPPER_Z:
@@ -342,7 +335,7 @@ def _stream_kind(buf: Bytes, start: int, stop: int, text: Bytes, shapes: Records
 def _bare_kind(buf: Bytes, start: int, stop: int, text: Bytes, shapes: Records) -> int:
     """Kind of a payload that came without a stream's name: that of the shape it begins like."""
     for k in range(shapes.shape[0]):
-        if shapes[k].role != SPOT_SHAPE and shapes[k].role != FUTURES_SHAPE:
+        if shapes[k].role == HEAD:
             continue
         at = shapes[k].start
         pos = start
@@ -436,7 +429,7 @@ def read_stamp(buf: Bytes, pos: int, stop: int) -> tuple[int, int]:
     return value, pos
 
 
-@kernel
+@inlined
 def _kind_of_line(
     buf: Bytes,
     start: int,
@@ -444,6 +437,8 @@ def _kind_of_line(
     recorded: bool,
     text: Bytes,
     shapes: Records,
+    streams: Records,
+    recent: Int64,
     message: Record,
     levels: Records,
 ) -> int:
@@ -461,7 +456,7 @@ def _kind_of_line(
         message.payload_stop = stop
         return _bare_kind(buf, start, stop, text, shapes)
     name, name_stop = message.stream, message.stream_stop
-    kind = _stream_kind(buf, name, name_stop, text, shapes)
+    kind = _stream_kind(buf, name, name_stop, text, streams, recent)
     closed = name > 0 and name_stop < stop and buf[name_stop] == QUOTE
     if not recorded and closed and kind in (INVALID, CONTROL):
         return kind
@@ -481,6 +476,8 @@ def scan(
     recorded: bool,
     text: Bytes,
     shapes: Records,
+    streams: Records,
+    recent: Int64,
     wanted: int,
     messages: Records,
     levels: Records,
@@ -495,8 +492,10 @@ def scan(
         Position of each line's end (its ``\n``, or the block's end).
     recorded
         Whether they are a recording's; else a journal's.
-    text, shapes
+    text, shapes, streams
         From ``shapes_of``.
+    recent
+        What fitted last, a number for each kind of line, zeros at first: it is tried first.
     wanted
         Bit mask of the kinds to parse; others are only told apart.
     messages, levels
@@ -516,10 +515,12 @@ def scan(
         if stop == start:
             continue
         message = messages[i]
-        kind = _kind_of_line(buf, start, stop, recorded, text, shapes, message, levels)
+        kind = _kind_of_line(
+            buf, start, stop, recorded, text, shapes, streams, recent, message, levels
+        )
         message.level = row
         if DEPTH <= kind <= SNAPSHOT and (wanted >> kind) & 1:
-            rows = _payload(buf, text, shapes, message, levels, kind)
+            rows = _payload(buf, text, shapes, recent, message, levels, kind)
             if rows < 0:
                 kind = IRREGULAR
             else:

@@ -150,6 +150,12 @@ _SHAPES = (
         FUTURES_SHAPE,
         '{"lastUpdateId":<final>,"E":<event>,"T":<traded>,"bids":<bids>,"asks":<asks>}',
     ),
+    (
+        SNAPSHOT,  # coin-margined
+        FUTURES_SHAPE,
+        '{"lastUpdateId":<final>,"E":<event>,"T":<traded>,"symbol":"<symbol>","pair":"<pair>",'
+        '"bids":<bids>,"asks":<asks>}',
+    ),
 )
 
 
@@ -165,11 +171,11 @@ _STREAMS = (
 )
 
 
-def shapes_of(symbol: str) -> tuple[Bytes, Records]:
+def shapes_of(symbol: str) -> tuple[Bytes, Records, Records]:
     """The shapes for a symbol as payloads write it; streams have it in lower case.
 
-    The text of all, and of each where it stands: the shape of a line's head, of a message of some
-    kind (fields are bytes below 32), or the name of the kind's stream.
+    The text of all, and of each where it stands: the shapes of a line's head and of a message of
+    some kind (fields are bytes below 32); and the names of the kinds' streams.
     """
     names = {"symbol": symbol, "pair": symbol.partition("_")[0]}
 
@@ -186,11 +192,12 @@ def shapes_of(symbol: str) -> tuple[Bytes, Records]:
         start = len(text)
         text += name.format(symbol.lower()).encode()
         index.append((start, len(text), kind, STREAM_OF_KIND))
-    return np.frombuffer(text, np.uint8), np.array(index, SHAPE)
+    located = np.array(index, SHAPE)
+    shapes, streams = located[: len(_SHAPES)], located[len(_SHAPES) :]
+    return np.frombuffer(text, np.uint8), shapes, streams
 
 
 _NEWLINE, _RETURN = 10, 13
-_COLUMNS = MESSAGE.names or ()
 _INVALID_MARK = int(Flag.INVALID | Flag.LAST)
 _BREAK_MARK = int(Flag.RECONNECT | Flag.LAST)
 _BOOK_LINE = re.compile(rb'@depth|"depthUpdate"')
@@ -264,9 +271,10 @@ class Scanner:
     ) -> None:
         self._symbol = symbol
         self._shapes = shapes_of(symbol)
+        self._recent = np.zeros(IRREGULAR, np.int64)
         self._wanted = sum(1 << kind for kind in wanted)
         self._recorded = recorded
-        self._slow = (IRREGULAR, FOREIGN) if doubt_foreign else (IRREGULAR,)
+        self._doubt_foreign = doubt_foreign
         self._levels = new_rows(LEVEL, 0)
 
     def scan(self, data: bytes, name: str, first_line: int) -> Block:
@@ -283,6 +291,7 @@ class Scanner:
             ends,
             self._recorded,
             *self._shapes,
+            self._recent,
             self._wanted,
             messages,
             self._levels,
@@ -294,7 +303,11 @@ class Scanner:
         return block
 
     def _decode_irregular(self, block: Block) -> None:
-        rows = np.flatnonzero(np.isin(block.messages["kind"], self._slow))
+        kinds = block.messages["kind"]
+        slow = kinds == IRREGULAR
+        if self._doubt_foreign:
+            slow |= kinds == FOREIGN
+        rows = np.flatnonzero(slow)
         if not len(rows):
             return
         extra = bytearray()
@@ -368,24 +381,23 @@ def _row_of(
     stream, stream_stop = (0, 0) if decoded.stream is None else put(decoded.stream.encode())
     for price, size in (*decoded.bids, *decoded.asks):
         pairs.append((*put(price), *put(size)))
-    fields = {
-        "kind": decoded.kind,
-        "recv": decoded.recv,
-        "payload": payload,
-        "payload_stop": payload_stop,
-        "stream": stream,
-        "stream_stop": stream_stop,
-        "event": decoded.event,
-        "traded": decoded.traded,
-        "first": decoded.first,
-        "final": decoded.final,
-        "previous": decoded.previous,
-        "level": level,
-        "bids": len(decoded.bids),
-        "asks": len(decoded.asks),
-        "taker": decoded.taker,
-        "futures": int(decoded.futures),
-        "name": 0,
-    }
-    # whole rows at once: a record's fields one by one take as long as decoding
-    return tuple(fields[name] for name in _COLUMNS)
+    # the fields of MESSAGE, in its order: a record's fields one by one take as long as decoding
+    return (
+        decoded.kind,
+        decoded.recv,
+        stream,
+        stream_stop,
+        payload,
+        payload_stop,
+        decoded.event,
+        decoded.traded,
+        decoded.first,
+        decoded.final,
+        decoded.previous,
+        level,
+        len(decoded.bids),
+        len(decoded.asks),
+        decoded.taker,
+        int(decoded.futures),
+        0,
+    )

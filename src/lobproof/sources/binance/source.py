@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from lobproof.errors import InputError
 from lobproof.instruments import Instrument
 from lobproof.schema import Clock, EventBatch
-from lobproof.sources.batches import TickerBatch, cut, message_ends, row_ends
+from lobproof.sources.batches import TickerBatch, Together, cut, message_ends, row_ends
 from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.profile import order_of
 from lobproof.sources.binance.rows import (
@@ -23,7 +25,14 @@ from lobproof.sources.binance.rows import (
     ticker_batch,
     trade_batch,
 )
-from lobproof.sources.binance.scan_kernels import AGGREGATE, DEPTH, SNAPSHOT, TICKER, TRADE
+from lobproof.sources.binance.scan_kernels import (
+    AGGREGATE,
+    DEPTH,
+    IRREGULAR,
+    SNAPSHOT,
+    TICKER,
+    TRADE,
+)
 from lobproof.sources.binance.scanner import Block, Scanner
 from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
 
@@ -77,21 +86,33 @@ class GoldenSource:
         InputError
             When a journal is missing, or holds something else than the sample's document says.
         """
-        return cut(self._book(), batch_rows, message_ends)
+        return cut((book for book, _ in self._parts((DEPTH,))), batch_rows, message_ends)
 
     def trades(self, batch_rows: int = BATCH_ROWS) -> Iterator[EventBatch]:
         """Trades in source order: raw ones or, where the recording has only those, aggregates.
 
         ``ts_event`` is the trade's time. Errors as for :meth:`book`.
         """
-        kind = TRADE if self.sample.document["trade_stream"] == "trade" else AGGREGATE
+        parts = self._parts((self._trade_kind,))
+        return cut((trades for _, trades in parts), batch_rows, message_ends)
 
-        def batches() -> Iterator[EventBatch]:
-            passed = new_passed()
-            for block in self._blocks((kind,)):
-                yield trade_batch(block, kind, self.instrument, passed)
+    def both(
+        self, skipped: tuple[int, int] = (0, 0), batch_rows: int = BATCH_ROWS
+    ) -> tuple[Iterator[EventBatch], Iterator[EventBatch]]:
+        """:meth:`book` and :meth:`trades` out of one pass, each without its first rows.
 
-        return cut(batches(), batch_rows, message_ends)
+        For a reader that takes both in the order of their times: see `Together`.
+        """
+        together = Together(
+            _gathered(self._parts((DEPTH, self._trade_kind)), batch_rows),
+            (lambda: self.book(batch_rows), lambda: self.trades(batch_rows)),
+            skipped,
+        )
+        book, trades = (
+            chain.from_iterable(cut(iter([batch]), batch_rows, message_ends) for batch in stream)
+            for stream in together.streams
+        )
+        return book, trades
 
     def tickers(self, batch_rows: int = BATCH_ROWS) -> Iterator[TickerBatch]:
         """Best bid and ask as announced, in source order. Errors as for :meth:`book`."""
@@ -102,93 +123,137 @@ class GoldenSource:
 
         return cut(batches(), batch_rows, row_ends)
 
-    def _blocks(
-        self, wanted: tuple[int, ...], only: Collection[str] | None = None
-    ) -> Iterator[Block]:
-        """Scanned frames of the journals: of all, or of those named."""
-        scanner = Scanner(self.instrument.venue_symbol, wanted)
+    @property
+    def _trade_kind(self) -> int:
+        return TRADE if self.sample.document["trade_stream"] == "trade" else AGGREGATE
+
+    def _parts(self, wanted: tuple[int, ...]) -> Iterator[tuple[EventBatch, EventBatch]]:
+        """Book and trades of each frame, empty where they are not wanted; snapshots in between."""
+        with_book = DEPTH in wanted
+        snapshots = self._snapshots() if with_book else []
+        pending = deque(sorted(snapshots, key=lambda snapshot: snapshot.sequence))
+        passed = new_passed()
+        reached = -1
+        none = EventBatch.empty()
+        for block in self._blocks(wanted):
+            book = trades = none
+            if self._trade_kind in wanted:
+                trades = trade_batch(block, self._trade_kind, self.instrument, passed)
+            if with_book:
+                book = book_batch(block, self.instrument, self.order.book_clock)
+            if len(book):
+                highest = np.maximum.accumulate(np.maximum(book.sequence, reached))
+                reached = int(highest[-1])
+                start = 0
+                while pending and reached > pending[0].sequence:
+                    stop = int(np.searchsorted(highest, pending[0].sequence, side="right"))
+                    yield book.slice(start, stop), none
+                    yield pending.popleft().rows(), none
+                    start = stop
+                book = book.slice(start, len(book))
+            yield book, trades
+        for snapshot in pending:
+            yield snapshot.rows(), none
+
+    def _blocks(self, wanted: tuple[int, ...]) -> Iterator[Block]:
+        """Scanned frames of all journals, which are held against the document's counts."""
         read: Counter[str] = Counter()
         for path, entry in zip(self.sample.journals, self.sample.document["journals"], strict=True):
-            if only is not None and path.name not in only:
-                continue
-            line = 1
-            for frame in read_frames(path):
-                if isinstance(frame, Loss):
-                    raise InputError(
-                        f"{path}: {frame.bytes:,} bytes from byte {frame.offset:,} on, behind line "
-                        f"{line - 1:,}, cannot be read: {frame.detail}",
-                        hint=remedy(self.sample.path),
-                    )
-                block = scanner.scan(frame, path.name, line)
-                if block.problems:
-                    row, problem = next(iter(block.problems.items()))
-                    raise InputError(
-                        f"{path}, line {line + row:,} cannot be read: {problem.reason}: "
-                        f"{problem.detail}",
-                        hint=remedy(self.sample.path),
-                    )
-                line += len(block.ends)
+            lines = 0
+            for block in self._frames(path, Scanner(self.instrument.venue_symbol, wanted)):
+                lines += len(block.ends)
                 yield block
                 _count(block, read)
-            if line - 1 != entry["lines"]:
+            if lines != entry["lines"]:
                 raise InputError(
-                    f"{path} has {line - 1:,} lines, {DOCUMENT} lists {entry['lines']:,}",
+                    f"{path} has {lines:,} lines, {DOCUMENT} lists {entry['lines']:,}",
                     hint=remedy(self.sample.path),
                 )
-        for what, count in self._listed(wanted, only).items():
-            if read[what] != count:
+        counts = self.sample.document["counts"]
+        names = [name for name, kind in _KINDS.items() if kind in (*wanted, SNAPSHOT)]
+        for what in [*names, "level_changes"] if DEPTH in wanted else names:
+            self._check_count(str(self.sample.path), what, read[what], int(counts[what]))
+
+    def _frames(self, path: Path, scanner: Scanner) -> Iterator[Block]:
+        """Scanned frames of a journal."""
+        line = 1
+        for frame in read_frames(path):
+            if isinstance(frame, Loss):
                 raise InputError(
-                    f"{self.sample.path}: its journals hold {what} {read[what]:,}, {DOCUMENT} "
-                    f"lists {count:,}",
+                    f"{path}: {frame.bytes:,} bytes from byte {frame.offset:,} on, behind line "
+                    f"{line - 1:,}, cannot be read: {frame.detail}",
                     hint=remedy(self.sample.path),
                 )
+            block = scanner.scan(frame, path.name, line)
+            if block.problems:
+                row, problem = next(iter(block.problems.items()))
+                raise InputError(
+                    f"{path}, line {line + row:,} cannot be read: {problem.reason}: "
+                    f"{problem.detail}",
+                    hint=remedy(self.sample.path),
+                )
+            line += len(block.ends)
+            yield block
 
-    def _listed(self, wanted: tuple[int, ...], only: Collection[str] | None) -> dict[str, int]:
-        """How many messages the document lists for a pass; of depth messages their levels too."""
-        document = self.sample.document
-        if only is not None:
-            return {"snapshot": sum(one["journal"] in only for one in document["snapshots"])}
-        names = [name for name, kind in _KINDS.items() if kind in wanted]
-        names += ["level_changes"] if DEPTH in wanted else []
-        return {name: int(document["counts"][name]) for name in names}
-
-    def _book(self) -> Iterator[EventBatch]:
-        pending = sorted(self._snapshots(), key=lambda snapshot: snapshot.sequence)
-        reached = -1
-        for block in self._blocks((DEPTH,)):
-            batch = book_batch(block, self.instrument, self.order.book_clock)
-            if not len(batch):
-                continue
-            highest = np.maximum.accumulate(np.maximum(batch.sequence, reached))
-            start = 0
-            while pending and highest[-1] > pending[0].sequence:
-                stop = int(np.searchsorted(highest, pending[0].sequence, side="right"))
-                yield batch.slice(start, stop)
-                yield pending.pop(0).rows()
-                start = stop
-            yield batch.slice(start, len(batch))
-            reached = int(highest[-1])
-        for snapshot in pending:
-            yield snapshot.rows()
+    def _check_count(self, where: str, what: str, read: int, listed: int) -> None:
+        if read != listed:
+            raise InputError(
+                f"{where}: its journals hold {what} {read:,}, {DOCUMENT} lists {listed:,}",
+                hint=remedy(self.sample.path),
+            )
 
     def _snapshots(self) -> list[Snapshot]:
-        """All snapshots that can be of this symbol, read in a pass of their own."""
-        listed = self.sample.document["snapshots"]
+        """All snapshots that can be of this symbol, from the frames up to the last that is listed.
+
+        That there are no others the pass over the depth messages finds.
+        """
         foreign = self.sample.snapshots_of_nobody
-        journals = {str(s["journal"]) for s in listed if s["ours"]}
         limit = self.sample.snapshot_limit
-        return [
-            snapshot
-            for block in self._blocks((SNAPSHOT,), journals)
-            for snapshot in snapshots_in(block, self.instrument, limit)
-            if (snapshot.sequence, snapshot.recv) not in foreign
-        ]
+        listed = Counter(str(one["journal"]) for one in self.sample.document["snapshots"])
+        ours = {str(one["journal"]) for one in self.sample.document["snapshots"] if one["ours"]}
+        found: list[Snapshot] = []
+        for path in self.sample.journals:
+            left = listed[path.name] if path.name in ours else 0
+            frames = self._frames(path, Scanner(self.instrument.venue_symbol, (SNAPSHOT,)))
+            while left > 0 and (block := next(frames, None)) is not None:
+                here = list(snapshots_in(block, self.instrument, limit))
+                left -= len(here)
+                found += here
+            if left:
+                self._check_count(
+                    str(path), "snapshot", listed[path.name] - left, listed[path.name]
+                )
+        return [one for one in found if (one.sequence, one.recv) not in foreign]
+
+
+def _gathered(
+    parts: Iterator[tuple[EventBatch, EventBatch]], rows: int
+) -> Iterator[tuple[EventBatch, EventBatch]]:
+    """The same, of so many rows and more together."""
+    held: list[tuple[EventBatch, EventBatch]] = []
+    count = 0
+    for part in parts:
+        held.append(part)
+        count += len(part[0]) + len(part[1])
+        if count >= rows:
+            yield _joined(held)
+            held, count = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(parts: list[tuple[EventBatch, EventBatch]]) -> tuple[EventBatch, EventBatch]:
+    return EventBatch.concat([book for book, _ in parts]), EventBatch.concat(
+        [trades for _, trades in parts]
+    )
 
 
 def _count(block: Block, read: Counter[str]) -> None:
     """Count a block's messages by kind, and the levels of its depth messages."""
-    kinds = block.messages["kind"]
+    kinds = np.ascontiguousarray(block.messages["kind"])
+    counts = np.bincount(kinds, minlength=IRREGULAR)
     for name, kind in _KINDS.items():
-        read[name] += int(np.count_nonzero(kinds == kind))
-    depth = block.messages[kinds == DEPTH]
-    read["level_changes"] += int(depth["bids"].sum() + depth["asks"].sum())
+        read[name] += int(counts[kind])
+    depth = kinds == DEPTH
+    for side in ("bids", "asks"):
+        read["level_changes"] += int(block.messages[side][depth].sum())

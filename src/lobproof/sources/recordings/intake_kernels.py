@@ -6,7 +6,7 @@ All that the audits keep is bounded, however long the recording.
 from __future__ import annotations
 
 from lobproof.fixedpoint.kernels import OK, parse_decimal, significant_decimals
-from lobproof.jit import kernel
+from lobproof.jit import inlined, kernel
 from lobproof.schema import Int64
 from lobproof.schema.records import Record, Records, integers, record
 from lobproof.sources.binance.scan_kernels import (
@@ -16,6 +16,7 @@ from lobproof.sources.binance.scan_kernels import (
     SNAPSHOT,
     ZERO,
     Bytes,
+    U,
     as_bytes,
 )
 
@@ -122,7 +123,7 @@ def _digits_before(buf: Bytes, start: int, stop: int) -> int:
     return digits
 
 
-@kernel
+@inlined
 def _measure_number(
     buf: Bytes,
     start: int,
@@ -133,28 +134,42 @@ def _measure_number(
     seen_at: Int64,
     places: Int64,
 ) -> None:
-    decimals = significant_decimals(buf, start, stop)
-    for what, size in ((DECIMALS, decimals), (DIGITS, _digits_before(buf, start, stop))):
+    """Add a number, ``digits[.digits]`` as the scan lets through."""
+    point = stop
+    significant = -1  # where its first digit but 0 stands, and its last
+    last = -1
+    for pos in range(start, stop):
+        letter = buf[U(pos)]
+        if letter == DOT:
+            point = pos
+        elif letter != ZERO:
+            last = pos
+            if significant < 0:
+                significant = pos
+    decimals = max(last - point, 0)
+    digits = point - significant if 0 <= significant < point else 0
+    for what, size in ((DECIMALS, decimals), (DIGITS, digits)):
         width = min(size, WIDTHS - 1)
         if widths[which, what, width] == 0:
             seen_at[which, what, width] = message
         widths[which, what, width] += 1
-    if decimals > MAX_PLACE:
+    if last < 0 or decimals > MAX_PLACE:
         return
-    value, status = parse_decimal(buf, start, stop, decimals)
-    if status != OK or value == 0:
+    if digits + decimals > MAX_PLACE and parse_decimal(buf, start, stop, decimals)[1] != OK:
         return
-    while value % 10 == 0:
-        value //= 10
-        decimals -= 1
+    # what 10 and 25 leave over is in the last two digits of the significand
+    unit = int(buf[last]) - ZERO
+    before = last - 1
+    if before > start and buf[before] == DOT:
+        before -= 1
+    tens = int(buf[before]) - ZERO if before >= start else 0
     group = 0
-    if value % 2 == 0:
+    if unit & 1 == 0:
         group = 1
-    elif value % 25 == 0:
-        group = 3
-    elif value % 5 == 0:
-        group = 2
-    places[which, MAX_PLACE + decimals, group] += 1
+    elif unit == 5:
+        group = 3 if tens % 5 == 2 else 2
+    place = last - point if last > point else last - point + 1
+    places[which, MAX_PLACE + place, group] += 1
 
 
 @kernel
@@ -212,12 +227,11 @@ def widest(buf: Bytes, messages: Records, levels: Records, most: Int64, found: I
                 break
 
 
-@kernel
+@inlined
 def _append(out: Bytes, at: int, source: Bytes, start: int, stop: int) -> int:
-    for i in range(start, stop):
-        out[at] = source[i]
-        at += 1
-    return at
+    for i in range(stop - start):
+        out[U(at + i)] = source[U(start + i)]
+    return at + stop - start
 
 
 @kernel

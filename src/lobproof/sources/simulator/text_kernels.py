@@ -155,6 +155,9 @@ def trade_lines(
         at = put_integer(text, at, int(received[k]))
         at = put_piece(text, at, pieces, cuts[0], cuts[1])
         at = put_integer(text, at, int(events[k]))
+        if form.futures:  # where real lines have it
+            at = put_piece(text, at, pieces, cuts[4], cuts[5])
+            at = put_integer(text, at, int(trades[k, ROW_TS]) // 1_000_000)
         at = put_piece(text, at, pieces, cuts[1], cuts[2])
         at = put_integer(text, at, int(trades[k, ROW_ID]))
         at = put_piece(text, at, pieces, cuts[2], cuts[3])
@@ -165,8 +168,9 @@ def trade_lines(
         at = put_decimal(
             text, at, int(trades[k, ROW_SIZE]), int(form.size_exponent), int(form.size_digits)
         )
-        at = put_piece(text, at, pieces, cuts[4], cuts[5])
-        at = put_integer(text, at, int(trades[k, ROW_TS]) // 1_000_000)
+        if not form.futures:
+            at = put_piece(text, at, pieces, cuts[4], cuts[5])
+            at = put_integer(text, at, int(trades[k, ROW_TS]) // 1_000_000)
         verdict = 5 if trades[k, ROW_SIDE] == SELL else 6
         at = put_piece(text, at, pieces, cuts[verdict], cuts[verdict + 1])
         stops[k] = at
