@@ -50,7 +50,7 @@ class GoldenComparison:
     decoder
         Of the golden sample.
     touch
-        ``Integrity.touch`` with ``trusted``.
+        Of all days, as `Integrity.touch` gives it.
     """
 
     def __init__(self, window: Window, decoder: PlainDecoder, touch: pl.DataFrame) -> None:

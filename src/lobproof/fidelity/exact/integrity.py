@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -50,13 +51,7 @@ _OF_THE_BOOK = (*_LEVELS, int(Kind.CLEAR))
 
 
 class Integrity:
-    """The checks of gate A, but for the files: the states when it is made, events by `add`.
-
-    ``touch`` holds a row a state: where it is, the touch, how many levels are trusted, the flags;
-    ``doubtful``: flagged so, or inside a finding of ``quality`` that says so; ``beyond``: in doubt
-    for nothing but that the touch left the range that snapshots cover; and ``warm_up``: for
-    nothing but that no anchor had come yet.
-    """
+    """The checks of gate A, but for the files, of days in their order: `touch`, then `add`."""
 
     def __init__(self, window: Window, schema: SchemaCheck) -> None:
         self._schema = schema
@@ -65,11 +60,21 @@ class Integrity:
         self._order = OrderCheck(window.orders)
         self._trade_ids = TradeIdCheck()
         self._states = _StateChecks(window)
-        for states in window.states():
-            schema.count("states", states)
+
+    def touch(self, day: Window) -> pl.DataFrame:
+        """Check the states of a day; what is kept of each.
+
+        A row a state: where it is, the touch, how many levels are trusted, the flags;
+        ``doubtful``: flagged so, or inside a finding of ``quality`` that says so; ``beyond``: in
+        doubt for nothing but that the touch left the range that snapshots cover; ``warm_up``: for
+        nothing but that no anchor had come yet; ``trusted``: its whole touch, and not doubtful.
+        """
+        kept = []
+        for states in day.states():
+            self._schema.count("states", states)
             self._grid.add_states(states)
-            self._states.add(states)
-        self.touch = self._states.touch()
+            kept.append(self._states.add(states))
+        return pl.concat(kept) if kept else self._states.none()
 
     def add(self, rows: pl.DataFrame) -> None:
         """Check a frame of events, whole messages, in stored order."""
@@ -80,7 +85,7 @@ class Integrity:
         self._grid.add_events(rows)
 
     def depth_messages(self) -> pl.DataFrame:
-        """Last rows of all depth messages: dt, event_id, ts_order, sequence, prev_sequence."""
+        """Last rows of the depth messages since it was asked before: ``_MESSAGES``."""
         return self._chain.depth_messages()
 
     def checks(self, untrusted_limit: float) -> list[Check]:
@@ -92,7 +97,7 @@ class Integrity:
             self._grid.result(),
             self._order.result(),
             self._trade_ids.result(),
-            self._states.untrusted_share(self.touch, untrusted_limit),
+            self._states.untrusted_share(untrusted_limit),
         ]
 
 
@@ -240,7 +245,8 @@ class ChainCheck:
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self._depth: list[pl.DataFrame] = []
+        self._depth: list[pl.DataFrame] = []  # not yet asked for
+        self._messages = 0
         self._last: dict[str, Any] | None = None  # last depth message
         self._snapshot: int | None = None  # id of the last snapshot before any depth message
         self._linked = 0
@@ -257,6 +263,7 @@ class ChainCheck:
         )
         depth = ends.filter(depth_rows()).select(*_MESSAGES)
         self._depth.append(depth)
+        self._messages += depth.height
         for mark in ends.filter(book_gaps()).iter_rows(named=True):
             key = (mark["dt"], mark["prev_sequence"], mark["sequence"])
             self._marks[key] = mark["ts_order"]
@@ -335,12 +342,13 @@ class ChainCheck:
         )
 
     def depth_messages(self) -> pl.DataFrame:
-        """Last rows of all depth messages: dt, event_id, ts_order, sequence, prev_sequence."""
-        return pl.concat(self._depth) if self._depth else pl.DataFrame(schema=_MESSAGES)
+        """Last rows of the depth messages since it was asked before."""
+        depth, self._depth = self._depth, []
+        return pl.concat(depth) if depth else pl.DataFrame(schema=_MESSAGES)
 
     def result(self) -> Check:
         """The check."""
-        messages = sum(frame.height for frame in self._depth)
+        messages = self._messages
         if not messages:
             return not_applicable("chain", "the store has no depth messages")
         if self._without_previous == messages:
@@ -555,7 +563,41 @@ class TradeIdCheck:
 
 # the states: uncrossed, and how much is in doubt ---------------------------------------------
 
+_TRUSTED = (~pl.col("doubtful") & (pl.col("bid_trusted") > 0) & (pl.col("ask_trusted") > 0)).alias(
+    "trusted"
+)
 _KEPT = ("dt", "event_id", "ts_order", "sequence", *TOUCH, "bid_trusted", "ask_trusted", "flags")
+
+
+@dataclass(slots=True)
+class _Share:
+    """How long states stood, ns, and how many there were: of all, and of those in doubt."""
+
+    states: int = 0
+    warm: int = 0
+    trusted: int = 0
+    span: int = 0  # behind the warm-up
+    doubt: int = 0
+    beyond: int = 0
+    first: dict[str, Any] | None = None  # the first in doubt behind the warm-up
+
+    def add(self, touch: pl.DataFrame, lasts: Int64) -> None:
+        """The next states, and how long each stood."""
+        if not touch.height:
+            return
+        doubtful, beyond, warm = (
+            touch[name].to_numpy() for name in ("doubtful", "beyond", "warm_up")
+        )
+        lasts = np.where(warm, 0, lasts)
+        lost = doubtful & ~warm
+        self.states += touch.height
+        self.warm += int(np.count_nonzero(warm))
+        self.trusted += int(np.count_nonzero(~doubtful))
+        self.span += int(lasts.sum())
+        self.doubt += int(lasts[lost].sum())
+        self.beyond += int(lasts[beyond].sum())
+        if self.first is None and lost.any():
+            self.first = touch.row(int(np.argmax(lost)), named=True)
 
 
 class _StateChecks:
@@ -567,10 +609,12 @@ class _StateChecks:
         self._warmed = window.seals().filter(pl.col("warm_up_ns") > 0)["dt"].to_list()
         self._crossed = _Rows("uncrossed")
         self._crossed_in_doubt = 0
-        self._kept: list[pl.DataFrame] = []
+        self._ends = dict(window.seals().select("dt", "last_ts").iter_rows())
+        self._share = _Share()
+        self._waiting: pl.DataFrame | None = None  # the last state: how long it stood is not known
 
-    def add(self, states: pl.DataFrame) -> None:
-        """Take a frame of states."""
+    def add(self, states: pl.DataFrame) -> pl.DataFrame:
+        """Take a frame of states; what is kept of them: see `Integrity.touch`."""
         touch = states.select(_KEPT)
         doubtful = (touch["flags"].to_numpy() & int(Flag.DOUBTFUL)) != 0
         doubtful |= inside(touch, self._doubts)
@@ -579,17 +623,18 @@ class _StateChecks:
             pl.Series("doubtful", doubtful),
             pl.Series("beyond", self._only(touch, Finding.TOUCH_BEYOND_RANGE)),
             pl.Series("warm_up", warm_up & touch["dt"].is_in(self._warmed).to_numpy()),
-        )
+        ).with_columns(_TRUSTED)
         self._cross(touch)
-        self._kept.append(touch)
+        known = touch if self._waiting is None else pl.concat([self._waiting, touch])
+        self._share.add(known.head(-1), self._lasts(known)[:-1])
+        self._waiting = known.tail(1)
+        return touch
 
-    def touch(self) -> pl.DataFrame:
-        """All that was taken, with the columns of ``Integrity.touch``."""
-        if self._kept:
-            return pl.concat(self._kept)
-        no = pl.lit(value=False)
-        columns = (*_KEPT, no.alias("doubtful"), no.alias("beyond"), no.alias("warm_up"))
-        return self._window.table("states").select(columns).head(0).collect()
+    def none(self) -> pl.DataFrame:
+        """The columns of what `add` keeps, without a row."""
+        no = [pl.lit(value=False).alias(name) for name in ("doubtful", "beyond", "warm_up")]
+        states = self._window.table("states").head(0)
+        return states.select(*_KEPT, *no).with_columns(_TRUSTED).collect()
 
     def _only(self, touch: pl.DataFrame, code: Finding) -> NDArray[np.bool_]:
         """Whether each state is in doubt for one kind of finding, and no other."""
@@ -623,7 +668,7 @@ class _StateChecks:
         """The check ``uncrossed``: no trusted state is crossed, and CROSSED is said of the rest."""
         return self._crossed.check("states", crossed_in_doubt=self._crossed_in_doubt)
 
-    def untrusted_share(self, touch: pl.DataFrame, limit: float) -> Check:
+    def untrusted_share(self, limit: float) -> Check:
         """The check ``untrusted_share``: weighted by time, up to the last event of each day.
 
         What lies before the first anchor is warm-up: no part of the share, and with more than
@@ -634,55 +679,52 @@ class _StateChecks:
         """
         seals = self._window.seals()
         warm_up = int(seals["warm_up_ns"].sum())
-        if not touch.height:
+        if self._waiting is not None:
+            self._share.add(self._waiting, self._lasts(self._waiting))
+            self._waiting = None
+        of = self._share
+        if not of.states:
             return self._sealed_share(seals, limit, warm_up)
-        lasts = self._lasts(touch, dict(seals.select("dt", "last_ts").iter_rows()))
-        doubtful, beyond, warm = (
-            touch[name].to_numpy() for name in ("doubtful", "beyond", "warm_up")
-        )
-        lasts[warm] = 0
-        lost = doubtful & ~warm
-        span, doubt = int(lasts.sum()), int(lasts[lost].sum())
-        left_range = int(lasts[beyond].sum())
-        trusted = int(np.count_nonzero(~doubtful))
         # behind the warm-up no time passes: that is too little to judge by, and no loss
-        share = doubt / span if span else float(lost.any() and not warm_up)
+        share = of.doubt / of.span if of.span else float(of.first is not None and not warm_up)
         if self._window.chained:
             failed = share > limit
         else:
-            failed = doubt - left_range > limit * span or left_range > BEYOND_LIMIT * span
-            failed |= bool(lost.any()) and not trusted
-        reason = self._share_text(doubt, left_range, span, warm_up)
+            failed = of.doubt - of.beyond > limit * of.span or of.beyond > BEYOND_LIMIT * of.span
+            failed |= of.first is not None and not of.trusted
+        reason = self._share_text(of.doubt, of.beyond, of.span, warm_up)
         first = None
-        if failed:
-            row = touch.row(int(np.argmax(lost)), named=True)
+        if failed and of.first is not None:
             what = f"the first state in doubt; {reason}"
-            first = Divergence.at("untrusted_share", Class.MISSING, row, what)
+            first = Divergence.at("untrusted_share", Class.MISSING, of.first, what)
         return Check(
             "untrusted_share",
-            _share_verdict(failed, warm_up, span - doubt, exact=not lost.any()),
-            touch.height,
-            touch.height - int(np.count_nonzero(warm)),
-            trusted,
+            _share_verdict(failed, warm_up, of.span - of.doubt, exact=of.first is None),
+            of.states,
+            of.states - of.warm,
+            of.trusted,
             limit=limit,
             reason=reason,
             first=first,
             details={
                 "share": share,
-                "untrusted_ns": doubt,
-                "beyond_range_ns": left_range,
-                "span_ns": span,
+                "untrusted_ns": of.doubt,
+                "beyond_range_ns": of.beyond,
+                "span_ns": of.span,
                 "warm_up_ns": warm_up,
             },
         )
 
-    def _lasts(self, touch: pl.DataFrame, ends: Mapping[str, int]) -> Int64:
-        """How long each state stood, ns: to the next one, or to the last event of the days."""
+    def _lasts(self, touch: pl.DataFrame) -> Int64:
+        """How long each state stood, ns: to the next one, or to the last event of the days.
+
+        Of the last of all it is the latter.
+        """
         times, days = touch["ts_order"].to_numpy(), touch["dt"]
         lasts = np.diff(times, append=times[-1:])
         for row in np.flatnonzero((days != days.shift(-1)).fill_null(value=True)).tolist():
             if row + 1 == len(days) or not self._window.joined(days[row], days[row + 1]):
-                lasts[row] = max(ends[days[row]] - times[row], 0)
+                lasts[row] = max(self._ends[days[row]] - times[row], 0)
         return lasts
 
     def _sealed_share(self, seals: pl.DataFrame, limit: float, warm_up: int) -> Check:

@@ -8,6 +8,7 @@ mismatches among n_b.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -310,17 +311,55 @@ def block_rate(mismatches: NDArray[np.int64], compared: NDArray[np.int64]) -> Ra
     return Rate(bad, total, max(rate - margin, 0.0), min(rate + margin, 1.0))
 
 
+class TimeRate:
+    """Rate over comparisons in blocks of wall-clock time, which are all that is kept of long spans.
+
+    Blocks begin at the earliest time; of what spans less than ``BLOCKS`` times ``BLOCK_NS`` they
+    are so much shorter, and until then each comparison is kept.
+    """
+
+    def __init__(self) -> None:
+        self._times = np.zeros(0, np.int64)
+        self._mismatch = np.zeros(0, np.bool_)
+        self._start = 0
+        self._compared: Counter[int] = Counter()  # by block
+        self._wrong: Counter[int] = Counter()
+
+    def add(self, times: NDArray[np.int64], mismatch: NDArray[np.bool_]) -> None:
+        """More comparisons, at ``times`` (ns, any order)."""
+        if not len(times):
+            return
+        if not self._compared:
+            self._times = times = np.concatenate([self._times, times])
+            self._mismatch = mismatch = np.concatenate([self._mismatch, mismatch])
+            self._start = int(times.min())
+            if int(times.max()) - self._start < BLOCKS * BLOCK_NS:
+                return
+            self._times, self._mismatch = self._times[:0], self._mismatch[:0]
+        self._count(times, mismatch, BLOCK_NS)
+
+    def _count(self, times: NDArray[np.int64], mismatch: NDArray[np.bool_], length: int) -> None:
+        blocks = (times - self._start) // length
+        for which, counts in ((blocks, self._compared), (blocks[mismatch], self._wrong)):
+            found = np.unique(which, return_counts=True)
+            counts.update(dict(zip(*(one.tolist() for one in found), strict=True)))
+
+    def rate(self) -> Rate:
+        """The rate of all that was added; it can be taken once."""
+        if len(self._times):
+            span = int(self._times.max()) - self._start + 1
+            self._count(self._times, self._mismatch, -(-span // BLOCKS))
+        elif not self._compared:
+            return Rate(0, 0, None, None)
+        compared = np.array(list(self._compared.values()), np.int64)
+        return block_rate(np.array([self._wrong[at] for at in self._compared], np.int64), compared)
+
+
 def time_rate(times: NDArray[np.int64], mismatch: NDArray[np.bool_]) -> Rate:
     """Rate over comparisons at ``times`` (ns, any order), in blocks of wall-clock time."""
-    if not len(times):
-        return Rate(0, 0, None, None)
-    start = int(times.min())
-    span = int(times.max()) - start + 1
-    length = min(BLOCK_NS, -(-span // BLOCKS))
-    block = (times - start) // length
-    size = int(block.max()) + 1
-    compared = np.bincount(block, minlength=size)
-    return block_rate(np.bincount(block[mismatch], minlength=size), compared)
+    rate = TimeRate()
+    rate.add(times, mismatch)
+    return rate.rate()
 
 
 def student_95(freedom: int) -> float:

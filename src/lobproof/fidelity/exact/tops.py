@@ -39,8 +39,8 @@ class TickerTape:
     Parameters
     ----------
     touch
-        States to compare, with the columns of ``Integrity.touch`` and ``trusted``. Those that
-        are not are compared and listed, but a mismatch does not count.
+        States to compare, as `Integrity.touch` gives them. Those that are not trusted are
+        compared and listed, but a mismatch does not count.
     """
 
     def __init__(self, touch: pl.DataFrame) -> None:

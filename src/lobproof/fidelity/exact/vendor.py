@@ -21,14 +21,14 @@ from lobproof.fidelity.exact.report import (
     Check,
     Class,
     Divergence,
+    TimeRate,
     Verdict,
     not_applicable,
-    time_rate,
 )
 from lobproof.fidelity.exact.window import LEVEL_COLUMNS, Window, inside
 from lobproof.files import walk
 from lobproof.parquet import read_footer
-from lobproof.schema import LEVELS, UNORDERED, Flag, Kind, Side
+from lobproof.schema import LEVELS, UNORDERED, Flag, Int64, Kind, Side
 from lobproof.schema.codes import PRICE_SCALE
 from lobproof.sources.cryptolake.chunks import TAKERS
 from lobproof.sources.cryptolake.footer import in_order
@@ -36,12 +36,13 @@ from lobproof.sources.cryptolake.layout import LakeKey, actual_names
 
 BOOK, TRADES = "vendor_book", "vendor_trades"
 LIMIT = 0.001
-BATCH_ROWS = 1 << 14
+BATCH_ROWS = 1 << 15
 _ID = "sequence_number"
 _ZONES = ("", "ready", "validated", "raw")
 _SIDES = (("bid", Side.BID), ("ask", Side.ASK))
 _KEY = ("number", "time", "taker", "price", "size")
 _SLOTS = [name for side, _ in _SIDES for pair in LEVEL_COLUMNS[side] for name in pair]
+_OF_STATES = ["dt", "event_id", "ts_order", "bid_trusted", "ask_trusted", *_SLOTS]
 
 
 DayFiles = Mapping[str, Sequence[Path]]
@@ -87,19 +88,30 @@ def book_rows(files: DayFiles) -> int:
         return 0
 
 
-def vendor_checks(
-    window: Window, files: Mapping[str, DayFiles], depth: pl.DataFrame
-) -> list[Check]:
-    """Both checks, of the files that `vendor_files` found.
+class VendorComparison:
+    """Both checks, of the files that `vendor_files` found, a day at a time."""
 
-    ``depth`` are the last rows of the store's depth messages.
-    """
-    book, trades = not_applicable(BOOK, "the folder has no `book`"), None
-    if files["book"]:
-        book = _BookCheck(window, files["book"]).result(depth)
-    if window.chained:  # a golden sample's own trades are of another stamp
-        trades = not_applicable(TRADES, "the store does not come from these files")
-    return [book, trades or _compare_trades(window, files["trades"])]
+    def __init__(self, window: Window, files: Mapping[str, DayFiles]) -> None:
+        self._book = _BookCheck(window, files["book"]) if files["book"] else None
+        # a golden sample's own trades are of another stamp
+        self._trades = None if window.chained else _TradeCheck(window, files["trades"])
+
+    def add(self, dt: str, depth: pl.DataFrame) -> None:
+        """Compare a day; ``depth`` are the last rows of its depth messages."""
+        if self._book is not None:
+            self._book.add(dt, depth)
+        if self._trades is not None:
+            self._trades.add(dt)
+
+    def checks(self) -> list[Check]:
+        """Both checks, of the days that were added."""
+        book, trades = self._book, self._trades
+        return [
+            book.result() if book else not_applicable(BOOK, "the folder has no `book`"),
+            trades.result()
+            if trades
+            else not_applicable(TRADES, "the store does not come from these files"),
+        ]
 
 
 class _BookCheck:
@@ -114,8 +126,7 @@ class _BookCheck:
         self._window = window
         self._files = files
         self._doubts = window.doubts()
-        self._times: list[NDArray[np.int64]] = []
-        self._wrong: list[NDArray[np.bool_]] = []
+        self._rate = TimeRate()
         self._slots = 0
         self._bad_slots = 0
         self._counts = dict.fromkeys(
@@ -123,29 +134,31 @@ class _BookCheck:
         )
         self._first: Divergence | None = None
 
-    def result(self, depth: pl.DataFrame) -> Check:
-        """Compare all days; ``depth`` are the last rows of the store's depth messages."""
-        for dt, files in sorted(self._files.items()):
-            states = self._states(dt, depth)
-            for path in files:
-                for rows in vendor_rows(path):
-                    self._compare(dt, rows, states)
+    def add(self, dt: str, depth: pl.DataFrame) -> None:
+        """Compare a day; ``depth`` are the last rows of its depth messages."""
+        if dt not in self._files:
+            return
+        states = self._window.table("states").filter(pl.col("dt") == dt)
+        places = self._places(dt, states, depth)
+        for path in self._files[dt]:
+            for rows in vendor_rows(path):
+                self._compare(dt, rows, states, places)
+
+    def result(self) -> Check:
+        """The check, of the days that were added."""
         counts: dict[str, Any] = {**self._counts, "slots": self._slots}
-        compared = sum(len(wrong) for wrong in self._wrong)
         missing = [dt for dt in self._window.days if dt not in self._files]
         if missing:
             counts["days_without_book"] = missing
-        if not compared:
+        rate = self._rate.rate()
+        if not rate.compared:
             return not_applicable(BOOK, "no row of `book` has the id of a trusted state", **counts)
-        times, wrong = np.concatenate(self._times), np.concatenate(self._wrong)
-        rate = time_rate(times, wrong)
-        equal = compared - int(np.count_nonzero(wrong))
         return Check(
             BOOK,
             rate.verdict(LIMIT),
             self._counts["rows"],
-            compared,
-            equal,
+            rate.compared,
+            rate.compared - rate.mismatches,
             bound=rate.upper,
             limit=LIMIT,
             reason=self._first.detail if self._first else "",
@@ -153,32 +166,33 @@ class _BookCheck:
             first=self._first,
         )
 
-    def _states(self, dt: str, depth: pl.DataFrame) -> pl.LazyFrame:
-        """States of a day that rows are held against."""
-        states = self._window.table("states").filter(pl.col("dt") == dt)
-        if dt in self._window.known_at_snapshots:
-            return states
-        ends = depth.lazy().filter(pl.col("dt") == dt).select("event_id")
-        return states.join(ends, on="event_id", how="semi")
+    def _places(self, dt: str, states: pl.LazyFrame, depth: pl.DataFrame) -> pl.DataFrame:
+        """Which state each sequence of a day is held against: sequence, event_id."""
+        places = states.select("sequence", "event_id")
+        if dt not in self._window.known_at_snapshots:
+            ends = depth.lazy().select("event_id")
+            places = places.join(ends, on="event_id", how="semi", maintain_order="left")
+        return places.collect().unique("sequence", keep="last", maintain_order=True)
 
-    def _compare(self, dt: str, rows: pl.DataFrame, day: pl.LazyFrame) -> None:
+    def _compare(
+        self, dt: str, rows: pl.DataFrame, states: pl.LazyFrame, places: pl.DataFrame
+    ) -> None:
         self._counts["rows"] += rows.height
         self._window.read(rows.height)
         if not rows.height:
             return
-        low, high = rows["sequence"].min(), rows["sequence"].max()
-        states = (
-            day.filter(pl.col("sequence").is_between(low, high))
-            .collect()
-            .unique("sequence", keep="last", maintain_order=True)
-        )
-        both = rows.join(states, on="sequence", how="inner", suffix="_state", maintain_order="left")
+        placed = rows.join(places, on="sequence", how="inner", maintain_order="left")
+        low, high = placed["event_id"].min(), placed["event_id"].max()
+        near = states.filter(pl.col("event_id").is_between(low, high)).select(_OF_STATES).collect()
+        both = placed.join(near, on="event_id", how="inner", suffix="_state", maintain_order="left")
         self._counts["without_state"] += rows.height - both.height
-        wrong, slots = self._differing(dt, both)
+        theirs = both.select(_SLOTS).to_numpy(order="c")
+        wrong, slots = self._differing(dt, both, theirs)
         doubtful = inside(both, self._doubts)
         trusted = both.select(pl.min_horizontal("bid_trusted", "ask_trusted") > 0)
         trusted_rows = trusted.to_series().to_numpy()
-        no_book = _cannot_be_a_book(both)
+        # infinite or below 0: such a row says nothing of any slot
+        no_book = np.any(np.isinf(theirs) | (theirs < 0), axis=1)
         known = trusted_rows & ~doubtful & ~no_book
         bad: NDArray[np.bool_] = np.any(wrong, axis=1)
         self._counts["no_book"] += int(np.count_nonzero(no_book))
@@ -187,32 +201,31 @@ class _BookCheck:
         self._counts["in_doubt_equal"] += int(np.count_nonzero(doubtful & ~bad))
         self._slots += int(slots[known].sum())
         self._bad_slots += int(wrong[known].sum())
-        self._times.append(both["ts_order"].to_numpy()[known])
-        self._wrong.append(bad[known])
+        self._rate.add(both["ts_order"].to_numpy()[known], bad[known])
         contradicted = np.flatnonzero(bad & known)
         if self._first is None and len(contradicted):
             at = int(contradicted[0])
             self._first = _divergence(both.row(at, named=True), int(np.argmax(wrong[at])))
 
     def _differing(
-        self, dt: str, both: pl.DataFrame
+        self, dt: str, both: pl.DataFrame, theirs: NDArray[np.float64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Per row: which of the trusted slots (twenty bids, then asks) differ, and their number."""
         instrument = self._window.instruments[dt]
-        wrong = np.zeros((both.height, 2 * LEVELS), np.bool_)
-        slots = np.zeros(both.height, np.int64)
-        for half, (side, _) in enumerate(_SIDES):
-            listed = _listed(both, side)
-            # fewer than twenty may be all that the vendor kept: what lies beyond it does not deny
-            known = np.minimum(both[f"{side}_trusted"].to_numpy(), listed.sum(axis=1))
-            slots += known
-            exponents = (instrument.price_exponent, instrument.size_exponent)
-            for names, exponent in zip(LEVEL_COLUMNS[side], exponents, strict=True):
-                for slot, name in enumerate(names):
-                    theirs = np.where(listed[:, slot], both[name].to_numpy(), 0.0)
-                    same = _floats(both[f"{name}_state"], exponent) == theirs
-                    wrong[:, half * LEVELS + slot] |= ~same & (slot < known)
-        return wrong, slots
+        exponents = [instrument.price_exponent, instrument.size_exponent]
+        ours = _floats(
+            both.select(pl.col(f"{name}_state") for name in _SLOTS),
+            np.repeat([*exponents, *exponents], LEVELS),
+        )
+        by_slot = (len(both), len(_SIDES), len(exponents), LEVELS)
+        theirs, ours = theirs.reshape(by_slot), ours.reshape(by_slot)
+        listed = np.all(theirs > 0, axis=2)  # null, NaN and 0 are one thing
+        trusted = both.select("bid_trusted", "ask_trusted").to_numpy()
+        # fewer than twenty may be all that the vendor kept: what lies beyond it does not deny
+        known = np.minimum(trusted, listed.sum(axis=2))
+        same = np.all(ours == np.where(listed[:, :, None], theirs, 0.0), axis=2)
+        wrong = ~same & (np.arange(LEVELS) < known[:, :, None])
+        return wrong.reshape(len(both), -1), known.sum(axis=1)
 
 
 @contextmanager
@@ -246,37 +259,19 @@ def vendor_rows(path: Path) -> Iterator[pl.DataFrame]:
         )
 
 
-def _floats(stored: pl.Series, exponent: int) -> NDArray[np.float64]:
-    """Stored decimals as the vendor has them.
+def _floats(stored: pl.DataFrame, exponents: Sequence[int] | Int64) -> NDArray[np.float64]:
+    """Columns of stored decimals as the vendor has them, each with the exponent of its grid.
 
     A count and its unit are exact, so their quotient is the nearest float; by NumPy, for Polars
     multiplies by the inverse.
     """
-    step = pl.lit(10 ** (PRICE_SCALE - exponent), pl.Int128)
-    counts = pl.select((pl.lit(stored).to_physical() // step).cast(pl.Int64)).to_series()
-    floats: NDArray[np.float64] = counts.to_numpy() / 10.0**exponent
+    steps = (pl.lit(10 ** (PRICE_SCALE - int(exponent)), pl.Int128) for exponent in exponents)
+    counts = stored.select(
+        (pl.col(name).to_physical() // step).cast(pl.Int64)
+        for name, step in zip(stored.columns, steps, strict=True)
+    ).to_numpy(order="c")
+    floats: NDArray[np.float64] = counts / [10.0 ** int(exponent) for exponent in exponents]
     return floats
-
-
-def _listed(rows: pl.DataFrame, side: str) -> NDArray[np.bool_]:
-    """Which slots of a side hold a level: null, NaN and 0 are one thing."""
-    prices, sizes = LEVEL_COLUMNS[side]
-    used = [
-        rows.select((pl.col(p).fill_nan(None) > 0) & (pl.col(q).fill_nan(None) > 0))
-        .to_series()
-        .fill_null(value=False)
-        .to_numpy()
-        for p, q in zip(prices, sizes, strict=True)
-    ]
-    return np.stack(used, axis=1)
-
-
-def _cannot_be_a_book(rows: pl.DataFrame) -> NDArray[np.bool_]:
-    """Rows with a price or size that is infinite or below 0: they say nothing of any slot."""
-    odd = [pl.col(name).is_infinite() | (pl.col(name) < 0) for name in _SLOTS]
-    found = rows.select(pl.any_horizontal(*odd).fill_null(value=False))
-    mask: NDArray[np.bool_] = found.to_series().to_numpy()
-    return mask
 
 
 def _divergence(row: dict[str, Any], at: int) -> Divergence:
@@ -293,22 +288,33 @@ def _divergence(row: dict[str, Any], at: int) -> Divergence:
     )
 
 
-def _compare_trades(window: Window, files: DayFiles) -> Check:
-    """Each trade of the files against the stored ones, by id, time, side, price and amount.
+class _TradeCheck:
+    """Holds each trade of the files against the stored ones: id, time, side, price and amount.
 
     Of equal ones in the files the store may hold one alone, where a mark says that it came again:
     as many as there are marks. A row that is no trade has a mark, too. An id that is text has no
     say, its trade the rest. Of partial days nothing is compared.
     """
-    counts = dict.fromkeys(
-        ("rows", "stored", "missing", "extra", "repeated", "no_trade", "marked_as_no_trade"), 0
-    )
-    marks, first = 0, None
-    days = [dt for dt in window.days if dt in files and dt not in window.begins]
-    for dt in days:
-        theirs = pl.concat([_trades_of(path) for path in files[dt]])
-        ours, repeated, no_trade = _stored_trades(window, dt)
-        marks += repeated
+
+    def __init__(self, window: Window, files: DayFiles) -> None:
+        self._window = window
+        self._files = files
+        self._days = 0
+        self._marks = 0  # of trades that came again
+        self._counts = dict.fromkeys(
+            ("rows", "stored", "missing", "extra", "repeated", "no_trade", "marked_as_no_trade"), 0
+        )
+        self._first: Divergence | None = None
+
+    def add(self, dt: str) -> None:
+        """Compare a day."""
+        if dt not in self._files or dt in self._window.begins:
+            return
+        counts = self._counts
+        self._days += 1
+        theirs = pl.concat([_trades_of(path) for path in self._files[dt]])
+        ours, repeated, no_trade = _stored_trades(self._window, dt)
+        self._marks += repeated
         counts["marked_as_no_trade"] += no_trade
         counts["no_trade"] += theirs.height
         theirs = theirs.filter("is_trade")
@@ -336,29 +342,33 @@ def _compare_trades(window: Window, files: DayFiles) -> Check:
         counts["extra"] -= int(both.filter(more)["less"].sum())
         counts["repeated"] += int(both.filter(~lost & ~more)["less"].sum())
         bad = both.filter(lost | more).sort("time", "number", nulls_last=True)
-        if first is None and bad.height:
-            first = _trade_divergence(dt, bad.row(0, named=True))
-    if not days or not (counts["rows"] or counts["stored"]):
-        return not_applicable(TRADES, "there are no trades of whole days in the files")
-    unexplained = max(counts["repeated"] - marks, 0)
-    odd = counts["no_trade"], counts["marked_as_no_trade"]
-    wrong = counts["missing"] + counts["extra"] + unexplained + abs(odd[0] - odd[1])
-    equal = counts["rows"] - counts["missing"] - unexplained
-    reason = first.detail if first else ""
-    if odd[0] != odd[1] and not reason:
-        reason = f"{odd[0]:,} rows of the files are no trade, and {odd[1]:,} are marked as none"
-    if unexplained and not reason:
-        reason = f"{unexplained:,} trades that the files have more than once are stored once"
-    return Check(
-        TRADES,
-        Verdict.FAIL if wrong else Verdict.EXACT,
-        counts["rows"],
-        counts["rows"],
-        equal,
-        reason=reason,
-        details={**counts, "marked_as_repeated": marks},
-        first=first,
-    )
+        if self._first is None and bad.height:
+            self._first = _trade_divergence(dt, bad.row(0, named=True))
+
+    def result(self) -> Check:
+        """The check, of the days that were added."""
+        counts = self._counts
+        if not self._days or not (counts["rows"] or counts["stored"]):
+            return not_applicable(TRADES, "there are no trades of whole days in the files")
+        unexplained = max(counts["repeated"] - self._marks, 0)
+        odd = counts["no_trade"], counts["marked_as_no_trade"]
+        wrong = counts["missing"] + counts["extra"] + unexplained + abs(odd[0] - odd[1])
+        equal = counts["rows"] - counts["missing"] - unexplained
+        reason = self._first.detail if self._first else ""
+        if odd[0] != odd[1] and not reason:
+            reason = f"{odd[0]:,} rows of the files are no trade, and {odd[1]:,} are marked as none"
+        if unexplained and not reason:
+            reason = f"{unexplained:,} trades that the files have more than once are stored once"
+        return Check(
+            TRADES,
+            Verdict.FAIL if wrong else Verdict.EXACT,
+            counts["rows"],
+            counts["rows"],
+            equal,
+            reason=reason,
+            details={**counts, "marked_as_repeated": self._marks},
+            first=self._first,
+        )
 
 
 def _trades_of(path: Path) -> pl.DataFrame:
@@ -417,9 +427,10 @@ def _stored_trades(window: Window, dt: str) -> tuple[pl.DataFrame, int, int]:
         .collect()
     )
     instrument = window.instruments[dt]
+    exponents = (instrument.price_exponent, instrument.size_exponent)
+    floats = _floats(trades.select("price", "size"), exponents)
     trades = trades.with_columns(
-        pl.Series("price", _floats(trades["price"], instrument.price_exponent)),
-        pl.Series("size", _floats(trades["size"], instrument.size_exponent)),
+        pl.Series("price", floats[:, 0].copy()), pl.Series("size", floats[:, 1].copy())
     )
     marks = events.filter(pl.col("kind") == int(Kind.MARK)).select("flags").collect()["flags"]
     of_trades = marks.filter((marks & int(Flag.TRADES)) != 0)

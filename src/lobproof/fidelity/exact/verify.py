@@ -5,10 +5,11 @@ States are read first, then events beside the golden sample, then the vendor's f
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -25,7 +26,12 @@ from lobproof.fidelity.exact.report import (
     not_applicable,
     show_time,
 )
-from lobproof.fidelity.exact.vendor import DayFiles, book_rows, vendor_checks, vendor_files
+from lobproof.fidelity.exact.vendor import (
+    DayFiles,
+    VendorComparison,
+    book_rows,
+    vendor_files,
+)
 from lobproof.fidelity.exact.window import Window
 from lobproof.paths import AnyPath, as_path
 from lobproof.progress import Progress
@@ -162,29 +168,46 @@ def _run(
 ) -> tuple[list[Check], dict[str, Any]]:
     """All checks, and what was covered."""
     integrity = Integrity(window, schema)
-    trusted = ~pl.col("doubtful") & (pl.col("bid_trusted") > 0) & (pl.col("ask_trusted") > 0)
-    touch = integrity.touch.with_columns(trusted.alias("trusted"))
-    golden = None if sample is None else GoldenComparison(window, _decoder(window, sample), touch)
+    vendor = VendorComparison(window, files) if files else None
+    counts = Counter({"depth_messages": 0, "states": 0, "trusted_states": 0})
+    covered: dict[str, Any] = {}
+    outside: dict[str, Any] = {}
+    of_golden: list[Check] = []
 
-    def stored() -> Iterator[pl.DataFrame]:
-        for rows in window.events():
+    def judged(day: Window) -> pl.DataFrame:
+        touch = integrity.touch(day)
+        counts.update(states=touch.height, trusted_states=int(touch["trusted"].sum()))
+        return touch
+
+    def stored(day: Window) -> Iterator[pl.DataFrame]:
+        for rows in day.events():
             integrity.add(rows)
             yield rows
 
-    if golden is not None:
-        golden.run(stored())
+    def compared(dt: str, depth: pl.DataFrame) -> None:
+        counts.update(depth_messages=depth.height)
+        if vendor is not None:
+            vendor.add(dt, depth)
+
+    if sample is None:
+        for day in window.by_day():
+            judged(day)
+            deque(stored(day), maxlen=0)
+            compared(day.days[0], integrity.depth_messages())
     else:
-        deque(stored(), maxlen=0)
-    depth = integrity.depth_messages()
-    checks = integrity.checks(untrusted_limit)
-    covered = {}
-    outside = {}
-    if golden is not None and sample is not None:
-        checks += golden.checks(depth)
+        # a sample's tickers and snapshots are held against the states of all days that it touches
+        touch = pl.concat([judged(day) for day in window.by_day()])
+        golden = GoldenComparison(window, _decoder(window, sample), touch)
+        golden.run(chain.from_iterable(map(stored, window.by_day())))
+        depth = integrity.depth_messages()
+        for dt in window.days:
+            compared(dt, depth.filter(pl.col("dt") == dt))
+        of_golden = golden.checks(depth)
         covered, outside = {"golden": golden.coverage()}, golden.outside()
         _check_lines(sample, covered["golden"]["lines"])
-    if files:
-        checks += vendor_checks(window, files, depth)
+    checks = [*integrity.checks(untrusted_limit), *of_golden]
+    if vendor is not None:
+        checks += vendor.checks()
     else:
         why = "no folder of Crypto Lake files was named"
         checks += [not_applicable(name, why) for name in ("vendor_book", "vendor_trades")]
@@ -192,13 +215,8 @@ def _run(
     checks += [
         not_applicable(name, "no golden sample was named") for name in GATE_B if name not in done
     ]
-    store = {
-        "depth_messages": depth.height,
-        **outside,
-        "states": touch.height,
-        "trusted_states": int(touch["trusted"].sum()),
-    }
-    return checks, {**covered, "store": store}
+    depth_messages = counts.pop("depth_messages")
+    return checks, {**covered, "store": {"depth_messages": depth_messages, **outside, **counts}}
 
 
 def _check_lines(sample: GoldenSample, lines: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 
@@ -70,6 +70,10 @@ class Window:
     def known_at_snapshots(self) -> tuple[str, ...]:
         """The days whose strategy stores no level changes: their book is known at snapshots."""
         return tuple(self.seals().filter(pl.col("strategy") != "full")["dt"])
+
+    def by_day(self) -> list[Window]:
+        """The same, a day each."""
+        return [replace(self, days=(dt,)) for dt in self.days]
 
     def joined(self, before: str, after: str) -> bool:
         """Whether a day goes on where another one ends, or is the same."""
