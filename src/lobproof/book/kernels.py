@@ -296,26 +296,34 @@ def dump_side(book: Book, side: int, prices: Int64, sizes: Int64) -> int:
     Returns their number.
     """
     head = head_of(side)
-    count = side_count(book, side)
-    keys = np.empty(count, np.int64)
-    values = np.empty(count, np.int64)
+    sign = sign_of(side)
+    far = book[head + OVERFLOW]
+    keys = np.empty(far, np.int64)
+    for entry in range(far):
+        keys[entry] = book[book[head + OVERFLOW_KEY] + entry]
+    order = np.argsort(keys)  # those of the window are in order as they stand
     n = 0
+    taken = 0
     for at in range(book[head + FIRST], book[head + WORDS]):
         word = np.uint64(book[book[head + BITS] + at])
         while word != 0:
             slot = (at << 6) + trailing_zeros(word)
             word &= word - ONE
-            keys[n] = book[head + BASE] + slot * book[head + TICK]
-            values[n] = book[book[head + SIZE] + slot]
+            key = book[head + BASE] + slot * book[head + TICK]
+            while taken < far and keys[order[taken]] < key:
+                prices[n] = sign * keys[order[taken]]
+                sizes[n] = book[book[head + OVERFLOW_SIZE] + order[taken]]
+                n += 1
+                taken += 1
+            prices[n] = sign * key
+            sizes[n] = book[book[head + SIZE] + slot]
             n += 1
-    for entry in range(book[head + OVERFLOW]):
-        keys[n + entry] = book[book[head + OVERFLOW_KEY] + entry]
-        values[n + entry] = book[book[head + OVERFLOW_SIZE] + entry]
-    order = np.argsort(keys)
-    for k in range(count):
-        prices[k] = sign_of(side) * keys[order[k]]
-        sizes[k] = values[order[k]]
-    return count
+    while taken < far:
+        prices[n] = sign * keys[order[taken]]
+        sizes[n] = book[book[head + OVERFLOW_SIZE] + order[taken]]
+        n += 1
+        taken += 1
+    return n
 
 
 @kernel

@@ -6,8 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date as Date
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +28,7 @@ from lobproof.cli.console import (
     progress,
 )
 from lobproof.cli.places import Kind, expect
+from lobproof.cli.times import day_after
 from lobproof.errors import InputError, UsageError
 from lobproof.parquet import read_footer
 from lobproof.progress import Progress as Told
@@ -163,7 +162,7 @@ def _verdict(facts: Sequence[Fact]) -> Holds:
 
 def _chosen(folder: Path, exchange: str | None, symbol: str | None, date: str | None) -> _Day:
     """The one symbol-day that is meant."""
-    end = None if date is None else (_parsed(date) + timedelta(days=1)).isoformat()
+    end = None if date is None else day_after(date)
     source = lake(folder)
     files = source.files(exchange=exchange, symbol=symbol, start=date, end=end)
     days = sorted({file.key.day for file in files})
@@ -203,13 +202,6 @@ def _rank(file: LakeFile) -> int:
     return 0 if file.zone is None else _PREFERRED.index(file.zone)
 
 
-def _parsed(date: str) -> Date:
-    try:
-        return Date.fromisoformat(date)
-    except ValueError as error:
-        raise UsageError(f"{date!r} is no day", hint="write it like 2022-10-01") from error
-
-
 @contextmanager
 def _kept(target: Path | None) -> Iterator[Path]:
     """The folder to download to: the user's, or one that is deleted."""
@@ -240,7 +232,7 @@ def _fetch_sample(
             exchange=exchange,
             symbols=None if symbol is None else [symbol],
             start=date,
-            end=None if date is None else (_parsed(date) + timedelta(days=1)).isoformat(),
+            end=None if date is None else day_after(date),
         )
     days: dict[tuple[str, str, str], list[RemoteObject]] = {}
     for found in there.objects:

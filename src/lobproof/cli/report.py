@@ -9,11 +9,13 @@ from cyclopts import Parameter
 
 from lobproof.cli.console import out, progress
 from lobproof.cli.places import Kind, expect
+from lobproof.cli.times import span
 from lobproof.cli.verify import tell_unsealed, verified
 from lobproof.errors import need_extra
 from lobproof.fidelity.exact import VerifyReport
 from lobproof.report import check_page, write_report
 from lobproof.store import Store, open_store
+from lobproof.store.timespan import Time
 
 
 def report(
@@ -23,6 +25,9 @@ def report(
     out_: Annotated[Path, Parameter(name="--out")] = Path("report.html"),
     against: Path | None = None,
     symbol: str | None = None,
+    date: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
 ) -> int:
     """Write one offline HTML page about a store: verdict, counts, pictures, findings.
 
@@ -36,6 +41,12 @@ def report(
         A golden sample to verify against; its verdict heads the page.
     symbol
         One symbol; by default all of the store.
+    date
+        One day, YYYY-MM-DD; by default all that the store holds.
+    start
+        First day, or a time in UTC (2026-03-01T12:00).
+    end
+        The day or time that it is to end before.
     """
     need_extra("report")
     expect(store, Kind.STORE)
@@ -44,16 +55,23 @@ def report(
     check_page(out_)
     opened = open_store(store)
     tell_unsealed(opened)
+    first, stop = span(date, start, end)
     verification = None
     if against is not None:
-        verification = verified(opened, against, symbol=symbol)
-    page = drawn(opened, out_, symbol=symbol, verification=verification)
+        verification = verified(opened, against, symbol=symbol, start=first, end=stop)
+    page = drawn(opened, out_, symbol=symbol, start=first, end=stop, verification=verification)
     out().print(f"Report: {page.resolve()}", soft_wrap=True)
     return 0
 
 
 def drawn(
-    store: Store, page: Path, *, symbol: str | None = None, verification: VerifyReport | None
+    store: Store,
+    page: Path,
+    *,
+    symbol: str | None = None,
+    start: Time | None = None,
+    end: Time | None = None,
+    verification: VerifyReport | None,
 ) -> Path:
     """The page of ``write_report``, with a progress line meanwhile."""
     with progress("drawing") as (bar, task):
@@ -61,4 +79,12 @@ def drawn(
         def advance(_: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, detail=f"{done:,} events")
 
-        return write_report(store, page, symbol=symbol, verification=verification, progress=advance)
+        return write_report(
+            store,
+            page,
+            symbol=symbol,
+            start=start,
+            end=end,
+            verification=verification,
+            progress=advance,
+        )

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.cli.places import Kind, expect
+from lobproof.cli.times import span
 from lobproof.fidelity.exact import Verdict, VerifyReport
 from lobproof.fidelity.exact import verify as verify_store
 from lobproof.fidelity.render import render_report
 from lobproof.store import Store, open_store
 from lobproof.store.catalog import told_unsealed
+from lobproof.store.timespan import Time
 
 _EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1}
 INCONCLUSIVE = 2
@@ -23,6 +25,9 @@ def verify(
     against: Path | None = None,
     lake: Path | None = None,
     symbol: str | None = None,
+    date: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
     audit: Switch = False,
     json_: Json = False,
 ) -> int:
@@ -44,6 +49,12 @@ def verify(
         a plain one.
     symbol
         Canonical symbol (BTC-USDT); by default the sample's, or the store's only one.
+    date
+        One day, YYYY-MM-DD; by default all days that there are to compare.
+    start
+        First day.
+    end
+        The first day that is not wanted any more.
     audit
         Also recompute all content hashes from the stored decimals.
     json_
@@ -56,7 +67,8 @@ def verify(
         expect(lake, Kind.LAKE)
     opened = open_store(store)
     tell_unsealed(opened)
-    report = verified(opened, against, lake=lake, symbol=symbol, audit=audit)
+    first, stop = span(date, start, end)
+    report = verified(opened, against, lake=lake, symbol=symbol, start=first, end=stop, audit=audit)
     if json_:
         print_json(report.to_dict())
     else:
@@ -75,6 +87,8 @@ def verified(
     *,
     lake: Path | None = None,
     symbol: str | None = None,
+    start: Time | None = None,
+    end: Time | None = None,
     audit: bool = False,
 ) -> VerifyReport:
     """The report of ``verify``, with a progress line meanwhile."""
@@ -83,7 +97,16 @@ def verified(
         def advance(_: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, detail=f"{done:,} rows")
 
-        return verify_store(store, against, lake=lake, symbol=symbol, audit=audit, progress=advance)
+        return verify_store(
+            store,
+            against,
+            lake=lake,
+            symbol=symbol,
+            start=start,
+            end=end,
+            audit=audit,
+            progress=advance,
+        )
 
 
 def tell_unsealed(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -21,6 +23,7 @@ from lobproof.schema.provenance import made_of
 
 _BESIDE = 2
 """Names of checks that stand beside their reason; more stand behind it."""
+_NAMED_DAYS = 2
 _STYLES = {
     Verdict.EXACT: "bold green",
     Verdict.PASS: "green",
@@ -36,7 +39,7 @@ def render_report(report: VerifyReport) -> RenderableType:
     head = Text.assemble(
         (verdict.value.upper(), f"{_STYLES[verdict]} reverse"),
         f"  {report.exchange} {report.symbol} ({made_of(report.provenance)})",
-        f"  {', '.join(report.coverage.get('days', []))}\nagainst {report.against}",
+        f"  {_days(report.coverage.get('days', []))}\nagainst {report.against}",
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
@@ -46,7 +49,8 @@ def render_report(report: VerifyReport) -> RenderableType:
     table.add_column("equal", justify="right", no_wrap=True)
     table.add_column("mismatch <", justify="right", no_wrap=True)
     for check in report.checks:
-        table.add_row(*_row(check), style="dim" if check.verdict is Verdict.NOT_APPLICABLE else "")
+        if check.verdict is not Verdict.NOT_APPLICABLE:  # which the reasons name
+            table.add_row(*_row(check))
     parts: list[RenderableType] = [head, table]
     parts += _reasons(report)
     for dt, start in report.coverage.get("partial_days", {}).items():
@@ -62,6 +66,12 @@ def render_report(report: VerifyReport) -> RenderableType:
     if report.first_divergence:
         parts.append(_panel(report.first_divergence))
     return Group(*parts)
+
+
+def _days(days: Sequence[str]) -> str:
+    if len(days) <= _NAMED_DAYS:
+        return ", ".join(days)
+    return f"{len(days):,} days, {days[0]} to {days[-1]}"
 
 
 def _reasons(report: VerifyReport) -> list[RenderableType]:
@@ -90,7 +100,6 @@ def _reasons(report: VerifyReport) -> list[RenderableType]:
 
 
 def _row(check: Check) -> list[RenderableType]:
-    shown = check.verdict is not Verdict.NOT_APPLICABLE
     compared = f"{check.compared:,}"
     if check.comparable != check.compared:
         compared += f" of {check.comparable:,}"
@@ -98,8 +107,8 @@ def _row(check: Check) -> list[RenderableType]:
         Text(check.gate),
         Text(check.name),
         Text(check.verdict.value.replace("_", " "), _STYLES[check.verdict]),
-        Text(compared if shown else ""),
-        Text(f"{check.equal:,}" if shown else ""),
+        Text(compared),
+        Text(f"{check.equal:,}"),
         Text(f"{check.bound:.4%}" if check.bound is not None else ""),
     ]
 

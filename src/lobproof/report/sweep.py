@@ -14,6 +14,7 @@ from lobproof.book.event_kernels import new_rebuild
 from lobproof.book.kernels import Book, ensure_far_capacity, new_book
 from lobproof.errors import StoreError
 from lobproof.progress import Progress
+from lobproof.readahead import read_ahead
 from lobproof.report.axes import PriceGrid, TimeGrid
 from lobproof.report.sweep_kernels import (
     AXES,
@@ -97,14 +98,15 @@ def sweep(
     canvas = _canvas(time, prices, tick, doubts)
     rows = _rows_by_day(part, days)
     book, rebuilds = new_book(_WINDOW_TICKS, tick), new_rebuild()
+    batches = part.store.replay(
+        part.symbol,
+        exchange=part.exchange,
+        start=part.first,
+        end=part.last + 1,
+        batch_rows=_BATCH_ROWS,
+    )
     feed = _Feed(
-        part.store.replay(
-            part.symbol,
-            exchange=part.exchange,
-            start=part.first,
-            end=part.last + 1,
-            batch_rows=_BATCH_ROWS,
-        ),
+        read_ahead(iter(batches)),
         f"{part.exchange} {part.symbol} in {part.store.path}",
     )
     before: dict[str, Any] | None = None

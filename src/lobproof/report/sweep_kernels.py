@@ -21,7 +21,7 @@ from lobproof.book.kernels import (
     top,
 )
 from lobproof.book.trust_kernels import known_behind, slots_within
-from lobproof.jit import kernel
+from lobproof.jit import inlined, kernel
 from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Int64, Rows
 from lobproof.schema.plain import ASK, BID, CLEAR, DELTA, F_DOUBTFUL, F_LAST, SNAPSHOT, TRADE
 from lobproof.schema.records import FLOAT, INT, Record, Records, integers, record
@@ -85,45 +85,50 @@ class Canvas(NamedTuple):
 
 
 @kernel
-def _column(canvas: Canvas, ts: int) -> int:
-    column = (ts - canvas.axes.origin) // canvas.axes.width
-    return int(min(max(column, 0), canvas.axes.columns - 1))
+def _column(axes: Record, ts: int) -> int:
+    column = (ts - axes.origin) // axes.width
+    return int(min(max(column, 0), axes.columns - 1))
 
 
 @kernel
-def _column_end(canvas: Canvas, column: int, at: int, stop: int) -> int:
+def _column_end(axes: Record, column: int, at: int, stop: int) -> int:
     """Where the column ends that holds ``at``, or what is added up to ``stop``."""
-    end = canvas.axes.origin + (column + 1) * canvas.axes.width
+    end = axes.origin + (column + 1) * axes.width
     return int(end if at < end < stop else stop)
 
 
 @kernel
-def _row(canvas: Canvas, price: int) -> int:
+def _row(axes: Record, price: int) -> int:
     """Row of a price, -1 outside the window."""
-    row = (price - canvas.axes.low) // canvas.axes.step
-    return int(row) if 0 <= row < canvas.axes.rows else -1
+    if price < axes.low:
+        return -1
+    row = (price - axes.low) // axes.step
+    return int(row) if row < axes.rows else -1
 
 
-@kernel
-def _paint(canvas: Canvas, row: int, ts: int) -> None:
-    """Bring one row of the image up to ``ts``."""
+@inlined
+def _paint(canvas: Canvas, row: int, ts: int, column: int, begun: int) -> None:
+    """Bring one row of the image up to ``ts``, which lies in ``column``, begun at ``begun``."""
     at = canvas.since[row]
     size = canvas.bins[row]
     canvas.since[row] = ts
-    if size <= 0.0:
-        return
-    while at < ts:
-        column = _column(canvas, at)
-        until = _column_end(canvas, column, at, ts)
-        canvas.image[row, column] += size * (until - at)
-        at = until
+    if size > 0.0:
+        while at < begun:
+            earlier = _column(canvas.axes, at)
+            until = _column_end(canvas.axes, earlier, at, ts)
+            canvas.image[row, earlier] += size * (until - at)
+            at = until
+        if at < ts:
+            canvas.image[row, column] += size * (ts - at)
 
 
 @kernel
 def paint_all(canvas: Canvas, ts: int) -> None:
     """Bring the whole image up to ``ts``."""
+    column = _column(canvas.axes, ts)
+    begun = canvas.axes.origin + column * canvas.axes.width
     for row in range(len(canvas.bins)):
-        _paint(canvas, row, ts)
+        _paint(canvas, row, ts, column, begun)
 
 
 @kernel
@@ -137,12 +142,12 @@ def fill_bins(canvas: Canvas, book: Book, ts: int) -> None:
         sizes = np.empty(count, np.int64)
         dump_side(book, side, prices, sizes)
         for k in range(count):
-            row = _row(canvas, prices[k])
+            row = _row(canvas.axes, prices[k])
             if row >= 0:
                 canvas.bins[row] += sizes[k]
 
 
-@kernel
+@inlined
 def _in_doubt(canvas: Canvas, ts: int) -> bool:
     """Whether ``ts`` lies in an interval of doubt; times must not go back."""
     at = canvas.holds.doubt
@@ -152,7 +157,7 @@ def _in_doubt(canvas: Canvas, ts: int) -> bool:
     return bool(at < len(canvas.doubts) and canvas.doubts[at, 0] <= ts)
 
 
-@kernel
+@inlined
 def _add_stretch(canvas: Canvas, start: int, stop: int, known: bool) -> None:
     """Add what holds from ``start`` to ``stop``, all of it in doubt or none."""
     holds = canvas.holds
@@ -161,8 +166,8 @@ def _add_stretch(canvas: Canvas, start: int, stop: int, known: bool) -> None:
     both = known and bid > 0 and ask > bid
     at = start
     while at < stop:
-        column = _column(canvas, at)
-        until = _column_end(canvas, column, at, stop)
+        column = _column(canvas.axes, at)
+        until = _column_end(canvas.axes, column, at, stop)
         length = float(until - at)
         cell = canvas.columns[column]
         cell.covered += length
@@ -241,14 +246,14 @@ def sweep_rows(canvas: Canvas, book: Book, rebuild: Record, rows: Rows) -> None:
         stop += 1
         ts = rows.ts_order[start]
         what = rows.kind[start]
-        column = _column(canvas, ts)
+        column = _column(canvas.axes, ts)
         cell = canvas.columns[column]
         if what == TRADE:
             holds.trades += 1
             taker = rows.side[start] - 1
             cell.trades += 1
             cell.volume[taker] += rows.size[start]
-            row = _row(canvas, rows.price[start])
+            row = _row(canvas.axes, rows.price[start])
             if row < 0:
                 holds.outside += 1
             else:
@@ -258,11 +263,12 @@ def sweep_rows(canvas: Canvas, book: Book, rebuild: Record, rows: Rows) -> None:
             cell.messages += 1
             advance(canvas, ts)
             if what == DELTA:
+                begun = canvas.axes.origin + column * canvas.axes.width
                 for i in range(start, stop):
                     before = apply_level(book, rows.side[i], rows.price[i], rows.size[i])
-                    row = _row(canvas, rows.price[i])
+                    row = _row(canvas.axes, rows.price[i])
                     if row >= 0:
-                        _paint(canvas, row, ts)
+                        _paint(canvas, row, ts, column, begun)
                         canvas.bins[row] += rows.size[i] - before
             listed = what in (CLEAR, SNAPSHOT)
             if listed:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
+from threading import Lock
 from typing import Any
 
 import polars as pl
@@ -41,6 +43,7 @@ from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
 from lobproof.store import Store
 from lobproof.store.catalog import no_day
 from lobproof.store.seal import verdicts_of
+from lobproof.store.timespan import Time, to_ns
 
 UNTRUSTED_LIMIT = 0.001
 _BEGIN, _END = pl.col("first_ts").min(), pl.col("last_ts").max()
@@ -52,6 +55,8 @@ def verify(
     *,
     lake: AnyPath | None = None,
     symbol: str | None = None,
+    start: Time | None = None,
+    end: Time | None = None,
     untrusted_limit: float = UNTRUSTED_LIMIT,
     audit: bool = False,
     progress: Progress | None = None,
@@ -59,9 +64,9 @@ def verify(
     """Prove a store against a golden sample of the same time, the vendor's `book`, or both.
 
     The days of the store that the sample touches are looked at, without one all of the symbol's; of
-    a partial day what it holds, and the report names it.
-    Memory is bounded by the states' touch and the tickers' comparisons (some 250 bytes a depth
-    message) and a few row groups.
+    a partial day what it holds, and the report names it. They are read one by one: against files
+    of Crypto Lake alone, memory does not grow with their number. With a golden sample it holds the
+    states' touch and the tickers' comparisons, some 250 bytes a depth message.
 
     Parameters
     ----------
@@ -74,6 +79,8 @@ def verify(
         states.
     symbol
         Canonical or venue's name; may be left out with a sample, or where the store has one only.
+    start, end
+        Only the days, looked at whole, of the time from ``start`` on and before ``end``.
     untrusted_limit
         Largest share of time in which the touch may be in doubt.
     audit
@@ -85,15 +92,15 @@ def verify(
     ------
     UsageError
         When store and sample are of different symbols, or their times do not overlap; when there
-        is neither sample nor lake, or no `book` of those days; when some of the days come from
-        Crypto Lake and others do not.
+        is neither sample nor lake, no day, or no `book` of those days; when some of the days come
+        from Crypto Lake and others do not.
     InputError
         When the golden sample is damaged.
     StoreError
         When files that a seal lists are missing.
     """
     sample = None if golden_path is None else GoldenSample.load(golden_path)
-    window = _window(store, sample, symbol)
+    window = _window(store, sample, symbol, start, end)
     files: Mapping[str, DayFiles] = {}
     if lake is not None:
         files = vendor_files(as_path(lake), window.exchange, window.symbol, window.days)
@@ -185,21 +192,30 @@ def _run(
             yield rows
 
     def compared(dt: str, depth: pl.DataFrame) -> None:
-        counts.update(depth_messages=depth.height)
         if vendor is not None:
             vendor.add(dt, depth)
 
     if sample is None:
-        for day in window.by_day():
-            judged(day)
-            deque(stored(day), maxlen=0)
-            compared(day.days[0], integrity.depth_messages())
+        # a day's files are compared while the next day is read
+        with ThreadPoolExecutor(1, "vendor") as beside:
+            before: Future[None] | None = None
+            for day in window.by_day():
+                judged(day)
+                deque(stored(day), maxlen=0)
+                depth = integrity.depth_messages()
+                counts.update(depth_messages=depth.height)
+                if before is not None:
+                    before.result()
+                before = beside.submit(compared, day.days[0], depth)
+            if before is not None:
+                before.result()
     else:
         # a sample's tickers and snapshots are held against the states of all days that it touches
         touch = pl.concat([judged(day) for day in window.by_day()])
         golden = GoldenComparison(window, _decoder(window, sample), touch)
         golden.run(chain.from_iterable(map(stored, window.by_day())))
         depth = integrity.depth_messages()
+        counts.update(depth_messages=depth.height)
         for dt in window.days:
             compared(dt, depth.filter(pl.col("dt") == dt))
         of_golden = golden.checks(depth)
@@ -250,22 +266,40 @@ def _strategies(window: Window) -> dict[str, dict[str, list[str]]]:
 
 def _telling(window: Window, files: DayFiles, *, audit: bool, progress: Progress) -> Window:
     """The window, which tells how far it is read."""
-    seals, done = window.seals(), 0
+    seals, done, turn = window.seals(), 0, Lock()
     events, states = int(seals["events"].sum()), int(seals["states"].sum())
     total = states + (1 + audit) * events + book_rows(files)
 
     def read(rows: int) -> None:
         nonlocal done
-        done += rows
-        progress(f"{window.exchange} {window.symbol}", min(done, total), total)
+        with turn:  # days and files are read by a thread each
+            done += rows
+            progress(f"{window.exchange} {window.symbol}", min(done, total), total)
 
     return replace(window, read=read)
 
 
-def _window(store: Store, sample: GoldenSample | None, symbol: str | None) -> Window:
+def _window(
+    store: Store,
+    sample: GoldenSample | None,
+    symbol: str | None,
+    start: Time | None,
+    end: Time | None,
+) -> Window:
     if not store.days().height:
         raise no_day(store.path, store.unsealed())
     window = _all_days(store, symbol) if sample is None else _days_of(store, sample, symbol)
+    first = "" if start is None else _day(to_ns(start))
+    last = "9" if end is None else _day(to_ns(end) - 1)
+    days = tuple(dt for dt in window.days if first <= dt <= last)
+    if not days:
+        raise UsageError(
+            f"None of the days that could be looked at is from {first or 'the beginning'} to "
+            f"{'the end' if end is None else last}: {', '.join(window.days)}.",
+            hint="--date, --start and --end name days of the store; --end is the first that is "
+            "not wanted any more.",
+        )
+    window = replace(window, days=days)
     chained = [Window(store, window.exchange, window.symbol, (dt,)).chained for dt in window.days]
     if any(chained) and not all(chained):
         lake = [dt for dt, is_so in zip(window.days, chained, strict=True) if not is_so]
