@@ -23,7 +23,7 @@ from lobproof.schema.provenance import made_of
 
 _BESIDE = 2
 """Names of checks that stand beside their reason; more stand behind it."""
-_NAMED_DAYS = 2
+_NAMED_DAYS = 1
 _STYLES = {
     Verdict.EXACT: "bold green",
     Verdict.PASS: "green",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from lobproof.book import OrderBook
 from lobproof.errors import UsageError
@@ -162,12 +163,7 @@ class Store:
         They come in the order of the rows. ``table`` is ``"events"``, ``"states"``,
         ``"keyframes"``, ``"quality"`` or ``"minutes"``.
         """
-        found = next((known for known in CONTENT_TABLES if known.name == table), None)
-        if found is None:
-            raise UsageError(
-                f"There is no table {table!r}.",
-                hint=f"Choose among {', '.join(known.name for known in CONTENT_TABLES)}.",
-            )
+        found = _table(table)
         days = within(self._catalog.resolve(symbol, exchange), *bounds(start, end))
         return [path for day in days for path in self._catalog.paths(day, found)]
 
@@ -614,6 +610,28 @@ class Store:
         )
         return audit_days(self._catalog, days, content=content, unsealed=beside)
 
+    def stored(
+        self, table: str, dt: str, symbol: str | None = None, *, exchange: str | None = None
+    ) -> pl.LazyFrame:
+        """A table of one day as it is stored, with the day as ``dt``: raw, and nothing left out."""
+        day = self._catalog.day(symbol, exchange, dt)
+        return self._scan(_table(table), day, day.grid, View(raw=True)).drop("exchange", "symbol")
+
+    def stored_groups(
+        self, table: str, dt: str, symbol: str | None = None, *, exchange: str | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """The same, a row group at a time: no more than that is in memory."""
+        day = self._catalog.day(symbol, exchange, dt)
+        for path in self._catalog.paths(day, _table(table)):
+            footer = pq.read_metadata(path)
+            rows = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+            named = rows.select(pl.lit(dt).alias("dt"), pl.all())
+            start = 0
+            for index in range(footer.num_row_groups):
+                count = footer.row_group(index).num_rows
+                yield named.slice(start, count).collect()
+                start += count
+
     def _days(
         self, symbol: Symbols | None, exchange: str | None, view: View
     ) -> list[tuple[SealedDay, Grid]]:
@@ -661,3 +679,14 @@ class Store:
             .sort(pl.all())
             .collect()
         )
+
+
+def _table(name: str) -> Table:
+    """The table of that name."""
+    found = next((known for known in CONTENT_TABLES if known.name == name), None)
+    if found is None:
+        raise UsageError(
+            f"There is no table {name!r}.",
+            hint=f"Choose among {', '.join(known.name for known in CONTENT_TABLES)}.",
+        )
+    return found

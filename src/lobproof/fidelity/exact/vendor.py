@@ -37,6 +37,7 @@ from lobproof.sources.cryptolake.layout import LakeKey, actual_names
 BOOK, TRADES = "vendor_book", "vendor_trades"
 LIMIT = 0.001
 BATCH_ROWS = 1 << 15
+_TRADES_AT_ONCE = 500_000
 _ID = "sequence_number"
 _ZONES = ("", "ready", "validated", "raw")
 _SIDES = (("bid", Side.BID), ("ask", Side.ASK))
@@ -138,7 +139,7 @@ class _BookCheck:
         """Compare a day; ``depth`` are the last rows of its depth messages."""
         if dt not in self._files:
             return
-        states = self._window.table("states").filter(pl.col("dt") == dt)
+        states = self._window.only(dt).table("states")
         places = self._places(dt, states, depth)
         for path in self._files[dt]:
             for rows in vendor_rows(path):
@@ -321,11 +322,25 @@ class _TradeCheck:
         counts["no_trade"] -= theirs.height
         counts["rows"] += theirs.height
         counts["stored"] += ours.height
+        # equal keys have equal times: part by part, as grouping takes several times the memory
+        parts = max(theirs.height, ours.height) // _TRADES_AT_ONCE + 1
+        bad = pl.concat([self._tally(theirs, ours, part, parts) for part in range(parts)])
+        if self._first is None and bad.height:
+            first = bad.sort("time", "number", nulls_last=True).row(0, named=True)
+            self._first = _trade_divergence(dt, first)
+
+    def _tally(
+        self, theirs: pl.DataFrame, ours: pl.DataFrame, part: int, parts: int
+    ) -> pl.DataFrame:
+        """Count one part of a day's trades; the first key that differs, if one does."""
+        ours_of, theirs_of = (
+            frame.filter(pl.col("time") // 1_000_000 % parts == part) for frame in (ours, theirs)
+        )
         both = (
-            theirs.group_by(_KEY)
+            theirs_of.group_by(_KEY)
             .agg(pl.len().cast(pl.Int64).alias("there"))
             .join(
-                ours.group_by(_KEY).agg(
+                ours_of.group_by(_KEY).agg(
                     pl.len().cast(pl.Int64).alias("here"), pl.col("event_id").min()
                 ),
                 on=_KEY,
@@ -338,12 +353,11 @@ class _TradeCheck:
         )
         lost = (pl.col("here") == 0) | ((pl.col("number") == -1) & (pl.col("less") > 0))
         more = pl.col("less") < 0
+        counts = self._counts
         counts["missing"] += int(both.filter(lost)["less"].sum())
         counts["extra"] -= int(both.filter(more)["less"].sum())
         counts["repeated"] += int(both.filter(~lost & ~more)["less"].sum())
-        bad = both.filter(lost | more).sort("time", "number", nulls_last=True)
-        if self._first is None and bad.height:
-            self._first = _trade_divergence(dt, bad.row(0, named=True))
+        return both.filter(lost | more).sort("time", "number", nulls_last=True).head(1)
 
     def result(self) -> Check:
         """The check, of the days that were added."""
@@ -407,7 +421,7 @@ def _trades_of(path: Path) -> pl.DataFrame:
 
 def _stored_trades(window: Window, dt: str) -> tuple[pl.DataFrame, int, int]:
     """The stored trades of a day as keys; marks of trades that came again, and of no trades."""
-    events = window.table("events").filter(pl.col("dt") == dt)
+    events = window.only(dt).table("events")
     trades = (
         events.filter(pl.col("kind") == int(Kind.TRADE))
         .select(

@@ -188,7 +188,7 @@ def _run(
 
     def stored(day: Window) -> Iterator[pl.DataFrame]:
         for rows in day.events():
-            integrity.add(rows)
+            integrity.add(day.days[0], rows)
             yield rows
 
     def compared(dt: str, depth: pl.DataFrame) -> None:

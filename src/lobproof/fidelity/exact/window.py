@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lobproof.instruments import Instrument
+from lobproof.readahead import read_ahead
 from lobproof.schema import DISTRUSTS, LEVELS, Flag, Kind, Order, Severity, speaks_of_the_feed
 from lobproof.store import Store, partial_from
 from lobproof.store.seal import config_of
@@ -71,9 +72,13 @@ class Window:
         """The days whose strategy stores no level changes: their book is known at snapshots."""
         return tuple(self.seals().filter(pl.col("strategy") != "full")["dt"])
 
+    def only(self, dt: str) -> Window:
+        """The same of one day."""
+        return replace(self, days=(dt,))
+
     def by_day(self) -> list[Window]:
         """The same, a day each."""
-        return [replace(self, days=(dt,)) for dt in self.days]
+        return [self.only(dt) for dt in self.days]
 
     def joined(self, before: str, after: str) -> bool:
         """Whether a day goes on where another one ends, or is the same."""
@@ -90,19 +95,24 @@ class Window:
 
     def table(self, name: str) -> pl.LazyFrame:
         """One of the store's tables as it is stored, over these days."""
-        read = getattr(self.store, name)
-        frame: pl.LazyFrame = read(self.symbol, exchange=self.exchange, raw=True)
-        return frame.drop("exchange", "symbol").filter(pl.col("dt").is_in(self.days))
+        return pl.concat(
+            self.store.stored(name, dt, self.symbol, exchange=self.exchange) for dt in self.days
+        )
+
+    def _frames(self, name: str, rows: int) -> Iterator[pl.DataFrame]:
+        """A table in stored order, in frames of at most so many rows."""
+        for dt in self.days:
+            groups = self.store.stored_groups(name, dt, self.symbol, exchange=self.exchange)
+            for group in read_ahead(groups, depth=1):
+                for frame in group.iter_slices(rows):
+                    self.read(frame.height)
+                    yield frame
 
     def events(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
         """Events in stored order, in frames of whole messages."""
-        frame = self.table("events")
-        names = ["dt", "event_id", "flags", *columns] if columns else None
         held: list[pl.DataFrame] = []
-        for batch in (frame.select(names) if names else frame).collect_batches(
-            chunk_size=BATCH_ROWS, maintain_order=True
-        ):
-            self.read(batch.height)
+        for frame in self._frames("events", BATCH_ROWS):
+            batch = frame.select("dt", "event_id", "flags", *columns) if columns else frame
             ends = batch.select(last_rows().arg_true()).to_series()
             if not len(ends):
                 held.append(batch)
@@ -115,11 +125,7 @@ class Window:
 
     def states(self) -> Iterator[pl.DataFrame]:
         """States in stored order."""
-        for batch in self.table("states").collect_batches(
-            chunk_size=BATCH_ROWS >> 2, maintain_order=True
-        ):
-            self.read(batch.height)
-            yield batch
+        return self._frames("states", BATCH_ROWS >> 2)
 
     def doubts(self) -> pl.DataFrame:
         """Findings that put the touch in doubt: dt, first_event_id, last_event_id, code."""
