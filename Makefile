@@ -31,7 +31,7 @@ COVERED := --cov=lobproof --cov-report=
 
 .PHONY: help demo test test-faults fuzz fuzz-bytes fuzz-documents test-lake test-lakeapi lake lint \
 	format \
-	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-ablation lock setup check-setup \
+	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-first-hour bench-ablation lock setup check-setup \
 	check-install clean
 
 help: ## this list
@@ -112,6 +112,9 @@ bench-lake: setup ## Crypto Lake's files to batches, a day of 100 M rows (minute
 
 bench-reconstruct: setup ## whole days of Crypto Lake files of 10 to 200 M rows (half an hour, 10 GB)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --reconstruct $(if $(SIZES),--sizes $(SIZES))
+
+bench-first-hour: setup ## first use, golden samples, verify, report, books at instants (a quarter of an hour)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --first-hour
 
 bench-ablation: setup ## techniques that are often recommended beside the plain variants (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --ablation

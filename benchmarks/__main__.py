@@ -13,6 +13,7 @@ from benchmarks import (
     acquire,
     book,
     chain,
+    first_hour,
     lake_decode,
     memory,
     parts,
@@ -51,6 +52,7 @@ def main() -> int:
     parser.add_argument("--lake", action="store_true", help="only Crypto Lake's files to batches")
     parser.add_argument("--reconstruct", action="store_true", help="only Crypto Lake days, whole")
     parser.add_argument("--ablation", action="store_true", help="only what is often recommended")
+    parser.add_argument("--first-hour", action="store_true", help="only what a new user meets")
     parser.add_argument(
         "--sizes",
         type=float,
@@ -75,6 +77,9 @@ def main() -> int:
         elif options.reconstruct:
             sizes = tuple(round(size * 1e6) for size in options.sizes)
             section = reconstruct_lake.measure(scratch, sizes, say)
+        elif options.first_hour:
+            few = 1 if options.quick else options.repeats
+            section = first_hour.measure(scratch, few, say, 1.0 if options.quick else 30.0)
         elif options.ablation:
             say("techniques beside the plain variants")
             section = ablation.measure(scratch, 1 if options.quick else 3, say)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import lobproof
 from lobproof.cli import ERROR, run
 from lobproof.cli.console import clock, duration
 from lobproof.sources.simulator import simulate
@@ -165,6 +166,27 @@ def test_verify_exits_by_its_verdict(chain: Path, capsys: pytest.CaptureFixture[
     assert "level_changes" in said.out
     assert "DEMO: synthetic data" in said.out
     assert "Next: lobproof " in said.err
+
+
+@pytest.mark.parametrize("command", ["verify", "report"])
+def test_verify_and_report_of_some_days(
+    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    asked = [command, str(chain / "store"), "--against", str(chain / "golden")]
+    asked += ["--out", str(tmp_path / "page.html")] if command == "report" else []
+    day = lobproof.open(chain / "store").days()["dt"][0]
+    assert run([*asked, "--date", day]) in (0, 2)
+    capsys.readouterr()
+    for options, words in (
+        (["--date", "2031-01-01"], "None of the days"),
+        (["--end", day], "None of the days"),
+        (["--date", day, "--start", day], "--date beside --start or --end"),
+        (["--date", "tomorrow"], "'tomorrow' is no day"),
+    ):
+        assert run([*asked, *options]) == 3
+        said = " ".join(capsys.readouterr().err.split())
+        assert words in said
+        assert "Hint:" in said
 
 
 def test_running_again_says_so_and_changes_nothing(

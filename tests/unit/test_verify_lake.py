@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from lobproof.errors import InputError, UsageError
-from lobproof.fidelity.exact import Verdict, VerifyReport, verify
+from lobproof.fidelity.exact import Verdict, VerifyReport, vendor, verify
 from lobproof.fidelity.render import render_report
 from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct_sample
 from lobproof.pipeline.lake import lake_days, reconstruct_day
@@ -88,11 +88,17 @@ def test_the_least_real_of_both_sides_is_told(folder: Path, tmp_path: Path) -> N
 
 
 def changed(
-    folder: Path, out: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame]
+    folder: Path,
+    out: Path,
+    table: str,
+    change: Callable[[pl.DataFrame], pl.DataFrame],
+    *,
+    last: bool = False,
 ) -> Path:
-    """The tables, one of them changed."""
-    shutil.copytree(folder / "lake", out)
-    for path in out.glob(f"{table}/**/*.parquet"):
+    """The tables, one of them changed, or the last of its days."""
+    shutil.copytree(folder / "lake", out, dirs_exist_ok=True)
+    paths = sorted(out.glob(f"{table}/**/*.parquet"))
+    for path in paths[-1:] if last else paths:
         old = pq.read_table(path, partitioning=None)
         frame = pl.from_arrow(old)
         assert isinstance(frame, pl.DataFrame)
@@ -134,6 +140,73 @@ def test_a_row_that_was_lost_is_found(folder: Path, tmp_path: Path) -> None:
     days = len(report.coverage["days"])
     assert (levels.details["missing"], levels.details["extra"]) == (days, 0)
     assert report.check("vendor_book").verdict is Verdict.NOT_APPLICABLE
+
+
+def test_days_one_by_one_are_the_days_together(folder: Path) -> None:
+    store = open_store(folder / "store")
+    whole = verify(store, lake=folder / "lake")
+    days = whole.coverage["days"]
+    assert len(days) > 1
+    each = [verify(store, lake=folder / "lake", start=dt, end=f"{dt}T23:59") for dt in days]
+    assert [report.coverage["days"] for report in each] == [[dt] for dt in days]
+    for name in ("schema", "uncrossed", "grid", "order", "vendor_book", "vendor_trades"):
+        found = [report.check(name) for report in each]
+        one = whole.check(name)
+        assert one.verdict is Verdict.EXACT
+        if name != "schema":  # whose tables are looked at once
+            assert one.compared == sum(check.compared for check in found) > 0
+    store_totals = [report.coverage["store"] for report in each]
+    for name, total in whole.coverage["store"].items():
+        assert total == sum(totals[name] for totals in store_totals)
+
+
+def test_a_fault_of_the_last_day_is_found(folder: Path, tmp_path: Path) -> None:
+    """Its files are compared while no other day is read any more."""
+    lake = changed(
+        folder, tmp_path, "trades", lambda rows: rows.with_columns(pl.col("price") * 2), last=True
+    )
+    days = verify(open_store(folder / "store"), lake=folder / "lake").coverage["days"]
+    report = verify(open_store(folder / "store"), lake=lake)
+    check = report.check("vendor_trades")
+    assert check.verdict is Verdict.FAIL
+    assert check.first is not None
+    assert check.first.dt == days[-1]
+
+
+def test_trades_part_by_part(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(rows: pl.DataFrame) -> pl.DataFrame:
+        row = pl.int_range(pl.len())
+        return rows.with_columns(
+            pl.when(row % 7 == 3).then(pl.col("price") * 2).otherwise("price").alias("price")
+        ).filter(row % 11 != 5)
+
+    lake = changed(folder, tmp_path, "trades", change)
+    whole = verify(open_store(folder / "store"), lake=lake).check("vendor_trades")
+    assert whole.verdict is Verdict.FAIL
+    assert min(whole.details["missing"], whole.details["extra"]) > 0
+    for rows in (1, 3, 10):
+        monkeypatch.setattr(vendor, "_TRADES_AT_ONCE", rows)
+        assert verify(open_store(folder / "store"), lake=lake).check("vendor_trades") == whole
+
+
+def test_days_that_are_not_there(folder: Path) -> None:
+    store = open_store(folder / "store")
+    with pytest.raises(UsageError, match="None of the days that could be looked at is from"):
+        verify(store, lake=folder / "lake", start="2031-01-01")
+    with pytest.raises(UsageError, match="is not a time"):
+        verify(store, lake=folder / "lake", end="yesterday")
+
+
+def test_a_table_as_it_is_stored(folder: Path) -> None:
+    store = open_store(folder / "store")
+    (dt, *_) = store.days()["dt"]
+    groups = list(store.stored_groups("events", dt))
+    assert pl.concat(groups).equals(store.stored("events", dt).collect())
+    assert sum(rows.height for rows in groups) == store.days()["events"][0] > 0
+    with pytest.raises(UsageError, match="no table 'event'"):
+        store.stored("event", dt)
+    with pytest.raises(UsageError, match="no sealed day 2031-01-01"):
+        list(store.stored_groups("events", "2031-01-01"))
 
 
 def test_days_known_at_snapshots(folder: Path, tmp_path: Path) -> None:

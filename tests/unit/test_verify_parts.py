@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -13,15 +14,27 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from lobproof.errors import InputError
 from lobproof.fidelity import exact
 from lobproof.fidelity.exact.decoder import TICKERS, Chunk, PlainDecoder
 from lobproof.fidelity.exact.ids import LATE, NEW, REPEATED, SeenIds
 from lobproof.fidelity.exact.integrity import off_grid
-from lobproof.fidelity.exact.report import Verdict, block_rate, student_95, time_rate
+from lobproof.fidelity.exact.report import (
+    GATE_A,
+    GATE_B,
+    Check,
+    TimeRate,
+    Verdict,
+    VerifyReport,
+    block_rate,
+    student_95,
+    time_rate,
+)
 from lobproof.fidelity.exact.snapshots import PlainBook
 from lobproof.fidelity.exact.tops import TickerTape
+from lobproof.fidelity.render import render_report
 from lobproof.schema import Flag, Side
 from lobproof.sources.binance.journal import JournalWriter
 from support.market import MIDNIGHT, make_market
@@ -230,6 +243,50 @@ def test_bursts_widen_the_bound() -> None:
     assert apart.upper is not None
     assert together.upper is not None
     assert together.upper > 1.5 * apart.upper
+
+
+@pytest.mark.parametrize("hours", [1, 6, 7, 50])
+def test_a_rate_does_not_depend_on_how_comparisons_come(hours: int) -> None:
+    """Against the definition: blocks of ten minutes, or a fortieth of the span, from its start."""
+    chosen = np.random.default_rng(hours)
+    times = np.sort(chosen.integers(10**15, 10**15 + hours * 3600 * 10**9, 20_000))
+    wrong = chosen.random(len(times)) < 0.01
+    span = int(times[-1] - times[0]) + 1
+    length = min(600 * 10**9, -(-span // 40))
+    blocks = (times - times[0]) // length
+    size = int(blocks[-1]) + 1
+    expected = block_rate(
+        np.bincount(blocks[wrong], minlength=size), np.bincount(blocks, minlength=size)
+    )
+    assert time_rate(times, wrong) == expected
+    for parts in (2, 7, 300):
+        rate = TimeRate()
+        for one, bad in zip(
+            np.array_split(times, parts), np.array_split(wrong, parts), strict=True
+        ):
+            rate.add(one, bad)
+            rate.add(one[:0], bad[:0])
+        assert rate.rate() == expected
+
+
+def test_a_table_of_large_numbers_fits_a_terminal() -> None:
+    checks = tuple(
+        Check(name, Verdict.PASS, 123_480_940, 123_480_770, 123_480_700, bound=0.000123)
+        if name != "chain"
+        else Check(name, Verdict.NOT_APPLICABLE, reason="the feed has no chain of ids")
+        for name in (*GATE_A, *GATE_B)
+    )
+    days = [f"2026-01-{day:02}" for day in range(1, 29)]
+    report = VerifyReport("BINANCE", "BTC-USDT", "real", checks, {"days": days}, "files")
+    console = Console(width=80, file=io.StringIO())
+    console.print(render_report(report))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert "28 days, 2026-01-01 to 2026-01-28 against files" in lines[1]
+    table = [line for line in lines if line.startswith(("A  ", "B  "))]
+    assert len(table) == len(checks) - 1
+    assert all("123,480,770 of 123,480,940" in line and "0.0123%" in line for line in table)
+    assert sum("the feed has no chain of ids" in line for line in lines) == 1
 
 
 def test_a_tape_in_any_chunks() -> None:

@@ -39,15 +39,15 @@ def render_report(report: VerifyReport) -> RenderableType:
     head = Text.assemble(
         (verdict.value.upper(), f"{_STYLES[verdict]} reverse"),
         f"  {report.exchange} {report.symbol} ({made_of(report.provenance)})",
-        f"  {_days(report.coverage.get('days', []))}\nagainst {report.against}",
+        f"\n{_days(report.coverage.get('days', []))} against {report.against}",
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     table.add_column("check", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("compared", justify="right")  # which wraps before " of …" does not fit
-    table.add_column("equal", justify="right", no_wrap=True)
-    table.add_column("mismatch <", justify="right", no_wrap=True)
+    table.add_column("differ", justify="right", no_wrap=True)
+    table.add_column("rate <", justify="right", no_wrap=True)
     for check in report.checks:
         if check.verdict is not Verdict.NOT_APPLICABLE:  # which the reasons name
             table.add_row(*_row(check))
@@ -108,7 +108,7 @@ def _row(check: Check) -> list[RenderableType]:
         Text(check.name),
         Text(check.verdict.value.replace("_", " "), _STYLES[check.verdict]),
         Text(compared),
-        Text(f"{check.equal:,}"),
+        Text(f"{check.compared - check.equal:,}"),
         Text(f"{check.bound:.4%}" if check.bound is not None else ""),
     ]
 
