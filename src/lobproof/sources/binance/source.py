@@ -48,7 +48,7 @@ _KINDS = {
 
 
 class GoldenSource:
-    """The book, the trades and the tickers of a golden sample, each an independent pass.
+    """The book, the trades and the tickers of a golden sample, each a pass, or book and trades one.
 
     Every message of the recording is given, in source order: duplicates, late ones and those
     before the snapshot too; judging them is replay's. Memory is bounded by a journal frame, a
