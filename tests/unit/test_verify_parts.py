@@ -289,6 +289,25 @@ def test_a_table_of_large_numbers_fits_a_terminal() -> None:
     assert sum("the feed has no chain of ids" in line for line in lines) == 1
 
 
+def test_a_report_says_its_verdict() -> None:
+    checks = (
+        Check("schema", Verdict.EXACT, 3, 3, 3),
+        Check("vendor_book", Verdict.FAIL, 2_100, 2_000, 1_990),
+        Check("trades", Verdict.NOT_APPLICABLE, reason="no golden sample was named"),
+    )
+    report = VerifyReport("BINANCE", "A-B", "derived", checks, {"days": ["2026-01-01"]}, "<files>")
+    assert repr(report).splitlines() == [
+        "FAIL BINANCE A-B (DEMO: derived data)",
+        "2026-01-01 against <files>",
+        "  schema: exact, 3 compared, 0 differ",
+        "  vendor_book: fail, 2,000 compared, 10 differ",
+    ]
+    html = report._repr_html_()
+    assert "&lt;files&gt;" in html
+    assert "<td>vendor_book</td><td>fail</td><td>2,000 compared</td><td>10 differ</td>" in html
+    assert "trades" not in html
+
+
 def test_a_tape_in_any_chunks() -> None:
     ids = [1, 4, 4, 9, 7, 12, 12, 20]
     tickers = pl.DataFrame(

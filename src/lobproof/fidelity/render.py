@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -19,11 +17,9 @@ from lobproof.fidelity.exact.report import (
     plain,
     unreadable,
 )
-from lobproof.schema.provenance import made_of
 
 _BESIDE = 2
 """Names of checks that stand beside their reason; more stand behind it."""
-_NAMED_DAYS = 1
 _STYLES = {
     Verdict.EXACT: "bold green",
     Verdict.PASS: "green",
@@ -37,9 +33,7 @@ def render_report(report: VerifyReport) -> RenderableType:
     """Verdict, the table of checks, and the first divergence where there is one."""
     verdict = report.verdict
     head = Text.assemble(
-        (verdict.value.upper(), f"{_STYLES[verdict]} reverse"),
-        f"  {report.exchange} {report.symbol} ({made_of(report.provenance)})",
-        f"\n{_days(report.coverage.get('days', []))} against {report.against}",
+        (verdict.value.upper(), f"{_STYLES[verdict]} reverse"), f"  {report.title}"
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
@@ -66,12 +60,6 @@ def render_report(report: VerifyReport) -> RenderableType:
     if report.first_divergence:
         parts.append(_panel(report.first_divergence))
     return Group(*parts)
-
-
-def _days(days: Sequence[str]) -> str:
-    if len(days) <= _NAMED_DAYS:
-        return ", ".join(days)
-    return f"{len(days):,} days, {days[0]} to {days[-1]}"
 
 
 def _reasons(report: VerifyReport) -> list[RenderableType]:

@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from html import escape
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lobproof.schema.provenance import made_of
 
 GATE_A = ("schema", "chain", "uncrossed", "grid", "order", "trade_ids", "untrusted_share")
 GATE_B = (
@@ -185,7 +188,7 @@ class Check:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class VerifyReport:
     """The outcome of `verify`.
 
@@ -199,6 +202,43 @@ class VerifyReport:
     checks: tuple[Check, ...]
     coverage: Mapping[str, Any]
     against: str = ""
+
+    def __repr__(self) -> str:
+        """The verdict, what was compared, and a line a check."""
+        rows = [f"  {name}: {', '.join(cells)}" for name, *cells in self._rows()]
+        return "\n".join([f"{self.verdict.value.upper()} {self.title}", *rows])
+
+    def _repr_html_(self) -> str:
+        """What ``repr`` says, as a table."""
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
+            for row in self._rows()
+        )
+        title = f"<b>{self.verdict.value.upper()}</b> {escape(self.title)}"
+        return f"<p>{title}</p><table>{rows}</table>"
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """Name, verdict, what was compared and what differs, of each check that had something."""
+        had = [check for check in self.checks if check.verdict is not Verdict.NOT_APPLICABLE]
+        return [
+            (
+                check.name,
+                check.verdict.value,
+                f"{check.compared:,} compared",
+                f"{check.compared - check.equal:,} differ",
+            )
+            for check in had
+        ]
+
+    @property
+    def title(self) -> str:
+        """What was compared with what, in words."""
+        days = self.coverage.get("days", [])
+        named = ", ".join(days)
+        if len(days) > 1:
+            named = f"{len(days):,} days, {days[0]} to {days[-1]}"
+        of = f"{self.exchange} {self.symbol} ({made_of(self.provenance)})"
+        return f"{of}\n{named} against {self.against}"
 
     @property
     def verdict(self) -> Verdict:
