@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from lobproof.errors import InputError, UsageError
 from lobproof.fidelity.exact.decoder import PlainDecoder
@@ -120,7 +121,7 @@ def verify(
             checks, coverage = _run(window, sample, files, schema, untrusted_limit)
         else:
             checks, coverage = [schema.result()], {}
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
         checks, coverage = [schema.unreadable(error)], {}
     done = {check.name: check for check in checks}
     begun = {dt: show_time(start) for dt, start in window.begins.items()}
