@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import polars as pl
 
 import lobproof
@@ -185,30 +186,35 @@ def _explain_golden(store: Path, known: Known, wrong: Sequence[Wrong]) -> list[s
                 reason = "anchored on a lie"
             elif lies.height > 1:
                 reason = "outvoted by lies"
-        elif _rests_on_a_lie(opened, one, before, known):
+        if not reason and lies.height and _rests_on_a_lie(opened, one, before, known):
             reason = "anchored on a lie"
         reasons.append(reason)
     return reasons
 
 
 def _rests_on_a_lie(store: Store, one: Wrong, before: pl.DataFrame, known: Known) -> bool:
-    """Whether trust was restored by a lie, and no true snapshot since then lists the level.
+    """Whether no true snapshot lists the level, of those since trust was restored.
 
-    A true one sets right what it lists, and says nothing of what lies beyond.
+    Then a lie is all that vouches for it: the one that restored trust, or one that widened it. A
+    true one sets right what it lists, and says nothing of what lies beyond.
     """
-    restored = before.filter(~pl.col("vouched"))
-    if not one.price or restored.is_empty() or restored["sequence"][-1] not in known.lies:
+    restored = np.flatnonzero(~before["vouched"].to_numpy())
+    if not one.price or not len(restored):
         return False
+    last = int(restored[-1])
+    start = (
+        int(before["event_id"][last - 1]) + 1 if last and before["dt"][last - 1] == one.dt else 0
+    )
     sign = 1 if one.side == 0 else -1
     at = sign * one.price // 10 ** (DIGITS - store.instrument().price_exponent)
-    since = pl.col("event_id").is_between(restored["event_id"][-1] + 1, one.event_id)
+    since = pl.col("event_id").is_between(start, one.event_id)
     lists = (pl.col("side") == one.side + 1) & (sign * pl.col("price") <= at)
     listed = store.events(numbers="grid", raw=True).filter(
         since & lists & (pl.col("dt").cast(pl.String) == one.dt),
         pl.col("kind") == int(Kind.SNAPSHOT),
         ~pl.col("sequence").is_in(list(known.lies)),
     )
-    return bool(restored["dt"][-1] == one.dt) and listed.collect().is_empty()
+    return bool(before["dt"][last] == one.dt) and listed.collect().is_empty()
 
 
 def _lake(outcome: Outcome, whole: Extract, data: Path, folder: Path) -> Known:
