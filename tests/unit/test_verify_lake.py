@@ -189,6 +189,18 @@ def test_trades_part_by_part(folder: Path, tmp_path: Path, monkeypatch: pytest.M
         assert verify(open_store(folder / "store"), lake=lake).check("vendor_trades") == whole
 
 
+def test_rows_of_book_that_no_state_has(folder: Path, tmp_path: Path) -> None:
+    lake = changed(
+        folder,
+        tmp_path,
+        "book",
+        lambda rows: rows.with_columns(pl.col("sequence_number") + 10**9),
+    )
+    check = verify(open_store(folder / "store"), lake=lake).check("vendor_book")
+    assert check.verdict is Verdict.NOT_APPLICABLE
+    assert check.details["without_state"] == check.details["rows"] > 0
+
+
 def test_days_that_are_not_there(folder: Path) -> None:
     store = open_store(folder / "store")
     with pytest.raises(UsageError, match="None of the days that could be looked at is from"):

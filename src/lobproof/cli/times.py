@@ -8,17 +8,13 @@ from datetime import timedelta
 from lobproof.errors import UsageError
 
 
-def day_of(text: str) -> Date:
-    """The day that a text names."""
-    try:
-        return Date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is no day", hint="write it like 2022-10-01") from error
-
-
 def day_after(text: str) -> str:
     """The day behind the one that a text names."""
-    return (day_of(text) + timedelta(days=1)).isoformat()
+    try:
+        day = Date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no day", hint="write it like 2022-10-01") from error
+    return (day + timedelta(days=1)).isoformat()
 
 
 def span(date: str | None, start: str | None, end: str | None) -> tuple[str | None, str | None]:

@@ -113,7 +113,7 @@ def _paint(canvas: Canvas, row: int, ts: int, column: int, begun: int) -> None:
     size = canvas.bins[row]
     canvas.since[row] = ts
     if size > 0.0:
-        while at < begun:
+        while at < min(begun, ts):
             earlier = _column(canvas.axes, at)
             until = _column_end(canvas.axes, earlier, at, ts)
             canvas.image[row, earlier] += size * (until - at)

@@ -86,7 +86,10 @@ class Integrity:
         self._grid.add_events(dt, rows)
 
     def depth_messages(self) -> pl.DataFrame:
-        """Last rows of the depth messages since it was asked before: ``_MESSAGES``."""
+        """Last rows of the depth messages added since the last call.
+
+        Columns: dt, event_id, ts_order, sequence, prev_sequence.
+        """
         return self._chain.depth_messages()
 
     def checks(self, untrusted_limit: float) -> list[Check]:
@@ -245,7 +248,7 @@ class ChainCheck:
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self._depth: list[pl.DataFrame] = []  # not yet asked for
+        self._depth: list[pl.DataFrame] = []  # since the last call of `depth_messages`
         self._messages = 0
         self._last: dict[str, Any] | None = None  # last depth message
         self._snapshot: int | None = None  # id of the last snapshot before any depth message
@@ -344,7 +347,7 @@ class ChainCheck:
         )
 
     def depth_messages(self) -> pl.DataFrame:
-        """Last rows of the depth messages since it was asked before."""
+        """Last rows of the depth messages added since the last call."""
         depth, self._depth = self._depth, []
         return pl.concat(depth) if depth else pl.DataFrame(schema=_MESSAGES)
 

@@ -226,7 +226,7 @@ class _BookCheck:
         known = np.minimum(trusted, listed.sum(axis=2))
         same = np.all(ours == np.where(listed[:, :, None], theirs, 0.0), axis=2)
         wrong = ~same & (np.arange(LEVELS) < known[:, :, None])
-        return wrong.reshape(len(both), -1), known.sum(axis=1)
+        return wrong.reshape(len(both), len(_SIDES) * LEVELS), known.sum(axis=1)
 
 
 @contextmanager

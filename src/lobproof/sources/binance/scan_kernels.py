@@ -69,6 +69,7 @@ BID_LEVELS, ASK_LEVELS, STREAM_NAME = 13, 14, 15
 HEAD, SPOT_SHAPE, FUTURES_SHAPE, STREAM_OF_KIND = 0, 1, 2, 3
 
 U = np.uint64
+"""Makes an index that cannot be negative, which numba would test for at each access."""
 
 BLANK, QUOTE, COMMA, DOT, ZERO, NINE, COLON, OPEN, CLOSE = 32, 34, 44, 46, 48, 57, 58, 91, 93
 _LAST_TENTH = 9 * 10**17  # an integer below 9 * 10^18 fits
