@@ -110,13 +110,18 @@ def rebuild_snapshot(book: Book, trust: Record, rows: Rows, start: int, stop: in
 @kernel
 def rebuild_depth(book: Book, trust: Record, rows: Rows, start: int, stop: int) -> None:
     """A depth message in rows ``start:stop``; it may be empty, and decide about a snapshot."""
-    flags = rows.flags[start]
-    if flags & F_REFUTED:
+    if rows.flags[start] & F_REFUTED:
         undo(book, trust)
-    trust.waits = DEFINITE
     if rows.kind[start] != MARK:
         for row in range(start, stop):
             apply_level(book, rows.side[row], rows.price[row], rows.size[row])
+    _decide(trust, rows.flags[start])
+
+
+@kernel
+def _decide(trust: Record, flags: int) -> None:
+    """What the flags of a depth message say about the snapshot that waits."""
+    trust.waits = DEFINITE
     if flags & F_DRIFT:
         if flags & F_REFUTED:  # neither the snapshot nor the chain is believed
             lose(trust, Q_DRIFT)
@@ -152,16 +157,33 @@ def apply_events(book: Book, rebuild: Record, rows: Rows, start: int, end: int) 
             rebuild_snapshot(book, trust, rows, row, stop)
         else:
             rebuild_depth(book, trust, rows, row, stop)
-        if crossed(book):
-            lose(trust, Q_CROSSED)
-        else:
-            grow(book, trust, BID)
-            grow(book, trust, ASK)
-        if not listed:
-            rebuild.sequence = rows.sequence[row]
-        if not listed or rows.sequence[row] == rebuild.sequence:
-            forget_listed(trust)
+        _settle(book, rebuild, rows.sequence[row], listed)
         row = stop
+
+
+@kernel
+def _settle(book: Book, rebuild: Record, sequence: int, listed: bool) -> None:
+    """Trust behind a snapshot (``listed``) or a depth message, whose levels are set."""
+    trust = rebuild.trust
+    if crossed(book):
+        lose(trust, Q_CROSSED)
+    else:
+        grow(book, trust, BID)
+        grow(book, trust, ASK)
+    if not listed:
+        rebuild.sequence = sequence
+    if not listed or sequence == rebuild.sequence:
+        forget_listed(trust)
+
+
+@kernel
+def settle_depth(book: Book, rebuild: Record, rows: Rows, row: int) -> None:
+    """`apply_events` of a depth message that begins in ``row``, whose levels the caller has set.
+
+    One with ``REFUTED`` undoes a snapshot first: that one is for `apply_events`.
+    """
+    _decide(rebuild.trust, rows.flags[row])
+    _settle(book, rebuild, rows.sequence[row], False)
 
 
 @kernel

@@ -10,20 +10,31 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.book.event_kernels import apply_events
+from lobproof.book.event_kernels import apply_events, settle_depth
 from lobproof.book.kernels import (
     Book,
-    apply_level,
     best_price,
     crossed,
     dump_side,
     side_count,
     top,
 )
+from lobproof.book.layout_kernels import head_of, pointer, sign_of
 from lobproof.book.trust_kernels import known_behind, slots_within
+from lobproof.book.window_kernels import apply_key
 from lobproof.jit import inlined, kernel
 from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Int64, Rows
-from lobproof.schema.plain import ASK, BID, CLEAR, DELTA, F_DOUBTFUL, F_LAST, SNAPSHOT, TRADE
+from lobproof.schema.plain import (
+    ASK,
+    BID,
+    CLEAR,
+    DELTA,
+    F_DOUBTFUL,
+    F_LAST,
+    F_REFUTED,
+    SNAPSHOT,
+    TRADE,
+)
 from lobproof.schema.records import FLOAT, INT, Record, Records, integers, record
 
 Float64 = NDArray[np.float64]
@@ -106,29 +117,24 @@ def _row(axes: Record, price: int) -> int:
     return int(row) if row < axes.rows else -1
 
 
-@inlined
-def _paint(canvas: Canvas, row: int, ts: int, column: int, begun: int) -> None:
-    """Bring one row of the image up to ``ts``, which lies in ``column``, begun at ``begun``."""
-    at = canvas.since[row]
-    size = canvas.bins[row]
-    canvas.since[row] = ts
-    if size > 0.0:
-        while at < min(begun, ts):
-            earlier = _column(canvas.axes, at)
-            until = _column_end(canvas.axes, earlier, at, ts)
-            canvas.image[row, earlier] += size * (until - at)
-            at = until
-        if at < ts:
-            canvas.image[row, column] += size * (ts - at)
+@kernel
+def _paint(canvas: Canvas, row: int, start: int, stop: int, rests: float) -> None:
+    """Add to the image what rested in a row from ``start`` to ``stop``."""
+    at = start
+    while at < stop:
+        column = _column(canvas.axes, at)
+        until = _column_end(canvas.axes, column, at, stop)
+        canvas.image[row, column] += rests * (until - at)
+        at = until
 
 
 @kernel
 def paint_all(canvas: Canvas, ts: int) -> None:
     """Bring the whole image up to ``ts``."""
-    column = _column(canvas.axes, ts)
-    begun = canvas.axes.origin + column * canvas.axes.width
     for row in range(len(canvas.bins)):
-        _paint(canvas, row, ts, column, begun)
+        if canvas.bins[row] > 0.0:
+            _paint(canvas, row, canvas.since[row], ts, canvas.bins[row])
+        canvas.since[row] = ts
 
 
 @kernel
@@ -234,6 +240,38 @@ def look(canvas: Canvas, book: Book, trust: Record, doubtful: bool) -> None:
 
 
 @kernel
+def _set_levels(
+    canvas: Canvas, book: Book, rows: Rows, start: int, stop: int, ts: int, column: int
+) -> None:
+    """Set the levels of a depth message, and note in the image what changes."""
+    raw = pointer(book)
+    begun = canvas.axes.origin + column * canvas.axes.width
+    low = canvas.axes.low
+    step = canvas.axes.step
+    count = canvas.axes.rows
+    bins = canvas.bins
+    since = canvas.since
+    image = canvas.image
+    for i in range(start, stop):
+        price = rows.price[i]
+        size = rows.size[i]
+        side = rows.side[i]
+        before = apply_key(raw, head_of(side), sign_of(side) * price, size)
+        if size != before and price >= low:
+            row = (price - low) // step
+            if row < count:
+                rests = bins[row]
+                at = since[row]
+                since[row] = ts
+                bins[row] = rests + (size - before)
+                if rests > 0.0 and at < ts:
+                    if at >= begun:
+                        image[row, column] += rests * (ts - at)
+                    else:
+                        _paint(canvas, row, at, ts, rests)
+
+
+@kernel
 def sweep_rows(canvas: Canvas, book: Book, rebuild: Record, rows: Rows) -> None:
     """Add whole messages. ``book``, ``rebuild``: as of `apply_events`."""
     holds = canvas.holds
@@ -262,21 +300,16 @@ def sweep_rows(canvas: Canvas, book: Book, rebuild: Record, rows: Rows) -> None:
             holds.messages += 1
             cell.messages += 1
             advance(canvas, ts)
-            if what == DELTA:
-                begun = canvas.axes.origin + column * canvas.axes.width
-                for i in range(start, stop):
-                    before = apply_level(book, rows.side[i], rows.price[i], rows.size[i])
-                    row = _row(canvas.axes, rows.price[i])
-                    if row >= 0:
-                        _paint(canvas, row, ts, column, begun)
-                        canvas.bins[row] += rows.size[i] - before
-            listed = what in (CLEAR, SNAPSHOT)
-            if listed:
+            refuted = rows.flags[start] & F_REFUTED != 0  # it undoes a snapshot first
+            if what == DELTA and not refuted:
+                _set_levels(canvas, book, rows, start, stop, ts, column)
+                settle_depth(book, rebuild, rows, start)
+            elif refuted or what in (CLEAR, SNAPSHOT):
                 paint_all(canvas, ts)
-            # levels are absolute: those of a depth message may be set a second time
-            apply_events(book, rebuild, rows, start, stop)
-            if listed:
+                apply_events(book, rebuild, rows, start, stop)
                 fill_bins(canvas, book, ts)
+            else:
+                apply_events(book, rebuild, rows, start, stop)
             look(canvas, book, rebuild.trust, (rows.flags[stop - 1] & F_DOUBTFUL) != 0)
         start = stop
     holds.events += end
