@@ -37,6 +37,17 @@ def _missing() -> str | None:
     return "no recordings: LOBPROOF_REAL_DATA names no folder that holds binance-spot/"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Sums that are kept from page to page are those of this run; kernels are everybody's."""
+    from lobproof.jit import cache_folder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_CACHE_DIR", str(cache_folder().parents[2]))
+        patch.setenv("LOBPROOF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of the recordings; a test that uses it carries the mark ``real``."""

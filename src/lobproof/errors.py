@@ -109,6 +109,14 @@ def system_text(error: OSError) -> str:
     return os.strerror(number) if number else str(error) or type(error).__name__
 
 
+def panicked(error: BaseException) -> bool:
+    """Whether Polars or Delta came upon what its authors held impossible: a damaged file, mostly.
+
+    Such an error is no ``Exception``, and its class is to be had from no module.
+    """
+    return type(error).__name__ == "PanicException"
+
+
 def place_error(error: OSError) -> PlaceError:
     """What to say of an error of the operating system, in words and with what can be done."""
     number = system_error(error)

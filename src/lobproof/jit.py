@@ -47,8 +47,15 @@ def cache_folder() -> Path:
         source = (_PACKAGE / name).read_bytes()
         digest.update(f"\0{name}\0{len(source)}\0".encode() + source)
     base = os.environ.get("NUMBA_CACHE_DIR")
-    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    return root / "lobproof" / "kernels" / digest.hexdigest()[:16]
+    root = Path(base) / "lobproof" if base else cache_home()
+    return root / "kernels" / digest.hexdigest()[:16]
+
+
+def cache_home() -> Path:
+    """Folder of what is kept from run to run, and can be made again."""
+    ours = os.environ.get("LOBPROOF_CACHE_DIR")
+    named = Path(ours) if ours else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "lobproof"
+    return named.expanduser()
 
 
 def kernel(function: F) -> F:

@@ -1,8 +1,11 @@
-"""``read_ahead``: an iterator that is run in a thread of its own, a few items ahead."""
+"""``read_ahead`` runs an iterator in a thread, a few items ahead; ``in_order`` calls in several."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
@@ -73,3 +76,59 @@ def _fill(
     except BaseException as error:
         return error
     return None
+
+
+def in_order(
+    calls: Iterable[Callable[[Callable[[int], None]], T]],
+    at_once: int,
+    told: Callable[[int], None],
+) -> Generator[T]:
+    """What the calls return, in their order; some of them run ahead, side by side in threads.
+
+    Each is called with a function to tell how much it has done since it last told so, a few times
+    a second or more; ``told`` hears that in the caller's thread. What a call raises is raised
+    here, in its place. Closing the result ends those under way where they next tell something.
+
+    Raises
+    ------
+    UsageError
+        For fewer than one at once.
+    """
+    if at_once < 1:
+        raise UsageError(f"{at_once} at once", hint="at_once must be at least 1")
+    return _in_order(iter(calls), at_once, told)
+
+
+def _in_order(
+    calls: Iterator[Callable[[Callable[[int], None]], T]],
+    at_once: int,
+    told: Callable[[int], None],
+) -> Generator[T]:
+    amounts: SimpleQueue[int] = SimpleQueue()
+    stopped = Event()
+
+    def tell(amount: int) -> None:
+        if stopped.is_set():
+            raise CancelledError
+        amounts.put(amount)
+
+    def pass_on() -> None:
+        while not amounts.empty():
+            told(amounts.get())
+
+    running: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(at_once, "in-order")
+    try:
+        while True:
+            while len(running) < at_once and (call := next(calls, None)) is not None:
+                running.append(pool.submit(call, tell))
+            if not running:
+                return
+            while not wait_for([running[0]], timeout=0.1).done:
+                pass_on()
+            result = running.popleft().result()
+            pass_on()
+            yield result
+    finally:
+        stopped.set()
+        pool.shutdown(cancel_futures=True)

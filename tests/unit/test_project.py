@@ -135,7 +135,8 @@ def test_the_plain_twin_shares_nothing_with_what_it_is_held_against() -> None:
 def test_the_kernel_cache_is_the_users_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    for name in ("NUMBA_CACHE_DIR", "LOBPROOF_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert jit.cache_folder.__wrapped__().parent == tmp_path / "lobproof" / "kernels"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,12 @@ import polars as pl
 import pytest
 
 from lobproof.fixedpoint import MAX_COUNT
-from lobproof.report.survey import Survey, _window, survey
-from lobproof.report.sweep import Part
+from lobproof.report.survey import Survey, survey
+from lobproof.report.sweep import DayPart, Part, _window
 from lobproof.report.sweep_kernels import END_ALL
 from lobproof.schema import UNTRUSTED, EventBatch, Flag, Kind, Side
 from lobproof.store import open_store
+from lobproof.store.columns import Grid
 from plain.messages import bid, to_batch
 from support.batches import START_NS, Book, make_day
 from support.report import SECOND, anchor, build_store, depth, mark, random_events
@@ -113,14 +113,14 @@ def test_trades_are_summed_where_they_are(tmp_path: Path) -> None:
     build_store(tmp_path, events)
     found = looked_at(tmp_path)
     trades = events.take(np.flatnonzero(events.kind == Kind.TRADE))
-    assert found.sums.trade_count == len(trades)
+    assert found.sums.counts.trades == len(trades)
     assert found.sums.columns["trades"].sum() == len(trades)
     for taker in (Side.BUY, Side.SELL):
         volume = trades.size[trades.side == taker].sum()
         assert found.sums.columns["volume"][:, taker - 1].sum() == volume
         assert found.sums.trades[taker - 1].sum() == volume
-    assert found.sums.trades_outside == 0
-    assert found.sums.events == len(events)
+    assert found.sums.counts.outside == 0
+    assert found.sums.counts.events == len(events)
 
 
 def test_a_gap_ends_what_is_known_until_the_next_anchor(tmp_path: Path) -> None:
@@ -178,17 +178,16 @@ def test_a_part_may_begin_behind_a_snapshot_that_is_ahead(tmp_path: Path) -> Non
     told = frames.select("listed_to", "size").collect()
     assert {count * 10**exponent for count in told["listed_to"]} == {984, 1017}  # a price
     found = looked_at(tmp_path, START_NS + 60 * SECOND)
-    assert found.sums.messages == 1
+    assert found.sums.counts.messages == 1
     assert set(found.sums.columns["far"][found.sums.columns["covered"] > 0, 0]) == {984.0}
 
 
 def test_prices_that_a_grid_does_not_count_are_cut_off(tmp_path: Path) -> None:
     """At the end of an int64, and where a seal tells of a grid that is too fine."""
     build_store(tmp_path, random_events(3, 40))
-    found = looked_at(tmp_path)
-    prices = _window(
-        Part(open_store(tmp_path), "BINANCE", "BTC-USDT", 0, 2**62),
-        replace(found.instrument, price_exponent=18),
-        None,
-    )
+    store = open_store(tmp_path)
+    (day,) = store.days().iter_rows(named=True)
+    grid, none = Grid(18, 8), np.zeros((0, 2), np.int64)
+    one = DayPart(day, day["first_ts"], day["last_ts"], day["last_ts"], SECOND, 1, grid, none)
+    prices = _window(Part(store, "BINANCE", "BTC-USDT", 0, 2**62), one, None)
     assert MAX_COUNT - prices.step < prices.low <= MAX_COUNT

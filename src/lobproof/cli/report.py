@@ -28,6 +28,7 @@ def report(
     date: str | None = None,
     start: str | None = None,
     end: str | None = None,
+    fresh: bool = False,
 ) -> int:
     """Write one offline HTML page about a store: verdict, counts, pictures, findings.
 
@@ -47,6 +48,8 @@ def report(
         First day, or a time in UTC (2026-03-01T12:00).
     end
         The day or time that it is to end before.
+    fresh
+        Read every event, whatever is kept of earlier pages.
     """
     need_extra("report")
     expect(store, Kind.STORE)
@@ -59,7 +62,15 @@ def report(
     verification = None
     if against is not None:
         verification = verified(opened, against, symbol=symbol, start=first, end=stop)
-    page = drawn(opened, out_, symbol=symbol, start=first, end=stop, verification=verification)
+    page = drawn(
+        opened,
+        out_,
+        symbol=symbol,
+        start=first,
+        end=stop,
+        fresh=fresh,
+        verification=verification,
+    )
     out().print(f"Report: {page.resolve()}", soft_wrap=True)
     return 0
 
@@ -71,6 +82,7 @@ def drawn(
     symbol: str | None = None,
     start: Time | None = None,
     end: Time | None = None,
+    fresh: bool = False,
     verification: VerifyReport | None,
 ) -> Path:
     """The page of ``write_report``, with a progress line meanwhile."""
@@ -85,6 +97,7 @@ def drawn(
             symbol=symbol,
             start=start,
             end=end,
+            fresh=fresh,
             verification=verification,
             progress=advance,
         )

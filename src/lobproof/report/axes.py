@@ -43,7 +43,13 @@ class TimeGrid:
         cls, first: int, last: int, columns: int = MAX_COLUMNS, least: int = _WIDTHS[0]
     ) -> TimeGrid:
         """At most ``columns`` columns that hold ``first`` and ``last``, both inclusive."""
-        width = nice_width(max(last - first, 1), max(columns - 1, 1), least)
+        return cls.of_width(
+            first, last, nice_width(max(last - first, 1), max(columns - 1, 1), least)
+        )
+
+    @classmethod
+    def of_width(cls, first: int, last: int, width: int) -> TimeGrid:
+        """Columns of that width that hold ``first`` and ``last``, both inclusive."""
         origin = first - first % width
         return cls(origin, width, (last - origin) // width + 1)
 
@@ -66,10 +72,18 @@ class TimeGrid:
         where: Int64 = np.clip((ts - self.origin) // self.width, 0, self.columns - 1)
         return where
 
+    def columns_of(self, other: TimeGrid) -> Int64:
+        """The column that holds each column of a grid whose width divides this one's."""
+        return self.column(other.origin + other.width * np.arange(other.columns))
+
 
 @dataclass(frozen=True, slots=True)
 class PriceGrid:
-    """``rows`` rows of ``step`` counts from ``low`` (counts) upwards."""
+    """``rows`` rows of ``step`` counts from ``low`` (counts, a multiple of ``step``) upwards.
+
+    A step is a power of two of ticks, so that the rows of one grid lie within those of a coarser
+    one.
+    """
 
     low: int
     step: int
@@ -77,15 +91,27 @@ class PriceGrid:
 
     @classmethod
     def over(cls, low: int, high: int, tick: int) -> PriceGrid:
-        """Rows of a round number of ticks that hold ``low`` to ``high``, both inclusive."""
-        ticks = max((high - low) // tick + 1, 1)
-        power = 1
-        while ticks > 10 * power * MAX_ROWS:
-            power *= 10
-        factor = next(n for n in (1, 2, 5, 10) if ticks <= n * power * MAX_ROWS)
-        step = factor * power * tick
+        """The finest rows, ``MAX_ROWS`` or one more, that hold ``low`` to ``high``, inclusive."""
+        step = tick
+        while high - low >= step * MAX_ROWS:
+            step *= 2
         start = max(low - low % step, 0)
         return cls(start, step, (high - start) // step + 1)
+
+    def with_prices_of(self, other: PriceGrid) -> PriceGrid:
+        """A grid that holds the rows of both."""
+        low, high = min(self.low, other.low), max(self.end, other.end)
+        return PriceGrid.over(low, high - 1, max(self.step, other.step))
+
+    @property
+    def end(self) -> int:
+        """Behind the last row."""
+        return self.low + self.rows * self.step
+
+    def rows_of(self, other: PriceGrid) -> Int64:
+        """The row that holds each row of a finer grid within this one."""
+        rows: Int64 = (other.low - self.low + other.step * np.arange(other.rows)) // self.step
+        return rows
 
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

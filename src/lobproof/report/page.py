@@ -29,12 +29,14 @@ def write_report(
     verification: VerifyReport | Verification | None = None,
     start: Time | None = None,
     end: Time | None = None,
+    fresh: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Write the report page of a store: a self-contained HTML file for offline reading.
 
     The same store, arguments and version give the same bytes. Events are replayed once, a batch
-    at a time, whatever the length of the days.
+    at a time, several days side by side. What a day adds up to is kept in the user's cache by the
+    day's content hash, so that the next page over it, or over it and more, does not read it again.
 
     Parameters
     ----------
@@ -48,8 +50,10 @@ def write_report(
         The report of ``verify`` (or its ``to_dict()``) of one of the symbols shown.
     start, end
         Part of the time to show, by ``ts_order``; ``end`` is exclusive.
+    fresh
+        Read every event, whatever is kept of earlier pages.
     progress
-        Called with the symbol, its events replayed so far, and its events in all.
+        Called with the symbol, its events taken in so far, and its events in all.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def write_report(
     unheard: UsageError | None = None
     for number, names in enumerate(shown):
         try:
-            found = survey(store, *names, start=start, end=end, progress=progress)
+            found = survey(store, *names, start=start, end=end, progress=progress, fresh=fresh)
         except UsageError as error:
             found, unheard = None, error
         if found is None:

@@ -10,14 +10,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lobproof.errors import UsageError
-from lobproof.fixedpoint import MAX_COUNT
 from lobproof.instruments import Instrument
 from lobproof.progress import Progress
 from lobproof.report.axes import PriceGrid, TimeGrid
-from lobproof.report.sweep import Part, Sweep, sweep
+from lobproof.report.sums import Sweep
+from lobproof.report.sweep import Part, sweep
 from lobproof.report.sweep_kernels import Float64
 from lobproof.report.text import THIN
-from lobproof.schema import LEVELS, Finding, Int64, Kind, Severity
+from lobproof.schema import Finding, Int64, Severity
 from lobproof.schema.provenance import least_real
 from lobproof.store import Store
 from lobproof.store.catalog import no_day
@@ -28,8 +28,6 @@ LISTED = 25
 """So many findings are listed one by one; all are counted."""
 
 _DOUBT = int(Severity.DOUBT)
-_MARGIN = 0.3
-"""Room above and below the traded prices, as a part of their range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,6 @@ class Survey:
     sums: Sweep
     quality: Quality
     minutes: pl.DataFrame  # raw times, numbers as float64
-    traded: tuple[float, float] | None  # lowest and highest price of a trade
 
     @property
     def provenance(self) -> str:
@@ -125,10 +122,13 @@ def survey(
     start: Time | None = None,
     end: Time | None = None,
     progress: Progress | None = None,
+    *,
+    fresh: bool = False,
 ) -> Survey | None:
     """What there is of a symbol from ``start`` (inclusive) to ``end`` (exclusive).
 
-    None where the days that the span touches hold no event.
+    None where the days that the span touches hold no event. ``fresh``: every event is replayed,
+    whatever is kept of earlier pages.
 
     Raises
     ------
@@ -159,10 +159,7 @@ def survey(
     time = TimeGrid.over(first, last)
     part = Part(store, exchange, symbol, first, last)
     quality = _quality(part, time)
-    traded = _traded(part)
-    prices = _window(part, instrument, traded)
-    sums = sweep(part, days, quality.doubts, time, prices, instrument.tick, progress)
-    extremes = None if traded is None else (traded[0], traded[3])
+    prices, sums = sweep(part, days, quality.doubts, time, instrument.tick, progress, fresh=fresh)
     return Survey(
         exchange,
         symbol,
@@ -175,12 +172,13 @@ def survey(
         sums,
         quality,
         minutes,
-        extremes,
     )
 
 
 def _quality(part: Part, time: TimeGrid) -> Quality:
-    rows = part.table("quality")
+    rows = part.store.quality(
+        part.symbol, exchange=part.exchange, start=part.first, end=part.last + 1, raw=True
+    )
     length = pl.min_horizontal("last_ts", pl.lit(part.last)) - pl.max_horizontal(
         "first_ts", pl.lit(part.first)
     )
@@ -231,68 +229,6 @@ def _union(intervals: Int64, first: int, last: int) -> Int64:
     opens = np.concatenate([[True], ordered[1:, 0] > reach[:-1]])
     closes = np.concatenate([opens[1:], [True]])
     return np.stack([ordered[opens, 0], reach[closes]], axis=1)
-
-
-def _traded(part: Part) -> tuple[float, float, float, float] | None:
-    """Lowest, 0.1 %, 99.9 % and highest price of a trade; None without trades."""
-    price = pl.col("price")
-    found = (
-        part.table("events", numbers="float")
-        .filter(pl.col("kind") == int(Kind.TRADE))
-        .select(
-            price.min().alias("low"),
-            price.quantile(0.001, "lower").alias("lower"),
-            price.quantile(0.999, "higher").alias("higher"),
-            price.max().alias("high"),
-        )
-        .collect(engine="streaming")
-        .row(0)
-    )
-    return None if found[0] is None else (found[0], found[1], found[2], found[3])
-
-
-def _window(
-    part: Part, instrument: Instrument, traded: tuple[float, float, float, float] | None
-) -> PriceGrid:
-    """The prices to show: where the market traded and stood, with room on either side."""
-    frames = (
-        part.store.keyframes(
-            part.symbol, exchange=part.exchange, end=part.last + 1, numbers="float", raw=True
-        )
-        .filter(pl.col("price") > 0)
-        .group_by("dt", "event_id", "side")
-        .agg(
-            pl.col("price").sort(descending=True).head(LEVELS).alias("high"),
-            pl.col("price").sort().head(LEVELS).alias("low"),
-        )
-        .select(
-            pl.when(pl.col("side") == 1)
-            .then(pl.col("high").list.first())
-            .otherwise(pl.col("low").list.first())
-            .alias("best"),
-            pl.when(pl.col("side") == 1)
-            .then(pl.col("high").list.last())
-            .otherwise(pl.col("low").list.last())
-            .alias("far"),
-        )
-        .collect(engine="streaming")
-    )
-    scale = 10.0**instrument.price_exponent
-    known = [] if traded is None else [traded[1], traded[2]]
-    reach = 0.0
-    if len(frames):
-        best, far = frames["best"].to_numpy(), frames["far"].to_numpy()
-        known += [
-            float(np.quantile(best, q)) for q in ((0.0, 1.0) if traded is None else (0.02, 0.98))
-        ]
-        reach = float(np.median(np.abs(far - best)))
-    if not known:
-        return PriceGrid(0, instrument.tick, 1)
-    low, high = min(known) * scale, max(known) * scale
-    room = max(_MARGIN * (high - low), reach * scale, 8.0 * instrument.tick)
-    # a grid may end right behind the prices, and a seal that lies tells of one that they exceed
-    lowest, highest = (min(max(round(n), 0), MAX_COUNT) for n in (low - room, high + room))
-    return PriceGrid.over(lowest, highest, instrument.tick)
 
 
 def sections(store: Store, symbol: str | None, exchange: str | None) -> list[tuple[str, str]]:

@@ -1,8 +1,12 @@
-"""``sweep``: a store's events, replayed once, summed up for the pictures in bounded memory."""
+"""``sweep``: the events of a store, replayed once, summed up for the pictures in bounded memory.
+
+Day by day, several side by side. What a day adds up to is kept (see `kept`): a page over a year
+reads again what is there, and replays what is new.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +14,14 @@ import numpy as np
 import polars as pl
 
 from lobproof.book import apply_events, book_of
-from lobproof.book.event_kernels import new_rebuild
-from lobproof.book.kernels import Book, ensure_far_capacity, new_book
+from lobproof.book.kernels import Book, ensure_far_capacity
 from lobproof.errors import StoreError
+from lobproof.fixedpoint import MAX_COUNT
 from lobproof.progress import Progress
-from lobproof.readahead import read_ahead
+from lobproof.readahead import in_order, read_ahead
 from lobproof.report.axes import PriceGrid, TimeGrid
+from lobproof.report.kept import KeptSums
+from lobproof.report.sums import Counts, DaySums, Sweep, Totals
 from lobproof.report.sweep_kernels import (
     AXES,
     COLUMN,
@@ -23,23 +29,28 @@ from lobproof.report.sweep_kernels import (
     LEVEL,
     SPREAD_BINS,
     Canvas,
-    Float64,
     advance,
     fill_bins,
     look,
     paint_all,
     sweep_rows,
 )
-from lobproof.schema import LEVELS, EventBatch, Int64
+from lobproof.schema import LEVELS, Int64, Kind
 from lobproof.schema.records import Records, zeroed
-from lobproof.schema.tables import KEYFRAMES
+from lobproof.schema.tables import EVENTS, KEYFRAMES, Table
 from lobproof.store import Store
 from lobproof.store.columns import Grid
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.views import Numbers, numeric
+from lobproof.store.views import numeric
 
 _WINDOW_TICKS = 1 << 16
 _BATCH_ROWS = 1 << 16
+_SIDE_BY_SIDE = 4
+"""At most so many days at once: each holds a row group and its sums, some 150 MB."""
+_FINEST = 60 * 10**9
+"""Width, ns, of the columns of a day's sums where those of the picture are minutes or more."""
+_MARGIN = 0.3
+"""Room above and below the traded prices, as a part of their range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,125 +63,168 @@ class Part:
     first: int
     last: int
 
-    def table(self, name: str, numbers: Numbers = "decimal") -> pl.LazyFrame:
-        """Rows of one of the store's tables, times and codes as integers."""
-        read = getattr(self.store, name)
-        frame: pl.LazyFrame = read(
-            self.symbol,
-            exchange=self.exchange,
-            start=self.first,
-            end=self.last + 1,
-            numbers=numbers,
-            raw=True,
-        )
-        return frame
+    def stored(self, table: Table, dt: str) -> pl.LazyFrame:
+        """All rows of one of the store's tables of one day."""
+        return self.store.stored(table.name, dt, self.symbol, exchange=self.exchange)
+
+    def __str__(self) -> str:
+        return f"{self.exchange} {self.symbol}"
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """Sums over time. Prices and sizes are counts; the arrays are those of ``Canvas``."""
+class DayPart:
+    """What is summed up of a day: rows from ``first`` to ``last``, and what holds ``until``."""
 
-    image: Float64  # (rows, columns): mean size that rested in the cell while there was data
-    trades: Float64  # (buy and sell, rows, columns): volume
-    columns: Records  # (columns,): COLUMN
-    spreads: Float64  # (SPREAD_BINS,): ns of trusted time by spread in ticks
-    levels: Records  # (2 sides, LEVELS): LEVEL
-    events: int
-    messages: int
-    trade_count: int
-    trades_outside: int  # outside the price window of the image
+    day: Mapping[str, Any]  # its seal
+    first: int
+    last: int
+    until: int  # as last; later where the next day goes on from there
+    width: int  # of the columns
+    tick: int
+    grid: Grid
+    doubts: Int64  # (rows, 2) disjoint times whose touch is in doubt, rising; the end is exclusive
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all of the day's rows."""
+        return bool(self.first <= self.day["first_ts"] and self.day["last_ts"] <= self.last)
 
 
 def sweep(
     part: Part,
-    days: Sequence[dict[str, Any]],
+    days: Sequence[Mapping[str, Any]],
     doubts: Int64,
     time: TimeGrid,
-    prices: PriceGrid,
     tick: int,
     progress: Progress | None = None,
-) -> Sweep:
-    """Replay ``days`` (seals that hold events in the part, by date).
+    *,
+    fresh: bool = False,
+) -> tuple[PriceGrid, Sweep]:
+    """The prices to show, and the sums of ``days`` (seals that hold events in the part, by date).
 
     ``doubts`` are disjoint intervals (rows, 2) of time, rising, whose touch is not trusted.
+    ``fresh``: nothing that is kept is used.
     """
+    kept = KeptSums()
+    total = sum(int(day["events"]) for day in days)
+    done = 0
+
+    def work(one: DayPart) -> Callable[[Callable[[int], None]], DaySums]:
+        return lambda tell: _of_day(part, one, kept, fresh, tell)
+
+    def told(rows: int) -> None:
+        nonlocal done
+        done += rows
+        if progress is not None:
+            progress(str(part), min(done, total), total)
+
+    totals = Totals(time)
+    parts = _day_parts(part, days, doubts, time, tick)
+    for sums in in_order(map(work, parts), _SIDE_BY_SIDE, told):
+        totals.add(sums)
+    kept.prune()
+    return totals.prices or PriceGrid(0, tick, 1), totals.sweep()
+
+
+def _day_parts(
+    part: Part,
+    days: Sequence[Mapping[str, Any]],
+    doubts: Int64,
+    time: TimeGrid,
+    tick: int,
+) -> list[DayPart]:
     grid = Grid(*(max(day[f"{name}_exponent"] for day in days) for name in ("price", "size")))
-    canvas = _canvas(time, prices, tick, doubts)
-    rows = _rows_by_day(part, days)
-    book, rebuilds = new_book(_WINDOW_TICKS, tick), new_rebuild()
+    found = []
+    for day, behind in zip(days, [*days[1:], None], strict=True):
+        first, last = max(int(day["first_ts"]), part.first), min(int(day["last_ts"]), part.last)
+        until = last
+        if behind is not None and behind["carried_from"] == day["keyframes_hash"]:
+            until = max(min(int(behind["first_ts"]), part.last), last)
+        here = doubts[(doubts[:, 1] > first) & (doubts[:, 0] < until)]
+        width = _FINEST if time.width % _FINEST == 0 else time.width
+        found.append(DayPart(day, first, last, until, width, tick, grid, here.clip(first, until)))
+    return found
+
+
+def _of_day(
+    part: Part, one: DayPart, kept: KeptSums, fresh: bool, tell: Callable[[int], None]
+) -> DaySums:
+    """The sums of a day: what is kept, else what its events add up to."""
+    key = kept.key(
+        one.day["content_hash"],
+        one.day["keyframes_hash"],
+        *(one.first, one.last, one.until, one.width, one.tick),
+        *(one.grid.price, one.grid.size),
+        *one.doubts.ravel().tolist(),
+    )
+    sums = None if fresh else kept.load(key)
+    if sums is None:
+        sums = _replayed(part, one, tell)
+        kept.save(key, sums)
+    else:
+        tell(int(one.day["events"]))
+    return sums
+
+
+def _replayed(part: Part, one: DayPart, tell: Callable[[int], None]) -> DaySums:
+    traded = _traded(part, one)
+    time = TimeGrid.of_width(one.first, one.until, one.width)
+    prices = _window(part, one, traded)
+    canvas = _canvas(time, prices, one)
+    book, rebuilds = _book_before(part, one)
+    canvas.holds.since = one.first
+    fill_bins(canvas, book, one.first)
+    look(canvas, book, rebuilds[0].trust, False)
+    rows = 0
     batches = part.store.replay(
         part.symbol,
         exchange=part.exchange,
         start=part.first,
         end=part.last + 1,
+        date=one.day["dt"],
         batch_rows=_BATCH_ROWS,
     )
-    feed = _Feed(
-        read_ahead(iter(batches)),
-        f"{part.exchange} {part.symbol} in {part.store.path}",
-    )
-    before: dict[str, Any] | None = None
-    total = sum(rows)
-    for day, count in zip(days, rows, strict=True):
-        start = max(int(day["first_ts"]), part.first)
-        if before is None or day["carried_from"] != before["keyframes_hash"]:
-            if before is not None:
-                _close(canvas, int(before["last_ts"]))
-            book, rebuilds = _book_before(part, day, grid, tick)
-            canvas.holds.since = start
-            fill_bins(canvas, book, start)
-            look(canvas, book, rebuilds[0].trust, False)
-        for batch in feed.take(count):
-            rebuild = rebuilds[0]
-            book = ensure_far_capacity(book, len(batch) + int(rebuild.trust.undo.logged))
-            sweep_rows(canvas, book, rebuild, batch.rows)
-            if progress is not None:
-                progress(f"{part.exchange} {part.symbol}", int(canvas.holds.events), total)
-        before = day
-    _close(canvas, part.last)
+    for batch in read_ahead(batches):
+        rebuild = rebuilds[0]
+        book = ensure_far_capacity(book, len(batch) + int(rebuild.trust.undo.logged))
+        sweep_rows(canvas, book, rebuild, batch.rows)
+        rows += len(batch)
+        tell(len(batch))
+    if one.whole and rows != one.day["events"]:
+        raise StoreError(
+            f"{part} {one.day['dt']} in {part.store.path} has {rows:,} events, and its seal says "
+            f"{one.day['events']:,}.",
+            hint="`lobproof verify` names what differs; reconstruct that day again.",
+        )
+    # nothing is known to hold after it
+    advance(canvas, one.until)
+    paint_all(canvas, one.until)
+    cells = np.stack(np.nonzero(canvas.trades), axis=1)
     holds = canvas.holds
-    covered = np.where(canvas.columns["covered"] > 0, canvas.columns["covered"], 1.0)
-    return Sweep(
-        canvas.image / covered,
-        canvas.trades,
+    return DaySums(
+        time,
+        prices,
+        canvas.image,
+        cells,
+        canvas.trades[tuple(cells.T)],
         canvas.columns,
         canvas.spreads,
         canvas.levels,
-        *(int(number) for number in (holds.events, holds.messages, holds.trades, holds.outside)),
+        Counts(int(holds.events), int(holds.messages), int(holds.trades), int(holds.outside)),
+        None if traded is None else (traded[0], traded[3]),
     )
 
 
-class _Feed:
-    """Batches cut where a day ends, by its number of rows: days may overlap in time."""
-
-    def __init__(self, batches: Any, whose: str) -> None:
-        self._batches = iter(batches)
-        self._whose = whose
-        self._rest = EventBatch.empty()
-
-    def take(self, rows: int) -> Any:
-        while rows > 0:
-            batch = self._rest if len(self._rest) else next(self._batches, None)
-            if batch is None:
-                raise StoreError(
-                    f"The events of {self._whose} end {rows:,} before their seal says.",
-                    hint="`lobproof verify` names what differs; reconstruct those days again.",
-                )
-            here = batch.slice(0, min(rows, len(batch)))
-            self._rest = batch.slice(len(here), len(batch))
-            rows -= len(here)
-            yield here
-
-
-def _canvas(time: TimeGrid, prices: PriceGrid, tick: int, doubts: Int64) -> Canvas:
+def _canvas(time: TimeGrid, prices: PriceGrid, one: DayPart) -> Canvas:
     shape = (prices.rows, time.columns)
     axes = np.array(
-        [(time.origin, time.width, time.columns, prices.low, prices.step, prices.rows, tick)], AXES
+        [(time.origin, time.width, time.columns, prices.low, prices.step, prices.rows, one.tick)],
+        AXES,
     )
     return Canvas(
         axes[0],
         zeroed(HOLDS)[0],
-        doubts,
+        one.doubts,
         np.zeros((2, 2, LEVELS), np.int64),
         np.zeros(prices.rows),
         np.zeros(prices.rows, np.int64),
@@ -182,37 +236,82 @@ def _canvas(time: TimeGrid, prices: PriceGrid, tick: int, doubts: Int64) -> Canv
     )
 
 
-def _rows_by_day(part: Part, days: Sequence[dict[str, Any]]) -> list[int]:
-    """Events of each day in the part."""
-    if all(part.first <= day["first_ts"] and day["last_ts"] <= part.last for day in days):
-        return [int(day["events"]) for day in days]
-    found = part.table("events").group_by("dt").len().collect(engine="streaming")
-    counts = dict(found.iter_rows())
-    return [int(counts.get(day["dt"], 0)) for day in days]
-
-
-def _close(canvas: Canvas, ts: int) -> None:
-    """End a stretch of data: nothing is known to hold after ``ts``."""
-    advance(canvas, ts)
-    paint_all(canvas, ts)
-    canvas.bins[:] = 0.0
-    canvas.holds.known = 0
-
-
-def _book_before(part: Part, day: dict[str, Any], grid: Grid, tick: int) -> tuple[Book, Records]:
+def _book_before(part: Part, one: DayPart) -> tuple[Book, Records]:
     """The book as the day opens or as it stands before the part, and what goes with it."""
-    frames = part.store.keyframes(part.symbol, exchange=part.exchange, raw=True)
-    frame = Keyframe.before(
-        frames.filter(pl.col("dt") == day["dt"]).with_columns(*numeric(KEYFRAMES, grid, "grid")),
-        part.first - 1,
-        f"{part.exchange} {part.symbol} {day['dt']}",
-    )
-    book, rebuilds = book_of(frame.book, tick, _WINDOW_TICKS)
-    if part.first <= day["first_ts"]:
+    dt = one.day["dt"]
+    frames = part.stored(KEYFRAMES, dt).with_columns(*numeric(KEYFRAMES, one.grid, "grid"))
+    frame = Keyframe.before(frames, part.first - 1, f"{part} {dt}")
+    book, rebuilds = book_of(frame.book, one.tick, _WINDOW_TICKS)
+    if part.first <= one.day["first_ts"]:
         return book, rebuilds
     # levels are absolute: events of the keyframe's own instant may come twice
     for batch in part.store.replay(
-        part.symbol, exchange=part.exchange, start=frame.ts_order, end=part.first
+        part.symbol, exchange=part.exchange, start=frame.ts_order, end=part.first, date=dt
     ):
         book = apply_events(book, rebuilds, batch, 0, len(batch))
     return book, rebuilds
+
+
+def _traded(part: Part, one: DayPart) -> tuple[float, float, float, float] | None:
+    """Lowest, 0.1 %, 99.9 % and highest price of a trade; None without trades."""
+    price = pl.col("price")
+    found = (
+        part.stored(EVENTS, one.day["dt"])
+        .filter(
+            (pl.col("kind") == int(Kind.TRADE))
+            & pl.col("ts_order").is_between(part.first, part.last)
+        )
+        .with_columns(*numeric(EVENTS, one.grid, "float"))
+        .select(
+            price.min().alias("low"),
+            price.quantile(0.001, "lower").alias("lower"),
+            price.quantile(0.999, "higher").alias("higher"),
+            price.max().alias("high"),
+        )
+        .collect(engine="streaming")
+        .row(0)
+    )
+    return None if found[0] is None else (found[0], found[1], found[2], found[3])
+
+
+def _window(
+    part: Part, one: DayPart, traded: tuple[float, float, float, float] | None
+) -> PriceGrid:
+    """The prices to show: where the market traded and stood, with room on either side."""
+    frames = (
+        part.stored(KEYFRAMES, one.day["dt"])
+        .with_columns(*numeric(KEYFRAMES, one.grid, "float"))
+        .filter((pl.col("ts_order") <= part.last) & (pl.col("price") > 0))
+        .group_by("event_id", "side")
+        .agg(
+            pl.col("price").sort(descending=True).head(LEVELS).alias("high"),
+            pl.col("price").sort().head(LEVELS).alias("low"),
+        )
+        .select(
+            pl.when(pl.col("side") == 1)
+            .then(pl.col("high").list.first())
+            .otherwise(pl.col("low").list.first())
+            .alias("best"),
+            pl.when(pl.col("side") == 1)
+            .then(pl.col("high").list.last())
+            .otherwise(pl.col("low").list.last())
+            .alias("far"),
+        )
+        .collect(engine="streaming")
+    )
+    scale = 10.0**one.grid.price
+    known = [] if traded is None else [traded[1], traded[2]]
+    reach = 0.0
+    if len(frames):
+        best, far = frames["best"].to_numpy(), frames["far"].to_numpy()
+        known += [
+            float(np.quantile(best, q)) for q in ((0.0, 1.0) if traded is None else (0.02, 0.98))
+        ]
+        reach = float(np.median(np.abs(far - best)))
+    if not known:
+        return PriceGrid(0, one.tick, 1)
+    low, high = min(known) * scale, max(known) * scale
+    room = max(_MARGIN * (high - low), reach * scale, 8.0 * one.tick)
+    # a grid may end right behind the prices, and a seal that lies tells of one that they exceed
+    lowest, highest = (min(max(round(n), 0), MAX_COUNT) for n in (low - room, high + room))
+    return PriceGrid.over(lowest, highest, one.tick)

@@ -126,15 +126,15 @@ def _tiles(survey: Survey) -> list[dict[str, str]]:
     warm_up = sum(day["warm_up_ns"] for day in survey.days)
     traded = (
         "no trade"
-        if survey.traded is None
-        else (f"{survey.price(survey.traded[0])} – {survey.price(survey.traded[1])}")
+        if survey.sums.traded is None
+        else (f"{survey.price(survey.sums.traded[0])} – {survey.price(survey.sums.traded[1])}")
     )
     tiles = [
-        ("events", count(sums.events), f"over {duration(length)}", ""),
-        ("trades", count(sums.trade_count), traded, ""),
+        ("events", count(sums.counts.events), f"over {duration(length)}", ""),
+        ("trades", count(sums.counts.trades), traded, ""),
         (
             "book messages",
-            count(sums.messages),
+            count(sums.counts.messages),
             f"{len(survey.days)} {'day' if len(survey.days) == 1 else 'days'} in the store",
             "",
         ),

@@ -25,7 +25,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from lobproof.documents import QUOTED
-from lobproof.errors import InputError, StoreError, shown
+from lobproof.errors import InputError, StoreError, panicked, shown
 from lobproof.files import below, make_folder, sync_file, sync_folder
 from lobproof.parquet import read_footer
 from lobproof.parquet_pages import DICTIONARY, pages
@@ -190,7 +190,7 @@ def _told(work: Callable[[], Result]) -> Result:
     except (DeltaError, OSError):
         raise
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not isinstance(error, Exception) and not panicked(error):
             raise
         raise DeltaError(f"{type(error).__name__}: {error}") from error
 

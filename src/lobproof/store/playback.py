@@ -7,19 +7,28 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lobproof.errors import InputError, StoreError
+from lobproof.errors import InputError, StoreError, panicked
 from lobproof.fixedpoint import from_decimal128
 from lobproof.parquet import read_footer
 from lobproof.schema import EventBatch, Flag
 from lobproof.store.columns import Grid
 
 _COLUMNS = [field.name for field in fields(EventBatch)]
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    InputError,
+    pa.ArrowException,
+    pl.exceptions.PolarsError,
+)
 
 
-def to_batch(table: pa.Table, grid: Grid) -> EventBatch:
+def to_batch(rows: pl.DataFrame, grid: Grid) -> EventBatch:
     """Rows of ``events`` as stored, as a batch of counts on ``grid``.
 
     Raises
@@ -28,16 +37,16 @@ def to_batch(table: pa.Table, grid: Grid) -> EventBatch:
         If a stored decimal is not on the grid.
     """
     return EventBatch(
-        ts_order=table["ts_order"].to_numpy(),
-        ts_event=table["ts_event"].to_numpy(),
-        ts_recv=table["ts_recv"].to_numpy(),
-        sequence=table["sequence"].to_numpy(),
-        prev_sequence=table["prev_sequence"].to_numpy(),
-        kind=table["kind"].to_numpy(),
-        side=table["side"].to_numpy(),
-        price=from_decimal128(table["price"], grid.price),
-        size=from_decimal128(table["size"], grid.size),
-        flags=table["flags"].to_numpy(),
+        ts_order=rows["ts_order"].to_numpy(),
+        ts_event=rows["ts_event"].to_numpy(),
+        ts_recv=rows["ts_recv"].to_numpy(),
+        sequence=rows["sequence"].to_numpy(),
+        prev_sequence=rows["prev_sequence"].to_numpy(),
+        kind=rows["kind"].to_numpy(),
+        side=rows["side"].to_numpy(),
+        price=from_decimal128(rows["price"].to_arrow(), grid.price),
+        size=from_decimal128(rows["size"].to_arrow(), grid.size),
+        flags=rows["flags"].to_numpy(),
     )
 
 
@@ -70,7 +79,11 @@ def events_from(
     for path in paths:
         try:
             with pq.ParquetFile(path, metadata=read_footer(path)) as file:
+                # Polars reads decimals in an eighth of Arrow's time
+                stored = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+                start = stop = 0
                 for index in range(file.num_row_groups):
+                    start, stop = stop, stop + file.metadata.row_group(index).num_rows
                     ids = _statistics(file, index, "event_id")
                     times = _statistics(file, index, "ts_order")
                     if ids.max < first_id or (since is not None and times.max < since):
@@ -79,7 +92,8 @@ def events_from(
                         stop_id is not None and ids.min >= stop_id
                     ):
                         return
-                    rows = to_batch(file.read_row_group(index, _COLUMNS), grid)
+                    group = stored.select(_COLUMNS).slice(start, stop - start).collect()
+                    rows = to_batch(group, grid)
                     low, high = max(first_id - ids.min, 0), len(rows)
                     if since is not None:
                         low = max(low, int(np.searchsorted(rows.ts_order, since)))
@@ -89,7 +103,9 @@ def events_from(
                         high = min(high, stop_id - ids.min)
                     if low < high:
                         yield ids.min + low, rows.slice(low, high)
-        except (OSError, ValueError, KeyError, InputError, pa.ArrowException) as error:
+        except BaseException as error:
+            if not (isinstance(error, _UNREADABLE) or panicked(error)):
+                raise
             told = error.message if isinstance(error, InputError) else error
             raise StoreError(
                 f"{path} cannot be read: {told}", hint="Reconstruct that day again."
@@ -106,16 +122,24 @@ def _statistics(file: pq.ParquetFile, group: int, name: str) -> pq.Statistics:
 
 
 def whole_messages(groups: Iterable[tuple[int, EventBatch]]) -> Iterator[tuple[int, EventBatch]]:
-    """The same rows, cut at message ends; what follows the last one comes last."""
+    """The same rows, cut at message ends; what follows the last one comes last.
+
+    A message that two groups share comes alone: the rest of a group is not copied.
+    """
     tail, start = EventBatch.empty(), 0
     for first, group in groups:
-        rows = EventBatch.concat([tail, group]) if len(tail) else group
-        start = start if len(tail) else first
-        ends = np.flatnonzero(rows.flags & Flag.LAST)
-        stop = int(ends[-1]) + 1 if len(ends) else 0
-        if stop:
-            yield start, rows.slice(0, stop)
-        tail, start = rows.slice(stop, len(rows)), start + stop
+        ends = np.flatnonzero(group.flags & Flag.LAST)
+        if not len(ends):
+            start = start if len(tail) else first
+            tail = EventBatch.concat([tail, group])
+            continue
+        begin, stop = 0, int(ends[-1]) + 1
+        if len(tail):
+            begin = int(ends[0]) + 1
+            yield start, EventBatch.concat([tail, group.slice(0, begin)])
+        if begin < stop:
+            yield first + begin, group.slice(begin, stop)
+        tail, start = group.slice(stop, len(group)), first + stop
     if len(tail):
         yield start, tail
 

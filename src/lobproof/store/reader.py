@@ -414,16 +414,20 @@ class Store:
         exchange: str | None = None,
         start: Time | None = None,
         end: Time | None = None,
+        date: str | None = None,
         batch_rows: int = BATCH_ROWS,
     ) -> Iterator[EventBatch]:
         """Events as integers again, in batches of whole messages, day after day.
 
         Prices and sizes count on the finest grid of the days in the range. The sequence of rows
-        does not depend on ``batch_rows``; memory holds a row group at a time.
+        does not depend on ``batch_rows``; memory holds a row group at a time. ``date``: only the
+        rows of that one of the days.
         """
         low, high = bounds(start, end)
         days = within(self._catalog.resolve(symbol, exchange), low, high)
         grid = finest(days)
+        if date is not None:
+            days = [self._catalog.day(symbol, exchange, date)]
         paths = [self._catalog.paths(day, EVENTS) for day in days]
         return (batch for day in paths for batch in replay_day(day, grid, low, high, batch_rows))
 

@@ -135,8 +135,8 @@ def heatmap(survey: Survey) -> Figure:
         )
     else:
         words.append("No trade was recorded in this span.")
-    if survey.sums.trades_outside:
-        outside = survey.sums.trades_outside
+    if survey.sums.counts.outside:
+        outside = survey.sums.counts.outside
         words.append(
             f"{count(outside)} {'trade lies' if outside == 1 else 'trades lie'} outside the prices "
             "shown."

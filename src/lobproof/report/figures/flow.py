@@ -40,7 +40,7 @@ def reconciliation(survey: Survey) -> Figure:
     base, _ = currencies(survey.symbol)
     totals = {name: float(survey.minutes[f"{name}_volume"].sum()) for name, _, _ in RESIDUALS}
     judged = sum(totals.values())
-    if not survey.sums.trade_count:
+    if not survey.sums.counts.trades:
         return Figure("trades", title, "", missing=_NO_TRADES)
     if judged <= 0:
         return Figure(
@@ -143,16 +143,16 @@ def rates(survey: Survey) -> Figure:
     length = max((survey.span[1] - survey.span[0]) / 10**9, 1e-9)
     sums = survey.sums
     caption = (
-        f"Parts of {duration(wide.width)}. On average {short(sums.messages / length)} book "
-        f"messages and {short(sums.trade_count / length)} trades a second; bought "
+        f"Parts of {duration(wide.width)}. On average {short(sums.counts.messages / length)} book "
+        f"messages and {short(sums.counts.trades / length)} trades a second; bought "
         f"{short(float(buys.sum()), 4)}, sold {short(float(sells.sum()), 4)} {base} (by the "
         "taker's side). Bursts in messages and trades should come together; a stretch of one "
         "without the other is worth a look."
     )
-    if not sums.trade_count:
+    if not sums.counts.trades:
         caption = (
-            f"Parts of {duration(wide.width)}. {count(sums.messages)} book messages; no trade was "
-            "recorded, so the two lower plots are empty."
+            f"Parts of {duration(wide.width)}. {count(sums.counts.messages)} book messages; no "
+            "trade was recorded, so the two lower plots are empty."
         )
     return Figure(
         "rates",
