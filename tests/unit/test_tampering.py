@@ -417,7 +417,7 @@ FORGED: dict[str, tuple[Callable[[dict[str, object]], dict[str, object]], str]] 
     "states": (lambda _: {"states": 0}, "is damaged: states is 0, and its files have"),
     "rows of a file": (more_rows, "is damaged: events is"),
     "files": (lambda _: {"files": "{}"}, "is damaged: events is"),
-    "times": (lambda _: {"first_ts": 2**62, "last_ts": 2**62}, "before their seal says"),
+    "times": (lambda _: {"first_ts": 2**62, "last_ts": 2**62}, "and its seal says"),
     "later times": (lambda _: {"first_ts": 2**63 - 1, "last_ts": 2**63 - 1}, "of no time"),
     "exponents": (lambda _: {"price_exponent": 18}, "price_exponent is not that of its instrument"),
     "another symbol": (lambda _: {"venue_symbol": "X"}, "venue_symbol is not that of its"),

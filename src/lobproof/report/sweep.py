@@ -85,6 +85,11 @@ class DayPart:
     doubts: Int64  # (rows, 2) disjoint times whose touch is in doubt, rising; the end is exclusive
 
     @property
+    def own_grid(self) -> Grid:
+        """What the day's own prices and sizes count on; ``grid`` is as fine or finer."""
+        return Grid(self.day["price_exponent"], self.day["size_exponent"])
+
+    @property
     def whole(self) -> bool:
         """Whether these are all of the day's rows."""
         return bool(self.first <= self.day["first_ts"] and self.day["last_ts"] <= self.last)
@@ -261,7 +266,7 @@ def _traded(part: Part, one: DayPart) -> tuple[float, float, float, float] | Non
             (pl.col("kind") == int(Kind.TRADE))
             & pl.col("ts_order").is_between(part.first, part.last)
         )
-        .with_columns(*numeric(EVENTS, one.grid, "float"))
+        .with_columns(*numeric(EVENTS, one.own_grid, "float"))
         .select(
             price.min().alias("low"),
             price.quantile(0.001, "lower").alias("lower"),
@@ -280,7 +285,7 @@ def _window(
     """The prices to show: where the market traded and stood, with room on either side."""
     frames = (
         part.stored(KEYFRAMES, one.day["dt"])
-        .with_columns(*numeric(KEYFRAMES, one.grid, "float"))
+        .with_columns(*numeric(KEYFRAMES, one.own_grid, "float"))
         .filter((pl.col("ts_order") <= part.last) & (pl.col("price") > 0))
         .group_by("event_id", "side")
         .agg(
