@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -192,36 +192,30 @@ def _run(
             integrity.add(day.days[0], rows)
             yield rows
 
-    def compared(dt: str, depth: pl.DataFrame) -> None:
-        if vendor is not None:
-            vendor.add(dt, depth)
-
-    if sample is None:
-        # a day's files are compared while the next day is read
-        with ThreadPoolExecutor(1, "vendor") as beside:
-            before: Future[None] | None = None
-            for day in window.by_day():
+    beside = ThreadPoolExecutor(1, "vendor")  # compares a day's files while the day is read
+    try:
+        compared = [beside.submit(vendor.add, dt) for dt in window.days] if vendor else []
+        if sample is None:
+            for number, day in enumerate(window.by_day(), start=1):
                 judged(day)
                 deque(stored(day), maxlen=0)
-                depth = integrity.depth_messages()
-                counts.update(depth_messages=depth.height)
-                if before is not None:
-                    before.result()
-                before = beside.submit(compared, day.days[0], depth)
-            if before is not None:
-                before.result()
-    else:
-        # a sample's tickers and snapshots are held against the states of all days that it touches
-        touch = pl.concat([judged(day) for day in window.by_day()])
-        golden = GoldenComparison(window, _decoder(window, sample), touch)
-        golden.run(chain.from_iterable(map(stored, window.by_day())))
-        depth = integrity.depth_messages()
-        counts.update(depth_messages=depth.height)
-        for dt in window.days:
-            compared(dt, depth.filter(pl.col("dt") == dt))
-        of_golden = golden.checks(depth)
-        covered, outside = {"golden": golden.coverage()}, golden.outside()
-        _check_lines(sample, covered["golden"]["lines"])
+                counts.update(depth_messages=integrity.depth_messages().height)
+                for files_of_day in compared[:number]:
+                    files_of_day.result()
+        else:
+            # tickers and snapshots are held against the states of all days that a sample touches
+            touch = pl.concat([judged(day) for day in window.by_day()])
+            golden = GoldenComparison(window, _decoder(window, sample), touch)
+            golden.run(chain.from_iterable(map(stored, window.by_day())))
+            depth = integrity.depth_messages()
+            counts.update(depth_messages=depth.height)
+            of_golden = golden.checks(depth)
+            covered, outside = {"golden": golden.coverage()}, golden.outside()
+            _check_lines(sample, covered["golden"]["lines"])
+            for files_of_day in compared:
+                files_of_day.result()
+    finally:
+        beside.shutdown(cancel_futures=True)
     checks = [*integrity.checks(untrusted_limit), *of_golden]
     if vendor is not None:
         checks += vendor.checks()
