@@ -9,8 +9,10 @@ whose name ends in ``kernels``, and they import nothing beyond :data:`CONSTANTS`
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -36,6 +38,8 @@ CONSTANTS = (
     "schema/records.py",
 )
 """What kernels take constants from, beside other modules of kernels; relative to the package."""
+LONGEST_WAIT_S = 300.0
+"""For a kernel that another process compiles; one that was stopped in it would never end."""
 
 
 @cache
@@ -112,13 +116,31 @@ def _compiled(function: Callable[..., object], folder: Path, **flags: bool) -> o
 
 
 class _Cache:
-    """numba's cache of a kernel, on a disk that may be full."""
+    """numba's cache of a kernel, on a disk that may be full, shared by processes.
+
+    A kernel that another process compiles is waited for, and taken from the cache then. numba asks
+    for it under its lock of all compilations, so one thread at a time is in here; and a kernel that
+    is locked asks only for those that it calls: nobody waits in a circle.
+    """
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
+        self._lock: int | None = None  # descriptor of its file while it is compiled
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
+
+    def load_overload(self, sig: object, target_context: object) -> object:
+        """What is kept, or None: then it is to be compiled, and is locked until it is saved."""
+        found = self._cache.load_overload(sig, target_context)
+        if found is not None or self._lock is not None:
+            return found
+        with suppress(OSError):  # no place for a lock: it is compiled here, too
+            self._lock = self._locked()
+            found = self._cache.load_overload(sig, target_context)
+        if found is not None:
+            self._unlock()
+        return found
 
     def save_overload(self, sig: object, data: object) -> None:
         """Keep what was compiled; where the disk refuses it, the next process compiles it again.
@@ -128,6 +150,33 @@ class _Cache:
         """
         with suppress(OSError):
             self._cache.save_overload(sig, data)
+        self._unlock()
+
+    def _locked(self) -> int:
+        folder = Path(self._cache.cache_path)
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{self._cache._impl.filename_base}.lock"
+        lock = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not _free(lock):
+            with event.trigger_event("numba:compile"):
+                end = time.monotonic() + LONGEST_WAIT_S
+                while not _free(lock) and time.monotonic() < end:
+                    time.sleep(0.02)
+        return lock
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _free(lock: int) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def inlined(function: F) -> F:

@@ -139,10 +139,13 @@ _told: list[Console] = []
 
 
 def tell_of_compiling(console: Console) -> None:
-    """Say it, once in a process."""
+    """Say it, once in a process, and begin to compile what comes next."""
     if not _told:
         _told.append(console)
         console.print(COMPILING, style="dim", soft_wrap=True)
+        from lobproof.cli import warm  # what needs no kernel does not load them
+
+        warm.beside()
 
 
 @contextmanager

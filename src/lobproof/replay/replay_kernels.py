@@ -102,7 +102,7 @@ def replay_rows(
     pending: Records,
     out: Outputs,
     rows: Rows,
-    vendor: VendorRows,
+    vendor: VendorRows | None,
     rules: Rules,
     first_id: int,
     start: int,
@@ -114,7 +114,8 @@ def replay_rows(
     Returns the row to go on at. Of the vendor's rows those from ``state.next_row`` on (the next
     one, on return too) are met, up to ``until``. Where one asks for an event the replay stops in
     front of that row, with ``state.action``. ``first_id`` is what the event id of row 0 would be.
-    ``states`` is the one state as an array: a record of its own would cost more a call.
+    ``states`` is the one state as an array: a record of its own would cost more a call. ``vendor``
+    is None for feeds without: what meets such rows is then not compiled either.
     """
     state = states[0]
     state.action = NOTHING
@@ -122,8 +123,10 @@ def replay_rows(
     ts_order, kinds, flags_of = rows.ts_order, rows.kind, rows.flags
     sequences, previous, ts_events = rows.sequence, rows.prev_sequence, rows.ts_event
     while True:
-        if state.next_row < until and meet_rows(
-            book, state, out, vendor, rules, first_id, start, until
+        if (
+            vendor is not None
+            and state.next_row < until
+            and meet_rows(book, state, out, vendor, rules, first_id, start, until)
         ):
             return start
         if start == end:

@@ -292,6 +292,7 @@ class Replayer:
             if at < end
         )
         rule = self._instrument.rule_at(first)
+        has_rows = self._policy.chainless or len(vendor_rows) > 0
         return int(
             replay_rows(
                 self._book,
@@ -299,7 +300,7 @@ class Replayer:
                 self._pending,
                 out,
                 batch.rows,
-                vendor_rows.rows(segment.places),
+                vendor_rows.rows(segment.places) if has_rows else None,
                 Rules(rule.tick, rule.lot, self._state_every, self._policy.size_limit),
                 first_id - row,
                 row,

@@ -29,10 +29,8 @@ from lobproof.report.sweep_kernels import (
     LEVEL,
     SPREAD_BINS,
     Canvas,
-    advance,
-    fill_bins,
-    look,
-    paint_all,
+    begin,
+    end,
     sweep_rows,
 )
 from lobproof.schema import LEVELS, Int64, Kind
@@ -177,9 +175,7 @@ def _replayed(part: Part, one: DayPart, tell: Callable[[int], None]) -> DaySums:
     prices = _window(part, one, traded)
     canvas = _canvas(time, prices, one)
     book, rebuilds = _book_before(part, one)
-    canvas.holds.since = one.first
-    fill_bins(canvas, book, one.first)
-    look(canvas, book, rebuilds[0].trust, False)
+    begin(canvas, book, rebuilds[0], one.first)
     rows = 0
     batches = part.store.replay(
         part.symbol,
@@ -201,9 +197,7 @@ def _replayed(part: Part, one: DayPart, tell: Callable[[int], None]) -> DaySums:
             f"{one.day['events']:,}.",
             hint="`lobproof verify` names what differs; reconstruct that day again.",
         )
-    # nothing is known to hold after it
-    advance(canvas, one.until)
-    paint_all(canvas, one.until)
+    end(canvas, one.until)
     cells = np.stack(np.nonzero(canvas.trades), axis=1)
     holds = canvas.holds
     return DaySums(

@@ -240,6 +240,21 @@ def look(canvas: Canvas, book: Book, trust: Record, doubtful: bool) -> None:
 
 
 @kernel
+def begin(canvas: Canvas, book: Book, rebuild: Record, ts: int) -> None:
+    """Begin at ``ts`` with a book as of `apply_events`."""
+    canvas.holds.since = ts
+    fill_bins(canvas, book, ts)
+    look(canvas, book, rebuild.trust, False)
+
+
+@kernel
+def end(canvas: Canvas, ts: int) -> None:
+    """Add what holds until ``ts``; nothing is known to hold after it."""
+    advance(canvas, ts)
+    paint_all(canvas, ts)
+
+
+@kernel
 def _set_levels(
     canvas: Canvas, book: Book, rows: Rows, start: int, stop: int, ts: int, column: int
 ) -> None:
