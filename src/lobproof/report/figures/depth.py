@@ -127,6 +127,8 @@ def heatmap(survey: Survey) -> Figure:
         "Bright horizontal bands are orders that stay; the seam between them is the spread, with "
         "the touch drawn on it."
     ]
+    if len(survey.days) > 1:
+        words.append("Of each day the prices around its own market are drawn.")
     if shown:
         words.append(
             f"Dots are trades, summed per cell and taker, area by volume (the largest "
