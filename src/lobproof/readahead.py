@@ -113,7 +113,7 @@ def _in_order(
         amounts.put(amount)
 
     def pass_on() -> None:
-        while not amounts.empty():
+        for _ in range(amounts.qsize()):  # not until it is empty: it may be filled meanwhile
             told(amounts.get())
 
     running: deque[Future[T]] = deque()
