@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Event, Semaphore, Thread
+from threading import Event, Lock, Semaphore, Thread
 from typing import TypeVar
 
 from lobproof.errors import UsageError
@@ -104,17 +104,22 @@ def _in_order(
     at_once: int,
     told: Callable[[int], None],
 ) -> Generator[T]:
-    amounts: SimpleQueue[int] = SimpleQueue()
-    stopped = Event()
+    stopped, turn = Event(), Lock()
+    untold = 0
 
     def tell(amount: int) -> None:
+        nonlocal untold
         if stopped.is_set():
             raise CancelledError
-        amounts.put(amount)
+        with turn:
+            untold += amount
 
     def pass_on() -> None:
-        for _ in range(amounts.qsize()):  # not until it is empty: it may be filled meanwhile
-            told(amounts.get())
+        nonlocal untold
+        with turn:
+            amount, untold = untold, 0
+        if amount:
+            told(amount)
 
     running: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(at_once, "in-order")
