@@ -99,7 +99,9 @@ class PriceGrid:
         return cls(start, step, (high - start) // step + 1)
 
     def with_prices_of(self, other: PriceGrid) -> PriceGrid:
-        """A grid that holds the rows of both."""
+        """A grid that holds the rows of both; one that has none takes no part."""
+        if not (self.rows and other.rows):
+            return self if self.rows else other
         low, high = min(self.low, other.low), max(self.end, other.end)
         return PriceGrid.over(low, high - 1, max(self.step, other.step))
 

@@ -126,7 +126,7 @@ def sweep(
     for sums in in_order(map(work, parts), _SIDE_BY_SIDE, told):
         totals.add(sums)
     kept.prune()
-    return totals.prices or PriceGrid(0, tick, 1), totals.sweep()
+    return totals.prices or PriceGrid(0, tick, 0), totals.sweep()
 
 
 def _day_parts(
@@ -276,7 +276,10 @@ def _traded(part: Part, one: DayPart) -> tuple[float, float, float, float] | Non
 def _window(
     part: Part, one: DayPart, traded: tuple[float, float, float, float] | None
 ) -> PriceGrid:
-    """The prices to show: where the market traded and stood, with room on either side."""
+    """The prices to show: where the market traded and stood, with room on either side.
+
+    No rows where no price is known.
+    """
     frames = (
         part.stored(KEYFRAMES, one.day["dt"])
         .with_columns(*numeric(KEYFRAMES, one.own_grid, "float"))
@@ -308,7 +311,7 @@ def _window(
         ]
         reach = float(np.median(np.abs(far - best)))
     if not known:
-        return PriceGrid(0, one.tick, 1)
+        return PriceGrid(0, one.tick, 0)
     low, high = min(known) * scale, max(known) * scale
     room = max(_MARGIN * (high - low), reach * scale, 8.0 * one.tick)
     # a grid may end right behind the prices, and a seal that lies tells of one that they exceed
