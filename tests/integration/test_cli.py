@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 import lobproof
 from lobproof.cli import ERROR, run
 from lobproof.cli.console import clock, duration
+from lobproof.report import sweep
+from lobproof.report.sums import DaySums
 from lobproof.sources.simulator import simulate
 
 MINUTES = "0.3"
@@ -218,6 +221,27 @@ def test_report_writes_a_page(
     assert run([*arguments, "--against", str(chain / "golden")]) == 0
     assert str(page) in capsys.readouterr().out.replace("\n", "")
     assert "DEMO" in page.read_text()
+
+
+def test_a_fresh_report_replays_what_is_kept_into_the_same_page(
+    chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOBPROOF_CACHE_DIR", str(tmp_path / "cache"))
+    replayed: list[str] = []
+    replay = sweep._replayed
+
+    def noted(part: sweep.Part, one: sweep.DayPart, tell: Callable[[int], None]) -> DaySums:
+        replayed.append(one.day["dt"])
+        return replay(part, one, tell)
+
+    monkeypatch.setattr(sweep, "_replayed", noted)
+    pages = []
+    for name, options in (("first", []), ("kept", []), ("fresh", ["--fresh"])):
+        page = tmp_path / f"{name}.html"
+        assert run(["report", str(chain / "store"), "--out", str(page), *options]) == 0
+        pages.append((page.read_bytes(), len(replayed)))
+    assert {content for content, _ in pages} == {pages[0][0]}
+    assert [count for _, count in pages] == [2, 2, 4]
 
 
 def test_import_and_simulate_json(

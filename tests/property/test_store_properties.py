@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from copy import deepcopy
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -299,3 +300,49 @@ def test_stored_events_rebuild_the_book_of_plain_dicts(
         known = rebuild.trust.sides[side - 1]
         assert (known.kind, known.to) == plain.trust[side]
         assert known_behind(rebuild.trust, int(side)) == plain.known(side)
+
+
+ROW_COLUMNS = [column.name for column in fields(EventBatch)]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), max_size=12),
+    cuts=st.lists(st.integers(0, 120), max_size=25),
+    first_id=st.integers(0, 10**12),
+    ended=st.booleans(),
+)
+def test_groups_cut_anywhere_give_the_same_rows_message_by_message(
+    lengths: list[int], cuts: list[int], first_id: int, ended: bool
+) -> None:
+    """Whether a message lies in one group, in two or in many, and whatever groups are empty."""
+    count = sum(lengths)
+    rows = EventBatch.empty(count)
+    for place, name in enumerate(ROW_COLUMNS):
+        column = getattr(rows, name)
+        column[:] = (np.arange(count) + place) % 100
+    rows.flags[:] = int(Flag.DOUBTFUL)
+    ends = np.cumsum(lengths, dtype=np.int64)
+    rows.flags[ends[: None if ended else -1] - 1] |= int(Flag.LAST)
+    # a cut that comes twice leaves an empty group
+    edges = [0, *sorted(min(cut, count) for cut in cuts), count]
+    groups = [(first_id + a, rows.slice(a, b)) for a, b in pairwise(edges)]
+    parts = list(whole_messages(iter(groups)))
+    at = 0
+    for number, (start, part) in enumerate(parts):
+        assert start == first_id + at
+        assert len(part) > 0
+        at += len(part)
+        if number < len(parts) - 1 or ended:
+            assert part.flags[-1] & Flag.LAST
+    assert at == count
+    whole = EventBatch.concat([EventBatch.empty(), *(part for _, part in parts)])
+    for name in ROW_COLUMNS:
+        assert getattr(whole, name).tolist() == getattr(rows, name).tolist()
+
+
+def test_a_message_of_three_groups_comes_alone() -> None:
+    rows = EventBatch.empty(10)
+    rows.flags[[1, 7, 8, 9]] = int(Flag.LAST)
+    groups = [(a, rows.slice(a, b)) for a, b in pairwise([0, 4, 4, 6, 10])]
+    parts = [(start, len(part)) for start, part in whole_messages(iter(groups))]
+    assert parts == [(0, 2), (2, 6), (8, 2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from lobproof.report.sweep_kernels import END_ALL
 from lobproof.schema import UNTRUSTED, EventBatch, Flag, Kind, Side
 from lobproof.store import open_store
 from lobproof.store.columns import Grid
-from plain.messages import bid, to_batch
+from plain.messages import Level, Message, bid, snapshot, to_batch
 from support.batches import START_NS, Book, make_day
 from support.report import SECOND, anchor, build_store, depth, mark, random_events
 
@@ -191,3 +192,52 @@ def test_prices_that_a_grid_does_not_count_are_cut_off(tmp_path: Path) -> None:
     one = DayPart(day, day["first_ts"], day["last_ts"], day["last_ts"], SECOND, 1, grid, none)
     prices = _window(Part(store, "BINANCE", "BTC-USDT", 0, 2**62), one, None)
     assert MAX_COUNT - prices.step < prices.low <= MAX_COUNT
+
+
+def ahead(at: int, sequence: int, bids: Sequence[Level], asks: Sequence[Level]) -> Message:
+    """A snapshot that is ahead of the depth messages, and not of the whole book."""
+    message = snapshot(sequence, bids, asks)
+    for row in message:
+        row.ts_order = row.ts_event = START_NS + at * SECOND
+        row.ts_recv = row.ts_order + 5000
+    return message
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("chain", [False, True], ids=["neither is believed", "the chain is"])
+def test_a_snapshot_that_is_undone_leaves_the_image(
+    tmp_path: Path, chain: bool, empty: bool
+) -> None:
+    """What it changed, set or took away is as before; the message behind it is applied to that."""
+    bids, asks = [(1000 - k, 10) for k in range(10)], [(1001 + k, 10) for k in range(10)]
+    denied = (9, 30) if chain else (4, 2)  # what the chain has set, or as it has
+    wrong = [(1000, denied[0]), (999, 50), (997, denied[1]), (995, 10), (994, 10)]
+    judge = mark(40, 8, before=5) if empty else depth(40, 8, bid(995, 3))
+    for row in judge:
+        row.prev_sequence = 5
+    messages = [
+        anchor(0, 4, bids, asks),
+        depth(20, 5, bid(1000, 4), bid(997, 2), bid(996, 0)),
+        ahead(30, 7, wrong, [(1001, 10), (1004, 60)]),
+        judge,
+        mark(60, 9),
+    ]
+    build_store(tmp_path, to_batch(messages))
+    events = open_store(tmp_path).events(raw=True).collect()
+    flags = {n: set(f["flags"]) for (n,), f in events.group_by("sequence")}
+    assert all(flag & Flag.AWAITS for flag in flags[7])
+    assert all(flag & Flag.REFUTED and bool(flag & Flag.DRIFT) != chain for flag in flags[8])
+    found = looked_at(tmp_path)
+    assert found.prices.step == 1
+    before = {**dict(bids), **dict(asks), 1000: 4, 997: 2, 996: 0}
+    undone = before if empty else {**before, 995: 3}
+    listed = dict(wrong)
+    shown = {
+        price: listed.get(price, 0) if 994 <= price <= 1000 else size
+        for price, size in before.items()
+    } | {1002: 0, 1003: 0, 1004: 60}
+    for at, book in ((25, before), (35, shown), (45, undone), (59, undone)):
+        column = (START_NS + at * SECOND - found.time.origin) // found.time.width
+        image = found.sums.image[:, column]
+        there = {found.prices.low + k: size for k, size in enumerate(image.tolist()) if size}
+        assert there == {price: size for price, size in book.items() if size}, at
