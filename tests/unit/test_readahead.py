@@ -276,9 +276,9 @@ def test_no_call_before_the_first_result_is_asked_for() -> None:
         return 0
 
     results = in_order(iter([call]), 1, ignore)
-    assert begun == threads() == []
+    assert (begun, threads()) == ([], [])
     results.close()
-    assert begun == threads() == []
+    assert (begun, threads()) == ([], [])
 
 
 def test_fewer_than_one_call_at_once() -> None:
