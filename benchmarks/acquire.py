@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks import transfer, validation
 from benchmarks.report import Budget, Section, number
 
-from lobproof.acquire.download import WORKERS
+from lobproof.acquire.transfer import WORKERS
 
 SHARE = 80.0
 LINE = 300.0

@@ -27,7 +27,7 @@ from benchmarks.line import held
 from benchmarks.report import Spread, clocked, peak_mib
 from obstore.store import S3Store
 
-from lobproof.acquire.download import download
+from lobproof.acquire.transfer import download
 from lobproof.acquire.zones import LakeFolder
 from lobproof.sources.cryptolake.bucket.catalogue import catalogue
 from lobproof.sources.cryptolake.bucket.connection import Connection, connect

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lobproof import acquire as acquire
     from lobproof.acquire.lake import lake as lake
     from lobproof.book import OrderBook as OrderBook
     from lobproof.errors import LobproofError as LobproofError
@@ -54,6 +55,7 @@ __all__ = [
     "Reconstruction",
     "Store",
     "__version__",
+    "acquire",
     "import_recordings",
     "lake",
     "open",
@@ -66,6 +68,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Load a public name when it is first asked for: importing lobproof stays instant."""
+    if name == "acquire":
+        return import_module("lobproof.acquire")
     if name not in _HOME:
         raise AttributeError(f"module 'lobproof' has no attribute {name!r}")
     module, attribute = _HOME[name]

@@ -36,7 +36,7 @@ _CHILD = """
 import sys
 from pathlib import Path
 from fakes.lake import QUICK
-from lobproof.acquire.download import download
+from lobproof.acquire.transfer import download
 from lobproof.acquire.zones import LakeFolder
 from lobproof.sources.cryptolake.bucket.catalogue import catalogue
 from lobproof.sources.cryptolake.bucket.connection import connect

@@ -42,7 +42,7 @@ from lobproof.acquire.certificate_status import (
     read_certificate,
 )
 from lobproof.acquire.manifest import Manifest, missing
-from lobproof.acquire.status import status
+from lobproof.acquire.months import status
 from lobproof.cli.inspect import golden_summary, show_golden, show_store, store_summary
 from lobproof.documents import parse
 from lobproof.errors import InputError, LobproofError

@@ -16,10 +16,10 @@ from fakes.lake import environment
 from fakes.s3 import FakeBucket, fake_lake
 from lobproof.acquire.certificate import certify
 from lobproof.acquire.certificate_status import certificate_statuses, require_whole
-from lobproof.acquire.download import download as fetch
+from lobproof.acquire.judging import validate
 from lobproof.acquire.manifest import Manifest, reconcile
-from lobproof.acquire.status import check_files
-from lobproof.acquire.validate import validate
+from lobproof.acquire.months import check_files
+from lobproof.acquire.transfer import download as fetch
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import StoreError
 from lobproof.sources.cryptolake.layout import TABLES

@@ -22,9 +22,9 @@ from lobproof.acquire.certificate import (
     certify,
     verify_certificate,
 )
+from lobproof.acquire.judging import validate
 from lobproof.acquire.manifest import Manifest
-from lobproof.acquire.status import check_files, status
-from lobproof.acquire.validate import validate
+from lobproof.acquire.months import check_files, status
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey

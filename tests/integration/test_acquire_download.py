@@ -30,9 +30,9 @@ from fakes.lake import (
     state,
 )
 from fakes.s3 import BUCKET, FakeBucket, Fault, Proxy, fake_lake
-from lobproof.acquire.download import DownloadResult, download
+from lobproof.acquire.judging import validate
 from lobproof.acquire.manifest import VALIDATED, Manifest
-from lobproof.acquire.validate import validate
+from lobproof.acquire.transfer import DownloadResult, download
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.cli import ERROR, run
 from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, catalogue

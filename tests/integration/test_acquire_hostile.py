@@ -18,9 +18,9 @@ import pytest
 
 from fakes.lake import QUICK
 from lobproof.acquire import plan as planning
-from lobproof.acquire.download import download
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.plan import absent_days, plan
+from lobproof.acquire.transfer import download
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
 from lobproof.parquet import MAX_FOOTER, TAIL

@@ -19,7 +19,7 @@ import pytest
 
 from fakes.lake import QUICK, connection_to, environment, start_download
 from fakes.s3 import FakeBucket, Fault, fake_lake
-from lobproof.acquire.download import download
+from lobproof.acquire.transfer import download
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli import INTERRUPTED
 from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, catalogue
@@ -43,7 +43,7 @@ _PEAK = """
 import re, sys
 from pathlib import Path
 import pyarrow.parquet
-from lobproof.acquire.download import download
+from lobproof.acquire.transfer import download
 from lobproof.acquire.zones import LakeFolder
 from lobproof.sources.cryptolake.bucket.catalogue import catalogue
 from lobproof.sources.cryptolake.bucket.connection import connect

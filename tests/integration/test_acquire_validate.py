@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lobproof.acquire.audits import audit_path, read_audit, rows_path
+from lobproof.acquire.judging import ValidationResult, audit_files, validate
 from lobproof.acquire.manifest import Manifest, reconcile
-from lobproof.acquire.validate import ValidationResult, audit_files, validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.cli.acquire.folder import Held
 from lobproof.cli.acquire.validate import validate as command
@@ -287,7 +287,7 @@ def test_two_validations_at_once_do_no_harm(folder: LakeFolder, tmp_path: Path) 
     put_day(folder, tmp_path)
     program = (
         "import sys; from pathlib import Path; from lobproof.acquire.zones import LakeFolder; "
-        "from lobproof.acquire.validate import validate; validate(LakeFolder(Path(sys.argv[1])))"
+        "from lobproof.acquire.judging import validate; validate(LakeFolder(Path(sys.argv[1])))"
     )
     runs = [start(program, folder.root) for _ in range(2)]
     for run in runs:

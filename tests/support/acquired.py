@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from lobproof.acquire.judging import validate
 from lobproof.acquire.manifest import FETCHED, Manifest
-from lobproof.acquire.validate import validate
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 from support import lake_files

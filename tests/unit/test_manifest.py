@@ -21,7 +21,7 @@ from lobproof.acquire.manifest import (
     missing,
     reconcile,
 )
-from lobproof.acquire.status import check_files
+from lobproof.acquire.months import check_files
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.errors import StoreError, UsageError
 from lobproof.sources.cryptolake.layout import LakeKey

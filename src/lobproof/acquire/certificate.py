@@ -26,8 +26,8 @@ from lobproof.acquire.certificate_status import (
     require_whole,
 )
 from lobproof.acquire.checks.reasons import CROSS_FILE, NOTE
+from lobproof.acquire.judging import audit_files
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
-from lobproof.acquire.validate import audit_files
 from lobproof.acquire.zones import CERTIFICATES, MARK, LakeFolder, Zone
 from lobproof.errors import InputError, StoreError, UsageError, system_text
 from lobproof.files import below, locked

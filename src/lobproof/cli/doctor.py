@@ -220,7 +220,7 @@ def _fetch_sample(
     date: str | None,
 ) -> list[LakeKey]:
     """Download the smallest symbol-day that has all tables; its keys."""
-    from lobproof.acquire.download import download
+    from lobproof.acquire.transfer import download
     from lobproof.cli.acquire.options import Place
     from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, catalogue
 

@@ -99,7 +99,8 @@ class Store:
     """
 
     def __init__(self, path: AnyPath) -> None:
-        self._catalog = Catalog(as_path(path))
+        # a later change of the working folder is no change of the store
+        self._catalog = Catalog(as_path(path).absolute())
 
     def __repr__(self) -> str:
         """What it holds: symbols, days, provenance, and what is not sealed."""

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,10 +26,10 @@ from lobproof.acquire.certificate_status import (
     broken_since,
     holding,
 )
-from lobproof.acquire.download import WORKERS, DownloadResult
-from lobproof.acquire.download import download as run_download
 from lobproof.acquire.plan import Plan
 from lobproof.acquire.plan import plan as make_plan
+from lobproof.acquire.transfer import WORKERS, DownloadResult
+from lobproof.acquire.transfer import download as run_download
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli import say_error
 from lobproof.cli.acquire.folder import provenance_of, show_broken_certificates
@@ -123,11 +124,7 @@ def download(
             connection,
             found,
             folder=out_,
-            exchange=request.exchange,
-            tables=request.tables,
-            symbols=request.symbols,
-            start=request.start,
-            end=request.end,
+            **asdict(request),
             price_per_gb=price_per_gb,
             policy=policy,
         )

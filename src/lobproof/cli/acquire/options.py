@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Annotated
 
@@ -108,16 +108,7 @@ class Wanted:
 
     def ask(self, connection: Connection, policy: Policy | None = None) -> Inventory:
         """What the bucket has of it. Errors as for :meth:`request`, and ``RemoteError``."""
-        request = self.request()
-        return catalogue(
-            connection,
-            tables=request.tables,
-            exchange=request.exchange,
-            symbols=request.symbols,
-            start=request.start,
-            end=request.end,
-            policy=policy,
-        )
+        return catalogue(connection, **asdict(self.request()), policy=policy)
 
 
 _PAUSE_SECONDS = 10.0

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lobproof.acquire.certificate_status import CertificateStatus, certificate_statuses
-from lobproof.acquire.status import MARKS, Month, check_files
-from lobproof.acquire.status import status as status_of
+from lobproof.acquire.months import MARKS, Month, check_files
+from lobproof.acquire.months import status as status_of
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli.acquire.folder import show_remedies
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from lobproof.acquire.certificate_status import broken_since, holding
 from lobproof.acquire.checks.reasons import DOUBTFUL, GOOD, NOTE, REFUSED
-from lobproof.acquire.manifest import Manifest
-from lobproof.acquire.validate import LOST, Judged, ValidationResult
-from lobproof.acquire.validate import validate as judge
+from lobproof.acquire.front import files_of
+from lobproof.acquire.judging import LOST, Judged, ValidationResult
+from lobproof.acquire.judging import validate as judge
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli.acquire.folder import (
     EVERYTHING,
@@ -71,18 +71,7 @@ def validate(
     """
     request = held.request()
     lake = LakeFolder(folder)
-    keys = [key for key in Manifest(lake).entries() if request.covers(key)]
-    if not keys:
-        raise UsageError(
-            f"{folder} has nothing of what is asked for",
-            hint="`lobproof acquire status` shows what is there",
-        )
-    lacking = sorted(set(request.symbols) - {key.symbol for key in keys})
-    if lacking:
-        raise UsageError(
-            f"{folder} has nothing of {', '.join(lacking)}",
-            hint="`lobproof acquire status` shows what is there; leave out what is not",
-        )
+    keys = files_of(lake, request)
     instrument = _instrument(request, tick, lot)
     with progress("validating") as (bar, task):
 
