@@ -34,6 +34,15 @@ def chain(folder: Path) -> None:
     assert_type(lobproof.write_report(result.store, "page.html", verification=report), Path)
 
 
+def history() -> None:
+    """Crypto Lake's days."""
+    got = lobproof.acquire.download("lake", sample=True, symbols=["BTC-USDT"], progress=told)
+    assert_type(got.complete, bool)
+    lobproof.acquire.validate(Path("lake"), symbols="BTC-USDT", tables=["trades"], again=True)
+    assert_type(lobproof.acquire.certify("lake", start="2022-10-01").verdict, str)
+    assert_type([month.count("raw") for month in lobproof.acquire.status("lake")], list[int])
+
+
 def reads(store: lobproof.Store) -> None:
     """What a store gives."""
     assert_type(store.trades(["BTC-USDT", "ETH-USDT"], side="BUY"), pl.LazyFrame)

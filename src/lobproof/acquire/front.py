@@ -13,7 +13,7 @@ from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
 from lobproof.paths import AnyPath, as_path
 from lobproof.progress import Progress
-from lobproof.sources.cryptolake.bucket.catalogue import catalogue
+from lobproof.sources.cryptolake.bucket.catalogue import Inventory, catalogue
 from lobproof.sources.cryptolake.bucket.connection import connect
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 from lobproof.sources.cryptolake.request import Request
@@ -27,13 +27,13 @@ class Downloaded:
     """What `download` did: ``plan`` says what was wanted, and what of it the bucket lacks."""
 
     plan: Plan
+    found: Inventory
     result: transfer.DownloadResult
-    notes: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
-        """Whether every object of every day asked for is there."""
-        return self.result.ok and not self.plan.absent
+        """Whether every object of every day and symbol asked for is there."""
+        return self.result.ok and not lacks(self.plan, self.found)
 
     def __repr__(self) -> str:
         """How many objects came, were there, failed, and how many days the bucket lacks."""
@@ -84,7 +84,8 @@ def download(
     Returns
     -------
     Downloaded
-        Objects that failed are in ``result.failed``, days that the bucket lacks in ``plan.absent``.
+        Objects that failed are in ``result.failed``, days that the bucket lacks in ``plan.absent``,
+        symbols that nothing has in ``found.unknown_symbols``; ``complete`` says that there is none.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def download(
         check_md5=check_md5,
         progress=progress,
     )
-    return Downloaded(planned, done, (*connection.notes, *found.notes))
+    return Downloaded(planned, found, done)
 
 
 def validate(
@@ -185,6 +186,13 @@ def certify(
 def status(folder: AnyPath) -> list[months.Month]:
     """What is there of each table, symbol and month: the state of every day."""
     return months.status(LakeFolder(as_path(folder)))
+
+
+def lacks(planned: Plan, found: Inventory) -> bool:
+    """Whether the bucket lacks some of what was asked for, or has keys that cannot be taken."""
+    return bool(
+        planned.absent or found.only_in_contents or found.unknown_symbols or found.skipped_keys
+    )
 
 
 def files_of(folder: LakeFolder, request: Request) -> list[LakeKey]:

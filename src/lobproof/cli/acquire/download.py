@@ -26,6 +26,7 @@ from lobproof.acquire.certificate_status import (
     broken_since,
     holding,
 )
+from lobproof.acquire.front import lacks
 from lobproof.acquire.plan import Plan
 from lobproof.acquire.plan import plan as make_plan
 from lobproof.acquire.transfer import WORKERS, DownloadResult
@@ -174,8 +175,7 @@ def download(
         _show_result(result, found, out_, broken, provenance)
     if not result.ok:
         return 1
-    lacks = planned.absent or found.only_in_contents or found.unknown_symbols or found.skipped_keys
-    return 2 if lacks else 0
+    return 2 if lacks(planned, found) else 0
 
 
 def _show_plan(planned: Plan) -> None:

@@ -11,8 +11,7 @@ from lobproof.acquire.certificate_status import CertificateStatus
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.zones import LakeFolder
 from lobproof.cli.console import err, out
-from lobproof.errors import UsageError, shown
-from lobproof.instruments import NAME_HINT, is_name
+from lobproof.errors import UsageError
 from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 from lobproof.sources.cryptolake.request import Request
@@ -61,16 +60,13 @@ def named_symbols(text: str | None) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        When it was given, and names none, or something else.
+        When it was given, and names none.
     """
     symbols = split_names(text or "")
     if text is not None and not symbols:
         raise UsageError(
             "--symbols names none", hint="leave it out for all, or name them with commas between"
         )
-    odd = next((name for name in symbols if not is_name(name)), None)
-    if odd is not None:
-        raise UsageError(f"'{shown(odd, 60)}' cannot name a symbol", hint=NAME_HINT)
     return symbols
 
 

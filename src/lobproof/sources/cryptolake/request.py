@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lobproof.errors import UsageError
+from lobproof.errors import UsageError, shown
+from lobproof.instruments import NAME_HINT, is_name
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey, is_date
 
 
@@ -23,7 +24,7 @@ class Request:
     end: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse dates and tables that are none, and a span without a day."""
+        """Refuse dates, symbols and tables that are none, and a span without a day."""
         for name, day in (("start", self.start), ("end", self.end)):
             if day is not None and not is_date(day):
                 raise UsageError(f"{name} {day!r} is no date", hint="write it like 2026-01-05")
@@ -32,6 +33,9 @@ class Request:
                 f"no day lies from {self.start} to before {self.end}",
                 hint="the end is the first day that is not wanted any more",
             )
+        odd = next((name for name in self.symbols if not is_name(name)), None)
+        if odd is not None:
+            raise UsageError(f"'{shown(odd, 60)}' cannot name a symbol", hint=NAME_HINT)
         unknown = sorted(set(self.tables) - set(TABLES))
         if unknown or not self.tables:
             raise UsageError(
