@@ -178,12 +178,13 @@ def test_what_a_call_raises_is_raised_in_its_place_and_ends_the_others(
     def endless(tell: Tell) -> int:
         begun.set()
         try:
-            while True:
+            for _ in range(5000):
                 tell(1)
                 time.sleep(0.001)
         except CancelledError:
             stopped.append("endless")
             raise
+        return 2
 
     def never(tell: Tell) -> int:
         stopped.append("never")
@@ -206,12 +207,13 @@ def test_closing_ends_calls_where_they_next_tell_something() -> None:
         def call(tell: Tell) -> int:
             begun.wait(30)
             try:
-                while True:
+                for _ in range(5000):
                     tell(number)
                     time.sleep(0.001)
             except CancelledError:
                 told.append(number)
                 raise
+            return number
 
         return call
 

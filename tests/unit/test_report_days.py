@@ -408,6 +408,7 @@ def test_another_part_of_the_day_is_kept_apart(
     day.store(tmp_path / "s")
     middle = (day.first + day.last) // 2
     spans = [(None, None), (middle, None), (None, middle), (None, middle + 1)]
+    spans += [(day.first + 1, None), (None, day.last)]  # columns as wide as those of all
     fresh = [arrays(looked_at(tmp_path / "s", *span, fresh=True).sums) for span in spans]
     assert len(list(cache.iterdir())) == len(spans) == len(replayed)
     assert [arrays(looked_at(tmp_path / "s", *span).sums) for span in spans] == fresh

@@ -35,7 +35,8 @@ from lobproof.schema import (
 )
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, EVENTS, STATE_LEVEL_COLUMNS
 from lobproof.store import Store, open_store
-from lobproof.store.playback import whole_messages
+from lobproof.store.columns import Grid
+from lobproof.store.playback import replay_day, whole_messages
 from lobproof.store.seal import UNHASHED
 from lobproof.store.timespan import show_days, show_ns, to_ns
 from support.batches import DAY_NS, START_NS, Day, make_day, make_instrument, store_day
@@ -618,6 +619,21 @@ def test_rows_after_the_last_message_end_are_not_lost(day: Day) -> None:
     assert sum(len(rows) for _, rows in cut) == stop
     assert cut[-1][0] + len(cut[-1][1]) == stop
     assert cut[-1][0] == ends[ends < stop][-1] + 1
+
+
+def test_a_day_that_ends_within_a_message_is_replayed_whole(tmp_path: Path, day: Day) -> None:
+    """No writer of ours leaves one, and a seal tells of it; a file of the same size may be one."""
+    content, _ = store_day(tmp_path / "s", day)
+    path = tmp_path / "s" / "events" / content.tables["events"].parts[-1].path
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("flags")
+    flags = table["flags"].to_pylist()
+    flags[-1] &= ~int(Flag.LAST)
+    field = table.schema.field(place)
+    pq.write_table(table.set_column(place, field, pa.array([*flags], field.type)), path)
+    for batch_rows in (1, 50, 10**6):
+        batches = list(replay_day([path], Grid(2, 8), None, None, batch_rows))
+        assert sum(map(len, batches)) == len(day.events)
 
 
 def test_a_day_without_keyframes_cannot_show_a_book(tmp_path: Path) -> None:

@@ -150,11 +150,13 @@ def replay_day(
     """A day's events with ``start <= ts_order < end`` in batches of whole messages.
 
     A batch ends at the last message end within ``batch_rows``, or at the first one beyond where a
-    single message is longer.
+    single message is longer. Rows behind the last message end come last.
     """
     until = None if end is None else end - 1
     for _, rows in whole_messages(events_from(paths, grid, until=until, since=start)):
         ends = np.flatnonzero(rows.flags & Flag.LAST) + 1
+        if not len(ends):
+            ends = np.array([len(rows)])
         done = 0
         while done < len(rows):
             index = max(int(np.searchsorted(ends, done + batch_rows, "right")) - 1, 0)
