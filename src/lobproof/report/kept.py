@@ -9,15 +9,20 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
+import polars as pl
 
+import lobproof
 from lobproof import __version__
-from lobproof.files import write_whole
-from lobproof.jit import cache_folder, cache_home
+from lobproof.files import TEMPORARY, write_whole
+from lobproof.jit import cache_home
 from lobproof.report.axes import PriceGrid, TimeGrid
 from lobproof.report.sums import Counts, DaySums
 
@@ -26,7 +31,8 @@ ROOM = 2 << 30
 _ENDING = ".sums"
 _DIGEST = hashlib.sha256().digest_size
 """A file begins with the digest of what follows it."""
-_CODE = ("axes", "kept", "sums", "sweep", "survey")
+_STALE_S = 86_400.0
+"""Files that a killed run left half written go after that."""
 
 
 class KeptSums:
@@ -38,15 +44,10 @@ class KeptSums:
     def __init__(self) -> None:
         self.folder = cache_home() / "days"
         self._saved = False
-        here = Path(__file__).parent
-        code = hashlib.sha256(f"{__version__} {cache_folder().name} {np.__version__}".encode())
-        for name in _CODE:
-            code.update((here / f"{name}.py").read_bytes())
-        self._code = code.hexdigest()
 
     def key(self, *parts: object) -> str:
         """Name of what these say, as this code sums it up."""
-        return hashlib.sha256(repr((self._code, *parts)).encode()).hexdigest()[:32]
+        return hashlib.sha256(repr((_code(), *parts)).encode()).hexdigest()[:32]
 
     def load(self, key: str) -> DaySums | None:
         """What is kept under a key, if anything."""
@@ -77,13 +78,37 @@ class KeptSums:
         """Remove what there is no room for, if anything was kept."""
         if not self._saved:
             return
-        with suppress(OSError):
-            found = [(path, path.stat()) for path in self.folder.glob("*" + _ENDING)]
-            size = 0
-            for path, status in sorted(found, key=lambda one: -one[1].st_mtime_ns):
-                size += status.st_size
-                if size > ROOM:
-                    path.unlink(missing_ok=True)
+        size = 0
+        for _, length, path in sorted(self._held(), reverse=True):
+            size += length
+            if size > ROOM:
+                with suppress(OSError):
+                    path.unlink()
+        for path in self.folder.glob(f"{TEMPORARY}*"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _STALE_S:
+                    path.unlink()
+
+    def _held(self) -> list[tuple[int, int, Path]]:
+        """What is kept: when it was used last, its bytes, its file."""
+        held = []
+        for path in self.folder.glob("*" + _ENDING):
+            with suppress(OSError):  # another process makes room, too
+                status = path.stat()
+                held.append((status.st_mtime_ns, status.st_size, path))
+        return held
+
+
+@cache
+def _code() -> str:
+    """What adds up: all of this package, and what it computes with."""
+    versions = f"{__version__} {np.__version__} {pl.__version__} {numba.__version__}"
+    digest = hashlib.sha256(versions.encode())
+    package = Path(lobproof.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _to_arrays(sums: DaySums) -> dict[str, Any]:

@@ -47,6 +47,8 @@ _SIDE_BY_SIDE = 4
 """At most so many days at once: each holds a row group and its sums, some 150 MB."""
 _FINEST = 60 * 10**9
 """Width, ns, of the columns of a day's sums where those of the picture are minutes or more."""
+_LONGEST = 3_000 * _FINEST
+"""A day that holds for longer, because the next one was carried from it, has the picture's own."""
 _MARGIN = 0.3
 """Room above and below the traded prices, as a part of their range."""
 
@@ -144,7 +146,8 @@ def _day_parts(
         if behind is not None and behind["carried_from"] == day["keyframes_hash"]:
             until = max(min(int(behind["first_ts"]), part.last), last)
         here = doubts[(doubts[:, 1] > first) & (doubts[:, 0] < until)]
-        width = _FINEST if time.width % _FINEST == 0 else time.width
+        fine = time.width % _FINEST == 0 and until - first <= _LONGEST
+        width = _FINEST if fine else time.width
         found.append(DayPart(day, first, last, until, width, tick, grid, here.clip(first, until)))
     return found
 
@@ -160,12 +163,13 @@ def _of_day(
         *(one.grid.price, one.grid.size),
         *one.doubts.ravel().tolist(),
     )
+    part.stored(EVENTS, one.day["dt"])  # its files are as long as they were, kept sums or not
     sums = None if fresh else kept.load(key)
     if sums is None:
         sums = _replayed(part, one, tell)
         kept.save(key, sums)
     else:
-        tell(int(one.day["events"]))
+        tell(sums.counts.events)
     return sums
 
 
