@@ -179,6 +179,28 @@ def test_what_is_not_by_column_is_added_and_the_extremes_kept(rng: random.Random
 
 
 @given(randoms)
+def test_a_cell_is_drawn_where_a_day_holds_all_of_its_prices(rng: random.Random) -> None:
+    """Or where days that share its column do, between them."""
+    time, days = some_days(rng)
+    prices, got = put_together(time, days)
+    held: dict[int, list[set[int]]] = defaultdict(list)
+    for day in days:
+        ticks = set(range(day.prices.low, day.prices.end, TICK))
+        for column in range(day.time.columns):
+            at = (day.time.origin + column * day.time.width - time.origin) // time.width
+            held[at].append(ticks)
+    for at in range(time.columns):
+        among = set().union(*held[at])
+        for row in range(prices.rows):
+            low = prices.low + row * prices.step
+            wanted = set(range(low, low + prices.step, TICK))
+            if any(wanted <= ticks for ticks in held[at]):
+                assert got.drawn[row, at]
+            if got.drawn[row, at]:
+                assert wanted <= among
+
+
+@given(randoms)
 def test_more_days_make_rows_coarser_and_lose_nothing(rng: random.Random) -> None:
     """Also where a day's prices lie so far off that all rows of the others become one."""
     time, days = some_days(rng)

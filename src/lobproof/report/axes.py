@@ -115,6 +115,11 @@ class PriceGrid:
         rows: Int64 = (other.low - self.low + other.step * np.arange(other.rows)) // self.step
         return rows
 
+    def whole_rows_of(self, other: PriceGrid) -> tuple[int, int]:
+        """Rows that a finer grid holds all of: the first, and one behind the last."""
+        first = -((self.low - other.low) // self.step)
+        return first, max((other.end - self.low) // self.step, first)
+
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Stretches where ``mask`` holds: first index, one past the last."""

@@ -55,6 +55,7 @@ class Sweep:
     """Sums over all that is shown. Prices and sizes are counts."""
 
     image: Float64  # (rows, columns): mean size that rested in the cell while there was data
+    drawn: NDArray[np.bool_]  # (rows, columns): whether the cell lies within its day's prices
     trades: Float64  # (buy and sell, rows, columns): volume
     columns: Records  # (columns,): COLUMN
     spreads: Float64  # (SPREAD_BINS,): ns of trusted time by spread in ticks
@@ -74,6 +75,7 @@ class Totals:
         self.time = time
         self.prices: PriceGrid | None = None
         self._image = np.zeros((0, time.columns))
+        self._drawn = np.zeros((0, time.columns), np.bool_)
         self._trades = np.zeros((2, 0, time.columns))
         self._columns = np.zeros(time.columns, COLUMN)
         self._spreads = np.zeros(SPREAD_BINS)
@@ -87,6 +89,8 @@ class Totals:
         rows = prices.rows_of(day.prices)
         at = self.time.columns_of(day.time)
         np.add.at(self._image, (rows[:, None], at[None, :]), day.image)
+        whole = slice(*prices.whole_rows_of(day.prices))
+        self._drawn[whole, at] = True
         taker, row, column = day.cells.T
         np.add.at(self._trades, (taker, rows[row], at[column]), day.volumes)
         self._add_columns(day.columns, at)
@@ -103,12 +107,16 @@ class Totals:
         prices = self.prices = wanted if old is None else old.with_prices_of(wanted)
         if prices == old:
             return prices
-        image, trades = self._image, self._trades
+        image, drawn, trades = self._image, self._drawn, self._trades
         shape = (prices.rows, self.time.columns)
         self._image, self._trades = np.zeros(shape), np.zeros((2, *shape))
+        self._drawn = np.zeros(shape, np.bool_)
         if old is not None:
             rows = prices.rows_of(old)
             np.add.at(self._image, rows, image)
+            finer = np.zeros(shape, np.int64)
+            np.add.at(finer, rows, drawn)
+            self._drawn = finer == prices.step // old.step
             for into, from_ in zip(self._trades, trades, strict=True):
                 np.add.at(into, rows, from_)
         return prices
@@ -131,6 +139,7 @@ class Totals:
         mean: NDArray[np.float64] = self._image / np.where(covered > 0, covered, 1.0)
         return Sweep(
             mean,
+            self._drawn,
             self._trades,
             self._columns,
             self._spreads,

@@ -35,6 +35,8 @@ DOTS = 450
 _NIGHT = "#0a111c"
 _RAMP = ("#0a111c", "#10203a", "#1b3a63", "#2d5f93", "#5a90bf", "#9cc3de", "#e3eef2", "#fffbe0")
 """Colours of depth, from none to much; the plot stays dark in either scheme."""
+_UNDRAWN = (112, 122, 136, 255)
+"""RGBA of prices that a day's sums leave out."""
 _STEPS = 72
 _MEDIAN = 0.3
 """Place of the median cell on the ramp: only what is large for its book is bright."""
@@ -76,7 +78,8 @@ def heatmap(survey: Survey) -> Figure:
     grid, prices = survey.time, survey.prices
     base, quote = currencies(survey.symbol)
     sizes = survey.sums.image * survey.size_unit
-    filled = sizes > 0
+    beyond = ~survey.sums.drawn & (survey.sums.columns["covered"] > 0)
+    filled = (sizes > 0) & ~beyond
     if not filled.any() and not survey.sums.trades.any():
         return Figure(
             "depth",
@@ -95,8 +98,10 @@ def heatmap(survey: Survey) -> Figure:
     keys = []
     if filled.any():
         scale = _Scale.of(sizes[filled])
+        cells = scale.colours(sizes)
+        cells[beyond] = _UNDRAWN
         axes.imshow(
-            scale.colours(sizes),
+            cells,
             extent=(0, float(grid.edges[-1]), low, high),
             origin="lower",
             aspect="auto",
@@ -127,8 +132,10 @@ def heatmap(survey: Survey) -> Figure:
         "Bright horizontal bands are orders that stay; the seam between them is the spread, with "
         "the touch drawn on it."
     ]
-    if len(survey.days) > 1:
-        words.append("Of each day the prices around its own market are drawn.")
+    if beyond.any():
+        words.append(
+            "Of each day the prices around its own market are drawn; grey is what lies beyond."
+        )
     if shown:
         words.append(
             f"Dots are trades, summed per cell and taker, area by volume (the largest "
