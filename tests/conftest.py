@@ -44,6 +44,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUMBA_CACHE_DIR", str(cache_folder().parents[2]))
+        patch.setenv("LOBPROOF_COMPILE_BESIDE", "0")
         patch.setenv("LOBPROOF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -15,10 +15,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from lobproof.errors import ExtraError
+from lobproof.fidelity.exact import verify
 from lobproof.instruments import Instrument, Rule
 from lobproof.jit import cache_folder
 from lobproof.pipeline import reconstruct_sample
 from lobproof.replay import Replayer
+from lobproof.report import write_report
 from lobproof.schema import EventBatch, Flag, Kind
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.store import open_store
@@ -97,12 +100,8 @@ def _chain(folder: Path) -> None:
     sample = import_recordings([recording], folder / "golden")
     reconstruct_sample(sample.path, folder / "store")
     store = open_store(folder / "store")
-    with suppress(ImportError):  # without the extra there are no pages
-        from lobproof.report import write_report
-
+    with suppress(ExtraError):  # without the extra there are no pages
         write_report(store, folder / "report.html", fresh=True)
-    from lobproof.fidelity.exact import verify
-
     verify(store, sample.path)
 
 
