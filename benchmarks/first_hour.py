@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 
 from benchmarks.data import Sample, samples
-from benchmarks.report import Budget, Section, Spread, clocked
+from benchmarks.report import Budget, Section, Spread, clocked, held_mib
 
 import lobproof
 from lobproof.pipeline import reconstruct_sample
@@ -88,10 +88,14 @@ def _process(arguments: Sequence[str], environment: dict[str, str]) -> tuple[flo
         environment,
         file_actions=[(os.POSIX_SPAWN_OPEN, which, os.devnull, os.O_WRONLY, 0) for which in (1, 2)],
     )
-    _, status, usage = os.wait4(child, 0)
+    peak, ended = 0.0, 0
+    while not ended:
+        peak = max(peak, held_mib(child) or 0.0)
+        sleep(0.02)
+        ended, status, usage = os.wait4(child, os.WNOHANG)
     if os.waitstatus_to_exitcode(status):
         raise RuntimeError(f"lobproof {' '.join(arguments)} failed")
-    return perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
+    return perf_counter() - start, usage.ru_utime + usage.ru_stime, peak / 2**10
 
 
 def _golden(section: Section, found: list[Sample], scratch: Path, repeats: int) -> None:

@@ -133,14 +133,25 @@ class Section:
 
 def peak_mib() -> float:
     """The most memory that this process held."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # ru_maxrss would count what the parent held before this program began
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
-        if found:
-            return int(found[1]) / 2**10
+    found = held_mib("self")
+    if found is not None:
+        return found
     # Linux counts in KiB, macOS in bytes
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def held_mib(process: int | str) -> float | None:
+    """The most memory that a process has held so far; None where Linux does not tell.
+
+    ``ru_maxrss`` would count what its parent held before the program began.
+    """
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) / 2**10 if found else None
 
 
 def machine() -> str:

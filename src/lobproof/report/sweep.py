@@ -44,7 +44,7 @@ from lobproof.store.views import numeric
 _WINDOW_TICKS = 1 << 16
 _BATCH_ROWS = 1 << 16
 _SIDE_BY_SIDE = 4
-"""At most so many days at once: each holds a row group and its sums, some 150 MB."""
+"""At most so many days at once: each holds a row group and its sums, some 50 MB."""
 _FINEST = 60 * 10**9
 """Width, ns, of the columns of a day's sums where those of the picture are minutes or more."""
 _LONGEST = 3_000 * _FINEST
