@@ -49,7 +49,7 @@ test: setup ## all tests but the slow ones, kernels as plain Python too, and the
 		-m 'not slow and not real' $(COVERED)
 	@echo '== 2/4 tests of kernels, the kernels run as plain Python'
 	@COVERAGE_FILE=$(COVERAGE)/plain NUMBA_DISABLE_JIT=1 $(PYTEST) -n $(WORKERS) --dist loadfile \
-		-m 'kernels and not slow and not real' $(COVERED)
+		-m 'kernels and not compiled and not slow and not real' $(COVERED)
 	@echo '== 3/4 tests on the recordings'
 	@$(PYTEST) -n $(WORKERS) --dist loadfile -m 'real and not slow'
 	@echo '== 4/4 branch coverage of src, at least 90 %'

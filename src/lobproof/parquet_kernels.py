@@ -1,5 +1,7 @@
 """A Parquet footer's bytes (Thrift's compact protocol): whether Arrow can be asked about all of it.
 
+The headers of pages, too, of which a footer says nothing.
+
 Arrow makes hundreds of bytes of what a footer lists in three, so what it lists is counted first.
 And Arrow's C++ refuses a contradictory footer by an exception, which its Python does not catch
 where it asks about a column: the process would end. Every other check is of something that raises
@@ -39,6 +41,11 @@ _TYPE, _CODEC, _STATISTICS, _SIZES, _GEOMETRY = 1, 4, 12, 16, 17  # of its metad
 _CODECS = 8
 _BOUNDS = (1, 2, 5, 6)  # of its statistics: the least and the greatest value, twice
 _UNENCODED, _REPETITIONS, _DEFINITIONS = 1, 2, 3  # of its size statistics
+DICTIONARY = -1
+"""In place of a page's encoding."""
+_INFLATED, _STORED = 2, 3  # of a page's header, behind its type
+_ONE, _TWO = 0, 3  # types of data pages, in either version
+_PAGE_ONE, _PAGE_TWO = 5, 8  # the header's fields that tell of them
 _FILE, _GROUP, _CHUNK, _CHUNK_META, _SIZE, _ANY = range(6)  # structs
 _NAMED = np.array(
     [
@@ -373,3 +380,76 @@ def footer_problem(buf: Bytes, leaves: Records) -> tuple[int, int, int]:
                     return problem, group, column
         else:
             pos = _skip(buf, pos, kind, stack)
+
+
+def new_stack() -> Int64:
+    """Room for `page_header`."""
+    return np.zeros((_DEEP, 2), np.int64)
+
+
+@kernel
+def page_header(buf: Bytes, stack: Int64) -> tuple[int, int, int, int, int]:
+    """Length of a page's header, bytes behind it, the page's bytes inflated, values and encoding.
+
+    The length is -1 where the header does not end within ``buf``, or is none.
+    """
+    kind_of_page = inflated = stored = pos = number = 0
+    one = two = (0, 0)
+    while True:
+        number, kind, pos = _field(buf, pos, number)
+        if pos < 0:
+            return -1, 0, 0, 0, 0
+        if kind == 0:
+            break
+        if _is_integer(kind) and number in (_TYPE, _INFLATED, _STORED):
+            value, pos = _count(buf, pos)
+            if number == _TYPE:
+                kind_of_page = value
+            elif number == _INFLATED:
+                inflated = value
+            else:
+                stored = value
+        elif kind == _STRUCT and number == _PAGE_ONE:
+            values, encoding, pos = _data_page(buf, pos, 2, stack)
+            one = (values, encoding)
+        elif kind == _STRUCT and number == _PAGE_TWO:
+            values, encoding, pos = _data_page(buf, pos, 4, stack)
+            two = (values, encoding)
+        else:
+            pos = _skip(buf, pos, kind, stack)
+    # a header may tell of both versions: its type says which holds
+    if kind_of_page == _ONE:
+        return pos, stored, inflated, one[0], one[1]
+    if kind_of_page == _TWO:
+        return pos, stored, inflated, two[0], two[1]
+    return pos, stored, inflated, 0, DICTIONARY
+
+
+@kernel
+def _data_page(buf: Bytes, pos: int, encoded: int, stack: Int64) -> tuple[int, int, int]:
+    """Values and encoding (field ``encoded``) of a data page, and the position behind them."""
+    values = encoding = number = 0
+    while True:
+        number, kind, pos = _field(buf, pos, number)
+        if pos < 0 or kind == 0:
+            return values, encoding, pos
+        if _is_integer(kind) and number in (1, encoded):
+            value, pos = _count(buf, pos)
+            if number == 1:
+                values = value
+            else:
+                encoding = value
+        else:
+            pos = _skip(buf, pos, kind, stack)
+
+
+@kernel
+def _is_integer(kind: int) -> bool:
+    return _BYTE < kind <= _INTEGERS
+
+
+@kernel
+def _count(buf: Bytes, pos: int) -> tuple[int, int]:
+    """A signed number, at least zero, and the position behind it; -1 for none."""
+    number, pos = _varint(buf, pos)
+    return max((number >> 1) ^ -(number & 1), 0), pos

@@ -515,6 +515,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]
     return {table: sorted((made.lake / table).rglob("*.parquet")) for table in SCHEMAS}
 
 
+@pytest.mark.compiled
 def test_a_simulated_day_is_what_its_tables_say(simulated: dict[str, list[Path]]) -> None:
     def times(name: str) -> pl.Expr:
         repaired = (pl.col(name) + 500) // 1000 * 1000

@@ -171,6 +171,7 @@ def test_a_tick_that_changes_is_dated(tmp_path: Path, hour: int, finer: bool) ->
     assert found.rules[1].since_ns == START + hour * HOUR
 
 
+@pytest.mark.compiled
 def test_a_simulated_change_of_the_tick_is_dated(tmp_path: Path) -> None:
     """Orders that are older than the change keep the finer tick for a while."""
     made = simulate(

@@ -15,12 +15,13 @@ import pytest
 
 import lobproof
 from fuzz.documents import Memory
-from lobproof import parquet, parquet_pages
+from lobproof import parquet
 from lobproof.acquire.checks.scan import scan
 from lobproof.acquire.rows import read_columns
 from lobproof.errors import InputError
 from lobproof.fidelity.exact.vendor import vendor_rows
 from lobproof.parquet import MAX_TEXT, open_parquet, read_footer, texts
+from lobproof.parquet_kernels import new_stack, page_header
 from lobproof.parquet_pages import Page, pages
 from lobproof.sources.cryptolake.chunks import chunks
 from lobproof.sources.cryptolake.footer import read_footer as facts_of
@@ -189,7 +190,10 @@ def test_a_page_that_tells_of_both_versions_is_what_its_type_says(tmp_path: Path
 
     for kind, expected in ((0, Page(10, 7, 6)), (3, Page(10, 8, 0)), (2, Page(10, 0, -1))):
         header = data_page(kind, 6, 0)
-        assert parquet_pages._header(header) == (len(header), 11, expected)
+        found = page_header(np.frombuffer(header, np.uint8), new_stack())
+        assert found == (len(header), 11, *expected)
+        for cut in range(len(header)):
+            assert page_header(np.frombuffer(header[:cut], np.uint8), new_stack())[0] == -1
 
 
 def test_a_footer_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

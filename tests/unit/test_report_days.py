@@ -26,8 +26,6 @@ from plain.messages import to_batch
 from support.batches import DAY_NS, START_NS, Book, make_day
 from support.report import MINUTE, SECOND, anchor, build_store, mark
 
-pytestmark = pytest.mark.kernels
-
 NAMES = ("BINANCE", "BTC-USDT")
 TELL = Callable[[int], None]
 
