@@ -28,8 +28,10 @@ FUZZER := .venv-fuzz/.ready-$(PLACE)
 COVERAGE := $(CURDIR)/build/coverage
 PYTEST := $(BIN)/python -m pytest
 COVERED := --cov=lobproof --cov-report=
+COMPILED := 'not slow and not real'
+PLAIN := 'kernels and not compiled and not slow and not real'
 
-.PHONY: help demo test test-faults fuzz fuzz-bytes fuzz-documents test-lake test-lakeapi lake lint \
+.PHONY: help demo test coverage test-faults fuzz fuzz-bytes fuzz-documents test-lake test-lakeapi lake lint \
 	format \
 	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-first-hour bench-ablation lock setup check-setup \
 	check-install clean
@@ -41,22 +43,24 @@ help: ## this list
 demo: setup ## the whole chain on a simulated exchange, ending with a report to open (a minute; three the first time)
 	@$(BIN)/lobproof demo
 
-# Coverage is measured without the recordings, so that it is the same for everybody.
-test: setup ## all tests but the slow ones, kernels as plain Python too, and the coverage check
-	@rm -rf build/coverage && mkdir -p build/coverage
-	@echo '== 1/4 tests, kernels compiled'
-	@COVERAGE_FILE=$(COVERAGE)/compiled $(PYTEST) -n $(WORKERS) --dist loadfile \
-		-m 'not slow and not real' $(COVERED)
-	@echo '== 2/4 tests of kernels, the kernels run as plain Python'
-	@COVERAGE_FILE=$(COVERAGE)/plain NUMBA_DISABLE_JIT=1 $(PYTEST) -n $(WORKERS) --dist loadfile \
-		-m 'kernels and not compiled and not slow and not real' $(COVERED)
-	@echo '== 3/4 tests on the recordings'
+test: setup ## all tests but the slow ones, those of kernels as plain Python too
+	@echo '== 1/3 tests, kernels compiled'
+	@$(PYTEST) -n $(WORKERS) --dist loadfile -m $(COMPILED)
+	@echo '== 2/3 tests of kernels, the kernels run as plain Python'
+	@NUMBA_DISABLE_JIT=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m $(PLAIN)
+	@echo '== 3/3 tests on the recordings'
 	@$(PYTEST) -n $(WORKERS) --dist loadfile -m 'real and not slow'
-	@echo '== 4/4 branch coverage of src, at least 90 %'
+	@echo 'make test: all tests passed.'
+
+# Measured without the recordings, so that it is the same for everybody.
+coverage: setup ## the branch coverage of src, at least 90 % (as long as make test, and half as long again)
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@COVERAGE_FILE=$(COVERAGE)/compiled $(PYTEST) -n $(WORKERS) --dist loadfile -m $(COMPILED) $(COVERED)
+	@COVERAGE_FILE=$(COVERAGE)/plain NUMBA_DISABLE_JIT=1 \
+		$(PYTEST) -n $(WORKERS) --dist loadfile -m $(PLAIN) $(COVERED)
 	@cd build/coverage && $(CURDIR)/$(BIN)/python -m coverage combine --quiet \
 		--rcfile=$(CURDIR)/pyproject.toml --data-file=$(COVERAGE)/all compiled plain
 	@$(BIN)/python -m coverage report --data-file=$(COVERAGE)/all --fail-under=90
-	@echo 'make test: all tests passed, and enough of src is covered.'
 
 test-faults: setup ## slow tests: kills, drops, load (about an hour)
 	@$(PYTEST) -n $(WORKERS) --dist load -m slow

@@ -49,7 +49,7 @@ def test_whoever_reads_a_mutated_document_ends_in_an_error_of_ours(
     kind, tally, memory = kinds[name], Counter[str](), Memory()
     kind.put(kind.data)
     kind.read()
-    assert run(kind, 3, 150, tally) == []
+    assert run(kind, 3, 60, tally) == []
     assert memory.peak < GIB // 2
     kind.read()
     assert len({data for _, data in zip(range(50), mutations(kind, 3), strict=False)}) > 25

@@ -44,6 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return folder, simulated(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["golden", "lake"])
 def test_nor_about_a_simulated_one(made: tuple[Path, list[str]], tmp_path: Path, path: str) -> None:
     tally = _runs(path, *made, tmp_path, 12)

@@ -54,6 +54,7 @@ HASTY = replace(QUICK, attempts=2, read_seconds=0.5, total_seconds=20.0)
 MIB = 1 << 20
 MEMORY_MIB = 400
 VAST = 20 << 30
+SLOW = pytest.mark.slow
 
 _PEAK = """
 import json, re, sys
@@ -226,7 +227,9 @@ def parts_of(secret: str, text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("start", [0, 300])
-@pytest.mark.parametrize("length", [20, 70, 250, 600])
+@pytest.mark.parametrize(
+    "length", [20, pytest.param(70, marks=SLOW), pytest.param(250, marks=SLOW), 600]
+)
 def test_no_part_of_a_token_that_is_echoed_is_shown(
     start: int, length: int, user: Callable[[str], None], tmp_path: Path
 ) -> None:
@@ -668,7 +671,16 @@ def slow_body(server: Hostile) -> Iterator[bytes]:
     yield from server.dripping(endless(b" "), 0.1)
 
 
-@pytest.mark.parametrize("kind", ["status", "head", "body", "continue", "chunks"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "status",
+        pytest.param("head", marks=SLOW),
+        "body",
+        pytest.param("continue", marks=SLOW),
+        pytest.param("chunks", marks=SLOW),
+    ],
+)
 def test_a_line_that_drips_is_given_up(kind: str) -> None:
     with hostile(lambda _: Answer()) as server:
 
@@ -720,6 +732,7 @@ def test_what_is_no_http_is_an_error_with_a_hint(raw: bytes) -> None:
 # memory -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
 @pytest.mark.parametrize(
     ("what", "said"),

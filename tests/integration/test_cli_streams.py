@@ -105,7 +105,14 @@ def test_output_that_no_disk_takes_is_an_error(samples: Path, json_: tuple[str, 
     assert "Hint: " in ended.stderr
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp437", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        pytest.param("ascii", marks=pytest.mark.slow),
+        "cp437",
+        pytest.param("utf-8", marks=pytest.mark.slow),
+    ],
+)
 def test_what_an_encoding_has_no_character_for_is_written_out(
     samples: Path, tmp_path: Path, encoding: str
 ) -> None:

@@ -128,7 +128,7 @@ def _hidden(folder: Path) -> list[Path]:
     ]
 
 
-@pytest.mark.parametrize("size", [1000, 50_000])
+@pytest.mark.parametrize("size", [pytest.param(1000, marks=pytest.mark.slow), 50_000])
 def test_a_full_disk_leaves_nothing_half_made(
     files: list[Path], tmp_path: Path, golden: GoldenSample, size: int
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,14 +128,23 @@ def test_all_is_that_of_the_whole_day(
     assert (again.reused, again.days[0].from_ns) == (True, made.from_ns)
 
 
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param((71, 74, 121, 127, 133), id="some"),
+        pytest.param(
+            (*range(69, 78), *range(116, 128), *range(130, 140)), marks=pytest.mark.slow, id="all"
+        ),
+    ],
+)
 def test_every_boundary_of_a_minute_of_trouble(
-    day: LakeDay, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+    day: LakeDay, tmp_path: Path, seconds: Sequence[int]
 ) -> None:
     """Keyframes of every second: amid losses, silences, rows of `book` that wait for a message."""
     options = replace(OPTIONS, strategy="full", keyframe_seconds=1)
     reconstruct_day(day, tmp_path / "whole", options)
     notes: list[str] = []
-    for second in (*range(69, 78), *range(116, 128), *range(130, 140)):
+    for second in seconds:
         out = tmp_path / "store"
         clock = f"00:{second // 60:02}:{second % 60:02}"
         since = at(clock, tmp_path / "whole")
@@ -305,7 +315,13 @@ def judged(document: dict[str, Any]) -> dict[str, str]:
     return {check["name"]: check["verdict"] for check in document["checks"]}
 
 
-@pytest.mark.parametrize("lost", [range(0), range(310, 318)], ids=["whole", "with a gap"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        pytest.param(range(0), marks=pytest.mark.slow, id="whole"),
+        pytest.param(range(310, 318), id="with a gap"),
+    ],
+)
 def test_a_golden_sample(tmp_path: Path, lost: range) -> None:
     """From its first day on, from midnight, and from within the second day."""
     sample, whole = recorded(tmp_path, lost=lost), tmp_path / "whole"
@@ -349,7 +365,13 @@ def test_a_golden_sample_and_the_lake_derived_from_it_are_no_base_of_each_other(
         reconstruct_sample(sample, tmp_path / "store", options, since=at("00:00:17", base))
 
 
-@pytest.mark.parametrize("before", [False, True], ids=["alone", "behind a whole day"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(False, marks=pytest.mark.slow, id="alone"),
+        pytest.param(True, id="behind a whole day"),
+    ],
+)
 def test_lake_days_against_the_sample_they_were_derived_from(tmp_path: Path, before: bool) -> None:
     """Snapshots of what the store leaves out are no ground truth for what it holds."""
     sample = recorded(tmp_path)

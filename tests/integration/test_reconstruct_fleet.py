@@ -166,6 +166,7 @@ def test_a_failing_day_and_a_killed_process(lake: Path, hashes: list[str], tmp_p
     assert_tidy(out)
 
 
+@pytest.mark.slow
 def test_carried_books_go_in_order(lake: Path, tmp_path: Path) -> None:
     """A first day begins without one, a day behind a failure waits for the next run."""
     spoilt = spoil(lake, tmp_path / "lake", ("TWO-USDT", DAYS[0]))

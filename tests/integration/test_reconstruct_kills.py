@@ -79,6 +79,7 @@ def test_killed(lake: Path, tmp_path: Path) -> None:
     kill_and_compare(lake, tmp_path, "full", kills=2, seed=1, used="full")
 
 
+@pytest.mark.slow
 def test_killed_with_a_fallback(lossy: Path, tmp_path: Path) -> None:
     kill_and_compare(lossy, tmp_path, "auto", kills=2, seed=2, used="anchored")
     reasons = sealed(tmp_path / "1")["verdicts"].to_list()
@@ -98,12 +99,14 @@ def test_a_golden_sample_killed(golden: Path, tmp_path: Path) -> None:
     kill_and_compare(golden, tmp_path, "auto", kills=2, seed=3, used="full")
 
 
+@pytest.mark.slow
 def test_a_partial_day_killed(lake: Path, tmp_path: Path) -> None:
     made_whole(lake, tmp_path / "whole", strategy="full", part_rows=1 << 20)
     since = PartialDay(to_ns("2026-01-05T00:00:04"), tmp_path / "whole")
     kill_and_compare(lake, tmp_path, "auto", kills=2, seed=4, used="full", since=since)
 
 
+@pytest.mark.slow
 def test_a_partial_golden_sample_killed(golden: Path, tmp_path: Path) -> None:
     made_whole(golden, tmp_path / "whole", strategy="auto", part_rows=1 << 20)
     since = PartialDay(to_ns("2026-01-04T23:59:46"), tmp_path / "whole")

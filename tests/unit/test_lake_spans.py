@@ -210,7 +210,7 @@ class Stop(Exception):
 
 @pytest.mark.usefixtures("sparse")
 @pytest.mark.parametrize("found", [False, True])
-@pytest.mark.parametrize("events", [3_000, 9_000])
+@pytest.mark.parametrize("events", [pytest.param(3_000, marks=pytest.mark.slow), 9_000])
 def test_killed_before_and_after_the_grid_was_found(
     rare: Path, tmp_path: Path, found: bool, events: int
 ) -> None:

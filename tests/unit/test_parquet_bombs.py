@@ -215,6 +215,7 @@ print(read_footer(Path(sys.argv[1])).num_row_groups, memory.peak)
 """
 
 
+@pytest.mark.slow
 def test_a_footer_that_lists_all_it_may_takes_little(tmp_path: Path) -> None:
     """Row groups of as many columns as there may be, all together too."""
     names = [f"column_{n}" for n in range(1_023)]

@@ -74,6 +74,7 @@ def installed(folder: Path) -> dict[str, str]:
     return {name: version for name, version in found.items() if name not in CHECK["TOOLS"]}
 
 
+@pytest.mark.slow
 def test_newer_releases_do_not_enter_an_environment(tmp_path: Path) -> None:
     """Not even of what a pinned package asks for with an extra, which misled pip's resolver."""
     hashes = {
@@ -90,6 +91,7 @@ def test_newer_releases_do_not_enter_an_environment(tmp_path: Path) -> None:
     assert installed(tmp_path) == {"first": "1.0", "second": "1.0", "third": "1.0"}
 
 
+@pytest.mark.slow
 def test_a_package_that_the_lock_lacks_is_named(tmp_path: Path) -> None:
     digest = make_wheel(tmp_path, "first", "1.0", "Requires-Dist: second>=1")
     make_wheel(tmp_path, "second", "1.0")

@@ -206,7 +206,7 @@ def back(rows: list[int]) -> list[int]:
     ("order", "files", "strategy"),
     [
         (mixed, 1, "full"),
-        (mixed, 12, "full"),
+        pytest.param(mixed, 12, "full", marks=pytest.mark.slow),
         (mixed, 1, "anchored"),
         (swapped, 1, "full"),
         (swapped, 4, "full"),  # files of whole blocks are put in order as files
