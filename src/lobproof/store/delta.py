@@ -28,7 +28,8 @@ from lobproof.documents import QUOTED
 from lobproof.errors import InputError, StoreError, panicked, shown
 from lobproof.files import below, make_folder, sync_file, sync_folder
 from lobproof.parquet import read_footer
-from lobproof.parquet_pages import DICTIONARY, pages
+from lobproof.parquet_kernels import DICTIONARY
+from lobproof.parquet_pages import pages
 from lobproof.schema.tables import PARTITION_COLUMNS, Table
 from lobproof.store.layout import Partition
 from lobproof.store.parts import Part
