@@ -33,7 +33,7 @@ def hold_parts(whole: Path, out: Path, make: Callable[[PartialDay], object]) -> 
             shutil.rmtree(out)
 
 
-@pytest.mark.parametrize("symbol", ["btcusdt", "nexousdt"])
+@pytest.mark.parametrize("symbol", ["btcusdt", pytest.param("nexousdt", marks=pytest.mark.slow)])
 def test_parts_of_recorded_days(real_data: Path, tmp_path: Path, symbol: str) -> None:
     files = sorted((real_data / "binance-spot").glob(f"{symbol}*"))
     sample = import_recordings(files, tmp_path / "golden", snapshot_limit=1000).path
