@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from lobproof.errors import LobproofError as LobproofError
     from lobproof.fidelity.exact.verify import verify as verify
     from lobproof.instruments import Instrument as Instrument
+    from lobproof.pages import report as report
     from lobproof.pipeline import Reconstruction as Reconstruction
     from lobproof.pipeline import ReconstructOptions as ReconstructOptions
     from lobproof.pipeline import reconstruct as reconstruct
-    from lobproof.report import write_report as write_report
     from lobproof.schema import EventBatch as EventBatch
     from lobproof.sources.recordings.importer import import_recordings as import_recordings
     from lobproof.sources.simulator import simulate as simulate
@@ -41,9 +41,9 @@ _HOME = {
     "import_recordings": ("lobproof.sources.recordings.importer", "import_recordings"),
     "open": ("lobproof.store", "open_store"),
     "reconstruct": ("lobproof.pipeline", "reconstruct"),
+    "report": ("lobproof.pages", "report"),
     "simulate": ("lobproof.sources.simulator", "simulate"),
     "verify": ("lobproof.fidelity.exact", "verify"),
-    "write_report": ("lobproof.report", "write_report"),
 }
 
 __all__ = [
@@ -60,9 +60,9 @@ __all__ = [
     "lake",
     "open",
     "reconstruct",
+    "report",
     "simulate",
     "verify",
-    "write_report",
 ]
 
 

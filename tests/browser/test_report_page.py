@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lobproof.report import write_report
+from lobproof import pages
 from lobproof.schema import Flag, Side
 from lobproof.store import open_store
 from plain.messages import ask, bid, to_batch
@@ -69,7 +69,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A day with everything in it: trades, a gap, an anchor after it."""
     folder = tmp_path_factory.mktemp("browser")
     build_store(folder / "full", random_events(5, 500))
-    return write_report(open_store(folder / "full"), folder / "full.html")
+    return pages.report(open_store(folder / "full"), folder / "full.html")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def poor_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trade(1000, 1, Side.BUY, 1001, 2),
     ]
     build_store(folder / "poor", to_batch(messages))
-    return write_report(open_store(folder / "poor"), folder / "poor.html")
+    return pages.report(open_store(folder / "poor"), folder / "poor.html")
 
 
 MARK = "document.documentElement.dataset.ran = 1"
@@ -109,7 +109,7 @@ def hostile_page(folder: Path) -> Path:
             inputs=[{"name": text, "bytes": 1, "sha256": text}],
             verdicts={"reasons": [text]},
         )
-    return write_report(open_store(folder / "hostile"), folder / "hostile.html")
+    return pages.report(open_store(folder / "hostile"), folder / "hostile.html")
 
 
 def ran(chromium: str, profile: Path, page: Path) -> tuple[bool, str]:

@@ -15,8 +15,8 @@ import pytest
 import lobproof
 from lobproof.cli import ERROR, run
 from lobproof.cli.console import clock, duration
-from lobproof.report import sweep
-from lobproof.report.sums import DaySums
+from lobproof.pages import sweep
+from lobproof.pages.sums import DaySums
 from lobproof.sources.simulator import simulate
 
 MINUTES = "0.3"

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lobproof import pages
 from lobproof.cli import ERROR
 from lobproof.errors import InputError, LobproofError, visible
 from lobproof.instruments import Instrument, Rule
-from lobproof.report import write_report
 from lobproof.store import Partition, open_store
 from support import lake_files
 from support.acquired import key, validated_lake
@@ -156,7 +156,7 @@ def test_every_text_of_a_seal(tmp_path: Path) -> None:
     )
     plainly("inspect", tmp_path / "store", codes=(0, ERROR))
     plainly("inspect", tmp_path / "store", "--json", codes=(0, ERROR))
-    page_of = write_report(open_store(tmp_path / "store"), tmp_path / "page.html")
+    page_of = pages.report(open_store(tmp_path / "store"), tmp_path / "page.html")
     text = page_of.read_text("utf-8")
     assert obeyed(text) == []
     assert "<script" not in text

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lobproof.report.axes import MAX_ROWS, PriceGrid, TimeGrid
-from lobproof.report.sums import ADDED, Counts, DaySums, Sweep, Totals
-from lobproof.report.sweep_kernels import COLUMN, LEVEL, SPREAD_BINS
+from lobproof.pages.axes import MAX_ROWS, PriceGrid, TimeGrid
+from lobproof.pages.sums import ADDED, Counts, DaySums, Sweep, Totals
+from lobproof.pages.sweep_kernels import COLUMN, LEVEL, SPREAD_BINS
 from lobproof.schema import LEVELS
 
 MINUTE = 60 * 10**9

@@ -31,7 +31,7 @@ def chain(folder: Path) -> None:
     lobproof.reconstruct("lake", "store", symbols=["BTC-USDT"], strategy="anchored", workers=2)
     report = lobproof.verify(result.store, "golden", progress=progress)
     assert_type(report, VerifyReport)
-    assert_type(lobproof.write_report(result.store, "page.html", verification=report), Path)
+    assert_type(lobproof.report(result.store, "page.html", verification=report), Path)
 
 
 def history() -> None:

@@ -130,3 +130,13 @@ def test_a_script_needs_no_guard(made: Path, tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.returncode) == ("2 True\n", 0), ran.stderr
+
+
+def test_no_module_takes_the_place_of_a_function() -> None:
+    """A module that is imported becomes an attribute of its package, under its own name."""
+    package = Path(lobproof.__file__).parent
+    modules = {path.stem for path in package.iterdir()} & set(lobproof.__all__)
+    assert modules == {"acquire"}  # a module to its users, too
+    code = "import lobproof.pages.page\nimport lobproof\nprint(type(lobproof.report).__name__)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "function\n"

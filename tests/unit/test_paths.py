@@ -58,7 +58,7 @@ def test_the_whole_chain_takes_text(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     store = lobproof.open("store")
     assert lobproof.Store("store").days().equals(store.days())
     report = lobproof.verify(store, "one")
-    assert lobproof.write_report(store, "pages/page.html", verification=report).is_file()
+    assert lobproof.report(store, "pages/page.html", verification=report).is_file()
     assert derive_lake("one", "derived").rows
     days = lake_days("sim/lake")
     assert lobproof.lake("sim/lake").days().height

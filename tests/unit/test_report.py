@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import lobproof
+from lobproof import pages
 from lobproof.errors import UsageError
 from lobproof.fidelity.exact.report import (
     Check,
@@ -21,10 +22,10 @@ from lobproof.fidelity.exact.report import (
     VerifyReport,
     not_applicable,
 )
+from lobproof.pages import text
+from lobproof.pages.axes import MAX_ROWS, PriceGrid, TimeGrid, runs
+from lobproof.pages.figures.style import plain
 from lobproof.pipeline.lake import lake_days, reconstruct_day
-from lobproof.report import text, write_report
-from lobproof.report.axes import MAX_ROWS, PriceGrid, TimeGrid, runs
-from lobproof.report.figures.style import plain
 from lobproof.schema import EventBatch, Flag, Side
 from lobproof.sources.simulator import simulate
 from lobproof.store import open_store
@@ -45,7 +46,7 @@ ASKS = [(1_000_001 + k, 2000 * (k + 1)) for k in range(30)]
 
 
 def page_of(store: Path, out: Path, **options: Any) -> str:
-    return write_report(open_store(store), out, **options).read_text(encoding="utf-8")
+    return pages.report(open_store(store), out, **options).read_text(encoding="utf-8")
 
 
 def store_of(root: Path, *messages: Message, **options: Any) -> Path:

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lobproof.report import sweep as sweep_module
-from lobproof.report import write_report
-from lobproof.report.axes import PriceGrid, TimeGrid
-from lobproof.report.kept import KeptSums
-from lobproof.report.sums import ADDED, Counts, DaySums, Sweep
-from lobproof.report.survey import Survey, survey
-from lobproof.report.sweep import DayPart, Part
-from lobproof.report.sweep_kernels import COLUMN, LEVEL, SPREAD_BINS
+from lobproof import pages
+from lobproof.pages import sweep as sweep_module
+from lobproof.pages.axes import PriceGrid, TimeGrid
+from lobproof.pages.kept import KeptSums
+from lobproof.pages.sums import ADDED, Counts, DaySums, Sweep
+from lobproof.pages.survey import Survey, survey
+from lobproof.pages.sweep import DayPart, Part
+from lobproof.pages.sweep_kernels import COLUMN, LEVEL, SPREAD_BINS
 from lobproof.schema import LEVELS, EventBatch, Flag, Int64, Kind, Side
 from lobproof.store import Store, open_store
 from plain.messages import to_batch
@@ -288,7 +288,7 @@ def test_a_day_without_a_price_leaves_the_rows_of_the_others(tmp_path: Path) -> 
     assert found.prices == one.prices
     assert (rested(found) > 0).any(axis=1).sum() == (rested(one) > 0).any(axis=1).sum()
     assert found.sums.columns["covered"].sum() > one.sums.columns["covered"].sum()
-    page = write_report(
+    page = pages.report(
         open_store(tmp_path / "s"), tmp_path / "page.html", end="2024-08-09"
     ).read_text(encoding="utf-8")
     assert "hold neither a level of the book nor a trade" in page
@@ -298,7 +298,7 @@ def test_a_day_without_a_price_leaves_the_rows_of_the_others(tmp_path: Path) -> 
 
 
 def page_of(root: Path, out: Path, *, fresh: bool = False) -> bytes:
-    return write_report(open_store(root), out, fresh=fresh).read_bytes()
+    return pages.report(open_store(root), out, fresh=fresh).read_bytes()
 
 
 def test_a_second_page_replays_nothing_and_has_the_same_bytes(
@@ -490,11 +490,11 @@ def test_what_was_not_used_for_the_longest_time_goes_first(
         (cache / name).write_bytes(data)
     assert kept.load("used") is not None
     size = (cache / "old.sums").stat().st_size
-    monkeypatch.setattr("lobproof.report.kept.ROOM", 3 * size)
+    monkeypatch.setattr("lobproof.pages.kept.ROOM", 3 * size)
     kept.prune()
     there = {path.name for path in cache.iterdir()}
     assert there == {*others, "used.sums", "newer.sums", "newest.sums"}
-    monkeypatch.setattr("lobproof.report.kept.ROOM", size - 1)
+    monkeypatch.setattr("lobproof.pages.kept.ROOM", size - 1)
     KeptSums().prune()  # which kept nothing
     assert {path.name for path in cache.iterdir()} == there
     kept.prune()
@@ -507,7 +507,7 @@ def test_a_page_makes_room_for_what_it_keeps(
     made(0, 20).store(tmp_path / "s")
     looked_at(tmp_path / "s")
     (first,) = cache.iterdir()
-    monkeypatch.setattr("lobproof.report.kept.ROOM", 1)
+    monkeypatch.setattr("lobproof.pages.kept.ROOM", 1)
     looked_at(tmp_path / "s")
     assert list(cache.iterdir()) == [first]
     looked_at(tmp_path / "s", fresh=True)

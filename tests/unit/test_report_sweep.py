@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from lobproof.fixedpoint import MAX_COUNT
-from lobproof.report.survey import Survey, survey
-from lobproof.report.sweep import DayPart, Part, _window
-from lobproof.report.sweep_kernels import END_ALL
+from lobproof.pages.survey import Survey, survey
+from lobproof.pages.sweep import DayPart, Part, _window
+from lobproof.pages.sweep_kernels import END_ALL
 from lobproof.schema import UNTRUSTED, EventBatch, Flag, Kind, Side
 from lobproof.store import open_store
 from lobproof.store.columns import Grid

@@ -21,7 +21,7 @@ from fuzz.documents import Memory
 from lobproof.cli.inspect import show_store, store_summary
 from lobproof.errors import PlaceError, StoreError, UsageError
 from lobproof.fidelity.exact import Verdict, verify
-from lobproof.report.survey import survey
+from lobproof.pages.survey import survey
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, Table
 from lobproof.store import Partition, Store, check_sealed, open_store, sealed
 from lobproof.store.catalog import Unsealed, told_unsealed

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from lobproof import pages
 from lobproof.errors import InputError, UsageError
 from lobproof.fidelity.exact import Verdict, VerifyReport, vendor, verify
 from lobproof.fidelity.render import render_report
 from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct_sample
 from lobproof.pipeline.lake import lake_days, reconstruct_day
-from lobproof.report import write_report
 from lobproof.store import open_store
 from support.hourly_recording import golden_sample, hourly_lines
 from support.reconstructions import reconstruct_lake
@@ -257,8 +257,8 @@ def test_a_store_without_a_day_is_told_by_name(folder: Path, tmp_path: Path) -> 
         lambda: verify(store, lake=lake, symbol="ETH-USDT"),
         lambda: verify(store, golden),
         lambda: verify(store, golden, lake=lake),
-        lambda: write_report(store, tmp_path / "page.html"),
-        lambda: write_report(store, tmp_path / "page.html", symbol="ETH-USDT"),
+        lambda: pages.report(store, tmp_path / "page.html"),
+        lambda: pages.report(store, tmp_path / "page.html", symbol="ETH-USDT"),
         lambda: store.events(),
     )
     for ask in asked:

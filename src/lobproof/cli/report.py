@@ -7,13 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from lobproof import pages
 from lobproof.cli.console import out, progress
 from lobproof.cli.places import Kind, expect
 from lobproof.cli.times import span
 from lobproof.cli.verify import tell_unsealed, verified
 from lobproof.errors import need_extra
 from lobproof.fidelity.exact import VerifyReport
-from lobproof.report import check_page, write_report
 from lobproof.store import Store, open_store
 from lobproof.store.timespan import Time
 
@@ -55,7 +55,7 @@ def report(
     expect(store, Kind.STORE)
     if against is not None:
         expect(against, Kind.GOLDEN)
-    check_page(out_)
+    pages.check_page(out_)
     opened = open_store(store)
     tell_unsealed(opened)
     first, stop = span(date, start, end)
@@ -85,13 +85,13 @@ def drawn(
     fresh: bool = False,
     verification: VerifyReport | None,
 ) -> Path:
-    """The page of ``write_report``, with a progress line meanwhile."""
+    """The page of ``lobproof.report``, with a progress line meanwhile."""
     with progress("drawing") as (bar, task):
 
         def advance(_: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, detail=f"{done:,} events")
 
-        return write_report(
+        return pages.report(
             store,
             page,
             symbol=symbol,

@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from lobproof import pages
 from lobproof.errors import ExtraError
 from lobproof.fidelity.exact import verify
 from lobproof.instruments import Instrument, Rule
 from lobproof.jit import cache_folder
 from lobproof.pipeline import reconstruct_sample
 from lobproof.replay import Replayer
-from lobproof.report import write_report
 from lobproof.schema import EventBatch, Flag, Kind
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.store import open_store
@@ -101,7 +101,7 @@ def _chain(folder: Path) -> None:
     reconstruct_sample(sample.path, folder / "store")
     store = open_store(folder / "store")
     with suppress(ExtraError):  # without the extra there are no pages
-        write_report(store, folder / "report.html", fresh=True)
+        pages.report(store, folder / "report.html", fresh=True)
     verify(store, sample.path)
 
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
+from lobproof.pages.axes import PriceGrid, TimeGrid
+from lobproof.pages.sums import Sweep
+from lobproof.pages.sweep import Part, sweep
+from lobproof.pages.sweep_kernels import Float64
+from lobproof.pages.text import THIN
 from lobproof.progress import Progress
-from lobproof.report.axes import PriceGrid, TimeGrid
-from lobproof.report.sums import Sweep
-from lobproof.report.sweep import Part, sweep
-from lobproof.report.sweep_kernels import Float64
-from lobproof.report.text import THIN
 from lobproof.schema import Finding, Int64, Severity
 from lobproof.schema.provenance import least_real
 from lobproof.store import Store

@@ -5,6 +5,6 @@ What there is of a symbol (`survey`, which sums the events up by `sweep`), what 
 those of the store, and a verdict is that of ``verify``, which the page only shows.
 """
 
-from lobproof.report.page import check_page, write_report
+from lobproof.pages.page import check_page, report
 
-__all__ = ["check_page", "write_report"]
+__all__ = ["check_page", "report"]

@@ -1,4 +1,4 @@
-"""``write_report``: the page as one file that needs nothing else."""
+"""``report``: the page as one file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lobproof import __version__
 from lobproof.errors import PlaceError, UsageError, need_extra, visible
 from lobproof.fidelity.exact.report import VerifyReport
 from lobproof.files import check_place, write_whole
+from lobproof.pages.figures.style import COLOURS
+from lobproof.pages.survey import sections, survey
+from lobproof.pages.words import Section, Verification, section
 from lobproof.paths import AnyPath, as_path
 from lobproof.progress import Progress
-from lobproof.report.figures.style import COLOURS
-from lobproof.report.survey import sections, survey
-from lobproof.report.words import Section, Verification, section
 from lobproof.store import Store
 from lobproof.store.timespan import Time, show_ns, to_ns
 
 
-def write_report(
+def report(
     store: Store,
     out: AnyPath,
     *,
@@ -142,7 +142,7 @@ def _visible(value: Any) -> Any:
 def _render(parts: list[Section], empty: list[str], limits: str) -> str:
     from jinja2 import DictLoader, Environment, StrictUndefined
 
-    folder = resources.files("lobproof.report") / "templates"
+    folder = resources.files("lobproof.pages") / "templates"
     names = ("page.html", "page.css", "section.html")
     environment = Environment(
         loader=DictLoader({name: (folder / name).read_text(encoding="utf-8") for name in names}),

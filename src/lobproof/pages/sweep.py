@@ -17,12 +17,10 @@ from lobproof.book import apply_events, book_of
 from lobproof.book.kernels import Book, ensure_far_capacity
 from lobproof.errors import StoreError
 from lobproof.fixedpoint import MAX_COUNT
-from lobproof.progress import Progress
-from lobproof.readahead import in_order, read_ahead
-from lobproof.report.axes import PriceGrid, TimeGrid
-from lobproof.report.kept import KeptSums
-from lobproof.report.sums import Counts, DaySums, Sweep, Totals
-from lobproof.report.sweep_kernels import (
+from lobproof.pages.axes import PriceGrid, TimeGrid
+from lobproof.pages.kept import KeptSums
+from lobproof.pages.sums import Counts, DaySums, Sweep, Totals
+from lobproof.pages.sweep_kernels import (
     AXES,
     COLUMN,
     HOLDS,
@@ -33,6 +31,8 @@ from lobproof.report.sweep_kernels import (
     end,
     sweep_rows,
 )
+from lobproof.progress import Progress
+from lobproof.readahead import in_order, read_ahead
 from lobproof.schema import LEVELS, Int64, Kind
 from lobproof.schema.records import Records, zeroed
 from lobproof.schema.tables import EVENTS, KEYFRAMES, Table

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lobproof.report.axes import TimeGrid, nice_width
-from lobproof.report.text import THIN, short
+from lobproof.pages.axes import TimeGrid, nice_width
+from lobproof.pages.text import THIN, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from lobproof.report.axes import runs
-from lobproof.report.figures.style import (
+from lobproof.pages.axes import runs
+from lobproof.pages.figures.style import (
     Figure,
     Key,
     colour,
@@ -19,8 +19,8 @@ from lobproof.report.figures.style import (
     time_axis,
     unit,
 )
-from lobproof.report.survey import Survey
-from lobproof.report.text import count, duration, share
+from lobproof.pages.survey import Survey
+from lobproof.pages.text import count, duration, share
 from lobproof.schema import LEVELS, Finding, Severity
 
 if TYPE_CHECKING:

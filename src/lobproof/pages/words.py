@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from lobproof import documents
-from lobproof.report.figures import (
+from lobproof.pages.figures import (
     Figure,
     drift,
     heatmap,
@@ -19,8 +19,8 @@ from lobproof.report.figures import (
     spread,
     trust,
 )
-from lobproof.report.survey import LISTED, Survey
-from lobproof.report.text import count, duration, moment, share, short, size_of
+from lobproof.pages.survey import LISTED, Survey
+from lobproof.pages.text import count, duration, moment, share, short, size_of
 from lobproof.schema import Finding, Severity
 from lobproof.store import partial_from
 from lobproof.store.catalog import Coverage

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.report.axes import PriceGrid, TimeGrid
-from lobproof.report.sweep_kernels import COLUMN, LEVEL, SPREAD_BINS, Float64
+from lobproof.pages.axes import PriceGrid, TimeGrid
+from lobproof.pages.sweep_kernels import COLUMN, LEVEL, SPREAD_BINS, Float64
 from lobproof.schema import LEVELS, Int64
 from lobproof.schema.records import Records
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lobproof.report.axes import TimeGrid
-from lobproof.report.figures.style import (
+from lobproof.pages.axes import TimeGrid
+from lobproof.pages.figures.style import (
     Figure,
     Key,
     colour,
@@ -17,9 +17,9 @@ from lobproof.report.figures.style import (
     time_axis,
     unit,
 )
-from lobproof.report.survey import Survey
-from lobproof.report.sweep_kernels import Float64
-from lobproof.report.text import count, currencies, duration, share, short
+from lobproof.pages.survey import Survey
+from lobproof.pages.sweep_kernels import Float64
+from lobproof.pages.text import count, currencies, duration, share, short
 
 RESIDUALS = (
     ("explained", "blue", "explained: the level fell by as much"),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lobproof.report.axes import runs
-from lobproof.report.figures.style import (
+from lobproof.pages.axes import runs
+from lobproof.pages.figures.style import (
     WIDTH,
     Figure,
     Key,
@@ -21,9 +21,9 @@ from lobproof.report.figures.style import (
     time_axis,
     unit,
 )
-from lobproof.report.survey import Survey
-from lobproof.report.sweep_kernels import Float64
-from lobproof.report.text import count, currencies, duration, share, short
+from lobproof.pages.survey import Survey
+from lobproof.pages.sweep_kernels import Float64
+from lobproof.pages.text import count, currencies, duration, share, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

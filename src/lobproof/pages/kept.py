@@ -23,8 +23,8 @@ import lobproof
 from lobproof import __version__
 from lobproof.files import TEMPORARY, write_whole
 from lobproof.jit import cache_home
-from lobproof.report.axes import PriceGrid, TimeGrid
-from lobproof.report.sums import Counts, DaySums
+from lobproof.pages.axes import PriceGrid, TimeGrid
+from lobproof.pages.sums import Counts, DaySums
 
 ROOM = 2 << 30
 """Bytes of the cache; what was not used for the longest time goes first."""

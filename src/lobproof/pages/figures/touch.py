@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lobproof.report.figures.style import (
+from lobproof.pages.figures.style import (
     LEFT,
     RIGHT,
     WIDTH,
@@ -19,9 +19,9 @@ from lobproof.report.figures.style import (
     time_axis,
     unit,
 )
-from lobproof.report.survey import Survey
-from lobproof.report.sweep_kernels import SPREAD_BINS, Float64
-from lobproof.report.text import currencies, duration, share, short
+from lobproof.pages.survey import Survey
+from lobproof.pages.sweep_kernels import SPREAD_BINS, Float64
+from lobproof.pages.text import currencies, duration, share, short
 from lobproof.schema import LEVELS
 
 _NO_TOUCH = (
