@@ -19,6 +19,7 @@ from lobproof.schema import LEVELS, EventBatch, Flag, Kind, Side
 from lobproof.schema.tables import STATE_LEVEL_COLUMNS
 from lobproof.store import Store, open_store
 from lobproof.store.timespan import duration_ns
+from lobproof.store.views import bars_of
 from support.batches import DAY_NS, DT, START_NS, Day, make_day, make_instrument, store_day
 
 NEXT = "2024-08-09"
@@ -257,6 +258,9 @@ def test_trades_come_with_the_touch_right_before_them(store: Store, days: Sequen
         before = [k for k in ends if k < row["event_id"]]
         of_book = [k for k in before if days[0].events.kind[k] != Kind.TRADE]
         assert row["book_event_id"] == of_book[-1]
+        assert row["book_ts"].timestamp() == pytest.approx(
+            int(days[0].events.ts_order[of_book[-1]]) / 1e9, abs=1e-5
+        )
         for name, side in (("bid", Side.BID), ("ask", Side.ASK)):
             touch = levels_of(days[0], of_book[-1], side)[0]
             assert (row[f"{name}_price"], row[f"{name}_size"]) == touch
@@ -334,6 +338,49 @@ def test_a_bar_says_that_trades_are_missing(tmp_path: Path) -> None:
     store_day(tmp_path / "s", day)
     last = open_store(tmp_path / "s").bars("1m").collect().row(-1, named=True)
     assert (last["gaps"], last["trades"], last["open"], last["vwap"]) == (1, 0, None, None)
+
+
+def _trades(seconds: Sequence[int], ids: Sequence[int], *, chained: bool) -> pl.LazyFrame:
+    """Raw events: trades of these seconds and ids; where they form a chain, marks of the holes."""
+    rows = []
+    for second, number, before in zip(seconds, ids, [ids[0] - 1, *ids], strict=False):
+        if chained and number > before + 1:
+            lost = int(Flag.GAP | Flag.TRADES | Flag.LAST)
+            rows.append((second * SECOND, int(Kind.MARK), number - 1, lost, "0"))
+        rows.append((second * SECOND, int(Kind.TRADE), number, int(Flag.LAST), "5"))
+    names = ("ts_order", "kind", "sequence", "flags", "price")
+    of_all = {"exchange": "X", "symbol": "Y", "dt": DT, "side": 1, "chained": chained}
+    return (
+        pl.LazyFrame(rows, schema=names, orient="row")
+        .with_columns(pl.col("price").cast(pl.Decimal(38, 18)))
+        .with_columns(
+            pl.col("price").alias("size"), *(pl.lit(v).alias(k) for k, v in of_all.items())
+        )
+    )
+
+
+@pytest.mark.parametrize("chained", [True, False], ids=["golden", "lake"])
+@pytest.mark.parametrize("every", [1, 10, 60])
+def test_every_bar_that_a_hole_touches_says_so(every: int, chained: bool) -> None:
+    """From the trade before to the one behind; of Lake days the ids tell, where most are there."""
+    seconds, ids = [60, 61, 62, 125, 126, 190, 191], [1, 2, 3, 4, 5, 8, 9]
+    bars = bars_of(_trades(seconds, ids, chained=chained), every * SECOND).collect()
+    holes, traded = set(range(126 // every, 190 // every + 1)), {s // every for s in seconds}
+    times = [time // (every * SECOND) for time in bars["time"].cast(pl.Int64)]
+    assert times == sorted(holes | traded)
+    assert bars["gaps"].to_list() == [int(time in holes) for time in times]
+    assert [price is None for price in bars["open"]] == [time not in traded for time in times]
+    assert (bars["trades"].sum(), bars["volume"].sum()) == (7, 35)
+
+
+def test_ids_that_follow_one_another_nowhere_tell_of_no_hole() -> None:
+    frame = _trades(range(5), [10, 2_000, 55_000, 90_000, 400_000], chained=False)
+    assert bars_of(frame, SECOND).collect()["gaps"].to_list() == [0] * 5
+
+
+def test_behind_a_late_trade_nothing_is_missing() -> None:
+    frame = _trades([0, 1, 2, 3, 4], [1, 2, 4, 3, 5], chained=False)
+    assert bars_of(frame, SECOND).collect()["gaps"].to_list() == [0, 1, 1, 0, 0]
 
 
 def test_several_symbols_in_one_read(tmp_path: Path) -> None:

@@ -251,10 +251,13 @@ def _of_sample(
     progress: Progress | None,
 ) -> Reconstruction:
     notes: list[str] = []
+    total = 0
 
     def reached(at: Reached) -> None:
+        nonlocal total
+        total = max(at.of_rows, at.rows)
         if progress is not None:
-            progress(str(source), at.rows, at.of_rows)
+            progress(str(source), at.rows, total)
 
     result = reconstruct_sample(
         source,
@@ -266,6 +269,8 @@ def _of_sample(
         progress=reached,
         waiting=notes.append,
     )
+    if progress is not None and total:
+        progress(str(source), total, total)
     return Reconstruction(out, (result,), tuple(notes))
 
 
@@ -274,6 +279,7 @@ class _Told:
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
+        self._totals: dict[str, int] = {}
         self.notes: list[str] = []
 
     def started(self, day: LakeDay) -> None:
@@ -281,8 +287,9 @@ class _Told:
 
     def reached(self, day: LakeDay, reached: Reached) -> None:
         """How far it is."""
+        self._totals[str(day)] = max(reached.of_rows, reached.rows)
         if self._progress is not None:
-            self._progress(str(day), reached.rows, reached.of_rows)
+            self._progress(str(day), reached.rows, self._totals[str(day)])
 
     def noted(self, day: LakeDay, sentence: str) -> None:
         """Keep it."""
@@ -292,4 +299,7 @@ class _Told:
         """No rows are read meanwhile."""
 
     def ended(self, outcome: Outcome) -> None:
-        """The outcomes tell."""
+        """All of a day that was made is read."""
+        total = self._totals.get(str(outcome.day), 0)
+        if self._progress is not None and outcome.result is not None and total:
+            self._progress(str(outcome.day), total, total)

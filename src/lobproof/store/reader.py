@@ -355,10 +355,11 @@ class Store:
         """Trades, each with the touch of the book right before it; parameters as of `events`.
 
         Beside the columns of `trades`: ``bid_price``, ``bid_size``, ``ask_price``, ``ask_size`` (0
-        where a side was empty) and ``book_event_id``, the message that made them so: the last one
-        before the trade in the order of events, of the same day; null, as are the prices, before
-        the first of a day. ``trusted``: whether that touch is known to be right at the trade: not
-        where there is none, nor in a doubt that arose since.
+        where a side was empty), ``book_event_id`` and ``book_ts``, the message that made them so
+        and its time: the last one before the trade in the order of events, of the same day; null,
+        as are the prices, before the first of a day. A venue that tells its book every 100 ms has
+        moved on since, by up to so long. ``trusted``: whether that touch is known to be right at
+        the trade: not where there is none, nor in a doubt that arose since.
 
         Raises
         ------
@@ -377,7 +378,7 @@ class Store:
                 )
             trades = trades_of(self._scan(EVENTS, day, grid, view))
             states = self._scan(STATES, day, grid, View(numbers=numbers, raw=True))
-            frames.append(with_touch(trades, states, self._doubts(day).intervals))
+            frames.append(with_touch(trades, states, self._doubts(day).intervals, raw=raw))
         return pl.concat(frames)
 
     def bars(
@@ -397,14 +398,24 @@ class Store:
         pl.LazyFrame
             ``exchange, symbol, time`` (where the interval starts), ``open, high, low, close,
             volume, buy_volume`` (of takers who bought), ``vwap`` (float), ``trades``, and ``gaps``:
-            how often trades are missing in it. An interval in which nothing traded has no row,
-            unless trades are missing there: then its prices are null.
+            how many holes in the trades touch it, each from the last trade before to the first
+            behind. An interval in which nothing traded has no row, unless such a hole lies there:
+            then its prices are null. A hole in which the range begins or ends is seen where the
+            range holds a trade before it and one behind.
         """
         length = duration_ns(every)
         view = View(*bounds(start, end), numbers, raw=True)
         symbols = several([day for day, _ in self._days(symbol, exchange, view)])
         return pl.concat(
-            bars_of(pl.concat(self._scan(EVENTS, day, finest(days), view) for day in days), length)
+            bars_of(
+                pl.concat(
+                    self._scan(EVENTS, day, finest(days), view).with_columns(
+                        pl.lit(day.chained).alias("chained")
+                    )
+                    for day in days
+                ),
+                length,
+            )
             for days in symbols
         )
 

@@ -11,7 +11,17 @@ import numpy as np
 import polars as pl
 
 from lobproof.errors import UsageError
-from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Finding, Flag, Kind, Severity, Side
+from lobproof.schema import (
+    EVERYTHING,
+    RANGE,
+    UNORDERED,
+    UNTRUSTED,
+    Finding,
+    Flag,
+    Kind,
+    Severity,
+    Side,
+)
 from lobproof.schema.codes import PRICE_SCALE
 from lobproof.schema.tables import EVENTS, KEYFRAMES, MINUTES, QUALITY, STATES, Table
 from lobproof.store.columns import Grid, decimal_columns
@@ -240,12 +250,13 @@ def trades_of(events: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def with_touch(
-    trades: pl.LazyFrame, states: pl.LazyFrame, doubts: Sequence[tuple[int, int]]
+    trades: pl.LazyFrame, states: pl.LazyFrame, doubts: Sequence[tuple[int, int]], *, raw: bool
 ) -> pl.LazyFrame:
     """A day's trades with the touch before each; ``doubts``: intervals of event ids."""
     known = (pl.col("bid_trusted") > 0) & (pl.col("ask_trusted") > 0)
     touches = states.select(
         pl.col("event_id").alias("book_event_id"),
+        (pl.col("ts_order") if raw else moment("ts_order")).alias("book_ts"),
         pl.col("bid_0_price").alias("bid_price"),
         pl.col("bid_0_size").alias("bid_size"),
         pl.col("ask_0_price").alias("ask_price"),
@@ -261,29 +272,55 @@ def with_touch(
 
 
 def bars_of(events: pl.LazyFrame, every: int) -> pl.LazyFrame:
-    """Bars of one symbol's raw events, ``every`` nanoseconds: see `Store.bars`."""
+    """Bars of one symbol's raw events, ``every`` nanoseconds: see `Store.bars`.
+
+    ``chained``, a column beside those of events: whether marks say which trades are missing, as of
+    a golden sample. Else the ids do, where most of a day's follow one another.
+    """
     trade = pl.col("kind") == Kind.TRADE
     lost = int(Flag.GAP | Flag.TRADES)
-    gap = (pl.col("kind") == Kind.MARK) & ((pl.col("flags") & lost) == lost)
-    price, size = (pl.col(name).filter(trade) for name in ("price", "size"))
+    marked = (pl.col("kind") == Kind.MARK) & ((pl.col("flags") & lost) == lost)
+    ids = pl.when(trade & pl.col("sequence").is_between(0, UNORDERED, closed="left")).then(
+        "sequence"
+    )
+    dense = ids.max() - ids.min() < 2 * ids.count()
+    skipped = dense.over("dt") & (ids > ids.cum_max().forward_fill().shift(1).over("dt") + 1)
+    # trades may be missing from the last one before the hole to the first one behind it
+    since = pl.when(trade).then("ts_order").forward_fill().shift(1).over("dt")
+    rows = events.filter(trade | marked).with_columns(
+        pl.when("chained").then(marked).otherwise(skipped).fill_null(value=False).alias("hole"),
+        since.fill_null(pl.col("ts_order")).alias("since"),
+    )
+    interval = pl.col("ts_order") // every
+    keys = ("exchange", "symbol", "time")
+    gaps = (
+        rows.filter("hole")
+        .select(*keys[:2], pl.int_ranges(pl.col("since") // every, interval + 1).alias("time"))
+        .explode("time")
+        .group_by(keys)
+        .agg(pl.len().cast(pl.Int64).alias("gaps"))
+    )
+    price, size = pl.col("price"), pl.col("size")
     weights = size.cast(pl.Float64)
-    value = (price.cast(pl.Float64) * weights).sum()
-    start = pl.col("ts_order") // every * every
     return (
-        events.filter(trade | gap)
-        .group_by("exchange", "symbol", start.alias("time"), maintain_order=True)
+        rows.filter(trade)
+        .group_by(*keys[:2], interval.alias("time"))
         .agg(
             price.first().alias("open"),
             price.max().alias("high"),
             price.min().alias("low"),
             price.last().alias("close"),
             size.sum().alias("volume"),
-            pl.col("size").filter(trade & (pl.col("side") == Side.BUY)).sum().alias("buy_volume"),
-            pl.when(trade.any()).then(value / weights.sum()).alias("vwap"),
-            trade.sum().cast(pl.Int64).alias("trades"),
-            gap.sum().cast(pl.Int64).alias("gaps"),
+            size.filter(pl.col("side") == Side.BUY).sum().alias("buy_volume"),
+            ((price.cast(pl.Float64) * weights).sum() / weights.sum()).alias("vwap"),
+            pl.len().cast(pl.Int64).alias("trades"),
         )
-        .with_columns(pl.col("time").cast(pl.Datetime("ns", "UTC")))
+        .join(gaps, on=keys, how="full", coalesce=True)
+        .sort("time")
+        .with_columns(
+            pl.col("volume", "buy_volume", "trades", "gaps").fill_null(0),
+            (pl.col("time") * every).cast(pl.Datetime("ns", "UTC")),
+        )
     )
 
 
