@@ -37,8 +37,10 @@ def test_a_golden_sample_and_lake_days_by_one_call(made: Path, tmp_path: Path) -
     )
     assert [result.symbol for result in sample.results] == ["SIM-USDT"]
     assert [day.committed for day in sample.days] == [True]
-    assert seen
     assert {what for what, *_ in seen} == {str(made / "golden")}
+    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+    assert all(0 < done <= total for _, done, total in seen)
+    assert seen[-1][1] == seen[-1][2]  # a bar comes to its end
 
     seen.clear()
     lake = lobproof.reconstruct(
@@ -49,6 +51,8 @@ def test_a_golden_sample_and_lake_days_by_one_call(made: Path, tmp_path: Path) -
     assert {what for what, *_ in seen} <= {
         f"{one.exchange} {one.symbol} {one.days[0].dt}" for one in lake.results
     }
+    ends = {what: (done, total) for what, done, total in seen}
+    assert all(done == total > 0 for done, total in ends.values())
     assert lake.store.days().height == 2
     text = repr(lake)
     assert text.splitlines()[0] == f"Reconstructed into {tmp_path / 'b'}"

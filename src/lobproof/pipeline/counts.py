@@ -64,6 +64,11 @@ class DayCounts:
         return self.gaps + self.contradictions + self.silences
 
     @property
+    def trades_missing(self) -> bool:
+        """Whether some trades are known to be missing: `quality` says how many, and why."""
+        return bool(self.findings.keys() & {"TRADE_GAP", "TRADES_ABSENT"})
+
+    @property
     def gap_ratio(self) -> float | None:
         """Messages backward, unreadable, silent or contradicted by a snapshot ÷ messages.
 

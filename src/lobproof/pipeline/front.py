@@ -62,6 +62,7 @@ class Reconstruction:
             f"{result.exchange} {result.symbol} {day.dt} ({made_of(result.provenance)}): "
             f"{day.strategy}, {day.counts.events:,} events, {day.counts.gaps:,} gaps, "
             f"{day.counts.doubtful_ns / 1e9:,.1f} s in doubt"
+            f"{', trades missing' if day.counts.trades_missing else ''}"
             f"{'' if day.committed else '; there already'}"
             for result in self.results
             for day in result.days
