@@ -10,6 +10,7 @@ from unicodedata import category
 
 EXTRAS = {
     "acquire": ("dotenv", "stamina"),
+    "capture": ("aiohttp",),
     "report": ("jinja2", "matplotlib"),
 }
 """Extra of the installed package → the modules that it brings."""

@@ -15,7 +15,12 @@ from lobproof.sources.simulator.config import PRESETS, Distances, Excitation, Ma
 from lobproof.sources.simulator.feed import Feed, FeedBatch, FeedConfig, FullBook, Truth
 from lobproof.sources.simulator.market import Market, MarketEvents
 from lobproof.sources.simulator.provenance import simulation_of
-from lobproof.sources.simulator.run import Imperfections, SimulationResult, simulate
+from lobproof.sources.simulator.run import (
+    Imperfections,
+    SimulationResult,
+    market_config,
+    simulate,
+)
 
 __all__ = [
     "PRESETS",
@@ -36,6 +41,7 @@ __all__ = [
     "SimulationResult",
     "Sizes",
     "Truth",
+    "market_config",
     "simulate",
     "simulation_of",
 ]

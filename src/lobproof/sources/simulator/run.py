@@ -145,7 +145,7 @@ def simulate(
         When ``out`` holds something else, or the request contradicts itself.
     """
     wrong = imperfections if imperfections is not None else Imperfections()
-    chosen = _chosen(preset, config, start, market, wrong)
+    chosen = market_config(preset, start=start, config=config, market=market, imperfections=wrong)
     if intensity != 1.0:
         chosen = dataclasses.replace(chosen, rate=chosen.rate * intensity)
     if not (recording or lake) or minutes <= 0:
@@ -178,13 +178,16 @@ def simulate(
     return _result(out, {"counts": counts, "files": described})
 
 
-def _chosen(
-    preset: str,
-    config: MarketConfig | None,
+def market_config(
+    preset: str = "btc",
+    *,
     start: str,
-    market: VenueMarket | None,
-    wrong: Imperfections,
+    config: MarketConfig | None = None,
+    market: VenueMarket | None = None,
+    imperfections: Imperfections | None = None,
 ) -> MarketConfig:
+    """The market that was asked for; of whom, see :func:`simulate`."""
+    wrong = imperfections if imperfections is not None else Imperfections()
     if config is None and preset not in PRESETS:
         raise UsageError(
             f"there is no preset {preset!r}", hint=f"choose one of {', '.join(PRESETS)}"
