@@ -1,0 +1,34 @@
+"""A Binance to test against: recorded or simulated messages behind the venue's own addresses.
+
+It answers: what does the venue say when (`tape`); what does REST tell of that (`state`, `http`);
+what passes for time (`clock`); which rules does a market have (`profile`); who is connected, and
+gets what (`exchange`, `connection`); what goes wrong (`faults`); how is it run (`local`).
+
+It judges no data and keeps none: what a client makes of it is for others to see.
+"""
+
+from lobproof.serve.clock import VenueClock, span_ns
+from lobproof.serve.connection import Observer
+from lobproof.serve.exchange import Exchange
+from lobproof.serve.faults import Fault, parse_fault
+from lobproof.serve.local import LocalExchange
+from lobproof.serve.profile import PROFILES, MarketName
+from lobproof.serve.state import BookCopy
+from lobproof.serve.tape import Message, Tape, recorded_tape, simulated_tape
+
+__all__ = [
+    "PROFILES",
+    "BookCopy",
+    "Exchange",
+    "Fault",
+    "LocalExchange",
+    "MarketName",
+    "Message",
+    "Observer",
+    "Tape",
+    "VenueClock",
+    "parse_fault",
+    "recorded_tape",
+    "simulated_tape",
+    "span_ns",
+]
