@@ -31,7 +31,7 @@ from lobproof.schema import Finding
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.sources.simulator import simulate
 from lobproof.store import open_store, sealed
-from lobproof.store.timespan import to_ns
+from lobproof.timespan import to_ns
 from plain.lake_replay import LakeStreams
 from plain.messages import ASK, MS, START, bid, book_of, delta, trade, vendor_row
 from support.commands import command, refused

@@ -12,7 +12,7 @@ import pytest
 from lobproof.pipeline import PartialDay
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.store import sealed
-from lobproof.store.timespan import to_ns
+from lobproof.timespan import to_ns
 from support.kills import killed_until_done
 from support.reconstructions import (
     assert_tidy,

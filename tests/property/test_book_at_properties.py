@@ -24,7 +24,7 @@ from lobproof.schema import LEVELS, EventBatch, StateBatch
 from lobproof.sources.cryptolake.decode import as_snapshots
 from lobproof.store import DayWriter, commit_day, open_store, symbol_lock
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.timespan import DAY_NS
+from lobproof.timespan import DAY_NS
 from plain.lake_replay import LakeStreams
 from plain.markets import HiddenMarket, RandomFeed, RandomLake
 from plain.messages import START, messages_of, to_vendor_batch

@@ -26,7 +26,7 @@ from lobproof.pipeline import (
     reconstruct_days,
 )
 from lobproof.sources.golden import GoldenSample
-from lobproof.store.timespan import to_ns
+from lobproof.timespan import to_ns
 
 PUBLIC: list[Callable[..., Any]] = [
     getattr(module, name)

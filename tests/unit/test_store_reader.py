@@ -38,7 +38,7 @@ from lobproof.store import Store, open_store
 from lobproof.store.columns import Grid
 from lobproof.store.playback import replay_day, whole_messages
 from lobproof.store.seal import UNHASHED
-from lobproof.store.timespan import show_days, show_ns, to_ns
+from lobproof.timespan import show_days, show_ns, to_ns
 from support.batches import DAY_NS, START_NS, Day, make_day, make_instrument, store_day
 
 NEXT = "2024-08-09"

@@ -133,6 +133,16 @@ _COMMANDS = {
             "lobproof simulate --out sim-lake --lake --no-recording --minutes 1440 --seed 3",
         ),
     ),
+    "serve": _Command(
+        "serve:serve",
+        "Serve a recording or a simulated market as Binance would, with faults on demand.",
+        (
+            "lobproof serve golden/btc --port 8080",
+            "lobproof serve --simulate --preset btc --symbols 3 --speed 10",
+            "lobproof serve --simulate --market usdm --fault 'disconnect@every=10m±5m' "
+            "--fault drop@90s,n=3,stream=depth",
+        ),
+    ),
     "derive-lake": _Command(
         "derive:derive",
         "Write a golden sample as Crypto Lake's tables, marked derived.",

@@ -184,6 +184,6 @@ def partial_text(dt: str, from_ns: int) -> Text:
 
 def duration(ns: int) -> str:
     """A span of time in its natural unit."""
-    from lobproof.store.timespan import show_length  # what --help does not need
+    from lobproof.timespan import show_length  # what --help does not need
 
     return show_length(ns)

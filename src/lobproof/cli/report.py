@@ -15,7 +15,7 @@ from lobproof.cli.verify import tell_unsealed, verified
 from lobproof.errors import need_extra
 from lobproof.fidelity.exact import VerifyReport
 from lobproof.store import Store, open_store
-from lobproof.store.timespan import Time
+from lobproof.timespan import Time
 
 
 def report(

@@ -12,7 +12,7 @@ from lobproof.fidelity.exact import verify as verify_store
 from lobproof.fidelity.render import render_report
 from lobproof.store import Store, open_store
 from lobproof.store.catalog import told_unsealed
-from lobproof.store.timespan import Time
+from lobproof.timespan import Time
 
 _EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1}
 INCONCLUSIVE = 2

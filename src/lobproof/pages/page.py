@@ -17,7 +17,7 @@ from lobproof.pages.words import Section, Verification, section
 from lobproof.paths import AnyPath, as_path
 from lobproof.progress import Progress
 from lobproof.store import Store
-from lobproof.store.timespan import Time, show_ns, to_ns
+from lobproof.timespan import Time, show_ns, to_ns
 
 
 def report(

@@ -22,7 +22,7 @@ from lobproof.schema.provenance import least_real
 from lobproof.store import Store
 from lobproof.store.catalog import no_day
 from lobproof.store.seal import config_of
-from lobproof.store.timespan import Time, to_ns
+from lobproof.timespan import Time, to_ns
 
 LISTED = 25
 """So many findings are listed one by one; all are counted."""

@@ -23,7 +23,7 @@ from lobproof.progress import Progress
 from lobproof.schema.provenance import made_of
 from lobproof.sources.golden import DOCUMENT
 from lobproof.store import Store, open_store
-from lobproof.store.timespan import Time, to_ns
+from lobproof.timespan import Time, to_ns
 
 
 @dataclass(frozen=True, slots=True, repr=False)

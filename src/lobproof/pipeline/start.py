@@ -28,7 +28,7 @@ from lobproof.replay import Replayer, Segment
 from lobproof.schema import EVERYTHING, PENDING_MESSAGES, PENDING_NS, UNTRUSTED, Flag, Kind
 from lobproof.store import Keyframe, Store, open_store, partial_from, sealed
 from lobproof.store.seal import config_of, inputs_of, verdicts_of
-from lobproof.store.timespan import show_ns
+from lobproof.timespan import show_ns
 
 # --- books of sealed days ---------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ from lobproof.store import (
     sealed,
     told_deleted,
 )
-from lobproof.store.timespan import DAY_NS
+from lobproof.timespan import DAY_NS
 
 
 class NoGoError(Exception):

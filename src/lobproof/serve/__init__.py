@@ -7,7 +7,7 @@ gets what (`exchange`, `connection`); what goes wrong (`faults`); how is it run 
 It judges no data and keeps none: what a client makes of it is for others to see.
 """
 
-from lobproof.serve.clock import VenueClock, span_ns
+from lobproof.serve.clock import VenueClock
 from lobproof.serve.connection import Observer
 from lobproof.serve.exchange import Exchange
 from lobproof.serve.faults import Fault, parse_fault
@@ -30,5 +30,4 @@ __all__ = [
     "parse_fault",
     "recorded_tape",
     "simulated_tape",
-    "span_ns",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 
@@ -11,22 +10,6 @@ from lobproof.errors import UsageError
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 NEVER = 1 << 62
-_UNITS = {"ms": 1_000_000, "s": SECOND, "m": MINUTE, "h": 60 * MINUTE}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-
-
-def span_ns(text: str) -> int:
-    """A span of time in words, ``90s``, ``10m``, ``1h`` or ``250ms``, in ns.
-
-    Raises
-    ------
-    UsageError
-        When it is written otherwise.
-    """
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise UsageError(f"{text!r} is no span of time", hint="write it like 250ms, 90s, 10m or 1h")
-    return round(float(found[1]) * _UNITS[found[2]])
 
 
 class VenueClock:

@@ -144,6 +144,7 @@ class Exchange:
         self, transport: asyncio.Transport, tier: str, *, combined: bool, micro: bool
     ) -> Connection:
         """A new client."""
+        self.clock.begin()
         self.counts["connections"] += 1
         conn = Connection(
             self.counts["connections"],

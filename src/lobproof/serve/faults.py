@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lobproof.errors import UsageError
-from lobproof.serve.clock import NEVER, SECOND, span_ns
+from lobproof.serve.clock import NEVER, SECOND
+from lobproof.timespan import duration_ns
 
 _ANYWHERE = frozenset({"symbol", "stream", "conn"})
 _TAKES: dict[str, frozenset[str]] = {
@@ -113,9 +114,9 @@ def parse_fault(text: str) -> Fault:
 
 def _when(text: str) -> tuple[int, int]:
     if not text.startswith("every="):
-        return span_ns(text), -1
+        return duration_ns(text), -1
     period, _, jitter = text.removeprefix("every=").partition("±")
-    every, around = span_ns(period), span_ns(jitter) if jitter else 0
+    every, around = duration_ns(period), duration_ns(jitter) if jitter else 0
     if not 0 <= around < every:
         raise ValueError(f"every={period} leaves no room for ±{jitter}")
     return every, around
@@ -123,7 +124,7 @@ def _when(text: str) -> tuple[int, int]:
 
 def _value(key: str, value: str) -> int | float | str:
     if key in ("for", "lead", "by"):
-        return span_ns(value)
+        return duration_ns(value)
     if key == "symbol":
         return value.upper()
     if key == "stream":

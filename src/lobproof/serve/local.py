@@ -24,7 +24,7 @@ class LocalExchange:
 
     ``async with LocalExchange([tape], speed=10, faults=["drop@5s,n=3"]) as exchange:`` and then
     ``exchange.url``, ``exchange.book("SIMUSDT")``, ``exchange.venue.counts``. The clock begins at
-    once, or with ``waits`` when :meth:`begin` is called.
+    once, or with ``waits`` when the first client connects.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class LocalExchange:
         self.port = int(self._runner.addresses[0][1])
         self._task = asyncio.create_task(self.venue.run())
         if not self._waits:
-            self.begin()
+            self.clock.begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -114,10 +114,6 @@ class LocalExchange:
     def ws_url(self) -> str:
         """Where the sockets are, ``ws://127.0.0.1:8080``."""
         return f"ws://{self.host}:{self.port}"
-
-    def begin(self) -> None:
-        """Let the venue's time pass."""
-        self.clock.begin()
 
     async def finished(self) -> None:
         """Wait until there is nothing more to serve; an error of the venue is raised here."""

@@ -15,7 +15,7 @@ from lobproof.fixedpoint import count_to_text, to_decimal128
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Int64, Side
 from lobproof.schema.provenance import made_of
 from lobproof.store.columns import Grid
-from lobproof.store.timespan import show_ns
+from lobproof.timespan import show_ns
 
 _SHOWN = 10
 """Levels a side of the ladder that a notebook shows."""

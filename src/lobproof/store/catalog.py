@@ -28,7 +28,7 @@ from lobproof.store.seal import (
     partial_from,
     seals_among,
 )
-from lobproof.store.timespan import DAY_NS, day_start, show_days, show_length, show_ns
+from lobproof.timespan import DAY_NS, day_start, show_days, show_length, show_ns
 
 _ATTEMPTS = 5
 _NAMED = 5

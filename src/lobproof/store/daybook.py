@@ -30,7 +30,7 @@ from lobproof.store.catalog import SealedDay
 from lobproof.store.columns import Grid
 from lobproof.store.keyframe import Keyframe
 from lobproof.store.playback import events_from, whole_messages
-from lobproof.store.timespan import show_ns
+from lobproof.timespan import show_ns
 
 _WINDOW_TICKS = 1 << 16
 _RECENT = 1 << 12

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lobproof.book import BookImage
 from lobproof.errors import StoreError
 from lobproof.schema import Int64, Side
-from lobproof.store.timespan import show_ns
+from lobproof.timespan import show_ns
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,6 @@ from lobproof.store.columns import Grid
 from lobproof.store.daybook import DayBook, Doubts, Message
 from lobproof.store.ladder import Ladder
 from lobproof.store.playback import replay_day
-from lobproof.store.timespan import Duration, Time, bounds, duration_ns, show_days, show_ns, to_ns
 from lobproof.store.views import (
     Names,
     Numbers,
@@ -62,6 +61,7 @@ from lobproof.store.views import (
     trades_of,
     with_touch,
 )
+from lobproof.timespan import Duration, Time, bounds, duration_ns, show_days, show_ns, to_ns
 
 BATCH_ROWS = 1 << 16
 _MOST_LEVELS = 1 << 28

@@ -36,7 +36,7 @@ from lobproof.pipeline import (
 from lobproof.pipeline.job import States
 from lobproof.sources.cryptolake.request import Request
 from lobproof.store import sealed
-from lobproof.store.timespan import to_ns
+from lobproof.timespan import to_ns
 
 
 @Parameter(name="*", group="Crypto Lake days")

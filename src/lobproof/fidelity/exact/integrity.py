@@ -41,7 +41,7 @@ from lobproof.instruments import Instrument
 from lobproof.schema import UNORDERED, Finding, Flag, Int64, Kind, Order
 from lobproof.schema.codes import PRICE_SCALE
 from lobproof.schema.tables import CONTENT_TABLES, Table
-from lobproof.store.timespan import show_length
+from lobproof.timespan import show_length
 
 WARM_UP_LIMIT_NS = 60_000_000_000
 """Longest time before the first anchor, over all days, that leaves a verdict to be had."""

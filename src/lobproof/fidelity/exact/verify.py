@@ -44,7 +44,7 @@ from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
 from lobproof.store import Store
 from lobproof.store.catalog import no_day
 from lobproof.store.seal import verdicts_of
-from lobproof.store.timespan import Time, to_ns
+from lobproof.timespan import Time, to_ns
 
 UNTRUSTED_LIMIT = 0.001
 _BEGIN, _END = pl.col("first_ts").min(), pl.col("last_ts").max()

@@ -34,6 +34,7 @@ from lobproof.sources.simulator.provenance import (
     read_side_car,
     write_side_car,
 )
+from lobproof.timespan import to_ns
 
 _DAY_NS = 86_400_000_000_000
 _CHUNK_EVENTS = 60_000
@@ -193,16 +194,8 @@ def market_config(
             f"there is no preset {preset!r}", hint=f"choose one of {', '.join(PRESETS)}"
         )
     base = config if config is not None else PRESETS[preset]
-    try:
-        moment = datetime.fromisoformat(start)
-    except ValueError as error:
-        raise UsageError(
-            f"{start!r} is no time", hint="write it like 2026-01-05T00:00:00Z"
-        ) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
     changes: dict[str, Any] = {
-        "start_ns": (moment - _EPOCH) // timedelta(microseconds=1) * 1000,
+        "start_ns": to_ns(start),
         "off_lot_share": wrong.off_lot_share,
         "legacy_orders": wrong.legacy_orders,
         "new_tick": wrong.new_tick,
