@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from lobproof.cli.console import Json, Switch, clock, err, out, print_json, progress
 from lobproof.errors import UsageError
