@@ -20,6 +20,7 @@ from lobproof.serve import LocalExchange, MarketName, Message, Tape
 _T = TypeVar("_T")
 MS = 1_000_000
 SECOND = 1000 * MS
+_STRAIGHT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 START = 1_767_571_200 * SECOND
 EXCHANGES = {"spot": "BINANCE", "usdm": "BINANCE_FUTURES", "coinm": "BINANCE_DELIVERY"}
 
@@ -108,10 +109,15 @@ class Heard(NamedTuple):
         return found
 
 
+def opened(url: str) -> connect:
+    """A socket of the package `websockets`, straight to this machine."""
+    return connect(url, compression=None, proxy=None)
+
+
 async def listen(url: str, most: int = 10**9) -> Heard:
     """Listen until the venue ends the connection, or so many messages came."""
     texts: list[str] = []
-    async with connect(url, compression=None) as socket:
+    async with opened(url) as socket:
         return await hear(socket, texts, most)
 
 
@@ -137,7 +143,7 @@ async def get(url: str) -> Answer:
 
     def ask() -> Answer:
         try:
-            with urllib.request.urlopen(url, timeout=10) as response:
+            with _STRAIGHT.open(url, timeout=10) as response:
                 return Answer(response.status, dict(response.headers), json.load(response))
         except urllib.error.HTTPError as error:
             with error:
@@ -165,7 +171,7 @@ class ClientBook:
         buffer: list[dict[str, Any]] = []
         url = f"{exchange.ws_url}{tier}/stream?streams={low}@depth@100ms"
         rest = f"{exchange.url}{prefix}/depth?symbol={symbol}&limit=1000"
-        async with connect(url, compression=None) as socket:
+        async with opened(url) as socket:
             first = True
             while self.counts["applied"] < messages:
                 buffer.append(json.loads(await socket.recv())["data"])

@@ -16,7 +16,7 @@ from lobproof.serve.connection import GOING_AWAY, POLICY, Connection, Observer, 
 from lobproof.serve.faults import ON_DEPTH_ANSWERS, ON_MESSAGES, Active, Fault, FaultPlan
 from lobproof.serve.profile import Profile, Weights, data_key
 from lobproof.serve.state import BookCopy, SymbolState, VenueBook
-from lobproof.serve.tape import SNAPSHOT, Message, Tape
+from lobproof.serve.tape import KINDS, SNAPSHOT, Message, Tape
 
 _END = Message(NEVER, "", b"")
 _MOST_AT_ONCE = 10_000
@@ -76,7 +76,7 @@ class Exchange:
         self.counts: Counter[str] = Counter()
         self.fault_counts: dict[str, Counter[str]] = {fault.text: Counter() for fault in faults}
         self.silent: set[str] = set()
-        """Streams that were asked for and are none of these, or of another tier."""
+        """Streams that were asked for, and of which nothing was or will be sent."""
         self.latest_ns = clock.start_ns
         """Time of the last message that was sent."""
         self._takers = dict(pair for state in self.symbols.values() for pair in state.takers())
@@ -173,9 +173,10 @@ class Exchange:
         key = data_key(name)
         symbol, _, kind = key.partition("@")
         served = symbol.upper() in self.symbols and symbol.islower() and kind != SNAPSHOT
-        if served and self.profile.carries(conn.tier, name):
+        served = served and self.profile.carries(conn.tier, name)
+        if served:
             self._routes.setdefault(key, []).append((name, conn))
-        elif len(self.silent) < _MOST_SILENT:
+        if not (served and kind in KINDS) and len(self.silent) < _MOST_SILENT:
             self.silent.add(name)
 
     def unsubscribe(self, conn: Connection, name: str) -> None:
@@ -369,6 +370,8 @@ class Exchange:
 
     def _send(self, message: Message, routes: Sequence[tuple[str, Connection]]) -> None:
         frames: dict[tuple[str, bool, bool], tuple[bytes, bytes]] = {}
+        if self.silent:  # a recording may have streams of which we know nothing
+            self.silent.difference_update(name for name, _ in routes)
         spot = not self.profile.futures
         for name, conn in routes:
             form = (name, conn.combined, conn.micro)

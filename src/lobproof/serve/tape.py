@@ -34,6 +34,8 @@ CHUNK_EVENTS = 6000
 """Market events that are simulated at a time."""
 SNAPSHOT = "snapshot"
 """Kind of the messages that are not sent: what a book begins with."""
+KINDS = frozenset({"depth", "trade", "aggTrade", "bookTicker", "markPrice"})
+"""Kinds that there are of every symbol (mark prices on futures); a recording may have more."""
 _MILLISECOND = 1_000_000
 _FUNDING_MS = 8 * 3_600_000
 
