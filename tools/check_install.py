@@ -29,6 +29,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = bool(os.environ.get("QUICK"))
 MINUTES = "0.02" if QUICK else "0.3"
+ALL = frozenset({"acquire", "capture", "report"})
+"""The extras."""
 CORE = {"import", "reconstruct", "verify", "inspect", "simulate", "derive-lake"}
 """Commands that must run without any extra."""
 LISTED = """
@@ -57,6 +59,7 @@ ACQUIRE = (
     "acquire status bought",
     "doctor bought",
 )
+SERVE = ("serve --simulate --preset nexo --speed 100 --duration 20s",)
 ERROR = 3
 """Exit code of what could not run. 1 and 2 are verdicts: a market so short may well get one."""
 
@@ -76,11 +79,11 @@ class Case:
 
 def cases() -> list[Case]:
     """All combinations, or those that break first."""
-    none, both = frozenset[str](), frozenset({"acquire", "report"})
+    none = frozenset[str]()
     if QUICK:
-        worst = [("lock", none), ("newest", none), ("newest", both), ("lowest", both)]
+        worst = [("lock", none), ("newest", none), ("newest", ALL), ("lowest", ALL)]
         return [Case(versions, extras) for versions, extras in worst]
-    kinds = (none, frozenset({"acquire"}), frozenset({"report"}), both)
+    kinds = (none, *(frozenset({extra}) for extra in sorted(ALL)), ALL)
     return [Case(versions, extras) for versions in ("lock", "newest", "lowest") for extras in kinds]
 
 
@@ -196,11 +199,13 @@ def check(case: Case, folder: Path, uv: Path, wheel: Path, bucket: str) -> tuple
         shown, refused = made.check_help()
         ran = 0
         # One environment of each versions runs everything; in the others refusals are of interest.
-        whole = case.extras == {"acquire", "report"}
+        whole = case.extras == ALL
         if whole:
             ran += made.check_commands(CHAIN)
         if whole or "report" not in case.extras:
             ran += made.check_commands(REPORT, "report")
+        if whole or "capture" not in case.extras:
+            ran += made.check_commands(SERVE, "capture")
         made.environment["AWS_ENDPOINT_URL"] = bucket
         if (whole and bucket) or "acquire" not in case.extras:
             ran += made.check_commands(ACQUIRE if whole else ACQUIRE[:3], "acquire")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from lobproof.instruments import Instrument, Rule
+from lobproof.instruments import Instrument, Rule, canonical_symbol
 from lobproof.serve import LocalExchange, MarketName, Message, Tape
 
 _T = TypeVar("_T")
@@ -34,7 +34,8 @@ def scripted(
     market: MarketName = "spot", symbol: str = "TSTUSDT", seconds: float = 60.0, every_ms: int = 100
 ) -> Tape:
     """A tape of depth, trade and ticker in turn; ids rise by one a message from 1001 and 501."""
-    instrument = Instrument(EXCHANGES[market], "TST-USDT", symbol, 2, 3, (Rule(0, 1, 1),))
+    name = canonical_symbol(symbol, market != "spot")
+    instrument = Instrument(EXCHANGES[market], name, symbol, 2, 3, (Rule(0, 1, 1),))
     low = symbol.lower()
 
     def source() -> Iterator[Message]:

@@ -204,6 +204,8 @@ def _without(modules: list[str], script: str) -> subprocess.CompletedProcess[str
         (["acquire", "test-connection", "--sample"], "acquire"),
         (["acquire", "download", "--help"], "acquire"),
         (["doctor", "--sample"], "acquire"),
+        (["serve", "--simulate"], "capture"),
+        (["serve", "--help"], "capture"),
         (["demo", "--minutes", "0.1"], "report"),
         (["report", "nowhere"], "report"),
     ],
