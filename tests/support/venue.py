@@ -25,7 +25,7 @@ START = 1_767_571_200 * SECOND
 EXCHANGES = {"spot": "BINANCE", "usdm": "BINANCE_FUTURES", "coinm": "BINANCE_DELIVERY"}
 
 
-def within(work: Coroutine[Any, Any, _T], seconds: float = 20.0) -> _T:
+def within(work: Coroutine[Any, Any, _T], seconds: float = 120.0) -> _T:
     """What a coroutine gives, which may not take longer."""
     return asyncio.run(asyncio.wait_for(work, seconds))
 

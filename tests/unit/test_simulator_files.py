@@ -367,7 +367,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     ("options", "problem"),
     [
         ({"preset": "doge"}, "no preset"),
-        ({"start": "tomorrow"}, "no time"),
+        ({"start": "tomorrow"}, "is not a time"),
         ({"recording": False}, "nothing to simulate"),
         ({"minutes": 0}, "nothing to simulate"),
     ],

@@ -13,7 +13,7 @@ QUEUE_BYTES = 16 << 20
 """What may wait for a slow client before it is cut."""
 GRACE_SECONDS = 2.0
 """How long a client that is cut may take to read what was sent, in real time."""
-GOING_AWAY, POLICY = 1001, 1008
+GOING_AWAY, POLICY, FAILED = 1001, 1008, 1011
 _TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A
 _TIMES = re.compile(rb'"([ET])":(\d{13})(\d{3})?(?=[,}])')
 
@@ -74,7 +74,8 @@ class Connection:
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._opened = self._pinged = self._ponged = now
-        self._unanswered = False
+        self._unanswered = 0
+        self._overdue = False
         self._second = -1
         self._said = 0
 
@@ -127,20 +128,30 @@ class Connection:
         """Answer the client's ping."""
         self.put(frame(data, _PONG))
 
-    def ponged(self, now: int) -> None:
-        """The client answered, or showed without being asked that it is there."""
+    def ponged(self, now: int) -> bool:
+        """The client answered, or, not asked, shows that it is there; whether it may go on.
+
+        Answers are not counted: where the venue's time is fast, several come at once.
+        """
         self._ponged = now
-        self._unanswered = False
+        self._overdue = False
+        if self._unanswered:
+            self._unanswered -= 1
+            return True
+        return self.may_speak(now)
 
     def watch(self, now: int) -> str:
         """Ping when it is time; why the venue ends the connection, empty where it does not."""
         if now - self._opened >= CONNECTION_NS:
             return "aged"
         if self._unanswered and now - self._ponged >= self._profile.pong_ns:
-            return "unanswered"
+            if self._overdue:
+                return "unanswered"
+            self._overdue = True  # its answer may lie unread: look once more
         if now - self._pinged >= self._profile.ping_ns:
             if not self._unanswered:
-                self._ponged, self._unanswered = now, True
+                self._ponged = now
+            self._unanswered += 1
             self._pinged = now
             self.put(frame(str(now // 1_000_000).encode(), _PING))
         return ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from lobproof.errors import UsageError
 from lobproof.serve.clock import NEVER, SECOND, VenueClock
-from lobproof.serve.connection import GOING_AWAY, POLICY, Connection, Observer, in_unit
+from lobproof.serve.connection import FAILED, GOING_AWAY, POLICY, Connection, Observer, in_unit
 from lobproof.serve.faults import ON_DEPTH_ANSWERS, ON_MESSAGES, Active, Fault, FaultPlan
 from lobproof.serve.profile import Profile, Weights, data_key
 from lobproof.serve.state import BookCopy, SymbolState, VenueBook
@@ -31,6 +31,7 @@ _CLOSINGS = {
     "flooding": (POLICY, "too many messages"),
     "shutdown": (GOING_AWAY, "server shutdown"),
     "end": (GOING_AWAY, "nothing more to serve"),
+    "broken": (FAILED, "what is served cannot be read"),
 }
 """Why the venue ends a connection → code and reason of the closing frame."""
 _METHODS = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`"
@@ -113,6 +114,14 @@ class Exchange:
 
     async def run(self) -> None:
         """Serve until there is nothing more; the clock goes on where it has begun."""
+        try:
+            await self._serve()
+        except Exception:
+            self.close("broken")
+            raise
+        self.close()
+
+    async def _serve(self) -> None:
         shortest, longest = _TICK_SECONDS
         while not self._over:
             if not self.clock.begun:
@@ -121,22 +130,25 @@ class Exchange:
             now = self.clock.now()
             whole = self._advance(min(now, self._end))
             for conn in self.connections:
-                if not conn.flush():
+                if why := conn.watch(now) if self._watch_due <= now else "":
+                    self._close(conn, why)
+                elif not conn.flush():
                     self._close(conn, "slow")
+            if self._watch_due <= now:
+                self._watch_due = now + SECOND
             if not whole:
                 self.counts["worst_lag_ms"] = max(
                     self.counts["worst_lag_ms"], (now - self.latest_ns) // 1_000_000
                 )
                 await asyncio.sleep(0)
                 continue
-            wait = self.clock.seconds_until(min(self._head.ts, self._due, self._end))
+            wait = self.clock.seconds_until(min(self._head.ts, self._due, self._watch_due))
             await asyncio.sleep(min(max(wait, shortest), longest))
-        self.close()
 
-    def close(self) -> None:
+    def close(self, why: str = "end") -> None:
         """End all connections: there is nothing more to serve."""
         for conn in self.connections:
-            self._close(conn, "end")
+            self._close(conn, why)
 
     # -- connections
 
@@ -187,15 +199,24 @@ class Exchange:
 
     def heard(self, conn: Connection, text: str | bytes) -> None:
         """The client says something: answer as the venue does."""
-        if self.speaks(conn):
+        if self._speaks(conn):
             conn.say(json.dumps(self._answer(conn, text), separators=(",", ":")).encode())
 
-    def speaks(self, conn: Connection) -> bool:
-        """Count what a client says; whether it may go on."""
-        if conn.may_speak(self.clock.now()):
-            return True
-        self._close(conn, "flooding")
-        return False
+    def pinged(self, conn: Connection, data: bytes) -> None:
+        """The client pings."""
+        if self._speaks(conn):
+            conn.pinged(data)
+
+    def ponged(self, conn: Connection) -> None:
+        """The client is there."""
+        if not conn.ponged(self.clock.now()):
+            self._close(conn, "flooding")
+
+    def _speaks(self, conn: Connection) -> bool:
+        may = conn.may_speak(self.clock.now())
+        if not may:
+            self._close(conn, "flooding")
+        return may
 
     def _answer(self, conn: Connection, text: str | bytes) -> dict[str, Any]:
         try:
@@ -296,24 +317,19 @@ class Exchange:
             taker(message.payload)
 
     def _happen(self, now: int) -> None:
-        """Begin and end faults, watch connections, keep books: whatever is due by now."""
+        """Begin and end faults, keep books: whatever is due by now."""
         while min(self._plan.due, self._ending) <= now:
             if self._ending <= self._plan.due:
                 self._expire(self._ending)
             else:
                 at, active = self._plan.take()
                 self._begin(at, active)
-        if self._watch_due <= now:
-            for conn in self.connections:
-                if why := conn.watch(now):
-                    self._close(conn, why)
-            self._watch_due = now + SECOND
         if self._keep_due <= now:
             for symbol, state in self.symbols.items():
                 kept = state.book.clone()
                 self._earlier[symbol] = (self._earlier.get(symbol, (kept, kept))[1], kept)
             self._keep_due = now + _KEEP_EVERY
-        self._due = min(self._plan.due, self._ending, self._watch_due, self._keep_due)
+        self._due = min(self._plan.due, self._ending, self._keep_due)
 
     @property
     def _ending(self) -> int:

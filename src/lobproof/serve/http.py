@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -13,7 +14,7 @@ from lobproof.fixedpoint import count_to_text
 from lobproof.instruments import Instrument
 from lobproof.serve.clock import SECOND
 from lobproof.serve.exchange import Exchange
-from lobproof.serve.profile import TIERS
+from lobproof.serve.profile import TIERS, MarketName
 from lobproof.serve.state import Aggregate
 from lobproof.serve.tape import TradeMessage, in_ms, pair_of
 
@@ -92,6 +93,10 @@ class _Front:
         exchange = self._exchange
         path = request.path
         tier = next((name for name in TIERS if path.startswith(f"/{name}/")), "")
+        text = request.match_info.get("names", "") or request.query.get("streams", "")
+        names = text.split("/")
+        if len(names) > self._profile.most_streams:
+            raise web.HTTPBadRequest(text="too many streams")
         ws = web.WebSocketResponse(autoping=False, compress=False)
         ws.headers["X-Lobproof"] = exchange.provenance
         await ws.prepare(request)
@@ -100,17 +105,14 @@ class _Front:
             return ws
         micro = request.query.get("timeUnit", "").upper() == "MICROSECOND"
         conn = exchange.connect(transport, tier, combined=path.endswith("/stream"), micro=micro)
-        names = request.match_info.get("names", "") or request.query.get("streams", "")
-        for name in names.split("/")[: self._profile.most_streams]:
+        for name in names:
             exchange.subscribe(conn, name)
         try:
             async for message in ws:
                 if message.type == WSMsgType.PING:
-                    if exchange.speaks(conn):
-                        conn.pinged(message.data)
+                    exchange.pinged(conn, message.data)
                 elif message.type == WSMsgType.PONG:
-                    if exchange.speaks(conn):
-                        conn.ponged(exchange.clock.now())
+                    exchange.ponged(conn)
                 elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     exchange.heard(conn, message.data)
         finally:
@@ -181,9 +183,8 @@ class _Front:
     async def _trades(self, request: web.Request) -> Any:
         state = self._exchange.symbols[self._symbol(request)]
         limit = _number(request, "limit", 500, _MOST_TRADES)
-        spot = not self._profile.futures
         found = state.last_trades(limit, _optional(request, "fromId"))
-        return [_told(trade, spot) for trade in found]
+        return [_told(trade, self._profile.market) for trade in found]
 
     async def _aggregates(self, request: web.Request) -> Any:
         state = self._exchange.symbols[self._symbol(request)]
@@ -273,15 +274,17 @@ def _optional(request: web.Request, name: str) -> int | None:
     return int(text)
 
 
-def _told(trade: TradeMessage, spot: bool) -> dict[str, Any]:
-    told = {
+def _told(trade: TradeMessage, market: MarketName) -> dict[str, Any]:
+    told: dict[str, Any] = {
         "id": trade.t,
         "price": trade.p,
         "qty": trade.q,
         "time": in_ms(trade.T),
         "isBuyerMaker": trade.m,
     }
-    return {**told, "isBestMatch": True} if spot else told
+    if market != "coinm":  # whose contracts' size nothing here tells
+        told["quoteQty"] = f"{Decimal(trade.p) * Decimal(trade.q):.8f}"
+    return {**told, "isBestMatch": True} if market == "spot" else told
 
 
 def _told_aggregate(one: Aggregate, spot: bool) -> dict[str, Any]:

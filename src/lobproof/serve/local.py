@@ -18,6 +18,9 @@ from lobproof.serve.profile import PROFILES
 from lobproof.serve.state import BookCopy
 from lobproof.serve.tape import Tape
 
+_LINE_BYTES = 1 << 17
+"""Room for an address that names as many streams as a connection may have."""
+
 
 class LocalExchange:
     """Tapes of one market, served under an address of this machine.
@@ -82,7 +85,11 @@ class LocalExchange:
 
     async def __aenter__(self) -> Self:
         self._runner = web.AppRunner(
-            application(self.venue), access_log=None, handle_signals=False, shutdown_timeout=1.0
+            application(self.venue),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            max_line_size=_LINE_BYTES,
         )
         await self._runner.setup()
         try:
@@ -99,11 +106,13 @@ class LocalExchange:
             self.clock.begin()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
         self.venue.close()
         await self._runner.cleanup()
+        if kind is None and not self._task.cancelled():
+            self._task.result()  # what went wrong within is not passed over
 
     @property
     def url(self) -> str:
