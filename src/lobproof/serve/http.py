@@ -19,6 +19,7 @@ from lobproof.serve.state import Aggregate
 from lobproof.serve.tape import TradeMessage, in_ms, pair_of
 
 _MOST_TRADES = 1000
+_CLIENT_BYTES = 1 << 18
 _BUSY = "Too much request weight used; current limit is %d request weight per 1 MINUTE."
 _BANNED = "Way too much request weight used; IP banned until %d."
 _SPOT_DIGITS = 8
@@ -97,7 +98,7 @@ class _Front:
         names = text.split("/")
         if len(names) > self._profile.most_streams:
             raise web.HTTPBadRequest(text="too many streams")
-        ws = web.WebSocketResponse(autoping=False, compress=False)
+        ws = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_CLIENT_BYTES)
         ws.headers["X-Lobproof"] = exchange.provenance
         await ws.prepare(request)
         transport = request.transport
