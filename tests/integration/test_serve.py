@@ -145,6 +145,10 @@ def test_a_recording_is_served_byte_for_byte(tmp_path: Path) -> None:
     heard, headers = within(work())
     assert heard.texts == written
     assert headers["X-Lobproof"] == "synthetic"
+    said = command("serve", sample.path, "--speed", "1000", "--json")
+    assert (said.code, said.document["symbols"]) == (0, ["SIMUSDT"])
+    refused("is of the market spot, not of usdm", "serve", sample.path, "--market", "usdm")
+    refused("nothing is said at the time", "serve", sample.path, "--start", "2030-01-01")
 
 
 def test_streams_are_asked_for_and_given_back() -> None:

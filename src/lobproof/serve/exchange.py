@@ -15,7 +15,7 @@ from lobproof.serve.connection import FAILED, GOING_AWAY, POLICY, Connection, Ob
 from lobproof.serve.faults import ON_DEPTH_ANSWERS, ON_MESSAGES, Active, Fault, FaultPlan
 from lobproof.serve.profile import Profile, Weights, data_key
 from lobproof.serve.state import BookCopy, SymbolState, VenueBook
-from lobproof.serve.tape import KINDS, SNAPSHOT, Message, Tape
+from lobproof.serve.tape import KINDS, SNAPSHOT, Message, Tape, beside_symbol, pair_of
 
 _END = Message(NEVER, "", b"")
 _MOST_AT_ONCE = 2_000
@@ -457,11 +457,10 @@ class Exchange:
     def _merged(self, message: Message) -> Message:
         """As since the futures were merged: with ``st`` and ``ps``."""
         symbol = message.key.partition("@")[0].upper()
-        kind = 2 if self.profile.market == "coinm" else 1
-        old = f'"s":"{symbol}"'.encode()
-        pair = symbol.partition("_")[0]
-        new = old + (b"" if b'"ps":' in message.payload else f',"ps":"{pair}"'.encode())
-        return message._replace(payload=message.payload.replace(old, new + b',"st":%d' % kind, 1))
+        fields = f'"st":{2 if self.profile.market == "coinm" else 1}'
+        if b'"ps":' not in message.payload:
+            fields = f'"ps":"{pair_of(symbol)}",{fields}'
+        return message._replace(payload=beside_symbol(message.payload, symbol, fields))
 
     def _done(self, ts: int, fault: Fault, conn: int, key: str) -> None:
         self.fault_counts[fault.text]["done"] += 1

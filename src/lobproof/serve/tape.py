@@ -126,8 +126,7 @@ def _simulated(
     recorder = Recorder(config, Imperfections.none().recorder, seed)
     symbol = config.venue_symbol.lower()
     keys: dict[bytes, str] = {}
-    named = f'"s":"{config.venue_symbol}"'.encode()
-    with_pair = named + f',"ps":"{pair_of(config.venue_symbol)}"'.encode()
+    pair = f'"ps":"{pair_of(config.venue_symbol)}"'
     coin = market_name == "coinm"
     while True:
         lines = recorder.record(feed.publish(market.step(market.now + step)))
@@ -143,7 +142,7 @@ def _simulated(
                 if key is None:
                     key = keys[name] = data_key(name.decode())
                 if coin and not key.endswith("@trade"):
-                    payload = payload.replace(named, with_pair, 1)
+                    payload = beside_symbol(payload, config.venue_symbol, pair)
             else:
                 key, payload = f"{symbol}@{SNAPSHOT}", text[at : stop - 1]
             yield Message(ts, key, payload)
@@ -207,6 +206,12 @@ def _recorded(sample: GoldenSample) -> Iterator[Message]:
 def pair_of(symbol: str) -> str:
     """The pair of a futures contract: ``BTCUSD`` of ``BTCUSD_PERP``."""
     return symbol.partition("_")[0]
+
+
+def beside_symbol(payload: bytes, symbol: str, fields: str) -> bytes:
+    """A payload with more fields, behind its symbol."""
+    named = f'"s":"{symbol}"'
+    return payload.replace(named.encode(), f"{named},{fields}".encode(), 1)
 
 
 def in_ms(time: int) -> int:
