@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lobproof import acquire as acquire
+    from lobproof.acquire.lake import Lake as Lake
     from lobproof.acquire.lake import lake as lake
     from lobproof.book import OrderBook as OrderBook
     from lobproof.errors import LobproofError as LobproofError
+    from lobproof.errors import UsageError as UsageError
+    from lobproof.fidelity.exact.report import VerifyReport as VerifyReport
     from lobproof.fidelity.exact.verify import verify as verify
     from lobproof.instruments import Instrument as Instrument
     from lobproof.pages import report as report
@@ -22,21 +25,34 @@ if TYPE_CHECKING:
     from lobproof.pipeline import ReconstructOptions as ReconstructOptions
     from lobproof.pipeline import reconstruct as reconstruct
     from lobproof.schema import EventBatch as EventBatch
+    from lobproof.sources.golden import GoldenSample as GoldenSample
     from lobproof.sources.recordings.importer import import_recordings as import_recordings
     from lobproof.sources.simulator import simulate as simulate
+    from lobproof.store import BookView as BookView
+    from lobproof.store import Message as Message
     from lobproof.store import Store as Store
     from lobproof.store import open_store as open
+    from lobproof.store.views import Numbers as Numbers
+    from lobproof.timespan import Time as Time
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "BookView": ("lobproof.store", "BookView"),
     "EventBatch": ("lobproof.schema", "EventBatch"),
+    "GoldenSample": ("lobproof.sources.golden", "GoldenSample"),
     "Instrument": ("lobproof.instruments", "Instrument"),
+    "Lake": ("lobproof.acquire.lake", "Lake"),
     "LobproofError": ("lobproof.errors", "LobproofError"),
+    "Message": ("lobproof.store", "Message"),
+    "Numbers": ("lobproof.store.views", "Numbers"),
     "OrderBook": ("lobproof.book", "OrderBook"),
     "ReconstructOptions": ("lobproof.pipeline", "ReconstructOptions"),
     "Reconstruction": ("lobproof.pipeline", "Reconstruction"),
     "Store": ("lobproof.store", "Store"),
+    "Time": ("lobproof.timespan", "Time"),
+    "UsageError": ("lobproof.errors", "UsageError"),
+    "VerifyReport": ("lobproof.fidelity.exact", "VerifyReport"),
     "lake": ("lobproof.acquire.lake", "lake"),
     "import_recordings": ("lobproof.sources.recordings.importer", "import_recordings"),
     "open": ("lobproof.store", "open_store"),
@@ -47,13 +63,21 @@ _HOME = {
 }
 
 __all__ = [
+    "BookView",
     "EventBatch",
+    "GoldenSample",
     "Instrument",
+    "Lake",
     "LobproofError",
+    "Message",
+    "Numbers",
     "OrderBook",
     "ReconstructOptions",
     "Reconstruction",
     "Store",
+    "Time",
+    "UsageError",
+    "VerifyReport",
     "__version__",
     "acquire",
     "import_recordings",
@@ -66,16 +90,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Load a public name when it is first asked for: importing lobproof stays instant."""
-    if name == "acquire":
-        return import_module("lobproof.acquire")
-    if name not in _HOME:
-        raise AttributeError(f"module 'lobproof' has no attribute {name!r}")
-    module, attribute = _HOME[name]
-    found = getattr(import_module(module), attribute)
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # which would take every name for one that there is
+
+    def __getattr__(name: str) -> object:
+        """Load a public name when it is first asked for: importing lobproof stays instant."""
+        if name == "acquire":
+            return import_module("lobproof.acquire")
+        if name not in _HOME:
+            raise AttributeError(f"module 'lobproof' has no attribute {name!r}")
+        module, attribute = _HOME[name]
+        found = getattr(import_module(module), attribute)
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
 from lobproof.errors import UsageError
+from lobproof.schema.times import show_ns as show_ns
 
-Time = datetime | str | int
-"""A time in UTC: a datetime (naive is UTC), ISO 8601 text, or nanoseconds since the epoch."""
+Time = datetime | date | np.datetime64 | str | int
+"""A time in UTC: a datetime (naive is UTC), a date (its midnight), NumPy's datetime64 of any unit,
+ISO 8601 text, or nanoseconds since the epoch."""
 
 DAY_NS = 86_400_000_000_000
 
 Duration = timedelta | str | int
-"""A length of time: a timedelta, text such as ``"1s"`` or ``"100ms"``, or nanoseconds."""
+"""A length of time: a timedelta, text such as ``"1s"`` or ``"100ms"``, or nanoseconds (an int, and
+of a millisecond or more: who writes 1 means a second)."""
 
 _UNITS = {
     "ns": 1,
@@ -29,6 +32,13 @@ _UNITS = {
 }
 _DURATION = re.compile(rf"(\d{{1,18}}) ?({'|'.join(_UNITS)})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
+"""The years 1 to 9999, which `show_ns` can show; the end is exclusive."""
+_STEPS = {"h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+"""Units of NumPy, but for days and longer, and such that a nanosecond has parts of."""
+_PARTS = {"ps": 10**3, "fs": 10**6, "as": 10**9}
+_OTHERS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3}
+_LEAST_INT_NS = 10**6
 _FRACTION = re.compile(r"([.,])(\d{1,9})(?!\d)")
 
 
@@ -43,10 +53,21 @@ def to_ns(value: Time) -> int:
     if isinstance(value, bool):
         raise _no_time(value)
     if isinstance(value, (int, np.integer)):
+        if not _FIRST <= value < _LAST:
+            raise _no_time(value)
         return int(value)
+    if isinstance(value, np.datetime64):
+        return _numpy_ns(value)
     if isinstance(value, datetime):
         moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+        # pandas' Timestamp is a datetime whose nanoseconds are kept apart
+        rest = int(getattr(value, "nanosecond", 0))
+        try:
+            return (moment - _EPOCH) // timedelta(microseconds=1) * 1000 + rest
+        except (TypeError, ValueError) as error:  # as of pandas' NaT
+            raise _no_time(value) from error
+    if isinstance(value, date):
+        return (value - _EPOCH.date()).days * DAY_NS
     if not isinstance(value, str):
         raise _no_time(value)
     nanoseconds = 0
@@ -61,19 +82,47 @@ def to_ns(value: Time) -> int:
         raise _no_time(value) from error
 
 
+def _numpy_ns(value: np.datetime64) -> int:
+    if np.isnat(value):
+        raise _no_time(value)
+    unit, count = np.datetime_data(value.dtype)
+    ticks = int(value.astype(np.int64)) * count
+    if unit in _STEPS:
+        return to_ns(ticks * _STEPS[unit])
+    if unit in _PARTS:
+        return to_ns(ticks // _PARTS[unit])
+    return to_ns(int(value.astype("datetime64[D]").astype(np.int64)) * DAY_NS)
+
+
+def other_unit(ns: int | None) -> str:
+    """What to say of nanoseconds that look like a count of another unit; else empty.
+
+    Such are soon after 1970, and in that unit from 2001 to 2099.
+    """
+    for name, factor in _OTHERS.items():
+        if ns is not None and 978_307_200 <= ns * factor // 10**9 < 4_102_444_800:
+            return f"An int is nanoseconds, and {ns} looks like {name}: {show_ns(ns * factor)}."
+    return ""
+
+
 def duration_ns(value: Duration) -> int:
     """Nanoseconds of a length of time, more than 0.
 
     Raises
     ------
     UsageError
-        If ``value`` is none, or not longer than 0.
+        If ``value`` is none, not longer than 0, or an int of less than a millisecond.
     """
     found = 0
     if isinstance(value, timedelta):
         found = value // timedelta(microseconds=1) * 1000
     elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         found = int(value)
+        if 0 < found < _LEAST_INT_NS:
+            raise UsageError(
+                f"{found} is {found} ns: an int is nanoseconds, and none below a millisecond.",
+                hint=f"Give a unit: '{found}s', '{found}ms', '{found}ns'; or a timedelta.",
+            )
     elif isinstance(value, str):
         match = _DURATION.fullmatch(value.strip())
         found = int(match[1]) * _UNITS[match[2]] if match else 0
@@ -93,14 +142,6 @@ def bounds(start: Time | None, end: Time | None) -> tuple[int | None, int | None
 def day_start(dt: str) -> int:
     """Nanoseconds since the epoch of the start of a UTC day."""
     return to_ns(dt)
-
-
-def show_ns(ns: int) -> str:
-    """A time as ISO 8601 text with as many digits as it needs."""
-    seconds, fraction = divmod(ns, 10**9)
-    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
-    digits = f".{fraction:09d}".rstrip("0") if fraction else ""
-    return f"{text}{digits}Z"
 
 
 def show_length(ns: int) -> str:
@@ -127,5 +168,6 @@ def show_days(days: Iterable[str]) -> str:
 def _no_time(value: object) -> UsageError:
     return UsageError(
         f"{value!r} is not a time.",
-        hint="Give a datetime, ISO text such as '2024-08-08T12:30:00.250Z', or int nanoseconds.",
+        hint="Give a datetime or a date, ISO text such as '2024-08-08T12:30:00.250Z', or int "
+        "nanoseconds.",
     )

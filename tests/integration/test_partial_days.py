@@ -406,7 +406,7 @@ def test_refusals(lake: Path, day: LakeDay, wholes: dict[str, Path], tmp_path: P
 
     with pytest.raises(UsageError, match=r"no keyframe to start at.*has no whole") as error:
         run(tmp_path / "store", at("00:01"))
-    assert "--base names a store" in error.value.hint
+    assert "base= (--base) names a store" in error.value.hint
     with pytest.raises(StoreError, match=r"There is no store at .*nothing"):
         run(tmp_path / "store", at("00:01", tmp_path / "nothing"))
     before = sealed(base).to_dicts()
@@ -414,9 +414,9 @@ def test_refusals(lake: Path, day: LakeDay, wholes: dict[str, Path], tmp_path: P
         for named in (None, base):
             with pytest.raises(UsageError, match=r"sealed as a whole day in .* must not") as error:
                 run(base, at("00:01", named), overwrite=overwrite)
-            assert "name another --out, with --base" in error.value.hint
+            assert "name another store, with base= (--base)" in error.value.hint
     assert sealed(base).to_dicts() == before
-    with pytest.raises(UsageError, match="--carry with --from"):
+    with pytest.raises(UsageError, match="carry with a partial day"):
         reconstruct_day(day, tmp_path / "s", OPTIONS, carry=True, since=at("00:01", base))
     options = replace(OPTIONS, strategy="full")
     with pytest.raises(UsageError, match=r"replayed as anchored in .* not as full"):
@@ -456,7 +456,7 @@ def test_a_base_from_other_files(
     for made, base in ((day, tmp_path / "base"), (other, wholes["full"])):
         with pytest.raises(UsageError, match=f"{DT} was made from other files in") as error:
             reconstruct_day(made, tmp_path / "store", OPTIONS, since=at("00:01", base))
-        assert "--base that was made from these files" in error.value.hint
+        assert "base (--base) that was made from these files" in error.value.hint
     assert sealed(tmp_path / "store").is_empty()
 
 
@@ -473,7 +473,7 @@ def test_a_keyframe_that_the_files_do_not_come_to(
     (other,) = lake_days(without(lake, tmp_path / "lake", keep))
     with pytest.raises(InputError, match="does not come to the book of the keyframe") as error:
         reconstruct_day(other, tmp_path / "store", OPTIONS, since=at("00:01", wholes["full"]))
-    assert "--base that was made from these files" in error.value.hint
+    assert "base (--base) that was made from these files" in error.value.hint
     (short,) = lake_days(
         without(lake, tmp_path / "short", lambda _, __, rows: rows["timestamp"].rank() < 900)
     )
@@ -531,7 +531,7 @@ def test_options_that_do_not_fit(pair: tuple[Path, Path], tmp_path: Path) -> Non
     lake, whole = pair
     to, base = ("--out", tmp_path / "store"), ("--base", whole)
     begin = ("--from", f"{DT}T12:00")
-    refused("--carry with --from", "reconstruct", lake, *to, *base, *begin, "--carry")
+    refused("carry with a partial day", "reconstruct", lake, *to, *base, *begin, "--carry")
     refused("--base without --from", "reconstruct", lake, *to, *base)
     for text in ("12:00", "1767571200000000000"):
         said = refused(

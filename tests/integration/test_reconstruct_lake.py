@@ -44,7 +44,7 @@ def test_all_commands_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert command("acquire", "validate", lake).code == 0
     said = command("reconstruct", lake, "--out", store)
     assert said.code == 3
-    assert "--zone validated" in said.err
+    assert "(--zone) validated" in said.err
     assert command("acquire", "certify", lake, "--allow-synthetic").code == 0
     said = command("reconstruct", lake, "--out", store)
     assert said.code == 0, said.err
@@ -96,7 +96,7 @@ def test_only_certified_days_are_called_so(tmp_path: Path) -> None:
     again = reconstruct_day(day, out, ANCHORED, note=notes.append)
     assert (again.reused, again.certified) == (True, False)
     assert len(notes) == 1
-    assert "sealed as uncertified; --overwrite" in notes[0]
+    assert "sealed as uncertified; overwrite= (--overwrite)" in notes[0]
     assert reconstruct_day(day, out, ANCHORED, overwrite=True).certified
     assert sealed(out)["certified"].to_list() == [True]
     shutil.copytree(folder.root / Zone.READY, tmp_path / "plain")

@@ -290,7 +290,7 @@ def test_a_sealed_day_without_its_files_is_named(tmp_path: Path, day: Day) -> No
     store = open_store(root)
     with pytest.raises(StoreError, match=rf"BTC-USDT {day.dt}.*does not exist") as caught:
         store.states()
-    assert "reconstruct that day with --overwrite" in caught.value.hint
+    assert "day with overwrite= (--overwrite)" in caught.value.hint
     assert store.states(start=NEXT).collect().height > 0
     assert any(
         "does not exist" in d.what or "cannot be read" in d.what for d in store.audit().damage

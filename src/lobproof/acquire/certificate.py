@@ -29,7 +29,7 @@ from lobproof.acquire.checks.reasons import CROSS_FILE, NOTE
 from lobproof.acquire.judging import audit_files
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
 from lobproof.acquire.zones import CERTIFICATES, MARK, LakeFolder, Zone
-from lobproof.errors import InputError, StoreError, UsageError, system_text
+from lobproof.errors import InputError, StoreError, UsageError, system_text, visible
 from lobproof.files import below, locked
 from lobproof.parquet import read_footer
 from lobproof.paths import AnyPath, as_path
@@ -41,6 +41,10 @@ REFUSED, DEMO, REAL = "REFUSED", "DEMO", "CERTIFIED"
 TABLE_MISSING = "table-missing"
 """A reason of audits that counts only for the tables that a certificate is to cover."""
 _PINNED = ("size", "etag", "sha256", "last_modified", "rows", "row_groups", "provenance")
+
+
+_NAMED = 5
+"""Of the refusals so many are named where a certificate is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,27 @@ class Refusal:
         return {"reason": self.reason, "key": self.key, "detail": self.detail}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Certificate:
     """A certificate's document, and where it was written (None: nowhere)."""
 
     document: dict[str, Any]
     path: Path | None = None
+
+    def __repr__(self) -> str:
+        """Verdict, how many files it covers, where it lies; or the first that stands against it."""
+        lines = [f"{self.verdict}: {len(self.document['objects']):,} files"]
+        if self.path is not None:
+            lines.append(f"  {self.path}")
+        refusals = self.refusals
+        lines += [
+            f"  {refusal['reason']}: {refusal['detail']}"
+            f"{' of ' if refusal['key'] else ''}{refusal['key']}"
+            for refusal in refusals[:_NAMED]
+        ]
+        if len(refusals) > _NAMED:
+            lines.append(f"  and {len(refusals) - _NAMED:,} more")
+        return visible("\n".join(lines))
 
     @property
     def verdict(self) -> str:
@@ -124,8 +143,8 @@ def _certify(
         refusals.append(
             Refusal(
                 "provenance",
-                f"{', '.join(others)} data is never certified; --allow-synthetic "
-                "issues a document that says DEMO",
+                f"{', '.join(others)} data is never certified; allow_synthetic= "
+                "(--allow-synthetic) issues a document that says DEMO",
             )
         )
     content = {
@@ -260,7 +279,7 @@ def verify_certificate(
         raise UsageError(
             f"{path} does not lie in a folder of acquired data: there are no files to hold it "
             "against",
-            hint=f"name the folder: `lobproof acquire certify FOLDER --verify {path}`",
+            hint=f"name the folder: folder=, or `lobproof acquire certify FOLDER --verify {path}`",
         )
     lake = LakeFolder(root)
     found: list[Refusal] = []

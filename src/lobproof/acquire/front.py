@@ -16,7 +16,7 @@ from lobproof.progress import Progress
 from lobproof.sources.cryptolake.bucket.catalogue import Inventory, catalogue
 from lobproof.sources.cryptolake.bucket.connection import connect
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
-from lobproof.sources.cryptolake.request import Request
+from lobproof.sources.cryptolake.request import Day, Request, day_text
 
 Names = str | Iterable[str]
 """One name, or several."""
@@ -48,8 +48,8 @@ def download(
     out: AnyPath,
     *,
     symbols: Names = (),
-    start: str | None = None,
-    end: str | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
     tables: Names = TABLES,
     exchange: str | None = None,
     sample: bool = False,
@@ -69,7 +69,8 @@ def download(
     out
         Folder to download to; made if missing.
     symbols, start, end, tables, exchange
-        What to fetch; ``end`` is the first day that is not wanted. By default all there is.
+        What to fetch; days are dates or texts (``2022-10-01``), ``end`` is the first one that is
+        not wanted. By default all there is.
     sample
         From the vendor's free bucket, without credentials.
     endpoint, profile, bucket, prefix, region
@@ -128,8 +129,8 @@ def validate(
     folder: AnyPath,
     *,
     symbols: Names = (),
-    start: str | None = None,
-    end: str | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
     tables: Names = TABLES,
     exchange: str | None = None,
     again: bool = False,
@@ -156,8 +157,8 @@ def certify(
     folder: AnyPath,
     *,
     symbols: Names = (),
-    start: str | None = None,
-    end: str | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
     tables: Names = TABLES,
     exchange: str | None = None,
     allow_synthetic: bool = False,
@@ -217,9 +218,9 @@ def files_of(folder: LakeFolder, request: Request) -> list[LakeKey]:
 
 
 def _request(
-    exchange: str | None, symbols: Names, tables: Names, start: str | None, end: str | None
+    exchange: str | None, symbols: Names, tables: Names, start: Day | None, end: Day | None
 ) -> Request:
-    return Request(exchange, _tuple(symbols), _tuple(tables), start, end)
+    return Request(exchange, _tuple(symbols), _tuple(tables), day_text(start), day_text(end))
 
 
 def _tuple(names: Names) -> tuple[str, ...]:

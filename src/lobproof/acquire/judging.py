@@ -34,12 +34,15 @@ from lobproof.sources.cryptolake.layout import LakeKey
 
 LOST = "lost"
 """Verdict on a file that the manifest has and no zone."""
+_VERDICTS = (GOOD, DOUBTFUL, REFUSED, LOST)
+_NAMED = 5
+"""Of the files that are not good so many are named where a result is shown."""
 _AUDIT_GONE: dict[str, Any] = {
     "count": 1,
     "share": None,
     "severity": DOUBT,
     "first_rows": [],
-    "detail": "its audit is not what was written; `--again` makes it anew",
+    "detail": "its audit is not what was written; judging again (again=, --again) makes it anew",
 }
 
 
@@ -68,11 +71,24 @@ class Judged:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ValidationResult:
     """Every file asked for, in order of symbol, day and table."""
 
     files: tuple[Judged, ...]
+
+    def __repr__(self) -> str:
+        """How many files there are of each verdict, and the first that are not good, and why."""
+        counts = ", ".join(f"{self.count(v):,} {v}" for v in _VERDICTS if self.count(v))
+        bad = [judged for judged in self.files if judged.verdict != GOOD]
+        lines = [
+            f"  {judged.key} is {judged.verdict}{': ' if judged.reasons else ''}"
+            f"{', '.join(judged.reasons)}"
+            for judged in bad[:_NAMED]
+        ]
+        if len(bad) > _NAMED:
+            lines.append(f"  and {len(bad) - _NAMED:,} more")
+        return "\n".join([f"Validated {len(self.files):,} files: {counts or 'none'}", *lines])
 
     def count(self, verdict: str) -> int:
         """Files with that verdict."""
@@ -85,9 +101,8 @@ class ValidationResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        verdicts = (GOOD, DOUBTFUL, REFUSED, LOST)
         return {
-            "counts": {verdict: self.count(verdict) for verdict in verdicts},
+            "counts": {verdict: self.count(verdict) for verdict in _VERDICTS},
             "files": [judged.to_dict() for judged in self.files],
         }
 

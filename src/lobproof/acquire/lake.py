@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
+from html import escape
 from pathlib import Path
 from typing import Literal
 
@@ -23,12 +24,15 @@ from lobproof.sources.cryptolake.layout import (
     TABLES,
     LakeKey,
 )
+from lobproof.sources.cryptolake.request import Day, day_text
 
 Names = Literal["raw", "lakeapi"]
 """Which column names a frame has: the files' own, or those of the vendor's ``lakeapi``."""
 Times = Literal["datetime", "int"]
 """Whether times are ``Datetime("ns", "UTC")``, or int64 nanoseconds since 1970."""
 
+_LISTED = 20
+"""Of the symbols so many are listed where a folder is shown."""
 _TIMES = ("timestamp", "receipt_timestamp")
 
 
@@ -58,6 +62,13 @@ def lake(folder: AnyPath) -> Lake:
     return Lake(folder)
 
 
+def _many(days: Collection[str]) -> str:
+    """Days in short."""
+    if len(days) == 1:
+        return next(iter(days))
+    return f"{len(days):,} days from {min(days)} to {max(days)}"
+
+
 def is_lake(folder: Path) -> bool:
     """Whether a folder has zones, or a table's days in the vendor's layout."""
     days = (day for table in TABLES for day in (folder / table).glob(PLAIN_PARTS))
@@ -79,14 +90,37 @@ class Lake:
         self.folder = folder
         self._zones = LakeFolder(folder) if (folder / MARK).is_file() else None
 
+    def __repr__(self) -> str:
+        """What it holds: a line an exchange and symbol, with the days of each table."""
+        return "\n".join([f"Lake {self.folder}", *self._lines()])
+
+    def _repr_html_(self) -> str:
+        """What ``repr`` says, as a list."""
+        rows = "".join(f"<li>{escape(line)}</li>" for line in self._lines())
+        return f"<p>Lake <code>{escape(str(self.folder))}</code></p><ul>{rows}</ul>"
+
+    def _lines(self) -> list[str]:
+        held: dict[str, dict[str, set[str]]] = {}
+        for file in self.files():
+            tables = held.setdefault(f"{file.key.exchange} {file.key.symbol}", {})
+            where = "" if file.zone is None else f" ({file.zone})"
+            tables.setdefault(f"{file.key.table}{where}", set()).add(file.key.dt)
+        lines = [
+            f"{name}: " + "; ".join(f"{table} {_many(days)}" for table, days in tables.items())
+            for name, tables in list(held.items())[:_LISTED]
+        ]
+        if len(held) > _LISTED:
+            lines.append(f"and {len(held) - _LISTED:,} more symbols")
+        return lines or ["no file"]
+
     def files(
         self,
         *,
         table: str | None = None,
         exchange: str | None = None,
         symbol: str | None = None,
-        start: date | str | None = None,
-        end: date | str | None = None,
+        start: Day | None = None,
+        end: Day | None = None,
         zone: Zone | str | None = None,
     ) -> list[LakeFile]:
         """Files by table, exchange, symbol, day and name; those of a zone only where one is given.
@@ -152,8 +186,8 @@ class Lake:
         *,
         exchange: str | None = None,
         symbol: str | None = None,
-        start: date | str | None = None,
-        end: date | str | None = None,
+        start: Day | None = None,
+        end: Day | None = None,
         names: Names = "raw",
         times: Times = "datetime",
         zone: Zone | str = Zone.READY,
@@ -232,8 +266,8 @@ class Lake:
         name: str,
         exchange: str | None,
         symbol: str | None,
-        start: date | str | None,
-        end: date | str | None,
+        start: Day | None,
+        end: Day | None,
         zone: Zone | str,
     ) -> UsageError:
         asked = " ".join(str(part) for part in (exchange, symbol) if part is not None)
@@ -289,13 +323,12 @@ def _time(column: pl.Expr, kind: pa.DataType, times: Times) -> pl.Expr:
     return column.cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
 
 
-def _day(value: date | str | None) -> str | None:
-    if value is None:
+def _day(value: Day | None) -> str | None:
+    named = day_text(value)
+    if named is None:
         return None
-    if isinstance(value, datetime):
-        value = value.date()
     try:
-        return (value if isinstance(value, date) else date.fromisoformat(value)).isoformat()
+        return date.fromisoformat(named).isoformat()
     except (TypeError, ValueError) as error:
         raise UsageError(f"{value!r} is no day", hint="write it like 2022-10-01") from error
 

@@ -31,7 +31,7 @@ MARKS = {
 is in the manifest, and its file is not where it should be."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Month:
     """A table of a symbol in one month: the state of each day, and sums.
 
@@ -47,6 +47,11 @@ class Month:
     files: int
     rows: int
     size: int
+
+    def __repr__(self) -> str:
+        """What it is of, and how many days are in which state."""
+        states = ", ".join(f"{self.count(state)} {state}" for state in MARKS if self.count(state))
+        return f"{self.exchange} {self.symbol} {self.table} {self.month}: {states}"
 
     def count(self, state: str) -> int:
         """Days in that state."""

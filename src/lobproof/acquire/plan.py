@@ -88,7 +88,7 @@ class Plan:
             raise UsageError(
                 f"the disk is too small: {self.disk_need / GB:,.2f} GB are needed, and "
                 f"{(self.disk_free or 0) / GB:,.2f} GB are free",
-                hint="free some space, choose another --out, or ask for fewer days",
+                hint="free some space, choose another folder, or ask for fewer days",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -243,8 +243,8 @@ def absent_days(
                 if len(lacking) > ABSENT_DAYS:
                     raise UsageError(
                         f"the bucket lacks more than {ABSENT_DAYS:,} of the days asked for",
-                        hint=f"at most {ABSENT_DAYS:,} can be told: ask for less by --symbols, "
-                        "--start and --end; `lobproof acquire list-inventory` shows what is there",
+                        hint=f"at most {ABSENT_DAYS:,} can be told: ask for fewer symbols "
+                        "or days; `lobproof acquire list-inventory` shows what is there",
                     )
     return tuple(lacking)
 

@@ -14,7 +14,7 @@ from lobproof.book.image import BookImage, side_levels
 from lobproof.book.layout_kernels import MAX_PRICE, TICK, TICKS, Book, new_book
 from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
-from lobproof.schema import EventBatch, Int8, Int64
+from lobproof.schema import EVERYTHING, RANGE, EventBatch, Int8, Int64
 from lobproof.schema.plain import ASK, BID
 from lobproof.schema.records import Record, Records
 
@@ -90,12 +90,21 @@ class OrderBook:
         return book
 
     def __repr__(self) -> str:
-        """The touch, and how many levels there are."""
-        (bid, bid_size), (ask, ask_size) = self.best_bid, self.best_ask
-        return (
-            f"OrderBook(bid={bid} x {bid_size}, ask={ask} x {ask_size}, "
-            f"levels={self.count(BID)} + {self.count(ASK)}; counts on the grid)"
+        """A side a line: the touch, how many levels there are, and how far they are trusted."""
+        return "\n".join(
+            ["OrderBook, in counts on the grid", *map(self._told, ("bids", "asks"), (BID, ASK))]
         )
+
+    def _repr_html_(self) -> str:
+        """What ``repr`` says."""
+        return f"<p>{repr(self).replace(chr(10), '<br>')}</p>"
+
+    def _told(self, name: str, side: int) -> str:
+        (price, size), (kind, to) = self._best(side), self.trust(side)
+        touch = f"{price} x {size}" if self.count(side) else "empty"
+        trust = {RANGE: f"trusted to {to}", EVERYTHING: "trusted to the last"}
+        told = "none trusted, it is crossed" if self.crossed else trust.get(kind, "none trusted")
+        return f"  {name}: {touch}; {self.count(side):,} levels, {told}"
 
     @property
     def sequence(self) -> int:

@@ -38,7 +38,7 @@ class Rule:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Instrument:
     """A symbol of a venue and its immutable decimal grid.
 
@@ -103,6 +103,16 @@ class Instrument:
             for since, tick, lot in texts
         )
         return cls(exchange, symbol, venue_symbol, price_exponent, size_exponent, dated)
+
+    def __repr__(self) -> str:
+        """Its names, tick and lot as decimals (of the first rule), and the grid."""
+        more = len(self.rules) - 1
+        later = f" (first of {more + 1} rules)" if more else ""
+        return (
+            f"Instrument({self.exchange} {self.symbol}, venue's {self.venue_symbol}, "
+            f"tick {self.price_text(self.tick)}, lot {self.size_text(self.lot)}{later}; "
+            f"grid 1e-{self.price_exponent} x 1e-{self.size_exponent})"
+        )
 
     @property
     def tick(self) -> int:

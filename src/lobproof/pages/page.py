@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from lobproof import __version__
+from lobproof.documents import as_shape
 from lobproof.errors import PlaceError, UsageError, need_extra, visible
 from lobproof.fidelity.exact.report import VerifyReport
 from lobproof.files import check_place, write_whole
@@ -16,12 +19,21 @@ from lobproof.pages.survey import sections, survey
 from lobproof.pages.words import Section, Verification, section
 from lobproof.paths import AnyPath, as_path
 from lobproof.progress import Progress
-from lobproof.store import Store
+from lobproof.store import Store, as_store
 from lobproof.timespan import Time, show_ns, to_ns
 
 
+class _Said(msgspec.Struct):
+    """Of a report of `verify` what the page counts on."""
+
+    verdict: Literal["pass", "fail", "inconclusive"]
+    exchange: str
+    symbol: str
+    checks: list[dict[str, Any]]
+
+
 def report(
-    store: Store,
+    store: Store | AnyPath,
     out: AnyPath,
     *,
     symbol: str | None = None,
@@ -41,7 +53,7 @@ def report(
     Parameters
     ----------
     store
-        From ``lobproof.open``.
+        From ``lobproof.open``, or its path.
     out
         The file to write; its folder is made if missing, an older file replaced in one step.
     symbol, exchange
@@ -66,15 +78,16 @@ def report(
         If the page cannot be written where it is to go.
     UsageError
         If ``out`` is a folder, there is no such symbol, the store heard nothing of any of them in
-        that time, or the verification is of a symbol that is not shown.
+        that time, or the verification is none, or of a symbol that is not shown.
     ExtraError
         If the packages of the extra ``report`` are not installed.
     """
     need_extra("report")
     out = as_path(out)
     check_page(out)
+    store = as_store(store)
+    proof = _proof(verification)
     shown = sections(store, symbol, exchange)
-    proof = verification.to_dict() if isinstance(verification, VerifyReport) else verification
     if proof is not None and (proof["exchange"], proof["symbol"]) not in shown:
         raise UsageError(
             f"The verification is of {proof['exchange']} {proof['symbol']}, which is not shown.",
@@ -99,6 +112,22 @@ def report(
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, page.encode())
     return out
+
+
+def _proof(given: VerifyReport | Verification | None) -> Verification | None:
+    """What `verify` said as a document; `UsageError` for what it did not say."""
+    if given is None:
+        return None
+    found = given.to_dict() if isinstance(given, VerifyReport) else given
+    try:
+        as_shape(found, _Said)
+    except ValueError as error:
+        raise UsageError(
+            f"A verification is what `lobproof.verify` gives, and no {type(given).__name__}: "
+            f"{error}",
+            hint="Give the whole report, or its `to_dict()`.",
+        ) from error
+    return found
 
 
 def check_page(out: Path) -> None:

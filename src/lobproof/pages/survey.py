@@ -20,7 +20,7 @@ from lobproof.progress import Progress
 from lobproof.schema import Finding, Int64, Severity
 from lobproof.schema.provenance import least_real
 from lobproof.store import Store
-from lobproof.store.catalog import no_day
+from lobproof.store.catalog import no_day, one_name
 from lobproof.store.seal import config_of
 from lobproof.timespan import Time, to_ns
 
@@ -233,6 +233,7 @@ def _union(intervals: Int64, first: int, last: int) -> Int64:
 
 def sections(store: Store, symbol: str | None, exchange: str | None) -> list[tuple[str, str]]:
     """Exchange and symbol of each section of the page: the one asked for, or all there are."""
+    one_name(symbol, exchange)
     found = [
         (str(row["exchange"]), str(row["symbol"]))
         for row in store.symbols().iter_rows(named=True)

@@ -218,7 +218,8 @@ class DayTask:
             detail = quality_rows(findings[at : at + 1])["detail"][0]
             raise StrictError(
                 f"{self.dt}: {code.name} at event {first}: {detail}",
-                hint="without --strict the same is flagged in the store, with a row of `quality`",
+                hint="without strict (--strict) the same is flagged in the store, with a row of "
+                "`quality`",
             )
 
     def _is_end(self, row: Record) -> bool:

@@ -333,5 +333,6 @@ def _killed(code: int | None) -> Failure:
     )
     return Failure(
         f"its process {by}",
-        "where memory ran out, give fewer --workers; the same command goes on from its checkpoint",
+        "where memory ran out, give fewer workers (workers=, --workers); again, it goes on from "
+        "its checkpoint",
     )

@@ -125,7 +125,7 @@ def _from(job: ReplayJob, since: PartialDay, out: Path) -> ReplayJob:
     if finer != job.instrument:
         raise UsageError(
             f"{since.base} has finer prices or sizes than {job.where}",
-            hint="name a --base that was made from this sample",
+            hint="name a base (--base) that was made from this sample",
         )
     return replace(
         job,

@@ -387,8 +387,8 @@ def _nothing(
     )
     if zoned and where:
         hint = (
-            f"such files are in zone {', '.join(where)}: certify them, or pass --zone {where[0]} "
-            "(the result is then marked uncertified)"
+            f"such files are in zone {', '.join(where)}: certify them, or name it: zone= (--zone) "
+            f"{where[0]} (the result is then marked uncertified)"
         )
     else:
         there = sorted({f"{f.key.exchange} {f.key.symbol} {f.key.dt}" for f in elsewhere})

@@ -51,7 +51,7 @@ def closing_book(
     if seals.is_empty():
         raise UsageError(
             f"{exchange} {symbol} {before} is not sealed in {out}: nothing to carry over to {dt}",
-            hint="reconstruct the days in order, or leave --carry out",
+            hint="reconstruct the days in order, or leave carry (--carry) out",
         )
     seal = seals.row(0, named=True)
     finer = finer_grid(instrument, seal)
@@ -117,7 +117,7 @@ def _collected(frame: pl.LazyFrame, where: str) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise StoreError(
             f"{where}: its keyframes cannot be read: {' '.join(str(error).split())}",
-            hint="reconstruct that day there anew, with --overwrite",
+            hint="reconstruct that day there anew, with overwrite= (--overwrite)",
         ) from error
 
 
@@ -148,7 +148,7 @@ def refuse_carry(carry: bool, since: PartialDay | None) -> None:
     """Raise `UsageError` where both are asked for."""
     if carry and since is not None:
         raise UsageError(
-            "--carry with --from: a partial day begins with a keyframe of its own day",
+            "carry with a partial day: it begins with a keyframe of its own day",
             hint="leave one of them out",
         )
 
@@ -164,7 +164,7 @@ def check_files(seal: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]], ba
         named = " ".join(str(seal[name]) for name in ("exchange", "symbol", "dt"))
         raise UsageError(
             f"{named} was made from other files in {base}",
-            hint="name a --base that was made from these files",
+            hint="name a base (--base) that was made from these files",
         )
 
 
@@ -206,14 +206,14 @@ def find_start(
     if any(partial_from(row) is None for row in there.iter_rows(named=True)):
         raise UsageError(
             f"{named} is sealed as a whole day in {out}, and a partial one must not replace it",
-            hint=f"name another --out, with --base {base} for the keyframe to start at",
+            hint=f"name another store, with base= (--base) {base} for the keyframe to start at",
         )
     based = sealed(base, exchange, symbol)["dt"].to_list()
     if dt not in based or base.resolve() == out.resolve():
         raise UsageError(
             f"there is no keyframe to start at: {base} has no whole {named}",
-            hint="--base names a store in which that day is sealed; a killed run needs no --from, "
-            "it goes on from its checkpoint by itself",
+            hint="base= (--base) names a store in which that day is sealed; a killed run needs no "
+            "since= (--from), it goes on from its checkpoint by itself",
         )
     store = open_store(base)
     ours = (pl.col("exchange") == exchange) & (pl.col("symbol") == symbol) & (pl.col("dt") == dt)
@@ -222,13 +222,14 @@ def find_start(
     if strategy not in ("auto", seal["strategy"]):
         raise UsageError(
             f"{named} is replayed as {seal['strategy']} in {base}, not as {strategy}",
-            hint=f"leave --strategy out, or name a --base that was made with {strategy}",
+            hint="leave strategy (--strategy) out, or name a base (--base) that was made with "
+            f"{strategy}",
         )
     begins = partial_from(seal)
     if begins is not None and since.time_ns < begins:
         raise UsageError(
             f"{named} begins at {show_ns(begins)} in {base}: there is no keyframe before that",
-            hint="name a later --from, or a --base that holds the whole day",
+            hint="name a later start, or a base (--base) that holds the whole day",
         )
     finer = finer_grid(instrument, seal)
     anew: Frame | None = None
@@ -290,7 +291,7 @@ def _carried(
     if digest != seal["carried_from"]:
         raise UsageError(
             f"the day before {' '.join(where)} is not in {base} any more as it was carried over",
-            hint="reconstruct that day there anew, with --carry and --overwrite",
+            hint="reconstruct that day there anew, with carry and overwrite (--carry --overwrite)",
         )
     return Frame(0, book, last_ts), finer
 
@@ -355,7 +356,7 @@ class WarmUp:
         if not self._arrived:
             raise InputError(
                 f"{self._where} ends before the keyframe to start at",
-                hint="name a --base that was made from these files",
+                hint="name a base (--base) that was made from these files",
             )
 
     def _pass_by(self, passed: Segment) -> None:
@@ -404,7 +405,7 @@ class WarmUp:
         if not sure or not self._replayer.levels().equals(self._start.at.book):
             raise AnotherBookError(
                 f"{self._where}: the replay does not come to the book of the keyframe to start at",
-                hint="name a --base that was made from these files, with the same options",
+                hint="name a base (--base) that was made from these files, with the same options",
             )
 
 

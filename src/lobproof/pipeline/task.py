@@ -100,7 +100,7 @@ def reconstruct_job(
             drop_checkpoints(out, Partition(instrument.exchange, instrument.symbol, day.dt))
         certified = bool(seals.filter(pl.col("task_id") == task_id)["certified"].all())
         if job.certified and not certified:
-            say(f"{job.where} is sealed as uncertified; --overwrite seals it anew.")
+            say(f"{job.where} is sealed as uncertified; overwrite= (--overwrite) seals it anew.")
         return ReconstructResult(*about, ours, reused=True, certified=certified)
     leads = list(job.start.leads if job.start else (None,))
     while True:
@@ -212,7 +212,7 @@ class _Run:
                 raise UsageError(
                     f"{dt} of {self._job.instrument.symbol} is sealed in {self._out} already, "
                     "from other inputs or with other options",
-                    hint="--overwrite replaces it; another --out keeps both",
+                    hint="overwrite= (--overwrite) replaces it; another store keeps both",
                 )
             writer = DayWriter(
                 self._out,

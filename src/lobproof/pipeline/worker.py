@@ -117,7 +117,7 @@ def done(job: Job, send: Callable[[Answer], None]) -> ReconstructResult | Failur
     except LobproofError as error:
         return Failure(error.message, error.hint)
     except MemoryError:
-        return Failure("out of memory", "give fewer --workers")
+        return Failure("out of memory", "give fewer workers (workers=, --workers)")
     except (BrokenPipeError, ConnectionResetError):
         raise
     except OSError as error:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.schema.codes import LEVELS
+from lobproof.schema.codes import LEVELS, Kind
+from lobproof.schema.times import show_ns
 
 Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -82,6 +83,16 @@ class EventBatch(Columns):
 
     def __len__(self) -> int:
         return len(self.ts_order)  # asked often
+
+    def __repr__(self) -> str:
+        """How many rows, from when to when, and of which kinds."""
+        times = self.ts_order if self.ts_order.any() else self.ts_event
+        known = times[times != 0]
+        span = f" from {show_ns(int(known.min()))} to {show_ns(int(known.max()))}"
+        counts = (f"{int((self.kind == kind).sum()):,} {kind.name}" for kind in Kind)
+        held = ", ".join(count for count in counts if not count.startswith("0 "))
+        many = "1 row" if len(self) == 1 else f"{len(self):,} rows"
+        return f"EventBatch of {many}{span if len(known) else ''}{': ' if held else ''}{held}"
 
     @property
     def rows(self) -> Rows:

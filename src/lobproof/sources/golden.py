@@ -16,6 +16,8 @@ from lobproof.files import HashedFiles, below
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema import Finding
+from lobproof.schema.provenance import made_of
+from lobproof.schema.times import show_ns
 
 GOLDEN_FORMAT = "lobproof golden sample"
 GOLDEN_VERSION = 2
@@ -26,10 +28,11 @@ MISSING_SHARE = 0.05
 """Share of a day's messages without exchange time from which on receive times order it."""
 _COUNTED = ("depth", "trade", "aggTrade", "bookTicker", "snapshot", "level_changes")
 """Counts that the journals are held against: messages by kind, levels of all depth messages."""
+_MESSAGES = _COUNTED[:-1]
 _DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _NOBODYS = (
     "a snapshot that names no symbol in a recording of several: it anchors nothing (import with "
-    "--snapshots-are-ours if all such are of this symbol)"
+    "snapshots_are_ours=, --snapshots-are-ours, if all such are of this symbol)"
 )
 _HINT = (
     "the golden sample is not whole: copy it anew from where it is, or import its recordings again"
@@ -153,7 +156,7 @@ class _Golden(msgspec.Struct):
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GoldenSample:
     """A golden sample on disk. ``document`` is ``golden.json``; the rest are its main parts."""
 
@@ -213,6 +216,25 @@ class GoldenSample:
                     hint=remedy(path),
                 )
         return sample
+
+    def __repr__(self) -> str:
+        """Where it lies, what it is of, from when to when, and how many messages it has."""
+        span = self.document["span"]
+        begin, end = span["first_event_ns"], span["last_event_ns"]
+        if begin <= 0:
+            begin, end = span["first_recv_ns"], span["last_recv_ns"]
+        counts = ", ".join(
+            f"{count:,} {name}"
+            for name, count in self.document["counts"].items()
+            if count and name in _MESSAGES
+        )
+        return (
+            f"Golden sample {self.path}\n"
+            f"  {self.instrument.exchange} {self.instrument.symbol} "
+            f"({made_of(self.provenance)}), {self.market}\n"
+            f"  from {show_ns(begin)} to {show_ns(end)}\n"
+            f"  messages: {counts}"
+        )
 
     @property
     def journals(self) -> list[Path]:

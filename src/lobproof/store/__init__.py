@@ -29,7 +29,7 @@ from lobproof.store.keyframe import Keyframe
 from lobproof.store.layout import Partition
 from lobproof.store.lock import symbol_lock
 from lobproof.store.parts import DayContent, Part, TableContent
-from lobproof.store.reader import Store, open_store
+from lobproof.store.reader import Store, as_store, open_store
 from lobproof.store.seal import CALLER_COLUMNS, FROM, partial_from, sealed
 from lobproof.store.writer import DayWriter
 
@@ -49,6 +49,7 @@ __all__ = [
     "Saved",
     "Store",
     "TableContent",
+    "as_store",
     "check_sealed",
     "checkpoint_path",
     "checkpointed_days",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import IntEnum
 from functools import cached_property
 from html import escape
 
@@ -21,6 +22,14 @@ _SHOWN = 10
 """Levels a side of the ladder that a notebook shows."""
 
 
+class Trust(IntEnum):
+    """What is known of a side: nothing, a range from the touch on, or everything."""
+
+    UNTRUSTED = UNTRUSTED
+    RANGE = RANGE
+    EVERYTHING = EVERYTHING
+
+
 @dataclass(frozen=True, slots=True)
 class SideLevels:
     """One side: all its levels, best first, in counts, and what is trusted of them.
@@ -31,7 +40,7 @@ class SideLevels:
     side: Side
     prices: Int64
     sizes: Int64
-    trust: int
+    trust: Trust
     end: int
 
     def frame(self, grid: Grid, *, usable: bool) -> pl.DataFrame:
@@ -73,6 +82,7 @@ class BookView:
     symbol: str
     provenance: str
     dt: str
+    time_ns: int  # the instant that was asked for
     ts_order: int  # of the last event, ns
     event_id: int  # of the last event
     sequence: int  # update id of the last book message
@@ -100,12 +110,12 @@ class BookView:
         return self.ask_levels.frame(self.grid, usable=self.usable)
 
     @property
-    def bid_trust(self) -> int:
+    def bid_trust(self) -> Trust:
         """UNTRUSTED, RANGE or EVERYTHING."""
         return self.bid_levels.trust
 
     @property
-    def ask_trust(self) -> int:
+    def ask_trust(self) -> Trust:
         """UNTRUSTED, RANGE or EVERYTHING."""
         return self.ask_levels.trust
 
@@ -149,7 +159,8 @@ class BookView:
     def _lines(self) -> list[str]:
         lines = [
             f"Book of {self.exchange} {self.symbol} ({made_of(self.provenance)}) "
-            f"at {show_ns(self.ts_order)}, event {self.event_id:,}",
+            f"at {show_ns(self.time_ns)}",
+            f"last event: {self.event_id:,} at {show_ns(self.ts_order)}",
             f"bids: {self._told(self.bid_levels)}",
             f"asks: {self._told(self.ask_levels)}",
         ]

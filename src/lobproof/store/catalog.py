@@ -28,7 +28,7 @@ from lobproof.store.seal import (
     partial_from,
     seals_among,
 )
-from lobproof.timespan import DAY_NS, day_start, show_days, show_length, show_ns
+from lobproof.timespan import DAY_NS, day_start, other_unit, show_days, show_length, show_ns
 
 _ATTEMPTS = 5
 _NAMED = 5
@@ -223,6 +223,7 @@ class Catalog:
         UsageError
             If nothing or more than one symbol is meant; the message lists what there is.
         """
+        one_name(symbol, exchange)
         among = [day for day in self.days if exchange in (None, day.partition.exchange)]
         exact = [day for day in among if symbol in (None, day.partition.symbol)]
         days = exact or [day for day in among if day.venue_symbol == symbol]
@@ -240,7 +241,7 @@ class Catalog:
         raise UsageError(
             f"{wanted or 'No symbol'} leaves open which is meant: "
             f"{', '.join(' '.join(name) for name in names)}.",
-            hint="Name the symbol and, if it trades on several exchanges, exchange=….",
+            hint="Name it: symbol= (--symbol) and, if it trades on several exchanges, exchange=.",
         )
 
     def day(self, symbol: str | None, exchange: str | None, dt: str) -> SealedDay:
@@ -257,6 +258,24 @@ class Catalog:
 
     def _beside(self) -> str:
         return f" {told_unsealed(self.unsealed)}" if self.unsealed else ""
+
+
+def one_name(*names: str | None) -> None:
+    """See that a symbol or an exchange is one name, or None.
+
+    Raises
+    ------
+    UsageError
+        For a list of symbols where one book, one stream or one page is asked for, and for what is
+        no name.
+    """
+    for name in names:
+        if name is not None and not isinstance(name, str):
+            raise UsageError(
+                f"{name!r} is not one symbol or exchange by its name: this takes one symbol only.",
+                hint="Call it once for each symbol. Frames of rows (`events`, `states`, `trades` "
+                "and others) take several at once.",
+            )
 
 
 def check_sealed(root: Path, seals: pl.DataFrame) -> None:
@@ -328,6 +347,7 @@ def within(days: Sequence[SealedDay], start: int | None, end: int | None) -> lis
             f"The range from {show_ns(start)} to {show_ns(end)} is empty.",
             hint="start is inclusive, end exclusive: end must be later.",
         )
+    check_unit(days, start, end)
     touched = [day for day in days if covers(day, start, end)]
     if not touched:
         raise UsageError(
@@ -339,11 +359,32 @@ def within(days: Sequence[SealedDay], start: int | None, end: int | None) -> lis
     return touched
 
 
+def check_unit(days: Sequence[SealedDay], *times: int | None) -> None:
+    """Refuse a time in none of the days that looks like seconds, milliseconds or microseconds.
+
+    As nanoseconds it is one of 1970: a range from there on would hold all there is.
+
+    Raises
+    ------
+    UsageError
+        With what it looks like.
+    """
+    for time in times:
+        other = other_unit(time)
+        if time is not None and other and not any(_within(day, time) for day in days):
+            raise UsageError(f"{_named(days)} has no sealed day of {show_ns(time)}.", hint=other)
+
+
+def _within(day: SealedDay, time: int) -> bool:
+    return day.span[0] <= time < day.span[1]
+
+
 def at(days: Sequence[SealedDay], time: int) -> SealedDay:
     """The day that a time belongs to; `UsageError` where there is none."""
     for day in reversed(days):
-        if day.span[0] <= time < day.span[1]:
+        if _within(day, time):
             return day
+    check_unit(days, time)
     raise UsageError(
         f"{_named(days)} has no sealed day of {show_ns(time)}.", hint=_heard(days, time, time + 1)
     )
@@ -564,5 +605,5 @@ def _not_as_sealed(day: SealedDay, table: Table, path: str, why: str) -> StoreEr
     return StoreError(
         f"{day.partition} is not as it was sealed: {table.name}/{path} {why}.",
         hint="If the day was replaced meanwhile, open the store again. Otherwise reconstruct that "
-        "day with --overwrite; `lobproof verify` names all that differs.",
+        "day with overwrite= (--overwrite); `lobproof verify` names all that differs.",
     )

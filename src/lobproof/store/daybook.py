@@ -25,7 +25,7 @@ from lobproof.schema import (
     Side,
     speaks_of_the_feed,
 )
-from lobproof.store.bookview import BookView, SideLevels
+from lobproof.store.bookview import BookView, SideLevels, Trust
 from lobproof.store.catalog import SealedDay
 from lobproof.store.columns import Grid
 from lobproof.store.keyframe import Keyframe
@@ -191,11 +191,13 @@ class DayBook:
             if self._done < len(rows):
                 return
 
-    def view(self, unheard: str, *, pending: bool) -> BookView:
+    def view(self, moment: int, unheard: str, *, pending: bool) -> BookView:
         """The book as it stands.
 
         Parameters
         ----------
+        moment
+            The instant that it is asked for, ns: no earlier than the last event.
         unheard
             Why nothing vouches for it any more; empty where something does.
         pending
@@ -206,13 +208,15 @@ class DayBook:
             side, price, volume = pending_trades(self._recent())
             for s in levels:
                 levels[s] = _take_off(*levels[s], price[side == s], volume[side == s])
-        bids, asks = (SideLevels(s, *levels[s], *self.book.trust(s)) for s in levels)
+        trust = {side: self.book.trust(side) for side in levels}
+        bids, asks = (SideLevels(s, *levels[s], Trust(trust[s][0]), trust[s][1]) for s in levels)
         reason = self.doubt(unheard)
         return BookView(
             exchange=self.day.partition.exchange,
             symbol=self.day.partition.symbol,
             provenance=self.day.provenance,
             dt=self.day.partition.dt,
+            time_ns=moment,
             ts_order=self.ts_order,
             event_id=self.event_id,
             sequence=self.sequence,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -32,6 +33,7 @@ from lobproof.store.catalog import (
     SealedDay,
     Unsealed,
     at,
+    check_unit,
     coverage_frame,
     day_of_last_event,
     finest,
@@ -54,6 +56,7 @@ from lobproof.store.views import (
     among,
     bars_of,
     check_numbers,
+    check_sides,
     empty_frame,
     messages,
     outside,
@@ -79,14 +82,35 @@ def open_store(path: AnyPath) -> Store:
     return Store(path)
 
 
+def as_store(given: Store | AnyPath) -> Store:
+    """The store that is given, or the one at that path, opened.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    StoreError
+        If there is no store at the path.
+    """
+    if isinstance(given, Store):
+        return given
+    if not isinstance(given, str | os.PathLike):
+        raise UsageError(
+            f"{type(given).__name__} is neither a store nor the path of one.",
+            hint="Give a store's folder, or what `lobproof.open` gives (of a result of "
+            "`reconstruct`: its `store`).",
+        )
+    return open_store(given)
+
+
 class Store:
     """The sealed days of a store at the time it was opened; others do not exist for it.
 
     In all methods ``symbol`` is the canonical name (``BTC-USDT``) or the venue's (``BTCUSDT``),
     and may be left out where the store holds just one; frames take several, one behind the other
     (``store.symbols()["symbol"]`` names all). ``exchange`` tells symbols of one name apart.
-    ``start`` (inclusive) and ``end`` (exclusive) are times in UTC: a datetime, ISO 8601 text or int
-    nanoseconds, compared with ``ts_order``. Errors of all of them:
+    ``start`` (inclusive) and ``end`` (exclusive) are times in UTC: a datetime or a date, NumPy's
+    datetime64, ISO 8601 text or int nanoseconds, compared with ``ts_order``. Errors of all of them:
 
     UsageError
         If the symbol is unknown or ambiguous, or nothing was heard in the whole range: before the
@@ -200,7 +224,8 @@ class Store:
             See the class.
         kind, side
             Rows of that name only, or of one of several: ``"TRADE"``, ``("BUY", "SELL")``. Other
-            than with a filter of Polars, a name that cannot occur is an error, and not no row.
+            than with a filter of Polars, a name that cannot occur is an error, and not no row; so
+            is a side that none of the kinds has.
         numbers
             ``"decimal"``: prices and sizes as stored, ``Decimal(38, 18)``, exact; a product of
             price and size overflows its digits. ``"grid"``: int64 counts on the finest grid of
@@ -214,6 +239,7 @@ class Store:
         pl.LazyFrame
             ``exchange, symbol, dt`` and the columns of the table.
         """
+        check_sides(kind, side)
         view = View(*bounds(start, end), numbers, raw, among(kind=kind, side=side))
         return self._frame(EVENTS, symbol, exchange, view)
 
@@ -338,6 +364,7 @@ class Store:
         ``trade_id`` is the venue's; ``side`` the taker's: BUY or SELL. Where trades are missing
         ``events(kind="MARK")`` and `quality` (``TRADE_GAP``) say so.
         """
+        check_sides("TRADE", side)
         chosen = among(kind="TRADE", side=side)
         view = View(*bounds(start, end), numbers, raw, chosen)
         return trades_of(self._frame(EVENTS, symbol, exchange, view))
@@ -513,7 +540,7 @@ class Store:
             if book is None or book.day is not day:
                 book = self._day_book(day, day.grid)
             book.move(moment)
-            yield book.view(self._unheard(days, day, moment), pending=pending)
+            yield book.view(moment, self._unheard(days, day, moment), pending=pending)
 
     def sample(
         self,
@@ -595,7 +622,9 @@ class Store:
         ``exchange, symbol, dt, stream, first, last, messages``; ``silences`` longer than the pace
         of the stream explains, ``silent`` in all, ``longest_silence``, ``listed``: the longest.
         """
-        return coverage_frame(self._catalog.resolve(symbol, exchange), *bounds(start, end))
+        days, (low, high) = self._catalog.resolve(symbol, exchange), bounds(start, end)
+        check_unit(days, low, high)
+        return coverage_frame(days, low, high)
 
     def audit(
         self,

@@ -128,6 +128,52 @@ _WORDS: Mapping[str, Mapping[str, pl.Expr]] = {
 """Column of names → each name's rows, by the stored integers."""
 
 
+_SIDES_OF: Mapping[str, tuple[str, ...]] = {
+    "TRADE": ("BUY", "SELL"),
+    "DELTA": ("BID", "ASK"),
+    "SNAPSHOT": ("BID", "ASK"),
+    "CLEAR": ("NONE",),
+    "MARK": ("NONE",),
+}
+"""Kind → the sides that its rows have."""
+
+
+def check_sides(kind: Names | None, side: Names | None) -> None:
+    """See that each side that is asked for is one of a kind that is asked for.
+
+    Raises
+    ------
+    UsageError
+        With the sides that those kinds have; and for names as `among`.
+    """
+    if kind is None or side is None:
+        return
+    kinds, sides = _chosen("kind", kind), _chosen("side", side)
+    have = list(dict.fromkeys(one for name in kinds for one in _SIDES_OF[name]))
+    odd = [name for name in sides if name not in have]
+    if odd:
+        raise UsageError(
+            f"No {' or '.join(kinds)} has the side {odd[0]!r}.",
+            hint=f"Choose among {', '.join(have)}.",
+        )
+
+
+def _chosen(column: str, names: Names) -> list[str]:
+    """The names of a column that were given, as text; `UsageError` where one cannot occur."""
+    known = _WORDS[column]
+    several = [names] if isinstance(names, str | int) else names
+    chosen = [
+        one.name if isinstance(one, Kind | Finding | Severity) else str(one) for one in several
+    ]
+    odd = [name for name in chosen if name not in known]
+    if odd or not chosen:
+        raise UsageError(
+            f"There is no {column} {odd[0]!r}." if odd else f"{column} names nothing.",
+            hint=f"Choose among {', '.join(known)}.",
+        )
+    return chosen
+
+
 def among(**wanted: Names | None) -> list[pl.Expr]:
     """Predicates on the stored integers: rows whose column has one of the names; None: any.
 
@@ -142,17 +188,7 @@ def among(**wanted: Names | None) -> list[pl.Expr]:
         if names is None:
             continue
         known = _WORDS[column]
-        several = [names] if isinstance(names, str | int) else names
-        chosen = [
-            one.name if isinstance(one, Kind | Finding | Severity) else str(one) for one in several
-        ]
-        odd = [name for name in chosen if name not in known]
-        if odd or not chosen:
-            raise UsageError(
-                f"There is no {column} {odd[0]!r}." if odd else f"{column} names nothing.",
-                hint=f"Choose among {', '.join(known)}.",
-            )
-        predicates.append(pl.any_horizontal(known[name] for name in chosen))
+        predicates.append(pl.any_horizontal(known[name] for name in _chosen(column, names)))
     return predicates
 
 

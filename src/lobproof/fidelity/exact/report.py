@@ -16,6 +16,7 @@ from decimal import Decimal
 from enum import StrEnum
 from html import escape
 from statistics import NormalDist
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,9 @@ BLOCK_NS = 600_000_000_000
 BLOCKS = 40
 MIN_BLOCKS = 10
 """With fewer blocks than this their spread says nothing."""
+
+_WIDTH, _UNDER = 80, " " * 6
+"""Columns of a report as text, and how far a reason stands in."""
 
 _Z = NormalDist().inv_cdf(0.95)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -204,18 +208,43 @@ class VerifyReport:
     against: str = ""
 
     def __repr__(self) -> str:
-        """The verdict, what was compared, and a line a check."""
-        rows = [f"  {name}: {', '.join(cells)}" for name, *cells in self._rows()]
-        return "\n".join([f"{self.verdict.value.upper()} {self.title}", *rows])
+        """The verdict, what was compared, a line a check, and why where one is not passed."""
+        lines = [f"{self.verdict.value.upper()} {self.title}"]
+        for name, *cells in self._rows():
+            lines.append(f"  {name}: {', '.join(cells)}")
+            lines += wrap(self._why(name), _WIDTH, initial_indent=_UNDER, subsequent_indent=_UNDER)
+        for reason, names in self._nothing().items():
+            told = f"not applicable, {reason}: {', '.join(names)}"
+            lines += wrap(told, _WIDTH, initial_indent="  ", subsequent_indent=_UNDER)
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         """What ``repr`` says, as a table."""
         rows = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in (*row, self._why(row[0])))}</tr>"
             for row in self._rows()
         )
         title = f"<b>{self.verdict.value.upper()}</b> {escape(self.title)}"
-        return f"<p>{title}</p><table>{rows}</table>"
+        rest = "".join(
+            f"<p>not applicable, {escape(reason)}: {', '.join(names)}</p>"
+            for reason, names in self._nothing().items()
+        )
+        return f"<p>{title}</p><table>{rows}</table>{rest}"
+
+    def _why(self, name: str) -> str:
+        """The reason of a check that is neither exact nor passed; else empty."""
+        check = self.check(name)
+        if check.verdict in (Verdict.EXACT, Verdict.PASS):
+            return ""
+        return check.reason or (check.first.detail if check.first else "")
+
+    def _nothing(self) -> dict[str, list[str]]:
+        """Why checks had nothing to compare → their names."""
+        found: dict[str, list[str]] = {}
+        for check in self.checks:
+            if check.verdict is Verdict.NOT_APPLICABLE:
+                found.setdefault(check.reason, []).append(check.name)
+        return found
 
     def _rows(self) -> list[tuple[str, ...]]:
         """Name, verdict, what was compared and what differs, of each check that had something."""

@@ -41,17 +41,17 @@ from lobproof.progress import Progress
 from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
-from lobproof.store import Store
-from lobproof.store.catalog import no_day
+from lobproof.store import Store, as_store
+from lobproof.store.catalog import no_day, one_name
 from lobproof.store.seal import verdicts_of
-from lobproof.timespan import Time, to_ns
+from lobproof.timespan import Time, other_unit, to_ns
 
 UNTRUSTED_LIMIT = 0.001
 _BEGIN, _END = pl.col("first_ts").min(), pl.col("last_ts").max()
 
 
 def verify(
-    store: Store,
+    store: Store | AnyPath,
     golden_path: AnyPath | None = None,
     *,
     lake: AnyPath | None = None,
@@ -72,7 +72,7 @@ def verify(
     Parameters
     ----------
     store
-        What was reconstructed.
+        What was reconstructed, or its path.
     golden_path
         Folder of the golden sample. Its journals are hashed before they are read.
     lake
@@ -100,6 +100,7 @@ def verify(
     StoreError
         When files that a seal lists are missing.
     """
+    store = as_store(store)
     sample = None if golden_path is None else GoldenSample.load(golden_path)
     window = _window(store, sample, symbol, start, end)
     files: Mapping[str, DayFiles] = {}
@@ -108,8 +109,8 @@ def verify(
     elif sample is None:
         raise UsageError(
             "There is nothing to verify the store against.",
-            hint="name a golden sample (--against), or the Crypto Lake folder that it came from "
-            "(--lake)",
+            hint="name a golden sample (golden_path=, --against), or the Crypto Lake folder that "
+            "it came from (lake=, --lake)",
         )
     if sample is not None:
         sample.hashed()
@@ -281,9 +282,14 @@ def _window(
     start: Time | None,
     end: Time | None,
 ) -> Window:
+    one_name(symbol)
     if not store.days().height:
         raise no_day(store.path, store.unsealed())
     window = _all_days(store, symbol) if sample is None else _days_of(store, sample, symbol)
+    for time in (start, end):
+        ns = None if time is None else to_ns(time)
+        if ns is not None and other_unit(ns) and _day(ns) not in window.days:
+            raise UsageError(f"{_day(ns)} is no day of the store.", hint=other_unit(ns))
     first = "" if start is None else _day(to_ns(start))
     last = "9" if end is None else _day(to_ns(end) - 1)
     days = tuple(dt for dt in window.days if first <= dt <= last)
@@ -291,8 +297,8 @@ def _window(
         raise UsageError(
             f"None of the days that could be looked at is from {first or 'the beginning'} to "
             f"{'the end' if end is None else last}: {', '.join(window.days)}.",
-            hint="--date, --start and --end name days of the store; --end is the first that is "
-            "not wanted any more.",
+            hint="start and end (--start, --end, --date) name days of the store; the end is the "
+            "first that is not wanted any more.",
         )
     window = replace(window, days=days)
     chained = [Window(store, window.exchange, window.symbol, (dt,)).chained for dt in window.days]
@@ -309,7 +315,10 @@ def _all_days(store: Store, symbol: str | None) -> Window:
     """All days of the symbol, or of the only one."""
     days = store.days()
     if symbol is not None:
-        days = days.filter(pl.col("symbol") == symbol)
+        known = store.symbols().filter(pl.col("symbol") == symbol)
+        if not known.height:
+            known = store.symbols().filter(pl.col("venue_symbol") == symbol)
+        days = days.join(known, on=["exchange", "symbol"], how="semi")
     held = days.select("exchange", "symbol").unique().sort("exchange", "symbol").rows()
     if len(held) != 1:
         there = _names(store)
@@ -317,7 +326,7 @@ def _all_days(store: Store, symbol: str | None) -> Window:
             f"The store holds {there}."
             if held
             else f"The store holds no day of {symbol}, but of {there}.",
-            hint="--symbol names one of those that it holds.",
+            hint="symbol= (--symbol) names one of those that it holds.",
         )
     ((exchange, name),) = held
     return Window(store, exchange, name, tuple(days["dt"].sort()))

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 from lobproof.errors import UsageError, shown
 from lobproof.instruments import NAME_HINT, is_name
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey, is_date
+
+Day = date | str
+"""A day in UTC: a date, or text such as ``2026-01-05``; of a datetime its day."""
+
+
+def day_text(day: Day | None) -> str | None:
+    """A day as text; text is returned as it is."""
+    if isinstance(day, datetime):
+        day = (day.astimezone(UTC) if day.tzinfo else day).date()
+    return day.isoformat() if isinstance(day, date) else day
 
 
 @dataclass(frozen=True, slots=True)

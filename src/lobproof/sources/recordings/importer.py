@@ -261,7 +261,7 @@ def _existing(
         return sample
     raise UsageError(
         f"{out} holds a golden sample of other inputs or options",
-        hint="choose another folder, or replace it with --overwrite",
+        hint="choose another folder, or replace it: overwrite= (--overwrite)",
     )
 
 
@@ -318,20 +318,20 @@ def _refuse_findings(document: dict[str, Any]) -> None:
             raise StrictError(
                 f"{stream}: {audit['gaps']} gap(s); the first between id {gap['after']} and "
                 f"id {gap['next']}",
-                hint="without --strict the gap is flagged, and trust ends there",
+                hint="without strict (--strict) the gap is flagged, and trust ends there",
             )
         for what, text in IRREGULAR.items():
             if audit[what]:
                 first = audit["first_irregular"]
                 raise StrictError(
                     f"{stream}: {audit[what]:,} {text}; the first irregular id is {first}",
-                    hint="without --strict such messages are kept and flagged",
+                    hint="without strict (--strict) such messages are kept and flagged",
                 )
     findings = document["findings"]
     for entry in (*findings["invalid"]["listed"], *findings["truncated"]):
         raise StrictError(
             f"{entry['file']}, line {entry['line']}: {entry['detail']}",
-            hint="without --strict such lines are kept, flagged and counted",
+            hint="without strict (--strict) such lines are kept, flagged and counted",
         )
 
 
@@ -489,5 +489,8 @@ def _notes_of(
     if absent:
         notes.append(f"that one has more journals: {few(absent)}")
     if sample.document["rules_from"] == "exchangeInfo" and exchange_info is None:
-        notes.append("its rules came from exchangeInfo, and are inferred here (--exchange-info)")
+        notes.append(
+            "its rules came from exchangeInfo, and are inferred here (exchange_info=, "
+            "--exchange-info)"
+        )
     return notes

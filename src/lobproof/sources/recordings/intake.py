@@ -260,7 +260,8 @@ class Intake:
         raise InputError(
             f"{path}, line {block.first_line + row}: a message of {shown(str(named), QUOTED)} in a "
             f"recording of {self.symbol}; symbols: {few(known)}",
-            hint=f"import them one by one: --symbol {self.symbol} keeps one and counts the rest",
+            hint=f"import them one by one: symbol= (--symbol) {self.symbol} keeps one and counts "
+            "the rest",
         )
 
     def _check_market(self, block: Block) -> None:
@@ -307,7 +308,7 @@ class Intake:
             if self._strict:
                 raise StrictError(
                     f"{path}, line {block.first_line + row}: {problem.reason}: {problem.detail}",
-                    hint="without --strict the line is kept, flagged and counted",
+                    hint="without strict (--strict) the line is kept, flagged and counted",
                 )
             self.reasons[problem.reason] += 1
             self.depth_unreadable += is_depth_line(block.line(row))
@@ -325,7 +326,7 @@ class Intake:
         if self._strict:
             raise StrictError(
                 f"{file.path}: {detail}{f', in line {line:,}' if line else ''}",
-                hint="without --strict what can be read is kept and the break is flagged",
+                hint="without strict (--strict) what can be read is kept and the break is flagged",
             )
         self.truncated.append(
             {"file": visible(file.path.name), "bytes": file.bytes, "line": line, "detail": detail}
@@ -370,7 +371,7 @@ class Intake:
             raise InputError(
                 f"{block.where(row)}: a snapshot of {bids} bids and {asks} asks, where "
                 f"{self.snapshot_limit} a side were asked for",
-                hint="leave --snapshot-limit out where snapshots of several limits were recorded",
+                hint="leave snapshot_limit (--snapshot-limit) out where they are of several limits",
             )
         self.snapshots.append(
             {

@@ -112,8 +112,8 @@ class _Tally:
         if self.keys > INVENTORY_KEYS:
             raise LimitError(
                 f"{self.connection.place} lists more than {INVENTORY_KEYS:,} keys of this request",
-                hint=f"an inventory may have {INVENTORY_KEYS:,} keys: ask for less by --tables, "
-                "--exchange, --symbols, --start",
+                hint=f"an inventory may have {INVENTORY_KEYS:,} keys: ask for fewer tables, "
+                "symbols or days",
             )
 
     def skip(self, keys: Collection[str]) -> None:

@@ -181,10 +181,11 @@ def connect(
         else:
             whose = f"the credentials come from {known.source}" if known else "nothing is signed"
             notes.append(
-                f"the endpoint in {source} does not count, as {whose}; name it by --endpoint"
+                f"the endpoint in {source} does not count, as {whose}; name it by endpoint= "
+                "(--endpoint)"
             )
     if file.get("AWS_PROFILE") and not profile and known and known.source != str(dotenv):
-        notes.append(f"AWS_PROFILE in {dotenv} does not count; name it by --profile")
+        notes.append(f"AWS_PROFILE in {dotenv} does not count; name it by profile= (--profile)")
     if known is not None and not chosen:
         chosen = known.endpoint
     where = _matching(_REGION, region or REGION, "region")
@@ -278,8 +279,8 @@ def _credentials(
     raise UsageError(
         "no credentials: neither the environment, nor "
         f"{dotenv}, nor an AWS profile has an access key",
-        hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a --profile, "
-        "or use --sample for the vendor's free bucket",
+        hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile= "
+        "(--profile), or use sample= (--sample) for the vendor's free bucket",
     )
 
 

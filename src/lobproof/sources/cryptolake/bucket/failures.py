@@ -95,7 +95,7 @@ def refusal(status: int, code: str, message: str) -> RemoteError:
     if status == 403:
         return AccessDeniedError(
             message,
-            hint="check that the plan covers this data, or use --sample for the free bucket",
+            hint="check that the plan covers this data, or use sample= (--sample) for the free one",
         )
     if code == "NoSuchBucket":
         return NotFoundError(message, hint="check bucket and endpoint")

@@ -226,7 +226,7 @@ class Remote:
         raise LimitError(
             f"cannot {what} in {self.connection.place}: it has more than {PAGES:,} pages",
             hint=f"a listing may have {PAGES:,} pages of {PAGE_KEYS:,} keys: ask for less by "
-            "--exchange, --symbols and --start",
+            "exchange, symbols and days",
         )
 
     async def head(self, path: str) -> Meta | None:
@@ -314,7 +314,8 @@ class Remote:
             except NoLineError as error:
                 raise UnreachableError(
                     f"no connection to {self.connection.endpoint}: {error}",
-                    hint="check the line to the endpoint, or name another store with --endpoint; "
+                    hint="check the line to the endpoint, or name another store: endpoint= "
+                    "(--endpoint); "
                     "without one, `lobproof simulate --lake --no-recording --out sim` makes "
                     "simulated days, and in a clone `make lake` serves some to try acquire on",
                 ) from None

@@ -203,7 +203,7 @@ class _Part:
             raise NotWholeError(
                 f"{found.key}: its MD5 is {self._md5.hexdigest()}, and its ETag is {found.etag}",
                 hint="run the same command again; where a store encrypts with keys of its own, "
-                "ETags are no MD5: --no-check-md5",
+                "ETags are no MD5: check_md5=False (--no-check-md5)",
             )
         return self._sha256.hexdigest()
 
