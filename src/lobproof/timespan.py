@@ -34,9 +34,18 @@ _DURATION = re.compile(rf"(\d{{1,18}}) ?({'|'.join(_UNITS)})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
 """The years 1 to 9999, which `show_ns` can show; the end is exclusive."""
-_STEPS = {"h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-"""Units of NumPy, but for days and longer, and such that a nanosecond has parts of."""
+_STEPS = {
+    "W": 7 * DAY_NS,
+    "D": DAY_NS,
+    "h": 3600 * 10**9,
+    "m": 60 * 10**9,
+    "s": 10**9,
+    "ms": 10**6,
+    "us": 10**3,
+    "ns": 1,
+}
 _PARTS = {"ps": 10**3, "fs": 10**6, "as": 10**9}
+"""NumPy's units: nanoseconds of each, and how many of it a nanosecond has."""
 _OTHERS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3}
 _LEAST_INT_NS = 10**6
 _FRACTION = re.compile(r"([.,])(\d{1,9})(?!\d)")
@@ -60,9 +69,9 @@ def to_ns(value: Time) -> int:
         return _numpy_ns(value)
     if isinstance(value, datetime):
         moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-        # pandas' Timestamp is a datetime whose nanoseconds are kept apart
-        rest = int(getattr(value, "nanosecond", 0))
         try:
+            # pandas' Timestamp is a datetime whose nanoseconds are kept apart
+            rest = int(getattr(value, "nanosecond", 0))
             return (moment - _EPOCH) // timedelta(microseconds=1) * 1000 + rest
         except (TypeError, ValueError) as error:  # as of pandas' NaT
             raise _no_time(value) from error
@@ -91,7 +100,11 @@ def _numpy_ns(value: np.datetime64) -> int:
         return to_ns(ticks * _STEPS[unit])
     if unit in _PARTS:
         return to_ns(ticks // _PARTS[unit])
-    return to_ns(int(value.astype("datetime64[D]").astype(np.int64)) * DAY_NS)
+    years, months = divmod(ticks * 12 if unit == "Y" else ticks, 12)
+    try:
+        return to_ns(date(1970 + years, months + 1, 1))
+    except (OverflowError, ValueError) as error:
+        raise _no_time(value) from error
 
 
 def other_unit(ns: int | None) -> str:

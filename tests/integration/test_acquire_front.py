@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,25 @@ def test_from_the_bucket_to_a_certificate(bucket: FakeBucket) -> None:
     assert (len(again.result.present), again.result.fetched) == (3, ())
     judged = lobproof.acquire.validate("lake", tables=["trades", "book", "book_delta_v2"])
     assert len(judged.files) == 3
+    assert repr(judged).startswith("Validated 3 files: ")
+    assert len(repr(judged).splitlines()) <= 7
+    day = date.fromisoformat(DAY)
+    assert lobproof.acquire.validate("lake", start=day, end=day + timedelta(1)).files
     refused = lobproof.acquire.certify("lake")
     assert refused.verdict == "REFUSED"
     assert {refusal["reason"] for refusal in refused.refusals} == {"provenance"}
-    assert lobproof.acquire.certify("lake", allow_synthetic=True).verdict == "DEMO"
+    assert repr(refused).startswith("REFUSED: 3 files\n  provenance: ")
+    demo = lobproof.acquire.certify("lake", allow_synthetic=True)
+    assert demo.verdict == "DEMO"
+    assert repr(demo).splitlines() == ["DEMO: 3 files", f"  {demo.path}"]
     states = {month.table: month.count("demo") for month in lobproof.acquire.status("lake")}
     assert states == {"book": 1, "book_delta_v2": 1, "trades": 1}
-    assert lobproof.lake("lake").days().height == 3
+    assert repr(lobproof.acquire.status("lake")[0]).endswith(f" book {DAY[:7]}: 1 demo")
+    lake = lobproof.lake("lake")
+    assert lake.days().height == 3
+    assert repr(lake).splitlines()[0] == "Lake lake"
+    assert f"SIM-USDT: book (ready) {DAY}; " in repr(lake).splitlines()[1]
+    assert "<li>" in lake._repr_html_()
 
 
 def test_what_is_not_there_is_no_success(bucket: FakeBucket) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
 
+import numpy as np
 import polars as pl
 
 import lobproof
-from lobproof.fidelity.exact import VerifyReport
+from lobproof import BookView, GoldenSample, Lake, Message, Numbers, Time, UsageError, VerifyReport
 from lobproof.progress import Progress
-from lobproof.store import BookView, Message
 
 
 def told(what: str, done: int, total: int) -> None:
@@ -25,13 +25,16 @@ def chain(folder: Path) -> None:
     """From a recording to a page."""
     progress: Progress = told
     made = lobproof.simulate(folder / "sim", minutes=1.0, progress=progress)
-    lobproof.import_recordings(made.recordings, str(folder / "golden"), progress=progress)
+    golden = lobproof.import_recordings(made.recordings, str(folder / "golden"), progress=progress)
+    assert_type(golden, GoldenSample)
     result = lobproof.reconstruct(folder / "golden", "store", states="100ms", progress=progress)
     assert_type(result, lobproof.Reconstruction)
     lobproof.reconstruct("lake", "store", symbols=["BTC-USDT"], strategy="anchored", workers=2)
     report = lobproof.verify(result.store, "golden", progress=progress)
     assert_type(report, VerifyReport)
     assert_type(lobproof.report(result.store, "page.html", verification=report), Path)
+    lobproof.verify("store", "golden", start=date(2026, 1, 5), end=np.datetime64("2026-01-06"))
+    lobproof.report(folder / "store", "page.html", verification=report.to_dict())
 
 
 def history() -> None:
@@ -40,6 +43,8 @@ def history() -> None:
     assert_type(got.complete, bool)
     lobproof.acquire.validate(Path("lake"), symbols="BTC-USDT", tables=["trades"], again=True)
     assert_type(lobproof.acquire.certify("lake", start="2022-10-01").verdict, str)
+    lobproof.acquire.certify("lake", start=date(2022, 10, 1), end=date(2022, 10, 2))
+    assert_type(lobproof.lake("lake"), Lake)
     assert_type([month.count("raw") for month in lobproof.acquire.status("lake")], list[int])
 
 
@@ -56,3 +61,11 @@ def reads(store: lobproof.Store) -> None:
     for message, book in store.play("BTC-USDT", start="2026-01-05"):
         assert_type(message.rows, lobproof.EventBatch)
         assert_type(book.best_bid, tuple[int, int])
+
+
+def mids(store: lobproof.Store, time: Time, numbers: Numbers = "float") -> pl.LazyFrame | None:
+    """A function of a user's, with our names in its types."""
+    try:
+        return store.states(start=time, end=date(2026, 1, 6), numbers=numbers)
+    except UsageError:
+        return None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,3 +65,43 @@ def test_the_page_speaks_of_every_method_that_reads(done: dict[str, Any]) -> Non
     assert used <= known
     reading = {"states", "trusted", "events", "trades", "trades_with_touch", "bars", "sample"}
     assert reading | {"book_at", "books_at", "play", "replay", "files"} <= used
+
+
+def test_the_page_names_what_is_public() -> None:
+    page = PAGE.read_text()
+    used = set(re.findall(r"lobproof\.(\w+)", page)) - {"md"}
+    assert used <= {*lobproof.__all__, "lobproof"}
+    assert {name for name in lobproof.__all__ if not name.startswith("__")} <= used
+
+
+def test_type_checkers_know_the_names_that_there_are() -> None:
+    """All that is public is imported for them, and loaded for users, under the same name."""
+    tree = ast.parse(Path(lobproof.__file__).read_text())
+    checked = next(
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    imports = [node for node in checked.body if isinstance(node, ast.ImportFrom)]
+    names = {str(alias.asname) for node in imports for alias in node.names}
+    assert names | {"__version__"} == set(lobproof.__all__) <= set(dir(lobproof))
+    for name in names:
+        assert getattr(lobproof, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        getattr(lobproof, "No" + "thing")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
+def test_a_wrong_name_is_an_error_of_types(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("from lobproof import BookView, Nothing, report\n")
+    asked = ("--strict", "--follow-imports=skip", "--cache-dir", str(tmp_path / "cache"))
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", *asked, lobproof.__file__, script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    errors = [line for line in ran.stdout.splitlines() if "error:" in line and "script" in line]
+    assert len(errors) == 1, ran.stdout + ran.stderr
+    assert 'Module "lobproof" has no attribute "Nothing"' in errors[0]

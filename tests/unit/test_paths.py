@@ -16,7 +16,7 @@ import lobproof.store
 from lobproof.acquire.certificate import verify_certificate
 from lobproof.acquire.lake import Lake
 from lobproof.acquire.zones import LakeFolder
-from lobproof.errors import InputError, UsageError
+from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.paths import as_path, as_paths
 from lobproof.pipeline import (
     PartialDay,
@@ -60,6 +60,8 @@ def test_the_whole_chain_takes_text(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     report = lobproof.verify(store, "one")
     assert lobproof.report(store, "pages/page.html", verification=report).is_file()
     assert derive_lake("one", "derived").rows
+    assert repr(lobproof.verify("store", "one")) == repr(report)
+    assert lobproof.report("store", "page.html", verification=report.to_dict()).is_file()
     days = lake_days("sim/lake")
     assert lobproof.lake("sim/lake").days().height
     assert reconstruct_day(days[0], "single").days
@@ -98,3 +100,36 @@ def test_what_is_no_path_is_refused(given: Any) -> None:
     for call in (lobproof.open, lobproof.lake, as_path):
         with pytest.raises(UsageError, match="is no path"):
             call(given)
+
+
+def test_a_store_is_one_or_the_path_of_one(tmp_path: Path) -> None:
+    made = lobproof.simulate(tmp_path / "sim", minutes=0.05, snapshot_every=1.0)
+    golden = lobproof.import_recordings(made.recordings, tmp_path / "golden")
+    assert repr(golden).splitlines()[0] == f"Golden sample {tmp_path / 'golden'}"
+    assert "DEMO: synthetic data" in repr(golden)
+    assert max(map(len, repr(golden).splitlines()[1:])) < 120
+    result = lobproof.reconstruct(golden.path, tmp_path / "store")
+    others: tuple[Any, ...] = (None, 5, result)
+    second: tuple[tuple[Callable[..., Any], Path], ...] = (
+        (lobproof.verify, golden.path),
+        (lobproof.report, tmp_path / "page.html"),
+    )
+    for given in others:
+        for function, path in second:
+            with pytest.raises(UsageError, match="neither a store nor") as caught:
+                function(given, path)
+            assert "`lobproof.open`" in caught.value.hint
+    with pytest.raises(StoreError):
+        lobproof.verify(tmp_path / "sim", golden.path)
+    verified = lobproof.verify(result.store, golden.path)
+    wrong: tuple[Any, ...] = (verified.verdict, {"verdict": "pass"}, 5, [verified], verified.checks)
+    for verification in wrong:
+        with pytest.raises(UsageError, match="A verification is what"):
+            lobproof.report(result.store, tmp_path / "page.html", verification=verification)
+    several: Any = ["SIM-USDT"]
+    for function, path in second:
+        with pytest.raises(UsageError, match="one symbol only"):
+            function(result.store, path, symbol=several)
+    with pytest.raises(UsageError, match="is no day of the store") as caught:
+        lobproof.verify(result.store, golden.path, start=1_767_571_200)
+    assert "looks like seconds" in caught.value.hint

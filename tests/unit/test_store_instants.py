@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
@@ -18,8 +19,7 @@ from lobproof.errors import UsageError
 from lobproof.schema import LEVELS, EventBatch, Flag, Kind, Side
 from lobproof.schema.tables import STATE_LEVEL_COLUMNS
 from lobproof.store import Store, open_store
-from lobproof.store.views import bars_of
-from lobproof.timespan import duration_ns
+from lobproof.timespan import Time, duration_ns, other_unit, show_ns, to_ns
 from support.batches import DAY_NS, DT, START_NS, Day, make_day, make_instrument, store_day
 
 NEXT = "2024-08-09"
@@ -127,7 +127,7 @@ def test_a_sample_is_what_states_hold_at_the_ends_of_messages(
         if last[at] != row["event_id"]:
             continue
         compared += 1
-        sample = store.sample(1, start=at, end=at + 1).row(0, named=True)
+        sample = store.sample("1ns", start=at, end=at + 1).row(0, named=True)
         assert [sample[name] for name in STATE_LEVEL_COLUMNS] == [
             row[name] for name in STATE_LEVEL_COLUMNS
         ]
@@ -232,7 +232,13 @@ def test_a_book_of_ones_own_takes_stored_events(store: Store, days: Sequence[Day
     last = max(days[0].books)
     for side in (Side.BID, Side.ASK):
         assert book.levels(side) == levels_of(days[0], last, side)
-    assert repr(book).startswith(f"OrderBook(bid={book.best_bid[0]} x ")
+    head, bids, asks = repr(book).splitlines()
+    assert head.startswith("OrderBook")
+    for line, side, (price, size) in (
+        (bids, Side.BID, book.best_bid),
+        (asks, Side.ASK, book.best_ask),
+    ):
+        assert f"s: {price} x {size}; {book.count(side):,} levels, trusted to the last" in line
     of_book = days[0].events.kind != Kind.TRADE
     assert book.sequence == days[0].events.sequence[of_book][-1]
 
@@ -246,6 +252,35 @@ def test_trades_are_the_trades(store: Store, days: Sequence[Day]) -> None:
     assert set(buys["side"].to_list()) == {"BUY"}
     with pytest.raises(UsageError, match="no side 'BUYER'"):
         store.trades(side="BUYER")
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "offered"),
+    [
+        ("TRADE", "BID", "BUY, SELL"),
+        ("TRADE", ("BUY", "NONE"), "BUY, SELL"),
+        (Kind.DELTA, "BUY", "BID, ASK"),
+        (("DELTA", "SNAPSHOT"), "NONE", "BID, ASK"),
+        ("MARK", "ASK", "NONE"),
+        (("TRADE", "DELTA"), "NONE", "BUY, SELL, BID, ASK"),
+    ],
+)
+def test_a_side_that_no_such_row_has_is_refused(
+    store: Store, kind: Any, side: Any, offered: str
+) -> None:
+    with pytest.raises(UsageError, match="has the side") as caught:
+        store.events(kind=kind, side=side)
+    assert caught.value.hint == f"Choose among {offered}."
+    if kind == "TRADE":
+        with pytest.raises(UsageError, match="No TRADE has the side"):
+            store.trades(side=side)
+
+
+def test_the_sides_of_each_kind_are_those_that_are_stored(store: Store) -> None:
+    held = store.events().select("kind", "side").unique().collect().rows()
+    assert len(held) > 4
+    for kind, side in held:
+        assert store.events(kind=kind, side=side).select(pl.len()).collect().item()
 
 
 def test_trades_come_with_the_touch_right_before_them(store: Store, days: Sequence[Day]) -> None:
@@ -433,7 +468,14 @@ def test_a_filter_of_time_reads_no_more_than_a_range(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("value", "ns"),
-    [("1s", SECOND), ("100ms", SECOND // 10), ("5 m", 300 * SECOND), ("1d", DAY_NS), (7, 7)],
+    [
+        ("1s", SECOND),
+        ("100ms", SECOND // 10),
+        ("5 m", 300 * SECOND),
+        ("1d", DAY_NS),
+        (10**6, 10**6),
+        ("7ns", 7),
+    ],
 )
 def test_lengths_of_time(value: str | int, ns: int) -> None:
     assert duration_ns(value) == ns
@@ -443,3 +485,114 @@ def test_lengths_of_time(value: str | int, ns: int) -> None:
 def test_what_is_no_length_of_time_is_refused(value: Any) -> None:
     with pytest.raises(UsageError, match="no length of time"):
         duration_ns(value)
+
+
+def test_an_int_of_less_than_a_millisecond_is_no_length(store: Store) -> None:
+    lengths: tuple[Any, ...] = (1, 7, 999_999, np.int64(1))
+    for value in lengths:
+        with pytest.raises(UsageError, match="an int is nanoseconds") as caught:
+            store.bars(value)
+        assert f"'{value}s'" in caught.value.hint
+
+
+pd: Any = pytest.importorskip("pandas")
+NOON = to_ns("2024-08-08T12:00")
+
+
+@pytest.mark.parametrize(
+    ("given", "ns"),
+    [
+        (date(2024, 8, 8), NOON - DAY_NS // 2),
+        (datetime(2024, 8, 8, 12), NOON),
+        (datetime(2024, 8, 8, 14, tzinfo=timezone(timedelta(hours=2))), NOON),
+        (pd.Timestamp("2024-08-08T12:00:00.000000007"), NOON + 7),
+        (np.datetime64("2024-08-08T12:00:00.000000007"), NOON + 7),
+        (np.datetime64("1970-01-02T00:00:00.000000000001"), DAY_NS),
+        (np.datetime64("2024-08-08T12:00:00.25"), NOON + SECOND // 4),
+        (np.datetime64("2024-08-08T12:00:00"), NOON),
+        (np.datetime64("2024-08-08T12:00"), NOON),
+        (np.datetime64("2024-08-08T12"), NOON),
+        (np.datetime64("2024-08-08"), NOON - DAY_NS // 2),
+        (np.datetime64(2849, "W"), to_ns("2024-08-08")),
+        (np.datetime64("2024-08"), to_ns("2024-08-01")),
+        (np.datetime64("2024"), to_ns("2024-01-01")),
+        (np.datetime64("3000-01-01T00:00:00"), to_ns("3000-01-01")),
+        (np.datetime64("1969-12-31T23:59:59"), -SECOND),
+    ],
+)
+def test_times_of_every_kind(given: Time, ns: int) -> None:
+    assert to_ns(given) == ns
+
+
+@pytest.mark.parametrize(
+    "given", [np.datetime64("NaT"), pd.NaT, np.datetime64(2**40, "Y"), 10**22, 1.5, True, None, "x"]
+)
+def test_what_is_no_time_is_refused(given: Any) -> None:
+    with pytest.raises(UsageError, match="is not a time"):
+        to_ns(given)
+
+
+def test_dates_are_read_as_texts_are(store: Store) -> None:
+    day, following = date.fromisoformat(DT), date.fromisoformat(NEXT)
+    by_text = store.events(start=DT, end=NEXT).collect()
+    assert store.events(start=day, end=following).collect().equals(by_text)
+    assert store.events(start=np.datetime64(DT), end=np.datetime64(NEXT)).collect().equals(by_text)
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit"), [(10**9, "seconds"), (10**6, "milliseconds"), (10**3, "microseconds")]
+)
+def test_a_count_of_another_unit_is_no_time_of_1970(store: Store, scale: int, unit: str) -> None:
+    """A range from there on would hold all there is."""
+    time = to_ns("2024-08-08T00:01") // scale
+    for call in (
+        lambda: store.book_at(time),
+        lambda: store.events(start=time),
+        lambda: store.events(end=time),
+        lambda: store.coverage(start=time),
+        lambda: store.sample("1s", end=time),
+    ):
+        with pytest.raises(UsageError, match="no sealed day of 1970") as caught:
+            call()
+        assert caught.value.hint == (
+            f"An int is nanoseconds, and {time} looks like {unit}: 2024-08-08T00:01:00Z."
+        )
+    assert other_unit(to_ns("2024-08-08")) == other_unit(0) == other_unit(None) == ""
+
+
+def test_one_book_is_of_one_symbol(store: Store) -> None:
+    names: Any = ["BTC-USDT"]
+    for call in (
+        lambda: store.sample("1s", names),
+        lambda: store.book_at(DT, names),
+        lambda: store.play(names),
+        lambda: store.replay(names),
+        lambda: store.coverage(names),
+    ):
+        with pytest.raises(UsageError, match="one symbol only") as caught:
+            call()
+        assert "Frames of rows" in caught.value.hint
+
+
+def test_a_book_tells_both_times_and_its_trust_by_name(store: Store, days: Sequence[Day]) -> None:
+    late = int(days[0].events.ts_order[-1]) + SECOND
+    view = store.book_at(late)
+    head, last, *_ = repr(view).splitlines()
+    assert head.endswith(f"at {show_ns(late)}")
+    assert last == f"last event: {view.event_id:,} at {show_ns(view.ts_order)}"
+    assert (view.time_ns, view.ts_order) == (late, late - SECOND)
+    assert view.bid_trust.name in ("UNTRUSTED", "RANGE", "EVERYTHING")
+    assert "EVERYTHING" in repr(store.book_at(int(days[0].events.ts_order[100])).bid_trust)
+
+
+def test_a_batch_is_shown_in_short(store: Store, days: Sequence[Day]) -> None:
+    events = days[0].events
+    shown = repr(events)
+    assert shown.startswith(f"EventBatch of {len(events):,} rows from 2024-08-08T00:00:00")
+    assert f"{int((events.kind == Kind.TRADE).sum()):,} TRADE" in shown
+    assert len(shown.splitlines()) == 1
+    assert repr(EventBatch.empty()) == "EventBatch of 0 rows"
+    assert "tick 0.01, lot 0.00001" in repr(store.instrument(dt=DT))
+    book = OrderBook()
+    assert repr(book).splitlines()[1] == "  bids: empty; 0 levels, none trusted"
+    assert "&lt;" not in book._repr_html_()

@@ -438,15 +438,15 @@ def test_a_book_is_shown_in_short(store: Store, day: Day) -> None:
     views = [store.book_at(int(time)) for time in day.events.ts_order[::40]]
     assert {view.doubtful for view in views} == {True, False}
     for view in views:
-        head, bids, asks, *more = repr(view).splitlines()
+        head, last, bids, asks, *more = repr(view).splitlines()
         assert head.startswith("Book of BINANCE BTC-USDT (DEMO: synthetic data) at 2024-08-08T")
-        assert head.endswith(f"event {view.event_id:,}")
+        assert last.startswith(f"last event: {view.event_id:,} at ")
         for line, side in ((bids, view.bids), (asks, view.asks)):
             assert f"{side['price'][0]:f}".rstrip("0").rstrip(".") in line
             assert f"{side.height:,} levels" in line
             assert ("none trusted" in line) == view.doubtful
         assert (more == [f"in doubt: {view.reason}"]) if view.doubtful else not more
-        assert len(repr(store.book_at(view.ts_order, pending=True)).splitlines()) <= 6
+        assert len(repr(store.book_at(view.ts_order, pending=True)).splitlines()) <= 7
 
 
 def test_book_at_across_days_and_outside(store: Store, day: Day, second: Day) -> None:

@@ -292,7 +292,8 @@ def test_a_table_of_large_numbers_fits_a_terminal() -> None:
 def test_a_report_says_its_verdict() -> None:
     checks = (
         Check("schema", Verdict.EXACT, 3, 3, 3),
-        Check("vendor_book", Verdict.FAIL, 2_100, 2_000, 1_990),
+        Check("vendor_book", Verdict.FAIL, 2_100, 2_000, 1_990, reason="it <differs> " * 9),
+        Check("vendor_trades", Verdict.PASS, 9, 9, 9, reason="nothing to say"),
         Check("trades", Verdict.NOT_APPLICABLE, reason="no golden sample was named"),
     )
     report = VerifyReport("BINANCE", "A-B", "derived", checks, {"days": ["2026-01-01"]}, "<files>")
@@ -301,11 +302,17 @@ def test_a_report_says_its_verdict() -> None:
         "2026-01-01 against <files>",
         "  schema: exact, 3 compared, 0 differ",
         "  vendor_book: fail, 2,000 compared, 10 differ",
+        f"      {' '.join(['it <differs>'] * 5)} it",
+        f"      {' '.join(['<differs> it'] * 3)} <differs>",
+        "  vendor_trades: pass, 9 compared, 0 differ",
+        "  not applicable, no golden sample was named: trades",
     ]
+    assert max(map(len, repr(report).splitlines())) <= 80
     html = report._repr_html_()
     assert "&lt;files&gt;" in html
     assert "<td>vendor_book</td><td>fail</td><td>2,000 compared</td><td>10 differ</td>" in html
-    assert "trades" not in html
+    assert "it &lt;differs&gt;" in html
+    assert "<p>not applicable, no golden sample was named: trades</p>" in html
 
 
 def test_a_tape_in_any_chunks() -> None:

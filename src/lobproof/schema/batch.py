@@ -88,11 +88,13 @@ class EventBatch(Columns):
         """How many rows, from when to when, and of which kinds."""
         times = self.ts_order if self.ts_order.any() else self.ts_event
         known = times[times != 0]
-        span = f" from {show_ns(int(known.min()))} to {show_ns(int(known.max()))}"
+        span = ""
+        if len(known):
+            span = f" from {show_ns(int(known.min()))} to {show_ns(int(known.max()))}"
         counts = (f"{int((self.kind == kind).sum()):,} {kind.name}" for kind in Kind)
         held = ", ".join(count for count in counts if not count.startswith("0 "))
         many = "1 row" if len(self) == 1 else f"{len(self):,} rows"
-        return f"EventBatch of {many}{span if len(known) else ''}{': ' if held else ''}{held}"
+        return f"EventBatch of {many}{span}{': ' if held else ''}{held}"
 
     @property
     def rows(self) -> Rows:
