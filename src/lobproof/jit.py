@@ -36,6 +36,7 @@ CONSTANTS = (
     "schema/order.py",
     "schema/plain.py",
     "schema/records.py",
+    "schema/times.py",
 )
 """What kernels take constants from, beside other modules of kernels; relative to the package."""
 LONGEST_WAIT_S = 300.0
