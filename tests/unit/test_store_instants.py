@@ -19,6 +19,7 @@ from lobproof.errors import UsageError
 from lobproof.schema import LEVELS, EventBatch, Flag, Kind, Side
 from lobproof.schema.tables import STATE_LEVEL_COLUMNS
 from lobproof.store import Store, open_store
+from lobproof.store.views import bars_of
 from lobproof.timespan import Time, duration_ns, other_unit, show_ns, to_ns
 from support.batches import DAY_NS, DT, START_NS, Day, make_day, make_instrument, store_day
 
