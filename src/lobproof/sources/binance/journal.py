@@ -8,6 +8,7 @@ that whatever was flushed can be read after a kill, with ``zstdcat`` too.
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,15 +52,28 @@ class JournalFile:
     lines: int
 
 
+def hour_of(capture_ns: int) -> int:
+    """The number of the UTC hour that a time lies in."""
+    return capture_ns // HOUR_NS
+
+
 class JournalWriter:
     """Writes lines into ``folder``, a file per UTC hour of ``capture_ns``.
 
     The content of the files follows from the lines alone, however they are cut into calls. The
     hour never goes back: a line stamped earlier than one before it stays in that one's file.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there; its files must not be there yet.
+    synced
+        Have the disk itself take each frame, so that a loss of power costs no earlier one.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, synced: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._synced = synced
         self._folder = folder
         self._hour = -1
         self._pending = bytearray()
@@ -79,20 +93,37 @@ class JournalWriter:
         """Name of the file that lines go to now."""
         return self._path().name
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of lines that are in no frame yet."""
+        return len(self._pending)
+
     def append(self, lines: bytes, capture_ns: int) -> None:
-        """Add whole lines; all belong into the file of ``capture_ns``."""
-        hour = max(self._hour, capture_ns // HOUR_NS)
+        """Add whole lines; all belong into the file of ``capture_ns``.
+
+        After an OSError the lines are pending, and the next call writes them, unless they begin
+        another hour while something is pending: then they were not taken.
+        """
+        hour = max(self._hour, hour_of(capture_ns))
         if hour != self._hour:
             self._finish()
             self._hour = hour
         self._content.update(lines)
         self._pending += lines
         start = 0
-        while len(self._pending) - start >= FRAME_BYTES:
-            stop = self._pending.index(b"\n", start + FRAME_BYTES - 1) + 1
-            self._flush(start, stop)
-            start = stop
-        del self._pending[:start]
+        try:
+            while len(self._pending) - start >= FRAME_BYTES:
+                stop = self._pending.index(b"\n", start + FRAME_BYTES - 1) + 1
+                self._write(start, stop)
+                start = stop
+        finally:
+            del self._pending[:start]
+
+    def flush(self) -> None:
+        """Close the frame that has begun, so that all lines can be read from disk."""
+        if self._pending:
+            self._write(0, len(self._pending))
+            self._pending.clear()
 
     def close(self) -> list[JournalFile]:
         """Write what is pending; the files written."""
@@ -103,19 +134,26 @@ class JournalWriter:
         hour = datetime.fromtimestamp(self._hour * 3600, UTC)
         return self._folder / f"{hour:%Y-%m-%dT%H}{SUFFIX}"
 
-    def _flush(self, start: int, stop: int) -> None:
+    def _write(self, start: int, stop: int) -> None:
+        """Write a frame, whole or not at all."""
         lines = self._pending[start:stop]
         frame = zstd.compress(lines, options=_OPTIONS)
-        with self._path().open("ab") as file:
-            file.write(frame)
+        with self._path().open("ab", buffering=0) as file:
+            try:
+                written = 0
+                while written < len(frame):
+                    written += file.write(frame[written:])
+                if self._synced:
+                    os.fsync(file.fileno())
+            except OSError:
+                os.ftruncate(file.fileno(), self._bytes)
+                raise
         self._hash.update(frame)
         self._bytes += len(frame)
         self._lines += int(np.count_nonzero(np.frombuffer(lines, np.uint8) == _NEWLINE))
 
     def _finish(self) -> None:
-        if self._pending:
-            self._flush(0, len(self._pending))
-            self._pending.clear()
+        self.flush()
         if self._bytes:
             name = self._path().name
             self.files.append(JournalFile(name, self._bytes, self._hash.hexdigest(), self._lines))
