@@ -1,5 +1,6 @@
 """Live capture: what a venue sends, kept byte for byte, and every loss known.
 
 It answers: how do lines get to disk so that a kill or a full disk costs no earlier one
-(`journals`).
+(`journals`); what is in a frame (`frames`); which depth message is missing, and which snapshot
+fits (`chain`); which of several arrivals is the first (`copies`).
 """

@@ -1,0 +1,169 @@
+"""Frames, chains and copies of a capture, each alone."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lobproof.capture.chain import Chain, Fit, Link
+from lobproof.capture.copies import Arrival, Copies
+from lobproof.capture.frames import (
+    Frame,
+    depth_ids,
+    identity,
+    kind_of,
+    split_frame,
+    symbol_of_stream,
+)
+
+DEPTH = b'{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":157,"u":160,"b":[["0.1","2"]],"a":[]}'
+FUTURES = b'{"e":"depthUpdate","E":1,"T":1,"s":"BTCUSDT","U":157,"u":160,"pu":149,"b":[],"a":[]}'
+TRADE = b'{"e":"trade","E":1,"s":"BTCUSDT","t":12345,"p":"0.1","q":"1","T":1,"m":true,"M":true}'
+TICKER = b'{"u":400900217,"s":"BNBUSDT","b":"25.3","B":"31.2","a":"25.4","A":"40.6"}'
+
+
+def test_frames_in_the_words_of_the_venue() -> None:
+    for name, payload in ((b"btcusdt@depth@100ms", DEPTH), (b"btcusdt@trade", TRADE)):
+        assert split_frame(b'{"stream":"%b","data":%b}' % (name, payload)) == Frame(name, payload)
+
+
+@given(
+    st.text(max_size=12),
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+        ),
+        max_leaves=8,
+    ),
+    st.booleans(),
+    st.sampled_from(["", " "]),
+)
+def test_frames_in_any_words(stream: str, data: object, turned: bool, space: str) -> None:
+    """Whatever stands where, the payload's bytes are those that came."""
+    payload = json.dumps(data, ensure_ascii=False).encode()
+    parts = [
+        b'"stream":%b%b' % (space.encode(), json.dumps(stream).encode()),
+        b'"data":%b%b' % (space.encode(), payload),
+    ]
+    text = b"{%b%b%b}" % (parts[turned], b"," + space.encode(), parts[not turned])
+    assert split_frame(text) == Frame(stream.encode(), payload)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[]", b'{"result":null,"id":1}', b'{"stream":"a@b","data":', b"\xff", DEPTH],
+)
+def test_frames_of_another_kind(text: bytes) -> None:
+    assert split_frame(text) is None
+
+
+def test_an_escaped_quote_does_not_end_a_name() -> None:
+    text = rb'{"stream":"a\"","data":"x","more":1}'
+    assert split_frame(text) == Frame(b'a"', b'"x"')
+
+
+def test_names_and_ids() -> None:
+    assert kind_of(b"btcusdt@depth@100ms") == b"depth"
+    assert kind_of(b"!serverShutdown") == b""
+    assert symbol_of_stream(b"btcusdt@trade") == b"btcusdt"
+    assert symbol_of_stream(b"!serverShutdown") == b""
+    assert depth_ids(DEPTH) == (157, 160, 156)
+    assert depth_ids(FUTURES) == (157, 160, 149)
+    assert depth_ids(TRADE) is None
+    told = [identity(b"depth", DEPTH), identity(b"trade", TRADE), identity(b"bookTicker", TICKER)]
+    assert told == [160, 12345, 400900217]
+    assert identity(b"markPrice", b"{}") == identity(b"markPrice", b"{}") < 0
+    assert identity(b"markPrice", b"{}") != identity(b"markPrice", b"[]")
+
+
+def test_a_chain_tells_what_follows() -> None:
+    chain = Chain()
+    steps = [
+        (9, 12, Link.FIRST),
+        (12, 20, Link.FOLLOWS),
+        (12, 20, Link.OLD),
+        (25, 30, Link.GAP),
+        (28, 33, Link.OVERLAPS),
+        (33, 34, Link.FOLLOWS),
+        (20, 24, Link.OLD),
+    ]
+    for previous, final, link in steps:
+        assert chain.add(previous, final) is link
+    assert (chain.begin, chain.last) == (25, 34)
+    chain.forget()
+    assert chain.add(3, 4) is Link.FIRST
+
+
+def test_a_snapshot_fits_by_the_documented_rule() -> None:
+    """Of spot: ``U <= lastUpdateId + 1 <= u`` of some message kept, or nothing has come beyond."""
+    chain = Chain()
+    assert chain.judge(5) is Fit.AHEAD
+    ranges = [(10, 12), (13, 13), (14, 20)]
+    for first, final in ranges:
+        chain.add(first - 1, final)
+    for snapshot in range(30):
+        documented = any(first <= snapshot + 1 <= final for first, final in ranges)
+        if documented or snapshot == 20:
+            assert chain.judge(snapshot) is Fit.FITS
+        else:
+            assert chain.judge(snapshot) is (Fit.STALE if snapshot < 9 else Fit.AHEAD)
+    chain.add(25, 30)
+    assert chain.judge(20) is Fit.STALE  # what lies between is missing
+    assert chain.judge(25) is Fit.FITS
+
+
+def test_copies_against_a_plain_account() -> None:
+    """Two lanes that drop, repeat and delay at random; every figure is counted apart."""
+    rng = random.Random(3)
+    copies = Copies(2, remembered=64)
+    copies.opened(0)
+    copies.opened(1)
+    arrivals = []
+    for ident in range(4_000):
+        for lane in (0, 1):
+            if rng.random() < 0.9:
+                arrivals.append((ident * 10 + rng.randrange(40), lane, ident))
+    arrivals.sort()
+    first: dict[int, int] = {}
+    expected = {lane: [0, 0, 0] for lane in (0, 1)}
+    got = []
+    for at, lane, ident in arrivals:
+        kind = copies.take(lane, b"a@trade", ident, b"%d" % ident, at)
+        got.append(kind)
+        assert kind is (Arrival.COPY if ident in first else Arrival.FIRST)
+        expected[lane][ident in first] += 1
+        first.setdefault(ident, lane)
+    copies.settle()
+    for lane in (0, 1):
+        brought = {ident for _, who, ident in arrivals if who == lane}
+        expected[lane][2] = len(set(first) - brought)
+        figures = copies.lanes[lane]
+        assert [figures.first, figures.copies, figures.missed] == expected[lane]
+        assert sum(figures.delays) == figures.copies
+        assert 0 < figures.delay_ns(0.5) <= figures.delay_ns(0.99) <= 64
+
+
+def test_other_bytes_under_one_id_are_told() -> None:
+    copies = Copies(2)
+    assert copies.take(0, b"a@trade", 7, b"one", 0) is Arrival.FIRST
+    assert copies.take(1, b"a@trade", 7, b"two", 5) is Arrival.DIFFERS
+    assert copies.take(1, b"b@trade", 7, b"two", 5) is Arrival.FIRST
+    assert (copies.lanes[0].differing, copies.lanes[1].differing) == (0, 1)
+
+
+def test_a_lane_that_is_closed_misses_nothing() -> None:
+    copies = Copies(2)
+    copies.opened(0)
+    copies.opened(1)
+    copies.take(0, b"a@trade", 1, b"1", 0)
+    copies.closed(1)  # what was on its way when it closed is not held against it
+    copies.take(0, b"a@trade", 2, b"2", 0)
+    copies.opened(1)
+    copies.take(0, b"a@trade", 3, b"3", 0)
+    copies.settle()
+    assert [lane.missed for lane in copies.lanes] == [0, 1]
