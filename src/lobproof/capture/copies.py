@@ -1,4 +1,4 @@
-"""Sockets side by side: which arrival of a message is the first; what each socket lost or delayed."""
+"""Sockets side by side: which arrival of a message is first; what each socket lost or delayed."""
 
 from __future__ import annotations
 
