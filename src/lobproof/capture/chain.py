@@ -68,3 +68,75 @@ class Chain:
     def forget(self) -> None:
         """Give up the run, as where a connection is lost."""
         self.begin = self.last = -1
+
+
+@dataclass(slots=True)
+class _Held:
+    previous: int
+    final: int
+    line: bytes
+    capture_ns: int
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A line to write, how it stands to those before it, and the last id before a gap."""
+
+    line: bytes
+    capture_ns: int
+    link: Link
+    previous: int
+    known: int
+
+
+class Sequencer:
+    """Puts the messages of one stream in order where several sockets bring them.
+
+    What does not follow on the last message waits a moment for what lies between: another socket
+    may bring it. Only then it is a gap. Messages that came before are handed on at once: they are
+    evidence, and late.
+    """
+
+    def __init__(self) -> None:
+        self.chain = Chain()
+        self._held: list[_Held] = []
+
+    def add(
+        self, previous: int, final: int, line: bytes, capture_ns: int, mono_ns: int, settle_ns: int
+    ) -> list[Released]:
+        """Take a message, ids ``previous + 1`` to ``final``; what can be written now, in order.
+
+        ``settle_ns`` is how long to wait for what is missing: 0 where nobody else could bring it.
+        """
+        last = self.chain.last
+        if last >= 0 and previous > last and settle_ns:
+            self._held.append(_Held(previous, final, line, capture_ns, mono_ns))
+            return []
+        released = [self._release(previous, final, line, capture_ns)]
+        if self._held:
+            released += self._follow()
+        return released
+
+    def due(self, mono_ns: int, settle_ns: int) -> list[Released]:
+        """What has waited long enough, in order; the gaps in it are gaps."""
+        released: list[Released] = []
+        while self._held and mono_ns - min(one.since_ns for one in self._held) >= settle_ns:
+            one = min(self._held, key=lambda held: (held.previous, held.final))
+            self._held.remove(one)
+            released.append(self._release(one.previous, one.final, one.line, one.capture_ns))
+            released += self._follow()
+        return released
+
+    def _follow(self) -> list[Released]:
+        """Those that wait and follow on the last message, or came before it after all."""
+        released: list[Released] = []
+        while ready := [one for one in self._held if one.previous <= self.chain.last]:
+            one = min(ready, key=lambda held: (held.previous, held.final))
+            self._held.remove(one)
+            released.append(self._release(one.previous, one.final, one.line, one.capture_ns))
+        return released
+
+    def _release(self, previous: int, final: int, line: bytes, capture_ns: int) -> Released:
+        known = self.chain.last
+        return Released(line, capture_ns, self.chain.add(previous, final), previous, known)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import aiohttp
 
@@ -59,7 +59,12 @@ class _Socket:
     """A connection: its number, and when each stream was last heard, seconds of the venue."""
 
     def __init__(
-        self, conn: int, socket: aiohttp.ClientWebSocketResponse, lane: int, sink: Sink, pace: Pace
+        self,
+        conn: int,
+        socket: aiohttp.ClientWebSocketResponse[Literal[False]],
+        lane: int,
+        sink: Sink,
+        pace: Pace,
     ) -> None:
         self.conn = conn
         self.opened = pace.now()
@@ -161,7 +166,11 @@ class Lane:
             while True:
                 following = await self._connect()
                 if current is not None:
-                    await self._overlap(current, following)
+                    if not await self._overlap(current, following):
+                        self._failures += 1
+                        await self._end(following, "it ended before it took over", last=False)
+                        following = None
+                        continue
                     await self._end(current, "handed over", last=False)
                 current, following = following, None
                 if await self._watch(current) is _Why.ENDED:
@@ -218,15 +227,16 @@ class Lane:
                 await self._end(socket, f"{name} is silent", last=True)
                 return _Why.ENDED
 
-    async def _overlap(self, old: _Socket, new: _Socket) -> None:
-        """Wait until the new socket brings all that the old one did."""
+    async def _overlap(self, old: _Socket, new: _Socket) -> bool:
+        """Wait until the new socket brings all that the old one did; False where it ends first."""
         until = self._pace.now() + OVERLAP_S
-        while self._pace.now() < until and not new.reader.done():
+        while self._pace.now() < until and not old.reader.done():
+            if new.reader.done():
+                return False
             if new.heard.keys() >= old.heard.keys():
-                return
-            if old.reader.done():
-                return
+                return True
             await asyncio.wait({old.reader, new.reader}, timeout=self._pace.ours(0.05))
+        return True
 
     async def _end(self, socket: _Socket, why: str, *, last: bool) -> None:
         await socket.close()

@@ -1,4 +1,4 @@
-"""Requests to a venue's REST API: one after the other, within its weight, for as long as it takes."""
+"""Requests to a venue's REST API: one after the other, within its weight, until answered."""
 
 from __future__ import annotations
 

@@ -1,0 +1,373 @@
+"""A capture of some symbols: every frame into their journals, snapshots, and what was missed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from lobproof.capture.chain import Fit, Link, Released, Sequencer
+from lobproof.capture.copies import Arrival, Copies
+from lobproof.capture.copies import Lane as LaneFigures
+from lobproof.capture.frames import (
+    depth_ids,
+    identity,
+    kind_of,
+    split_frame,
+    symbol_of_stream,
+)
+from lobproof.capture.journals import LiveJournals
+from lobproof.capture.lane import Lane
+from lobproof.capture.pace import Pace
+from lobproof.capture.rest import RefusedError, Rest
+from lobproof.sources.binance.journal import JournalFile
+
+SETTLE_NS = 300_000_000
+"""How long a message waits for one before it that another socket may bring."""
+_LAST_ID = re.compile(rb'"lastUpdateId"\s*:\s*([0-9]{1,18})')
+_RETRY_S = 1.0
+_CATCH_UP_S = 30.0
+_OUTSIDE = "session"
+"""The journal of what belongs to no symbol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Streams that share a socket: the path of its address, and what they tell of each symbol."""
+
+    path: str
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """Where to capture from, and by which rules.
+
+    ``rest`` is the address and root of the REST API; ``weight`` its limit a minute, of which a
+    snapshot of ``levels`` a side costs ``snapshot_weight``.
+    """
+
+    sockets: str
+    groups: tuple[Group, ...]
+    rest: str
+    weight: int
+    levels: int
+    snapshot_weight: int
+    query: str = ""
+
+
+@dataclass(slots=True)
+class SymbolFigures:
+    """What was captured of a symbol; ``gaps`` are depth messages or trades that nobody brought."""
+
+    messages: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
+    gaps: Counter[str] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    snapshots: int = 0
+    stale: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResult:
+    """What a session captured: figures by symbol and by lane, and the journals' files."""
+
+    symbols: dict[str, SymbolFigures]
+    lanes: list[LaneFigures]
+    files: dict[str, list[JournalFile]]
+    events: Counter[str]
+
+
+class _Symbol:
+    """A symbol's streams, and the snapshots that it needs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.journal = f"{name}/journal"
+        self.depth = Sequencer()
+        self.trades = Sequencer()
+        self.figures = SymbolFigures()
+        self.wanted = asyncio.Event()
+        """A snapshot is needed: the book is not anchored."""
+        self.wanted.set()
+        self.moved = asyncio.Event()
+        """A depth message came."""
+
+
+class Session:
+    """Captures symbols until it is cancelled or told to stop.
+
+    Parameters
+    ----------
+    symbols
+        As the venue writes them, of one market.
+    venue
+        Where to capture from.
+    out
+        Folder to make: a folder for each symbol, with its journal.
+    lanes
+        Sockets side by side.
+    snapshot_every_s
+        Seconds between snapshots for later checks; 0: none but those that anchor.
+    pace
+        How fast the venue's time passes.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        venue: Venue,
+        out: Path,
+        *,
+        lanes: int = 1,
+        snapshot_every_s: float = 900.0,
+        pace: Pace | None = None,
+    ) -> None:
+        self._venue = venue
+        self._pace = pace or Pace()
+        self._symbols = {name.lower().encode(): _Symbol(name.upper()) for name in symbols}
+        self._every_s = snapshot_every_s
+        self._out = out
+        self._number = 0
+        self._stop = asyncio.Event()
+        self._copies = Copies(lanes * len(venue.groups))
+        self._lanes = lanes
+        self._sockets = 0
+        self._broken = False
+        self.events: Counter[str] = Counter()
+
+    def stop(self) -> None:
+        """End the session: what was received is written."""
+        self._stop.set()
+
+    async def run(self) -> SessionResult:
+        """Capture until `stop`, or until cancelled."""
+        self._journals = LiveJournals(self._out)
+        try:
+            async with AsyncExitStack() as stack:
+                http = await stack.enter_async_context(aiohttp.ClientSession())
+                venue = self._venue
+                self._rest = Rest(http, venue.rest, venue.weight, self._pace, self._rest_event)
+                async with asyncio.TaskGroup() as tasks:
+                    running = [tasks.create_task(self._rest.run())]
+                    running += [tasks.create_task(lane.run()) for lane in self._all_lanes(http)]
+                    running += [
+                        tasks.create_task(self._snapshots(one)) for one in self._symbols.values()
+                    ]
+                    running.append(tasks.create_task(self._settle()))
+                    await self._stop.wait()
+                    for task in running:
+                        task.cancel()
+        finally:
+            for one in self._symbols.values():
+                self._write_due(one, time.monotonic_ns(), 0)
+            self._copies.settle()
+            files = await asyncio.to_thread(self._journals.close)
+        symbols = {one.name: one.figures for one in self._symbols.values()}
+        return SessionResult(symbols, self._copies.lanes, files, self.events)
+
+    def _all_lanes(self, http: aiohttp.ClientSession) -> list[Lane]:
+        lanes = []
+        for place, group in enumerate(self._venue.groups):
+            streams = [
+                symbol + b"@" + kind.encode() for symbol in self._symbols for kind in group.kinds
+            ]
+            names = "/".join(quote(one.decode(), safe="@!") for one in streams)
+            url = f"{self._venue.sockets}{group.path}/stream?streams={names}{self._venue.query}"
+            for number in range(self._lanes):
+                lane = place * self._lanes + number
+                lanes.append(Lane(lane, http, url, streams, self._pace, self, self._next))
+        return lanes
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    # what the sockets bring -------------------------------------------------------------------
+
+    def frame(
+        self, lane: int, conn: int, text: bytes, capture_ns: int, mono_ns: int
+    ) -> bytes | None:
+        """Write a frame to its symbol's journal; the name of its stream."""
+        found = split_frame(text)
+        if found is None:
+            self._raw(_OUTSIDE, conn, text, capture_ns, mono_ns)
+            return None
+        stream, payload = found
+        symbol = self._symbols.get(symbol_of_stream(stream))
+        if symbol is None:
+            self._raw(_OUTSIDE, conn, text, capture_ns, mono_ns)
+            return stream
+        kind = kind_of(stream)
+        ident = identity(kind, payload)
+        arrival = self._copies.take(lane, stream, ident, payload, mono_ns)
+        if arrival is Arrival.COPY:
+            line = (
+                b'{"capture_ns":%d,"mono_ns":%d,"stream":"control","conn":%d,"event":"copy",'
+                b'"of":"%b","id":%d}\n' % (capture_ns, mono_ns, conn, stream, ident)
+            )
+            self._journals.put(symbol.journal, line, capture_ns)
+            return stream
+        line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b","conn":%d,"data":%b}\n' % (
+            capture_ns, mono_ns, stream, conn, payload,
+        )  # fmt: skip
+        symbol.figures.messages[kind.decode()] += 1
+        symbol.figures.bytes += len(payload)
+        settle = SETTLE_NS if self._sockets > len(self._venue.groups) else 0
+        if kind == b"depth" and (ids := depth_ids(payload)) is not None:
+            _, final, previous = ids
+            released = symbol.depth.add(previous, final, line, capture_ns, mono_ns, settle)
+            self._write(symbol, "depth", released)
+            symbol.moved.set()
+        elif kind == b"trade" and ident >= 0:
+            released = symbol.trades.add(ident - 1, ident, line, capture_ns, mono_ns, settle)
+            self._write(symbol, "trade", released)
+        else:
+            self._journals.put(symbol.journal, line, capture_ns)
+        return stream
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Write something that happened to a socket into every symbol's journal."""
+        self.events[name] += 1
+        for symbol in self._symbols.values():
+            self._control(symbol, name, **fields)
+
+    def opened(self, lane: int, conn: int) -> None:
+        """A lane has a socket that is open."""
+        self._sockets += 1
+        self._copies.opened(lane)
+
+    def closed(self, lane: int, conn: int, *, last: bool) -> None:
+        """A lane's socket is closed."""
+        self._sockets -= 1
+        if last:
+            self._copies.closed(lane)
+
+    def _write(self, symbol: _Symbol, what: str, released: list[Released]) -> None:
+        for one in released:
+            if one.link is Link.GAP:
+                symbol.figures.gaps[what] += 1
+                self._control(symbol, "gap", of=what, after=one.known, before=one.previous + 1)
+                if what == "depth":
+                    symbol.wanted.set()
+            elif one.link is Link.OLD or one.link is Link.OVERLAPS:
+                symbol.figures.late[what] += 1
+            self._journals.put(symbol.journal, one.line, one.capture_ns)
+
+    def _write_due(self, symbol: _Symbol, mono_ns: int, settle_ns: int) -> None:
+        for what, sequencer in (("depth", symbol.depth), ("trade", symbol.trades)):
+            self._write(symbol, what, sequencer.due(mono_ns, settle_ns))
+
+    async def _settle(self) -> None:
+        """Give up waiting for messages that nobody brings."""
+        while True:
+            await asyncio.sleep(SETTLE_NS / 3e9)
+            now = time.monotonic_ns()
+            for symbol in self._symbols.values():
+                self._write_due(symbol, now, SETTLE_NS)
+
+    def _raw(self, journal: str, conn: int, text: bytes, capture_ns: int, mono_ns: int) -> None:
+        data = b64encode(text)
+        line = (
+            b'{"capture_ns":%d,"mono_ns":%d,"stream":"control","conn":%d,"event":"other",'
+            b'"data_b64":"%b"}\n' % (capture_ns, mono_ns, conn, data)
+        )
+        self.events["other"] += 1
+        self._journals.put(journal, line, capture_ns)
+
+    def _control(self, symbol: _Symbol, event: str, conn: int = 0, **fields: Any) -> None:
+        capture_ns = time.time_ns()
+        text = json.dumps(
+            {
+                "capture_ns": capture_ns,
+                "mono_ns": time.monotonic_ns(),
+                "stream": "control",
+                "conn": conn,
+                "event": event,
+                **fields,
+            },
+            separators=(",", ":"),
+            ensure_ascii=False,
+        )
+        self._journals.put(symbol.journal, f"{text}\n".encode(), capture_ns)
+
+    # snapshots --------------------------------------------------------------------------------
+
+    def _rest_event(self, name: str, fields: dict[str, Any]) -> None:
+        self.event(name, **fields)
+
+    async def _snapshots(self, symbol: _Symbol) -> None:
+        """Anchor the book after each loss, and take snapshots for later checks in between."""
+        while True:
+            try:
+                async with asyncio.timeout(self._pace.ours(self._every_s) or None):
+                    await symbol.wanted.wait()
+            except TimeoutError:
+                await self._snapshot(symbol, urgency=2)
+                continue
+            if symbol.depth.chain.last < 0:  # the stream comes first, by the venue's rule
+                await symbol.moved.wait()
+            symbol.wanted.clear()
+            fit = await self._snapshot(symbol, urgency=1)
+            if fit is not Fit.FITS:
+                symbol.wanted.set()
+                await self._pace.sleep(_RETRY_S)
+
+    async def _snapshot(self, symbol: _Symbol, *, urgency: int) -> Fit | None:
+        """Take a snapshot, write it, and tell whether it fits the messages that came."""
+        params: dict[str, str | int] = {"symbol": symbol.name, "limit": self._venue.levels}
+        weight = self._venue.snapshot_weight
+        try:
+            answer = await self._rest.get("/depth", params, weight, urgency=urgency)
+        except RefusedError:
+            return None
+        found = _LAST_ID.search(answer.body[:4096])
+        if found is None:
+            self._control(symbol, "no_snapshot", data_b64=b64encode(answer.body[:4096]).decode())
+            return None
+        snapshot_id = int(found[1])
+        self._control(
+            symbol,
+            "snapshot",
+            asked_ns=answer.asked_ns,
+            answered_ns=answer.answered_ns,
+            last_update_id=snapshot_id,
+            limit=self._venue.levels,
+        )
+        name = symbol.name.lower().encode()
+        line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b@snapshot","conn":0,"data":%b}\n' % (
+            answer.answered_ns, time.monotonic_ns(), name, answer.body.strip(),
+        )  # fmt: skip
+        self._journals.put(symbol.journal, line, answer.answered_ns)
+        symbol.figures.snapshots += 1
+        fit = await self._fit(symbol, snapshot_id)
+        if fit is Fit.STALE:
+            symbol.figures.stale += 1
+            self._control(symbol, "stale_snapshot", last_update_id=snapshot_id)
+        return fit
+
+    async def _fit(self, symbol: _Symbol, snapshot_id: int) -> Fit:
+        """Whether a snapshot fits, as soon as the messages have come so far."""
+        until = self._pace.now() + _CATCH_UP_S
+        while (fit := symbol.depth.chain.judge(snapshot_id)) is Fit.AHEAD:
+            left = until - self._pace.now()
+            if left <= 0:
+                break
+            symbol.moved.clear()
+            try:
+                async with asyncio.timeout(self._pace.ours(left)):
+                    await symbol.moved.wait()
+            except TimeoutError:
+                break
+        return fit
