@@ -17,17 +17,23 @@ from lobproof.files import file_sha256
 from lobproof.sources.binance.journal import SUFFIX, Loss, read_frames
 from lobproof.sources.golden import DOCUMENT, JOURNAL_FOLDER
 
-_LINE = re.compile(rb'\{"capture_ns":([0-9]+),"stream":"([^"\\]*)","conn":[0-9]+,(.*)\}')
+_LINE = re.compile(
+    rb'\{"capture_ns":([0-9]+),(?:"mono_ns":[0-9]+,)?"stream":"([^"\\]*)","conn":[0-9]+,(.*)\}'
+)
 _DATA = b'"data":'
 _INVALID = re.compile(rb'.*"data_b64":"([0-9A-Za-z+/=]*)"')
 _TRUNCATED = b'"event":"truncated"'
 
 
+def is_journal(path: Path) -> bool:
+    """Whether a file is a journal, by its name and place: of a golden sample or a capture."""
+    return path.name.endswith(SUFFIX) and path.absolute().parent.name == JOURNAL_FOLDER
+
+
 def sample_of(path: Path) -> Path | None:
     """The golden sample that a file is a journal of; None of any other file."""
     sample = path.absolute().parent.parent
-    named = path.name.endswith(SUFFIX) and path.absolute().parent.name == JOURNAL_FOLDER
-    return sample if named and path.is_file() and (sample / DOCUMENT).is_file() else None
+    return sample if is_journal(path) and path.is_file() and (sample / DOCUMENT).is_file() else None
 
 
 class JournalRecording:

@@ -25,7 +25,7 @@ from lobproof.errors import InputError, UsageError, shown, system_text
 from lobproof.instruments import NAME_HINT, is_name
 from lobproof.sources.binance.decode import Problem, check_json, quoted, split_stamp, symbol_of
 from lobproof.sources.golden import GoldenSample
-from lobproof.sources.recordings.journals import JournalRecording, sample_of
+from lobproof.sources.recordings.journals import JournalRecording, is_journal, sample_of
 from lobproof.sources.simulator.provenance import read_mark, simulation_of
 
 if sys.version_info >= (3, 14):
@@ -310,8 +310,8 @@ class RecordingFile:
 
 
 def opened(path: Path) -> RecordingFile | JournalRecording:
-    """A pass over a recording, or over a golden sample's journal as one."""
-    return RecordingFile(path) if sample_of(path) is None else JournalRecording(path)
+    """A pass over a recording, or over a journal as one."""
+    return JournalRecording(path) if is_journal(path) else RecordingFile(path)
 
 
 _LOOK_BYTES = 1 << 24
