@@ -22,6 +22,8 @@ WINDOW_S = 60.0
 TIMEOUT_S = 20.0
 MOST_BYTES = 64 << 20
 """A body that is longer is none that the venue sends."""
+PROVENANCE = "X-Lobproof"
+"""The header in which a local exchange says where its data come from."""
 _LONGEST_WAIT_S = 60.0
 _BANNED = 418
 _TOO_MANY = (429, _BANNED)
@@ -30,9 +32,13 @@ _DEFAULT_WAIT_S = {429: 60.0, _BANNED: 120.0}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A body, and when it was asked for and came, ns since 1970 by our clock."""
+    """A body, and when it was asked for and came, ns since 1970 by our clock.
+
+    ``provenance``: what a local exchange says of its data; empty of a venue.
+    """
 
     body: bytes
+    provenance: str
     asked_ns: int
     answered_ns: int
 
@@ -148,7 +154,8 @@ class Rest:
         status = response.status
         if status == 200:
             if not request.answer.done():
-                request.answer.set_result(Answer(body, asked, answered))
+                said_of = response.headers.get(PROVENANCE, "")
+                request.answer.set_result(Answer(body, said_of, asked, answered))
         elif status in _TOO_MANY:
             seconds = _retry_after(response) or _DEFAULT_WAIT_S[status]
             self._not_before = self._pace.now() + seconds

@@ -9,10 +9,9 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import aiohttp
@@ -32,6 +31,7 @@ from lobproof.capture.lane import Lane
 from lobproof.capture.pace import Pace
 from lobproof.capture.rest import RefusedError, Rest
 from lobproof.sources.binance.journal import JournalFile
+from lobproof.sources.captured import SessionDocument, write_session
 
 SETTLE_NS = 300_000_000
 """How long a message waits for one before it that another socket may bring."""
@@ -52,18 +52,21 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """Where to capture from, and by which rules.
+    """Where to capture from, ``market`` of it, and by which rules.
 
     ``rest`` is the address and root of the REST API; ``weight`` its limit a minute, of which a
-    snapshot of ``levels`` a side costs ``snapshot_weight``.
+    snapshot of ``levels`` a side costs ``snapshot_weight``, the list of
+    symbols ``info_weight``.
     """
 
+    market: Literal["spot", "usdm", "coinm"]
     sockets: str
     groups: tuple[Group, ...]
     rest: str
     weight: int
     levels: int
     snapshot_weight: int
+    info_weight: int
     query: str = ""
 
 
@@ -78,6 +81,17 @@ class SymbolFigures:
     snapshots: int = 0
     stale: int = 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "messages": dict(self.messages),
+            "bytes": self.bytes,
+            "gaps": dict(self.gaps),
+            "late": dict(self.late),
+            "snapshots": self.snapshots,
+            "stale": self.stale,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
@@ -87,6 +101,15 @@ class SessionResult:
     lanes: list[LaneFigures]
     files: dict[str, list[JournalFile]]
     events: Counter[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "symbols": {name: one.to_dict() for name, one in self.symbols.items()},
+            "lanes": [asdict(one) for one in self.lanes],
+            "journals": {name: [asdict(one) for one in of] for name, of in self.files.items()},
+            "events": dict(self.events),
+        }
 
 
 class _Symbol:
@@ -144,7 +167,6 @@ class Session:
         self._copies = Copies(lanes * len(venue.groups))
         self._lanes = lanes
         self._sockets = 0
-        self._broken = False
         self.events: Counter[str] = Counter()
 
     def stop(self) -> None:
@@ -152,30 +174,62 @@ class Session:
         self._stop.set()
 
     async def run(self) -> SessionResult:
-        """Capture until `stop`, or until cancelled."""
+        """Capture until `stop`, or until cancelled.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take the last lines.
+        """
+        self._out.mkdir(parents=True)
         self._journals = LiveJournals(self._out)
+        venue = self._venue
+        ended: Literal["ended", "failed"] = "failed"
         try:
-            async with AsyncExitStack() as stack:
-                http = await stack.enter_async_context(aiohttp.ClientSession())
-                venue = self._venue
+            async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
                 self._rest = Rest(http, venue.rest, venue.weight, self._pace, self._rest_event)
-                async with asyncio.TaskGroup() as tasks:
-                    running = [tasks.create_task(self._rest.run())]
-                    running += [tasks.create_task(lane.run()) for lane in self._all_lanes(http)]
-                    running += [
-                        tasks.create_task(self._snapshots(one)) for one in self._symbols.values()
-                    ]
-                    running.append(tasks.create_task(self._settle()))
-                    await self._stop.wait()
-                    for task in running:
-                        task.cancel()
+                running = [tasks.create_task(self._rest.run())]
+                document = await self._describe()
+                running += [tasks.create_task(lane.run()) for lane in self._all_lanes(http)]
+                running += [
+                    tasks.create_task(self._snapshots(one)) for one in self._symbols.values()
+                ]
+                running.append(tasks.create_task(self._settle()))
+                await self._stop.wait()
+                for task in running:
+                    task.cancel()
+            ended = "ended"
         finally:
             for one in self._symbols.values():
                 self._write_due(one, time.monotonic_ns(), 0)
             self._copies.settle()
             files = await asyncio.to_thread(self._journals.close)
-        symbols = {one.name: one.figures for one in self._symbols.values()}
-        return SessionResult(symbols, self._copies.lanes, files, self.events)
+            document.state, document.ended_ns = ended, time.time_ns()
+            symbols = {one.name: one.figures for one in self._symbols.values()}
+            result = SessionResult(symbols, self._copies.lanes, files, self.events)
+            document.figures = result.to_dict()
+            write_session(self._out, document)
+        return result
+
+    async def _describe(self) -> SessionDocument:
+        """Begin the session's document with what the venue says of itself and its symbols."""
+        venue = self._venue
+        document = SessionDocument(
+            state="running",
+            provenance="real",
+            market=venue.market,
+            symbols=[one.name for one in self._symbols.values()],
+            snapshot_limit=venue.levels,
+            sockets=venue.sockets,
+            rest=venue.rest,
+            started_ns=time.time_ns(),
+        )
+        answer = await self._rest.get("/exchangeInfo", {}, venue.info_weight)
+        if answer.provenance:
+            document.provenance = "synthetic" if answer.provenance == "synthetic" else "recorded"
+        write_session(self._out, document)
+        (self._out / "exchangeInfo.json").write_bytes(answer.body)
+        return document
 
     def _all_lanes(self, http: aiohttp.ClientSession) -> list[Lane]:
         lanes = []

@@ -24,6 +24,7 @@ from lobproof.documents import QUOTED
 from lobproof.errors import InputError, UsageError, shown, system_text
 from lobproof.instruments import NAME_HINT, is_name
 from lobproof.sources.binance.decode import Problem, check_json, quoted, split_stamp, symbol_of
+from lobproof.sources.captured import session_of
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings.journals import JournalRecording, is_journal, sample_of
 from lobproof.sources.simulator.provenance import read_mark, simulation_of
@@ -345,7 +346,7 @@ class Probe:
 def probe(path: Path) -> Probe:
     """Look at the beginning of a file; InputError if it holds something else than a recording."""
     stamps: Stamps | None = None
-    simulation = simulation_of(path)
+    simulation = simulation_of(path) or _captured(path)
     folder = sample_of(path)
     sample = None if folder is None else GoldenSample.load(folder, damaged=True)
     first, number = b"", 1
@@ -382,6 +383,14 @@ def probe(path: Path) -> Probe:
     else:
         why = "it has nothing but blank lines" if looked else "the file is empty"
     return Probe(path, stamps, None, simulation, why, sample)
+
+
+def _captured(path: Path) -> Mapping[str, Any] | None:
+    """What a capture of a local exchange says of its data, as a simulation's side-car would."""
+    session = session_of(path) if is_journal(path) else None
+    if session is None or session.provenance != "synthetic":
+        return None
+    return {"snapshot_limit": session.snapshot_limit}
 
 
 def _unread(line: bytes) -> str:

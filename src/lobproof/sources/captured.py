@@ -1,0 +1,77 @@
+"""``session.json``: the document of a capture, from its first second on.
+
+It stands in the capture's folder, beside a folder for each symbol with its journal, and tells what
+no journal does: whether the venue is a local one that plays synthetic data, how many levels a side
+its snapshots were asked for, and how the session ended. While it runs, and where it was killed, it
+says ``running``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from lobproof import documents
+from lobproof.errors import InputError
+from lobproof.files import write_whole
+
+SESSION = "session.json"
+SESSION_FORMAT = "lobproof capture"
+SESSION_VERSION = 1
+_HINT = "it is written by `lobproof capture`: copy the capture's folder anew from where it is whole"
+
+
+class SessionDocument(msgspec.Struct, kw_only=True):
+    """What every reader of the document counts on; there may be more.
+
+    Attributes
+    ----------
+    provenance
+        ``synthetic`` or ``recorded`` as a local exchange says of itself; ``real`` of the venue.
+    market
+        ``spot``, ``usdm`` or ``coinm``.
+    snapshot_limit
+        Levels a side that snapshots were asked for.
+    figures
+        What was captured: set at the end.
+    """
+
+    format: Literal["lobproof capture"] = SESSION_FORMAT
+    format_version: Literal[1] = SESSION_VERSION
+    state: Literal["running", "ended", "failed"]
+    provenance: Literal["real", "recorded", "synthetic"]
+    market: Literal["spot", "usdm", "coinm"]
+    symbols: list[str]
+    snapshot_limit: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+    sockets: str
+    rest: str
+    started_ns: int
+    ended_ns: int = 0
+    why: str = ""
+    figures: dict[str, Any] = {}
+
+
+def write_session(folder: Path, document: SessionDocument) -> None:
+    """Write the document, whole or not at all."""
+    text = msgspec.json.format(msgspec.json.encode(document), indent=1)
+    write_whole(folder / SESSION, text + b"\n")
+
+
+def session_of(journal: Path) -> SessionDocument | None:
+    """The document of the capture that a journal is of; None where there is none.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    path = journal.absolute().parent.parent.parent / SESSION
+    if not path.is_file():
+        return None
+    found = documents.read(path, error=InputError, hint=_HINT)
+    try:
+        return documents.as_shape(found, SessionDocument)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}", hint=_HINT) from error
