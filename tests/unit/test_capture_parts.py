@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lobproof.capture.chain import Chain, Fit, Link
-from lobproof.capture.copies import Arrival, Copies
+from lobproof.capture.copies import ON_ITS_WAY_NS, Arrival, Copies
 from lobproof.capture.frames import (
     Frame,
     depth_ids,
@@ -161,9 +161,13 @@ def test_a_lane_that_is_closed_misses_nothing() -> None:
     copies.opened(0)
     copies.opened(1)
     copies.take(0, b"a@trade", 1, b"1", 0)
-    copies.closed(1)  # what was on its way when it closed is not held against it
+    copies.closed(1, ON_ITS_WAY_NS)  # what was on its way when it closed is not held against it
     copies.take(0, b"a@trade", 2, b"2", 0)
     copies.opened(1)
     copies.take(0, b"a@trade", 3, b"3", 0)
     copies.settle()
     assert [lane.missed for lane in copies.lanes] == [0, 1]
+    copies.take(0, b"a@trade", 4, b"4", 0)
+    copies.closed(1, ON_ITS_WAY_NS + 1)
+    copies.settle()
+    assert [lane.missed for lane in copies.lanes] == [0, 2]

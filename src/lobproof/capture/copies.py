@@ -7,6 +7,8 @@ from enum import Enum
 
 REMEMBERED = 1 << 13
 """Messages of a stream that are remembered: a copy that comes later counts as another message."""
+ON_ITS_WAY_NS = 2_000_000_000
+"""A message that another socket brought so shortly before may still have come on a closed one."""
 DELAY_BUCKETS = 40
 """Delays are counted by powers of two of ns: the last bucket holds 550 s and more."""
 
@@ -76,12 +78,15 @@ class Copies:
         """A lane's socket is open: from now on what does not come on it is missed."""
         self._open |= 1 << lane
 
-    def closed(self, lane: int) -> None:
-        """A lane's socket is closed. What it might still have brought is not held against it."""
-        self._open &= ~(1 << lane)
+    def closed(self, lane: int, mono_ns: int) -> None:
+        """A lane's socket is closed. What was on its way to it is not held against it."""
+        bit = 1 << lane
+        self._open &= ~bit
         for seen in self._streams.values():
             for one in seen.values():
-                one.open &= ~(1 << lane)
+                if one.open & ~one.lanes & bit and mono_ns - one.mono_ns > ON_ITS_WAY_NS:
+                    self.lanes[lane].missed += 1
+                one.open &= ~bit
 
     def take(self, lane: int, stream: bytes, ident: int, payload: bytes, mono_ns: int) -> Arrival:
         """Take an arrival of the message ``ident`` of ``stream``, at a monotonic time in ns."""

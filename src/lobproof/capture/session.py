@@ -184,21 +184,28 @@ class Session:
         self._out.mkdir(parents=True)
         self._journals = LiveJournals(self._out)
         venue = self._venue
+        document = self._document()
         ended: Literal["ended", "failed"] = "failed"
         try:
             async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
                 self._rest = Rest(http, venue.rest, venue.weight, self._pace, self._rest_event)
                 running = [tasks.create_task(self._rest.run())]
-                document = await self._describe()
-                running += [tasks.create_task(lane.run()) for lane in self._all_lanes(http)]
-                running += [
-                    tasks.create_task(self._snapshots(one)) for one in self._symbols.values()
-                ]
-                running.append(tasks.create_task(self._settle()))
-                await self._stop.wait()
-                for task in running:
+                stopped = tasks.create_task(self._stop.wait())
+                described = tasks.create_task(self._describe(document))
+                await asyncio.wait({stopped, described}, return_when=asyncio.FIRST_COMPLETED)
+                if described.done():
+                    ended = "ended"
+                    running += [tasks.create_task(lane.run()) for lane in self._all_lanes(http)]
+                    running += [
+                        tasks.create_task(self._snapshots(one)) for one in self._symbols.values()
+                    ]
+                    running.append(tasks.create_task(self._settle()))
+                    await stopped
+                for task in (*running, described):
                     task.cancel()
-            ended = "ended"
+        except BaseException:
+            ended = "failed"
+            raise
         finally:
             for one in self._symbols.values():
                 self._write_due(one, time.monotonic_ns(), 0)
@@ -211,10 +218,9 @@ class Session:
             write_session(self._out, document)
         return result
 
-    async def _describe(self) -> SessionDocument:
-        """Begin the session's document with what the venue says of itself and its symbols."""
+    def _document(self) -> SessionDocument:
         venue = self._venue
-        document = SessionDocument(
+        return SessionDocument(
             state="running",
             provenance="real",
             market=venue.market,
@@ -224,12 +230,14 @@ class Session:
             rest=venue.rest,
             started_ns=time.time_ns(),
         )
-        answer = await self._rest.get("/exchangeInfo", {}, venue.info_weight)
+
+    async def _describe(self, document: SessionDocument) -> None:
+        """Begin the session's document with what the venue says of itself and its symbols."""
+        answer = await self._rest.get("/exchangeInfo", {}, self._venue.info_weight)
         if answer.provenance:
             document.provenance = "synthetic" if answer.provenance == "synthetic" else "recorded"
         write_session(self._out, document)
         (self._out / "exchangeInfo.json").write_bytes(answer.body)
-        return document
 
     def _all_lanes(self, http: aiohttp.ClientSession) -> list[Lane]:
         lanes = []
@@ -306,7 +314,7 @@ class Session:
         """A lane's socket is closed."""
         self._sockets -= 1
         if last:
-            self._copies.closed(lane)
+            self._copies.closed(lane, time.monotonic_ns())
 
     def _write(self, symbol: _Symbol, what: str, released: list[Released]) -> None:
         for one in released:

@@ -9,7 +9,7 @@ says ``running``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -18,8 +18,8 @@ from lobproof.errors import InputError
 from lobproof.files import write_whole
 
 SESSION = "session.json"
-SESSION_FORMAT = "lobproof capture"
-SESSION_VERSION = 1
+SESSION_FORMAT: Final = "lobproof capture"
+SESSION_VERSION: Final = 1
 _HINT = "it is written by `lobproof capture`: copy the capture's folder anew from where it is whole"
 
 
