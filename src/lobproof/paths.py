@@ -12,7 +12,7 @@ from secrets import token_hex
 from shutil import rmtree
 from typing import Any
 
-from lobproof.errors import NO_ROOM, UsageError, system_error
+from lobproof.errors import NO_ROOM, UsageError, place_error, system_error
 
 AnyPath = str | os.PathLike[str]
 """What every public function takes where it asks for a file or a folder."""
@@ -29,7 +29,7 @@ def as_path(given: AnyPath) -> Path:
     if given == "":
         raise UsageError("a path is empty", hint="name a file or a folder; '.' is the current one")
     if not isinstance(given, str | os.PathLike):
-        raise UsageError(f"{given!r} is no path", hint="give a text or a pathlib.Path")
+        raise UsageError(f"{_named(given)} is no path", hint="give a text or a pathlib.Path")
     return Path(given)
 
 
@@ -37,7 +37,29 @@ def as_paths(given: AnyPath | Iterable[AnyPath]) -> list[Path]:
     """The paths that are given; one alone is one, and not its letters."""
     if isinstance(given, str | os.PathLike):
         return [as_path(given)]
+    if not isinstance(given, Iterable):
+        raise UsageError(
+            f"{_named(given)} is no path", hint="give a text or a pathlib.Path, or several"
+        )
     return [as_path(one) for one in given]
+
+
+def _named(given: object) -> str:
+    """What was given instead of a path: whatever is longer than a number by its type alone."""
+    if given is None or isinstance(given, int | float):
+        return repr(given)
+    return f"an object of the type {type(given).__name__}"
+
+
+@contextmanager
+def placing(out: Path) -> Iterator[None]:
+    """Turn the operating system's errors into ours; one that names no file names ``out``."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(out)
+        raise place_error(error) from error
 
 
 @contextmanager

@@ -94,6 +94,9 @@ def test_what_is_not_there_is_no_success(bucket: FakeBucket) -> None:
         ({"tables": "quotes"}, "no table quotes"),
         ({"start": DAY, "end": DAY}, "no day lies"),
         ({"start": "yesterday"}, "is no date"),
+        ({"symbols": None}, "symbols=None"),
+        ({"tables": None}, "tables=None"),
+        ({"tables": [5]}, "tables has 5"),
     ],
 )
 def test_what_cannot_be_asked(bucket: FakeBucket, wrong: dict[str, Any], match: str) -> None:

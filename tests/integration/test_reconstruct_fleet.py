@@ -193,7 +193,7 @@ def test_workers_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert fleet.default_workers() >= 1
     monkeypatch.setattr(fleet, "_memory", lambda: 1)
     assert fleet.default_workers() == 1
-    with pytest.raises(UsageError, match="0 workers"):
+    with pytest.raises(UsageError, match="workers=0 is no whole"):
         reconstruct_days([], tmp_path, workers=0, watcher=Seen())
     assert reconstruct_days([], tmp_path, watcher=Seen()) == []
 

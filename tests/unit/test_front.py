@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import polars as pl
 import pytest
 
 import lobproof
-from lobproof.errors import UsageError
+from lobproof.errors import PlaceError, UsageError
 from lobproof.pipeline import ReconstructError
 
 
@@ -103,6 +105,90 @@ def test_what_is_neither_is_refused(made: Path, tmp_path: Path) -> None:
             lobproof.reconstruct(other, tmp_path / "s")
     with pytest.raises(UsageError, match="base without since"):
         lobproof.reconstruct(made / "golden", tmp_path / "s", base=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"symbols": 5}, "symbols=5"),
+        ({"symbols": [5]}, "symbols has 5"),
+        ({"symbols": ""}, "symbols=''"),
+        ({"size_limit": "a"}, "size_limit='a'"),
+        ({"workers": "2"}, "workers='2'"),
+        ({"workers": 0}, "workers=0"),
+        ({"zone": ""}, "no zone ''"),
+        ({"strategy": ""}, "strategy=''"),
+        ({"resync": ""}, "resync=''"),
+    ],
+)
+def test_options_that_are_none_are_refused(
+    made: Path, tmp_path: Path, options: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(UsageError, match=named) as refused:
+        lobproof.reconstruct(made / "lake", tmp_path / "s", **options)
+    assert refused.value.hint
+    assert not (tmp_path / "s").exists()
+
+
+def test_where_no_store_can_be_made(made: Path) -> None:
+    with pytest.raises(PlaceError, match="/proc/x"):
+        lobproof.reconstruct(made / "golden", "/proc/x")
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a%20b/c", "a\\b", os.fsdecode(b"a\xff")])
+def test_a_name_that_delta_does_not_find_is_refused(made: Path, tmp_path: Path, name: str) -> None:
+    """It would take `a%20b` for `a b`, and read or write that store."""
+    other = tmp_path / "a b"
+    lobproof.reconstruct(made / "golden", other, symbols=None)
+    before = {path: path.stat().st_mtime_ns for path in other.rglob("*")}
+    for source in ("golden", "lake"):
+        with pytest.raises(UsageError, match="cannot hold a store: its name") as refused:
+            lobproof.reconstruct(made / source, tmp_path / name)
+        assert refused.value.hint
+    assert not (tmp_path / name).exists()
+    shutil.copytree(other, tmp_path / name)
+    with pytest.raises(UsageError, match="cannot hold a store: its name"):
+        lobproof.open(tmp_path / name)
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    with pytest.raises(UsageError, match="cannot hold a store: its name"):
+        lobproof.open(tmp_path / "link")
+    assert {path: path.stat().st_mtime_ns for path in other.rglob("*")} == before
+
+
+def test_a_change_of_the_working_folder(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(made / "lake", tmp_path / "lake")
+    monkeypatch.chdir(tmp_path)
+    lake = lobproof.lake("lake")
+    result = lobproof.reconstruct(made / "golden", "store")
+    monkeypatch.chdir(made)
+    assert result.store.days().height == 1
+    assert lake.days().height > 0
+    (tmp_path / "lake").rename(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="lake is gone"):
+        lake.files()
+
+
+def test_strict_refuses_lake_days_that_are_there(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "lake", tmp_path / "lake")
+    for path in (tmp_path / "lake" / "trades").rglob("*.parquet"):
+        path.unlink()
+    asked: dict[str, Any] = {"symbols": "SIM-USDT", "strategy": "full"}
+    lobproof.reconstruct(tmp_path / "lake", tmp_path / "s", **asked)
+    for out in ("s", "new"):
+        with pytest.raises(ReconstructError, match="TRADES_ABSENT"):
+            lobproof.reconstruct(tmp_path / "lake", tmp_path / out, strict=True, **asked)
+
+
+def test_a_partial_day_is_named(made: Path, tmp_path: Path) -> None:
+    whole = lobproof.reconstruct(made / "golden", tmp_path / "whole")
+    last = int(whole.store.days()["last_ts"][0])
+    part = lobproof.reconstruct(
+        made / "golden", tmp_path / "part", since=last, base=tmp_path / "whole"
+    )
+    assert "partial, from " in repr(part)
+    assert "partial, from" not in repr(whole)
 
 
 def test_a_day_that_fails_is_named_and_the_others_are_made(made: Path, tmp_path: Path) -> None:

@@ -261,8 +261,25 @@ def test_a_limit_that_a_snapshot_exceeds_or_that_is_none(tmp_path: Path) -> None
         InputError, match=r"a\.txt, line 3: a snapshot of 2 bids and 1 asks, where 1"
     ):
         import_recordings([file], tmp_path / "golden", snapshot_limit=1)
-    with pytest.raises(UsageError, match="a snapshot limit of 0"):
+    with pytest.raises(UsageError, match="snapshot_limit=0 is no whole"):
         import_recordings([file], tmp_path / "golden", snapshot_limit=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"symbol": ""}, "symbol=''"),
+        ({"symbol": 5}, "symbol=5"),
+        ({"snapshot_limit": "5"}, "snapshot_limit='5'"),
+        ({"files": None}, "None is no path"),
+        ({"files": [None]}, "None is no path"),
+    ],
+)
+def test_options_that_are_none(tmp_path: Path, options: dict[str, Any], named: str) -> None:
+    file = recording(tmp_path / "a.txt", MESSAGES)
+    with pytest.raises(UsageError, match=named):
+        import_recordings(**{"files": [file], "out": tmp_path / "golden", **options})
+    assert not (tmp_path / "golden").exists()
 
 
 def test_files_in_any_order_are_one_recording(tmp_path: Path) -> None:

@@ -95,11 +95,12 @@ def test_an_empty_path_is_not_the_current_folder(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("given", [None, 5, 1.5])
+@pytest.mark.parametrize("given", [None, 5, 1.5, {"a" * 40: "b" * 999}])
 def test_what_is_no_path_is_refused(given: Any) -> None:
     for call in (lobproof.open, lobproof.lake, as_path):
-        with pytest.raises(UsageError, match="is no path"):
+        with pytest.raises(UsageError, match="is no path") as refused:
             call(given)
+        assert len(refused.value.message) < 80
 
 
 def test_a_store_is_one_or_the_path_of_one(tmp_path: Path) -> None:

@@ -276,6 +276,26 @@ def test_strict_refuses(tmp_path: Path, changed: object, match: str) -> None:
     assert reconstruct_sample(sample, tmp_path / "store", SMALL).days
 
 
+def test_strict_refuses_what_is_sealed_already(tmp_path: Path) -> None:
+    lines = without(hourly_lines(), lambda m: m.get("u") == 1050)
+    sample, store = golden_sample(tmp_path, lines), tmp_path / "store"
+    reconstruct_sample(sample, store, SMALL)
+    with pytest.raises(StrictError) as there:
+        reconstruct_sample(sample, store, SMALL, strict=True)
+    with pytest.raises(StrictError) as anew:
+        reconstruct_sample(sample, tmp_path / "new", SMALL, strict=True)
+    assert str(there.value) == str(anew.value)
+    assert "2024-08-09: GAP at event" in there.value.message
+    assert reconstruct_sample(sample, store, SMALL).reused
+
+
+def test_a_book_that_nothing_seeded_is_refused_when_it_is_sealed(tmp_path: Path) -> None:
+    sample = golden_sample(tmp_path, without(hourly_lines(), is_snapshot))
+    reconstruct_sample(sample, tmp_path / "store", SMALL)
+    with pytest.raises(StrictError, match="UNSEEDED at event 0: no snapshot yet"):
+        reconstruct_sample(sample, tmp_path / "store", SMALL, strict=True)
+
+
 # the order of the venue ---------------------------------------------------------------------------
 
 
@@ -395,7 +415,13 @@ def test_a_snapshot_and_trades_share_the_day(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"states": "often"}, {"keyframe_seconds": 0}, {"part_rows": 0}]
+    "options",
+    [
+        {"states": "often"},
+        {"keyframe_seconds": 0},
+        {"part_rows": 0},
+        *({"size_limit": value} for value in ("a", None, 1, -0.1, float("nan"), True)),
+    ],
 )
 def test_options_that_mean_nothing(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

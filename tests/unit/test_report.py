@@ -13,7 +13,7 @@ import pytest
 
 import lobproof
 from lobproof import pages
-from lobproof.errors import UsageError
+from lobproof.errors import PlaceError, UsageError
 from lobproof.fidelity.exact.report import (
     Check,
     Class,
@@ -160,7 +160,7 @@ def verification(symbol: str = "BTC-USDT") -> VerifyReport:
         Check("level_changes", Verdict.FAIL, 10, 10, 9, 0.4, first=first),
         not_applicable("snapshots", "no later snapshot"),
     )
-    return VerifyReport("BINANCE", symbol, "synthetic", checks, {})
+    return VerifyReport("BINANCE", symbol, "synthetic", checks, {"days": ["2024-08-08"]})
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -179,6 +179,45 @@ def test_the_verdict_and_its_checks_are_shown(store: Path, tmp_path: Path, plain
 def test_a_verification_of_something_else_is_refused(store: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="ETH-USDT, which is not shown"):
         page_of(store, tmp_path / "r.html", verification=verification("ETH-USDT"))
+
+
+def test_a_verification_of_other_days_is_refused(store: Path, tmp_path: Path) -> None:
+    checks = verification().checks
+    for coverage, match in (
+        ({"days": ["2024-08-07"]}, "of 2024-08-07 of BINANCE BTC-USDT, the page of 2024-08-08"),
+        ({}, "of no day of"),
+        (
+            {"days": ["2024-08-08"], "content_hashes": {"2024-08-08": "0" * 64}},
+            "2024-08-08 of BINANCE BTC-USDT is not what was verified",
+        ),
+    ):
+        other = VerifyReport("BINANCE", "BTC-USDT", "synthetic", checks, coverage)
+        with pytest.raises(UsageError, match=match) as refused:
+            page_of(store, tmp_path / "r.html", verification=other)
+        assert refused.value.hint
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_days_that_were_not_verified_are_named(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    build_store(root, random_events())
+    later = random_events()
+    later.ts_order += DAY_NS
+    build_store(root, later, dt="2024-08-09")
+    passed = [check for check in verification().checks if check.verdict is not Verdict.FAIL]
+    days = ["2024-08-08"]
+    proof = VerifyReport("BINANCE", "BTC-USDT", "synthetic", tuple(passed), {"days": days})
+    said = words(page_of(root, tmp_path / "r.html", verification=proof))
+    assert "Verified in part: pass" in said
+    assert "Not verified: 2024-08-09." in said
+    whole = words(page_of(root, tmp_path / "w.html", verification=proof, end="2024-08-09"))
+    assert "Verified: pass" in whole
+    assert "Not verified" not in whole
+
+
+def test_where_no_page_can_be_written(store: Path) -> None:
+    with pytest.raises(PlaceError, match=r"x\.html"):
+        page_of(store, Path("/proc/x.html"))
 
 
 def test_an_unknown_symbol_is_refused(store: Path, tmp_path: Path) -> None:
@@ -413,7 +452,7 @@ def test_trades_far_from_the_rest_do_not_flatten_the_picture(tmp_path: Path, odd
 
 def test_a_verification_without_a_divergence_passes(store: Path, tmp_path: Path) -> None:
     checks = (Check("chain", Verdict.EXACT, 9, 9, 9), Check("trades", Verdict.EXACT, 5, 5, 5))
-    proof = VerifyReport("BINANCE", "BTC-USDT", "synthetic", checks, {})
+    proof = VerifyReport("BINANCE", "BTC-USDT", "synthetic", checks, {"days": ["2024-08-08"]})
     said = words(page_of(store, tmp_path / "r.html", verification=proof))
     assert "Verified: pass" in said
     assert "First divergence" not in said

@@ -6,6 +6,8 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import math
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -370,11 +372,29 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
         ({"start": "tomorrow"}, "is not a time"),
         ({"recording": False}, "nothing to simulate"),
         ({"minutes": 0}, "nothing to simulate"),
+        ({"minutes": float("nan")}, "minutes=nan"),
+        ({"minutes": "5"}, "minutes='5'"),
+        ({"minutes": 60_000_000}, "last longer than to 2115"),
+        *(({"snapshot_every": value}, "snapshot_every=") for value in (0, -1, math.nan, "1")),
+        *(({"intensity": value}, "intensity=") for value in (0, -1, math.nan, math.inf, "1")),
+        *(({"seed": value}, "seed=") for value in (None, 1.5, "x", -1, True)),
+        ({"start": "1500-01-01"}, "start from 1971 to 2115"),
+        ({"start": "2300-01-01"}, "start from 1971 to 2115"),
+        ({"start": None}, "is not a time"),
+        ({"market": "x"}, "no market 'x'"),
+        ({"preset": ["btc"]}, "no preset"),
     ],
 )
 def test_wrong_requests_are_refused(tmp_path: Path, options: dict[str, Any], problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         simulate(tmp_path / "a", **options)
+
+
+def test_the_start_may_be_a_datetime(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"config": SMALL, "minutes": 0.01}
+    begin = datetime(2026, 1, 5, tzinfo=UTC)
+    simulate(tmp_path / "a", start=begin, **asked)
+    assert simulate(tmp_path / "a", start="2026-01-05T00:00:00Z", **asked).files
 
 
 def test_a_preset_can_be_traded_on_the_other_market(tmp_path: Path) -> None:

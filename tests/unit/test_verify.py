@@ -448,6 +448,16 @@ def test_time_in_doubt_is_weighed(tmp_path: Path) -> None:
     assert again.verdict is Verdict.PASS
     assert again.check("untrusted_share").verdict is Verdict.PASS
     assert again.check("book_ticker_last").compared == 36
+    days = open_store(tmp_path / "store").days()
+    assert again.coverage["content_hashes"] == dict(days.select("dt", "content_hash").iter_rows())
+
+
+@pytest.mark.parametrize("limit", [float("nan"), 2, -1, "a", None, True])
+def test_a_limit_that_is_no_share_is_refused(tmp_path: Path, limit: Any) -> None:
+    prove(make_market(), tmp_path)
+    with pytest.raises(UsageError, match=r"untrusted_limit=.* is no share of time") as refused:
+        verify(open_store(tmp_path / "store"), tmp_path / "golden", untrusted_limit=limit)
+    assert refused.value.hint
 
 
 def test_findings_put_states_in_doubt(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.plan import Plan, plan
 from lobproof.acquire.zones import LakeFolder
 from lobproof.errors import UsageError
+from lobproof.options import names_of
 from lobproof.paths import AnyPath, as_path
 from lobproof.progress import Progress
 from lobproof.sources.cryptolake.bucket.catalogue import Inventory, catalogue
@@ -220,8 +221,11 @@ def files_of(folder: LakeFolder, request: Request) -> list[LakeKey]:
 def _request(
     exchange: str | None, symbols: Names, tables: Names, start: Day | None, end: Day | None
 ) -> Request:
-    return Request(exchange, _tuple(symbols), _tuple(tables), day_text(start), day_text(end))
-
-
-def _tuple(names: Names) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+    hint = "give a name, or a list of names; leave it out to take all"
+    return Request(
+        exchange,
+        names_of("symbols", symbols, hint),
+        names_of("tables", tables, hint),
+        day_text(start),
+        day_text(end),
+    )

@@ -79,7 +79,7 @@ class Lake:
     """A folder of Crypto Lake files; :func:`lake` opens one. Files are looked up at each call."""
 
     def __init__(self, folder: AnyPath) -> None:
-        folder = as_path(folder)
+        folder = as_path(folder).absolute()  # the working folder may change
         if not is_lake(folder):
             what = "holds no Crypto Lake files" if folder.is_dir() else "is no folder"
             raise UsageError(
@@ -244,6 +244,10 @@ class Lake:
         )
 
     def _all(self, zone: Zone | None) -> Iterable[LakeFile]:
+        if not self.folder.is_dir():
+            raise UsageError(
+                f"{self.folder} is gone", hint="it was moved or deleted: open it where it is now"
+            )
         if self._zones is None:
             # a half file of ours or of another tool begins with a point
             found = (path for table in TABLES for path in walk(self.folder, table))

@@ -16,8 +16,8 @@ from lobproof.fidelity.exact.report import VerifyReport
 from lobproof.files import check_place, write_whole
 from lobproof.pages.figures.style import COLOURS
 from lobproof.pages.survey import sections, survey
-from lobproof.pages.words import Section, Verification, section
-from lobproof.paths import AnyPath, as_path
+from lobproof.pages.words import Section, Verification, check_verified, section
+from lobproof.paths import AnyPath, as_path, placing
 from lobproof.progress import Progress
 from lobproof.store import Store, as_store
 from lobproof.timespan import Time, show_ns, to_ns
@@ -78,7 +78,8 @@ def report(
         If the page cannot be written where it is to go.
     UsageError
         If ``out`` is a folder, there is no such symbol, the store heard nothing of any of them in
-        that time, or the verification is none, or of a symbol that is not shown.
+        that time, or the verification is none, is of a symbol that is not shown, of other days
+        than are shown, or of what they held before they were made anew.
     ExtraError
         If the packages of the extra ``report`` are not installed.
     """
@@ -105,12 +106,15 @@ def report(
             empty.append(" ".join(reversed(names)))
             continue
         ours = proof if proof and (proof["exchange"], proof["symbol"]) == names else None
+        if ours is not None:
+            check_verified(found, ours)
         parts.append(section(found, ours, number))
     if not parts and unheard is not None:
         raise unheard
     page = _render(parts, empty, _limits(start, end))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, page.encode())
+    with placing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(out, page.encode())
     return out
 
 

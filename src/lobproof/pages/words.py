@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from lobproof import documents
+from lobproof.errors import UsageError
 from lobproof.pages.figures import (
     Figure,
     drift,
@@ -25,6 +26,7 @@ from lobproof.schema import Finding, Severity
 from lobproof.store import partial_from
 from lobproof.store.catalog import Coverage
 from lobproof.store.seal import inputs_of, verdicts_of
+from lobproof.timespan import show_days
 
 Verification = Mapping[str, Any]
 """``VerifyReport.to_dict()``."""
@@ -184,14 +186,53 @@ def _verdict(survey: Survey, verification: Verification | None) -> dict[str, Any
     checks = [_check(check) for check in verification["checks"]]
     decided = [check for check in checks if check["tone"] != "none"]
     good = sum(check["tone"] == "ok" for check in decided)
+    note = (
+        f"{good} of {len(decided)} checks passed; {len(checks) - len(decided)} had nothing "
+        "to compare."
+    )
+    left = sorted({day["dt"] for day in survey.days} - set(_verified_days(verification)))
+    if left:
+        word = word.replace("Verified", "Verified in part")
+        tone = "unsure" if tone == "ok" else tone
+        note += f" Not verified: {show_days(left)}."
     return {
         "word": word,
         "tone": tone,
         "checks": checks,
         "first": _divergence(verification.get("first_divergence")),
-        "note": f"{good} of {len(decided)} checks passed; {len(checks) - len(decided)} had nothing "
-        "to compare.",
+        "note": note,
     }
+
+
+def check_verified(survey: Survey, verification: Verification) -> None:
+    """Refuse a verification of none of the days that are shown, or of what they held before.
+
+    Raises
+    ------
+    UsageError
+        Naming the days.
+    """
+    of = f"{survey.exchange} {survey.symbol}"
+    shown, verified = [day["dt"] for day in survey.days], _verified_days(verification)
+    if not set(shown) & set(verified):
+        raise UsageError(
+            f"The verification is of {show_days(verified) or 'no day'} of {of}, the page of "
+            f"{show_days(shown)}.",
+            hint="Verify the days that the page is to show, or show those that were verified.",
+        )
+    hashes = verification["coverage"].get("content_hashes", {})
+    changed = [
+        day["dt"] for day in survey.days if hashes.get(day["dt"]) not in (None, day["content_hash"])
+    ]
+    if changed:
+        raise UsageError(
+            f"{show_days(changed)} of {of} is not what was verified: its content is another.",
+            hint="Verify the store as it is now.",
+        )
+
+
+def _verified_days(verification: Verification) -> list[str]:
+    return list(verification.get("coverage", {}).get("days", []))
 
 
 def _check(check: Mapping[str, Any]) -> dict[str, str]:

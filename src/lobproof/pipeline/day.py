@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from lobproof.errors import StrictError
 from lobproof.pipeline.counts import DayCounts
 from lobproof.pipeline.told import Row, Told, doubts_of
 from lobproof.replay import (
-    QUALITY_SEVERITY,
     Chunk,
     Replayer,
     ReplayOutput,
@@ -22,8 +22,8 @@ from lobproof.replay import (
 from lobproof.replay.merge import Array
 from lobproof.replay.replayer import CHUNK_ROWS
 from lobproof.replay.state_kernels import FINDING_ROW
-from lobproof.schema import Finding, Int64, Severity
-from lobproof.schema.records import Record, Records, joined_rows, new_rows, numbers, records
+from lobproof.schema import Finding, Int64
+from lobproof.schema.records import Records, joined_rows, new_rows, numbers, records
 from lobproof.store import DayContent, DayWriter, Keyframe
 
 TOLERATED = (
@@ -37,6 +37,43 @@ TOLERATED = (
 
 Prices and sizes off the rules, trades that no depth message names, the time before the first
 snapshot, and a touch beyond the levels that it lists."""
+
+_TOLERATED = [int(code) for code in TOLERATED]
+
+
+def first_refused(codes: Int64, first: Int64, last: Int64, events: int) -> int | None:
+    """The row of the first finding that strict mode refuses; None where there is none.
+
+    ``first``, ``last``: events that each covers. A book that no snapshot seeded in all of the
+    ``events`` is refused, too.
+    """
+    never_seeded = (codes == int(Finding.UNSEEDED)) & (first == 0) & (last == events - 1)
+    rows = np.flatnonzero(~np.isin(codes, _TOLERATED) | never_seeded)
+    if not len(rows):
+        return None
+    return int(rows[np.lexsort((codes[rows], first[rows]))[0]])
+
+
+def refuse_sealed(dt: str, quality: pl.DataFrame, events: int) -> None:
+    """StrictError at the first finding of a sealed day that strict mode would have refused.
+
+    ``quality``: its rows of that table, as they are stored.
+    """
+    codes, first, last = (
+        quality[name].cast(pl.Int64).to_numpy()
+        for name in ("code", "first_event_id", "last_event_id")
+    )
+    at = first_refused(codes, first, last, events)
+    if at is not None:
+        raise _refusal(dt, int(codes[at]), int(first[at]), str(quality["detail"][at]))
+
+
+def _refusal(dt: str, code: int, first: int, detail: str) -> StrictError:
+    return StrictError(
+        f"{dt}: {Finding(code).name} at event {first}: {detail}",
+        hint="without strict (--strict) the same is flagged in the store, with a row of `quality`",
+    )
+
 
 Checkpoint = Callable[[Segment], None]
 """Called where a part of events has closed, with what is left of the segment."""
@@ -129,6 +166,8 @@ class DayTask:
         findings = joined_rows(
             [findings, *(one.findings(*span) for one in (self._told, Told(told)))]
         )
+        if self._strict:
+            self._refuse(findings, self._rows)
         self.counts.close(self._rows, findings)
         self.coverage = self._replayer.coverage(findings)
         if self.writer is None:
@@ -209,23 +248,20 @@ class DayTask:
         early = [int(Finding.UNSEEDED), int(Finding.STALE_BOOK)]
         still = found[~np.isin(found["code"], early)]
         findings = joined_rows([output.findings, still])
-        for at in np.lexsort((findings["code"], findings["first_event_id"])).tolist():
-            row = findings[at]
-            code, first = Finding(int(row.code)), int(row.first_event_id)
-            never_seeded = code == Finding.UNSEEDED and first == 0 and self._is_end(row)
-            if code in TOLERATED and not never_seeded:
-                continue
-            detail = quality_rows(findings[at : at + 1])["detail"][0]
-            raise StrictError(
-                f"{self.dt}: {code.name} at event {first}: {detail}",
-                hint="without strict (--strict) the same is flagged in the store, with a row of "
-                "`quality`",
-            )
+        self._refuse(findings, self._rows)
 
-    def _is_end(self, row: Record) -> bool:
-        """Whether a doubt lasts to the day's last event."""
-        doubt = QUALITY_SEVERITY[Finding(int(row.code))] == Severity.DOUBT
-        return doubt and int(row.last_event_id) == self._rows - 1
+    def refuse_found(self) -> None:
+        """StrictError at the first gap or doubt that a run found which was not strict."""
+        self._refuse(self._found(), 0)  # of no day's end yet
+
+    def _refuse(self, findings: Records, events: int) -> None:
+        codes, first, last = (
+            findings[name].astype(np.int64) for name in ("code", "first_event_id", "last_event_id")
+        )
+        at = first_refused(codes, first, last, events)
+        if at is not None:
+            detail = str(quality_rows(findings[at : at + 1])["detail"][0])
+            raise _refusal(self.dt, int(codes[at]), int(first[at]), detail)
 
     def _keyframe(self, ts: int) -> None:
         event_id = self._rows - 1

@@ -18,14 +18,14 @@ from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from typing import Any, Protocol
 
-from lobproof.errors import UsageError
+from lobproof.options import check_whole
 from lobproof.paths import AnyPath, as_path
 from lobproof.pipeline.job import ReconstructOptions
 from lobproof.pipeline.lake import LakeDay
 from lobproof.pipeline.results import Reached, ReconstructResult
 from lobproof.pipeline.start import PartialDay, refuse_carry
 from lobproof.pipeline.worker import Answer, Compiling, Failure, Job, Noted, serve
-from lobproof.store import sealed
+from lobproof.store import check_folder, sealed
 
 UNIT_BYTES = 3 << 29
 """Memory that a symbol-day may need: 1.5 GiB."""
@@ -101,10 +101,12 @@ def reconstruct_days(
     list[Outcome]
         In the order of ``days``.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"{workers} workers", hint="give 1 or more, or leave it out")
+    if workers is not None:
+        hint = "give 1 or more, or leave it out"
+        check_whole("workers", workers, least=1, most=1 << 16, hint=hint)
     refuse_carry(carry, since)
     out, options = as_path(out), options or ReconstructOptions()
+    check_folder(out)
     jobs = _Jobs(days, out, options, carry, since, strict, overwrite, batch_rows)
     fleet = _Fleet(jobs, min(workers or default_workers(), max(len(days), 1)), watcher)
     try:

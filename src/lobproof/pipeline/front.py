@@ -12,7 +12,8 @@ from typing import Self
 from lobproof.acquire.lake import is_lake
 from lobproof.acquire.zones import Zone
 from lobproof.errors import LobproofError, UsageError
-from lobproof.paths import AnyPath, as_path
+from lobproof.options import names_of
+from lobproof.paths import AnyPath, as_path, placing
 from lobproof.pipeline.fleet import Outcome, reconstruct_days
 from lobproof.pipeline.golden import reconstruct_sample
 from lobproof.pipeline.job import Asked, ReconstructOptions, Resync, States
@@ -22,8 +23,8 @@ from lobproof.pipeline.start import PartialDay
 from lobproof.progress import Progress
 from lobproof.schema.provenance import made_of
 from lobproof.sources.golden import DOCUMENT
-from lobproof.store import Store, open_store
-from lobproof.timespan import Time, to_ns
+from lobproof.store import Store, check_folder, open_store
+from lobproof.timespan import Time, show_ns, to_ns
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,6 +61,7 @@ class Reconstruction:
     def _lines(self) -> list[str]:
         lines = [
             f"{result.exchange} {result.symbol} {day.dt} ({made_of(result.provenance)}): "
+            f"{'' if day.from_ns is None else f'partial, from {show_ns(day.from_ns)}, '}"
             f"{day.strategy}, {day.counts.events:,} events, {day.counts.gaps:,} gaps, "
             f"{day.counts.doubtful_ns / 1e9:,.1f} s in doubt"
             f"{', trades missing' if day.counts.trades_missing else ''}"
@@ -106,7 +108,7 @@ def reconstruct(
     base: AnyPath | None = None,
     strict: bool = False,
     overwrite: bool = False,
-    symbols: str | Sequence[str] = (),
+    symbols: str | Sequence[str] | None = None,
     exchange: str | None = None,
     start: date | str | None = None,
     end: date | str | None = None,
@@ -163,12 +165,13 @@ def reconstruct(
         In strict mode, of a golden sample.
     """
     source, out = as_path(source), as_path(out)
+    check_folder(out)
     partial = None
     if since is not None:
         partial = PartialDay(to_ns(since), None if base is None else as_path(base))
     elif base is not None:
         raise UsageError("base without since", hint="since names the time to start at")
-    names = [symbols] if isinstance(symbols, str) else list(symbols)
+    names = () if symbols is None else names_of("symbols", symbols, "leave it out for all")
     if (source / DOCUMENT).is_file():
         asked: dict[str, object] = {
             "symbols": names or None,
@@ -195,11 +198,16 @@ def reconstruct(
             hint="make a golden sample of a recording with `import_recordings`",
         )
     found = lake_days(
-        source, symbols=names, exchange=exchange, start=start, end=end, zone=zone or Zone.READY
+        source,
+        symbols=names,
+        exchange=exchange,
+        start=start,
+        end=end,
+        zone=Zone.READY if zone is None else zone,
     )
     if partial is not None:
         found = of_the_partial_day(found, names, partial)
-    options = ReconstructOptions(states=states, strategy=strategy or "auto")
+    options = ReconstructOptions(states=states, strategy="auto" if strategy is None else strategy)
     if resync is not None:
         options = replace(options, resync=resync)
     if size_limit is not None:
@@ -217,7 +225,7 @@ def reconstruct(
         watcher=watcher,
     )
     made = tuple(outcome.result for outcome in outcomes if outcome.result is not None)
-    result = Reconstruction(out, made, tuple(watcher.notes))
+    result = Reconstruction(out.absolute(), made, tuple(watcher.notes))
     failed = {str(one.day): one.failure for one in outcomes if one.failure is not None}
     if failed:
         hints = list(dict.fromkeys(failure.hint for failure in failed.values()))
@@ -260,19 +268,20 @@ def _of_sample(
         if progress is not None:
             progress(str(source), at.rows, total)
 
-    result = reconstruct_sample(
-        source,
-        out,
-        ReconstructOptions(states=states),
-        since=since,
-        strict=strict,
-        overwrite=overwrite,
-        progress=reached,
-        waiting=notes.append,
-    )
+    with placing(out):
+        result = reconstruct_sample(
+            source,
+            out,
+            ReconstructOptions(states=states),
+            since=since,
+            strict=strict,
+            overwrite=overwrite,
+            progress=reached,
+            waiting=notes.append,
+        )
     if progress is not None and total:
         progress(str(source), total, total)
-    return Reconstruction(out, (result,), tuple(notes))
+    return Reconstruction(out.absolute(), (result,), tuple(notes))
 
 
 class _Told:

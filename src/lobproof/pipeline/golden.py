@@ -23,7 +23,7 @@ from lobproof.schema import EventBatch, Finding
 from lobproof.schema.provenance import least_real
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
-from lobproof.store import symbol_lock
+from lobproof.store import check_folder, symbol_lock
 
 
 def reconstruct_sample(
@@ -71,6 +71,7 @@ def reconstruct_sample(
         In strict mode.
     """
     out = as_path(out)
+    check_folder(out)
     sample = GoldenSample.load(source)
     job = golden_job(GoldenSource(sample), batch_rows, sample.hashed())
     instrument = job.instrument

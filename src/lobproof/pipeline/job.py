@@ -9,11 +9,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import nextafter
 from typing import Any, Literal, get_args
 
 from lobproof.book import BookImage
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
+from lobproof.options import check_number
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.told import Row
 from lobproof.replay import Policy
@@ -61,10 +63,14 @@ class ReconstructOptions:
             raise UsageError(
                 "keyframe_seconds and part_rows must be at least 1", hint="leave them at defaults"
             )
-        if not 0 <= self.size_limit < 1:
-            raise UsageError(
-                f"size_limit={self.size_limit} is no share", hint="give 0 or more, and less than 1"
-            )
+        check_number(
+            "size_limit",
+            self.size_limit,
+            "share",
+            least=0.0,
+            most=nextafter(1.0, 0.0),
+            hint="give 0 or more, and less than 1",
+        )
 
 
 @dataclass(frozen=True, slots=True)

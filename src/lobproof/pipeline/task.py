@@ -20,7 +20,7 @@ import polars as pl
 
 from lobproof.errors import InputError, UsageError
 from lobproof.pipeline.counts import GAP_LIMIT
-from lobproof.pipeline.day import DayTask
+from lobproof.pipeline.day import DayTask, refuse_sealed
 from lobproof.pipeline.feed import Feed
 from lobproof.pipeline.job import STATE_SPACING, Frame, ReconstructOptions, ReplayJob
 from lobproof.pipeline.results import (
@@ -47,6 +47,7 @@ from lobproof.store import (
     checkpointed_days,
     commit_day,
     drop_checkpoints,
+    open_store,
     read_checkpoint,
     sealed,
     told_deleted,
@@ -98,6 +99,8 @@ def reconstruct_job(
         check_sealed(out, seals.filter(pl.col("task_id") == task_id))
         for day in ours:  # a run that was killed right behind its seal has left its checkpoint
             drop_checkpoints(out, Partition(instrument.exchange, instrument.symbol, day.dt))
+        if strict:
+            _refuse_doubts(out, job, ours)
         certified = bool(seals.filter(pl.col("task_id") == task_id)["certified"].all())
         if job.certified and not certified:
             say(f"{job.where} is sealed as uncertified; overwrite= (--overwrite) seals it anew.")
@@ -158,6 +161,8 @@ class _Run:
         feed = self._opened()
         events = self.resumed_at
         try:
+            if self._strict:
+                self._refuse_what_is_there()
             if self._rest is not None:
                 self._take(self._rest, feed)
             for segment in feed:
@@ -181,6 +186,12 @@ class _Run:
         finally:
             feed.close()
         return tuple(self._done)
+
+    def _refuse_what_is_there(self) -> None:
+        """Hold what a run has left that was not strict to what this one asks."""
+        _refuse_doubts(self._out, self._job, self._done)
+        if self._day is not None:
+            self._day.refuse_found()
 
     def _take(self, segment: Segment, feed: Feed) -> None:
         """Replay a segment, day by day."""
@@ -380,6 +391,16 @@ class _Run:
         self._done = [sealed_day(row) for row in before.iter_rows(named=True)]
         self.resumed_at = writer.rows
         return Feed(self._job.streams, _below("feed", arrays))
+
+
+def _refuse_doubts(out: Path, job: ReplayJob, days: Sequence[DayResult]) -> None:
+    """StrictError at the first gap or doubt of days that are sealed."""
+    if not days:
+        return
+    store, instrument = open_store(out), job.instrument
+    for day in days:
+        rows = store.stored("quality", day.dt, instrument.symbol, exchange=instrument.exchange)
+        refuse_sealed(day.dt, rows.collect(), day.counts.events)
 
 
 def saved_strategy(

@@ -26,7 +26,7 @@ from lobproof.store.checkpoint import (
 from lobproof.store.commit import clean_partition, commit_day, told_deleted
 from lobproof.store.daybook import Message
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.layout import Partition
+from lobproof.store.layout import Partition, check_folder
 from lobproof.store.lock import symbol_lock
 from lobproof.store.parts import DayContent, Part, TableContent
 from lobproof.store.reader import Store, as_store, open_store
@@ -50,6 +50,7 @@ __all__ = [
     "Store",
     "TableContent",
     "as_store",
+    "check_folder",
     "check_sealed",
     "checkpoint_path",
     "checkpointed_days",

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from lobproof import documents
-from lobproof.errors import StoreError, shown
+from lobproof.errors import StoreError, UsageError, shown
 from lobproof.files import TEMPORARY, below, write_whole
 from lobproof.instruments import NAME_HINT, is_name
 from lobproof.schema.tables import FORMAT_VERSION
@@ -29,6 +29,9 @@ class _Marker(msgspec.Struct):
     """What is read of the marker."""
 
     format_version: int
+
+
+_NOT_DELTAS = re.compile(r"%[0-9A-Fa-f]{2}|\\|[\x00-\x1f\x7f]")
 
 
 def check_name(value: str) -> None:
@@ -74,8 +77,44 @@ class Partition:
         return f"{self.exchange} {self.symbol} {self.dt}"
 
 
+def check_folder(root: Path) -> None:
+    """Refuse a folder that Delta would not find by its name, or take another one for.
+
+    Delta's names are UTF-8, and it takes ``a%20b`` for ``a b`` and a backslash for ``/``, also in
+    the folders above.
+
+    Raises
+    ------
+    UsageError
+        Naming the folder.
+    """
+    # Delta resolves links, and each of both names may be used
+    for path in dict.fromkeys((str(root.absolute()), str(root.resolve()))):
+        problem = ""
+        odd = _NOT_DELTAS.search(path)
+        if not _is_utf8(path):
+            problem = "is not UTF-8"
+        elif odd:
+            problem = f"has {odd[0]!a}, which Delta tables take for another name"
+        if problem:
+            raise UsageError(
+                f"{shown(path, 300)} cannot hold a store: its name {problem}.",
+                hint="Choose a folder with another name: none of the folders above it may have "
+                "such a name either.",
+            )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_marker(root: Path) -> None:
     """Raise `StoreError` unless ``root`` is a store that this version of lobproof can read."""
+    check_folder(root)
     marker = below(root, MARKER)
     if not root.is_dir():
         raise StoreError(
@@ -111,7 +150,10 @@ def ensure_store(root: Path) -> None:
     ------
     StoreError
         If ``root`` is a folder with other things in it, no folder, or a newer store.
+    UsageError
+        As `check_folder`.
     """
+    check_folder(root)
     marker = below(root, MARKER)
     if not marker.exists():
         if root.exists() and not root.is_dir():

@@ -36,6 +36,7 @@ from lobproof.fidelity.exact.vendor import (
     vendor_files,
 )
 from lobproof.fidelity.exact.window import Window
+from lobproof.options import check_number
 from lobproof.paths import AnyPath, as_path
 from lobproof.progress import Progress
 from lobproof.schema.provenance import least_real
@@ -101,6 +102,14 @@ def verify(
         When files that a seal lists are missing.
     """
     store = as_store(store)
+    check_number(
+        "untrusted_limit",
+        untrusted_limit,
+        "share of time",
+        least=0.0,
+        most=1.0,
+        hint="give 0 or more, and at most 1: 0.001 is one part in a thousand",
+    )
     sample = None if golden_path is None else GoldenSample.load(golden_path)
     window = _window(store, sample, symbol, start, end)
     files: Mapping[str, DayFiles] = {}
@@ -136,6 +145,7 @@ def verify(
         ),
         {
             "days": list(window.days),
+            "content_hashes": dict(window.seals().select("dt", "content_hash").iter_rows()),
             **({"partial_days": begun} if begun else {}),
             **_strategies(window),
             **coverage,

@@ -17,6 +17,7 @@ from lobproof.errors import GridError, InputError, StrictError, UsageError
 from lobproof.files import file_sha256
 from lobproof.fixedpoint import MAX_EXPONENT
 from lobproof.instruments import Instrument, Rule, canonical_symbol, from_exchange_info
+from lobproof.options import check_text, check_whole
 from lobproof.paths import AnyPath, as_path, as_paths, whole_folder
 from lobproof.progress import Progress
 from lobproof.sources.binance.scan_kernels import (
@@ -119,7 +120,7 @@ def import_recordings(
         When ``out`` holds something else, or an option is none that exists.
     """
     paths, out = as_paths(files), as_path(out)
-    _check_options(exchange, provenance, snapshot_limit)
+    _check_options(exchange, symbol, provenance, snapshot_limit)
     probes, named = probe_all(paths, symbol)
     sample = _sample_of(probes)
     provenance, known_limit = _origin(provenance, probes, sample)
@@ -189,13 +190,16 @@ class _Sought:
         )
 
 
-def _check_options(exchange: str | None, provenance: str | None, limit: int | None) -> None:
+def _check_options(
+    exchange: str | None, symbol: str | None, provenance: str | None, limit: int | None
+) -> None:
     if exchange is not None and exchange not in EXCHANGES:
         raise UsageError(f"no exchange {exchange!r}", hint=f"one of {', '.join(EXCHANGES)}")
-    if limit is not None and limit < 1:
-        raise UsageError(
-            f"a snapshot limit of {limit}", hint="name how many levels a side were asked for"
-        )
+    if symbol is not None:
+        check_text("symbol", symbol, "name it as the venue writes it, or leave it out")
+    if limit is not None:
+        hint = "name how many levels a side were asked for"
+        check_whole("snapshot_limit", limit, least=1, most=1 << 31, hint=hint)
     if provenance is not None and provenance not in PROVENANCES:
         raise UsageError(f"no provenance {provenance!r}", hint=f"one of {', '.join(PROVENANCES)}")
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from math import inf
+from typing import Any, Literal, get_args
 
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument, Rule, canonical_symbol
+from lobproof.timespan import DAY_NS
 
 VenueMarket = Literal["spot", "futures"]
+
+FIRST_NS = 365 * DAY_NS
+"""The start of 1971: a clock that is behind a little shows no time before 1970."""
+LAST_NS = 53_325 * DAY_NS
+"""The end of 2115: what comes later no store holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +148,12 @@ class MarketConfig:
             problem = "orders off the tick need a grid finer than the tick"
         elif max(self.tick, self.new_tick) * 1024 > width:
             problem = "the window holds fewer than 1024 ticks"
-        elif self.rate <= 0 or not 0 < self.take_share < 1:
+        elif not 0 < self.rate < inf or not 0 < self.take_share < 1:
             problem = "rate must be positive and take_share between 0 and 1"
+        elif self.market not in get_args(VenueMarket):
+            problem = f"its market is one of {', '.join(get_args(VenueMarket))}"
+        elif not FIRST_NS <= self.start_ns <= LAST_NS:
+            problem = "it is to start from 1971 to 2115"
         if problem:
             raise UsageError(
                 f"this market cannot be simulated: {problem}",

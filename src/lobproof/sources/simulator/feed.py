@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lobproof.errors import UsageError
+from lobproof.options import check_number
 from lobproof.schema import LEVELS, Int64
 from lobproof.schema.records import Record, numbers, records, zeroed
 from lobproof.sources.simulator import feed_kernels as at
@@ -17,6 +18,18 @@ from lobproof.sources.simulator.market import Market, MarketEvents
 from lobproof.sources.simulator.random_kernels import below, seed_random
 
 NEVER = 1 << 62
+
+
+def check_snapshot_every(seconds: object) -> None:
+    """Refuse what is no time between two snapshots."""
+    check_number(
+        "snapshot_every",
+        seconds,
+        "time between snapshots",
+        least=0.001,
+        most=1e9,
+        hint="give seconds, 0.001 or more; leave it out for no other snapshot than the first",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +54,9 @@ class FeedConfig:
     late_sample_share: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a lag that could outlast the next message."""
+        """Refuse a lag that could outlast the next message, and snapshots without end."""
+        if self.snapshot_every_s is not None:
+            check_snapshot_every(self.snapshot_every_s)
         if not 0 <= self.burst_lag_ms <= at.LONGEST_LAG_MS:
             raise UsageError(
                 f"a lag of {self.burst_lag_ms} ms: messages come every {at.INTERVAL_MS} ms",

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from isal import isal_zlib
@@ -15,6 +15,7 @@ from isal import isal_zlib
 from lobproof import __version__
 from lobproof.errors import UsageError
 from lobproof.files import below
+from lobproof.options import check_number, check_whole
 from lobproof.paths import AnyPath, as_path, whole_folder
 from lobproof.progress import Progress
 from lobproof.schema import Int64
@@ -25,8 +26,8 @@ from lobproof.sources.simulator.collectors import (
     Recorder,
     RecorderConfig,
 )
-from lobproof.sources.simulator.config import PRESETS, MarketConfig, VenueMarket
-from lobproof.sources.simulator.feed import Feed, FeedConfig
+from lobproof.sources.simulator.config import LAST_NS, PRESETS, MarketConfig, VenueMarket
+from lobproof.sources.simulator.feed import Feed, FeedConfig, check_snapshot_every
 from lobproof.sources.simulator.market import Market
 from lobproof.sources.simulator.provenance import (
     describe_files,
@@ -34,11 +35,13 @@ from lobproof.sources.simulator.provenance import (
     read_side_car,
     write_side_car,
 )
-from lobproof.timespan import to_ns
+from lobproof.timespan import Time, show_ns, to_ns
 
 _DAY_NS = 86_400_000_000_000
 _CHUNK_EVENTS = 60_000
 _SNAPSHOT_LIMIT = 5000
+_MOST_MINUTES = 146 * 366 * 1440
+_MOST_SEED = (1 << 63) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -105,7 +108,7 @@ def simulate(
     config: MarketConfig | None = None,
     seed: int = 7,
     minutes: float = 10.0,
-    start: str = "2026-01-05T00:00:00Z",
+    start: Time = "2026-01-05T00:00:00Z",
     market: VenueMarket | None = None,
     intensity: float = 1.0,
     recording: bool = True,
@@ -145,6 +148,20 @@ def simulate(
     UsageError
         When ``out`` holds something else, or the request contradicts itself.
     """
+    check_number(
+        "intensity", intensity, "factor", least=1e-9, most=1e9, hint="give more than 0; 1 is usual"
+    )
+    check_number(
+        "minutes",
+        minutes,
+        "length of time",
+        least=-_MOST_MINUTES,
+        most=_MOST_MINUTES,
+        hint="give minutes",
+    )
+    check_whole("seed", seed, least=0, most=_MOST_SEED, hint="give a whole number, such as 7")
+    if snapshot_every is not None:
+        check_snapshot_every(snapshot_every)
     wrong = imperfections if imperfections is not None else Imperfections()
     chosen = market_config(preset, start=start, config=config, market=market, imperfections=wrong)
     if intensity != 1.0:
@@ -153,6 +170,11 @@ def simulate(
         raise UsageError(
             "nothing to simulate: neither a recording nor Lake tables, or no time",
             hint="ask for a recording, for Lake tables, or both, of more than 0 minutes",
+        )
+    if chosen.start_ns + round(minutes * 60e9) > LAST_NS:
+        raise UsageError(
+            f"{minutes:,} minutes from {show_ns(chosen.start_ns)} on last longer than to 2115",
+            hint="give fewer minutes",
         )
     out = as_path(out).absolute()
     request: dict[str, Any] = {
@@ -182,14 +204,18 @@ def simulate(
 def market_config(
     preset: str = "btc",
     *,
-    start: str,
+    start: Time,
     config: MarketConfig | None = None,
     market: VenueMarket | None = None,
     imperfections: Imperfections | None = None,
 ) -> MarketConfig:
     """The market that was asked for; of whom, see :func:`simulate`."""
     wrong = imperfections if imperfections is not None else Imperfections()
-    if config is None and preset not in PRESETS:
+    if market not in (None, *get_args(VenueMarket)):
+        raise UsageError(
+            f"there is no market {market!r}", hint=f"choose {' or '.join(get_args(VenueMarket))}"
+        )
+    if config is None and preset not in list(PRESETS):
         raise UsageError(
             f"there is no preset {preset!r}", hint=f"choose one of {', '.join(PRESETS)}"
         )
