@@ -19,6 +19,7 @@ from lobproof.schema import Finding, Kind
 from lobproof.schema.tables import TABLES
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import open_store, sealed
+from lobproof.timespan import to_ns
 from support.hourly_recording import (
     HOUR,
     MIDNIGHT,
@@ -287,6 +288,23 @@ def test_strict_refuses_what_is_sealed_already(tmp_path: Path) -> None:
     assert str(there.value) == str(anew.value)
     assert "2024-08-09: GAP at event" in there.value.message
     assert reconstruct_sample(sample, store, SMALL).reused
+
+
+@pytest.mark.parametrize("reached", ["2024-08-09T12", "2024-08-10"])
+def test_strict_refuses_what_another_run_has_left(tmp_path: Path, reached: str) -> None:
+    sample = golden_sample(tmp_path, without(hourly_lines(), lambda m: m.get("u") == 1050))
+    until = to_ns(reached)
+
+    def stop(at: Reached) -> None:
+        if at.ts_order >= until:
+            raise KeyboardInterrupt
+
+    store = tmp_path / "store"
+    with pytest.raises(KeyboardInterrupt):
+        reconstruct_sample(sample, store, SMALL, batch_rows=7, progress=stop)
+    with pytest.raises(StrictError, match=r"2024-08-09: GAP at event \d+: .* 1046-1050 are"):
+        reconstruct_sample(sample, store, SMALL, strict=True)
+    assert len(reconstruct_sample(sample, store, SMALL).days) == 3
 
 
 def test_a_book_that_nothing_seeded_is_refused_when_it_is_sealed(tmp_path: Path) -> None:
