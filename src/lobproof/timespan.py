@@ -17,7 +17,7 @@ ISO 8601 text, or nanoseconds since the epoch."""
 
 DAY_NS = 86_400_000_000_000
 
-Duration = timedelta | str | int
+Duration = timedelta | np.timedelta64 | str | int
 """A length of time: a timedelta, text such as ``"1s"`` or ``"100ms"``, or nanoseconds (an int, and
 of a millisecond or more: who writes 1 means a second)."""
 
@@ -32,8 +32,6 @@ _UNITS = {
 }
 _DURATION = re.compile(rf"(\d{{1,18}}) ?({'|'.join(_UNITS)})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST, _LAST = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
-"""The years 1 to 9999, which `show_ns` can show; the end is exclusive."""
 _STEPS = {
     "W": 7 * DAY_NS,
     "D": DAY_NS,
@@ -48,7 +46,9 @@ _PARTS = {"ps": 10**3, "fs": 10**6, "as": 10**9}
 """NumPy's units: nanoseconds of each, and how many of it a nanosecond has."""
 _OTHERS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3}
 _LEAST_INT_NS = 10**6
-_FRACTION = re.compile(r"([.,])(\d{1,9})(?!\d)")
+_FRACTION = re.compile(r"([-\dW]+\D\d\d(:?)\d\d\2\d\d)[.,](\d{1,9})(Z|[-+].*)?", re.ASCII)
+"""Date and time of day, the fraction of its second, and the zone."""
+_MOST_NS = (1 << 63) - 1
 
 
 def to_ns(value: Time) -> int:
@@ -57,36 +57,46 @@ def to_ns(value: Time) -> int:
     Raises
     ------
     UsageError
-        If ``value`` is no time.
+        If ``value`` is no time, or one that 64 bits do not hold.
     """
-    if isinstance(value, bool):
+    found = _ns_of(value)
+    if not -_MOST_NS <= found <= _MOST_NS:
+        raise UsageError(
+            "A time lies beyond what 64 bits of nanoseconds hold.",
+            hint=f"Give one from {show_ns(-_MOST_NS)} to {show_ns(_MOST_NS)}.",
+        )
+    return found
+
+
+def _ns_of(value: Time) -> int:
+    if isinstance(value, (bool, np.timedelta64)):
         raise _no_time(value)
     if isinstance(value, (int, np.integer)):
-        if not _FIRST <= value < _LAST:
-            raise _no_time(value)
         return int(value)
     if isinstance(value, np.datetime64):
         return _numpy_ns(value)
     if isinstance(value, datetime):
+        if value != value:  # pandas has a time that is none
+            raise _no_time(value)
+        exact = getattr(value, "value", None)  # nanoseconds of pandas
+        if isinstance(exact, int):
+            return exact
         moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-        try:
-            # pandas' Timestamp is a datetime whose nanoseconds are kept apart
-            rest = int(getattr(value, "nanosecond", 0))
-            return (moment - _EPOCH) // timedelta(microseconds=1) * 1000 + rest
-        except (TypeError, ValueError) as error:  # as of pandas' NaT
-            raise _no_time(value) from error
+        return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
     if isinstance(value, date):
         return (value - _EPOCH.date()).days * DAY_NS
     if not isinstance(value, str):
         raise _no_time(value)
     nanoseconds = 0
     text = value.strip()
-    match = _FRACTION.search(text)
+    match = _FRACTION.fullmatch(text)
     if match:
-        nanoseconds = int(match[2].ljust(9, "0"))
-        text = text[: match.start()] + text[match.end() :]
+        nanoseconds = int(match[3].ljust(9, "0"))
+        text = match[1] + (match[4] or "")
+    if "." in text or "," in text:
+        raise _no_time(value)
     try:
-        return to_ns(datetime.fromisoformat(text)) + nanoseconds
+        return _ns_of(datetime.fromisoformat(text)) + nanoseconds
     except ValueError as error:
         raise _no_time(value) from error
 
@@ -97,12 +107,12 @@ def _numpy_ns(value: np.datetime64) -> int:
     unit, count = np.datetime_data(value.dtype)
     ticks = int(value.astype(np.int64)) * count
     if unit in _STEPS:
-        return to_ns(ticks * _STEPS[unit])
+        return ticks * _STEPS[unit]
     if unit in _PARTS:
-        return to_ns(ticks // _PARTS[unit])
+        return ticks // _PARTS[unit]
     years, months = divmod(ticks * 12 if unit == "Y" else ticks, 12)
     try:
-        return to_ns(date(1970 + years, months + 1, 1))
+        return _ns_of(date(1970 + years, months + 1, 1))
     except (OverflowError, ValueError) as error:
         raise _no_time(value) from error
 
@@ -124,11 +134,18 @@ def duration_ns(value: Duration) -> int:
     Raises
     ------
     UsageError
-        If ``value`` is none, not longer than 0, or an int of less than a millisecond.
+        If ``value`` is none, not longer than 0, an int of less than a millisecond, or more than 64
+        bits hold.
     """
     found = 0
-    if isinstance(value, timedelta):
-        found = value // timedelta(microseconds=1) * 1000
+    if isinstance(value, np.timedelta64):
+        unit, count = np.datetime_data(value.dtype)
+        if not np.isnat(value):
+            found = int(value.astype(np.int64)) * count * _STEPS.get(unit, 0)
+    elif isinstance(value, timedelta):
+        exact = getattr(value, "value", None)  # nanoseconds of pandas
+        whole = value // timedelta(microseconds=1) * 1000
+        found = exact if isinstance(exact, int) else whole
     elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         found = int(value)
         if 0 < found < _LEAST_INT_NS:
@@ -143,6 +160,11 @@ def duration_ns(value: Duration) -> int:
         raise UsageError(
             f"{value!r} is no length of time.",
             hint="Give text such as '1s', '100ms', '5m', '1h', a timedelta, or int nanoseconds.",
+        )
+    if found > _MOST_NS:
+        raise UsageError(
+            "A length of time is more than 64 bits of nanoseconds hold.",
+            hint=f"Give at most {_MOST_NS // DAY_NS}d.",
         )
     return found
 

@@ -117,7 +117,12 @@ def test_coverage_is_a_frame(outage: tuple[Store, Path]) -> None:
     assert (depth_row["silences"], depth_row["longest_silence"].total_seconds()) == (1, 3600.1)
     assert depth_row["listed"][0]["first"].isoformat() == "2024-08-08T12:00:59.900000+00:00"
     assert frame.row(3, named=True)["first"] is None
-    assert store.coverage(end="2024-08-08").is_empty()
+    assert store.coverage(start=at(1000), end=at(1001)).height == 5  # of what was heard around
+    for start, end in ((None, "2024-08-08"), ("2031-01-01", "2032-01-01")):
+        with pytest.raises(UsageError, match="heard nothing in the range"):
+            store.coverage(start=start, end=end)
+    with pytest.raises(UsageError, match="is empty"):
+        store.coverage(start="2024-08-09", end="2024-08-08")
     (day,) = store_summary(store)["days"]
     assert covered_text(day) == "12:00:00–13:01:59, 119.8 s of the day"
     first, silent = heard_text(day)

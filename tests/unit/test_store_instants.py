@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
@@ -20,11 +20,13 @@ from lobproof.schema import LEVELS, EventBatch, Flag, Kind, Side
 from lobproof.schema.tables import STATE_LEVEL_COLUMNS
 from lobproof.store import Store, open_store
 from lobproof.store.views import bars_of
-from lobproof.timespan import Time, duration_ns, other_unit, show_ns, to_ns
+from lobproof.timespan import Duration, Time, duration_ns, other_unit, show_ns, to_ns
 from support.batches import DAY_NS, DT, START_NS, Day, make_day, make_instrument, store_day
 
+pd: Any = pytest.importorskip("pandas")
 NEXT = "2024-08-09"
 SECOND = 10**9
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DOUBT = (100, 130)
 """Events whose touch `make_day` puts in doubt."""
 
@@ -163,6 +165,114 @@ def test_a_sample_says_what_it_does_not_know(store: Store, days: Sequence[Day]) 
     assert (silent["bid_trusted"] == 0).all()
 
 
+def same_as_book_at(store: Store, frame: pl.DataFrame) -> None:
+    """Row by row: the event, the touch, what is trusted, the doubt; null where there is no book."""
+    for row in frame.iter_rows(named=True):
+        time = int((row["time"] - EPOCH).total_seconds()) * SECOND
+        try:
+            view = store.book_at(time)
+        except UsageError:
+            assert row["event_id"] is None
+            assert row["bid_0_price"] is None
+            assert row["doubtful"]
+            continue
+        assert (row["event_id"], row["sequence"]) == (view.event_id, view.sequence)
+        assert (row["bid_0_price"], row["ask_0_price"]) == (view.best_bid, view.best_ask)
+        assert (row["doubtful"], row["reason"]) == (view.doubtful, view.reason)
+        for name, levels in (("bid", view.bids), ("ask", view.asks)):
+            assert row[f"{name}_trusted"] == levels["trusted"].head(LEVELS).sum()
+
+
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory: pytest.TempPathFactory, days: Sequence[Day]) -> Store:
+    """Two days, the second of which goes on from the first."""
+    root = tmp_path_factory.mktemp("linked") / "s"
+    content, _ = store_day(root, days[0])
+    following = make_day(2, dt=NEXT, start_ns=START_NS + DAY_NS + 20 * SECOND)
+    following.quality = {name: [] for name in following.quality}
+    following.instrument = days[1].instrument
+    # a day that is cut from a chain, seconds after the last event of the one before
+    store_day(
+        root,
+        following,
+        carried_from=content.tables["keyframes"].hash,
+        config={"states": "all", "order": {}},
+    )
+    return open_store(root)
+
+
+@pytest.mark.parametrize(
+    ("every", "start", "end"),
+    [
+        ("1h", f"{DT}T12:00", f"{NEXT}T03:00"),  # from behind one day's last event
+        ("1s", NEXT, f"{NEXT}T00:01"),  # from before the other's first one
+        ("1s", f"{DT}T00:01:30", f"{DT}T00:04"),  # to behind the last event
+        ("1h", f"{DT}T01:00", f"{DT}T23:00"),  # wholly between two days' events
+        ("1s", NEXT, f"{NEXT}T00:00:10"),
+        ("1h", f"{NEXT}T10:00", f"{NEXT}T12:00"),  # wholly behind the last
+        ("6h", "2024-08-06", "2024-08-12"),
+    ],
+)
+def test_a_sample_is_book_at(linked: Store, every: str, start: str, end: str) -> None:
+    """Wherever the range begins and ends: a book is known of more than of the events in it."""
+    frame = linked.sample(every, start=start, end=end)
+    assert frame.height > 1
+    assert frame["event_id"].null_count() < frame.height
+    same_as_book_at(linked, frame)
+
+
+def test_the_book_that_a_day_goes_on_from_is_in_the_sample(linked: Store) -> None:
+    row = linked.sample("1s", start=NEXT, end=f"{NEXT}T00:00:10").row(0, named=True)
+    assert not row["doubtful"]
+    assert row["bid_trusted"] == LEVELS
+    assert not linked.book_at(NEXT).doubtful
+
+
+def test_a_sample_where_no_book_is_known_is_refused(linked: Store) -> None:
+    for start, end in (("2024-08-06", "2024-08-08"), ("2024-08-11", "2024-08-12")):
+        with pytest.raises(UsageError, match="heard nothing in the range"):
+            linked.sample("1h", start=start, end=end)
+    with pytest.raises(UsageError, match="heard nothing in the range"):
+        linked.sample("1h", start="2024-08-11")
+    with pytest.raises(UsageError, match="is empty"):
+        linked.sample("1h", start=NEXT, end=DT)
+
+
+def test_times_in_series_and_arrays_are_exact(store: Store, days: Sequence[Day]) -> None:
+    times = sorted({int(time) for time in days[0].events.ts_order[::60]})
+    expected = [view.event_id for view in store.books_at(times)]
+    ns = np.array(times, np.int64)
+    several: list[Any] = [
+        *(ns, ns.astype("datetime64[ns]"), pd.to_datetime(times), pd.Series(pd.to_datetime(times))),
+        *(pl.Series(times), pl.Series(times).cast(pl.Datetime("ns"))),
+        pl.Series(times).cast(pl.Datetime("ns", "Asia/Tokyo")),
+    ]
+    for given in several:
+        assert [view.event_id for view in store.books_at(given)] == expected
+    seconds = np.array(["2024-08-08T00:01:00"], "datetime64[s]")
+    coarse: list[Any] = [
+        seconds,
+        *(pl.Series(seconds.astype(f"datetime64[{unit}]")) for unit in ("ms", "us")),
+    ]
+    for given in coarse:
+        assert [view.event_id for view in store.books_at(given)] == [
+            store.book_at("2024-08-08T00:01").event_id
+        ]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        *(None, 5, DT, datetime(2024, 8, 8)),
+        *(np.array(["NaT"], "datetime64[ns]"), np.array(["9999-01-01"], "datetime64[s]")),
+        pl.Series([None], dtype=pl.Datetime("ns")),
+    ],
+)
+def test_what_is_not_several_times_is_refused(store: Store, times: Any) -> None:
+    with pytest.raises(UsageError, match="time"):
+        store.books_at(times)
+
+
 def test_a_sample_without_an_instant_or_with_too_many_is_refused(store: Store) -> None:
     with pytest.raises(UsageError, match="there is no instant of '7d'"):
         store.sample("7d")
@@ -170,6 +280,11 @@ def test_a_sample_without_an_instant_or_with_too_many_is_refused(store: Store) -
         store.sample("1ns")
     with pytest.raises(UsageError, match="too many to hold"):
         store.sample("1s", depth=10**6)
+    with pytest.raises(UsageError, match="too many to hold"):
+        store.sample(1, start=START_NS, end=START_NS + (1 << 24) + 1, depth=1)
+    stretch = store.sample(10, start=START_NS - 10**7, end=START_NS + 1001, depth=1)
+    assert stretch.height == 10**6 + 101
+    assert stretch["reason"].value_counts()["count"].sort().to_list() == [1, 100, 10**6]
 
 
 def test_numbers_of_a_sample(store: Store) -> None:
@@ -185,8 +300,12 @@ def test_numbers_of_a_sample(store: Store) -> None:
     other: Any = "text"
     with pytest.raises(UsageError, match="not a way"):
         store.sample("1m", numbers=other)
-    with pytest.raises(UsageError, match="no level"):
+    with pytest.raises(UsageError, match="depth=0 is no count"):
         store.sample("1m", depth=0)
+    for depth in (2.5, "5", None, True, float("nan")):
+        wrong: Any = depth
+        with pytest.raises(UsageError, match="is no count"):
+            store.sample("1m", depth=wrong)
 
 
 @pytest.mark.parametrize("start", [None, 0.0, 0.37, 0.999])
@@ -434,6 +553,10 @@ def test_several_symbols_in_one_read(tmp_path: Path) -> None:
         store.events(name).collect().height for name in ("BTC-USDT", "ETHUSDT")
     )
     assert store.bars("1m", ["BTC-USDT", "ETH-USDT"]).collect()["symbol"].n_unique() == 2
+    for twice in (["BTC-USDT", "BTCUSDT"], ["BTC-USDT", "BTC-USDT"]):
+        assert store.trades(twice).collect().equals(parts[0])
+        assert store.bars("1m", twice).collect().equals(store.bars("1m", "BTC-USDT").collect())
+        assert store.trades_with_touch(twice).collect().height == parts[0].height
     with pytest.raises(UsageError, match="different grids"):
         store.events(["BTC-USDT", "ETH-USDT"], numbers="grid")
     with pytest.raises(UsageError, match="No symbol"):
@@ -476,13 +599,22 @@ def test_a_filter_of_time_reads_no_more_than_a_range(store: Store) -> None:
         ("1d", DAY_NS),
         (10**6, 10**6),
         ("7ns", 7),
+        *((np.timedelta64(3, "s"), 3 * SECOND), (np.timedelta64(2, "W"), 14 * DAY_NS)),
+        *((np.timedelta64(5, "ns"), 5), (pd.Timedelta(SECOND + 1), SECOND + 1)),
     ],
 )
-def test_lengths_of_time(value: str | int, ns: int) -> None:
+def test_lengths_of_time(value: Duration, ns: int) -> None:
     assert duration_ns(value) == ns
 
 
-@pytest.mark.parametrize("value", ["", "1", "s", "1 week", "-1s", 0, -5, True, None, 1.5])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "1", "s", "1 week", "-1s", 0, -5, True, None, 1.5, pd.NaT),
+        *(np.timedelta64(1, "Y"), np.timedelta64(1, "M"), np.timedelta64(7), np.timedelta64("NaT")),
+        *(np.timedelta64(5000, "ps"), np.timedelta64(-1, "s")),
+    ],
+)
 def test_what_is_no_length_of_time_is_refused(value: Any) -> None:
     with pytest.raises(UsageError, match="no length of time"):
         duration_ns(value)
@@ -496,7 +628,6 @@ def test_an_int_of_less_than_a_millisecond_is_no_length(store: Store) -> None:
         assert f"'{value}s'" in caught.value.hint
 
 
-pd: Any = pytest.importorskip("pandas")
 NOON = to_ns("2024-08-08T12:00")
 
 
@@ -597,3 +728,11 @@ def test_a_batch_is_shown_in_short(store: Store, days: Sequence[Day]) -> None:
     book = OrderBook()
     assert repr(book).splitlines()[1] == "  bids: empty; 0 levels, none trusted"
     assert "&lt;" not in book._repr_html_()
+
+
+@pytest.mark.parametrize("value", ["10000000d", 1 << 63, np.timedelta64(1 << 40, "D")])
+def test_a_length_beyond_64_bits_is_refused(store: Store, value: Duration) -> None:
+    with pytest.raises(UsageError, match="64 bits of nanoseconds"):
+        duration_ns(value)
+    with pytest.raises(UsageError, match="64 bits of nanoseconds"):
+        store.sample(value)

@@ -39,8 +39,9 @@ from lobproof.store.columns import Grid
 from lobproof.store.playback import replay_day, whole_messages
 from lobproof.store.seal import UNHASHED
 from lobproof.timespan import show_days, show_ns, to_ns
-from support.batches import DAY_NS, START_NS, Day, make_day, make_instrument, store_day
+from support.batches import DAY_NS, DT, START_NS, Day, make_day, make_instrument, store_day
 
+pd: Any = pytest.importorskip("pandas")
 NEXT = "2024-08-09"
 
 
@@ -164,6 +165,7 @@ def test_rows_are_chosen_by_names_that_can_occur(store: Store) -> None:
         ("quality", {"severity": "doubt"}, "INFO, WARNING, DOUBT"),
         ("quality", {"severity": 3}, "INFO, WARNING, DOUBT"),
         ("quality", {"code": Kind.TRADE}, "UNSEEDED, GAP"),
+        ("events", {"kind": 5.0}, "TRADE, DELTA"),
     ],
 )
 def test_a_name_that_cannot_occur_is_no_empty_result(
@@ -266,6 +268,11 @@ def test_symbols_are_resolved(tmp_path: Path) -> None:
     assert "BINANCE ETH-USDT" in caught.value.hint
     with pytest.raises(UsageError, match="The store has no 5"):
         store.events(cast(Any, 5))
+    with pytest.raises(UsageError, match="The name of the symbol is empty") as caught:
+        store.events("")
+    assert "OKX BTC-USDT" in caught.value.hint
+    with pytest.raises(UsageError, match="The name of the exchange is empty"):
+        store.book_at(DT, "BTC-USDT", exchange="")
 
 
 def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
@@ -364,6 +371,47 @@ def test_replay_gives_the_same_rows_whatever_the_batch(
     assert whole.flags.tolist() == [*day.events.flags.tolist(), *second.events.flags.tolist()]
     if batch_rows == 64:
         assert all(len(batch) <= 64 for batch in batches)
+
+
+@pytest.mark.parametrize("batch_rows", [0, -1, 2.5, float("nan"), True, None, "5"])
+def test_a_batch_has_a_row_at_least(store: Store, batch_rows: Any) -> None:
+    with pytest.raises(UsageError, match="is no count"):
+        store.replay(batch_rows=batch_rows)
+
+
+def test_a_date_is_replayed_within_the_range(store: Store, day: Day) -> None:
+    assert sum(map(len, store.replay(date=DT, end=NEXT))) == len(day.events)
+    for low, high in ((NEXT, None), (None, NEXT)):
+        with pytest.raises(UsageError, match="heard nothing in the range"):
+            store.replay(start=low, end=high, date=NEXT if low is None else DT)
+
+
+def test_a_store_that_is_gone_is_told(tmp_path: Path, day: Day) -> None:
+    root = tmp_path / "s"
+    store_day(root, day)
+    store = open_store(root)
+    time = int(day.events.ts_order[100])
+    view, (message, _) = store.book_at(time), next(store.play(end=time))
+    events, groups = store.replay(), store.stored_groups("events", DT)
+    next(groups)
+    store.trusted()
+    root.rename(tmp_path / "elsewhere")
+    calls: list[Callable[[], object]] = [
+        *(lambda: store.book_at(time), store.trusted, lambda: list(events)),
+        *(lambda: store.sample("1s", start=time), lambda: list(store.stored_groups("events", DT))),
+    ]
+    for call in calls:
+        with pytest.raises(StoreError, match="cannot be read: ") as caught:
+            call()
+        assert "moved or deleted" in caught.value.hint
+    # views and messages hold arrays: each is equal to itself alone
+    other = replace(view)
+    assert view == view
+    assert view != other
+    assert len({view, other, message, replace(message)}) == 4
+    assert message == message
+    assert message != replace(message)
+    assert view.bid_levels != replace(view.bid_levels)
 
 
 def test_trusted_leaves_out_flags_and_intervals(tmp_path: Path) -> None:
@@ -717,16 +765,38 @@ def test_the_audit_sees_a_seal_that_lies(
         (datetime(2024, 8, 8), START_NS),
         (datetime(2024, 8, 8, 0, 0, 0, 1, tzinfo=UTC), START_NS + 1000),
         (datetime(2024, 8, 8, 3, tzinfo=timezone(timedelta(hours=3))), START_NS),
+        ("20240808T000000.5", START_NS + 500_000_000),
+        (pd.Timestamp(START_NS + 123), START_NS + 123),
+        (pd.Timestamp(START_NS + 123, tz="Asia/Tokyo"), START_NS + 123),
     ],
 )
 def test_times_in_all_their_forms(text: str | int | datetime, ns: int) -> None:
     assert to_ns(text) == ns
 
 
-@pytest.mark.parametrize("value", ["soon", "", True, 1.5, None, "2024-13-01"])
-def test_what_is_no_time_is_refused(value: str) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("soon", "", True, 1.5, None, "2024-13-01", pd.NaT, np.timedelta64(1, "s")),
+        *("2024-08-08T12.5", "2024-08-08.5", "2024-08-08T12:00.5", "2024-08-08T12:00:00.5.5"),
+        *("2024-08-08T12:00:00+00:00.5", "2024-08-08T12:00:00+00:00:00.5"),
+        *("2024-08-08T12:00:00.1234567891", "2024-08-08T12:00:00."),
+    ],
+)
+def test_what_is_no_time_is_refused(value: Any) -> None:
     with pytest.raises(UsageError, match="is not a time"):
         to_ns(value)
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30), 1 << 63, -(1 << 63), "9999-01-01"])
+def test_a_time_beyond_64_bits_is_refused(store: Store, value: int | str) -> None:
+    with pytest.raises(UsageError, match="beyond what 64 bits") as caught:
+        to_ns(value)
+    assert "2262-04-11" in caught.value.hint
+    with pytest.raises(UsageError, match="beyond what 64 bits"):
+        store.book_at(value)
+    with pytest.raises(UsageError, match="beyond what 64 bits"):
+        store.events(start=value)
 
 
 def test_days_and_times_are_shown_in_short() -> None:

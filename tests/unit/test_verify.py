@@ -798,6 +798,13 @@ def test_no_overlap_and_other_symbols_are_refused(tmp_path: Path) -> None:
         verify(store, golden)
     with pytest.raises(UsageError, match=r"BTC-USDT, not of ETH-USDT"):
         verify(store, golden, symbol="ETH-USDT")
+    with pytest.raises(UsageError, match=r"range from 2024-08-09.* to 2024-08-08.* is empty"):
+        verify(
+            open_store(market.write_store(tmp_path / "same")),
+            golden,
+            start="2024-08-09",
+            end="2024-08-08",
+        )
     eth = make_market()
     eth.instrument = Instrument("BINANCE", "ETH-USDT", "ETHUSDT", 2, 5, market.instrument.rules)
     with pytest.raises(UsageError, match=r"BTC-USDT, the store holds BINANCE ETH-USDT"):

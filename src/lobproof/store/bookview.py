@@ -30,7 +30,7 @@ class Trust(IntEnum):
     EVERYTHING = EVERYTHING
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SideLevels:
     """One side: all its levels, best first, in counts, and what is trusted of them.
 
@@ -67,7 +67,7 @@ class SideLevels:
         return Decimal(count_to_text(int(self.end), grid.price))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class BookView:
     """The book after the last event at or before a time.
 
@@ -76,6 +76,8 @@ class BookView:
     complete from the touch to there, the book is not crossed, no finding of ``quality`` puts the
     touch in doubt, and the book is still heard of (else ``doubtful``, for a ``reason``). A side's
     ``trust`` is UNTRUSTED, RANGE or EVERYTHING; ``trusted_to`` is the far end of a RANGE.
+
+    A view is equal to itself alone; ``one.bids.equals(other.bids)`` compares what two hold.
     """
 
     exchange: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from lobproof import documents
@@ -14,7 +16,7 @@ from lobproof.documents import Count
 from lobproof.errors import StoreError, UsageError
 from lobproof.files import below
 from lobproof.instruments import Instrument, Rule
-from lobproof.schema import COVERED_STREAMS
+from lobproof.schema import COVERED_STREAMS, Int64
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, EVENTS, Table
 from lobproof.store.columns import Grid
 from lobproof.store.delta import listed_files, open_delta
@@ -224,16 +226,21 @@ class Catalog:
             If nothing or more than one symbol is meant; the message lists what there is.
         """
         one_name(symbol, exchange)
+        there = sorted({f"{d.partition.exchange} {d.partition.symbol}" for d in self.days})
+        if not there:
+            raise no_day(self.root, self.unsealed)
+        for name, given in (("symbol", symbol), ("exchange", exchange)):
+            if given == "":
+                raise UsageError(
+                    f"The name of the {name} is empty.", hint=f"The store holds {', '.join(there)}."
+                )
         among = [day for day in self.days if exchange in (None, day.partition.exchange)]
         exact = [day for day in among if symbol in (None, day.partition.symbol)]
         days = exact or [day for day in among if day.venue_symbol == symbol]
         names = sorted({(day.partition.exchange, day.partition.symbol) for day in days})
         if len(names) == 1:
             return days
-        there = sorted({f"{d.partition.exchange} {d.partition.symbol}" for d in self.days})
-        wanted = " ".join(str(name) for name in (exchange, symbol) if name)
-        if not there:
-            raise no_day(self.root, self.unsealed)
+        wanted = " ".join(str(name) for name in (exchange, symbol) if name is not None)
         if not names:
             raise UsageError(
                 f"The store has no {wanted}.{self._beside()}", hint=f"It holds {', '.join(there)}."
@@ -342,21 +349,30 @@ def within(days: Sequence[SealedDay], start: int | None, end: int | None) -> lis
         If the range is empty, or the store heard nothing in it: silence would look like a market
         in which nothing happens.
     """
+    check_range(start, end)
+    check_unit(days, start, end)
+    touched = [day for day in days if covers(day, start, end)]
+    if not touched:
+        raise _nothing_heard(days, start, end)
+    return touched
+
+
+def check_range(start: int | None, end: int | None) -> None:
+    """`UsageError` for a range in which there is no time."""
     if start is not None and end is not None and start >= end:
         raise UsageError(
             f"The range from {show_ns(start)} to {show_ns(end)} is empty.",
             hint="start is inclusive, end exclusive: end must be later.",
         )
-    check_unit(days, start, end)
-    touched = [day for day in days if covers(day, start, end)]
-    if not touched:
-        raise UsageError(
-            f"{_named(days)} heard nothing in the range"
-            f"{'' if start is None else ' from ' + show_ns(start)}"
-            f"{'' if end is None else ' to ' + show_ns(end)}.",
-            hint=_heard(days, start, end),
-        )
-    return touched
+
+
+def _nothing_heard(days: Sequence[SealedDay], start: int | None, end: int | None) -> UsageError:
+    return UsageError(
+        f"{_named(days)} heard nothing in the range"
+        f"{'' if start is None else ' from ' + show_ns(start)}"
+        f"{'' if end is None else ' to ' + show_ns(end)}.",
+        hint=_heard(days, start, end),
+    )
 
 
 def check_unit(days: Sequence[SealedDay], *times: int | None) -> None:
@@ -379,14 +395,15 @@ def _within(day: SealedDay, time: int) -> bool:
     return day.span[0] <= time < day.span[1]
 
 
-def at(days: Sequence[SealedDay], time: int) -> SealedDay:
-    """The day that a time belongs to; `UsageError` where there is none."""
+def at(days: Sequence[SealedDay], time: int, named: str = "") -> SealedDay:
+    """The day that a time belongs to; `UsageError` where there is none, with the time ``named``."""
     for day in reversed(days):
         if _within(day, time):
             return day
     check_unit(days, time)
     raise UsageError(
-        f"{_named(days)} has no sealed day of {show_ns(time)}.", hint=_heard(days, time, time + 1)
+        f"{_named(days)} has no sealed day of {named or show_ns(time)}.",
+        hint=_heard(days, time, time + 1),
     )
 
 
@@ -429,9 +446,23 @@ def covers(day: SealedDay, start: int | None, end: int | None) -> bool:
 
 
 def coverage_frame(
-    days: Iterable[SealedDay], start: int | None = None, end: int | None = None
+    days: Sequence[SealedDay], start: int | None = None, end: int | None = None
 ) -> pl.DataFrame:
-    """One row a stream of each day that a range touches; times are null where none was heard."""
+    """One row a stream of each day that a range touches; times are null where none was heard.
+
+    Raises
+    ------
+    UsageError
+        If the range is empty, or touches no day.
+    """
+    check_range(start, end)
+    touched = [
+        day
+        for day in days
+        if (end is None or day.span[0] < end) and (start is None or start < day.span[1])
+    ]
+    if not touched:
+        raise _nothing_heard(days, start, end)
     rows: list[dict[str, Any]] = [
         {
             **day.partition.values(),
@@ -444,8 +475,7 @@ def coverage_frame(
             "longest_silence": max((until - since for since, until in stream.listed), default=0),
             "listed": [{"first": since, "last": until} for since, until in stream.listed],
         }
-        for day in days
-        if (end is None or day.span[0] < end) and (start is None or start < day.span[1])
+        for day in touched
         for name in COVERED_STREAMS
         for stream in [day.coverage.streams.get(name)]
         if stream is not None
@@ -503,11 +533,33 @@ def finest(days: Sequence[SealedDay]) -> Grid:
     return grid
 
 
-def day_of_last_event(days: Sequence[SealedDay], touched: SealedDay, time: int) -> SealedDay:
+def stretches(days: Sequence[SealedDay], times: Int64) -> list[tuple[int, int]]:
+    """Rows of ascending times between which `last_day` does not change, ends exclusive."""
+    turns = {turn for day in days for turn in (*day.span, day.first_ts)}
+    cuts = np.searchsorted(times, np.array(sorted(turns), np.int64)).tolist()
+    return [(a, b) for a, b in pairwise([0, *cuts, len(times)]) if a < b]
+
+
+def last_day(days: Sequence[SealedDay], time: int, named: str = "") -> SealedDay:
     """The day of the last event up to ``time``: the day of ``time`` itself, or the day before.
 
     Not the day before a partial one, whose first events are not there.
+
+    Parameters
+    ----------
+    days
+        All days of the symbol, by date.
+    time
+        Nanoseconds.
+    named
+        What an error calls the time.
+
+    Raises
+    ------
+    UsageError
+        If no sealed day answers for the time, or it is before the first event.
     """
+    touched = at(days, time, named)
     yesterday = day_start(touched.partition.dt) - DAY_NS
     for day in reversed(days):
         before = touched.from_ns is None and day_start(day.partition.dt) == yesterday
@@ -515,7 +567,7 @@ def day_of_last_event(days: Sequence[SealedDay], touched: SealedDay, time: int) 
         if near and day.files[EVENTS.name] and day.first_ts <= time:
             return day
     raise UsageError(
-        f"{show_ns(time)} is before the first event of {touched.partition}.",
+        f"{named or show_ns(time)} is before the first event of {touched.partition}.",
         hint=f"Its first event is at {show_ns(touched.first_ts)}.",
     )
 

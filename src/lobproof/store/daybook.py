@@ -29,7 +29,7 @@ from lobproof.store.bookview import BookView, SideLevels, Trust
 from lobproof.store.catalog import SealedDay
 from lobproof.store.columns import Grid
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.playback import events_from, whole_messages
+from lobproof.store.playback import events_from, reading, whole_messages
 from lobproof.timespan import show_ns
 
 _WINDOW_TICKS = 1 << 16
@@ -37,9 +37,12 @@ _RECENT = 1 << 12
 """Events before an instant in which trades are looked for that no depth message shows yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """One message of a stored day: rows ``start:stop`` of ``batch``, counts on one grid."""
+    """One message of a stored day: rows ``start:stop`` of ``batch``, counts on one grid.
+
+    Equal to itself alone.
+    """
 
     event_id: int  # of its last row
     batch: EventBatch
@@ -147,7 +150,8 @@ class DayBook:
         self._tick = math.gcd(*(rule.tick for rule in day.instrument.rules)) * finer
         # one that awaits the judgement on a snapshot does not tell all
         tells = (pl.col("awaits") == 0) | (pl.col("event_id") < 0)
-        known = frames.filter(tells).select("event_id", "ts_order").unique().collect()
+        with reading(f"keyframes of {day.partition}"):
+            known = frames.filter(tells).select("event_id", "ts_order").unique().collect()
         known = known.sort("event_id")
         self._ids, self._times = known["event_id"].to_numpy(), known["ts_order"].to_numpy()
         self.book = OrderBook(self._tick, window_ticks=_WINDOW_TICKS)
@@ -270,7 +274,9 @@ class DayBook:
     def _begin(self, at: int) -> None:
         """Set out from a keyframe."""
         event_id = int(self._ids[at])
-        frame = Keyframe.of(self._frames.filter(pl.col("event_id") == event_id).collect())
+        with reading(f"keyframes of {self.day.partition}"):
+            rows = self._frames.filter(pl.col("event_id") == event_id).collect()
+        frame = Keyframe.of(rows)
         self.book = OrderBook.of(frame.book, self._tick, window_ticks=_WINDOW_TICKS)
         self._ts_order, self._sequence = frame.ts_order, frame.book.sequence
         self._first, self._rows, self._done = event_id + 1, EventBatch.empty(), 0

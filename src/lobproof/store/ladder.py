@@ -45,9 +45,9 @@ class Ladder:
             trusted = book.book.ladder(side, levels[:, 0], levels[:, 1])
             self._trusted[row, k] = 0 if self._reasons[row] else trusted
 
-    def unknown(self, row: int, reason: str) -> None:
-        """No sealed day knows anything of that instant."""
-        self._reasons[row] = reason
+    def unknown(self, start: int, stop: int, reason: str) -> None:
+        """No sealed day knows anything of those instants."""
+        self._reasons[start:stop] = [reason] * (stop - start)
 
     def frame(self, where: Partition, grid: Grid, numbers: Numbers) -> pl.DataFrame:
         """The rows; see `Store.sample`."""

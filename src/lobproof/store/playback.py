@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -26,6 +27,22 @@ _UNREADABLE = (
     pa.ArrowException,
     pl.exceptions.PolarsError,
 )
+
+
+@contextmanager
+def reading(place: Path | str) -> Iterator[None]:
+    """What cannot be read, or is gone, becomes a StoreError that names ``place``."""
+    try:
+        yield
+    except BaseException as error:
+        if not (isinstance(error, _UNREADABLE) or panicked(error)):
+            raise
+        told = error.message if isinstance(error, InputError) else error
+        raise StoreError(
+            f"{place} cannot be read: {told}",
+            hint="If the store was moved or deleted, open it where it is now. Otherwise "
+            "reconstruct that day again.",
+        ) from error
 
 
 def to_batch(rows: pl.DataFrame, grid: Grid) -> EventBatch:
@@ -77,39 +94,31 @@ def events_from(
         If a file cannot be read.
     """
     for path in paths:
-        try:
-            with pq.ParquetFile(path, metadata=read_footer(path)) as file:
-                # Polars reads decimals in an eighth of Arrow's time
-                stored = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-                start = stop = 0
-                for index in range(file.num_row_groups):
-                    start, stop = stop, stop + file.metadata.row_group(index).num_rows
-                    ids = _statistics(file, index, "event_id")
-                    times = _statistics(file, index, "ts_order")
-                    if ids.max < first_id or (since is not None and times.max < since):
-                        continue
-                    if (until is not None and times.min > until) or (
-                        stop_id is not None and ids.min >= stop_id
-                    ):
-                        return
-                    group = stored.select(_COLUMNS).slice(start, stop - start).collect()
-                    rows = to_batch(group, grid)
-                    low, high = max(first_id - ids.min, 0), len(rows)
-                    if since is not None:
-                        low = max(low, int(np.searchsorted(rows.ts_order, since)))
-                    if until is not None:
-                        high = int(np.searchsorted(rows.ts_order, until, "right"))
-                    if stop_id is not None:
-                        high = min(high, stop_id - ids.min)
-                    if low < high:
-                        yield ids.min + low, rows.slice(low, high)
-        except BaseException as error:
-            if not (isinstance(error, _UNREADABLE) or panicked(error)):
-                raise
-            told = error.message if isinstance(error, InputError) else error
-            raise StoreError(
-                f"{path} cannot be read: {told}", hint="Reconstruct that day again."
-            ) from error
+        with reading(path), pq.ParquetFile(path, metadata=read_footer(path)) as file:
+            # Polars reads decimals in an eighth of Arrow's time
+            stored = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+            start = stop = 0
+            for index in range(file.num_row_groups):
+                start, stop = stop, stop + file.metadata.row_group(index).num_rows
+                ids = _statistics(file, index, "event_id")
+                times = _statistics(file, index, "ts_order")
+                if ids.max < first_id or (since is not None and times.max < since):
+                    continue
+                if (until is not None and times.min > until) or (
+                    stop_id is not None and ids.min >= stop_id
+                ):
+                    return
+                group = stored.select(_COLUMNS).slice(start, stop - start).collect()
+                rows = to_batch(group, grid)
+                low, high = max(first_id - ids.min, 0), len(rows)
+                if since is not None:
+                    low = max(low, int(np.searchsorted(rows.ts_order, since)))
+                if until is not None:
+                    high = int(np.searchsorted(rows.ts_order, until, "right"))
+                if stop_id is not None:
+                    high = min(high, stop_id - ids.min)
+                if low < high:
+                    yield ids.min + low, rows.slice(low, high)
 
 
 def _statistics(file: pq.ParquetFile, group: int, name: str) -> pq.Statistics:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from html import escape
 from pathlib import Path
 
@@ -32,13 +33,15 @@ from lobproof.store.catalog import (
     Catalog,
     SealedDay,
     Unsealed,
-    at,
+    check_range,
     check_unit,
     coverage_frame,
-    day_of_last_event,
+    covers,
     finest,
+    last_day,
     on_grid,
     several,
+    stretches,
     symbols,
     told_unsealed,
     unheard,
@@ -47,7 +50,8 @@ from lobproof.store.catalog import (
 from lobproof.store.columns import Grid
 from lobproof.store.daybook import DayBook, Doubts, Message
 from lobproof.store.ladder import Ladder
-from lobproof.store.playback import replay_day
+from lobproof.store.layout import Partition
+from lobproof.store.playback import reading, replay_day
 from lobproof.store.views import (
     Names,
     Numbers,
@@ -69,6 +73,9 @@ from lobproof.timespan import Duration, Time, bounds, duration_ns, show_days, sh
 BATCH_ROWS = 1 << 16
 _MOST_LEVELS = 1 << 28
 """Levels a side of all instants of a sample: 16 GiB."""
+_MOST_INSTANTS = 1 << 24
+"""Of a sample: at some fifty microseconds each they take a quarter of an hour."""
+_NS = np.dtype("datetime64[ns]")
 
 
 def open_store(path: AnyPath) -> Store:
@@ -125,6 +132,7 @@ class Store:
     def __init__(self, path: AnyPath) -> None:
         # a later change of the working folder is no change of the store
         self._catalog = Catalog(as_path(path).absolute())
+        self._openings: dict[Partition, str] = {}
 
     def __repr__(self) -> str:
         """What it holds: symbols, days, provenance, and what is not sealed."""
@@ -428,7 +436,8 @@ class Store:
             how many holes in the trades touch it, each from the last trade before to the first
             behind. An interval in which nothing traded has no row, unless such a hole lies there:
             then its prices are null. A hole in which the range begins or ends is seen where the
-            range holds a trade before it and one behind.
+            range holds a trade before it and one behind. An interval that was heard in part, since
+            a day's events or the range begin or end within it, looks like a whole one.
         """
         length = duration_ns(every)
         view = View(*bounds(start, end), numbers, raw=True)
@@ -459,14 +468,15 @@ class Store:
         """Events as integers again, in batches of whole messages, day after day.
 
         Prices and sizes count on the finest grid of the days in the range. The sequence of rows
-        does not depend on ``batch_rows``; memory holds a row group at a time. ``date``: only the
-        rows of that one of the days.
+        does not depend on ``batch_rows``, 1 or more; memory holds a row group at a time. ``date``:
+        only the rows of that one of the days.
         """
+        batch_rows = _at_least_one("batch_rows", batch_rows)
         low, high = bounds(start, end)
         days = within(self._catalog.resolve(symbol, exchange), low, high)
         grid = finest(days)
         if date is not None:
-            days = [self._catalog.day(symbol, exchange, date)]
+            days = within([self._catalog.day(symbol, exchange, date)], low, high)
         paths = [self._catalog.paths(day, EVENTS) for day in days]
         return (batch for day in paths for batch in replay_day(day, grid, low, high, batch_rows))
 
@@ -530,13 +540,19 @@ class Store:
     ) -> Iterator[BookView]:
         """`book_at` of one time after the other; fast where they ascend.
 
-        Errors are raised as the iterator reaches the time.
+        ``times`` may be a series of Polars or pandas, or an array of NumPy. Errors of a time are
+        raised as the iterator reaches it.
         """
         days = self._catalog.resolve(symbol, exchange)
+        return self._books(days, _each(times), pending=pending)
+
+    def _books(
+        self, days: Sequence[SealedDay], times: Iterable[Time], *, pending: bool
+    ) -> Iterator[BookView]:
         book: DayBook | None = None
         for time in times:
             moment = to_ns(time)
-            day = day_of_last_event(days, at(days, moment), moment)
+            day = last_day(days, moment)
             if book is None or book.day is not day:
                 book = self._day_book(day, day.grid)
             book.move(moment)
@@ -555,10 +571,11 @@ class Store:
     ) -> pl.DataFrame:
         """The best ``depth`` levels of both sides at the instants ``start + k * every``.
 
-        Each row is the book after the last event at or before ``time``, from all levels, however
-        deep; without ``start`` the first instant is the first multiple of ``every`` at or behind
-        the first event, without ``end`` the last one before or at the last event. A row takes 64
-        bytes of memory a level.
+        Each row is the book of `book_at` there, after the last event at or before ``time``, from
+        all levels, however deep; without ``start`` the first instant is the first multiple of
+        ``every`` at or behind the first event, without ``end`` the last one before or at the last
+        event. With both the range need hold no event, as long as a book is known in it. A row takes
+        64 bytes of memory a level.
 
         Returns
         -------
@@ -570,40 +587,50 @@ class Store:
             but ``doubtful`` and the ``reason``.
         """
         length, numbers = duration_ns(every), check_numbers(numbers)
-        if depth < 1:
-            raise UsageError(f"A depth of {depth} has no level.", hint="Give 1 or more.")
-        low, high = bounds(start, end)
-        days = within(self._catalog.resolve(symbol, exchange), low, high)
-        low = -(-days[0].first_ts // length) * length if low is None else low
-        high = days[-1].last_ts + 1 if high is None else high
-        grid = finest(days)
+        depth = _at_least_one("depth", depth)
+        days = self._catalog.resolve(symbol, exchange)
+        low, high = _edges(days, length, *bounds(start, end))
         span, count = f"{show_ns(low)} to {show_ns(high)}", max(-(-(high - low) // length), 0)
         if not count:
             raise UsageError(
                 f"From {span} there is no instant of {every!r}.", hint="Give a start, or less time."
             )
-        if count * depth > _MOST_LEVELS:
+        if count > _MOST_INSTANTS or count * depth > _MOST_LEVELS:
             raise UsageError(
                 f"{count:,} instants from {span}, {depth:,} levels a side, are too many to hold.",
-                hint="Ask for it in parts (start, end); `books_at` gives one book at a time.",
+                hint="Ask for it in parts (start, end), or less often; `books_at` gives one book "
+                "at a time.",
             )
-        instants = np.arange(low, high, length, dtype=np.int64)
+        instants = low + length * np.arange(count, dtype=np.int64)
         ladder = Ladder(instants, depth)
-        book: DayBook | None = None
-        for row, moment in enumerate(instants.tolist()):
+        known = []
+        for begin, stop in stretches(days, instants):
             try:
-                day = day_of_last_event(days, at(days, moment), moment)
+                known.append((begin, stop, last_day(days, int(instants[begin]), "this instant")))
             except UsageError as error:
-                ladder.unknown(row, error.message)
-                continue
+                ladder.unknown(begin, stop, error.message)
+        # where no book is known, something must have been heard beside the instants
+        heard = (
+            [day for day in days if covers(day, low, high)] if known else within(days, low, high)
+        )
+        grid = finest([*heard, *(day for _, _, day in known)])
+        book: DayBook | None = None
+        for begin, stop, day in known:
             if book is None or book.day is not day:
                 book = self._day_book(day, grid)
-            book.move(moment)
-            ladder.add(row, book, self._unheard(days, day, moment))
+            for row, moment in enumerate(instants[begin:stop].tolist(), begin):
+                book.move(moment)
+                ladder.add(row, book, self._unheard(days, day, moment))
         return ladder.frame(days[0].partition, grid, numbers)
 
     def _unheard(self, days: Sequence[SealedDay], day: SealedDay, moment: int) -> str:
-        return unheard(days, day, moment, lambda after: self._doubts(after).at(0))
+        return unheard(days, day, moment, self._opening)
+
+    def _opening(self, day: SealedDay) -> str:
+        """The doubt with which a day begins, in words."""
+        if day.partition not in self._openings:
+            self._openings[day.partition] = self._doubts(day).at(0)
+        return self._openings[day.partition]
 
     def _day_book(self, day: SealedDay, grid: Grid) -> DayBook:
         frames = self._scan(KEYFRAMES, day, grid, View(numbers="grid", raw=True))
@@ -668,13 +695,16 @@ class Store:
         """The same, a row group at a time: no more than that is in memory."""
         day = self._catalog.day(symbol, exchange, dt)
         for path in self._catalog.paths(day, _table(table)):
-            footer = pq.read_metadata(path)
+            with reading(path):
+                footer = pq.read_metadata(path)
             rows = pl.scan_parquet(path, glob=False, hive_partitioning=False)
             named = rows.select(pl.lit(dt).alias("dt"), pl.all())
             start = 0
             for index in range(footer.num_row_groups):
                 count = footer.row_group(index).num_rows
-                yield named.slice(start, count).collect()
+                with reading(path):
+                    group = named.slice(start, count).collect()
+                yield group
                 start += count
 
     def _days(
@@ -686,10 +716,14 @@ class Store:
             names = [symbol]
         else:
             names = list(symbol) if isinstance(symbol, Iterable) else [str(symbol)]
-        found = []
+        found: list[tuple[SealedDay, Grid]] = []
+        named = set()  # a symbol has two names, and either may come twice
         for name in names:
             days = within(self._catalog.resolve(name, exchange), view.start, view.end)
-            found += [(day, finest(days)) for day in days]
+            of_all = days[0].partition.exchange, days[0].partition.symbol
+            if of_all not in named:
+                named.add(of_all)
+                found += [(day, finest(days)) for day in days]
         if not found:
             raise UsageError("No symbol is named.", hint="Name one or more; `symbols` lists them.")
         grids = {grid for _, grid in found}
@@ -717,13 +751,14 @@ class Store:
 
     def _doubts(self, day: SealedDay) -> Doubts:
         """When the touch of a day is in doubt."""
-        return Doubts(
+        rows = (
             self._scan(QUALITY, day, day.grid, View(raw=True))
             .filter(pl.col("severity") >= int(Severity.DOUBT))
             .select("first_event_id", "last_event_id", "code", "detail")
             .sort(pl.all())
-            .collect()
         )
+        with reading(f"quality of {day.partition}"):
+            return Doubts(rows.collect())
 
 
 def _table(name: str) -> Table:
@@ -735,3 +770,50 @@ def _table(name: str) -> Table:
             hint=f"Choose among {', '.join(known.name for known in CONTENT_TABLES)}.",
         )
     return found
+
+
+def _at_least_one(name: str, value: int) -> int:
+    """A count of 1 or more; `UsageError` for any other value."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
+    if not whole or value < 1:
+        raise UsageError(f"{name}={value!r} is no count.", hint="Give an int of 1 or more.")
+    return int(value)
+
+
+def _each(times: Iterable[Time]) -> Iterable[Time]:
+    """Times one by one, with the nanoseconds that Python's datetime has no room for."""
+    if isinstance(times, str | datetime) or not isinstance(times, Iterable):
+        raise UsageError(
+            f"{times!r} is not several times.",
+            hint="Give a list, a series or an array of times; `book_at` takes a single one.",
+        )
+    if isinstance(times, pl.Series) and isinstance(times.dtype, pl.Datetime):
+        if times.null_count():
+            raise UsageError("Null is not a time.", hint="Leave it out, as with `drop_nulls`.")
+        unit = {"ns": 1, "us": 10**3, "ms": 10**6}[times.dtype.time_unit]
+        return (int(time) * unit for time in times.to_physical())
+    if isinstance(times, np.ndarray) and times.dtype.kind == "M":
+        exact = times.astype(_NS)
+        if np.isnat(times).any() or (exact.astype(times.dtype) != times).any():
+            raise UsageError(
+                "Not all items of the array are times that 64 bits of nanoseconds hold.",
+                hint="Leave out NaT; the rest must be from 1678 to 2261.",
+            )
+        return map(int, exact.astype(np.int64))
+    return times
+
+
+def _edges(
+    days: Sequence[SealedDay], length: int, start: int | None, end: int | None
+) -> tuple[int, int]:
+    """Where a sample begins and ends; what is open is an edge of what was heard."""
+    check_range(start, end)
+    if start is not None and end is not None:
+        return start, end
+    heard = within(days, start, end)
+    if start is None:
+        first = next((day.first_ts for day in heard if day.first_ts), heard[0].span[0])
+        start = -(-first // length) * length
+    if end is None:
+        end = max(day.last_ts for day in heard) + 1
+    return start, end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 import polars as pl
@@ -161,7 +161,8 @@ def check_sides(kind: Names | None, side: Names | None) -> None:
 def _chosen(column: str, names: Names) -> list[str]:
     """The names of a column that were given, as text; `UsageError` where one cannot occur."""
     known = _WORDS[column]
-    several = [names] if isinstance(names, str | int) else names
+    many = isinstance(names, Iterable) and not isinstance(names, str)
+    several: Iterable[object] = cast("Iterable[object]", names) if many else [names]
     chosen = [
         one.name if isinstance(one, Kind | Finding | Severity) else str(one) for one in several
     ]

@@ -43,9 +43,9 @@ from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
 from lobproof.store import Store, as_store
-from lobproof.store.catalog import no_day, one_name
+from lobproof.store.catalog import check_range, no_day, one_name
 from lobproof.store.seal import verdicts_of
-from lobproof.timespan import Time, other_unit, to_ns
+from lobproof.timespan import Time, bounds, other_unit
 
 UNTRUSTED_LIMIT = 0.001
 _BEGIN, _END = pl.col("first_ts").min(), pl.col("last_ts").max()
@@ -296,12 +296,13 @@ def _window(
     if not store.days().height:
         raise no_day(store.path, store.unsealed())
     window = _all_days(store, symbol) if sample is None else _days_of(store, sample, symbol)
-    for time in (start, end):
-        ns = None if time is None else to_ns(time)
-        if ns is not None and other_unit(ns) and _day(ns) not in window.days:
-            raise UsageError(f"{_day(ns)} is no day of the store.", hint=other_unit(ns))
-    first = "" if start is None else _day(to_ns(start))
-    last = "9" if end is None else _day(to_ns(end) - 1)
+    low, high = bounds(start, end)
+    check_range(low, high)
+    for time in (low, high):
+        if time is not None and other_unit(time) and _day(time) not in window.days:
+            raise UsageError(f"{_day(time)} is no day of the store.", hint=other_unit(time))
+    first = "" if low is None else _day(low)
+    last = "9" if high is None else _day(high - 1)
     days = tuple(dt for dt in window.days if first <= dt <= last)
     if not days:
         raise UsageError(
