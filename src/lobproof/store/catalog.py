@@ -534,8 +534,9 @@ def finest(days: Sequence[SealedDay]) -> Grid:
 
 
 def stretches(days: Sequence[SealedDay], times: Int64) -> list[tuple[int, int]]:
-    """Rows of ascending times between which `last_day` does not change, ends exclusive."""
-    turns = {turn for day in days for turn in (*day.span, day.first_ts)}
+    """Rows of ascending times in each of which `last_day` is the same; ends are exclusive."""
+    last = int(times[-1]) + 1 if len(times) else 0  # what a seal says may be beyond int64
+    turns = {turn for day in days for turn in (*day.span, day.first_ts) if turn < last}
     cuts = np.searchsorted(times, np.array(sorted(turns), np.int64)).tolist()
     return [(a, b) for a, b in pairwise([0, *cuts, len(times)]) if a < b]
 
