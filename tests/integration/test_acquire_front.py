@@ -68,7 +68,7 @@ def test_from_the_bucket_to_a_certificate(bucket: FakeBucket) -> None:
     assert repr(lobproof.acquire.status("lake")[0]).endswith(f" book {DAY[:7]}: 1 demo")
     lake = lobproof.lake("lake")
     assert lake.days().height == 3
-    assert repr(lake).splitlines()[0] == "Lake lake"
+    assert repr(lake).splitlines()[0] == f"Lake {Path.cwd() / 'lake'}"
     assert f"SIM-USDT: book (ready) {DAY}; " in repr(lake).splitlines()[1]
     assert "<li>" in lake._repr_html_()
 

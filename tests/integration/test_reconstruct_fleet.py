@@ -289,7 +289,7 @@ def test_options_that_do_not_fit(lake: Path, tmp_path: Path) -> None:
         "golden sample, which --strategy, --carry cannot be used with",
         *("reconstruct", sample, *to, "--carry", "--strategy", "full"),
     )
-    refused("0 workers", "reconstruct", lake, *to, "--workers", "0")
+    refused("workers=0 is no whole number", "reconstruct", lake, *to, "--workers", "0")
     refused("--batch-rows 0", "reconstruct", lake, *to, "--batch-rows", "0")
     refused("start '2026' is no date", "reconstruct", lake, *to, "--start", "2026")
     refused("nothing of NO-USDT", "reconstruct", lake, *to, "--symbols", "NO-USDT")

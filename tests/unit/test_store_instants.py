@@ -281,8 +281,8 @@ def test_a_sample_without_an_instant_or_with_too_many_is_refused(store: Store) -
     with pytest.raises(UsageError, match="too many to hold"):
         store.sample("1s", depth=10**6)
     with pytest.raises(UsageError, match="too many to hold"):
-        store.sample(1, start=START_NS, end=START_NS + (1 << 24) + 1, depth=1)
-    stretch = store.sample(10, start=START_NS - 10**7, end=START_NS + 1001, depth=1)
+        store.sample("1ns", start=START_NS, end=START_NS + (1 << 24) + 1, depth=1)
+    stretch = store.sample("10ns", start=START_NS - 10**7, end=START_NS + 1001, depth=1)
     assert stretch.height == 10**6 + 101
     assert stretch["reason"].value_counts()["count"].sort().to_list() == [1, 100, 10**6]
 
@@ -648,7 +648,6 @@ NOON = to_ns("2024-08-08T12:00")
         (np.datetime64(2849, "W"), to_ns("2024-08-08")),
         (np.datetime64("2024-08"), to_ns("2024-08-01")),
         (np.datetime64("2024"), to_ns("2024-01-01")),
-        (np.datetime64("3000-01-01T00:00:00"), to_ns("3000-01-01")),
         (np.datetime64("1969-12-31T23:59:59"), -SECOND),
     ],
 )
@@ -657,7 +656,7 @@ def test_times_of_every_kind(given: Time, ns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [np.datetime64("NaT"), pd.NaT, np.datetime64(2**40, "Y"), 10**22, 1.5, True, None, "x"]
+    "given", [np.datetime64("NaT"), pd.NaT, np.datetime64(2**40, "Y"), 1.5, True, None, "x"]
 )
 def test_what_is_no_time_is_refused(given: Any) -> None:
     with pytest.raises(UsageError, match="is not a time"):
