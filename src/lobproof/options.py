@@ -24,7 +24,7 @@ def check_number(
 def check_whole(name: str, given: object, *, least: int, most: int, hint: str) -> None:
     """Refuse what is no whole number from ``least`` to ``most``; ``most`` is beyond all use."""
     if (
-        isinstance(given, bool)
+        isinstance(given, bool | np.timedelta64)  # which is an integer of NumPy's
         or not isinstance(given, int | np.integer)
         or not least <= given <= most
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,15 +12,17 @@ from pathlib import Path
 import pytest
 
 from lobproof.capture import lane
+from lobproof.capture.journals import LiveJournals
 from lobproof.capture.pace import Pace
 from lobproof.capture.session import Group, Session, SessionResult, Venue
+from lobproof.errors import UsageError
 from lobproof.fidelity.exact import verify
 from lobproof.pipeline import reconstruct_sample
-from lobproof.serve import LocalExchange, simulated_tape
+from lobproof.serve import LocalExchange, recorded_tape, simulated_tape
 from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.captured import SESSION
 from lobproof.sources.recordings import import_recordings
-from lobproof.sources.simulator import PRESETS
+from lobproof.sources.simulator import PRESETS, simulate
 from lobproof.store import open_store
 
 RATE = 100.0
@@ -83,6 +86,12 @@ class Captured:
         )
 
 
+def venue_at(exchange: LocalExchange) -> Venue:
+    """A spot venue at the exchange's address."""
+    groups = (Group("", KINDS),)
+    return Venue("spot", exchange.ws_url, groups, f"{exchange.url}/api/v3", *(6000, 5000, 250, 20))
+
+
 def capture(
     tmp_path: Path, seconds: float, *faults: str, speed: float = 20.0, lanes: int = 1
 ) -> Captured:
@@ -92,14 +101,7 @@ def capture(
     async def run() -> SessionResult:
         tape = simulated_tape(MARKET, "spot", 3)
         async with LocalExchange([tape], speed=speed, faults=faults, observer=sent) as exchange:
-            venue = Venue(
-                "spot",
-                exchange.ws_url,
-                (Group("", KINDS),),
-                f"{exchange.url}/api/v3",
-                *(6000, 5000, 250, 20),
-            )
-            session = Session([SYMBOL], venue, out, lanes=lanes, pace=Pace(speed))
+            session = Session([SYMBOL], venue_at(exchange), out, lanes=lanes, pace=Pace(speed))
             task = asyncio.create_task(session.run())
             await asyncio.wait({task}, timeout=seconds)
             session.stop()
@@ -147,6 +149,55 @@ def test_a_session_goes_the_whole_way(tmp_path: Path) -> None:
         assert report.check(name).verdict.value == "exact", name
     doubt = open_store(tmp_path / "store").quality().collect()
     assert "GAP" in doubt["code"].to_list()
+
+
+def test_a_capture_of_a_recording_is_not_real(tmp_path: Path) -> None:
+    """A local exchange that plays a golden sample says so, and so does what is made of it."""
+    made = simulate(tmp_path / "sim", minutes=1.0, snapshot_every=5.0)
+    played = import_recordings(made.recordings, tmp_path / "played", provenance="derived")
+    out = tmp_path / "session"
+
+    async def run() -> None:
+        async with LocalExchange([recorded_tape(played.path)], speed=20.0, waits=True) as exchange:
+            session = Session([SYMBOL], venue_at(exchange), out, pace=Pace(20.0))
+            task = asyncio.create_task(session.run())
+            await asyncio.wait({task}, timeout=2.5)
+            session.stop()
+            await task
+
+    asyncio.run(run())
+    assert json.loads((out / SESSION).read_text())["provenance"] == "derived"
+    journals = sorted((out / SYMBOL / "journal").iterdir())
+    with pytest.raises(
+        UsageError, match="captured from a recording: it cannot be"
+    ):
+        import_recordings(journals, tmp_path / "golden", provenance="real")
+    assert import_recordings(journals, tmp_path / "golden").provenance == "derived"
+
+
+def test_what_no_line_can_hold_or_nobody_asked_for_is_kept_apart(tmp_path: Path) -> None:
+    session = Session(
+        ["BTCUSDT"], Venue("spot", "", (Group("", KINDS),), "", *(1,) * 4), tmp_path / "s"
+    )
+    good = b'{"stream":"btcusdt@trade","data":{"t":1}}'
+    odd = [
+        b'{"stream":"btcusdt@trade","data":{"t":\n2}}',
+        b'{"stream":"btcusdt@kline_1m","data":{"t":3}}',
+        rb'{"stream":"btcusdt@tr\"ade","data":{"t":4}}',
+        b'{"stream":"ethusdt@trade","data":{"t":5}}',
+        b"\xff\n",
+    ]
+    with LiveJournals(tmp_path / "s") as session._journals:
+        for text in (*odd, good):
+            session.frame(0, 1, text, 1, 1)
+    (kept,) = (tmp_path / "s" / "BTCUSDT" / "journal").iterdir()
+    (apart,) = (tmp_path / "s" / "session").iterdir()
+    (lines,) = read_frames(kept)
+    assert isinstance(lines, bytes)
+    assert [json.loads(line)["data"] for line in lines.splitlines()] == [{"t": 1}]
+    (lines,) = read_frames(apart)
+    assert isinstance(lines, bytes)
+    assert [b64decode(json.loads(one)["data_b64"]) for one in lines.splitlines()] == odd
 
 
 FAULTS = (

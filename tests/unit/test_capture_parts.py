@@ -95,8 +95,6 @@ def test_a_chain_tells_what_follows() -> None:
     for previous, final, link in steps:
         assert chain.add(previous, final) is link
     assert (chain.begin, chain.last) == (25, 34)
-    chain.forget()
-    assert chain.add(3, 4) is Link.FIRST
 
 
 def test_a_snapshot_fits_by_the_documented_rule() -> None:

@@ -300,11 +300,11 @@ def test_numbers_of_a_sample(store: Store) -> None:
     other: Any = "text"
     with pytest.raises(UsageError, match="not a way"):
         store.sample("1m", numbers=other)
-    with pytest.raises(UsageError, match="depth=0 is no count"):
+    with pytest.raises(UsageError, match="depth=0 is no whole number"):
         store.sample("1m", depth=0)
     for depth in (2.5, "5", None, True, float("nan")):
         wrong: Any = depth
-        with pytest.raises(UsageError, match="is no count"):
+        with pytest.raises(UsageError, match="is no whole number"):
             store.sample("1m", depth=wrong)
 
 

@@ -375,7 +375,7 @@ def test_replay_gives_the_same_rows_whatever_the_batch(
 
 @pytest.mark.parametrize("batch_rows", [0, -1, 2.5, float("nan"), True, None, "5"])
 def test_a_batch_has_a_row_at_least(store: Store, batch_rows: Any) -> None:
-    with pytest.raises(UsageError, match="is no count"):
+    with pytest.raises(UsageError, match="is no whole number"):
         store.replay(batch_rows=batch_rows)
 
 

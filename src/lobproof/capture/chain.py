@@ -10,7 +10,7 @@ class Link(Enum):
     """How a depth message stands to those before it."""
 
     FIRST = "first"
-    """None came before, or what came before was given up."""
+    """None came before."""
     FOLLOWS = "follows"
     GAP = "gap"
     """Ids between the last message and this one are missing."""
@@ -64,10 +64,6 @@ class Chain:
         if self.last < 0 or snapshot_id > self.last:
             return Fit.AHEAD
         return Fit.STALE if snapshot_id < self.begin else Fit.FITS
-
-    def forget(self) -> None:
-        """Give up the run, as where a connection is lost."""
-        self.begin = self.last = -1
 
 
 @dataclass(slots=True)

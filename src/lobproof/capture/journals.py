@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -140,10 +139,6 @@ class LiveJournals:
         """The lines that were lost, by journal."""
         with self._lock:
             return {name: one.lost for name, one in self._journals.items() if one.lost.lines}
-
-    def free_bytes(self) -> int:
-        """Bytes that the disk has left."""
-        return shutil.disk_usage(self._root).free
 
     def close(self) -> dict[str, list[JournalFile]]:
         """Write what is held and end the thread; the files by journal.

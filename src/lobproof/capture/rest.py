@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from lobproof.capture.pace import Pace
+from lobproof.sources.captured import PROVENANCE
 
 Told = Callable[[str, dict[str, Any]], None]
 """What is told of requests: the event's name, and its fields."""
@@ -22,8 +23,6 @@ WINDOW_S = 60.0
 TIMEOUT_S = 20.0
 MOST_BYTES = 64 << 20
 """A body that is longer is none that the venue sends."""
-PROVENANCE = "X-Lobproof"
-"""The header in which a local exchange says where its data come from."""
 _LONGEST_WAIT_S = 60.0
 _BANNED = 418
 _TOO_MANY = (429, _BANNED)

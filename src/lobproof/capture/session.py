@@ -9,6 +9,7 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +25,12 @@ from lobproof.capture.frames import (
     identity,
     kind_of,
     split_frame,
-    symbol_of_stream,
 )
-from lobproof.capture.journals import LiveJournals
+from lobproof.capture.journals import LiveJournals, Lost
 from lobproof.capture.lane import Lane
 from lobproof.capture.pace import Pace
 from lobproof.capture.rest import RefusedError, Rest
+from lobproof.errors import PlaceError
 from lobproof.sources.binance.journal import JournalFile
 from lobproof.sources.captured import SessionDocument, write_session
 
@@ -101,6 +102,8 @@ class SessionResult:
     lanes: list[LaneFigures]
     files: dict[str, list[JournalFile]]
     events: Counter[str]
+    lost: dict[str, Lost]
+    """Lines that we could not hold, by journal: those of the venue are gaps."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -109,6 +112,7 @@ class SessionResult:
             "lanes": [asdict(one) for one in self.lanes],
             "journals": {name: [asdict(one) for one in of] for name, of in self.files.items()},
             "events": dict(self.events),
+            "lost": {name: asdict(one) for name, one in self.lost.items()},
         }
 
 
@@ -160,6 +164,13 @@ class Session:
         self._venue = venue
         self._pace = pace or Pace()
         self._symbols = {name.lower().encode(): _Symbol(name.upper()) for name in symbols}
+        self._streams = {
+            symbol + b"@" + kind.encode(): of
+            for symbol, of in self._symbols.items()
+            for group in venue.groups
+            for kind in group.kinds
+        }
+        """The streams that are asked for: what else comes belongs to no symbol."""
         self._every_s = snapshot_every_s
         self._out = out
         self._number = 0
@@ -210,12 +221,21 @@ class Session:
             for one in self._symbols.values():
                 self._write_due(one, time.monotonic_ns(), 0)
             self._copies.settle()
-            files = await asyncio.to_thread(self._journals.close)
-            document.state, document.ended_ns = ended, time.time_ns()
-            symbols = {one.name: one.figures for one in self._symbols.values()}
-            result = SessionResult(symbols, self._copies.lanes, files, self.events)
-            document.figures = result.to_dict()
-            write_session(self._out, document)
+            files: dict[str, list[JournalFile]] = {}
+            try:
+                files = await asyncio.to_thread(self._journals.close)
+            except OSError as error:
+                ended, document.why = "failed", str(error)
+                raise
+            finally:
+                symbols = {one.name: one.figures for one in self._symbols.values()}
+                result = SessionResult(
+                    symbols, self._copies.lanes, files, self.events, self._journals.lost()
+                )
+                document.state, document.ended_ns = ended, time.time_ns()
+                document.figures = result.to_dict()
+                with suppress(OSError, PlaceError):  # of a disk that is full, too
+                    write_session(self._out, document)
         return result
 
     def _document(self) -> SessionDocument:
@@ -235,7 +255,7 @@ class Session:
         """Begin the session's document with what the venue says of itself and its symbols."""
         answer = await self._rest.get("/exchangeInfo", {}, self._venue.info_weight)
         if answer.provenance:
-            document.provenance = "synthetic" if answer.provenance == "synthetic" else "recorded"
+            document.provenance = "derived" if answer.provenance == "recorded" else "synthetic"
         write_session(self._out, document)
         (self._out / "exchangeInfo.json").write_bytes(answer.body)
 
@@ -262,13 +282,10 @@ class Session:
         self, lane: int, conn: int, text: bytes, capture_ns: int, mono_ns: int
     ) -> bytes | None:
         """Write a frame to its symbol's journal; the name of its stream."""
-        found = split_frame(text)
-        if found is None:
-            self._raw(_OUTSIDE, conn, text, capture_ns, mono_ns)
-            return None
-        stream, payload = found
-        symbol = self._symbols.get(symbol_of_stream(stream))
-        if symbol is None:
+        found = None if b"\n" in text else split_frame(text)  # of a line a payload is a part
+        stream, payload = (None, b"") if found is None else found
+        symbol = None if stream is None else self._streams.get(stream)
+        if stream is None or symbol is None:
             self._raw(_OUTSIDE, conn, text, capture_ns, mono_ns)
             return stream
         kind = kind_of(stream)
@@ -394,9 +411,10 @@ class Session:
             answer = await self._rest.get("/depth", params, weight, urgency=urgency)
         except RefusedError:
             return None
-        found = _LAST_ID.search(answer.body[:4096])
-        if found is None:
-            self._control(symbol, "no_snapshot", data_b64=b64encode(answer.body[:4096]).decode())
+        body = answer.body.strip()
+        found = _LAST_ID.search(body[:4096])
+        if found is None or b"\n" in body:
+            self._control(symbol, "no_snapshot", data_b64=b64encode(body[:4096]).decode())
             return None
         snapshot_id = int(found[1])
         self._control(
@@ -409,7 +427,7 @@ class Session:
         )
         name = symbol.name.lower().encode()
         line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b@snapshot","conn":0,"data":%b}\n' % (
-            answer.answered_ns, time.monotonic_ns(), name, answer.body.strip(),
+            answer.answered_ns, time.monotonic_ns(), name, body,
         )  # fmt: skip
         self._journals.put(symbol.journal, line, answer.answered_ns)
         symbol.figures.snapshots += 1

@@ -70,9 +70,9 @@ class Exchange:
         self.clock = clock
         self.weights = Weights(profile.weight)
         self.symbols = {tape.symbol: SymbolState(tape) for tape in tapes}
-        self.provenance = "synthetic"
-        if any(tape.provenance != "synthetic" for tape in tapes):
-            self.provenance = "recorded"
+        self.provenance = "recorded"
+        if any(tape.provenance == "synthetic" for tape in tapes):
+            self.provenance = "synthetic"  # what is said of all is the least real of them
         self.counts: Counter[str] = Counter()
         self.fault_counts: dict[str, Counter[str]] = {fault.text: Counter() for fault in faults}
         self.silent: set[str] = set()

@@ -17,6 +17,7 @@ from lobproof.serve.exchange import Exchange
 from lobproof.serve.profile import TIERS, MarketName
 from lobproof.serve.state import Aggregate
 from lobproof.serve.tape import TradeMessage, in_ms, pair_of
+from lobproof.sources.captured import PROVENANCE
 
 _MOST_TRADES = 1000
 _CLIENT_BYTES = 1 << 18
@@ -60,10 +61,10 @@ def _marked(exchange: Exchange) -> Any:
         try:
             response = await handler(request)
         except web.HTTPException as error:
-            error.headers["X-Lobproof"] = exchange.provenance
+            error.headers[PROVENANCE] = exchange.provenance
             raise
         if not response.prepared:
-            response.headers["X-Lobproof"] = exchange.provenance
+            response.headers[PROVENANCE] = exchange.provenance
             response.headers["X-MBX-USED-WEIGHT-1M"] = str(exchange.weights.used)
         return response
 
@@ -99,7 +100,7 @@ class _Front:
         if len(names) > self._profile.most_streams:
             raise web.HTTPBadRequest(text="too many streams")
         ws = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_CLIENT_BYTES)
-        ws.headers["X-Lobproof"] = exchange.provenance
+        ws.headers[PROVENANCE] = exchange.provenance
         await ws.prepare(request)
         transport = request.transport
         if transport is None:  # gone already

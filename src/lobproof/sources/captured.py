@@ -18,6 +18,8 @@ from lobproof.errors import InputError
 from lobproof.files import write_whole
 
 SESSION = "session.json"
+PROVENANCE = "X-Lobproof"
+"""The header in which a local exchange says where its data come from."""
 SESSION_FORMAT: Final = "lobproof capture"
 SESSION_VERSION: Final = 1
 _HINT = "it is written by `lobproof capture`: copy the capture's folder anew from where it is whole"
@@ -29,7 +31,8 @@ class SessionDocument(msgspec.Struct, kw_only=True):
     Attributes
     ----------
     provenance
-        ``synthetic`` or ``recorded`` as a local exchange says of itself; ``real`` of the venue.
+        ``real`` of the venue; of a local exchange ``synthetic``, or ``derived`` where it plays a
+        recording.
     market
         ``spot``, ``usdm`` or ``coinm``.
     snapshot_limit
@@ -41,7 +44,7 @@ class SessionDocument(msgspec.Struct, kw_only=True):
     format: Literal["lobproof capture"] = SESSION_FORMAT
     format_version: Literal[1] = SESSION_VERSION
     state: Literal["running", "ended", "failed"]
-    provenance: Literal["real", "recorded", "synthetic"]
+    provenance: Literal["real", "derived", "synthetic"]
     market: Literal["spot", "usdm", "coinm"]
     symbols: list[str]
     snapshot_limit: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]

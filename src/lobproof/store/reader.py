@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from lobproof.book import OrderBook
 from lobproof.errors import UsageError
 from lobproof.instruments import Instrument
+from lobproof.options import check_whole
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema import LEVELS, EventBatch, Flag, Severity
 from lobproof.schema.provenance import made_of
@@ -471,7 +472,7 @@ class Store:
         does not depend on ``batch_rows``, 1 or more; memory holds a row group at a time. ``date``:
         only the rows of that one of the days.
         """
-        batch_rows = _at_least_one("batch_rows", batch_rows)
+        check_whole("batch_rows", batch_rows, least=1, most=1 << 62, hint="give 1 or more")
         low, high = bounds(start, end)
         days = within(self._catalog.resolve(symbol, exchange), low, high)
         grid = finest(days)
@@ -587,7 +588,7 @@ class Store:
             but ``doubtful`` and the ``reason``.
         """
         length, numbers = duration_ns(every), check_numbers(numbers)
-        depth = _at_least_one("depth", depth)
+        check_whole("depth", depth, least=1, most=1 << 62, hint="give 1 or more")
         days = self._catalog.resolve(symbol, exchange)
         low, high = _edges(days, length, *bounds(start, end))
         span, count = f"{show_ns(low)} to {show_ns(high)}", max(-(-(high - low) // length), 0)
@@ -770,14 +771,6 @@ def _table(name: str) -> Table:
             hint=f"Choose among {', '.join(known.name for known in CONTENT_TABLES)}.",
         )
     return found
-
-
-def _at_least_one(name: str, value: int) -> int:
-    """A count of 1 or more; `UsageError` for any other value."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
-    if not whole or value < 1:
-        raise UsageError(f"{name}={value!r} is no count.", hint="Give an int of 1 or more.")
-    return int(value)
 
 
 def _each(times: Iterable[Time]) -> Iterable[Time]:

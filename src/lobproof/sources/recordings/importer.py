@@ -226,15 +226,16 @@ def _origin(
                 hint="leave the provenance out",
             )
         return provenance or sample.provenance, sample.snapshot_limit
-    simulated = next((one.path for one in probes if one.simulation is not None), None)
-    limits = {(one.simulation or {}).get("snapshot_limit") for one in probes}
+    limits = {one.snapshot_limit for one in probes}
     known = limits.pop() if len(limits) == 1 else None
-    if provenance == "real" and simulated is not None:
+    least = max(probes, key=lambda one: PROVENANCES.index(one.provenance))
+    if provenance == "real" and least.provenance != "real":
+        how = "simulated" if least.provenance == "synthetic" else "captured from a recording"
         raise UsageError(
-            f"{simulated} was simulated: it cannot be imported as real",
+            f"{least.path} was {how}: it cannot be imported as real",
             hint="leave the provenance out",
         )
-    return provenance or ("real" if simulated is None else "synthetic"), known
+    return provenance or least.provenance, known
 
 
 def _digest(exchange_info: Mapping[str, Any] | None) -> str:

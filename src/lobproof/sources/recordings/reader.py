@@ -24,7 +24,7 @@ from lobproof.documents import QUOTED
 from lobproof.errors import InputError, UsageError, shown, system_text
 from lobproof.instruments import NAME_HINT, is_name
 from lobproof.sources.binance.decode import Problem, check_json, quoted, split_stamp, symbol_of
-from lobproof.sources.captured import session_of
+from lobproof.sources.captured import SessionDocument, session_of
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings.journals import JournalRecording, is_journal, sample_of
 from lobproof.sources.simulator.provenance import read_mark, simulation_of
@@ -327,7 +327,7 @@ class Probe:
 
     ``stamps`` is None where nothing is in it, ``symbol`` where its beginning names none; ``why``
     says why. ``simulation`` is what says that it was simulated, None where nothing does; ``sample``
-    the golden sample that it is a journal of.
+    the golden sample, ``session`` the capture that it is a journal of.
     """
 
     path: Path
@@ -336,6 +336,21 @@ class Probe:
     simulation: Mapping[str, Any] | None = None
     why: str = ""
     sample: GoldenSample | None = None
+    session: SessionDocument | None = None
+
+    @property
+    def provenance(self) -> str:
+        """``real`` unless something says otherwise."""
+        if self.simulation is not None:
+            return "synthetic"
+        return "real" if self.session is None else self.session.provenance
+
+    @property
+    def snapshot_limit(self) -> int | None:
+        """Levels a side that its snapshots were asked for, where something knows it."""
+        if self.session is not None:
+            return self.session.snapshot_limit
+        return (self.simulation or {}).get("snapshot_limit")
 
     @property
     def first_ns(self) -> int:
@@ -346,7 +361,8 @@ class Probe:
 def probe(path: Path) -> Probe:
     """Look at the beginning of a file; InputError if it holds something else than a recording."""
     stamps: Stamps | None = None
-    simulation = simulation_of(path) or _captured(path)
+    simulation = simulation_of(path)
+    session = session_of(path) if is_journal(path) else None
     folder = sample_of(path)
     sample = None if folder is None else GoldenSample.load(folder, damaged=True)
     first, number = b"", 1
@@ -368,7 +384,7 @@ def probe(path: Path) -> Probe:
         for line in data.splitlines():
             symbol = symbol_of(line)
             if symbol is not None and is_name(symbol):
-                return Probe(path, stamps, symbol, simulation, sample=sample)
+                return Probe(path, stamps, symbol, simulation, sample=sample, session=session)
         looked += len(data)
         if looked > _LOOK_BYTES:
             break
@@ -382,15 +398,7 @@ def probe(path: Path) -> Probe:
         why = lost
     else:
         why = "it has nothing but blank lines" if looked else "the file is empty"
-    return Probe(path, stamps, None, simulation, why, sample)
-
-
-def _captured(path: Path) -> Mapping[str, Any] | None:
-    """What a capture of a local exchange says of its data, as a simulation's side-car would."""
-    session = session_of(path) if is_journal(path) else None
-    if session is None or session.provenance != "synthetic":
-        return None
-    return {"snapshot_limit": session.snapshot_limit}
+    return Probe(path, stamps, None, simulation, why, sample, session)
 
 
 def _unread(line: bytes) -> str:
