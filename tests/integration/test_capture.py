@@ -168,9 +168,7 @@ def test_a_capture_of_a_recording_is_not_real(tmp_path: Path) -> None:
     asyncio.run(run())
     assert json.loads((out / SESSION).read_text())["provenance"] == "derived"
     journals = sorted((out / SYMBOL / "journal").iterdir())
-    with pytest.raises(
-        UsageError, match="captured from a recording: it cannot be"
-    ):
+    with pytest.raises(UsageError, match="captured from a recording: it cannot be"):
         import_recordings(journals, tmp_path / "golden", provenance="real")
     assert import_recordings(journals, tmp_path / "golden").provenance == "derived"
 
