@@ -72,7 +72,17 @@ def kernel(function: F) -> F:
     objects into arguments, which takes longer to compile than many a kernel. Nor is it compiled
     anew for each constant that it is called with, as numba would: see `specialized`.
     """
-    return _kernel(function, unliteral)
+    return _kernel(function, unliteral, counted=False)
+
+
+def allocating(function: F) -> F:
+    """A kernel that makes arrays of its own, or is given one by a kernel that it calls.
+
+    It counts references to arrays. The other kernels do not: theirs belong to whoever called them
+    from Python, and outlive the call. Two atomic counts for each array that is passed on or taken
+    out of a tuple cost more than the work on a row: they were two thirds of a replay.
+    """
+    return _kernel(function, unliteral, counted=True)
 
 
 def specialized(function: F) -> F:
@@ -80,15 +90,18 @@ def specialized(function: F) -> F:
 
     For what runs at each message or level and does less where it knows its side or its depth.
     """
-    return _kernel(function, lambda kind: kind)
+    return _kernel(function, lambda kind: kind, counted=False)
 
 
-def _kernel(function: F, argument: Callable[[Any], Any]) -> F:
-    """A kernel; ``argument`` gives the type of an argument in a call by another kernel."""
-    from_python: Any = _compiled(function, cache_folder())
+def _kernel(function: F, argument: Callable[[Any], Any], *, counted: bool) -> F:
+    """A kernel; ``argument`` gives the type of an argument in a call by another kernel.
+
+    ``counted``: whether it counts references to arrays; one that does not can make none.
+    """
+    from_python: Any = _compiled(function, cache_folder(), _nrt=counted)
     if from_python is function:  # as plain Python
         return function
-    bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": counted}
     from_kernels: Any = _compiled(function, cache_folder() / "called", **bare)
 
     def template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
@@ -183,9 +196,8 @@ def _free(lock: int) -> bool:
 def inlined(function: F) -> F:
     """A kernel that is compiled into the one that calls it.
 
-    Each array that a kernel is given costs two atomic reference counts a call: for what is called
-    once a message, with all columns, that is more than its work. It has no cache of its own: only
-    kernels call it.
+    For what is called once a message with all columns: passing them costs more than its work. It
+    has no cache of its own: only kernels call it.
     """
     return cast(F, numba.njit(function, nogil=True, inline="always"))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.jit import kernel
+from lobproof.jit import allocating, kernel
 from lobproof.schema import Int64
 from lobproof.schema.records import Record, Records, integers, record
 
@@ -171,7 +171,7 @@ def _scalar(buf: Bytes, pos: int, kind: int) -> int:
     return -1
 
 
-@kernel
+@allocating
 def footer_excess(buf: Bytes, most: Int64) -> int:
     """What a footer lists more of than ``most`` has at its place, as a problem; FINE for nothing.
 
@@ -350,7 +350,7 @@ def _group(buf: Bytes, pos: int, leaves: Records, stack: Int64) -> tuple[int, in
             pos = _skip(buf, pos, kind, stack)
 
 
-@kernel
+@allocating
 def footer_problem(buf: Bytes, leaves: Records) -> tuple[int, int, int]:
     """What is wrong with a footer, in which row group and column (-1: in none of them).
 

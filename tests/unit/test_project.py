@@ -51,8 +51,26 @@ def test_kernels_live_only_in_modules_of_kernels(path: Path) -> None:
     """The cache of compiled kernels is keyed by the sources of these modules alone."""
     decorators = set(_decorators(ast.parse(path.read_text(encoding="utf-8"))))
     assert not decorators & {"njit", "jit", "vectorize", "guvectorize", "cfunc"}
-    if decorators & {"kernel", "inlined"}:
+    if decorators & {"kernel", "inlined", "specialized", "allocating"}:
         assert path.stem.endswith("kernels")
+
+
+def test_kernels_that_count_no_references_are_given_no_arrays_by_kernels() -> None:
+    """Nobody would free one; and Python would free one that was given back to it a second time."""
+    kernels: dict[str, tuple[str, str, set[str]]] = {}  # name: decorator, returns, names it uses
+    for path in sorted(PACKAGE.rglob("*kernels.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.decorator_list and node.returns:
+                used = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+                (decorator,) = map(ast.unparse, node.decorator_list)
+                kernels[node.name] = decorator, ast.unparse(node.returns), used
+    arrays = re.compile(r"Int\d+|Float64|Bool|Bytes|Records|Book|Rows|NDArray|Columns")
+    makers = {name for name, (_, returns, _) in kernels.items() if arrays.search(returns)}
+    users = {name for name, (_, _, used) in kernels.items() if used & makers}
+    assert makers, "the names of array types have changed"
+    assert users
+    counted = {name for name, (decorator, _, _) in kernels.items() if decorator == "allocating"}
+    assert makers | users <= counted
 
 
 def test_the_kernel_cache_follows_the_kernel_sources(

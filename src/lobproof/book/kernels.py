@@ -49,7 +49,7 @@ from lobproof.book.overflow_kernels import (
     overflow_size,
 )
 from lobproof.book.window_kernels import apply_key, best_key, follow_touch
-from lobproof.jit import kernel, specialized
+from lobproof.jit import allocating, kernel, specialized
 from lobproof.schema import Int8, Int64
 
 __all__ = [
@@ -289,7 +289,7 @@ def _merge_overflow(
     return found
 
 
-@kernel
+@allocating
 def dump_side(book: Book, side: int, prices: Int64, sizes: Int64) -> int:
     """Write all levels of the side, best first, into columns of at least ``side_count`` rows.
 

@@ -5,9 +5,8 @@ bids, so that on either side the smallest key is the best. A level whose key lie
 inside the side's window has a slot in a dense array; any other lives in a hash
 (``overflow_kernels``).
 
-Why one array, and why :func:`pointer`: numba counts references to each array that a kernel is
-given, with atomic operations that LLVM can't always remove, and looks at each index for being
-negative. In the loop over rows that costs more than the book itself.
+Why one array, and why :func:`pointer`: numba passes an array as seven values, and looks at each
+index for being negative. In the loop over rows that costs as much as the book itself.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from lobproof.book.kernels import (
     level_size,
     top,
 )
-from lobproof.jit import kernel, specialized
+from lobproof.jit import allocating, kernel, specialized
 from lobproof.schema import EVERYTHING, RANGE, UNTRUSTED, Int8, Int64
 from lobproof.schema.plain import ASK, BID
 from lobproof.schema.records import INT, Record, integers, record, zeroed
@@ -274,7 +274,7 @@ def log_level(log: Record, side: int, price: int, size: int) -> None:
     log.logged += 1
 
 
-@kernel
+@allocating
 def log_side(book: Book, log: Record, side: int, limit: int, listed: Int64) -> None:
     """Note what a snapshot changes that lists ``listed`` prices and empties the range before.
 
@@ -313,7 +313,7 @@ def undo(book: Book, trust: Record) -> None:
     trust.waits = DEFINITE
 
 
-@kernel
+@allocating
 def own_levels(book: Book, side: int, limit: int) -> tuple[Int64, Int64, int]:
     """The side's levels, best first, down to ``sign * price <= limit``: prices, sizes, number."""
     sign = 2 * side - 3

@@ -22,7 +22,7 @@ from lobproof.book.kernels import (
 from lobproof.book.layout_kernels import head_of, pointer, sign_of
 from lobproof.book.trust_kernels import known_behind, slots_within
 from lobproof.book.window_kernels import apply_key
-from lobproof.jit import inlined, kernel
+from lobproof.jit import allocating, inlined, kernel
 from lobproof.schema import EVERYTHING, LEVELS, RANGE, UNTRUSTED, Int64, Rows
 from lobproof.schema.plain import (
     ASK,
@@ -137,7 +137,7 @@ def paint_all(canvas: Canvas, ts: int) -> None:
         canvas.since[row] = ts
 
 
-@kernel
+@allocating
 def fill_bins(canvas: Canvas, book: Book, ts: int) -> None:
     """Set what rests in each row from the whole book, as of ``ts``."""
     canvas.bins[:] = 0.0

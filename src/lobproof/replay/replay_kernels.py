@@ -119,7 +119,6 @@ def replay_rows(
     """
     state = states[0]
     state.action = NOTHING
-    # taken out of the tuple once: each time counts references
     ts_order, kinds, flags_of = rows.ts_order, rows.kind, rows.flags
     sequences, previous, ts_events = rows.sequence, rows.prev_sequence, rows.ts_event
     while True:

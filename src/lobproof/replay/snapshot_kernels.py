@@ -16,7 +16,7 @@ from lobproof.book.trust_kernels import (
     trust_snapshot_alone,
     undo,
 )
-from lobproof.jit import kernel
+from lobproof.jit import allocating, kernel
 from lobproof.replay.anchor_kernels import (
     BELIEVED,
     DISBELIEVED,
@@ -82,7 +82,7 @@ def clear_mismatch(state: Record, side: int, price: int) -> None:
             return
 
 
-@kernel
+@allocating
 def compare_side(
     book: Book,
     state: Record,
@@ -148,7 +148,7 @@ def compare_side(
                 note_mismatch(state, side, own_prices[k], own_sizes[k], 0, earlier)
 
 
-@kernel
+@allocating
 def compare_beyond(
     book: Book,
     state: Record,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from lobproof.book.kernels import Book, best_price, level_size
-from lobproof.jit import kernel
+from lobproof.jit import allocating, kernel
 from lobproof.replay.state_kernels import nothing_pends
 from lobproof.schema import EVERYTHING, PENDING_MESSAGES, PENDING_NS, RANGE, Rows
 from lobproof.schema.plain import ASK, BID, CLEAR
@@ -181,7 +181,7 @@ def age(pending: Records, state: Record, ts: int) -> None:
         keep_pending(pending, state, kept)
 
 
-@kernel
+@allocating
 def keep_pending(pending: Records, state: Record, kept: int) -> None:
     """Build the hash anew of the ``kept`` levels that are pending still.
 

@@ -8,7 +8,7 @@ stands still proves nothing: the last kernels here notice that.
 from __future__ import annotations
 
 from lobproof.book.kernels import Book, level_size, side_count, top
-from lobproof.jit import kernel
+from lobproof.jit import allocating, kernel
 from lobproof.replay.silence_kernels import flowing
 from lobproof.replay.snapshot_kernels import compare_side
 from lobproof.replay.state_kernels import (
@@ -137,7 +137,7 @@ def size_error(levels: Int64, own: Int64, side: int, count: int, held: int) -> f
 # --- what follows from it -----------------------------------------------------------------------
 
 
-@kernel
+@allocating
 def meet_one_side(book: Book, state: Record, levels: Int64, bids: int, tick: int) -> int:
     """A row of which one side is empty: it vouches for nothing, and may still contradict.
 
@@ -276,7 +276,7 @@ def meet_row(
     return DISTRUST
 
 
-@kernel
+@allocating
 def differences(
     book: Book,
     state: Record,

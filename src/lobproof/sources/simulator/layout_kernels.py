@@ -2,8 +2,7 @@
 
 A market's state and what drives its flow are records. All that there are many of lies in *one*
 int64 array, its memory (quantile functions, orders, lists of live orders, levels, their bits, event
-rows), and not in small ones: numba counts references of every array at every call between kernels,
-and with a dozen arrays the counting took thirty times as long as the matching.
+rows): calls between kernels pass one array, and not a dozen.
 """
 
 from __future__ import annotations
