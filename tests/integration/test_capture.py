@@ -14,12 +14,13 @@ import pytest
 from lobproof.capture import lane
 from lobproof.capture.journals import LiveJournals
 from lobproof.capture.pace import Pace
-from lobproof.capture.session import Group, Session, SessionResult, Venue
+from lobproof.capture.session import Session, SessionResult
 from lobproof.errors import UsageError
 from lobproof.fidelity.exact import verify
 from lobproof.pipeline import reconstruct_sample
 from lobproof.serve import LocalExchange, recorded_tape, simulated_tape
 from lobproof.sources.binance.journal import Loss, read_frames
+from lobproof.sources.binance.venue import Venue, venue_of
 from lobproof.sources.captured import SESSION
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import PRESETS, simulate
@@ -28,7 +29,6 @@ from lobproof.store import open_store
 RATE = 100.0
 MARKET = replace(PRESETS["btc"], rate=RATE)
 SYMBOL = MARKET.venue_symbol
-KINDS = ("trade", "depth@100ms", "bookTicker")
 
 
 @dataclass(slots=True)
@@ -88,8 +88,7 @@ class Captured:
 
 def venue_at(exchange: LocalExchange) -> Venue:
     """A spot venue at the exchange's address."""
-    groups = (Group("", KINDS),)
-    return Venue("spot", exchange.ws_url, groups, f"{exchange.url}/api/v3", *(6000, 5000, 250, 20))
+    return venue_of("spot", exchange.url)
 
 
 def capture(
@@ -174,9 +173,7 @@ def test_a_capture_of_a_recording_is_not_real(tmp_path: Path) -> None:
 
 
 def test_what_no_line_can_hold_or_nobody_asked_for_is_kept_apart(tmp_path: Path) -> None:
-    session = Session(
-        ["BTCUSDT"], Venue("spot", "", (Group("", KINDS),), "", *(1,) * 4), tmp_path / "s"
-    )
+    session = Session(["BTCUSDT"], venue_of("spot"), tmp_path / "s")
     good = b'{"stream":"btcusdt@trade","data":{"t":1}}'
     odd = [
         b'{"stream":"btcusdt@trade","data":{"t":\n2}}',
@@ -271,7 +268,7 @@ def test_a_shutdown_that_is_announced_costs_nothing(tmp_path: Path) -> None:
 def test_an_exchange_that_is_not_there_is_asked_until_it_is(tmp_path: Path) -> None:
     """Nothing is written of what never came; the session ends when it is told to."""
     out = tmp_path / "session"
-    venue = Venue("spot", "ws://127.0.0.1:9", (Group("", KINDS),), "http://127.0.0.1:9", *(1,) * 4)
+    venue = venue_of("spot", "http://127.0.0.1:9")
 
     async def run() -> SessionResult:
         session = Session([SYMBOL], venue, out, pace=Pace(50.0))

@@ -8,7 +8,8 @@ from lobproof.errors import UsageError
 from lobproof.serve import PROFILES, VenueClock
 from lobproof.serve.clock import MINUTE, SECOND
 from lobproof.serve.connection import frame, in_unit
-from lobproof.serve.profile import Weights, data_key
+from lobproof.serve.weights import Weights
+from lobproof.sources.binance.venue import data_key
 from support.venue import START
 
 

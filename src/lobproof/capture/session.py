@@ -32,6 +32,7 @@ from lobproof.capture.pace import Pace
 from lobproof.capture.rest import RefusedError, Rest
 from lobproof.errors import PlaceError
 from lobproof.sources.binance.journal import JournalFile
+from lobproof.sources.binance.venue import Venue
 from lobproof.sources.captured import SessionDocument, write_session
 
 SETTLE_NS = 300_000_000
@@ -41,34 +42,6 @@ _RETRY_S = 1.0
 _CATCH_UP_S = 30.0
 _OUTSIDE = "session"
 """The journal of what belongs to no symbol."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Streams that share a socket: the path of its address, and what they tell of each symbol."""
-
-    path: str
-    kinds: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Venue:
-    """Where to capture from, ``market`` of it, and by which rules.
-
-    ``rest`` is the address and root of the REST API; ``weight`` its limit a minute, of which a
-    snapshot of ``levels`` a side costs ``snapshot_weight``, the list of
-    symbols ``info_weight``.
-    """
-
-    market: Literal["spot", "usdm", "coinm"]
-    sockets: str
-    groups: tuple[Group, ...]
-    rest: str
-    weight: int
-    levels: int
-    snapshot_weight: int
-    info_weight: int
-    query: str = ""
 
 
 @dataclass(slots=True)
@@ -199,7 +172,8 @@ class Session:
         ended: Literal["ended", "failed"] = "failed"
         try:
             async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
-                self._rest = Rest(http, venue.rest, venue.weight, self._pace, self._rest_event)
+                limit = venue.profile.weight
+                self._rest = Rest(http, venue.rest, limit, self._pace, self._rest_event)
                 running = [tasks.create_task(self._rest.run())]
                 stopped = tasks.create_task(self._stop.wait())
                 described = tasks.create_task(self._describe(document))
@@ -243,7 +217,7 @@ class Session:
         return SessionDocument(
             state="running",
             provenance="real",
-            market=venue.market,
+            market=venue.profile.market,
             symbols=[one.name for one in self._symbols.values()],
             snapshot_limit=venue.levels,
             sockets=venue.sockets,
@@ -253,7 +227,9 @@ class Session:
 
     async def _describe(self, document: SessionDocument) -> None:
         """Begin the session's document with what the venue says of itself and its symbols."""
-        answer = await self._rest.get("/exchangeInfo", {}, self._venue.info_weight)
+        answer = await self._rest.get(
+            "/exchangeInfo", {}, self._venue.profile.weights["exchangeInfo"]
+        )
         if answer.provenance:
             document.provenance = "derived" if answer.provenance == "recorded" else "synthetic"
         write_session(self._out, document)

@@ -33,7 +33,7 @@ from lobproof.errors import InputError, UsageError
 from lobproof.parquet import read_footer
 from lobproof.progress import Progress as Told
 from lobproof.schema.provenance import least_real, made_of
-from lobproof.sources.binance.profile import order_of
+from lobproof.sources.binance.venue import order_of
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
 from lobproof.sources.cryptolake.layout import TABLES, LakeKey
 

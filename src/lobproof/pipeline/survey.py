@@ -20,7 +20,7 @@ from lobproof.pipeline.job import Strategy
 from lobproof.pipeline.told import Row, of_the_day
 from lobproof.replay import TradePlaces, in_time
 from lobproof.schema import Clock, EventBatch, Finding, Order
-from lobproof.sources.binance.profile import order_of
+from lobproof.sources.binance.venue import order_of
 from lobproof.sources.cryptolake.chunks import CHUNK_ROWS, chunks, ids, integers
 from lobproof.sources.cryptolake.decode_kernels import write_times
 from lobproof.sources.cryptolake.footer import read_footer

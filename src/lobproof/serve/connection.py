@@ -7,7 +7,7 @@ import re
 from typing import Protocol
 
 from lobproof.serve.clock import SECOND
-from lobproof.serve.profile import CONNECTION_NS, Profile
+from lobproof.sources.binance.venue import CONNECTION_NS, Profile
 
 QUEUE_BYTES = 16 << 20
 """What may wait for a slow client before it is cut."""

@@ -13,9 +13,10 @@ from lobproof.errors import UsageError
 from lobproof.serve.clock import NEVER, SECOND, VenueClock
 from lobproof.serve.connection import FAILED, GOING_AWAY, POLICY, Connection, Observer, in_unit
 from lobproof.serve.faults import ON_DEPTH_ANSWERS, ON_MESSAGES, Active, Fault, FaultPlan
-from lobproof.serve.profile import Profile, Weights, data_key
 from lobproof.serve.state import BookCopy, SymbolState, VenueBook
 from lobproof.serve.tape import KINDS, SNAPSHOT, Message, Tape, beside_symbol, pair_of
+from lobproof.serve.weights import Weights
+from lobproof.sources.binance.venue import Profile, data_key
 
 _END = Message(NEVER, "", b"")
 _MOST_AT_ONCE = 2_000

@@ -14,9 +14,9 @@ from lobproof.fixedpoint import count_to_text
 from lobproof.instruments import Instrument
 from lobproof.serve.clock import SECOND
 from lobproof.serve.exchange import Exchange
-from lobproof.serve.profile import TIERS, MarketName
 from lobproof.serve.state import Aggregate
 from lobproof.serve.tape import TradeMessage, in_ms, pair_of
+from lobproof.sources.binance.venue import TIERS, MarketName
 from lobproof.sources.captured import PROVENANCE
 
 _MOST_TRADES = 1000

@@ -14,9 +14,9 @@ from lobproof.serve.connection import Observer
 from lobproof.serve.exchange import Exchange
 from lobproof.serve.faults import Fault, parse_fault
 from lobproof.serve.http import application
-from lobproof.serve.profile import PROFILES
 from lobproof.serve.state import BookCopy
 from lobproof.serve.tape import Tape
+from lobproof.sources.binance.venue import PROFILES
 
 _LINE_BYTES = 1 << 17
 """Room for an address that names as many streams as a connection may have."""

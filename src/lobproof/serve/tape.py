@@ -17,9 +17,9 @@ from lobproof.errors import InputError
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath
 from lobproof.serve.clock import NEVER, SECOND
-from lobproof.serve.profile import MarketName, data_key
 from lobproof.sources.binance.decode import journal_entry
 from lobproof.sources.binance.journal import Loss, read_frames
+from lobproof.sources.binance.venue import MarketName, data_key
 from lobproof.sources.golden import GoldenSample, remedy
 from lobproof.sources.simulator import (
     Feed,

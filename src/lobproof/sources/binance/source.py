@@ -16,7 +16,6 @@ from lobproof.instruments import Instrument
 from lobproof.schema import Clock, EventBatch
 from lobproof.sources.batches import TickerBatch, Together, cut, message_ends, row_ends
 from lobproof.sources.binance.journal import Loss, read_frames
-from lobproof.sources.binance.profile import order_of
 from lobproof.sources.binance.rows import (
     Snapshot,
     book_batch,
@@ -34,6 +33,7 @@ from lobproof.sources.binance.scan_kernels import (
     TRADE,
 )
 from lobproof.sources.binance.scanner import Block, Scanner
+from lobproof.sources.binance.venue import order_of
 from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
 
 BATCH_ROWS = 1 << 16
