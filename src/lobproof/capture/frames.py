@@ -9,6 +9,7 @@ import msgspec
 
 _HEAD = b'{"stream":"'
 _DATA = b'","data":'
+_EVENT = re.compile(rb'"E":([0-9]{13}(?:[0-9]{3}){0,2})(?![0-9])')
 _IDS = {
     b"depth": re.compile(rb'"U":([0-9]{1,18}),"u":([0-9]{1,18})(?:,"pu":([0-9]{1,18}))?'),
     b"trade": re.compile(rb'"t":([0-9]{1,18})'),
@@ -68,6 +69,12 @@ def depth_ids(payload: bytes) -> tuple[int, int, int] | None:
         return None
     first, final = int(found[1]), int(found[2])
     return first, final, first - 1 if found[3] is None else int(found[3])
+
+
+def event_ns(payload: bytes) -> int:
+    """When the venue sent a message, ns since 1970, from its ms, µs or ns; 0 where it says none."""
+    found = _EVENT.search(payload)
+    return int(found[1].ljust(19, b"0")) if found else 0
 
 
 def identity(kind: bytes, payload: bytes) -> int:

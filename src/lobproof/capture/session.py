@@ -22,12 +22,14 @@ from lobproof.capture.copies import Arrival, Copies
 from lobproof.capture.copies import Lane as LaneFigures
 from lobproof.capture.frames import (
     depth_ids,
+    event_ns,
     identity,
     kind_of,
     split_frame,
 )
 from lobproof.capture.journals import LiveJournals, Lost
 from lobproof.capture.lane import Lane
+from lobproof.capture.minutes import Minutes
 from lobproof.capture.pace import Pace
 from lobproof.capture.rest import RefusedError, Rest
 from lobproof.errors import PlaceError
@@ -46,7 +48,10 @@ _OUTSIDE = "session"
 
 @dataclass(slots=True)
 class SymbolFigures:
-    """What was captured of a symbol; ``gaps`` are depth messages or trades that nobody brought."""
+    """What was captured of a symbol; ``gaps`` are depth messages or trades that nobody brought.
+
+    ``lag_ns``: our clock less the venue's as the last depth message came, 0 before one.
+    """
 
     messages: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
@@ -54,6 +59,8 @@ class SymbolFigures:
     late: Counter[str] = field(default_factory=Counter)
     snapshots: int = 0
     stale: int = 0
+    lag_ns: int = 0
+    minutes: Minutes = field(default_factory=Minutes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -64,7 +71,20 @@ class SymbolFigures:
             "late": dict(self.late),
             "snapshots": self.snapshots,
             "stale": self.stale,
+            "regime": self.minutes.to_dict(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class SocketNow:
+    """One of the sockets side by side: its path, for how long it has been open, its figures.
+
+    ``open_s`` is None where it is not open.
+    """
+
+    path: str
+    open_s: float | None
+    figures: LaneFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +138,8 @@ class Session:
         Folder to make: a folder for each symbol, with its journal.
     lanes
         Sockets side by side.
+    regime
+        What the user calls the market's state; it stands in the session's document.
     snapshot_every_s
         Seconds between snapshots for later checks; 0: none but those that anchor.
     pace
@@ -131,6 +153,7 @@ class Session:
         out: Path,
         *,
         lanes: int = 1,
+        regime: str = "",
         snapshot_every_s: float = 900.0,
         pace: Pace | None = None,
     ) -> None:
@@ -144,6 +167,7 @@ class Session:
             for kind in group.kinds
         }
         """The streams that are asked for: what else comes belongs to no symbol."""
+        self._regime = regime
         self._every_s = snapshot_every_s
         self._out = out
         self._number = 0
@@ -151,11 +175,33 @@ class Session:
         self._copies = Copies(lanes * len(venue.groups))
         self._lanes = lanes
         self._sockets = 0
+        self._opened: dict[int, float] = {}
+        """Lanes that have a socket open, and since when."""
         self.events: Counter[str] = Counter()
+        self.provenance = ""
+        """As in the session's document; empty before the venue has answered."""
 
     def stop(self) -> None:
         """End the session: what was received is written."""
         self._stop.set()
+
+    @property
+    def figures(self) -> dict[str, SymbolFigures]:
+        """What has been captured so far, by symbol."""
+        return {one.name: one.figures for one in self._symbols.values()}
+
+    @property
+    def sockets(self) -> list[SocketNow]:
+        """The sockets side by side, as they are now."""
+        now = time.monotonic()
+        return [
+            SocketNow(
+                self._venue.groups[lane // self._lanes].path,
+                now - self._opened[lane] if lane in self._opened else None,
+                figures,
+            )
+            for lane, figures in enumerate(self._copies.lanes)
+        ]
 
     async def run(self) -> SessionResult:
         """Capture until `stop`, or until cancelled.
@@ -202,9 +248,8 @@ class Session:
                 ended, document.why = "failed", str(error)
                 raise
             finally:
-                symbols = {one.name: one.figures for one in self._symbols.values()}
                 result = SessionResult(
-                    symbols, self._copies.lanes, files, self.events, self._journals.lost()
+                    self.figures, self._copies.lanes, files, self.events, self._journals.lost()
                 )
                 document.state, document.ended_ns = ended, time.time_ns()
                 document.figures = result.to_dict()
@@ -222,6 +267,7 @@ class Session:
             snapshot_limit=venue.levels,
             sockets=venue.sockets,
             rest=venue.rest,
+            regime=self._regime,
             started_ns=time.time_ns(),
         )
 
@@ -232,6 +278,7 @@ class Session:
         )
         if answer.provenance:
             document.provenance = "derived" if answer.provenance == "recorded" else "synthetic"
+        self.provenance = document.provenance
         write_session(self._out, document)
         (self._out / "exchangeInfo.json").write_bytes(answer.body)
 
@@ -279,9 +326,12 @@ class Session:
         )  # fmt: skip
         symbol.figures.messages[kind.decode()] += 1
         symbol.figures.bytes += len(payload)
+        symbol.figures.minutes.take(kind, payload, capture_ns)
         settle = SETTLE_NS if self._sockets > len(self._venue.groups) else 0
         if kind == b"depth" and (ids := depth_ids(payload)) is not None:
             _, final, previous = ids
+            sent_ns = event_ns(payload)
+            symbol.figures.lag_ns = capture_ns - sent_ns if sent_ns else 0
             released = symbol.depth.add(previous, final, line, capture_ns, mono_ns, settle)
             self._write(symbol, "depth", released)
             symbol.moved.set()
@@ -301,12 +351,14 @@ class Session:
     def opened(self, lane: int, conn: int) -> None:
         """A lane has a socket that is open."""
         self._sockets += 1
+        self._opened[lane] = time.monotonic()
         self._copies.opened(lane)
 
     def closed(self, lane: int, conn: int, *, last: bool) -> None:
         """A lane's socket is closed."""
         self._sockets -= 1
         if last:
+            self._opened.pop(lane, None)
             self._copies.closed(lane, time.monotonic_ns())
 
     def _write(self, symbol: _Symbol, what: str, released: list[Released]) -> None:

@@ -133,6 +133,15 @@ _COMMANDS = {
             "lobproof simulate --out sim-lake --lake --no-recording --minutes 1440 --seed 3",
         ),
     ),
+    "capture": _Command(
+        "capture:capture",
+        "Capture what Binance sends, byte for byte, with every loss known.",
+        (
+            "lobproof capture BTCUSDT ETHUSDT --out day --duration 24h --redundancy 2",
+            "lobproof capture BTCUSDT --venue usdm --out opens --schedule us-open",
+            "lobproof capture SIMUSDT --endpoint http://127.0.0.1:8080 --out try --duration 1m",
+        ),
+    ),
     "serve": _Command(
         "serve:serve",
         "Serve a recording or a simulated market as Binance would, with faults on demand.",

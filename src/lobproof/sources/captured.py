@@ -37,6 +37,8 @@ class SessionDocument(msgspec.Struct, kw_only=True):
         ``spot``, ``usdm`` or ``coinm``.
     snapshot_limit
         Levels a side that snapshots were asked for.
+    regime
+        What the user called the market's state.
     figures
         What was captured: set at the end.
     """
@@ -50,6 +52,7 @@ class SessionDocument(msgspec.Struct, kw_only=True):
     snapshot_limit: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
     sockets: str
     rest: str
+    regime: str = ""
     started_ns: int
     ended_ns: int = 0
     why: str = ""
