@@ -77,13 +77,14 @@ def ensure_far_capacity(book: Book, rows: int) -> Book:
 
     The same array where it has that room, otherwise a larger copy.
     """
-    heads = book[: 2 * HEADER].reshape(2, HEADER)
-    capacity = int(heads[0, CAPACITY])
-    needed = int((heads[:, NEAR] + heads[:, OVERFLOW]).max()) + rows
+    capacity = int(book[CAPACITY])
+    used = max(int(book[head + NEAR] + book[head + OVERFLOW]) for head in (0, HEADER))
+    needed = used + rows
     if needed <= capacity:
         return book
     while capacity < needed:
         capacity *= 2
+    heads = book[: 2 * HEADER].reshape(2, HEADER)
     start = int(heads[0, OVERFLOW_KEY])
     grown = np.zeros(start + 8 * capacity, np.int64)
     grown[:start] = book[:start]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,18 @@ from lobproof.replay.state_kernels import (
 )
 from lobproof.replay.trade_kernels import PENDING_ROW, new_pending, reserve
 from lobproof.replay.vendor_kernels import DISTRUST, NOTHING, QUIET, STRAND
-from lobproof.schema import LEVELS, UNTRUSTED, EventBatch, Flag, Int64, Kind, Side, VendorBatch
+from lobproof.schema import (
+    LEVELS,
+    UNTRUSTED,
+    EventBatch,
+    Flag,
+    Int64,
+    Kind,
+    Rows,
+    Side,
+    VendorBatch,
+    VendorRows,
+)
 from lobproof.schema.plain import Q_UNSEEDED
 from lobproof.schema.records import Record, Records, numbers, records
 
@@ -50,6 +61,13 @@ of silence lets the kernel enter the minute of one vendor row twice.
 """
 WINDOW_TICKS = 1 << 18
 """Ticks a side near the touch that the book keeps in an array."""
+
+
+class _Given(NamedTuple):
+    """The columns of a segment; no vendor rows for feeds that have none."""
+
+    rows: Rows
+    vendor: VendorRows | None
 
 
 class Replayer:
@@ -166,6 +184,7 @@ class Replayer:
             or before.
         """
         events, ends = segment.events, message_bounds(segment.events)
+        given = self._given(segment)
         row, vendor_row = 0, 0
         while self._due is not None or len(segment) > row + vendor_row:
             left = room()
@@ -180,10 +199,10 @@ class Replayer:
                     parts.append(self._due)
                     self._due = None
                     self._check_prices(parts[-1], first_id)
-                    whole = Segment.of(parts[-1])
-                    self._step(whole, 0, len(parts[-1]), 0, 0, first_id, out)
+                    asked_for = self._given(Segment.of(parts[-1]))
+                    self._step(asked_for, 0, len(parts[-1]), 0, 0, first_id, out)
                 else:
-                    at = self._step(segment, row, stop, vendor_row, until, first_id, out)
+                    at = self._step(given, row, stop, vendor_row, until, first_id, out)
                     parts.append(events.slice(row, at))
                     row, vendor_row = at, int(self._next_row[0])
                     self._due = self._asked_for(segment.vendor_rows, vendor_row)
@@ -271,9 +290,16 @@ class Replayer:
                 hint="choose a smaller price exponent for the import",
             )
 
+    def _given(self, segment: Segment) -> _Given:
+        """A segment as the kernel takes it."""
+        vendor_rows = segment.vendor_rows
+        has_rows = self._policy.chainless or len(vendor_rows) > 0
+        vendor = vendor_rows.rows(segment.places) if has_rows else None
+        return _Given(segment.events.rows, vendor)
+
     def _step(
         self,
-        segment: Segment,
+        given: _Given,
         row: int,
         stop: int,
         vendor_row: int,
@@ -282,25 +308,21 @@ class Replayer:
         out: Outputs,
     ) -> int:
         """Replay rows and vendor's rows up to where something is to be inserted; the row there."""
-        batch, vendor_rows = segment.events, segment.vendor_rows
         # beside the rows' levels those may come back that a waiting snapshot has taken away
         self._book = ensure_far_capacity(self._book, stop - row + int(self._logged[0]))
         self._next_row[0] = vendor_row
-        first = min(
-            int(each.ts_order[at])
-            for each, at, end in ((batch, row, stop), (vendor_rows, vendor_row, until))
-            if at < end
-        )
-        rule = self._instrument.rule_at(first)
-        has_rows = self._policy.chainless or len(vendor_rows) > 0
+        begins = [given.rows.ts_order[row]] if row < stop else []
+        if given.vendor is not None and vendor_row < until:
+            begins.append(given.vendor.ts_order[vendor_row])
+        rule = self._instrument.rule_at(int(min(begins)))
         return int(
             replay_rows(
                 self._book,
                 self._states,
                 self._pending,
                 out,
-                batch.rows,
-                vendor_rows.rows(segment.places) if has_rows else None,
+                given.rows,
+                given.vendor,
                 Rules(rule.tick, rule.lot, self._state_every, self._policy.size_limit),
                 first_id - row,
                 row,

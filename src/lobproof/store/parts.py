@@ -282,7 +282,7 @@ class GroupWriter:
             count = min(rows - start, room - self._filled)
             here, there = slice(self._filled, self._filled + count), slice(start, start + count)
             for buffer, column in zip(self._buffer, columns, strict=True):
-                buffer[here] = column[there]
+                buffer[here] = column if count == rows else column[there]
             self._filled += count
             self._open = True
             start += count

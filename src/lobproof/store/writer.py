@@ -221,7 +221,7 @@ class DayWriter:
             start = 0
             while start < len(batch):
                 stop, closes = _part_end(batch.flags, start, self.room)
-                part = batch.slice(start, stop)
+                part = batch if stop - start == len(batch) else batch.slice(start, stop)
                 self._writers[EVENTS.name].append(_event_columns(part, self._at.rows))
                 self._at.rows += len(part)
                 start = stop
@@ -417,6 +417,8 @@ def _check_states(states: StateBatch, first: int, count: int) -> None:
 def _part_end(flags: NDArray[np.int32], start: int, room: int) -> tuple[int, bool]:
     """Where the rows from ``start`` that a part with ``room`` takes end; whether that closes it."""
     first = start + room - 1
+    if first >= len(flags):
+        return len(flags), False
     ends = np.flatnonzero(flags[first:] & _LAST)
     return (first + int(ends[0]) + 1, True) if len(ends) else (len(flags), False)
 
