@@ -149,7 +149,7 @@ def _decoded(
         try:
             lake = LakeFile(name, path)
             for raw in COLUMNS[name]:
-                lake.maybe_not_positive(raw)
+                lake.maybe(raw, lambda least, _: least <= 0)
             lake.close()
             found_unless(footer is not None, "a file without a footer is opened")
             read = list(_DECODERS[name]([path], _INSTRUMENT, batch_rows))

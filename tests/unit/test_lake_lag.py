@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from lobproof.cli.console import out
@@ -23,6 +26,7 @@ from lobproof.pipeline import (
 )
 from lobproof.pipeline.start import PartialDay
 from lobproof.schema import Clock
+from lobproof.sources.cryptolake.chunks import Chunk, LakeFile
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
 from lobproof.sources.cryptolake.write import TableWriter
 from lobproof.store import Store, open_store
@@ -181,6 +185,24 @@ def test_a_sample_of_spans_tells_the_same(
     fewer = measure_lag(files)
     assert 100 < fewer.trades < whole.trades
     assert abs(fewer.ns - whole.ns) <= 10**6
+
+    read: list[int] = []
+    plain = LakeFile.chunks
+
+    def noted(self: LakeFile, *args: Any) -> Iterator[Chunk]:
+        for chunk in plain(self, *args):
+            read.append(len(chunk) if self.table == "trades" else 0)
+            yield chunk
+
+    monkeypatch.setattr(LakeFile, "chunks", noted)
+    table, rows = pq.read_table(files["trades"][0]), []
+    for statistics in (False, True):  # which tell where no trades of the spans are
+        path = tmp_path / f"{statistics}.parquet"
+        pq.write_table(table, path, row_group_size=16, write_statistics=statistics)
+        assert measure_lag({**files, "trades": [path]}) == fewer
+        rows.append(sum(read))
+        read.clear()
+    assert rows[0] == len(table) > 1.2 * rows[1]
 
 
 def test_a_partial_day_and_a_killed_one_keep_the_lag(golden: Path, tmp_path: Path) -> None:

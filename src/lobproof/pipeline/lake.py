@@ -190,7 +190,7 @@ def reconstruct_day(
             say(f"{day}: there is no `trades`; the book is made without (TRADES_ABSENT).")
         if since is not None:
             strategies, reasons = (base.strategy,), list(base.reasons)
-        trades = _rows(day, "trades")
+        trades = survey.rows.get("trades", 0)
         earlier: tuple[Row, ...] = ()
         if saved is not None:
             strategies, reasons = strategies[strategies.index(saved[0]) :], list(saved[1])
@@ -333,7 +333,7 @@ def _replayed(
             base,
             strategy=strategy,
             policy=Policy(chainless=True, trades_wait_for=waits),
-            rows=_rows(day, "book", "trades"),
+            rows=survey.rows.get("book", 0) + survey.rows.get("trades", 0),
             streams=replace(
                 base.streams,
                 both=apart(snapshots, trades),
@@ -346,14 +346,9 @@ def _replayed(
         strategy=strategy,
         policy=Policy(chainless=True, correct=options.resync, size_limit=options.size_limit),
         streams=replace(base.streams, both=apart(source.deltas, trades), vendor_rows=source.books),
-        most_messages=_rows(day, "book_delta_v2"),
-        rows=_rows(day, *day.files),
+        most_messages=survey.rows.get("book_delta_v2", 0),
+        rows=sum(survey.rows.values()),
     )
-
-
-def _rows(day: LakeDay, *tables: str) -> int:
-    footers = (read_footer(path, name) for name in tables for path in day.files.get(name, ()))
-    return sum(footer.rows for footer in footers if footer is not None)
 
 
 def _provenance(file: LakeFile, entry: Any) -> str:

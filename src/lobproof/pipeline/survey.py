@@ -7,7 +7,7 @@ begins at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,9 +21,16 @@ from lobproof.pipeline.told import Row, of_the_day
 from lobproof.replay import TradePlaces, in_time
 from lobproof.schema import Clock, EventBatch, Finding, Order
 from lobproof.sources.binance.venue import order_of
-from lobproof.sources.cryptolake.chunks import CHUNK_ROWS, chunks, ids, integers
+from lobproof.sources.cryptolake.chunks import (
+    CHUNK_ROWS,
+    LakeFile,
+    chunks,
+    closed_files,
+    ids,
+    integers,
+)
 from lobproof.sources.cryptolake.decode_kernels import write_times
-from lobproof.sources.cryptolake.footer import read_footer
+from lobproof.sources.cryptolake.footer import book_clock
 from lobproof.sources.cryptolake.grid import infer_grid
 from lobproof.sources.cryptolake.lag import Lag, measure_lag
 from lobproof.sources.cryptolake.layout import TABLES
@@ -40,7 +47,8 @@ class Survey:
     the files is what shows that it holds them. ``lag``: of the deltas' clock behind the trades',
     where the venue's depth messages have two times; ``book_clock``: which one the files say it is.
     ``receive_days``: those (since 1970) that receive times order, for want of others;
-    ``shuffled``: trades stand in no order, of ids or of times, and must be sorted.
+    ``shuffled``: trades stand in no order, of ids or of times, and must be sorted. ``rows``: of
+    each table.
     """
 
     instrument: Instrument
@@ -50,16 +58,19 @@ class Survey:
     book_clock: Clock = "E"
     receive_days: Sequence[int] = ()
     shuffled: bool = False
+    rows: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def made(
-        cls, files: Mapping[str, Sequence[Path]], exchange: str, symbol: str, dt: str = ""
+        cls, paths: Mapping[str, Sequence[Path]], exchange: str, symbol: str, dt: str = ""
     ) -> Self:
         """Look into the files of a day, by table; errors are those of the two surveys."""
+        # each is looked at once: the others take over what its footer says
+        files = {table: closed_files(table, names) for table, names in paths.items()}
         times = survey_times(files, dt)
         lag = measure_lag(files) if order_of(exchange).book_clock != "E" else None
-        told = [read_footer(path, "book_delta_v2") for path in files.get("book_delta_v2", ())[:1]]
-        clock: Clock = "T" if told and told[0] and told[0].book_clock == "T" else "E"
+        told = [book_clock(file.footer) for file in files.get("book_delta_v2", ())[:1]]
+        clock: Clock = "T" if told == ["T"] else "E"
         try:
             grid, whole = infer_grid(files, exchange, symbol, whole=False), False
         except GridError:  # of the sample's first bad value, which need not be the day's
@@ -71,7 +82,8 @@ class Survey:
         shuffled = _shuffled(
             files.get("trades", ()), TradePlaces(times.offsets.get("trades"), days)
         )
-        return cls(grid, times, whole, lag, clock, days, shuffled)
+        rows = {table: sum(file.rows for file in of_table) for table, of_table in files.items()}
+        return cls(grid, times, whole, lag, clock, days, shuffled, rows)
 
     @classmethod
     def saved(cls, out: Path, where: Partition, content: Sequence[str]) -> Self | None:
@@ -91,6 +103,7 @@ class Survey:
                     values["book_clock"],
                     tuple(values["receive_days"]),
                     values["shuffled"],
+                    values["rows"],
                 )
         return None
 
@@ -163,10 +176,11 @@ class Survey:
             "book_clock": self.book_clock,
             "receive_days": list(self.receive_days),
             "shuffled": self.shuffled,
+            "rows": dict(self.rows),
         }
 
 
-def _shuffled(trades: Sequence[Path], places: TradePlaces) -> bool:
+def _shuffled(trades: Sequence[LakeFile], places: TradePlaces) -> bool:
     for chunk in chunks("trades", trades, ("timestamp", "receipt_timestamp", "id"), CHUNK_ROWS):
         sent, received = np.empty(len(chunk), np.int64), np.empty(len(chunk), np.int64)
         write_times(integers(chunk, "timestamp", 0), sent)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +28,8 @@ BOOK_CHUNK_ROWS = 1 << 12
 """The same for ``book``, whose rows are eighty numbers wide."""
 
 V = TypeVar("V", bound=np.generic)
+Span = tuple[int, int]
+"""First row, and the first one no more, of all rows of a table's files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +57,16 @@ class Chunk:
 class LakeFile:
     """An open Parquet file of a table, its columns checked.
 
-    Parameters
-    ----------
-    like
-        The same file, opened before: its footer is taken over. One of 10,000 row groups takes
-        time and 50 MB.
-
     Raises
     ------
     InputError
         When the file cannot be read, or a column is missing or of another type.
     """
 
-    def __init__(self, table: str, path: Path, like: LakeFile | None = None) -> None:
+    def __init__(self, table: str, path: Path) -> None:
         self.table = table
         self.path = path
-        try:
-            self._file = open_parquet(path, None if like is None else like.footer)
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(
-                f"{path} cannot be read as a Parquet file: {_line(error)}",
-                hint=AGAIN,
-            ) from error
+        self._file = _opened(path)
         self.footer: pq.FileMetaData = self._file.metadata
         schema = self.footer.schema.to_arrow_schema()
         try:
@@ -91,11 +82,23 @@ class LakeFile:
         self.starts: Int64 = np.cumsum([0, *(self.footer.row_group(g).num_rows for g in groups)])
         """First row of each row group, and the sum of rows."""
 
-    def maybe_not_positive(self, raw: str) -> list[tuple[int, int]]:
-        """Rows of the row groups in which a column may have a null, or a number up to 0.
+    def again(self) -> LakeFile:
+        """The file opened anew. Its footer is taken over: one of 10,000 row groups takes 50 MB.
 
-        First row and the first one no more of each such run; the others are ruled out by their
-        statistics.
+        Raises
+        ------
+        InputError
+            When it cannot be opened.
+        """
+        other = copy(self)
+        other._file = _opened(self.path, self.footer)
+        return other
+
+    def maybe(self, raw: str, among: Callable[[int, int], bool]) -> list[Span]:
+        """Rows of the row groups whose numbers of a column may be ``among`` those asked for.
+
+        ``among`` is asked about the least and the greatest of them; null is a 0. Row groups that
+        have no such statistics are among them.
         """
         name = self._names[raw]
         column = next(
@@ -103,17 +106,13 @@ class LakeFile:
             for at in range(self.footer.num_columns)
             if self.footer.schema.column(at).path == name
         )
-        runs: list[tuple[int, int]] = []
+        runs: list[Span] = []
         for group, first in enumerate(self.starts[:-1].tolist()):
             told = self.footer.row_group(group).column(column).statistics
-            known = told is not None and told.has_min_max and told.has_null_count
-            if (
-                known
-                and told.null_count == 0
-                and isinstance(told.min_raw, int)
-                and told.min_raw > 0
-            ):
-                continue
+            if told is not None and told.has_min_max and told.has_null_count:
+                ends = [told.min_raw, told.max_raw, *([0] if told.null_count else [])]
+                if all(isinstance(end, int) for end in ends) and not among(min(ends), max(ends)):
+                    continue
             stop = int(self.starts[group + 1])
             if runs and runs[-1][1] == first:
                 runs[-1] = (runs[-1][0], stop)
@@ -169,24 +168,37 @@ class LakeFile:
             )
 
 
-def closed_files(table: str, paths: Sequence[Path]) -> list[LakeFile]:
-    """The files of a table, looked at and closed again: each is the ``like`` of a later one.
+def _opened(path: Path, footer: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    try:
+        return open_parquet(path, footer)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"{path} cannot be read as a Parquet file: {_line(error)}", hint=AGAIN
+        ) from error
+
+
+AnyFile = Path | LakeFile
+"""A file, or one that was looked at before."""
+
+
+def closed_files(table: str, files: Sequence[AnyFile]) -> list[LakeFile]:
+    """The files of a table, looked at and closed again; those that are so already as they are.
 
     Raises
     ------
     InputError
         As :class:`LakeFile`.
     """
-    files = []
-    for path in paths:
-        files.append(LakeFile(table, path))
-        files[-1].close()
-    return files
+    closed = []
+    for file in files:
+        closed.append(LakeFile(table, file) if isinstance(file, Path) else file)
+        closed[-1].close()
+    return closed
 
 
 def chunks(
     table: str,
-    paths: Sequence[Path],
+    files: Sequence[AnyFile],
     columns: Sequence[str],
     chunk_rows: int,
     start_row: int = 0,
@@ -199,8 +211,8 @@ def chunks(
         As :class:`LakeFile` and its chunks, and when there are fewer rows than ``start_row``.
     """
     before = 0
-    for path in paths:
-        file = LakeFile(table, path)
+    for one in files:
+        file = LakeFile(table, one) if isinstance(one, Path) else one.again()
         try:
             yield from file.chunks(columns, chunk_rows, max(start_row - before, 0))
         finally:
@@ -299,9 +311,6 @@ def _line(error: BaseException) -> str:
 SPANS = 64
 SPAN_ROWS = 1 << 12
 
-Span = tuple[int, int]
-"""First row, and the first one no more, of all rows of a table's files."""
-
 
 def spread(
     rows: int, spans: int = SPANS, length: int = SPAN_ROWS, *, ends: bool = False
@@ -317,6 +326,18 @@ def spread(
         return [(start, start + length) for start in starts]
     middles = (rows * (2 * k + 1) // (2 * spans) for k in range(spans))
     return [(middle - length // 2, middle - length // 2 + length) for middle in middles]
+
+
+def maybe_rows(
+    files: Sequence[LakeFile], raw: str, among: Callable[[int, int], bool]
+) -> list[Span]:
+    """The spans of :meth:`LakeFile.maybe` in all files of a table."""
+    spans: list[Span] = []
+    ahead = 0
+    for file in files:
+        spans += [(ahead + first, ahead + stop) for first, stop in file.maybe(raw, among)]
+        ahead += file.rows
+    return spans
 
 
 def read_spans(
@@ -348,7 +369,7 @@ def read_spans(
             for first, stop in spans
             if first < ahead + closed.rows and stop > ahead
         ]
-        file = LakeFile(closed.table, closed.path, closed)
+        file = closed.again()
         try:
             for run in _runs(file, inside):
                 for chunk in file.chunks(columns, chunk_rows, run[0][0], run[-1][1]):

@@ -97,8 +97,14 @@ def _facts(metadata: Any, table: str) -> Footer:
         schema={field.name: str(field.type) for field in schema},
         naming=_naming(table, schema.names),
         provenance=said.get(b"provenance", b"").decode("utf-8", "replace"),
-        book_clock=said.get(b"book_clock", b"")[:MAX_TEXT].decode("utf-8", "replace"),
+        book_clock=book_clock(metadata),
     )
+
+
+def book_clock(metadata: Any) -> str:
+    """Which clock a file says its book has; empty when it says nothing."""
+    said = metadata.schema.to_arrow_schema().metadata or {}
+    return str(said.get(b"book_clock", b"")[:MAX_TEXT].decode("utf-8", "replace"))
 
 
 def _naming(table: str, names: list[str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from lobproof.sources.cryptolake.chunks import (
     BOOK_CHUNK_ROWS,
     CHUNK_ROWS,
     SPANS,
+    AnyFile,
     Chunk,
     LakeFile,
     Span,
@@ -115,7 +115,7 @@ class _Sample:
 
 
 def infer_grid(
-    paths: Mapping[str, Sequence[Path]],
+    paths: Mapping[str, Sequence[AnyFile]],
     exchange: str,
     symbol: str,
     *,
@@ -189,7 +189,7 @@ def _parts(files: Sequence[LakeFile]) -> list[tuple[LakeFile, int, int]]:
 
 def _looked_at(closed: LakeFile, first: int, stop: int) -> _Needs:
     needs = _Needs.none()
-    file = LakeFile(closed.table, closed.path, closed)
+    file = closed.again()
     try:
         table = file.table
         for chunk in file.chunks(_all_columns(table), _chunk_rows(table), first, stop):

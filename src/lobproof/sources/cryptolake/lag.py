@@ -10,22 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lobproof.schema import PENDING_MESSAGES, PENDING_NS, Int64, Side
 from lobproof.sources.cryptolake.chunks import (
-    CHUNK_ROWS,
+    AnyFile,
     Chunk,
     LakeFile,
     Span,
     bitmap,
-    chunks,
     closed_files,
     floats,
     integers,
+    maybe_rows,
     read_spans,
     spread,
     takers,
@@ -47,6 +47,9 @@ _COARSE = (*range(0, 100, 4), *range(100, MAX_LAG_US // _MS + 1, 20))
 _TIME_BITS = 38
 """Enough for µs of two days and a half."""
 
+_TABLES = ("book_delta_v2", "trades")
+
+T = TypeVar("T", int, Int64)
 Floats = NDArray[np.float64]
 
 
@@ -72,7 +75,7 @@ class Lag:
         )
 
 
-def measure_lag(paths: Mapping[str, Sequence[Path]]) -> Lag:
+def measure_lag(paths: Mapping[str, Sequence[AnyFile]]) -> Lag:
     """The lag in a day's files, of a sample that follows from them alone.
 
     Parameters
@@ -85,7 +88,7 @@ def measure_lag(paths: Mapping[str, Sequence[Path]]) -> Lag:
     InputError
         When a file cannot be read or is not its table.
     """
-    sample = _sampled(paths)
+    sample = _sampled({name: closed_files(name, paths.get(name, ())) for name in _TABLES})
     if sample is None:
         return Lag()
     seen: dict[int, NDArray[np.bool_]] = {}
@@ -108,12 +111,12 @@ def measure_lag(paths: Mapping[str, Sequence[Path]]) -> Lag:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Deltas by span, level and place, and the trades of the same spans.
+    """Deltas of the levels that trades name, by span, level and place, and the trades.
 
     ``keys``: ascending, of the row's level and clock (µs); ``falls``: of the level's size, NaN
     where it was not known before; ``messages``: the number of the row's message; ``clocks``: of
-    each message, with its span. ``wanted``: the trades' keys, ascending; ``times``: like
-    ``clocks``.
+    each message, with its span. ``wanted``: the trades' keys, ascending; ``behind``: the row behind
+    the last of each one's level; ``times``: like ``clocks``.
     """
 
     keys: Int64
@@ -121,6 +124,7 @@ class _Sample:
     messages: Int64
     clocks: Int64
     wanted: Int64
+    behind: Int64
     times: Int64
     sizes: Floats
 
@@ -132,67 +136,72 @@ class _Sample:
     def explained(self, lag: int) -> NDArray[np.bool_]:
         """Which trades are explained where the deltas' clock is ``lag`` µs earlier."""
         found = np.searchsorted(self.keys, self.wanted + lag)
-        row = np.minimum(found, len(self.keys) - 1)
-        delay = self.keys[row] - self.wanted - lag
-        named = (found < len(self.keys)) & (
-            self.keys[row] >> _TIME_BITS == self.wanted >> _TIME_BITS
-        )
-        ahead = self.messages[row] - np.searchsorted(self.clocks, self.times + lag)
-        named &= (delay < PENDING_NS // _US) | (ahead < PENDING_MESSAGES)
-        rows, of_row = np.unique(row[named], return_inverse=True)
-        volume = np.bincount(of_row, self.sizes[named], len(rows))
-        fall = self.falls[rows]
-        good = fall >= volume * (1 - 1e-9)  # the sum of floats is not exact
+        named = np.flatnonzero(found < self.behind)
+        row = found[named]
+        late = self.keys[row] - self.wanted[named] - lag >= PENDING_NS // _US
+        first = np.searchsorted(self.clocks, self.times[named[late]] + lag)
+        late[late] = self.messages[row[late]] - first >= PENDING_MESSAGES
+        named, row = named[~late], row[~late]
+        of_row = np.cumsum(np.diff(row, prepend=row[:1]) != 0)  # as ascending as the keys
+        volume = np.bincount(of_row, self.sizes[named])
+        good = self.falls[row] >= volume[of_row] * (1 - 1e-9)  # the sum of floats is not exact
         explained = np.zeros(self.count, np.bool_)
-        explained[named] = good[of_row]
+        explained[named] = good
         return explained
 
 
-def _sampled(paths: Mapping[str, Sequence[Path]]) -> _Sample | None:
+def _sampled(files: Mapping[str, Sequence[LakeFile]]) -> _Sample | None:
     """The sample of a day's files; None where nothing can be held together."""
-    files = closed_files("book_delta_v2", paths.get("book_delta_v2", ()))
-    spans = spread(sum(file.rows for file in files), SPANS, SPAN_ROWS)
-    deltas = _deltas(files, spans)
+    of_deltas = files.get("book_delta_v2", ())
+    spans = spread(sum(file.rows for file in of_deltas), SPANS, SPAN_ROWS)
+    deltas = _deltas(of_deltas, spans)
     if deltas is None:
         return None
-    span, clock, message, side, price, size = deltas
+    span, clock, message, bid, price, size = deltas
     starts = np.flatnonzero(np.diff(span, prepend=-1))
-    ends = clock[np.append(starts[1:], len(span)) - 1]
-    trades = _trades(paths.get("trades", ()), clock[starts], ends - MAX_LAG_US)
+    begins, ends = clock[starts], clock[np.append(starts[1:], len(span)) - 1]
+    base = int(begins.min()) - MAX_LAG_US
+    if int(ends.max()) - base + MAX_LAG_US >= 1 << _TIME_BITS or (np.diff(begins) < 0).any():
+        return None  # no times of one day, in order
+    trades = _trades(files.get("trades", ()), begins, ends - MAX_LAG_US)
     if trades is None:
         return None
-    base = int(clock.min()) - MAX_LAG_US
-    if (
-        int(clock.max()) - base + MAX_LAG_US >= 1 << _TIME_BITS
-        or (np.diff(clock[starts]) < 0).any()
-    ):
-        return None  # no times of one day, in order
     where, at, maker, paid, taken = trades
-    prices = np.unique(np.concatenate([price, paid]))
+    prices = np.unique(paid)
 
-    def level(span: Int64, half: Int64, price: Floats) -> Int64:
-        return (span * len(prices) + np.searchsorted(prices, price)) * 2 + half
+    def level(span: Int64, half: Int64, place: Int64) -> Int64:
+        return (span * len(prices) + place) * 2 + half
 
-    known, levels = np.unique(level(span, side, price), return_inverse=True)
-    wanted = level(where, maker, paid)
-    held = np.isin(wanted, known)
-    if not held.any():
+    wanted = level(where, maker, np.searchsorted(prices, paid))
+    traded = np.zeros(len(starts) * len(prices) * 2, np.bool_)
+    traded[wanted] = True
+    place = np.searchsorted(prices[:-1], price)
+    rows = np.flatnonzero(prices[place] == price)
+    levels = level(span[rows], 1 - bid[rows], place[rows])
+    rows, levels = rows[traded[levels]], levels[traded[levels]]
+    if not len(rows):
         return None
+    known = np.zeros(len(traded), np.bool_)
+    known[levels] = True
+    held = known[wanted]
+    number = np.cumsum(known) - 1
     order = np.argsort(levels, kind="stable")
-    levels, sizes = levels[order], size[order]
-    falls = np.full(len(order), np.nan)
+    rows, levels = rows[order], number[levels[order]]
+    falls = np.full(len(rows), np.nan)
     same = np.flatnonzero(levels[1:] == levels[:-1]) + 1
-    falls[same] = sizes[same - 1] - sizes[same]
+    falls[same] = size[rows[same - 1]] - size[rows[same]]
     firsts = np.flatnonzero(np.diff(message, prepend=-1))
-    keys = (np.searchsorted(known, wanted[held]) << _TIME_BITS) + at[held] - base
+    at, where, wanted = at[held] - base, where[held], number[wanted[held]]
+    keys = (wanted << _TIME_BITS) + at
     by_key = np.argsort(keys, kind="stable")
     return _Sample(
-        (levels << _TIME_BITS) + clock[order] - base,
+        (levels << _TIME_BITS) + clock[rows] - base,
         falls,
-        message[order],
+        message[rows],
         (span[firsts] << _TIME_BITS) + clock[firsts] - base,
         keys[by_key],
-        ((where << _TIME_BITS) + at - base)[held][by_key],
+        np.searchsorted(levels, wanted[by_key], side="right"),
+        ((where << _TIME_BITS) + at)[by_key],
         taken[held][by_key],
     )
 
@@ -200,7 +209,7 @@ def _sampled(paths: Mapping[str, Sequence[Path]]) -> _Sample | None:
 def _deltas(
     files: Sequence[LakeFile], spans: Sequence[Span]
 ) -> tuple[Int64, Int64, Int64, Int64, Floats, Floats] | None:
-    """Span, clock (µs), message, side (0 bid), price and size of the spans' rows."""
+    """Span, clock (µs), message, side (1 bid), price and size of the spans' rows."""
     starts = [first for first, _ in spans]
     columns = ("timestamp", "sequence_number", "side_is_bid", "price", "size")
     parts: list[tuple[Int64, ...]] = []
@@ -210,33 +219,39 @@ def _deltas(
         bits, bit = bitmap(chunk, "side_is_bid")
         bid = np.unpackbits(bits, bitorder="little")[bit : bit + len(chunk)].astype(np.int64)
         ids = integers(chunk, "sequence_number", -1)
-        parts.append((np.full(len(chunk), number), _times(chunk), ids, 1 - bid))
+        parts.append((np.full(len(chunk), number), _times(chunk), ids, bid))
         values.append((floats(chunk, "price"), floats(chunk, "size")))
     if not parts:
         return None
-    span, time, ids, side = (np.concatenate(column) for column in zip(*parts, strict=True))
+    span, time, ids, bid = (np.concatenate(column) for column in zip(*parts, strict=True))
     price, size = (np.concatenate(column) for column in zip(*values, strict=True))
     begins = (np.diff(ids, prepend=ids[0] - 1) != 0) | (np.diff(span, prepend=span[0]) != 0)
-    message = np.cumsum(begins) - 1
+    message = np.cumsum(begins)
     kept = (time > 0) & np.isfinite(price) & np.isfinite(size)
-    if not kept.any():
-        return None
-    message = np.unique(message[kept], return_inverse=True)[1]
-    span, time, side = span[kept], time[kept], side[kept]
-    for number in np.unique(span).tolist():
-        own = span == number
-        time[own] = np.maximum.accumulate(time[own])
-    return span, time, message, side, price[kept], size[kept]
+    if not kept.all():
+        span, time, message, bid = (column[kept] for column in (span, time, message, bid))
+        price, size = price[kept], size[kept]
+        if not len(span):
+            return None
+    # those of which a row is left
+    message = np.cumsum(np.diff(message, prepend=message[0]) != 0)
+    for own in np.split(time, np.flatnonzero(np.diff(span)) + 1):
+        np.maximum.accumulate(own, out=own)
+    return span, time, message, bid, price, size
 
 
 def _trades(
-    paths: Sequence[Path], begins: Int64, ends: Int64
+    files: Sequence[LakeFile], begins: Int64, ends: Int64
 ) -> tuple[Int64, Int64, Int64, Floats, Floats] | None:
     """Span, time (µs), maker's side (0 bid), price and size of the trades of the spans."""
     parts: list[tuple[Int64, ...]] = []
     values: list[tuple[Floats, Floats]] = []
     columns = ("timestamp", "side", "price", "amount")
-    for chunk in chunks("trades", paths, columns, CHUNK_ROWS):
+
+    def inside(least: int, greatest: int) -> bool:
+        return bool(((begins <= _us(greatest)) & (ends >= _us(least))).any())
+
+    for _, chunk in read_spans(files, maybe_rows(files, "timestamp", inside), columns):
         time = _times(chunk)
         span = np.searchsorted(begins, time, side="right") - 1
         taker, price, size = takers(chunk), floats(chunk, "price"), floats(chunk, "amount")
@@ -252,5 +267,10 @@ def _trades(
 
 
 def _times(chunk: Chunk) -> Int64:
-    """Exchange times in µs, to the nearest; 0 and below are missing."""
-    return (integers(chunk, "timestamp", 0) + _US // 2) // _US
+    """Exchange times in µs; 0 and below are missing."""
+    return _us(integers(chunk, "timestamp", 0))
+
+
+def _us(time: T) -> T:
+    """The nearest µs."""
+    return (time + _US // 2) // _US

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from lobproof.errors import InputError
 from lobproof.schema import Int64
 from lobproof.sources.cryptolake.chunks import (
+    AnyFile,
     LakeFile,
     Span,
     closed_files,
     integers,
+    maybe_rows,
     read_spans,
     spread,
 )
@@ -85,7 +86,7 @@ class _Clocks:
         return round(max(ahead, key=abs) / 1e9)
 
 
-def survey_times(paths: Mapping[str, Sequence[Path]], dt: str = "") -> Times:
+def survey_times(paths: Mapping[str, Sequence[AnyFile]], dt: str = "") -> Times:
     """Look through the times of a day's files.
 
     Of a sample; for the missing ones only those row groups are read whose statistics do not rule
@@ -257,13 +258,7 @@ def _sampled(files: Sequence[LakeFile], spans: Sequence[Span]) -> tuple[Int64, I
 
 def _without(files: Sequence[LakeFile]) -> int:
     """Rows without an exchange time."""
-    doubtful: list[Span] = []
-    ahead = 0
-    for file in files:
-        doubtful += [
-            (ahead + first, ahead + stop) for first, stop in file.maybe_not_positive(_COLUMNS[0])
-        ]
-        ahead += file.rows
+    doubtful = maybe_rows(files, _COLUMNS[0], lambda least, _: least <= 0)
     return sum(
         int(np.count_nonzero(integers(chunk, _COLUMNS[0], 0) <= 0))
         for _, chunk in read_spans(files, doubtful, _COLUMNS[:1])
