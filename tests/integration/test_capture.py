@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import subprocess
 from base64 import b64decode
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
@@ -11,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from lobproof.capture import lane
+from lobproof.capture import lane, space
 from lobproof.capture.journals import LiveJournals
 from lobproof.capture.pace import Pace
 from lobproof.capture.session import Session, SessionResult
-from lobproof.errors import UsageError
+from lobproof.capture.space import SpaceLimits
+from lobproof.errors import InputError, LobproofError, PlaceError, UsageError
 from lobproof.fidelity.exact import verify
 from lobproof.pipeline import reconstruct_sample
 from lobproof.serve import LocalExchange, recorded_tape, simulated_tape
@@ -109,7 +112,7 @@ def capture(
     return Captured(asyncio.run(run()), sent, out).read()
 
 
-def assert_nothing_lost(got: Captured) -> None:
+def assert_nothing_lost(got: Captured, *, ordered: bool = True) -> None:
     """Each message that a connection was handed is stored, but for the last before it was cut."""
     assert max(got.payloads.values()) == 1
     handed = {payload for of_conn in got.sent.by_conn.values() for payload in of_conn}
@@ -119,7 +122,7 @@ def assert_nothing_lost(got: Captured) -> None:
         first = missing.index(True) if True in missing else len(missing)
         assert all(missing[first:]), "a message was lost that others came behind"
         assert len(of_conn) - first < 200
-    assert got.depth_ids == sorted(got.depth_ids)
+    assert got.depth_ids == sorted(got.depth_ids) or not ordered
 
 
 def test_a_perfect_exchange(tmp_path: Path) -> None:
@@ -277,6 +280,122 @@ def test_an_exchange_that_is_not_there_is_asked_until_it_is(tmp_path: Path) -> N
         session.stop()
         return await task
 
-    result = asyncio.run(run())
-    assert result.events["rest_failed"] >= 2
-    assert json.loads((out / SESSION).read_text())["state"] == "failed"
+    with pytest.raises(InputError, match="did not answer before the session was ended"):
+        asyncio.run(run())
+    document = json.loads((out / SESSION).read_text())
+    assert document["state"] == "failed"
+    assert document["figures"]["events"]["rest_failed"] >= 2
+    assert "did not answer" in document["why"]
+
+
+def test_a_venue_that_counts_anew(tmp_path: Path) -> None:
+    """Its messages are no late ones: a line says so, a snapshot anchors, and no gap is left."""
+    got = capture(tmp_path, 4.0, "reset@30s")
+    assert_nothing_lost(got, ordered=False)
+    figures = got.result.symbols[SYMBOL]
+    assert (figures.resets, figures.gaps, figures.late) == (1, {}, {})
+    assert (got.count("reset", of="depth"), figures.snapshots) == (1, 2)
+    journals = sorted((got.out / SYMBOL / "journal").iterdir())
+    sample = import_recordings(journals, tmp_path / "golden")
+    assert sample.document["chain"]["resets"] == 1
+    reconstruct_sample(sample.path, tmp_path / "store")
+    store = open_store(tmp_path / "store")
+    assert verify(store, sample.path).check("grid").verdict.value == "exact"
+    assert "SEQUENCE_RESET" in store.quality().collect()["code"].to_list()
+
+
+def space_of(tmp_path: Path, space: SpaceLimits) -> tuple[Path, Exception | None]:
+    """A capture of two seconds with these limits: its folder, and how it ended."""
+    out = tmp_path / "session"
+
+    async def run() -> None:
+        tape = simulated_tape(MARKET, "spot", 3)
+        async with LocalExchange([tape], speed=20.0) as exchange:
+            session = Session([SYMBOL], venue_at(exchange), out, pace=Pace(20.0), space=space)
+            task = asyncio.create_task(session.run())
+            await asyncio.wait({task}, timeout=2.0)
+            session.stop()
+            await task
+
+    try:
+        asyncio.run(run())
+    except LobproofError as error:
+        return out, error
+    return out, None
+
+
+def test_space_that_runs_low_is_told(tmp_path: Path) -> None:
+    out, error = space_of(tmp_path, SpaceLimits(low_bytes=1 << 60))
+    assert error is None
+    document = json.loads((out / SESSION).read_text())
+    assert document["state"] == "ended"
+    assert document["figures"]["events"]["low_space"] == 1
+    (path,) = (out / SYMBOL / "journal").iterdir()
+    lines = b"".join(part for part in read_frames(path) if isinstance(part, bytes)).splitlines()
+    (told,) = [json.loads(one) for one in lines if b'"event":"low_space"' in one]
+    assert 0 < told["free"] < told["limit"] == 1 << 60
+
+
+def test_a_session_begins_with_no_disk_that_is_full(tmp_path: Path) -> None:
+    out, error = space_of(tmp_path, SpaceLimits(least_bytes=1 << 60))
+    assert isinstance(error, PlaceError)
+    assert "bytes are free, less than" in str(error)
+    document = json.loads((out / SESSION).read_text())
+    assert (document["state"], document["why"]) == ("failed", error.message)
+
+
+def test_a_disk_that_fills_ends_the_session_before_a_line_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space, "_LOOK_S", 0.1)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        ballast = disk / "ballast"
+        limits = SpaceLimits(low_bytes=1 << 20, low_share=0.0, least_bytes=512 << 10)
+
+        async def fill() -> None:
+            await asyncio.sleep(1.0)
+            ballast.write_bytes(bytes(1700 << 10))
+
+        sent, out = Sent(), disk / "session"
+
+        async def run() -> None:
+            tape = simulated_tape(MARKET, "spot", 3)
+            async with LocalExchange([tape], speed=20.0, observer=sent) as exchange:
+                session = Session([SYMBOL], venue_at(exchange), out, pace=Pace(20.0), space=limits)
+                filling = asyncio.create_task(fill())
+                await asyncio.gather(session.run(), filling)
+
+        with pytest.raises(PlaceError, match="bytes are free, less than"):
+            asyncio.run(run())
+        document = json.loads((out / SESSION).read_text())
+        assert document["state"] == "failed"
+        assert document["figures"]["lost"] == {}
+        (path,) = (out / SYMBOL / "journal").iterdir()
+        frames = [part for part in read_frames(path) if isinstance(part, bytes)]
+        assert (
+            sum(part.count(b"\n") for part in frames)
+            == (document["figures"]["journals"][f"{SYMBOL}/journal"][0]["lines"])
+        )
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_an_error_of_the_beginning_is_one_plain_error(tmp_path: Path) -> None:
+    """A venue that refuses, and a folder that is there: no group of errors, and a hint."""
+    (tmp_path / "session").mkdir()
+
+    async def run(out: Path) -> None:
+        tape = simulated_tape(MARKET, "spot", 3)
+        async with LocalExchange([tape], faults=["rest@0s,status=451,for=60s"]) as exchange:
+            await asyncio.sleep(0.1)
+            await Session([SYMBOL], venue_at(exchange), out).run()
+
+    with pytest.raises(PlaceError, match="session"):
+        asyncio.run(run(tmp_path / "session"))
+    with pytest.raises(InputError, match="refuses to list its symbols: status 451"):
+        asyncio.run(run(tmp_path / "other"))

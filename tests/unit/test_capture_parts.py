@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lobproof.capture.chain import Chain, Fit, Link
+from lobproof.capture.chain import Chain, Fit, Link, Sequencer
 from lobproof.capture.copies import ON_ITS_WAY_NS, Arrival, Copies
 from lobproof.capture.frames import (
     Frame,
@@ -19,6 +20,7 @@ from lobproof.capture.frames import (
     split_frame,
     symbol_of_stream,
 )
+from lobproof.sources.recordings.audit import IdAudit
 
 DEPTH = b'{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":157,"u":160,"b":[["0.1","2"]],"a":[]}'
 FUTURES = b'{"e":"depthUpdate","E":1,"T":1,"s":"BTCUSDT","U":157,"u":160,"pu":149,"b":[],"a":[]}'
@@ -72,8 +74,8 @@ def test_names_and_ids() -> None:
     assert kind_of(b"!serverShutdown") == b""
     assert symbol_of_stream(b"btcusdt@trade") == b"btcusdt"
     assert symbol_of_stream(b"!serverShutdown") == b""
-    assert depth_ids(DEPTH) == (157, 160, 156)
-    assert depth_ids(FUTURES) == (157, 160, 149)
+    assert depth_ids(DEPTH) == (156, 160)
+    assert depth_ids(FUTURES) == (149, 160)
     assert depth_ids(TRADE) is None
     told = [identity(b"depth", DEPTH), identity(b"trade", TRADE), identity(b"bookTicker", TICKER)]
     assert told == [160, 12345, 400900217]
@@ -95,6 +97,52 @@ def test_a_chain_tells_what_follows() -> None:
     for previous, final, link in steps:
         assert chain.add(previous, final) is link
     assert (chain.begin, chain.last) == (25, 34)
+
+
+def test_ids_that_go_back_while_time_goes_on_begin_anew() -> None:
+    """By hand, and as an import of the same messages judges."""
+    steps = [
+        (900, 910, 10, Link.FIRST),
+        (910, 920, 20, Link.FOLLOWS),
+        (400, 405, 15, Link.OLD),  # one stray old message is none
+        (400, 405, 20, Link.OLD),  # nor is one of the same instant
+        (920, 930, 30, Link.FOLLOWS),
+        (9, 12, 40, Link.RESET),
+        (12, 20, 50, Link.FOLLOWS),
+        (930, 940, 35, Link.GAP),  # a late one from before: its ids are beyond all that came since
+        (20, 30, 60, Link.RESET),
+        (30, 31, 0, Link.FOLLOWS),
+        (10, 11, 70, Link.OLD),  # behind a message without a time nobody can say
+    ]
+    chain, audit = Chain(), IdAudit(may_reset=True)
+    for previous, final, event, link in steps:
+        assert chain.add(previous, final, event) is link, final
+        ids = (np.array([value]) for value in (previous + 1, final, previous, event))
+        audit.add(*ids)
+    assert (chain.begin, chain.last) == (20, 31)
+    told = audit.to_dict()
+    links = [link for *_, link in steps]
+    assert told["resets"] == links.count(Link.RESET) == 2
+    assert told["gaps"] == links.count(Link.GAP)
+    assert told["late"] + told["duplicates"] == links.count(Link.OLD)
+
+
+def test_a_reset_does_not_wait_and_what_waits_is_of_before() -> None:
+    """With a second socket a message that does not follow is held; a reset releases it first."""
+    sequencer = Sequencer()
+    sequencer.add(90, 100, 10, b"a", 0, 0, 50)
+    assert sequencer.add(105, 110, 20, b"c", 0, 1, 50) == []
+    released = sequencer.add(4, 8, 30, b"d", 0, 2, 50)
+    assert [(one.line, one.link) for one in released] == [(b"c", Link.GAP), (b"d", Link.RESET)]
+    assert sequencer.add(8, 9, 40, b"e", 0, 3, 50)[0].link is Link.FOLLOWS
+
+
+def test_copies_behind_a_reset_are_copies() -> None:
+    copies = Copies(2)
+    for lane in (0, 1):
+        copies.take(lane, b"a@depth", 7, b"before", 0)
+    assert copies.take(0, b"a@depth", 7, b"behind", 5) is Arrival.DIFFERS
+    assert copies.take(1, b"a@depth", 7, b"behind", 9) is Arrival.COPY
 
 
 def test_a_snapshot_fits_by_the_documented_rule() -> None:

@@ -18,6 +18,8 @@ class Link(Enum):
     """All of it came before: a repeated or late message."""
     OVERLAPS = "overlaps"
     """Part of it came before: no venue sends that."""
+    RESET = "reset"
+    """Its ids went back while the exchange's time went on: the venue begins them anew."""
 
 
 class Fit(Enum):
@@ -36,28 +38,38 @@ class Chain:
 
     ``previous`` is the last id before a message: ``pu`` on futures, ``U - 1`` on spot. A snapshot
     fits where its id lies from the ``begin`` of the run, the id before its first message, to the
-    ``last`` id of the run.
+    ``last`` id of the run. ``last_event`` is the exchange's time of the message of that id.
     """
 
     begin: int = -1
     last: int = -1
+    last_event: int = 0
 
-    def add(self, previous: int, final: int) -> Link:
-        """Take a message, ids ``previous + 1`` to ``final``; a gap begins another run."""
-        if self.last < 0:
-            link = Link.FIRST
-        elif previous == self.last:
-            self.last = final
-            return Link.FOLLOWS
-        elif final <= self.last:
-            return Link.OLD
-        elif previous < self.last:
-            self.last = final
-            return Link.OVERLAPS
-        else:
-            link = Link.GAP
-        self.begin, self.last = previous, final
+    def add(self, previous: int, final: int, event: int = 0) -> Link:
+        """Take a message, ids ``previous + 1`` to ``final``; a gap or a reset begins another run.
+
+        ``event`` is the exchange's time, in any one unit, where ids that go back while it goes on
+        are a reset, as an import judges; 0 where they never are.
+        """
+        link = self.link(previous, final, event)
+        if link is Link.OLD:
+            return link
+        if link in (Link.FIRST, Link.GAP, Link.RESET):
+            self.begin = previous
+        self.last, self.last_event = final, event
         return link
+
+    def link(self, previous: int, final: int, event: int = 0) -> Link:
+        """How a message would stand to those before it."""
+        if self.last < 0:
+            return Link.FIRST
+        if previous == self.last:
+            return Link.FOLLOWS
+        if final < self.last and event > self.last_event > 0:
+            return Link.RESET
+        if final <= self.last:
+            return Link.OLD
+        return Link.OVERLAPS if previous < self.last else Link.GAP
 
     def judge(self, snapshot_id: int) -> Fit:
         """Whether a snapshot of that id fits the run."""
@@ -70,6 +82,7 @@ class Chain:
 class _Held:
     previous: int
     final: int
+    event: int
     line: bytes
     capture_ns: int
     since_ns: int
@@ -99,28 +112,38 @@ class Sequencer:
         self._held: list[_Held] = []
 
     def add(
-        self, previous: int, final: int, line: bytes, capture_ns: int, mono_ns: int, settle_ns: int
+        self,
+        previous: int,
+        final: int,
+        event: int,
+        line: bytes,
+        capture_ns: int,
+        mono_ns: int,
+        settle_ns: int,
     ) -> list[Released]:
         """Take a message, ids ``previous + 1`` to ``final``; what can be written now, in order.
 
         ``settle_ns`` is how long to wait for what is missing: 0 where nobody else could bring it.
+        ``event`` as in :meth:`Chain.add`.
         """
+        held = _Held(previous, final, event, line, capture_ns, mono_ns)
         last = self.chain.last
         if last >= 0 and previous > last and settle_ns:
-            self._held.append(_Held(previous, final, line, capture_ns, mono_ns))
+            self._held.append(held)
             return []
-        released = [self._release(previous, final, line, capture_ns)]
-        if self._held:
-            released += self._follow()
-        return released
+        if not self._held:
+            return [self._release(held)]
+        released: list[Released] = []
+        if self.chain.link(previous, final, event) is Link.RESET:
+            released += self.due(mono_ns, -1)  # what waits is of the ids before
+        released.append(self._release(held))
+        return released + self._follow()
 
     def due(self, mono_ns: int, settle_ns: int) -> list[Released]:
         """What has waited long enough, in order; the gaps in it are gaps."""
         released: list[Released] = []
         while self._held and mono_ns - min(one.since_ns for one in self._held) >= settle_ns:
-            one = min(self._held, key=lambda held: (held.previous, held.final))
-            self._held.remove(one)
-            released.append(self._release(one.previous, one.final, one.line, one.capture_ns))
+            released.append(self._release_first(self._held))
             released += self._follow()
         return released
 
@@ -128,11 +151,15 @@ class Sequencer:
         """Those that wait and follow on the last message, or came before it after all."""
         released: list[Released] = []
         while ready := [one for one in self._held if one.previous <= self.chain.last]:
-            one = min(ready, key=lambda held: (held.previous, held.final))
-            self._held.remove(one)
-            released.append(self._release(one.previous, one.final, one.line, one.capture_ns))
+            released.append(self._release_first(ready))
         return released
 
-    def _release(self, previous: int, final: int, line: bytes, capture_ns: int) -> Released:
+    def _release_first(self, among: list[_Held]) -> Released:
+        one = min(among, key=lambda held: (held.previous, held.final))
+        self._held.remove(one)
+        return self._release(one)
+
+    def _release(self, one: _Held) -> Released:
         known = self.chain.last
-        return Released(line, capture_ns, self.chain.add(previous, final), previous, known)
+        link = self.chain.add(one.previous, one.final, one.event)
+        return Released(one.line, one.capture_ns, link, one.previous, known)

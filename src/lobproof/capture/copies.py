@@ -102,6 +102,7 @@ class Copies:
         known.lanes |= bit
         if known.digest != hash(payload):
             self.lanes[lane].differing += 1
+            known.digest, known.mono_ns = hash(payload), mono_ns  # after a reset: copies follow
             return Arrival.DIFFERS
         self.lanes[lane].copies += 1
         delay = max(mono_ns - known.mono_ns, 0)

@@ -16,6 +16,7 @@ _IDS = {
     b"aggTrade": re.compile(rb'"a":([0-9]{1,18})'),
     b"bookTicker": re.compile(rb'"u":([0-9]{1,18})'),
 }
+_EVENT = re.compile(rb'"E":([0-9]{1,18})')
 
 
 class _Envelope(msgspec.Struct):
@@ -59,16 +60,16 @@ def symbol_of_stream(stream: bytes) -> bytes:
     return symbol if at else b""
 
 
-def depth_ids(payload: bytes) -> tuple[int, int, int] | None:
-    """First, final and previous id of a depth message; ``U - 1`` where it names no previous.
+def depth_ids(payload: bytes) -> tuple[int, int] | None:
+    """The id before a depth message (``U - 1`` where it names none), and its final id.
 
     None where they do not stand as the venue writes them.
     """
     found = _IDS[b"depth"].search(payload)
     if found is None:
         return None
-    first, final = int(found[1]), int(found[2])
-    return first, final, first - 1 if found[3] is None else int(found[3])
+    first, final, previous = found.groups()
+    return int(first) - 1 if previous is None else int(previous), int(final)
 
 
 def event_ns(payload: bytes) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -32,7 +32,8 @@ from lobproof.capture.lane import Lane
 from lobproof.capture.minutes import Minutes
 from lobproof.capture.pace import Pace
 from lobproof.capture.rest import RefusedError, Rest
-from lobproof.errors import PlaceError
+from lobproof.capture.space import SpaceLimits, watch_space
+from lobproof.errors import InputError, LobproofError, PlaceError, place_error, system_text
 from lobproof.sources.binance.journal import JournalFile
 from lobproof.sources.binance.venue import Venue
 from lobproof.sources.captured import SessionDocument, write_session
@@ -48,15 +49,18 @@ _OUTSIDE = "session"
 
 @dataclass(slots=True)
 class SymbolFigures:
-    """What was captured of a symbol; ``gaps`` are depth messages or trades that nobody brought.
+    """What was captured of a symbol.
 
-    ``lag_ns``: our clock less the venue's as the last depth message came, 0 before one.
+    ``gaps`` are depth messages or trades that nobody brought, ``late`` those that brought nothing
+    new, ``resets`` how often the ids of depth messages began anew. ``lag_ns``: our clock less the
+    venue's as the last depth message came, 0 before one.
     """
 
     messages: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
+    resets: int = 0
     snapshots: int = 0
     stale: int = 0
     lag_ns: int = 0
@@ -69,6 +73,7 @@ class SymbolFigures:
             "bytes": self.bytes,
             "gaps": dict(self.gaps),
             "late": dict(self.late),
+            "resets": self.resets,
             "snapshots": self.snapshots,
             "stale": self.stale,
             "regime": self.minutes.to_dict(),
@@ -144,6 +149,8 @@ class Session:
         Seconds between snapshots for later checks; 0: none but those that anchor.
     pace
         How fast the venue's time passes.
+    space
+        Free space to tell of, and to end at.
     """
 
     def __init__(
@@ -156,9 +163,11 @@ class Session:
         regime: str = "",
         snapshot_every_s: float = 900.0,
         pace: Pace | None = None,
+        space: SpaceLimits | None = None,
     ) -> None:
         self._venue = venue
         self._pace = pace or Pace()
+        self._space = space or SpaceLimits()
         self._symbols = {name.lower().encode(): _Symbol(name.upper()) for name in symbols}
         self._streams = {
             symbol + b"@" + kind.encode(): of
@@ -208,54 +217,91 @@ class Session:
 
         Raises
         ------
-        OSError
-            If the disk does not take the last lines.
+        InputError
+            If the venue does not answer what the session needs to begin.
+        PlaceError
+            If the disk is nearly full, or does not take the last lines; ``session.json`` and what
+            was received before are written all the same, as far as there is room.
         """
-        self._out.mkdir(parents=True)
-        self._journals = LiveJournals(self._out)
-        venue = self._venue
-        document = self._document()
-        ended: Literal["ended", "failed"] = "failed"
         try:
-            async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
-                limit = venue.profile.weight
-                self._rest = Rest(http, venue.rest, limit, self._pace, self._rest_event)
-                running = [tasks.create_task(self._rest.run())]
-                stopped = tasks.create_task(self._stop.wait())
-                described = tasks.create_task(self._describe(document))
-                await asyncio.wait({stopped, described}, return_when=asyncio.FIRST_COMPLETED)
-                if described.done():
-                    ended = "ended"
-                    running += [tasks.create_task(lane.run()) for lane in self._all_lanes(http)]
-                    running += [
-                        tasks.create_task(self._snapshots(one)) for one in self._symbols.values()
-                    ]
-                    running.append(tasks.create_task(self._settle()))
-                    await stopped
-                for task in (*running, described):
-                    task.cancel()
-        except BaseException:
-            ended = "failed"
+            self._out.mkdir(parents=True)
+        except OSError as error:
+            raise place_error(error) from error
+        loop = asyncio.get_running_loop()
+
+        def troubled(error: OSError | None) -> None:
+            why = "" if error is None else system_text(error)
+            loop.call_soon_threadsafe(self._disk_event, why)
+
+        self._journals = LiveJournals(self._out, troubled=troubled)
+        document = self._document()
+        try:
+            await self._capture(document)
+            document.state = "ended"
+        except BaseExceptionGroup as group:
+            plain = _plain_error(group)
+            document.why = plain.message if isinstance(plain, LobproofError) else repr(plain)
+            raise plain from group
+        except asyncio.CancelledError:
+            document.why = "it was cancelled"
             raise
         finally:
-            for one in self._symbols.values():
-                self._write_due(one, time.monotonic_ns(), 0)
-            self._copies.settle()
-            files: dict[str, list[JournalFile]] = {}
-            try:
-                files = await asyncio.to_thread(self._journals.close)
-            except OSError as error:
-                ended, document.why = "failed", str(error)
-                raise
-            finally:
-                result = SessionResult(
-                    self.figures, self._copies.lanes, files, self.events, self._journals.lost()
-                )
-                document.state, document.ended_ns = ended, time.time_ns()
-                document.figures = result.to_dict()
-                with suppress(OSError, PlaceError):  # of a disk that is full, too
-                    write_session(self._out, document)
+            if document.state != "ended":
+                document.state = "failed"
+            result = await self._finish(document)
         return result
+
+    async def _capture(self, document: SessionDocument) -> None:
+        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
+            limit = self._venue.profile.weight
+            self._rest = Rest(http, self._venue.rest, limit, self._pace, self._told)
+            running: list[asyncio.Task[Any]] = [tasks.create_task(self._rest.run())]
+            stopped = tasks.create_task(self._stop.wait())
+            full = tasks.create_task(watch_space(self._out, self._space, self._told))
+            described = tasks.create_task(self._describe(document))
+            running += [stopped, full, described]
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({stopped, full, described}, return_when=first)
+            if described.done():
+                running += [tasks.create_task(lane.run()) for lane in self._all_lanes(http)]
+                running += [
+                    tasks.create_task(self._snapshots(one)) for one in self._symbols.values()
+                ]
+                running.append(tasks.create_task(self._settle()))
+                await asyncio.wait({stopped, full}, return_when=first)
+            elif stopped.done():
+                raise InputError(
+                    f"{self._venue.rest} did not answer before the session was ended",
+                    hint="check the address and the network; session.json counts what failed",
+                )
+            if full.done():
+                raise PlaceError(full.result(), hint="make room, and begin another session")
+            for task in running:
+                task.cancel()
+
+    async def _finish(self, document: SessionDocument) -> SessionResult:
+        """Write what is held, and the session's document."""
+        for one in self._symbols.values():
+            self._write_due(one, time.monotonic_ns(), 0)
+        self._copies.settle()
+        files: dict[str, list[JournalFile]] = {}
+        try:
+            files = await asyncio.to_thread(self._journals.close)
+        except OSError as error:
+            document.state = "failed"
+            document.why = document.why or system_text(error)
+            raise place_error(error) from error
+        finally:
+            result = SessionResult(
+                self.figures, self._copies.lanes, files, self.events, self._journals.lost()
+            )
+            document.ended_ns, document.figures = time.time_ns(), result.to_dict()
+            with suppress(OSError, PlaceError):  # of a disk that is full, too
+                write_session(self._out, document)
+        return result
+
+    def _disk_event(self, why: str) -> None:
+        self.event("disk_trouble" if why else "disk_takes", **({"why": why} if why else {}))
 
     def _document(self) -> SessionDocument:
         venue = self._venue
@@ -273,9 +319,14 @@ class Session:
 
     async def _describe(self, document: SessionDocument) -> None:
         """Begin the session's document with what the venue says of itself and its symbols."""
-        answer = await self._rest.get(
-            "/exchangeInfo", {}, self._venue.profile.weights["exchangeInfo"]
-        )
+        weight = self._venue.profile.weights["exchangeInfo"]
+        try:
+            answer = await self._rest.get("/exchangeInfo", {}, weight)
+        except RefusedError as error:
+            raise InputError(
+                f"{self._venue.rest} refuses to list its symbols: {error}",
+                hint="see what it says; some venues serve no requests from some countries",
+            ) from error
         if answer.provenance:
             document.provenance = "derived" if answer.provenance == "recorded" else "synthetic"
         self.provenance = document.provenance
@@ -329,14 +380,14 @@ class Session:
         symbol.figures.minutes.take(kind, payload, capture_ns)
         settle = SETTLE_NS if self._sockets > len(self._venue.groups) else 0
         if kind == b"depth" and (ids := depth_ids(payload)) is not None:
-            _, final, previous = ids
+            previous, final = ids
             sent_ns = event_ns(payload)
             symbol.figures.lag_ns = capture_ns - sent_ns if sent_ns else 0
-            released = symbol.depth.add(previous, final, line, capture_ns, mono_ns, settle)
+            released = symbol.depth.add(previous, final, sent_ns, line, capture_ns, mono_ns, settle)
             self._write(symbol, "depth", released)
             symbol.moved.set()
         elif kind == b"trade" and ident >= 0:
-            released = symbol.trades.add(ident - 1, ident, line, capture_ns, mono_ns, settle)
+            released = symbol.trades.add(ident - 1, ident, 0, line, capture_ns, mono_ns, settle)
             self._write(symbol, "trade", released)
         else:
             self._journals.put(symbol.journal, line, capture_ns)
@@ -368,6 +419,11 @@ class Session:
                 self._control(symbol, "gap", of=what, after=one.known, before=one.previous + 1)
                 if what == "depth":
                     symbol.wanted.set()
+            elif one.link is Link.RESET:
+                symbol.figures.resets += 1
+                self.events["reset"] += 1
+                self._control(symbol, "reset", of=what, after=one.known, before=one.previous + 1)
+                symbol.wanted.set()
             elif one.link is Link.OLD or one.link is Link.OVERLAPS:
                 symbol.figures.late[what] += 1
             self._journals.put(symbol.journal, one.line, one.capture_ns)
@@ -411,7 +467,7 @@ class Session:
 
     # snapshots --------------------------------------------------------------------------------
 
-    def _rest_event(self, name: str, fields: dict[str, Any]) -> None:
+    def _told(self, name: str, fields: dict[str, Any]) -> None:
         self.event(name, **fields)
 
     async def _snapshots(self, symbol: _Symbol) -> None:
@@ -479,3 +535,11 @@ class Session:
             except TimeoutError:
                 break
         return fit
+
+
+def _plain_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first of the errors of tasks that run side by side."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return place_error(first) if isinstance(first, OSError) else first

@@ -85,6 +85,7 @@ class Exchange:
         self._plan = FaultPlan(faults, seed, clock.start_ns)
         self._active: list[Active] = []
         self._answers: list[Active] = []
+        self._counted_anew = False
         self._earlier: dict[str, tuple[VenueBook, VenueBook]] = {}
         stale = any(fault.kind == "stale" for fault in faults)
         self._keep_due = clock.start_ns if stale else NEVER
@@ -301,6 +302,9 @@ class Exchange:
                 break
             if head.ts >= self._due:
                 self._happen(head.ts)
+            if self._counted_anew:
+                symbol = head.key.partition("@")[0].upper()
+                head = self.symbols[symbol].numbered(head)
             self._take(head)
             self._deliver(head)
             self.latest_ns = head.ts
@@ -343,6 +347,12 @@ class Exchange:
             self._active.append(active)
         elif fault.kind in ON_DEPTH_ANSWERS or fault.kind == "rest":
             self._answers.append(active)
+        elif fault.kind == "reset":
+            self._counted_anew = True
+            for symbol, state in self.symbols.items():
+                if fault.symbol in ("", symbol):
+                    state.reset()
+                    self._done(at, fault, 0, f"{symbol.lower()}@depth")
         else:
             for conn in befallen:
                 self._done(at, fault, conn.number, "")

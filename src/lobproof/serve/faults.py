@@ -21,6 +21,7 @@ _TAKES: dict[str, frozenset[str]] = {
     "double": _ANYWHERE | {"n"},
     "reorder": _ANYWHERE | {"n"},
     "merge": _ANYWHERE | {"for"},
+    "reset": frozenset({"symbol"}),
     "garbage": frozenset({"conn", "n"}),
     "stale": frozenset({"symbol", "n"}),
     "late": frozenset({"symbol", "by", "n"}),

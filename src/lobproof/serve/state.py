@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from decimal import Decimal
 
 import msgspec
 
-from lobproof.serve.tape import SNAPSHOT, Tape, TradeMessage, in_ms
+from lobproof.serve.tape import SNAPSHOT, Message, Tape, TradeMessage, in_ms
 
 HISTORY = 20_000
 """Trades that are kept for REST, of each kind."""
 _WAITING = 4096
+_UPDATE_IDS = re.compile(rb'"(U|u|pu|lastUpdateId)":([0-9]+)')
 
 Levels = list[tuple[str, str]]
 
@@ -113,6 +115,11 @@ class VenueBook:
         self.event_ms = in_ms(depth.E)
         self.match_ms = in_ms(depth.T)
 
+    def renumber(self, less: int) -> None:
+        """Go on with ids that are so much lower."""
+        self.last_id -= less
+        self._waiting.clear()
+
     def clone(self) -> VenueBook:
         """The same book, which stays as it is now."""
         made = VenueBook()
@@ -149,6 +156,24 @@ class SymbolState:
         self.book = VenueBook()
         self.trades: deque[bytes] = deque(maxlen=HISTORY)
         self.aggregates: deque[bytes] = deque(maxlen=HISTORY)
+        self._less = 0
+        self._with_ids = {tape.key(kind) for kind in (SNAPSHOT, "depth", "bookTicker")}
+
+    def reset(self) -> None:
+        """Halve the ids of the book from now on: the venue counts anew."""
+        less = self.book.last_id // 2
+        self._less += less
+        self.book.renumber(less)
+
+    def numbered(self, message: Message) -> Message:
+        """A message of the tape with the ids that the venue gives it."""
+        if not self._less or message.key not in self._with_ids:
+            return message
+
+        def lower(found: re.Match[bytes]) -> bytes:
+            return b'"%b":%d' % (found[1], int(found[2]) - self._less)
+
+        return message._replace(payload=_UPDATE_IDS.sub(lower, message.payload))
 
     def takers(self) -> Iterator[tuple[str, Callable[[bytes], None]]]:
         """Which messages it takes, and what takes them."""
