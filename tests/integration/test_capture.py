@@ -391,7 +391,7 @@ def test_an_error_of_the_beginning_is_one_plain_error(tmp_path: Path) -> None:
 
     async def run(out: Path) -> None:
         tape = simulated_tape(MARKET, "spot", 3)
-        async with LocalExchange([tape], faults=["rest@0s,status=451,for=60s"]) as exchange:
+        async with LocalExchange([tape], faults=["rest@10ms,status=451,for=60s"]) as exchange:
             await asyncio.sleep(0.1)
             await Session([SYMBOL], venue_at(exchange), out).run()
 
