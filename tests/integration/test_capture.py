@@ -25,6 +25,7 @@ from lobproof.serve import LocalExchange, recorded_tape, simulated_tape
 from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.venue import Venue, venue_of
 from lobproof.sources.captured import SESSION
+from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import PRESETS, simulate
 from lobproof.store import open_store
@@ -151,6 +152,36 @@ def test_a_session_goes_the_whole_way(tmp_path: Path) -> None:
         assert report.check(name).verdict.value == "exact", name
     doubt = open_store(tmp_path / "store").quality().collect()
     assert "GAP" in doubt["code"].to_list()
+
+
+def test_a_sample_of_a_session_that_runs(tmp_path: Path) -> None:
+    """It is exact up to the last frame that was flushed, and says that there may be more."""
+    out = tmp_path / "session"
+
+    def made(name: str) -> GoldenSample:
+        journals = sorted((out / SYMBOL / "journal").iterdir())
+        sample = import_recordings(journals, tmp_path / f"{name}-golden")
+        reconstruct_sample(sample.path, tmp_path / name)
+        report = verify(open_store(tmp_path / name), sample.path)
+        for check in ("level_changes", "trades", "book_ticker_last", "grid", "order"):
+            assert report.check(check).verdict.value == "exact", check
+        return sample
+
+    async def run() -> GoldenSample:
+        tape = simulated_tape(MARKET, "spot", 3)
+        async with LocalExchange([tape], speed=20.0) as exchange:
+            session = Session([SYMBOL], venue_at(exchange), out, pace=Pace(20.0))
+            task = asyncio.create_task(session.run())
+            await asyncio.sleep(4.0)
+            early = await asyncio.to_thread(made, "early")
+            session.stop()
+            await task
+            return early
+
+    early, whole = asyncio.run(run()), made("whole")
+    assert any("had not ended" in note for note in early.document["notes"])
+    assert not any("had not ended" in note for note in whole.document["notes"])
+    assert 0 < early.document["counts"]["depth"] < whole.document["counts"]["depth"]
 
 
 def test_a_capture_of_a_recording_is_not_real(tmp_path: Path) -> None:

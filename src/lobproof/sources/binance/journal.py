@@ -171,11 +171,12 @@ class Loss:
     detail: str
 
 
-def read_frames(path: Path) -> Iterator[bytes | Loss]:
+def read_frames(path: Path, stop: int | None = None) -> Iterator[bytes | Loss]:
     """The lines of each whole frame, and in its place what could not be read.
 
     Holds one frame at a time. A frame counts only if its checksum holds; behind a damaged one,
-    reading goes on at the next that is whole.
+    reading goes on at the next that is whole. ``stop``: of a file that grows, frames that begin
+    before that byte.
 
     Raises
     ------
@@ -184,7 +185,7 @@ def read_frames(path: Path) -> Iterator[bytes | Loss]:
     """
     try:
         with path.open("rb") as file:
-            yield from _frames(file, path)
+            yield from _frames(file, path, stop)
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: the journal is missing",
@@ -192,8 +193,9 @@ def read_frames(path: Path) -> Iterator[bytes | Loss]:
         ) from error
 
 
-def _frames(file: BinaryIO, path: Path) -> Iterator[bytes | Loss]:
+def _frames(file: BinaryIO, path: Path, stop: int | None) -> Iterator[bytes | Loss]:
     size = file.seek(0, SEEK_END)
+    size = size if stop is None else min(size, stop)
     offset = 0
     damage: tuple[int, str] | None = None
     window = b""

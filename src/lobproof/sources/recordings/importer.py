@@ -161,6 +161,7 @@ def import_recordings(
             snapshots_are_ours=snapshots_are_ours,
             sample=sample,
         )
+        document["notes"] += _notes_of_captures(probes)
         if strict:
             _refuse_findings(document)
         text = json.dumps(document, ensure_ascii=False, indent=1)
@@ -479,6 +480,19 @@ def _notes(intake: Intake, snapshots: list[dict[str, Any]]) -> list[str]:
         )
     if intake.counts[FOREIGN]:
         notes.append(f"{intake.counts[FOREIGN]:,} lines of other symbols were left out")
+    return notes
+
+
+def _notes_of_captures(probes: Sequence[Probe]) -> list[str]:
+    """What is to be known of captures that had not ended, or not as they should."""
+    states = {one.session.state for one in probes if one.session is not None}
+    notes = []
+    if "running" in states:
+        notes.append(
+            "the capture had not ended when it was imported (or was killed): there may be more"
+        )
+    if "failed" in states:
+        notes.append("the capture ended with an error: session.json says why")
     return notes
 
 

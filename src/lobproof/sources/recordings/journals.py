@@ -7,13 +7,13 @@ is taken from the sample's document.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator
 from pathlib import Path
 
-from lobproof.files import file_sha256
 from lobproof.sources.binance.journal import SUFFIX, Loss, read_frames
 from lobproof.sources.golden import DOCUMENT, JOURNAL_FOLDER
 
@@ -56,9 +56,9 @@ class JournalRecording:
 
     def __iter__(self) -> Iterator[bytes]:
         """Blocks of whole lines; the last may be empty, for its ``breaks``."""
-        self.bytes, self.sha256 = self.path.stat().st_size, file_sha256(self.path)
+        self.sha256, self.bytes = _hash_of(self.path)
         self.breaks = []
-        for frame in read_frames(self.path):
+        for frame in read_frames(self.path, self.bytes):
             if isinstance(frame, Loss):
                 self.breaks.append(
                     f"{frame.bytes:,} bytes of the journal from byte {frame.offset:,} on cannot be "
@@ -80,6 +80,16 @@ class JournalRecording:
         if lines or self.breaks:
             yield b"".join(lines)
             self.breaks = []
+
+
+def _hash_of(path: Path) -> tuple[str, int]:
+    """The SHA-256 of a file, and of how many bytes: that of a running capture grows."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size
 
 
 def _recorded(line: bytes) -> tuple[bytes, bool]:
