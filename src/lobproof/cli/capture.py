@@ -23,13 +23,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lobproof.capture.rest import RefusedError
 from lobproof.capture.schedule import next_window
 from lobproof.capture.session import Session, SessionResult, SymbolFigures
 from lobproof.capture.start import VenueError, check_start
 from lobproof.cli import INTERRUPTED
 from lobproof.cli.console import Json, Screen, Switch, clock, duration, err, out, print_json
-from lobproof.errors import UsageError, place_error
+from lobproof.errors import UsageError
 from lobproof.sources.binance.venue import MarketName, Venue, venue_of
 from lobproof.sources.captured import SESSION
 from lobproof.timespan import duration_ns, to_ns
@@ -288,22 +287,8 @@ async def _one(
         await asyncio.wait({running, stopped}, timeout=tick, return_when=asyncio.FIRST_COMPLETED)
         screen.shows(session, end_ns)
     stopped.cancel()
-    try:
-        result = running.result()
-    except BaseExceptionGroup as group:
-        raise _cause(group) from group
+    result = running.result()
     return _Done(folder, session.provenance, wanted.regime, started, now_ns(), result)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What to say of several errors at once: the first."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, OSError):
-        return place_error(error)
-    if isinstance(error, RefusedError):
-        return VenueError(f"the venue refuses: {error}", hint="run the same command again later")
-    return error
 
 
 # what is shown ----------------------------------------------------------------------------------
@@ -503,6 +488,9 @@ def _show(done: _Done) -> None:
             f"missed {lane.missed:,}, differing {lane.differing:,}",
             soft_wrap=True,
         )
+    for name, one in result.symbols.items():
+        if one.resets:
+            screen.print(f"{name}: the venue counted anew {one.resets:,} times", style="yellow")
     for name, lost in result.lost.items():
         screen.print(
             f"{lost.lines:,} lines of {name} were lost: the disk did not take them",
