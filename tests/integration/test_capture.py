@@ -133,6 +133,11 @@ def test_a_perfect_exchange(tmp_path: Path) -> None:
     assert sum(figures.messages.values()) == sum(got.payloads.values()) > 1_000
     assert (figures.gaps, figures.late, figures.snapshots, figures.stale) == ({}, {}, 1, 0)
     document = json.loads((got.out / SESSION).read_text())
+    assert got.count("clock", server="venue") == 1
+    said = document["figures"]["clocks"]["venue"]
+    off_s = (said["at_ns"] + said["offset_ns"] - MARKET.start_ns) / 1e9  # the venue's own time
+    assert 0 < off_s < 60
+    assert 0 < said["delay_ns"] < 2_000_000_000
     assert (document["state"], document["provenance"]) == ("ended", "synthetic")
     assert document["figures"]["symbols"][SYMBOL]["messages"] == dict(figures.messages)
 

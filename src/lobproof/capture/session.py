@@ -18,6 +18,7 @@ from urllib.parse import quote
 import aiohttp
 
 from lobproof.capture.chain import Fit, Link, Released, Sequencer
+from lobproof.capture.clock import look_at_clock
 from lobproof.capture.copies import Arrival, Copies
 from lobproof.capture.copies import Lane as LaneFigures
 from lobproof.capture.frames import (
@@ -41,6 +42,8 @@ from lobproof.sources.captured import SessionDocument, write_session
 SETTLE_NS = 300_000_000
 """How long a message waits for one before it that another socket may bring."""
 _LAST_ID = re.compile(rb'"lastUpdateId"\s*:\s*([0-9]{1,18})')
+_SERVER_TIME = re.compile(rb'"serverTime"\s*:\s*([0-9]{13})')
+_CLOCK_EVERY_S = 3600.0
 _RETRY_S = 1.0
 _CATCH_UP_S = 30.0
 _OUTSIDE = "session"
@@ -102,6 +105,8 @@ class SessionResult:
     events: Counter[str]
     lost: dict[str, Lost]
     """Lines that we could not hold, by journal: those of the venue are gaps."""
+    clocks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each time server, and the ``venue``, said last: offset and delay in ns, or why not."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -111,6 +116,7 @@ class SessionResult:
             "journals": {name: [asdict(one) for one in of] for name, of in self.files.items()},
             "events": dict(self.events),
             "lost": {name: asdict(one) for name, one in self.lost.items()},
+            "clocks": self.clocks,
         }
 
 
@@ -151,6 +157,9 @@ class Session:
         How fast the venue's time passes.
     space
         Free space to tell of, and to end at.
+    time_servers
+        Servers to ask for the time once an hour, in this order, until one answers; the venue is
+        asked anyhow.
     """
 
     def __init__(
@@ -164,10 +173,13 @@ class Session:
         snapshot_every_s: float = 900.0,
         pace: Pace | None = None,
         space: SpaceLimits | None = None,
+        time_servers: Sequence[str] = (),
     ) -> None:
         self._venue = venue
         self._pace = pace or Pace()
         self._space = space or SpaceLimits()
+        self._time_servers = time_servers
+        self._clocks: dict[str, dict[str, Any]] = {}
         self._symbols = {name.lower().encode(): _Symbol(name.upper()) for name in symbols}
         self._streams = {
             symbol + b"@" + kind.encode(): of
@@ -268,6 +280,7 @@ class Session:
                     tasks.create_task(self._snapshots(one)) for one in self._symbols.values()
                 ]
                 running.append(tasks.create_task(self._settle()))
+                running.append(tasks.create_task(self._watch_clock()))
                 await asyncio.wait({stopped, full}, return_when=first)
             elif stopped.done():
                 raise InputError(
@@ -293,12 +306,46 @@ class Session:
             raise place_error(error) from error
         finally:
             result = SessionResult(
-                self.figures, self._copies.lanes, files, self.events, self._journals.lost()
+                self.figures,
+                self._copies.lanes,
+                files,
+                self.events,
+                self._journals.lost(),
+                self._clocks,
             )
             document.ended_ns, document.figures = time.time_ns(), result.to_dict()
             with suppress(OSError, PlaceError):  # of a disk that is full, too
                 write_session(self._out, document)
         return result
+
+    async def _watch_clock(self) -> None:
+        """Ask time servers, and the venue as a second opinion, how far our clock is off."""
+        while True:
+            await asyncio.gather(
+                look_at_clock(self._time_servers, self._told_clock), self._ask_venue_time()
+            )
+            await self._pace.sleep(_CLOCK_EVERY_S)
+
+    async def _ask_venue_time(self) -> None:
+        said: dict[str, Any] = {"server": "venue"}
+        try:
+            weight = self._venue.profile.weights["time"]
+            answer = await self._rest.get("/time", {}, weight, urgency=3)
+        except RefusedError as error:
+            said["why"] = str(error)
+        else:
+            found = _SERVER_TIME.search(answer.body[:4096])
+            if found is None:
+                said["why"] = "its answer has no serverTime"
+            else:
+                middle = (answer.asked_ns + answer.answered_ns) // 2
+                said["offset_ns"] = int(found[1]) * 1_000_000 - middle
+                said["delay_ns"] = answer.answered_ns - answer.asked_ns
+        self._told_clock("clock", said)
+
+    def _told_clock(self, name: str, fields: dict[str, Any]) -> None:
+        self._clocks[fields["server"]] = {**fields, "at_ns": time.time_ns()}
+        self.event(name, **fields)
 
     def _disk_event(self, why: str) -> None:
         self.event("disk_trouble" if why else "disk_takes", **({"why": why} if why else {}))

@@ -23,6 +23,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lobproof.capture.clock import SERVERS
 from lobproof.capture.schedule import next_window
 from lobproof.capture.session import Session, SessionResult, SymbolFigures
 from lobproof.capture.start import VenueError, check_start
@@ -272,6 +273,7 @@ async def _one(
         lanes=wanted.redundancy,
         regime=wanted.regime,
         snapshot_every_s=wanted.snapshot_every_s,
+        time_servers=SERVERS if wanted.venue.rest.startswith("https:") else (),
     )
     started = now_ns()
     running = asyncio.create_task(session.run())
