@@ -224,6 +224,7 @@ def _without(modules: list[str], script: str) -> subprocess.CompletedProcess[str
         (["doctor", "--sample"], "acquire"),
         (["serve", "--simulate"], "capture"),
         (["serve", "--help"], "capture"),
+        (["capture", "BTCUSDT", "--out", "day"], "capture"),
         (["demo", "--minutes", "0.1"], "report"),
         (["report", "nowhere"], "report"),
     ],
