@@ -34,7 +34,8 @@ from lobproof.store import DayWriter, Partition, commit_day, list_checkpoints, s
 
 SIZES = (10_000_000, 20_000_000, 100_000_000, 200_000_000)
 LARGE = 100_000_000
-RATE, SMALL_RATE, RATIO, GIB, CHECKPOINT_SHARE, RESUME_S = 3.5, 2.5, 1.5, 1.5, 1.0, 2.0
+RATE, SMALL_RATE, RATIO, SMALL_RATIO = 3.5, 2.5, 1.25, 1.4
+GIB, CHECKPOINT_SHARE, RESUME_S = 1.5, 1.0, 2.0
 WARM_ROWS, WARM_MINUTES = 500_000, 10.0
 BATCH_ROWS = 1 << 16
 KILL_AFTER = 3  # checkpoints, or as many as there are
@@ -292,9 +293,10 @@ def _tables(section: Section, found: dict[int, dict[str, Any]]) -> None:
         if rows >= LARGE or rows == SIZES[1]:
             limit = RATE if rows >= LARGE else SMALL_RATE
             section.budgets.append(Budget(f"reconstruct, {day}", limit, "M rows/s", rate))
-        if rows >= LARGE:
-            ratio = one["whole"]["clock"] / one["floor"]["clock"]
-            section.budgets.append(Budget(f"÷ the floor, {day}", RATIO, "×", ratio, True))
+            ratio = one["whole"]["used"] / one["floor"]["used"]
+            most = RATIO if rows >= LARGE else SMALL_RATIO
+            what = f"processor time ÷ the floor's, {day}"
+            section.budgets.append(Budget(what, most, "×", ratio, True))
     shares = [_checkpoint_share(one) for one in found.values()]
     resumes = [one["resume"]["clock"] for one in found.values()]
     section.budgets += [
