@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -72,7 +73,7 @@ class Copies:
         self.lanes = [Lane() for _ in range(lanes)]
         self._open = 0
         self._remembered = remembered
-        self._streams: dict[bytes, dict[int, _Seen]] = {}
+        self._streams: dict[bytes, OrderedDict[int, _Seen]] = {}  # a dict's first is slow to find
 
     def opened(self, lane: int) -> None:
         """A lane's socket is open: from now on what does not come on it is missed."""
@@ -90,14 +91,16 @@ class Copies:
 
     def take(self, lane: int, stream: bytes, ident: int, payload: bytes, mono_ns: int) -> Arrival:
         """Take an arrival of the message ``ident`` of ``stream``, at a monotonic time in ns."""
-        seen = self._streams.setdefault(stream, {})
+        seen = self._streams.get(stream)
+        if seen is None:
+            seen = self._streams[stream] = OrderedDict()
         bit = 1 << lane
         known = seen.get(ident)
         if known is None:
             self.lanes[lane].first += 1
             seen[ident] = _Seen(hash(payload), bit, self._open | bit, mono_ns)
             if len(seen) > self._remembered:
-                self._settle(seen.pop(next(iter(seen))))
+                self._settle(seen.popitem(last=False)[1])
             return Arrival.FIRST
         known.lanes |= bit
         if known.digest != hash(payload):
