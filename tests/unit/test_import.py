@@ -945,7 +945,7 @@ def test_what_is_no_recording(tmp_path: Path) -> None:
     lone = tmp_path / "lone.txt"
     lone.write_bytes(stamped([wrapped(snapshot(4, [], []))]))
     unstamped = tmp_path / "unstamped.txt"
-    unstamped.write_text(wrapped(MESSAGES[0]))
+    unstamped.write_text(wrapped(snapshot(4, [], [])))
     hollow_zip = tmp_path / "hollow.zip"
     with ZipFile(hollow_zip, "w"):
         pass
@@ -960,7 +960,7 @@ def test_what_is_no_recording(tmp_path: Path) -> None:
         (hollow, "no line in .*/hollow.gz: the file is empty"),
         (picture, r"picture.png, line 1: not a recording's; it begins with '\\x89PNG"),
         (table, "table.csv, line 1: not a recording's; it begins with 'price,size'"),
-        (unstamped, "line 1: not a recording's; it begins with .*, which no receive time stands"),
+        (unstamped, "JSON lines without a time; their fields are lastUpdateId, bids, asks"),
         (hollow_zip, "a zip archive of 0 files"),
         (cut, "no market-data line in .*/cut.txt: line 3 cannot be read: json: Input data was tr"),
         (deep, "deep.txt: line 1 cannot be read: json: it is more than 32 levels deep"),

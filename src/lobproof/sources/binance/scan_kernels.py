@@ -79,7 +79,8 @@ _MAX_NUMBER_BYTES = 48
 _NONE = -2  # an id that is not there
 _LOWER_T, _TILDE, _BACKSLASH = 116, 126, 92
 _AT, _BANG, _BRACE_CLOSE, _RETURN, _UPPER_A, _UPPER_T, _UPPER_Z = 64, 33, 125, 13, 65, 84, 90
-_TAB, _DASH = 9, 45
+_TAB, _DASH, _PLUS, _SEMICOLON, _BAR = 9, 45, 43, 59, 124
+_MOST_OFFSET = 14  # hours from UTC
 _NS_DIGITS = 19  # of a receive time in ns; in µs, ms and s it has three fewer each
 _DATE_BYTES = 19
 _SECOND = 1_000_000_000
@@ -340,7 +341,12 @@ def _bare_kind(buf: Bytes, start: int, stop: int, text: Bytes, shapes: Records) 
             continue
         at = shapes[k].start
         pos = start
-        while text[at] >= BLANK and pos < stop and buf[pos] == text[at]:
+        while text[at] >= BLANK and pos < stop:
+            if buf[pos] == BLANK and (buf[pos - 1] == COLON or buf[pos - 1] == COMMA):
+                pos += 1
+                continue
+            if buf[pos] != text[at]:
+                break
             at += 1
             pos += 1
         if text[at] < BLANK:
@@ -383,11 +389,11 @@ def _date(buf: Bytes, pos: int) -> int:
 
 
 @kernel
-def read_stamp(buf: Bytes, pos: int, stop: int) -> tuple[int, int]:
-    """A recording's receive time in ns and the position of the JSON behind it; -1 without one.
+def read_moment(buf: Bytes, pos: int, stop: int) -> tuple[int, int]:
+    """The time that begins at ``pos``, in ns, and the position behind it; -1 where there is none.
 
-    The time is in s, ms, µs or ns since 1970, told by its digits, with or without a fraction, or
-    an ISO time of UTC; a colon, comma, tab or blanks stand behind it.
+    It is in s, ms, µs or ns since 1970, told by its digits, with or without a fraction, or an ISO
+    time: of UTC, unless it has another offset.
     """
     start = pos
     value = 0
@@ -404,7 +410,7 @@ def read_stamp(buf: Bytes, pos: int, stop: int) -> tuple[int, int]:
         scale = 1_000_000
     elif digits == _NS_DIGITS - 9:
         scale = _SECOND
-    iso = digits == 4 and pos < stop and buf[pos] == _DASH and stop - start > _DATE_BYTES
+    iso = digits == 4 and pos < stop and buf[pos] == _DASH and stop - start >= _DATE_BYTES
     if iso:
         value = _date(buf, start)
         scale = _SECOND
@@ -412,7 +418,9 @@ def read_stamp(buf: Bytes, pos: int, stop: int) -> tuple[int, int]:
     if scale == 0 or value < 0 or (not iso and buf[start] == NINE):  # 9…: might overflow
         return -1, start
     value *= scale
-    if pos < stop and buf[pos] == DOT:
+    # a comma before a digit is an ISO time's point: no JSON of a message begins with a digit
+    comma = iso and pos + 1 < stop and buf[pos] == COMMA and ZERO <= buf[pos + 1] <= NINE
+    if pos < stop and (buf[pos] == DOT or comma):
         pos += 1
         while pos < stop and ZERO <= buf[pos] <= NINE:
             scale //= 10
@@ -420,14 +428,42 @@ def read_stamp(buf: Bytes, pos: int, stop: int) -> tuple[int, int]:
             pos += 1
     if iso and pos < stop and buf[pos] == _UPPER_Z:
         pos += 1
-    behind = pos
-    while pos < stop and (
-        buf[pos] == BLANK or buf[pos] == _TAB or buf[pos] == COMMA or buf[pos] == COLON
+    elif iso and pos + 2 < stop and (buf[pos] == _PLUS or buf[pos] == _DASH):
+        sign = 1 if buf[pos] == _PLUS else -1
+        hours = _number(buf, pos + 1, pos + 3)
+        pos += 3
+        minutes = 0
+        if pos + 2 < stop and buf[pos] == COLON and ZERO <= buf[pos + 1] <= NINE:
+            pos += 1
+        if pos + 1 < stop and ZERO <= buf[pos] <= NINE:
+            minutes = _number(buf, pos, pos + 2)
+            pos += 2
+        if not (0 <= hours <= _MOST_OFFSET and 0 <= minutes < 60):
+            return -1, start
+        value -= sign * (hours * 3600 + minutes * 60) * _SECOND
+    return max(value, -1), pos
+
+
+@kernel
+def read_stamp(buf: Bytes, pos: int, stop: int) -> tuple[int, int]:
+    """A recording's receive time in ns and the position of the JSON behind it; -1 without one.
+
+    A colon, comma, semicolon, bar, tab or blanks stand between them.
+    """
+    value, behind = read_moment(buf, pos, stop)
+    at = behind
+    while at < stop and (
+        buf[at] == BLANK
+        or buf[at] == _TAB
+        or buf[at] == COMMA
+        or buf[at] == COLON
+        or buf[at] == _SEMICOLON
+        or buf[at] == _BAR
     ):
-        pos += 1
-    if pos in (behind, stop):
-        return -1, start
-    return value, pos
+        at += 1
+    if value < 0 or at in (behind, stop):
+        return -1, pos
+    return value, at
 
 
 @inlined

@@ -1,6 +1,7 @@
 """Recordings that others made, as golden samples.
 
-It answers: is it a recording, of what, and what are its lines (`reader`); what becomes of each
+It answers: is it a recording, of what, and what are its lines (`reader`, in whatever shape:
+`shapes`, `shape_kernels`); what becomes of each
 line (`intake`, `intake_kernels`); what do the ids, clocks and digits of all of them tell (`audit`);
 when is a sample made, and what does its document say (`importer`).
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -65,11 +65,13 @@ def import_recordings(
     exchange_info: Mapping[str, Any] | None = None,
     snapshot_limit: int | None = None,
     snapshots_are_ours: bool = False,
+    time_field: str | None = None,
     strict: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> GoldenSample:
-    """Make a golden sample of recordings whose lines are ``<receive time> <JSON>``.
+    """Make a golden sample of recordings, in any of the shapes that recorders write.
 
     The messages of one symbol are kept byte for byte, in one pass and bounded memory; the same
     inputs give the same bytes. The folder appears whole or not at all.
@@ -77,9 +79,10 @@ def import_recordings(
     Parameters
     ----------
     files
-        Plain or compressed, in any order; they must not overlap in time. Each line has its receive
-        time: in s, ms, µs or ns, or an ISO time. Or journals of one golden sample, whose document
-        says what they do not: of a damaged one what is whole is kept, the rest is a finding.
+        Plain or compressed, in any order; they must not overlap in time. Each message has its
+        receive time, before it or in a field: in s, ms, µs or ns, or an ISO time. Or journals of
+        one golden sample, whose document says what they do not: of a damaged one what is whole is
+        kept, the rest is a finding.
     out
         The folder to make. If it holds a sample of the same inputs, nothing is done and the
         result says ``reused``.
@@ -100,12 +103,17 @@ def import_recordings(
         Simulated recordings know theirs.
     snapshots_are_ours
         Snapshots that name no symbol are of this one, in a recording of several symbols too.
+    time_field
+        The member that holds the receive time, where the lines are JSON; by default it is guessed.
+        ``E``, the exchange's time, stands for it where nothing else does, and is noted.
     strict
         Turn every gap, late or unreadable line and broken file into an error.
     overwrite
         Replace a golden sample that is there.
     progress
         Called as reading goes on.
+    tell
+        Told before it, a line a file, what the file is taken for.
 
     Raises
     ------
@@ -120,15 +128,24 @@ def import_recordings(
         When ``out`` holds something else, or an option is none that exists.
     """
     paths, out = as_paths(files), as_path(out)
-    _check_options(exchange, symbol, provenance, snapshot_limit)
-    probes, named = probe_all(paths, symbol)
+    _check_options(exchange, symbol, provenance, snapshot_limit, time_field)
+    probes, named = probe_all(paths, symbol, time_field)
+    for one in probes:
+        if tell is not None:
+            tell(f"{one.path.name}: {one.shape}")
     sample = _sample_of(probes)
     provenance, known_limit = _origin(provenance, probes, sample)
     snapshot_limit = snapshot_limit or known_limit
     if sample is not None:
         exchange = exchange or sample.instrument.exchange
     sought = _Sought(
-        exchange, named, provenance, _digest(exchange_info), snapshot_limit, snapshots_are_ours
+        exchange,
+        named,
+        provenance,
+        _digest(exchange_info),
+        snapshot_limit,
+        snapshots_are_ours,
+        [one.shape for one in probes],
     )
     if out.exists():
         there = _existing(out, probes, sought, overwrite=overwrite)
@@ -179,6 +196,7 @@ class _Sought:
     exchange_info_sha256: str
     snapshot_limit: int | None
     snapshots_are_ours: bool
+    shapes: list[str]
 
     def fits(self, document: dict[str, Any]) -> bool:
         return (
@@ -188,12 +206,19 @@ class _Sought:
             and self.exchange_info_sha256 == document["exchange_info_sha256"]
             and self.snapshot_limit == document["snapshot_limit"]
             and self.snapshots_are_ours == document["snapshots_are_ours"]
+            and self.shapes == [entry.get("shape") for entry in document["inputs"]]
         )
 
 
 def _check_options(
-    exchange: str | None, symbol: str | None, provenance: str | None, limit: int | None
+    exchange: str | None,
+    symbol: str | None,
+    provenance: str | None,
+    limit: int | None,
+    time_field: str | None,
 ) -> None:
+    if time_field is not None:
+        check_text("time_field", time_field, "name the member of the JSON that holds the time")
     if exchange is not None and exchange not in EXCHANGES:
         raise UsageError(f"no exchange {exchange!r}", hint=f"one of {', '.join(EXCHANGES)}")
     if symbol is not None:
@@ -477,6 +502,11 @@ def _notes(intake: Intake, snapshots: list[dict[str, Any]]) -> list[str]:
     if intake.without_execution:
         notes.append(
             f"{intake.without_execution:,} trade messages of price 0 and size 0 are no executions"
+        )
+    for name, field, untimed in intake.without_time:
+        notes.append(
+            f"{name} has no receive time: the exchange's in field {field} stands for it, which "
+            f"tells nothing of delays ({untimed:,} lines without one have that of the line before)"
         )
     if intake.counts[FOREIGN]:
         notes.append(f"{intake.counts[FOREIGN]:,} lines of other symbols were left out")

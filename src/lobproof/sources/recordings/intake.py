@@ -51,6 +51,12 @@ from lobproof.sources.recordings.reader import (
 )
 
 MAX_LISTED_LINES = 100
+
+
+class SeveralSymbolsError(InputError):
+    """A recording of several symbols, where none was chosen."""
+
+
 MARKET_KINDS = (DEPTH, TRADE, AGGREGATE, TICKER, SNAPSHOT)
 
 
@@ -97,6 +103,7 @@ class Intake:
         self.inputs: list[dict[str, Any]] = []
         self.snapshots: list[dict[str, Any]] = []
         self.without_execution = 0
+        self.without_time: list[tuple[str, str, int]] = []
         self.depth_unreadable = 0
         self._partial = 0  # depth messages that look like partial depth
         self.reasons: Counter[str] = Counter()
@@ -129,9 +136,9 @@ class Intake:
             In strict mode, at the first line or file that is not whole.
         """
         stamps, name = source.stamps, visible(source.path.name)
-        file = opened(source.path)
+        file = opened(source.path, source.time_field)
         if stamps is None:
-            self._read_empty(file, source.why)
+            self._read_empty(file, source)
             return
         if self._bases and stamps.first_ns < self._ended:
             raise InputError(
@@ -152,7 +159,7 @@ class Intake:
             if file.cut:
                 detail = f"a line of {file.cut:,} bytes, of which {CUT_BYTES:,} are kept"
                 block.refuse(0, Problem("length", detail))
-            self._take(block, source.path)
+            self._take(block, source)
             line += len(block.ends)
             self._lines_before += len(block.ends)
             read(file.bytes)
@@ -162,7 +169,9 @@ class Intake:
             self._control("truncated", name, self._latest)
         self._control("file_end", name, self._latest)
         self._last_file = str(source.path)
-        self._list_input(file, stamps.unit, line - 1, before)
+        if file.shape.own:
+            self.without_time.append((name, str(file.shape.field), file.untimed))
+        self._list_input(file, source, line - 1, before)
 
     def _break(self, file: RecordingFile | JournalRecording, name: str, line: int) -> None:
         """Note what cannot be read of a journal right behind a line."""
@@ -170,16 +179,20 @@ class Intake:
             self._truncated(file, detail, line)
             self._control("truncated", name, self._latest)
 
-    def _read_empty(self, file: RecordingFile | JournalRecording, why: str) -> None:
+    def _read_empty(self, file: RecordingFile | JournalRecording, source: Probe) -> None:
         """A file in which nothing is: a recorder's that died as it began."""
         for _ in file:
             pass
         self._bases.append(self._lines_before)
-        self._truncated(file, why, 0)
-        self._list_input(file, "", 0, Counter(self.counts))
+        self._truncated(file, source.why, 0)
+        self._list_input(file, source, 0, Counter(self.counts))
 
     def _list_input(
-        self, file: RecordingFile | JournalRecording, unit: str, lines: int, before: Counter[int]
+        self,
+        file: RecordingFile | JournalRecording,
+        source: Probe,
+        lines: int,
+        before: Counter[int],
     ) -> None:
         now = self.counts
         self.inputs.append(
@@ -187,7 +200,8 @@ class Intake:
                 "name": visible(file.path.name),
                 "bytes": file.bytes,
                 "sha256": file.sha256,
-                "stamp_unit": unit,
+                "shape": source.shape,
+                "stamp_unit": source.stamps.unit if source.stamps else "",
                 "lines": lines,
                 "kept": sum(now[k] - before[k] for k in range(DEPTH, OTHER + 1)),
                 "invalid": now[INVALID] - before[INVALID],
@@ -218,9 +232,9 @@ class Intake:
         name = self.inputs[index]["name"] if index < len(self.inputs) else "the last file"
         return f"{name}, line {number - self._bases[index] + 1}"
 
-    def _take(self, block: Block, path: Path) -> None:
+    def _take(self, block: Block, source: Probe) -> None:
         messages = block.messages
-        self._refuse_foreign(block, path)
+        self._refuse_foreign(block, source)
         self._check_market(block)
         self._check_numbers(block)
         self._lines.count(block)
@@ -228,7 +242,7 @@ class Intake:
         kinds, counts = np.unique(messages["kind"], return_counts=True)
         for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
             self.counts[kind] += count
-        self._list_invalid(block, path)
+        self._list_invalid(block, source.path)
         self._audit(block)
         self._write(block)
 
@@ -250,16 +264,17 @@ class Intake:
         depth = messages[kinds == DEPTH]
         self.level_changes += int(depth["bids"].sum() + depth["asks"].sum())
 
-    def _refuse_foreign(self, block: Block, path: Path) -> None:
+    def _refuse_foreign(self, block: Block, source: Probe) -> None:
         rows = np.flatnonzero(block.messages["kind"] == FOREIGN)
         if self._keep_only or not len(rows):
             return
         row = int(rows[0])
         named = symbol_of(block.line(row))
-        known = dict.fromkeys([self.symbol, str(named), *symbols_in(path)])
-        raise InputError(
-            f"{path}, line {block.first_line + row}: a message of {shown(str(named), QUOTED)} in a "
-            f"recording of {self.symbol}; symbols: {few(known)}",
+        symbols = symbols_in(source.path, source.time_field, whole=False)
+        known = dict.fromkeys([self.symbol, str(named), *symbols])
+        raise SeveralSymbolsError(
+            f"{source.path}, line {block.first_line + row}: a message of "
+            f"{shown(str(named), QUOTED)} in a recording of {self.symbol}; symbols: {few(known)}",
             hint=f"import them one by one: symbol= (--symbol) {self.symbol} keeps one and counts "
             "the rest",
         )

@@ -228,14 +228,16 @@ def widest(buf: Bytes, messages: Records, levels: Records, most: Int64, found: I
 
 
 @inlined
-def _append(out: Bytes, at: int, source: Bytes, start: int, stop: int) -> int:
+def append_bytes(out: Bytes, at: int, source: Bytes, start: int, stop: int) -> int:
+    """Copy ``source[start:stop]`` to ``out[at:]``; the position behind it."""
     for i in range(stop - start):
         out[U(at + i)] = source[U(start + i)]
     return at + stop - start
 
 
 @kernel
-def _append_integer(out: Bytes, at: int, value: int) -> int:
+def append_integer(out: Bytes, at: int, value: int) -> int:
+    """Write the digits of an integer that is not negative; the position behind them."""
     digits = 1
     rest = value // 10
     while rest > 0:
@@ -266,16 +268,16 @@ def journal_lines(
         kind = messages[i].kind
         if kind < DEPTH or kind > OTHER:
             continue
-        at = _append(out, at, _HEAD, 0, _HEAD.size)
-        at = _append_integer(out, at, messages[i].recv)
-        at = _append(out, at, _STREAM, 0, _STREAM.size)
+        at = append_bytes(out, at, _HEAD, 0, _HEAD.size)
+        at = append_integer(out, at, messages[i].recv)
+        at = append_bytes(out, at, _STREAM, 0, _STREAM.size)
         if messages[i].stream_stop > 0:
-            at = _append(out, at, buf, messages[i].stream, messages[i].stream_stop)
+            at = append_bytes(out, at, buf, messages[i].stream, messages[i].stream_stop)
         else:
-            at = _append(out, at, names, name_stops[kind - 1], name_stops[kind])
-        at = _append(out, at, _CONN, 0, _CONN.size)
-        at = _append(out, at, buf, messages[i].payload, messages[i].payload_stop)
-        at = _append(out, at, _TAIL, 0, _TAIL.size)
+            at = append_bytes(out, at, names, name_stops[kind - 1], name_stops[kind])
+        at = append_bytes(out, at, _CONN, 0, _CONN.size)
+        at = append_bytes(out, at, buf, messages[i].payload, messages[i].payload_stop)
+        at = append_bytes(out, at, _TAIL, 0, _TAIL.size)
     return at
 
 
@@ -322,7 +324,7 @@ def count_streams(
         if found < 0 and used < MAX_STREAMS and stop - start <= MAX_NAME_BYTES:
             found = used
             used += 1
-            sizes[found] = _append(table[found], 0, source, start, stop)
+            sizes[found] = append_bytes(table[found], 0, source, start, stop)
         messages[i].name = found
         counts[found] += 1
     return used

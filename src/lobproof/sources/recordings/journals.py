@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lobproof.sources.binance.journal import SUFFIX, Loss, read_frames
 from lobproof.sources.golden import DOCUMENT, JOURNAL_FOLDER
+from lobproof.sources.recordings.shapes import Shape
 
 _LINE = re.compile(
     rb'\{"capture_ns":([0-9]+),(?:"mono_ns":[0-9]+,)?"stream":"([^"\\]*)","conn":[0-9]+,(.*)\}'
@@ -47,9 +48,11 @@ class JournalRecording:
     compression = "zstd"
     truncated_at: int | None = None
     cut = 0
+    untimed = 0
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.shape = Shape("a journal", "capture_ns", unit="ns")
         self.bytes = 0
         self.sha256 = ""
         self.breaks: list[str] = []

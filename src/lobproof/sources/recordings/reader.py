@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import bz2
-import codecs
 import hashlib
 import lzma
 import os
+import re
 import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from itertools import chain, islice
 from pathlib import Path
@@ -27,6 +27,7 @@ from lobproof.sources.binance.decode import Problem, check_json, quoted, split_s
 from lobproof.sources.captured import SessionDocument, session_of
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings.journals import JournalRecording, is_journal, sample_of
+from lobproof.sources.recordings.shapes import MAX_LINE_BYTES, Plain, Shape, decoded, split
 from lobproof.sources.simulator.provenance import read_mark, simulation_of
 
 if sys.version_info >= (3, 14):
@@ -35,18 +36,17 @@ else:
     from backports import zstd
 
 BLOCK_BYTES = 1 << 20
-MAX_LINE_BYTES = 1 << 26
 CUT_BYTES = 1 << 16
 """What is kept of a line that is longer: whose it was shows in its beginning."""
 FREE_BYTES = 4 << 20
 MAX_RATIO = 100
 """A file may unpack to `FREE_BYTES` and so many times its size; market data shrinks to a tenth."""
 _CHUNK = 1 << 18
-_UNITS = {10: "s", 13: "ms", 16: "µs", 19: "ns"}
 _NO_RECORDING = (
-    "a recording has lines of <receive time> <JSON>, the time in s, ms, µs or ns since 1970 or an "
-    "ISO time, plain or compressed by gzip, zstd, xz, bzip2 or zip"
+    "a recording has lines of <receive time> <JSON>, or JSON with the time in a field, the time in "
+    "s, ms, µs or ns since 1970 or an ISO time, plain or compressed by gzip, zstd, xz, bzip2 or zip"
 )
+_TIMELESS = "name the field that holds the receive time: time_field= (--time-field)"
 
 
 class _Decompressor(Protocol):
@@ -106,20 +106,23 @@ class Stamps:
 def stamps_of(head: bytes) -> Stamps | None:
     """The first stamp in ``head``, which says the file's time; None where no line has one."""
     for line in head.splitlines():
-        split = split_stamp(line)
-        if split is not None and split[1][:1] in (b"{", b"["):
-            digits = len(line) - len(line.lstrip(b"0123456789"))
-            return Stamps(_UNITS.get(digits, "ISO"), split[0])
+        found = split_stamp(line)
+        if found is not None and found[1][:1] in (b"{", b"["):
+            return Stamps("ns", found[0])
     return None
 
 
-def no_recording(head: bytes, path: Path) -> InputError:
+def no_recording(head: bytes, path: Path, shape: Shape) -> InputError:
     """The error that says that a file which begins with ``head`` is no recording."""
     first = head.split(b"\n", 1)[0]
     begins = _begins(first) if first.strip() else "it is blank"
-    if first[:1] in (b"{", b"["):
+    hint = _NO_RECORDING
+    if shape.fields:
+        begins = f"{shape.lines} without a time; their fields are {few(shape.fields)}"
+        hint = _TIMELESS
+    elif first[:1] in (b"{", b"["):
         begins += ", which no receive time stands before"
-    return InputError(f"{path}, line 1: not a recording's; {begins}", hint=_NO_RECORDING)
+    return InputError(f"{path}, line 1: not a recording's; {begins}", hint=hint)
 
 
 def _begins(line: bytes) -> str:
@@ -146,8 +149,10 @@ class RecordingFile:
 
     After the pass ``truncated_at`` tells whether a compressed stream broke off (bytes of the file
     that were read; None if it is whole), ``sha256`` and ``bytes`` describe the file as it lies on
-    disk. A line of more than ``MAX_LINE_BYTES`` comes cut, as a block of its own, with ``cut`` the
-    bytes that it has; 0 with every other block.
+    disk; from the first block on ``shape`` and ``compression`` tell what it is taken for, and
+    ``untimed`` counts lines that were given the time of the one before, for want of an own one.
+    Blocks are plain, whatever the file's shape. A line of more than ``MAX_LINE_BYTES`` comes cut,
+    as a block of its own, with ``cut`` the bytes that it has; 0 with every other block.
 
     Raises
     ------
@@ -155,11 +160,14 @@ class RecordingFile:
         Missing, a folder, unreadable, or damaged compressed data.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, time_field: str | None = None) -> None:
         self.path = path
+        self.shape = Shape()
+        self._time_field = time_field
         self.bytes = 0
         self.sha256 = ""
         self.compression = ""
+        self.untimed = 0
         self._unpacked_bytes = 0
         self.truncated_at: int | None = None
         self.cut = 0
@@ -167,9 +175,19 @@ class RecordingFile:
 
     def __iter__(self) -> Iterator[bytes]:
         """Blocks of about ``BLOCK_BYTES`` that end in a line end, except possibly the last."""
+        plain = Plain(self.shape, self._time_field)
+        for block in self._blocks(
+            plain.begun(split(decoded(self._plain(), self.shape), self.shape))
+        ):
+            data = plain(block)
+            self.untimed = plain.untimed
+            yield data
+
+    def _blocks(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Blocks of lines as they are."""
         carry = bytearray()
         dropped = 0  # bytes of a line that is too long, behind those in ``carry``
-        for data in self._plain():
+        for data in pieces:
             if dropped:
                 end = data.find(b"\n") + 1
                 dropped += end or len(data)
@@ -224,8 +242,6 @@ class RecordingFile:
                     plain = self._unzipped(file, pieces)
                 else:
                     plain = chain((first,), pieces)
-                # a byte order mark is no part of the first line
-                yield next(plain, b"").removeprefix(codecs.BOM_UTF8)
                 yield from plain
         except FileNotFoundError as error:
             raise InputError(f"{self.path} does not exist", hint="check the file's name") from error
@@ -254,6 +270,7 @@ class RecordingFile:
 
     def _unzipped(self, file: BufferedReader, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The one file of a zip archive; its list stands at the end, so that a cut one is lost."""
+        self.compression = "zip"
         for _ in pieces:
             pass
         try:
@@ -310,9 +327,9 @@ class RecordingFile:
                 piece = more.lstrip(b"\0")
 
 
-def opened(path: Path) -> RecordingFile | JournalRecording:
+def opened(path: Path, time_field: str | None = None) -> RecordingFile | JournalRecording:
     """A pass over a recording, or over a journal as one."""
-    return JournalRecording(path) if is_journal(path) else RecordingFile(path)
+    return JournalRecording(path) if is_journal(path) else RecordingFile(path, time_field)
 
 
 _LOOK_BYTES = 1 << 24
@@ -337,6 +354,9 @@ class Probe:
     why: str = ""
     sample: GoldenSample | None = None
     session: SessionDocument | None = None
+    time_field: str | None = None
+    shape: str = ""
+    """What it is taken for, in words."""
 
     @property
     def provenance(self) -> str:
@@ -358,7 +378,7 @@ class Probe:
         return self.stamps.first_ns if self.stamps else 0
 
 
-def probe(path: Path) -> Probe:
+def probe(path: Path, time_field: str | None = None) -> Probe:
     """Look at the beginning of a file; InputError if it holds something else than a recording."""
     stamps: Stamps | None = None
     simulation = simulation_of(path)
@@ -368,7 +388,12 @@ def probe(path: Path) -> Probe:
     first, number = b"", 1
     looked = 0
     lost = ""
-    file = opened(path)
+
+    def made(symbol: str | None = None, why: str = "") -> Probe:
+        taken = file.shape.described(file.compression)
+        return Probe(path, stamps, symbol, simulation, why, sample, session, time_field, taken)
+
+    file = opened(path, time_field)
     for data in file:
         lost = lost or next(iter(file.breaks), "")
         if not first:
@@ -377,14 +402,16 @@ def probe(path: Path) -> Probe:
             number += data[: len(data) - len(head)].count(b"\n")
             simulation = simulation or read_mark(first)
         stamps = stamps or stamps_of(data)
+        if stamps is not None:
+            stamps = replace(stamps, unit=file.shape.unit or stamps.unit)
         if stamps is None and first:
             if file.truncated_at is not None and b"\n" not in data:
                 break  # it broke off within its first line
-            raise no_recording(data, path)
+            raise no_recording(data, path, file.shape)
         for line in data.splitlines():
             symbol = symbol_of(line)
             if symbol is not None and is_name(symbol):
-                return Probe(path, stamps, symbol, simulation, sample=sample, session=session)
+                return made(symbol=symbol)
         looked += len(data)
         if looked > _LOOK_BYTES:
             break
@@ -398,7 +425,7 @@ def probe(path: Path) -> Probe:
         why = lost
     else:
         why = "it has nothing but blank lines" if looked else "the file is empty"
-    return Probe(path, stamps, None, simulation, why, sample, session)
+    return made(why=why)
 
 
 def _unread(line: bytes) -> str:
@@ -428,20 +455,31 @@ def few(names: Iterable[str]) -> str:
     return ", ".join(shown(name, QUOTED) for name in chosen[:_NAMED]) + more
 
 
-def symbols_in(path: Path) -> list[str]:
-    """The symbols that the beginning of a file names, in order of appearance."""
+_SYMBOLS = re.compile(
+    rb'"stream": ?"([^"\\!@]+)@(?:depth|trade|aggTrade|bookTicker|snapshot)'
+    rb'|"e": ?"(?:depthUpdate|trade|aggTrade|bookTicker)"[^{}\[\]]{0,99}?"s": ?"([^"\\]+)"'
+    rb'|"u": ?[0-9]+, ?"s": ?"([^"\\]+)"'
+)
+"""Symbols of market data; a venue's list of all that it trades is none."""
+
+
+def symbols_in(path: Path, time_field: str | None = None, *, whole: bool = True) -> list[str]:
+    """The symbols whose messages a file, or its beginning, holds, in order of appearance."""
     seen: dict[str, None] = {}
     looked = 0
-    for data in opened(path):
-        named = (symbol_of(line) for line in data.splitlines())
-        seen.update((symbol, None) for symbol in named if symbol is not None)
+    for data in opened(path, time_field):
+        found = dict.fromkeys(name for names in _SYMBOLS.findall(data) for name in names if name)
+        names = (name.decode("utf-8", "backslashreplace").upper() for name in found)
+        seen.update((name, None) for name in names if is_name(name))
         looked += len(data)
-        if looked > _LOOK_BYTES:
+        if not whole and looked > _LOOK_BYTES:
             break
     return list(seen)
 
 
-def probe_all(files: Sequence[Path], symbol: str | None) -> tuple[list[Probe], str]:
+def probe_all(
+    files: Sequence[Path], symbol: str | None, time_field: str | None = None
+) -> tuple[list[Probe], str]:
     """The files by their first stamps, and the symbol: the given one or the first named.
 
     Raises
@@ -453,7 +491,9 @@ def probe_all(files: Sequence[Path], symbol: str | None) -> tuple[list[Probe], s
     """
     if not files:
         raise UsageError("no files to import", hint="name the recording's files")
-    probes = sorted((probe(Path(p)) for p in files), key=lambda p: (p.first_ns, p.path.name))
+    probes = sorted(
+        (probe(Path(p), time_field) for p in files), key=lambda p: (p.first_ns, p.path.name)
+    )
     if not any(p.stamps for p in probes):
         raise no_lines_of("line", probes, "fetch the recording again")
     named = symbol.upper() if symbol else next((p.symbol for p in probes if p.symbol), None)
