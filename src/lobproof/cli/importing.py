@@ -40,7 +40,8 @@ def import_(
 
     Each line of a recording is `<receive time> <JSON>`, or JSON with the time in a field, plain or
     compressed by gzip, zstd, xz, bzip2 or zip; the time is in s, ms, µs or ns since 1970 or an ISO
-    time. JSON arrays, dumps of cryptofeed and tardis.dev and more are read too; what each file is taken for is shown first. Files may come in any order.
+    time. JSON arrays, dumps of cryptofeed and tardis.dev and more are read too; what each
+    file is taken for is shown first. Files may come in any order.
     The messages are kept byte for byte, in journals that `zstdcat` can read.
 
     Parameters
