@@ -74,9 +74,9 @@ def test_the_whole_way(tmp_path: Path, market: MarketName, symbol: str, exchange
     assert (document["state"], document["market"], document["regime"]) == ("ended", market, "calm")
     journals = sorted((out / symbol / "journal").iterdir())
     golden, store = tmp_path / "golden", tmp_path / "store"
-    made = command("import", *journals, "--out", golden, "--exchange", exchange, "--json")
+    made = command("import", *journals, "--out", golden, "--json")
     assert made.code == 0, made
-    assert made.document["provenance"] == "synthetic"
+    assert (made.document["provenance"], made.document["exchange"]) == ("synthetic", exchange)
     assert command("reconstruct", golden, "--out", store).code == 0
     verdict = command("verify", store, "--against", golden, "--json")
     assert verdict.code == 0, verdict.out
