@@ -72,9 +72,8 @@ def test_the_whole_way(tmp_path: Path, market: MarketName, symbol: str, exchange
     assert figures["regime"] == {"detected": "unknown", "minutes": 0, "messages_a_minute": 0.0}
     document = json.loads((out / SESSION).read_text())
     assert (document["state"], document["market"], document["regime"]) == ("ended", market, "calm")
-    journals = sorted((out / symbol / "journal").iterdir())
     golden, store = tmp_path / "golden", tmp_path / "store"
-    made = command("import", *journals, "--out", golden, "--json")
+    made = command("import", out, "--out", golden, "--json")
     assert made.code == 0, made
     assert (made.document["provenance"], made.document["exchange"]) == ("synthetic", exchange)
     assert command("reconstruct", golden, "--out", store).code == 0
@@ -104,7 +103,7 @@ def test_a_signal_ends_it(tmp_path: Path, spot: str, number: signal.Signals) -> 
         said, error = process.communicate(timeout=30)
     assert process.returncode == 0, error
     assert "Ending" in error
-    assert f"Next: lobproof import {out}/SIMUSDT/journal/*" in error
+    assert f"Next: lobproof import {out}/SIMUSDT --out GOLDEN" in error
     assert re.search(r"SIMUSDT +[1-9][0-9,]* ", said)
     assert json.loads((out / SESSION).read_text())["state"] == "ended"
 
@@ -248,6 +247,9 @@ def test_the_screen_fits_80_columns(
     assert max(map(len, re.split(r"[\r\n]+", plain.replace(str(tmp_path), "")))) <= 80
     for text in ("messages/s", "depth lag", "SIM2USDT", "0:00:00 left", "open", "GB free"):
         assert text in plain
+    golden = ("--out", tmp_path / "golden")
+    refused("is a capture of 2 symbols\n.*s/SIM2USDT", "import", tmp_path / "s", *golden)
+    assert command("import", tmp_path / "s" / "SIM2USDT", *golden).code == 0
 
 
 def test_without_a_terminal_a_line_a_minute(

@@ -137,8 +137,8 @@ def capture(
         )
     if not json_:
         name = wanted.symbols[0]
-        journal = quote(str(done[-1].folder / name / "journal"))
-        told = f"Next: lobproof import {journal}/* --out GOLDEN"
+        folder = quote(str(done[-1].folder / name))
+        told = f"Next: lobproof import {folder} --out GOLDEN"
         err().print(told, style="dim", soft_wrap=True)
     return 0
 

@@ -47,8 +47,8 @@ def import_(
     Parameters
     ----------
     files
-        Recordings; or journals of a golden sample that is damaged and has no other
-        copy: what is whole of them is kept, and what is not is told.
+        Recordings; or a symbol's folder of a capture; or journals of a golden sample that is
+        damaged and has no other copy: what is whole of them is kept, and what is not is told.
     out_
         Folder of the golden sample to make.
     exchange

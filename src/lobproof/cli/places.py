@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lobproof.acquire.lake import is_lake
 from lobproof.errors import LobproofError, UsageError
+from lobproof.sources.captured import captured_journals
 from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.golden import DOCUMENT
 from lobproof.store.layout import MARKER
@@ -102,9 +103,9 @@ def expect(path: Path, *wanted: Kind) -> Kind:
 
 
 def recordings(files: Sequence[Path]) -> None:
-    """Raise `UsageError` where a folder stands among files to import; it names what is meant."""
+    """Raise `UsageError` where a folder that is no capture's stands among files to import."""
     for path in files:
-        if path.is_dir():
+        if path.is_dir() and not captured_journals(path):
             expect(path, Kind.RECORDING)
 
 

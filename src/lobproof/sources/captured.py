@@ -16,6 +16,7 @@ import msgspec
 from lobproof import documents
 from lobproof.errors import InputError
 from lobproof.files import write_whole
+from lobproof.sources.binance.journal import SUFFIX
 
 SESSION = "session.json"
 PROVENANCE = "X-Lobproof"
@@ -63,6 +64,34 @@ def write_session(folder: Path, document: SessionDocument) -> None:
     """Write the document, whole or not at all."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=1)
     write_whole(folder / SESSION, text + b"\n")
+
+
+def captured_journals(folder: Path) -> list[Path]:
+    """The journals of a symbol's folder of a capture, or of a capture of one symbol; else none.
+
+    Raises
+    ------
+    InputError
+        If the capture is of several symbols, or its document is damaged.
+    """
+    if not folder.is_dir():
+        return []
+    document = session_of(folder / "SYMBOL" / "journal" / "file")
+    if document is not None:
+        if len(document.symbols) > 1:
+            named = ", ".join(str(folder / symbol) for symbol in document.symbols[:4])
+            more = ", …" if len(document.symbols) > 4 else ""
+            raise InputError(
+                f"{folder} is a capture of {len(document.symbols)} symbols",
+                hint=f"name the folder of one: {named}{more}",
+            )
+        folder /= document.symbols[0]
+    elif not (folder / "journal").is_dir() or session_of(folder / "journal" / "file") is None:
+        return []
+    found = sorted((folder / "journal").glob(f"*{SUFFIX}"))
+    if not found:
+        raise InputError(f"{folder} holds no journal", hint="nothing of it was captured")
+    return found
 
 
 def session_of(journal: Path) -> SessionDocument | None:

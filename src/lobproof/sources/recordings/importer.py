@@ -31,6 +31,7 @@ from lobproof.sources.binance.scan_kernels import (
     TICKER,
     TRADE,
 )
+from lobproof.sources.captured import captured_journals
 from lobproof.sources.golden import (
     DOCUMENT,
     GOLDEN_FORMAT,
@@ -79,10 +80,10 @@ def import_recordings(
     Parameters
     ----------
     files
-        Plain or compressed, in any order; they must not overlap in time. Each message has its
-        receive time, before it or in a field: in s, ms, µs or ns, or an ISO time. Or journals of
-        one golden sample, whose document says what they do not: of a damaged one what is whole is
-        kept, the rest is a finding.
+        Recordings, plain or compressed, in any order; they must not overlap in time. Each message
+        has its receive time, before it or in a field: in s, ms, µs or ns, or an ISO time. Or a
+        symbol's folder of a capture. Or journals of one golden sample, whose document says what
+        they do not: of a damaged one what is whole is kept, the rest is a finding.
     out
         The folder to make. If it holds a sample of the same inputs, nothing is done and the
         result says ``reused``.
@@ -127,7 +128,8 @@ def import_recordings(
     UsageError
         When ``out`` holds something else, or an option is none that exists.
     """
-    paths, out = as_paths(files), as_path(out)
+    named_paths, out = as_paths(files), as_path(out)
+    paths = [file for path in named_paths for file in captured_journals(path) or [path]]
     _check_options(exchange, symbol, provenance, snapshot_limit, time_field)
     probes, named = probe_all(paths, symbol, time_field)
     for one in probes:
