@@ -165,7 +165,8 @@ def test_compiling_is_told_before_it_begins_and_once(samples: Path, tmp_path: Pa
         ended = lobproof(*arguments, tmp_path / name, NUMBA_CACHE_DIR=tmp_path / "cache")
         assert json.loads(ended.stdout)["symbol"] == "BTC-USDT"
         said.append(ended.stderr)
-    assert said == [f"{COMPILING}\n", ""]
+    read = "reading whole.txt: lines, time before the JSON (ns), enveloped payloads\n"
+    assert said == [f"{COMPILING}\n{read}", read]
 
 
 @compiles

@@ -47,8 +47,8 @@ def refused(pattern: str, *arguments: object) -> str:
     """Run a command that must end in an error with these words, and a hint; the error."""
     said = command(*arguments)
     assert said.code == ERROR, said
-    # whoever comes first after a change of a kernel is told that it is compiled
-    assert re.match(r"(Compiling kernels[^\n]*\n)?error: ", said.err), said.err
+    # before it, whoever comes first is told that kernels are compiled, and what files are taken for
+    assert re.match(r"(Compiling kernels[^\n]*\n)?(reading [^\n]*\n)*error: ", said.err), said.err
     assert re.search(pattern, said.err), said.err
     hint = said.err.partition("\nHint: ")[2].strip()
     assert hint

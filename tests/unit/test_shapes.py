@@ -64,9 +64,9 @@ def test_every_shape_is_the_same_recording(
     shape: Shape, plain: GoldenSample, tmp_path: Path
 ) -> None:
     sample, said = _take(tmp_path, shape.write(LINES))
-    assert said.startswith("recording: ")
+    assert said.startswith("reading recording: ")
     assert shape.said in said
-    assert sample.inputs[0]["shape"] == said.removeprefix("recording: ")
+    assert sample.inputs[0]["shape"] == said.removeprefix("reading recording: ")
     counts, known = sample.document["counts"], plain.document["counts"]
     assert {name: counts[name] for name in KINDS} == {name: known[name] for name in KINDS}
     assert counts["invalid"] == 0

@@ -125,7 +125,7 @@ def _import(
             bar.update(task, completed=done, total=total, detail=name)
 
         def tell(text: str) -> None:
-            err().print(text, style="dim", markup=False)
+            err().print(text, style="dim", markup=False, soft_wrap=True)
 
         return options(folder, symbol=symbol, progress=advance, tell=tell if told else None)
 

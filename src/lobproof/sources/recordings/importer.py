@@ -134,7 +134,7 @@ def import_recordings(
     probes, named = probe_all(paths, symbol, time_field)
     for one in probes:
         if tell is not None:
-            tell(f"{one.path.name}: {one.shape}")
+            tell(f"reading {one.path.name}: {one.shape}")
     sample = _sample_of(probes)
     provenance, known_limit = _origin(provenance, probes, sample)
     snapshot_limit = snapshot_limit or known_limit

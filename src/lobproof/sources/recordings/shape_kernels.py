@@ -392,7 +392,7 @@ def _plain_line(
         return end
     if first != BRACE and first != OPEN:  # a text behind the time
         time, body = read_stamp(buf, start, stop)
-        if time < 0 or buf[body] != QUOTE:
+        if time < 0 or buf[body] != QUOTE or not _holds_json(buf, body, stop, True):
             return -1
         at = append_integer(out, at, time)
         out[at] = BLANK
