@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from lobproof.errors import StrictError
+from lobproof.errors import InputError, StrictError
 from lobproof.fidelity.exact.report import Class, Verdict, VerifyReport
 from lobproof.fidelity.exact.verify import verify
 from lobproof.pipeline import reconstruct_sample
@@ -306,7 +306,7 @@ def check_contradiction(scene: Scene, folder: Path) -> None:
 
 
 def check_mix(scene: Scene, folder: Path) -> None:
-    """With its symbol named, the others are counted and left out."""
+    """With its symbol named, the others are counted and left out; else each has its own sample."""
     symbol = payload(scene.line())["s"]
     line = scene.line(scene.trade).replace(symbol.encode(), b"ABCUSDT")
     foreign = line.replace(symbol.lower().encode(), b"abcusdt")
@@ -316,6 +316,14 @@ def check_mix(scene: Scene, folder: Path) -> None:
     assert outcome.golden.document["notes"] == ["2 lines of other symbols were left out"]
     assert not failing(outcome.report)
     refused("no market-data line of XYZUSDT in .*lines.txt", *_import(files, folder, "XYZUSDT"))
+    each = folder / "each"
+    said = command("import", *files, "--out", each, "--json")
+    assert f"several symbols: {symbol}, ABCUSDT; one golden sample of each" in said.err
+    own, other = said.document["samples"]
+    assert [Path(one["path"]) for one in (own, other)] == [each / symbol, each / "ABCUSDT"]
+    assert (own["counts"]["other_symbol"], other["counts"]["trade"]) == (2, 2)
+    with pytest.raises(InputError, match=rf"line {scene.row + 1}: a message of ABCUSDT in a reco"):
+        import_recordings(files, folder / "one")
 
 
 def _import(files: Sequence[Path], folder: Path, symbol: str) -> Sequence[object]:

@@ -287,14 +287,6 @@ def _restamped(scene: Scene, start: int, stop: int, seconds: int) -> bytes:
     return b"".join(lines)
 
 
-def _foreign(scene: Scene) -> bytes:
-    """A message of another symbol."""
-    line = scene.line(scene.trade)
-    symbol = payload(line)["s"].encode()
-    line = line.replace(symbol, b"ABCUSDT").replace(symbol.lower(), b"abcusdt")
-    return scene.inserted(line, row=scene.trade)
-
-
 def _symbol(scene: Scene) -> str:
     return str(payload(scene.line())["s"])
 
@@ -476,14 +468,6 @@ FAULTS = [
         "the snapshot twice",
         lambda s: s.inserted(s.line(s.snapshot), row=s.snapshot),
         _said(counts={"snapshot": 2}),
-    ),
-    Fault(
-        "a mix of symbols",
-        _foreign,
-        lambda s: Told(
-            refused=rf"line {s.trade + 1}: a message of ABCUSDT in a recording of {_symbol(s)}"
-        ),
-        urgent=True,
     ),
     Fault(
         "an empty file",
