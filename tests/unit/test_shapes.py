@@ -6,13 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lobproof.cli import run
 from lobproof.errors import InputError
+from lobproof.sources.binance import decode
 from lobproof.sources.binance.journal import read_frames
+from lobproof.sources.binance.scan_kernels import read_stamp
 from lobproof.sources.golden import GoldenSample
-from lobproof.sources.recordings import import_recordings
+from lobproof.sources.recordings import import_recordings, shapes
 from support.shapes import SHAPES, Line, Shape, lines_of
 from support.wire import NS, T0, depth, snapshot, stamped, ticker, trade, wrapped
 
@@ -77,6 +82,42 @@ def test_every_shape_is_the_same_recording(
         assert got == expected
     else:
         assert [json.loads(data) for _, data in got] == [json.loads(data) for _, data in expected]
+
+
+def test_a_plain_recording_needs_no_kernel_of_the_shapes(
+    plain: GoldenSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling one takes a newcomer seconds."""
+
+    def refused(*_: object) -> None:
+        raise AssertionError("a kernel was called")
+
+    for module, name in (
+        (shapes, "plain_lines"),
+        (shapes, "split_elements"),
+        (shapes, "read_moment"),
+        (decode, "read_stamp"),
+    ):
+        monkeypatch.setattr(module, name, refused)
+    for data in (
+        SHAPES[0].write(LINES),
+        SHAPES[0].write(LINES).replace(b"\n", b"\r\n"),
+        SHAPES[0].write(LINES).replace(b"\n", b"\n\n"),
+    ):
+        sample, _ = _take(tmp_path, data)
+        assert _messages(sample) == _messages(plain)
+
+
+@given(
+    st.from_regex(r"[0-9]{17,21}", fullmatch=True)
+    | st.sampled_from(["1700000000", "1700000000000", "2024-01-01T00:00:00Z"]),
+    st.text(' \t,;|.0{["', max_size=3),
+    st.sampled_from(["{}", "[]", "", "x"]),
+)
+def test_a_time_is_split_off_as_the_kernel_does(time: str, between: str, body: str) -> None:
+    line = f"{time}{between}{body}".encode()
+    value, behind = read_stamp(np.frombuffer(line, np.uint8), 0, len(line))
+    assert decode.split_stamp(line) == (None if value < 0 else (value, line[behind:]))
 
 
 def _in_field(line: Line, field: str = "ts") -> str:

@@ -433,7 +433,7 @@ def _plain_line(
 
 @kernel
 def plain_lines(buf: Bytes, ends: Int64, field: Bytes, own: bool, parts: Record, out: Bytes) -> int:
-    """Write the lines of a block as plain ones; bytes written, 0 where all of them are.
+    """Write the lines of a block as plain ones; bytes written.
 
     A line in none of the shapes stays as it is. ``out`` has room for the block and ``LINE_MORE``
     bytes more for each line.
@@ -450,17 +450,6 @@ def plain_lines(buf: Bytes, ends: Int64, field: Bytes, own: bool, parts: Record,
     parts
         What is kept from line to line: ``last`` to be the first time of all.
     """
-    other = False
-    start = 0
-    for i in range(ends.size):
-        stop = ends[i]
-        if stop > start:
-            first = buf[U(start)]
-            other = other or first > NINE or first <= BLANK or buf[U(stop - 1)] == QUOTE
-            other = other or buf[U(max(stop - 2, start))] == QUOTE
-        start = stop + 1
-    if not other:
-        return 0
     at = 0
     start = 0
     for i in range(ends.size):

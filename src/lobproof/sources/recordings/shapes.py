@@ -16,9 +16,17 @@ from itertools import chain
 import msgspec
 import numpy as np
 
+from lobproof.schema import Int64
 from lobproof.schema.records import zeroed
 from lobproof.sources.binance.decode import split_stamp
-from lobproof.sources.binance.scan_kernels import as_bytes, read_moment
+from lobproof.sources.binance.scan_kernels import (
+    NINE,
+    QUOTE,
+    ZERO,
+    Bytes,
+    as_bytes,
+    read_moment,
+)
 from lobproof.sources.recordings.shape_kernels import (
     LINE_MORE,
     NEWLINE,
@@ -83,10 +91,12 @@ class Shape:
 def unit_of(token: bytes) -> str:
     """The unit of a time as it is written: its digits tell; "" where it is none."""
     token = token.strip(b'"')
-    if not token or _read(token)[1] != len(token):
-        return ""
-    digits = len(token) - len(token.lstrip(b"0123456789"))
-    return _UNITS.get(digits, "ISO")
+    return _unit(token) if token and _read(token)[1] == len(token) else ""
+
+
+def _unit(stamped: bytes) -> str:
+    """The unit of the time that something begins with."""
+    return _UNITS.get(len(stamped) - len(stamped.lstrip(b"0123456789")), "ISO")
 
 
 def decoded(pieces: Iterator[bytes], shape: Shape) -> Iterator[bytes]:
@@ -176,9 +186,11 @@ class Plain:
         ends = np.flatnonzero(buffer == NEWLINE)
         if len(buffer) and buffer[-1] != NEWLINE:
             ends = np.append(ends, len(buffer))
+        if _are_plain(buffer, ends):
+            return block
         out = np.empty(len(buffer) + LINE_MORE * len(ends), np.uint8)
         used = plain_lines(buffer, ends, self._field, self._shape.own, self._parts, out)
-        return out[:used].tobytes() if used else block
+        return out[:used].tobytes()
 
     def _look(self, head: bytes) -> None:
         """What the first lines are, and which of their members is the time."""
@@ -195,7 +207,7 @@ class Plain:
             self._guess(objects)
         if stamped is not None and (shape.field is None or stamped is lines[0]):
             shape.field, shape.own, shape.guessed = "", False, False
-            shape.unit = unit_of(stamped[: _read(stamped)[1]])
+            shape.unit = _unit(stamped)
         elif listed is not None and shape.field is None:
             shape.field, shape.unit = "", unit_of(listed)
             shape.lines = "JSON lines" if shape.lines == "lines" else shape.lines
@@ -256,6 +268,16 @@ class Plain:
         bare = len(own) > enveloped
         how = "raw" if not enveloped else "enveloped and raw" if bare else "enveloped"
         return f"{how} payloads"
+
+
+def _are_plain(buffer: Bytes, ends: Int64) -> bool:
+    """Whether all lines begin with a time and end in JSON: no kernel is compiled to find that."""
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    filled = ends > starts
+    starts, stops = starts[filled], ends[filled]
+    first, last, before = buffer[starts], buffer[stops - 1], buffer[np.maximum(stops - 2, starts)]
+    quoted = (last == QUOTE) | (before == QUOTE)  # a text behind the time, or CR behind that
+    return not np.any((first < ZERO) | (first > NINE) | quoted)
 
 
 def _members(line: bytes) -> dict[str, msgspec.Raw]:
