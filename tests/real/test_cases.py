@@ -24,6 +24,8 @@ from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.recordings.reader import RecordingFile
 from lobproof.store import Store, open_store
+from support.shapes import SHAPES as ALL_SHAPES
+from support.shapes import Shape, lines_of
 from support.wire import decoded_values, row_values, scanned
 
 pytestmark = pytest.mark.real
@@ -151,6 +153,22 @@ def test_the_same_recording_in_another_shape(
     assert outcome.golden.findings() == outcome.golden.document["notes"] == []
     counts = [run.golden.document["counts"] for run in (good, outcome)]
     assert {**counts[0], "other": 0} == {**counts[1], "other": 0}
+
+
+@pytest.mark.parametrize("shape", ALL_SHAPES, ids=[shape.name for shape in ALL_SHAPES])
+def test_the_same_recording_as_recorders_write_it(
+    cases: Path, good: Outcome, tmp_path: Path, shape: Shape
+) -> None:
+    lines = lines_of(gzip.decompress((cases / "good.txt.gz").read_bytes()))
+    file = tmp_path / "recording"
+    file.write_bytes(shape.write(lines))
+    golden = import_recordings([file], tmp_path / "golden", strict=True)
+    reconstruct_sample(golden.path, tmp_path / "store")
+    days = [
+        store.days()["content_hash"].to_list()
+        for store in (good.store, open_store(tmp_path / "store"))
+    ]
+    assert days[0] == days[1]
 
 
 def test_the_recording_itself(cases: Path, good: Outcome) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lobproof.cli import run
 from lobproof.errors import InputError
+from lobproof.pipeline import reconstruct_sample
 from lobproof.sources.binance import decode
 from lobproof.sources.binance.journal import read_frames
 from lobproof.sources.binance.scan_kernels import read_stamp
@@ -64,9 +65,19 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> GoldenSample:
     return _take(tmp_path_factory.mktemp("plain"), SHAPES[0].write(LINES))[0]
 
 
+def _content(sample: GoldenSample, store: Path) -> list[str]:
+    """Hashes of the days that are made of a sample."""
+    return [day.content_hash for day in reconstruct_sample(sample.path, store).days]
+
+
+@pytest.fixture(scope="module")
+def content(plain: GoldenSample, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return _content(plain, tmp_path_factory.mktemp("content") / "store")
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=[shape.name for shape in SHAPES])
 def test_every_shape_is_the_same_recording(
-    shape: Shape, plain: GoldenSample, tmp_path: Path
+    shape: Shape, plain: GoldenSample, content: list[str], tmp_path: Path
 ) -> None:
     sample, said = _take(tmp_path, shape.write(LINES))
     assert said.startswith("reading recording: ")
@@ -82,6 +93,7 @@ def test_every_shape_is_the_same_recording(
         assert got == expected
     else:
         assert [json.loads(data) for _, data in got] == [json.loads(data) for _, data in expected]
+    assert _content(sample, tmp_path / "store") == content
 
 
 def test_a_plain_recording_needs_no_kernel_of_the_shapes(
