@@ -24,7 +24,7 @@ COMMANDS = ("import", "reconstruct", "verify", "report")
 DATA = (
     "Data: the recordings of Binance spot, where they are there; else, and for all that is called "
     "simulated, **synthetic**: the preset `perp`, its first half hour as a golden sample, and two "
-    "days of Crypto Lake files of two hours each."
+    "days of Crypto Lake files of almost four hours each."
 )
 
 
@@ -40,7 +40,7 @@ def measure(scratch: Path, repeats: int, say: Callable[[str], None], minutes: fl
     say("golden samples")
     _golden(section, [perp, *found], scratch, repeats)
     say("verify, report and instants on Crypto Lake's files")
-    _lake(section, scratch, 8 * minutes)
+    _lake(section, scratch, 15 * minutes)
     return section
 
 

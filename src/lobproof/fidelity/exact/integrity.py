@@ -401,6 +401,21 @@ def off_grid(column: str, exponent: int) -> pl.Expr:
     return (value % step != 0) | (value < 0)
 
 
+def _state_off(instrument: Instrument) -> pl.Expr:
+    """Whether a state has levels off the grid, holes, or levels that are not best first."""
+    tests = []
+    for side, (prices, sizes) in LEVEL_COLUMNS.items():
+        tests += [off_grid(name, instrument.price_exponent) for name in prices]
+        tests += [off_grid(name, instrument.size_exponent) for name in sizes]
+        tests += [
+            (pl.col(price) == 0) != (pl.col(size) == 0)
+            for price, size in zip(prices, sizes, strict=True)
+        ]
+        for near, far in pairwise(map(pl.col, prices)):
+            tests.append((far >= near if side == "bid" else far <= near) & (far != 0))
+    return pl.any_horizontal(tests).alias("wrong")
+
+
 class GridCheck:
     """``grid``: every price and size of events and states is on the instrument's decimal grid.
 
@@ -411,6 +426,12 @@ class GridCheck:
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
         self._rows = _Rows("grid")
+        trade, level = pl.col("kind") == int(Kind.TRADE), pl.col("kind").is_in(_LEVELS)
+        snapshot = pl.col("kind") == int(Kind.SNAPSHOT)
+        price, size = pl.col("price"), pl.col("size")
+        zero = (price <= 0) & (trade | level) | (size <= 0) & (trade | snapshot)
+        self._impossible = zero | ((price != 0) | (size != 0)) & ~(trade | level)
+        self._of_states = {dt: _state_off(one) for dt, one in instruments.items()}
 
     def add_events(self, dt: str, rows: pl.DataFrame) -> None:
         """Check a frame of a day's events."""
@@ -428,15 +449,9 @@ class GridCheck:
         except GridError:
             counted = rows
             off = off_grid("price", exponents["price"]) | off_grid("size", exponents["size"])
-        trade, level = pl.col("kind") == int(Kind.TRADE), pl.col("kind").is_in(_LEVELS)
-        price, size = pl.col("price"), pl.col("size")
-        zero = (price <= 0) & (trade | level) | (size <= 0) & (
-            trade | (pl.col("kind") == int(Kind.SNAPSHOT))
-        )
-        odd = ((price != 0) | (size != 0)) & ~(trade | level)
         self._rows.add(
             rows,
-            counted.select((off | zero | odd).alias("wrong"))["wrong"],
+            counted.select((off | self._impossible).alias("wrong"))["wrong"],
             Class.ROUNDING,
             lambda row: (
                 f"price {plain(row['price'])} or size {plain(row['size'])} of this "
@@ -447,20 +462,9 @@ class GridCheck:
 
     def add_states(self, dt: str, states: pl.DataFrame) -> None:
         """Check a frame of a day's states."""
-        instrument = self._instruments[dt]
-        tests = []
-        for side, (prices, sizes) in LEVEL_COLUMNS.items():
-            tests += [off_grid(name, instrument.price_exponent) for name in prices]
-            tests += [off_grid(name, instrument.size_exponent) for name in sizes]
-            tests += [
-                (pl.col(price) == 0) != (pl.col(size) == 0)
-                for price, size in zip(prices, sizes, strict=True)
-            ]
-            for near, far in pairwise(map(pl.col, prices)):
-                tests.append((far >= near if side == "bid" else far <= near) & (far != 0))
         self._rows.add(
             states,
-            states.select(pl.any_horizontal(tests).alias("wrong"))["wrong"],
+            states.select(self._of_states[dt])["wrong"],
             Class.ROUNDING,
             lambda _: "a state's levels are off the grid, or not best first",
         )
@@ -468,6 +472,33 @@ class GridCheck:
     def result(self) -> Check:
         """The check."""
         return self._rows.check("events")
+
+
+def _out_of_order(same_day: pl.Expr, trade_first: pl.Expr) -> pl.Expr:
+    """Whether a row does not follow on the one before it."""
+    shared_names = ("ts_order", "sequence", "prev_sequence", "ts_event")
+    before = {name: pl.col(name).shift(1) for name in ("event_id", "kind", *shared_names)}
+    counted = pl.when(same_day).then(before["event_id"] + 1).otherwise(0)
+    opened = ~last_rows().shift(1)  # the row before is not the last of its message
+    shared = pl.all_horizontal(
+        same_day,
+        *(pl.col(name) == before[name] for name in shared_names),
+        (pl.col("kind") == before["kind"])
+        | ((before["kind"] == int(Kind.CLEAR)) & (pl.col("kind") == int(Kind.SNAPSHOT))),
+    )
+    kinds = [pl.col("kind").is_in(kind) for kind in ([int(Kind.TRADE)], _OF_THE_BOOK)]
+    (trades, book), (trades_before, book_before) = kinds, (kind.shift(1) for kind in kinds)
+    swapped = (pl.col("ts_order") == before["ts_order"]) & (
+        pl.when(trade_first).then(book_before & trades).otherwise(trades_before & book)
+    )
+    wrong = (
+        (pl.col("event_id") != counted)
+        | (pl.col("ts_order") < before["ts_order"])
+        | (opened & ~shared)
+        | (same_day & swapped)
+        | ((pl.col("kind") == int(Kind.TRADE)) & ~last_rows())
+    )
+    return wrong.fill_null(value=False)
 
 
 class OrderCheck:
@@ -478,43 +509,24 @@ class OrderCheck:
 
     def __init__(self, orders: Mapping[str, Order]) -> None:
         first = [dt for dt, order in orders.items() if order.first_on_tie == "trade"]
-        self._trade_first = pl.col("dt").is_in(first)
+        trade_first = pl.col("dt").is_in(first)
         self._rows = _Rows("order")
         self._tail: pl.DataFrame | None = None
+        self._trade = (pl.col("kind") == int(Kind.TRADE)) & ~last_rows()
+        # texts take longest to compare: most frames are of one day
+        one_day = pl.lit(value=True)
+        self._wrong = _out_of_order(pl.col("dt") == pl.col("dt").shift(1), trade_first)
+        self._wrong_in_a_day = _out_of_order(one_day, trade_first)
 
     def add(self, rows: pl.DataFrame) -> None:
         """Check a frame of events."""
         frame = rows if self._tail is None else pl.concat([self._tail, rows])
-        shared_names = ("ts_order", "sequence", "prev_sequence", "ts_event")
-        before = {name: pl.col(name).shift(1) for name in ("dt", "event_id", "kind", *shared_names)}
-        same_day = pl.col("dt") == before["dt"]
-        if frame.height and frame["dt"][0] == frame["dt"][-1]:  # texts take longest to compare
-            same_day = pl.lit(value=True)
-        counted = pl.when(same_day).then(before["event_id"] + 1).otherwise(0)
-        opened = ~last_rows().shift(1)  # the row before is not the last of its message
-        shared = pl.all_horizontal(
-            same_day,
-            *(pl.col(name) == before[name] for name in shared_names),
-            (pl.col("kind") == before["kind"])
-            | ((before["kind"] == int(Kind.CLEAR)) & (pl.col("kind") == int(Kind.SNAPSHOT))),
-        )
-        trade = (pl.col("kind") == int(Kind.TRADE)) & ~last_rows()
-        kinds = [pl.col("kind").is_in(kind) for kind in ([int(Kind.TRADE)], _OF_THE_BOOK)]
-        (trades, book), (trades_before, book_before) = kinds, (kind.shift(1) for kind in kinds)
-        swapped = (pl.col("ts_order") == before["ts_order"]) & (
-            pl.when(self._trade_first).then(book_before & trades).otherwise(trades_before & book)
-        )
-        wrong = (
-            (pl.col("event_id") != counted)
-            | (pl.col("ts_order") < before["ts_order"])
-            | (opened & ~shared)
-            | (same_day & swapped)
-            | trade
-        ).fill_null(value=False)
+        one_day = frame.height > 0 and frame["dt"][0] == frame["dt"][-1]
+        wrong = self._wrong_in_a_day if one_day else self._wrong
         first = (pl.col("event_id") != 0) if self._tail is None else pl.lit(value=False)
         at_start = pl.int_range(pl.len()) == 0
         judged = frame.select(
-            pl.when(at_start).then(first | trade).otherwise(wrong).alias("wrong")
+            pl.when(at_start).then(first | self._trade).otherwise(wrong).alias("wrong")
         )["wrong"]
         self._rows.add(
             rows,
