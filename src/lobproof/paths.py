@@ -91,18 +91,8 @@ def whole_folder(out: Path, doing: str) -> Iterator[Path]:
     What was killed while ``doing`` the same is cleared away. A full disk names ``out``.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    ours = re.compile(rf"\.{re.escape(out.name)}\.[0-9]+-[0-9a-f]+\.{doing}")
-    for left in out.parent.iterdir():
-        if ours.fullmatch(left.name):
-            with suppress(OSError), _held(left):
-                rmtree(left)
-    work = out.parent / f".{out.name}.{os.getpid()}-{token_hex(4)}.{doing}"
+    work = _new_work(out, doing)
     replaced = work.with_suffix(".replaced")
-    try:
-        work.mkdir()
-    except OSError as error:
-        error.filename = str(out)  # which is the name that was given
-        raise
     try:
         with writing(out), _held(work):
             yield work
@@ -119,6 +109,36 @@ def whole_folder(out: Path, doing: str) -> Iterator[Path]:
         if replaced.is_symlink():
             replaced.unlink()
         rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(folder: Path, doing: str) -> Iterator[Path]:
+    """A hidden folder in ``folder``, which is there, to fill; it is gone in the end.
+
+    What was killed while ``doing`` the same is cleared away.
+    """
+    work = _new_work(folder / "lobproof", doing)
+    try:
+        with _held(work):
+            yield work
+    finally:
+        rmtree(work, ignore_errors=True)
+
+
+def _new_work(out: Path, doing: str) -> Path:
+    """A new hidden folder beside ``out``, whose errors name that; killed ones are cleared away."""
+    ours = re.compile(rf"\.{re.escape(out.name)}\.[0-9]+-[0-9a-f]+\.{doing}")
+    for left in out.parent.iterdir():
+        if ours.fullmatch(left.name):
+            with suppress(OSError), _held(left):
+                rmtree(left)
+    work = out.parent / f".{out.name}.{os.getpid()}-{token_hex(4)}.{doing}"
+    try:
+        work.mkdir()
+    except OSError as error:
+        error.filename = str(out)  # which is the name that was given
+        raise
+    return work
 
 
 def drop_writer(writer: Any) -> None:

@@ -191,7 +191,7 @@ def test_carried_books_go_in_order(lake: Path, tmp_path: Path) -> None:
 
 def test_workers_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fleet.default_workers() >= 1
-    monkeypatch.setattr(fleet, "_memory", lambda: 1)
+    monkeypatch.setattr(fleet, "memory", lambda: 1)
     assert fleet.default_workers() == 1
     with pytest.raises(UsageError, match="workers=0 is no whole"):
         reconstruct_days([], tmp_path, workers=0, watcher=Seen())

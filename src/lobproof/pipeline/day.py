@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from lobproof.replay.replayer import CHUNK_ROWS
 from lobproof.replay.state_kernels import FINDING_ROW
 from lobproof.schema import Finding, Int64
 from lobproof.schema.records import Records, joined_rows, new_rows, numbers, records
+from lobproof.stages import each, timed
 from lobproof.store import DayContent, DayWriter, Keyframe
 
 TOLERATED = (
@@ -145,7 +147,8 @@ class DayTask:
             )
             part = segment.slice(0, 0, rows, vendor_rows)
             segment = segment.after(rows, vendor_rows)
-            for chunk in self._replayer.chunks(part, self._rows, self._room):
+            chunks = self._replayer.chunks(part, self._rows, self._room)
+            for chunk in each("replay", chunks, len):
                 self._write(chunk)
                 closed = self.writer is not None and self.writer.at_part_end
                 if checkpoint is not None and closed and len(chunk):
@@ -226,7 +229,8 @@ class DayTask:
     def _write(self, chunk: Chunk) -> None:
         if len(chunk):
             if self.writer is not None:
-                self.writer.append(chunk.parts, chunk.output.states)
+                append = partial(self.writer.append, chunk.parts, chunk.output.states)
+                timed("append", append, lambda _: len(chunk))
             for part in chunk.parts:
                 self._told.add(part.ts_order, self._rows)
                 self._rows += len(part)

@@ -20,6 +20,7 @@ from lobproof.replay import (
 )
 from lobproof.replay.merge import Array
 from lobproof.schema import EventBatch, Finding, Flag, Int64, Order, VendorBatch
+from lobproof.stages import each, timed
 
 B = TypeVar("B", EventBatch, VendorBatch)
 Open = Callable[[int], Iterator[B]]
@@ -56,7 +57,8 @@ class _Counted(Iterator[B], Generic[B]):
         self._batches: Iterator[B] = batches
 
     def __next__(self) -> B:
-        batch = next(self._batches)
+        # where no thread reads ahead, this is when it is decoded
+        batch = timed("wait", lambda: next(self._batches))
         self.rows += self._count(batch)
         return batch
 
@@ -121,7 +123,7 @@ class Feed:
             part.load({k[len(start) :]: v for k, v in (saved or {}).items() if k.startswith(start)})
 
     def __iter__(self) -> Iterator[Segment]:
-        return iter(self._merge)
+        return each("order", iter(self._merge), len)
 
     @property
     def rows(self) -> int:

@@ -118,11 +118,16 @@ def reconstruct_days(
 
 def default_workers() -> int:
     """One process for two cores, each with a few threads, and for 1.5 GiB of memory; at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(min((cores or 1) // 2, _memory() // UNIT_BYTES), 1)
+    return max(min(cores() // 2, memory() // UNIT_BYTES), 1)
 
 
-def _memory() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return found or 1
+
+
+def memory() -> int:
     """Bytes of memory of the machine, or of what of it this process may use."""
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError):

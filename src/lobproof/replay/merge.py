@@ -7,7 +7,7 @@ shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Self, TypeVar
 
@@ -379,7 +379,7 @@ class Merge:
         self._held = [Segment.of(EventBatch.empty()), Segment.of(EventBatch.empty())]
         self._more = [True, True]
 
-    def __iter__(self) -> Iterator[Segment]:
+    def __iter__(self) -> Generator[Segment]:
         while True:
             for side in range(2):
                 while self._more[side] and not len(self._held[side]):

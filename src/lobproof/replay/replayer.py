@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,7 +169,7 @@ class Replayer:
 
     def chunks(
         self, segment: Segment, first_id: int, room: Callable[[], int] = lambda: CHUNK_ROWS
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk]:
         """Replay ``segment`` chunk by chunk; what vendor rows ask for is inserted as events.
 
         Flags are completed in place. Between two chunks the replayer can be saved; what is left

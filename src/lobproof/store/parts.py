@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -23,6 +24,7 @@ from lobproof.files import below, check_place, new_file, sync_file
 from lobproof.instruments import Instrument
 from lobproof.paths import drop_writer
 from lobproof.schema.tables import FORMAT_VERSION, Table
+from lobproof.stages import timed
 from lobproof.store.columns import Column, Grid, in_memory, memory_type, to_arrow
 from lobproof.store.hashing import content_hash, file_hash, header, join_leaves, leaf, table_hash
 from lobproof.store.layout import Partition
@@ -265,6 +267,7 @@ class GroupWriter:
         self._open = False  # the current part holds rows
         self._flying: deque[tuple[Future[None] | Future[Part], Buffer | None]] = deque()
         self._closed = [_finished(part) for part in parts]
+        self._stage = f"write {target.table.name}"
         self._thread = ThreadPoolExecutor(1, f"lobproof-{target.table.name}")
         # the encoding thread's own, until it is shut down
         self._part: PartWriter | None = None
@@ -293,7 +296,8 @@ class GroupWriter:
         """Close the part, if it holds rows."""
         if self._open:
             self._submit()
-            closed = self._thread.submit(self._unbroken, self._finish)
+            finish = partial(timed, self._stage, self._finish)
+            closed = self._thread.submit(self._unbroken, finish)
             self._flying.append((closed, None))
             self._closed.append(closed)
             self._open = False
@@ -336,7 +340,8 @@ class GroupWriter:
     def _submit(self) -> None:
         if self._filled and self._buffer is not None:
             rows = [column[: self._filled] for column in self._buffer]
-            encoded = self._thread.submit(self._unbroken, lambda: self._encode(rows))
+            encode = partial(timed, self._stage, lambda: self._encode(rows), lambda _: len(rows[0]))
+            encoded = self._thread.submit(self._unbroken, encode)
             self._flying.append((encoded, self._buffer))
             self._buffer, self._filled = None, 0
 

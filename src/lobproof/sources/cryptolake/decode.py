@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ from lobproof.sources.cryptolake.decode_kernels import (
     write_trades,
 )
 from lobproof.sources.cryptolake.layout import COLUMNS, LEVEL_COLUMNS
+from lobproof.stages import each
 
 BATCH_ROWS = 1 << 16
 BOOK_ROWS = 1 << 12
@@ -376,22 +377,26 @@ class LakeSource:
         """Messages of ``book_delta_v2``."""
         files = self._paths.get("book_delta_v2", ())
         decoded = deltas(files, self._instrument, self._batch_rows, start_row=start)
-        for one in read_ahead(decoded):
+        for one in read_ahead(each("decode book_delta_v2", decoded, _rows)):
             yield one.batch
 
     def trades(self, start: int = 0) -> Generator[EventBatch]:
         """Rows of ``trades``, each a message."""
         files = self._paths.get("trades", ())
         decoded = trades(files, self._instrument, self._batch_rows, start_row=start)
-        for one in read_ahead(decoded):
+        for one in read_ahead(each("decode trades", decoded, _rows)):
             yield one.batch
 
     def books(self, start: int = 0) -> Generator[VendorBatch]:
         """Rows of ``book``."""
         rows = min(BOOK_ROWS, self._batch_rows)
         decoded = books(self._paths.get("book", ()), self._instrument, rows, start_row=start)
-        for one in read_ahead(decoded):
+        for one in read_ahead(each("decode book", decoded, _rows)):
             yield one.batch
+
+
+def _rows(one: Decoded[Any]) -> int:
+    return len(one.batch)
 
 
 def as_snapshots(vendor_rows: VendorBatch, *, clear: bool) -> EventBatch:
