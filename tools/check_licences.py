@@ -49,6 +49,7 @@ CLASSIFIERS = {
 }
 """What a classifier says -> SPDX; any other is not accepted, OSI approved or not."""
 TEXTS = {
+    "3-clause bsd license": "BSD-3-Clause",
     "apache 2.0": "Apache-2.0",
     "apache license 2.0": "Apache-2.0",
     "apache license, version 2.0": "Apache-2.0",

@@ -12,6 +12,7 @@ EXTRAS = {
     "acquire": ("dotenv", "stamina"),
     "capture": ("aiohttp",),
     "report": ("jinja2", "matplotlib"),
+    "telemetry": ("opentelemetry",),
 }
 """Extra of the installed package → the modules that it brings."""
 

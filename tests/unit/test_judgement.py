@@ -4,60 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import pytest
 
-from lobproof.assess.feasibility import (
-    LARGE_HOUR,
-    STRATEGIES,
-    Feasibility,
-    Memory,
-    Projection,
-    Run,
-)
-from lobproof.assess.feasibility_decimals import Cost, Decimals
-from lobproof.assess.feasibility_disk import Disk
+from lobproof.assess.feasibility import LARGE_HOUR, STRATEGIES, Memory
 from lobproof.assess.judgement import Judgement, ProfileFigures, judge, verdicts
 from lobproof.assess.thresholds import Thresholds
 from lobproof.errors import UsageError
-from lobproof.pipeline.job import Strategy
+from support.feasible import found, machine_run
 
 GOOD = ProfileFigures(0.0005, 0.01, 0.01, 50.0)
 MACHINE = ("peak memory", "throughput", "disk time for a month")
-
-
-def _run(strategy: Strategy, **changes: Any) -> Run:
-    run = Run(
-        data="simulated",
-        strategy=strategy,
-        limit_bytes=None,
-        finished=True,
-        problem="",
-        memory=Memory(600_000_000, 700_000_000, 3_500_000_000, 300),
-        events=8_000_000,
-        seconds=4.0,
-        input_bytes=50_000_000,
-        output_bytes=40_000_000,
-        hour_events=LARGE_HOUR,
-    )
-    return dataclasses.replace(run, **changes)
-
-
-def _found(*runs: Run, **changes: Any) -> Feasibility:
-    cost = Cost(1e7, 2e7, 4.0)
-    projection = Projection("simulated", "full", "month", 2, 2.2e11, 3e10, 4.0, 1.6e11, True)
-    found = Feasibility(
-        quick=False,
-        machine="Linux x86_64",
-        cores=2,
-        memory_bytes=1 << 34,
-        runs=runs or tuple(map(_run, STRATEGIES)),
-        decimals=Decimals(2, cost, cost, True, True, 0.0, "refused", "exact", True, True),
-        disk=Disk(1 << 29, 5e8, 8e8, True, "O_DIRECT", 1 << 40, 1 << 39),
-        projections=(projection,),
-    )
-    return dataclasses.replace(found, **changes)
 
 
 def _one(rows: tuple[Judgement, ...], criterion: str, strategy: str = "full") -> Judgement:
@@ -66,7 +23,7 @@ def _one(rows: tuple[Judgement, ...], criterion: str, strategy: str = "full") ->
 
 
 def test_all_is_go_where_all_is_measured_and_good() -> None:
-    rows = judge(GOOD, _found())
+    rows = judge(GOOD, found())
     assert {row.verdict for row in rows} == {"GO"}
     assert verdicts(rows) == dict.fromkeys(STRATEGIES, "GO")
     asked = {one: {row.criterion for row in rows if row.strategy == one} for one in STRATEGIES}
@@ -82,7 +39,7 @@ def test_nothing_that_was_not_measured_is_go() -> None:
     assert {row.measured for row in rows} == {None}
     assert set(verdicts(rows).values()) == {"unknown"}
     assert set(verdicts(()).values()) == {"unknown"}
-    rows = judge(ProfileFigures(), _found())
+    rows = judge(ProfileFigures(), found())
     assert set(verdicts(rows).values()) == {"unknown"}
     rows = judge(ProfileFigures(gap_ratio=0.5), None)
     assert verdicts(rows) == {"full": "NO-GO", "anchored": "unknown", "time-sorted": "unknown"}
@@ -107,74 +64,77 @@ def test_a_figure_of_the_data_has_to_be_below_its_limit(
         (limit, "NO-GO"),
         (math.nan, "NO-GO"),
     ):
-        rows = judge(dataclasses.replace(GOOD, **{name: value}), _found())
+        rows = judge(dataclasses.replace(GOOD, **{name: value}), found())
         for strategy in STRATEGIES:
             wanted = verdict if strategy in strategies else "GO"
             assert verdicts(rows)[strategy] == wanted
         for named in strategies:
             assert _one(rows, criterion, named).verdict == verdict
     looser = Thresholds(**{name: limit * 2})
-    rows = judge(dataclasses.replace(GOOD, **{name: limit}), _found(), looser)
+    rows = judge(dataclasses.replace(GOOD, **{name: limit}), found(), looser)
     assert set(verdicts(rows).values()) == {"GO"}
 
 
 def test_memory_is_the_most_of_all_runs_and_of_a_large_hour() -> None:
-    small = _run("full", hour_events=LARGE_HOUR - 1)
-    row = _one(judge(GOOD, _found(small)), "peak memory")
+    small = machine_run("full", hour_events=LARGE_HOUR - 1)
+    row = _one(judge(GOOD, found(small)), "peak memory")
     assert row.verdict == "unknown"
     assert "7,999,999" in row.reason
-    greedy = _run("full", memory=Memory(1, 24_000_000_000, 30_000_000_000, 1))
-    row = _one(judge(GOOD, _found(_run("full"), greedy)), "peak memory")
+    greedy = machine_run("full", memory=Memory(1, 24_000_000_000, 30_000_000_000, 1))
+    row = _one(judge(GOOD, found(machine_run("full"), greedy)), "peak memory")
     assert (row.verdict, row.measured) == ("NO-GO", 24.0)
-    untold = _run("full", memory=None)
-    assert _one(judge(GOOD, _found(untold)), "peak memory").verdict == "unknown"
+    untold = machine_run("full", memory=None)
+    assert _one(judge(GOOD, found(untold)), "peak memory").verdict == "unknown"
     # a strategy that was not run at all
-    assert _one(judge(GOOD, _found(_run("full"))), "peak memory", "anchored").verdict == "unknown"
+    assert (
+        _one(judge(GOOD, found(machine_run("full"))), "peak memory", "anchored").verdict
+        == "unknown"
+    )
 
 
 def test_a_run_that_dies_under_the_hard_limit_is_no_go() -> None:
-    died = _run("full", limit_bytes=24_000_000_000, finished=False, problem="out of memory")
-    row = _one(judge(GOOD, _found(_run("full"), died)), "peak memory")
+    died = machine_run("full", limit_bytes=24_000_000_000, finished=False, problem="out of memory")
+    row = _one(judge(GOOD, found(machine_run("full"), died)), "peak memory")
     assert row.verdict == "NO-GO"
     assert "out of memory" in row.reason
-    ended = _run("full", limit_bytes=4_000_000_000)
-    row = _one(judge(GOOD, _found(_run("full"), ended)), "peak memory")
+    ended = machine_run("full", limit_bytes=4_000_000_000)
+    row = _one(judge(GOOD, found(machine_run("full"), ended)), "peak memory")
     assert row.verdict == "GO"
     assert "4 GB" in row.reason
     # below the address space that libraries reserve, a limit says nothing of what is used
-    died = _run("full", limit_bytes=2_000_000_000, finished=False, problem="out of memory")
-    rows = judge(GOOD, _found(_run("full"), died), Thresholds(memory_gb=2.0))
+    died = machine_run("full", limit_bytes=2_000_000_000, finished=False, problem="out of memory")
+    rows = judge(GOOD, found(machine_run("full"), died), Thresholds(memory_gb=2.0))
     assert _one(rows, "peak memory").verdict == "GO"
 
 
 def test_the_slowest_run_counts_and_one_under_a_limit_does_not() -> None:
-    slow = _run("full", data="a day", seconds=80.1)
-    row = _one(judge(GOOD, _found(_run("full"), slow)), "throughput")
+    slow = machine_run("full", data="a day", seconds=80.1)
+    row = _one(judge(GOOD, found(machine_run("full"), slow)), "throughput")
     assert row.verdict == "NO-GO"
-    just = _run("full", data="a day", seconds=80.0)
-    limited = _run("full", seconds=800.0, limit_bytes=4_000_000_000)
-    row = _one(judge(GOOD, _found(_run("full"), just, limited)), "throughput")
+    just = machine_run("full", data="a day", seconds=80.0)
+    limited = machine_run("full", seconds=800.0, limit_bytes=4_000_000_000)
+    row = _one(judge(GOOD, found(machine_run("full"), just, limited)), "throughput")
     assert (row.verdict, row.measured) == ("GO", 100_000.0)
 
 
 def test_the_disk_reads_twice_and_writes_what_is_made() -> None:
-    row = _one(judge(GOOD, _found()), "disk time for a month")
+    row = _one(judge(GOOD, found()), "disk time for a month")
     assert row.measured == pytest.approx((2 * 220e9 / 8e8 + 0.8 * 220e9 / 5e8) / 3600)
-    slow = dataclasses.replace(_found().disk, read_bytes_per_second=1e6)
-    assert _one(judge(GOOD, _found(disk=slow)), "disk time for a month").verdict == "NO-GO"
-    cached = dataclasses.replace(_found().disk, uncached=False)
-    assert _one(judge(GOOD, _found(disk=cached)), "disk time for a month").verdict == "unknown"
+    slow = dataclasses.replace(found().disk, read_bytes_per_second=1e6)
+    assert _one(judge(GOOD, found(disk=slow)), "disk time for a month").verdict == "NO-GO"
+    cached = dataclasses.replace(found().disk, uncached=False)
+    assert _one(judge(GOOD, found(disk=cached)), "disk time for a month").verdict == "unknown"
 
 
 def test_a_quick_look_is_no_proof() -> None:
-    rows = judge(GOOD, _found(quick=True))
+    rows = judge(GOOD, found(quick=True))
     assert {row.verdict for row in rows if row.criterion in MACHINE} == {"unknown"}
     assert set(verdicts(rows).values()) == {"unknown"}
 
 
 def test_a_strategy_that_cannot_be_run_says_why() -> None:
-    failed = _run("full", finished=False, problem="there is no book", memory=None, events=0)
-    rows = judge(GOOD, _found(failed))
+    failed = machine_run("full", finished=False, problem="there is no book", memory=None, events=0)
+    rows = judge(GOOD, found(failed))
     for criterion in MACHINE:
         row = _one(rows, criterion)
         assert (row.verdict, row.reason) == ("unknown", "there is no book")

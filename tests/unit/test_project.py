@@ -205,7 +205,11 @@ def _packages(extra: str) -> list[str]:
 
 
 def test_the_extras_are_known_by_the_modules_that_they_bring() -> None:
-    imported = {"python_dotenv": "dotenv"}
+    imported = {
+        "python_dotenv": "dotenv",
+        "opentelemetry_exporter_otlp_proto_http": "opentelemetry",
+        "opentelemetry_sdk": "opentelemetry",
+    }
     for extra, modules in errors.EXTRAS.items():
         assert {imported.get(name, name) for name in _packages(extra)} == set(modules)
 
