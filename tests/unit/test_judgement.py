@@ -8,7 +8,7 @@ import math
 import pytest
 
 from lobproof.assess.feasibility import LARGE_HOUR, STRATEGIES, Memory
-from lobproof.assess.judgement import Judgement, ProfileFigures, judge, verdicts
+from lobproof.assess.judgement import ENOUGH_EVENTS, Judgement, ProfileFigures, judge, verdicts
 from lobproof.assess.thresholds import Thresholds
 from lobproof.errors import UsageError
 from support.feasible import found, machine_run
@@ -117,6 +117,15 @@ def test_the_slowest_run_counts_and_one_under_a_limit_does_not() -> None:
     assert (row.verdict, row.measured) == ("GO", 100_000.0)
 
 
+def test_a_quiet_hour_says_nothing_of_throughput() -> None:
+    quiet = machine_run("full", data="a day", events=ENOUGH_EVENTS - 1, seconds=1000.0)
+    row = _one(judge(GOOD, found(machine_run("full"), quiet)), "throughput")
+    assert (row.verdict, row.measured) == ("GO", 2_000_000)
+    row = _one(judge(GOOD, found(quiet)), "throughput")
+    assert row.verdict == "unknown"
+    assert "999,999" in row.reason
+
+
 def test_the_disk_reads_twice_and_writes_what_is_made() -> None:
     row = _one(judge(GOOD, found()), "disk time for a month")
     assert row.measured == pytest.approx((2 * 220e9 / 8e8 + 0.8 * 220e9 / 5e8) / 3600)
@@ -127,7 +136,8 @@ def test_the_disk_reads_twice_and_writes_what_is_made() -> None:
 
 
 def test_a_quick_look_is_no_proof() -> None:
-    rows = judge(GOOD, found(quick=True))
+    few = [machine_run(one, events=250_000, hour_events=0) for one in STRATEGIES]
+    rows = judge(GOOD, found(*few, quick=True))
     assert {row.verdict for row in rows if row.criterion in MACHINE} == {"unknown"}
     assert set(verdicts(rows).values()) == {"unknown"}
 

@@ -11,6 +11,8 @@ from lobproof.assess.thresholds import GB, Thresholds
 from lobproof.pipeline.job import Strategy
 
 Verdict = Literal["GO", "NO-GO", "unknown"]
+ENOUGH_EVENTS = 1_000_000
+"""A run of fewer says little of throughput: each takes some tenths of a second besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +171,21 @@ def _memory(
 def _rate(
     strategy: Strategy, found: Feasibility | None, runs: Sequence[Run], limits: Thresholds
 ) -> Judgement:
-    """The slowest run without a limit, of the user's data or simulated."""
+    """The slowest run without a limit, of the user's data or simulated, and of enough events."""
     of = strategy, "throughput"
     least = limits.events_per_second
     failed = _failed(runs)
-    rates = [run.events_per_second for run in runs if run.finished and run.limit_bytes is None]
-    if failed or found is None or not rates:
+    free = [run for run in runs if run.finished and run.limit_bytes is None]
+    if failed or found is None or not free:
         return Judgement(*of, None, least, "events/s", "unknown", failed or "not measured")
-    rate = min(rates)
-    if found.quick:
-        why = "too few events: most of the time is spent on what each run begins and ends with"
+    # of a quiet hour the rate is that of opening and sealing a day
+    rates = [run.events_per_second for run in free if run.events >= ENOUGH_EVENTS]
+    if not rates:
+        most = max(run.events for run in free)
+        why = f"only {most:,} events: most of the time goes into opening and sealing a day"
+        rate = min(run.events_per_second for run in free)
         return Judgement(*of, rate, least, "events/s", "unknown", why)
+    rate = min(rates)
     verdict: Verdict = "GO" if rate >= least else "NO-GO"
     why = f"one process, {found.cores} cores, from files to a sealed day"
     return Judgement(*of, rate, least, "events/s", verdict, why)
