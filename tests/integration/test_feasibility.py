@@ -19,7 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from lobproof.assess import feasibility_disk
-from lobproof.assess.feasibility import STAGES, STRATEGIES, Feasibility, feasibility
+from lobproof.assess.feasibility import (
+    LARGE_HOUR,
+    STAGES,
+    STRATEGIES,
+    Feasibility,
+    feasibility,
+)
 from lobproof.assess.feasibility_decimals import measure_decimals
 from lobproof.assess.feasibility_disk import measure_disk
 from lobproof.assess.feasibility_hour import HOUR_NS, busiest_hour, events_in, simulated_lake
@@ -139,6 +145,21 @@ def test_nothing_is_left_and_progress_goes_up_to_the_end(
     steps = [done for _, done, _ in told]
     assert steps == list(range(len(told)))
     assert {total for _, _, total in told} == {told[-1][1]}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is unknown elsewhere")
+def test_an_hour_of_eight_million_events_is_borne_within_bounds(tmp_path: Path) -> None:
+    found = feasibility(tmp_path / "store")
+    assert len(found.runs) == len(STRATEGIES) + 2
+    assert all(one.finished and one.hour_events >= LARGE_HOUR for one in found.runs), found.runs
+    assert {one.limit_bytes for one in found.runs[-2:]} >= {24 * 10**9}
+    for row in judge(ProfileFigures(), found):
+        if row.criterion == "peak memory":
+            assert row.verdict == "GO"
+            assert row.measured is not None
+            assert row.measured < 1.1
+    assert not list(tmp_path.iterdir())
 
 
 def _task(lake: Path, out: Path, limit: int | None) -> Task:

@@ -252,7 +252,8 @@ def _swept(folder: Path) -> Iterator[None]:
     A shell waits for the end of its input, which this process holds, and no signal of a terminal
     reaches it.
     """
-    sweep = 'cat; for i in 1 2 3; do rm -rf -- "$1"; sleep 0.3; [ -e "$1" ] || exit 0; done'
+    # again, as processes that are ending may still write
+    sweep = 'cat; for i in 1 2 3; do [ -e "$1" ] || exit 0; rm -rf -- "$1"; sleep 0.3; done'
     waiting = subprocess.Popen(
         ["sh", "-c", sweep, "sh", str(folder.absolute())],
         stdin=subprocess.PIPE,
