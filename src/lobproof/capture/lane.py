@@ -15,9 +15,15 @@ import aiohttp
 from lobproof.capture.frames import kind_of
 from lobproof.capture.pace import Pace
 
-FIRST_FRAME_S = {b"depth": 30.0, b"bookTicker": 60.0, b"markPrice": 30.0}
+FIRST_FRAME_S = {
+    b"depth": 30.0, b"bookTicker": 60.0, b"markPrice": 30.0,
+    b"sbeDepth": 30.0, b"sbeBestBidAsk": 60.0,
+}  # fmt: skip
 """Seconds within which a stream must bring its first frame; of others nobody can say."""
-IDLE_S = {b"depth": 60.0, b"bookTicker": 120.0, b"markPrice": 30.0, b"trade": 3_600.0}
+IDLE_S = {
+    b"depth": 60.0, b"bookTicker": 120.0, b"markPrice": 30.0, b"trade": 3_600.0,
+    b"sbeDepth": 60.0, b"sbeBestBidAsk": 120.0, b"sbeTrade": 3_600.0,
+}  # fmt: skip
 """Seconds of silence after which a stream's socket is thought to be dead."""
 LIFE_S = 23.5 * 3600
 """Age at which a socket is handed over to the next: the venue ends it at 24 hours."""

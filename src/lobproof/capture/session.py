@@ -33,10 +33,13 @@ from lobproof.capture.lane import Lane
 from lobproof.capture.minutes import Minutes
 from lobproof.capture.pace import Pace
 from lobproof.capture.rest import RefusedError, Rest
+from lobproof.capture.sbe import keyed_session, sbe_streams, sbe_url, stream_of
 from lobproof.capture.space import SpaceLimits, watch_space
 from lobproof.errors import InputError, LobproofError, PlaceError, place_error, system_text
+from lobproof.sources.binance.decode import Problem
 from lobproof.sources.binance.journal import JournalFile
-from lobproof.sources.binance.venue import Venue
+from lobproof.sources.binance.sbe import read_sbe
+from lobproof.sources.binance.venue import SBE_PATH, Venue
 from lobproof.sources.captured import SessionDocument, write_session
 
 SETTLE_NS = 300_000_000
@@ -56,10 +59,11 @@ class SymbolFigures:
 
     ``gaps`` are depth messages or trades that nobody brought, ``late`` those that brought nothing
     new, ``resets`` how often the ids of depth messages began anew. ``lag_ns``: our clock less the
-    venue's as the last depth message came, 0 before one.
+    venue's as the last depth message came, 0 before one. ``sbe`` are SBE frames by their kind.
     """
 
     messages: Counter[str] = field(default_factory=Counter)
+    sbe: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
@@ -73,6 +77,7 @@ class SymbolFigures:
         """Plain values for JSON."""
         return {
             "messages": dict(self.messages),
+            "sbe": dict(self.sbe),
             "bytes": self.bytes,
             "gaps": dict(self.gaps),
             "late": dict(self.late),
@@ -107,6 +112,8 @@ class SessionResult:
     """Lines that we could not hold, by journal: those of the venue are gaps."""
     clocks: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What each time server, and the ``venue``, said last: offset and delay in ns, or why not."""
+    sbe: bool = False
+    """Whether SBE frames were asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -160,6 +167,8 @@ class Session:
     time_servers
         Servers to ask for the time once an hour, in this order, until one answers; the venue is
         asked anyhow.
+    sbe_key
+        The API key to show where the venue's SBE streams are wanted, too.
     """
 
     def __init__(
@@ -174,6 +183,7 @@ class Session:
         pace: Pace | None = None,
         space: SpaceLimits | None = None,
         time_servers: Sequence[str] = (),
+        sbe_key: str = "",
     ) -> None:
         self._venue = venue
         self._pace = pace or Pace()
@@ -188,12 +198,20 @@ class Session:
             for kind in group.kinds
         }
         """The streams that are asked for: what else comes belongs to no symbol."""
+        self._sbe_streams = {
+            stream: of
+            for symbol, of in self._symbols.items()
+            for stream in (sbe_streams(symbol) if venue.sbe else [])
+        }
+        self._sbe_key = sbe_key
+        self._sbe_lane = lanes * len(venue.groups)
+        """Behind those of JSON, with which it has nothing in common."""
         self._regime = regime
         self._every_s = snapshot_every_s
         self._out = out
         self._number = 0
         self._stop = asyncio.Event()
-        self._copies = Copies(lanes * len(venue.groups))
+        self._copies = Copies(self._sbe_lane + bool(venue.sbe))
         self._lanes = lanes
         self._sockets = 0
         self._opened: dict[int, float] = {}
@@ -217,12 +235,16 @@ class Session:
         now = time.monotonic()
         return [
             SocketNow(
-                self._venue.groups[lane // self._lanes].path,
+                self._path(lane),
                 now - self._opened[lane] if lane in self._opened else None,
                 figures,
             )
             for lane, figures in enumerate(self._copies.lanes)
         ]
+
+    def _path(self, lane: int) -> str:
+        binary = lane == self._sbe_lane
+        return SBE_PATH if binary else self._venue.groups[lane // self._lanes].path
 
     async def run(self) -> SessionResult:
         """Capture until `stop`, or until cancelled.
@@ -264,7 +286,11 @@ class Session:
         return result
 
     async def _capture(self, document: SessionDocument) -> None:
-        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
+        async with (
+            aiohttp.ClientSession() as http,
+            keyed_session(self._sbe_key) as keyed,
+            asyncio.TaskGroup() as tasks,
+        ):
             limit = self._venue.profile.weight
             self._rest = Rest(http, self._venue.rest, limit, self._pace, self._told)
             running: list[asyncio.Task[Any]] = [tasks.create_task(self._rest.run())]
@@ -275,7 +301,7 @@ class Session:
             first = asyncio.FIRST_COMPLETED
             await asyncio.wait({stopped, full, described}, return_when=first)
             if described.done():
-                running += [tasks.create_task(lane.run()) for lane in self._all_lanes(http)]
+                running += [tasks.create_task(lane.run()) for lane in self._all_lanes(http, keyed)]
                 running += [
                     tasks.create_task(self._snapshots(one)) for one in self._symbols.values()
                 ]
@@ -312,6 +338,7 @@ class Session:
                 self.events,
                 self._journals.lost(),
                 self._clocks,
+                bool(self._venue.sbe),
             )
             document.ended_ns, document.figures = time.time_ns(), result.to_dict()
             with suppress(OSError, PlaceError):  # of a disk that is full, too
@@ -380,7 +407,7 @@ class Session:
         write_session(self._out, document)
         (self._out / "exchangeInfo.json").write_bytes(answer.body)
 
-    def _all_lanes(self, http: aiohttp.ClientSession) -> list[Lane]:
+    def _all_lanes(self, http: aiohttp.ClientSession, keyed: aiohttp.ClientSession) -> list[Lane]:
         lanes = []
         for place, group in enumerate(self._venue.groups):
             streams = [
@@ -391,6 +418,10 @@ class Session:
             for number in range(self._lanes):
                 lane = place * self._lanes + number
                 lanes.append(Lane(lane, http, url, streams, self._pace, self, self._next))
+        if self._venue.sbe:
+            url, streams = sbe_url(self._venue, self._symbols), list(self._sbe_streams)
+            lane = self._sbe_lane
+            lanes.append(Lane(lane, keyed, url, streams, self._pace, self, self._next))
         return lanes
 
     def _next(self) -> int:
@@ -403,6 +434,8 @@ class Session:
         self, lane: int, conn: int, text: bytes, capture_ns: int, mono_ns: int
     ) -> bytes | None:
         """Write a frame to its symbol's journal; the name of its stream."""
+        if lane == self._sbe_lane:
+            return self._sbe_frame(conn, text, capture_ns, mono_ns)
         found = None if b"\n" in text else split_frame(text)  # of a line a payload is a part
         stream, payload = (None, b"") if found is None else found
         symbol = None if stream is None else self._streams.get(stream)
@@ -413,11 +446,7 @@ class Session:
         ident = identity(kind, payload)
         arrival = self._copies.take(lane, stream, ident, payload, mono_ns)
         if arrival is Arrival.COPY:
-            line = (
-                b'{"capture_ns":%d,"mono_ns":%d,"stream":"control","conn":%d,"event":"copy",'
-                b'"of":"%b","id":%d}\n' % (capture_ns, mono_ns, conn, stream, ident)
-            )
-            self._journals.put(symbol.journal, line, capture_ns)
+            self._copy(symbol, conn, stream, ident, capture_ns, mono_ns)
             return stream
         line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b","conn":%d,"data":%b}\n' % (
             capture_ns, mono_ns, stream, conn, payload,
@@ -440,6 +469,42 @@ class Session:
             self._journals.put(symbol.journal, line, capture_ns)
         return stream
 
+    def _sbe_frame(self, conn: int, data: bytes, capture_ns: int, mono_ns: int) -> bytes | None:
+        """Write an SBE frame to its symbol's journal; what it says is told when it is imported."""
+        try:
+            frame = read_sbe(data)
+        except Problem as problem:
+            reason = "" if data.startswith(b"{") else problem.reason  # the venue's own words
+            if reason:
+                self.events["sbe_unread"] += 1
+            self._raw(_OUTSIDE, conn, data, capture_ns, mono_ns, reason)
+            return None
+        stream = stream_of(frame)
+        symbol = self._sbe_streams.get(stream)
+        if symbol is None:
+            self._raw(_OUTSIDE, conn, data, capture_ns, mono_ns)
+            return stream
+        ident = identity(b"", data)
+        if self._copies.take(self._sbe_lane, stream, ident, data, mono_ns) is Arrival.COPY:
+            self._copy(symbol, conn, stream, ident, capture_ns, mono_ns)
+            return stream
+        line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b","conn":%d,"data":"%b"}\n' % (
+            capture_ns, mono_ns, stream, conn, b64encode(data),
+        )  # fmt: skip
+        symbol.figures.sbe[frame.kind] += 1
+        symbol.figures.bytes += len(data)
+        self._journals.put(symbol.journal, line, capture_ns)
+        return stream
+
+    def _copy(
+        self, symbol: _Symbol, conn: int, stream: bytes, ident: int, capture_ns: int, mono_ns: int
+    ) -> None:
+        line = (
+            b'{"capture_ns":%d,"mono_ns":%d,"stream":"control","conn":%d,"event":"copy",'
+            b'"of":"%b","id":%d}\n' % (capture_ns, mono_ns, conn, stream, ident)
+        )
+        self._journals.put(symbol.journal, line, capture_ns)
+
     def event(self, name: str, **fields: Any) -> None:
         """Write something that happened to a socket into every symbol's journal."""
         self.events[name] += 1
@@ -448,13 +513,13 @@ class Session:
 
     def opened(self, lane: int, conn: int) -> None:
         """A lane has a socket that is open."""
-        self._sockets += 1
+        self._sockets += lane != self._sbe_lane
         self._opened[lane] = time.monotonic()
         self._copies.opened(lane)
 
     def closed(self, lane: int, conn: int, *, last: bool) -> None:
         """A lane's socket is closed."""
-        self._sockets -= 1
+        self._sockets -= lane != self._sbe_lane
         if last:
             self._opened.pop(lane, None)
             self._copies.closed(lane, time.monotonic_ns())
@@ -487,11 +552,20 @@ class Session:
             for symbol in self._symbols.values():
                 self._write_due(symbol, now, SETTLE_NS)
 
-    def _raw(self, journal: str, conn: int, text: bytes, capture_ns: int, mono_ns: int) -> None:
+    def _raw(
+        self,
+        journal: str,
+        conn: int,
+        text: bytes,
+        capture_ns: int,
+        mono_ns: int,
+        reason: str = "",
+    ) -> None:
         data = b64encode(text)
+        why = b'"why":"%b",' % reason.encode() if reason else b""
         line = (
             b'{"capture_ns":%d,"mono_ns":%d,"stream":"control","conn":%d,"event":"other",'
-            b'"data_b64":"%b"}\n' % (capture_ns, mono_ns, conn, data)
+            b'%b"data_b64":"%b"}\n' % (capture_ns, mono_ns, conn, why, data)
         )
         self.events["other"] += 1
         self._journals.put(journal, line, capture_ns)

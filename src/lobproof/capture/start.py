@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -10,11 +11,13 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from lobproof.capture.sbe import KEY_VARIABLE, check_private, keyed_session, sbe_url
 from lobproof.errors import LobproofError, UsageError, shown
 from lobproof.sources.binance.venue import Venue
 
 _TIMEOUT_S = 30.0
 _REFUSES = (403, 451)
+_UNKNOWN_KEY = (400, 401, 403)
 _TOO_MANY = (418, 429)
 
 
@@ -32,8 +35,10 @@ class _Info(msgspec.Struct):
     symbols: list[_Symbol]
 
 
-async def check_start(venue: Venue, symbols: Sequence[str]) -> None:
+async def check_start(venue: Venue, symbols: Sequence[str], sbe_key: str = "") -> None:
     """Hold what is to be captured against what the venue says that it has.
+
+    ``sbe_key``: the API key, which is tried where SBE streams are wanted.
 
     Raises
     ------
@@ -71,6 +76,30 @@ async def check_start(venue: Venue, symbols: Sequence[str]) -> None:
         ) from error
     for name in symbols:
         _check_symbol(name, there, venue)
+    if venue.sbe:
+        await _check_key(venue, symbols[0], sbe_key)
+
+
+async def _check_key(venue: Venue, symbol: str, key: str) -> None:
+    """See that the SBE address lets the key in: later it would only be tried again."""
+    check_private(venue)
+    try:
+        async with (
+            asyncio.timeout(_TIMEOUT_S),
+            keyed_session(key) as http,
+            http.ws_connect(sbe_url(venue, [symbol.lower().encode()])),
+        ):
+            return
+    except aiohttp.WSServerHandshakeError as error:
+        hint = "is it the SBE address of Binance spot? see --endpoint"
+        if error.status in _UNKNOWN_KEY:
+            hint = f"{KEY_VARIABLE} is to hold an Ed25519 key whose IP whitelist, if any, has us"
+        raise VenueError(f"{venue.sbe} answers {error.status}", hint=hint) from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise VenueError(
+            f"{venue.sbe} cannot be reached: {_words(error)}",
+            hint="check the network, or capture without --sbe",
+        ) from error
 
 
 def _words(error: Exception) -> str:

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import quote
@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lobproof.capture.clock import SERVERS
+from lobproof.capture.sbe import key_from
 from lobproof.capture.schedule import next_window
 from lobproof.capture.session import Session, SessionResult, SymbolFigures
 from lobproof.capture.start import VenueError, check_start
@@ -58,6 +59,7 @@ def capture(
     snapshot_every: str = "15m",
     fast_depth: Switch = False,
     rpi: Switch = False,
+    sbe: Switch = False,
     json_: Json = False,
 ) -> int:
     """Capture what Binance sends, byte for byte, with every loss known.
@@ -95,10 +97,13 @@ def capture(
         Depth as soon as it changes, instead of every 100 ms; futures alone.
     rpi
         The book with RPI orders, too; USD-M alone.
+    sbe
+        The raw SBE frames too, as a third witness that `lobproof import` compares; spot alone. The
+        Ed25519 API key is taken from the environment, LOBPROOF_BINANCE_API_KEY.
     json_
         Print the summary as JSON.
     """
-    place = venue_of(venue, endpoint, fast_depth=fast_depth, rpi=rpi)
+    place = venue_of(venue, endpoint, fast_depth=fast_depth, rpi=rpi, sbe=sbe)
     if not 1 <= redundancy <= _MOST_SOCKETS:
         raise UsageError(
             f"{redundancy} sockets side by side", hint=f"give 1 to {_MOST_SOCKETS}; 2 lose little"
@@ -122,6 +127,7 @@ def capture(
         regime or schedule or "",
         redundancy,
         duration_ns(snapshot_every) / 1e9,
+        key_from() if sbe else "",
     )
     done = asyncio.run(_capture(wanted))
     sessions = [one.to_dict() for one in done]
@@ -168,6 +174,7 @@ class _Wanted:
     regime: str
     redundancy: int
     snapshot_every_s: float
+    sbe_key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +216,7 @@ async def _capture(wanted: _Wanted) -> list[_Done]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupted)
-        await _unless(stop, check_start(wanted.venue, wanted.symbols))
+        await _unless(stop, check_start(wanted.venue, wanted.symbols, wanted.sbe_key))
         while not stop.is_set():
             end_ns = wanted.end_ns
             folder = wanted.out
@@ -274,6 +281,7 @@ async def _one(
         regime=wanted.regime,
         snapshot_every_s=wanted.snapshot_every_s,
         time_servers=SERVERS if wanted.venue.rest.startswith("https:") else (),
+        sbe_key=wanted.sbe_key,
     )
     started = now_ns()
     running = asyncio.create_task(session.run())
@@ -490,6 +498,13 @@ def _show(done: _Done) -> None:
             f"missed {lane.missed:,}, differing {lane.differing:,}",
             soft_wrap=True,
         )
+    frames = {name: one.sbe.total() for name, one in result.symbols.items()}
+    if result.sbe:
+        told = ", ".join(f"{name} {count:,}" for name, count in frames.items())
+        style = "" if all(frames.values()) else "yellow"
+        screen.print(f"SBE frames: {told}", style=style, soft_wrap=True)
+    if unread := result.events["sbe_unread"]:
+        screen.print(f"SBE frames that cannot be read: {unread:,}", style="yellow")
     for name, one in result.symbols.items():
         if one.resets:
             screen.print(f"{name}: the venue counted anew {one.resets:,} times", style="yellow")

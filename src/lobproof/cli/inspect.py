@@ -107,11 +107,34 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     if sample.clock_offset_ns < 0:
         offset += " (the recorder's clock is behind the exchange's, whose times give the order)"
     table.add_row("clock", offset)
+    if "witness" in document:
+        for told in _witness_text(document["witness"]):
+            table.add_row("SBE", told)
     for note in document["notes"]:
         table.add_row(Text("note", "yellow"), note)
     for line in _findings_text(sample):
         table.add_row(Text("finding", "yellow"), line)
     console.print(table)
+
+
+def _witness_text(witness: Mapping[str, Any]) -> list[Text]:
+    """What SBE says of JSON: a line a stream, and the first difference of each."""
+    lines = []
+    for name in ("trades", "depth", "touch"):
+        told = witness[name]
+        what = "levels " if name == "depth" else ""
+        line = Text(f"{name}: {told['equal']:,} of {told['compared']:,} {what}equal")
+        if name == "depth":
+            line.append(f", {told['json_alone']:,} in JSON and {told['sbe_alone']:,} in SBE alone")
+        lines.append(line)
+        if told["differing"]:
+            first = told["first_differing"][0]
+            at = first["final"] if name == "depth" else first["id"]
+            style = "yellow" if name == "touch" else "red"
+            lines.append(Text(f"{told['differing']:,} differ; first at id {at}", style))
+    if unread := sum(witness["unread"].values()):
+        lines.append(Text(f"{unread:,} frames cannot be read", "yellow"))
+    return lines
 
 
 def _findings_text(sample: GoldenSample) -> list[str]:

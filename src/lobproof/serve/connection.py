@@ -14,7 +14,7 @@ QUEUE_BYTES = 16 << 20
 GRACE_SECONDS = 2.0
 """How long a client that is cut may take to read what was sent, in real time."""
 GOING_AWAY, POLICY, FAILED = 1001, 1008, 1011
-_TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 _TIMES = re.compile(rb'"([ET])":(\d{13})(\d{3})?(?=[,}])')
 
 
@@ -59,11 +59,13 @@ class Connection:
         tier: str = "",
         combined: bool = False,
         micro: bool = False,
+        sbe: bool = False,
     ) -> None:
         self.number = number
         self.tier = tier
         self.combined = combined
         self.micro = micro
+        self.sbe = sbe
         self.names: dict[str, None] = {}
         """Streams that it asked for, in that order."""
         self.messages = 0
@@ -81,6 +83,8 @@ class Connection:
 
     def form(self, name: str, payload: bytes) -> bytes:
         """The frame in which a connection like this one gets a message."""
+        if self.sbe:
+            return frame(payload, _BINARY)
         if self.combined:
             return frame(b'{"stream":"%b","data":%b}' % (name.encode(), payload))
         return frame(payload)

@@ -12,6 +12,7 @@ from typing import Any
 from lobproof.errors import UsageError
 from lobproof.serve.clock import NEVER, SECOND, VenueClock
 from lobproof.serve.connection import FAILED, GOING_AWAY, POLICY, Connection, Observer, in_unit
+from lobproof.serve.encode import sbe_frames, sbe_key
 from lobproof.serve.faults import ON_DEPTH_ANSWERS, ON_MESSAGES, Active, Fault, FaultPlan
 from lobproof.serve.state import BookCopy, SymbolState, VenueBook
 from lobproof.serve.tape import KINDS, SNAPSHOT, Message, Tape, beside_symbol, pair_of
@@ -154,7 +155,13 @@ class Exchange:
     # -- connections
 
     def connect(
-        self, transport: asyncio.Transport, tier: str, *, combined: bool, micro: bool
+        self,
+        transport: asyncio.Transport,
+        tier: str,
+        *,
+        combined: bool,
+        micro: bool,
+        sbe: bool = False,
     ) -> Connection:
         """A new client."""
         self.clock.begin()
@@ -167,6 +174,7 @@ class Exchange:
             tier=tier,
             combined=combined,
             micro=micro,
+            sbe=sbe,
         )
         self._connections[conn.number] = conn
         return conn
@@ -183,7 +191,7 @@ class Exchange:
         if name in conn.names or not name:
             return
         conn.names[name] = None
-        key = data_key(name)
+        key = _key_for(conn, name)
         symbol, _, kind = key.partition("@")
         served = symbol.upper() in self.symbols and symbol.islower() and kind != SNAPSHOT
         served = served and self.profile.carries(conn.tier, name)
@@ -195,7 +203,7 @@ class Exchange:
     def unsubscribe(self, conn: Connection, name: str) -> None:
         """Send a stream no more."""
         conn.names.pop(name, None)
-        routes = self._routes.get(data_key(name), [])
+        routes = self._routes.get(_key_for(conn, name), [])
         routes[:] = [route for route in routes if route != (name, conn)]
 
     def heard(self, conn: Connection, text: str | bytes) -> None:
@@ -395,25 +403,31 @@ class Exchange:
             self._send(message, routes)
 
     def _send(self, message: Message, routes: Sequence[tuple[str, Connection]]) -> None:
-        frames: dict[tuple[str, bool, bool], tuple[bytes, bytes]] = {}
+        frames: dict[tuple[str, bool, bool, bool], list[tuple[bytes, bytes]]] = {}
         if self.silent:  # a recording may have streams of which we know nothing
             self.silent.difference_update(name for name, _ in routes)
         spot = not self.profile.futures
         for name, conn in routes:
-            form = (name, conn.combined, conn.micro)
+            form = (name, conn.combined, conn.micro, conn.sbe)
             made = frames.get(form)
             if made is None:
-                payload = in_unit(message.payload, conn.micro) if spot else message.payload
-                made = frames[form] = (conn.form(name, payload), payload)
-            conn.put(made[0])
-            conn.messages += 1
-            if self._observer is not None:
-                self._observer.sent(conn.number, name, made[1])
-        self.counts["messages"] += len(routes)
+                if conn.sbe:
+                    payloads = sbe_frames(message)
+                elif spot:
+                    payloads = [in_unit(message.payload, conn.micro)]
+                else:
+                    payloads = [message.payload]
+                made = frames[form] = [(conn.form(name, one), one) for one in payloads]
+            for data, payload in made:
+                conn.put(data)
+                if self._observer is not None:
+                    self._observer.sent(conn.number, name, payload)
+            conn.messages += len(made)
+            self.counts["messages"] += len(made)
 
     def _hand(self, conn: Connection, name: str, payload: bytes) -> None:
         """Hand one connection a message of no tape."""
-        if name:
+        if name and not conn.sbe:
             conn.put(conn.form(name, payload))
         else:
             conn.say(payload)
@@ -477,6 +491,11 @@ class Exchange:
         self.fault_counts[fault.text]["done"] += 1
         if self._observer is not None:
             self._observer.fault(ts, fault.text, conn, key)
+
+
+def _key_for(conn: Connection, name: str) -> str:
+    """The data that a connection means by a stream's name."""
+    return sbe_key(name) if conn.sbe else data_key(name)
 
 
 def _refused(why: str, number: Any = None) -> dict[str, Any]:

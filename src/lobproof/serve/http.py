@@ -16,7 +16,7 @@ from lobproof.serve.clock import SECOND
 from lobproof.serve.exchange import Exchange
 from lobproof.serve.state import Aggregate
 from lobproof.serve.tape import TradeMessage, in_ms, pair_of
-from lobproof.sources.binance.venue import TIERS, MarketName
+from lobproof.sources.binance.venue import SBE_KEY_HEADER, SBE_PATH, TIERS, MarketName
 from lobproof.sources.captured import PROVENANCE
 
 _MOST_TRADES = 1000
@@ -45,8 +45,8 @@ def application(exchange: Exchange) -> web.Application:
     for name in front.answers:
         app.router.add_get(f"{profile.rest}/{name}", front.rest)
     tiers = [*([""] if profile.plain else []), *(TIERS if profile.tiered else ())]
-    for tier in tiers:
-        root = f"/{tier}" if tier else ""
+    roots = [f"/{tier}" if tier else "" for tier in tiers]
+    for root in [*roots, SBE_PATH] if profile.sbe else roots:
         app.router.add_get(f"{root}/ws", front.socket)
         app.router.add_get(f"{root}/ws/{{names:.+}}", front.socket)
         app.router.add_get(f"{root}/stream", front.socket)
@@ -94,6 +94,9 @@ class _Front:
         """A client's connection, until either side ends it."""
         exchange = self._exchange
         path = request.path
+        sbe = path.startswith(f"{SBE_PATH}/")
+        if sbe and not request.headers.get(SBE_KEY_HEADER):
+            raise web.HTTPUnauthorized(text="an API key is needed")
         tier = next((name for name in TIERS if path.startswith(f"/{name}/")), "")
         text = request.match_info.get("names", "") or request.query.get("streams", "")
         names = text.split("/")
@@ -106,7 +109,8 @@ class _Front:
         if transport is None:  # gone already
             return ws
         micro = request.query.get("timeUnit", "").upper() == "MICROSECOND"
-        conn = exchange.connect(transport, tier, combined=path.endswith("/stream"), micro=micro)
+        combined = path.endswith("/stream")
+        conn = exchange.connect(transport, tier, combined=combined, micro=micro, sbe=sbe)
         for name in names:
             exchange.subscribe(conn, name)
         try:

@@ -38,7 +38,12 @@ _BLOCKS = {
     DEPTH_SNAPSHOT: Struct("<qqbb"),  # event time, update id, exponents
     DEPTH_DIFF: Struct("<qqqbb"),  # event time, first and last update id, exponents
 }
-_NAMES = {TRADES: "trade", BEST_BID_ASK: "bestBidAsk", DEPTH_SNAPSHOT: "depth20", DEPTH_DIFF: "depth"}
+_NAMES = {
+    TRADES: "trade",
+    BEST_BID_ASK: "bestBidAsk",
+    DEPTH_SNAPSHOT: "depth20",
+    DEPTH_DIFF: "depth",
+}
 _TRADE_BYTES, _LEVEL_BYTES = TRADE.itemsize, LEVEL.itemsize
 _EXPONENTS = range(-18, 19)
 

@@ -15,6 +15,10 @@ from lobproof.schema import Order
 
 MarketName = Literal["spot", "usdm", "coinm"]
 TIERS = ("public", "market", "private")
+SBE_PATH = "/sbe"
+"""Where an endpoint has its SBE sockets, which at the venue have an address of their own."""
+SBE_KEY_HEADER = "X-MBX-APIKEY"
+"""The header with the API key that SBE sockets ask for."""
 _SECOND = 1_000_000_000
 _MINUTE = 60 * _SECOND
 CONNECTION_NS = 24 * 60 * _MINUTE
@@ -35,6 +39,7 @@ class Profile:
     ``tiered``: sockets live under ``/public``, ``/market`` and ``/private``; ``plain`` ones at the
     root. ``depth_weights`` are pairs: up to that many levels cost so much. ``kinds`` are the
     streams of a symbol that tell the most. ``microseconds``: times may be asked for in them.
+    ``sbe``: the address of the sockets that speak SBE; empty where there are none.
     """
 
     market: MarketName
@@ -53,6 +58,7 @@ class Profile:
     kinds: tuple[str, ...]
     microseconds: bool = False
     most_streams: int = 1024
+    sbe: str = ""
 
     @property
     def futures(self) -> bool:
@@ -86,6 +92,7 @@ SPOT = Profile(
     {"trades": 25, "historicalTrades": 25, "aggTrades": 4, "exchangeInfo": 20, "time": 1,
      "ping": 1},
     ("depth@100ms", "trade", "bookTicker"), microseconds=True,
+    sbe="wss://stream-sbe.binance.com",
 )  # fmt: skip
 USDM = Profile(
     "usdm", "wss://fstream.binance.com", "https://fapi.binance.com", "/fapi/v1",
@@ -132,7 +139,8 @@ class Group:
 class Venue:
     """A market at an address: where its sockets and its REST API are, and what to listen to.
 
-    ``query`` is what the address of a socket ends with.
+    ``query`` is what the address of a socket ends with. ``sbe`` is where its SBE sockets are,
+    empty where they are not wanted.
     """
 
     profile: Profile
@@ -140,6 +148,7 @@ class Venue:
     rest: str
     groups: tuple[Group, ...]
     query: str = ""
+    sbe: str = ""
 
     @property
     def levels(self) -> int:
@@ -158,6 +167,7 @@ def venue_of(
     *,
     fast_depth: bool = False,
     rpi: bool = False,
+    sbe: bool = False,
 ) -> Venue:
     """A market at its own addresses, or all of it at an ``endpoint``, ``http://127.0.0.1:8080``.
 
@@ -171,6 +181,8 @@ def venue_of(
         Depth as soon as it changes (``depth@0ms``) instead of every 100 ms; of futures alone.
     rpi
         The book with RPI orders too (``rpiDepth@500ms``); of USD-M alone.
+    sbe
+        The SBE streams beside JSON; of spot alone.
 
     Raises
     ------
@@ -189,16 +201,20 @@ def venue_of(
         if market != "usdm":
             raise UsageError(f"{market} has no RPI depth: USD-M has", hint="leave --rpi out")
         kinds.append("rpiDepth@500ms")
-    sockets, api = profile.sockets, profile.api
+    if sbe and not profile.sbe:
+        raise UsageError(f"{market} has no SBE streams: spot has", hint="leave --sbe out")
+    sockets, api, binary = profile.sockets, profile.api, profile.sbe
     if endpoint is not None:
         sockets, api = _at(endpoint)
+        binary = f"{sockets}{SBE_PATH}"
     groups = []
     for tier in [""] if profile.plain else TIERS:
         carried = tuple(kind for kind in kinds if profile.carries(tier, f"symbol@{kind}"))
         if carried:
             groups.append(Group(f"/{tier}" if tier else "", carried))
     query = "&timeUnit=MICROSECOND" if profile.microseconds else ""
-    return Venue(profile, sockets, f"{api}{profile.rest}", tuple(groups), query)
+    rest = f"{api}{profile.rest}"
+    return Venue(profile, sockets, rest, tuple(groups), query, binary if sbe else "")
 
 
 def _at(endpoint: str) -> tuple[str, str]:

@@ -43,6 +43,7 @@ from lobproof.sources.golden import (
 from lobproof.sources.recordings.audit import MAX_DIGITS
 from lobproof.sources.recordings.intake import MARKET_KINDS, Intake
 from lobproof.sources.recordings.reader import Probe, few, no_lines_of, probe_all
+from lobproof.sources.recordings.witness import compare_witness, has_witness
 
 IRREGULAR = {
     "duplicates": "repeated message(s)",
@@ -181,6 +182,11 @@ def import_recordings(
             sample=sample,
         )
         document["notes"] += _notes_of_captures(probes)
+        if has_witness(document["streams"]):
+            document["witness"] = compare_witness(
+                [work / JOURNAL_FOLDER / one["name"] for one in document["journals"]],
+                Instrument.from_dict(document["instrument"]),
+            )
         if strict:
             _refuse_findings(document)
         text = json.dumps(document, ensure_ascii=False, indent=1)
@@ -360,6 +366,14 @@ def _refuse_findings(document: dict[str, Any]) -> None:
                     f"{stream}: {audit[what]:,} {text}; the first irregular id is {first}",
                     hint="without strict (--strict) such messages are kept and flagged",
                 )
+    for stream, place in (("trades", "id"), ("depth", "final")):
+        told = document.get("witness", {}).get(stream, {"differing": 0})
+        if told["differing"]:
+            raise StrictError(
+                f"{stream}: SBE differs from JSON {told['differing']:,} times; first at id "
+                f"{told['first_differing'][0][place]}",
+                hint="without strict (--strict) both are kept, and golden.json lists the first",
+            )
     findings = document["findings"]
     for entry in (*findings["invalid"]["listed"], *findings["truncated"]):
         raise StrictError(
