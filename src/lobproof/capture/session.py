@@ -211,7 +211,8 @@ class Session:
         self._out = out
         self._number = 0
         self._stop = asyncio.Event()
-        self._copies = Copies(self._sbe_lane + bool(venue.sbe))
+        self._copies = Copies(self._sbe_lane)
+        self._sbe_copies = Copies(int(bool(venue.sbe)))
         self._lanes = lanes
         self._sockets = 0
         self._opened: dict[int, float] = {}
@@ -239,8 +240,12 @@ class Session:
                 now - self._opened[lane] if lane in self._opened else None,
                 figures,
             )
-            for lane, figures in enumerate(self._copies.lanes)
+            for lane, figures in enumerate(self._lane_figures)
         ]
+
+    @property
+    def _lane_figures(self) -> list[LaneFigures]:
+        return [*self._copies.lanes, *self._sbe_copies.lanes]
 
     def _path(self, lane: int) -> str:
         binary = lane == self._sbe_lane
@@ -322,7 +327,8 @@ class Session:
         """Write what is held, and the session's document."""
         for one in self._symbols.values():
             self._write_due(one, time.monotonic_ns(), 0)
-        self._copies.settle()
+        for copies in (self._copies, self._sbe_copies):
+            copies.settle()
         files: dict[str, list[JournalFile]] = {}
         try:
             files = await asyncio.to_thread(self._journals.close)
@@ -333,7 +339,7 @@ class Session:
         finally:
             result = SessionResult(
                 self.figures,
-                self._copies.lanes,
+                self._lane_figures,
                 files,
                 self.events,
                 self._journals.lost(),
@@ -485,7 +491,7 @@ class Session:
             self._raw(_OUTSIDE, conn, data, capture_ns, mono_ns)
             return stream
         ident = identity(b"", data)
-        if self._copies.take(self._sbe_lane, stream, ident, data, mono_ns) is Arrival.COPY:
+        if self._sbe_copies.take(0, stream, ident, data, mono_ns) is Arrival.COPY:
             self._copy(symbol, conn, stream, ident, capture_ns, mono_ns)
             return stream
         line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b","conn":%d,"data":"%b"}\n' % (
@@ -513,16 +519,21 @@ class Session:
 
     def opened(self, lane: int, conn: int) -> None:
         """A lane has a socket that is open."""
-        self._sockets += lane != self._sbe_lane
         self._opened[lane] = time.monotonic()
+        if lane == self._sbe_lane:
+            self._sbe_copies.opened(0)
+            return
+        self._sockets += 1
         self._copies.opened(lane)
 
     def closed(self, lane: int, conn: int, *, last: bool) -> None:
         """A lane's socket is closed."""
-        self._sockets -= lane != self._sbe_lane
+        binary = lane == self._sbe_lane
+        self._sockets -= not binary
         if last:
             self._opened.pop(lane, None)
-            self._copies.closed(lane, time.monotonic_ns())
+            copies, of = (self._sbe_copies, 0) if binary else (self._copies, lane)
+            copies.closed(of, time.monotonic_ns())
 
     def _write(self, symbol: _Symbol, what: str, released: list[Released]) -> None:
         for one in released:

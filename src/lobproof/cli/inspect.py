@@ -122,11 +122,12 @@ def _witness_text(witness: Mapping[str, Any]) -> list[Text]:
     lines = []
     for name in ("trades", "depth", "touch"):
         told = witness[name]
-        what = "levels " if name == "depth" else ""
-        line = Text(f"{name}: {told['equal']:,} of {told['compared']:,} {what}equal")
         if name == "depth":
-            line.append(f", {told['json_alone']:,} in JSON and {told['sbe_alone']:,} in SBE alone")
-        lines.append(line)
+            what, rest = " levels", f"{told['messages_alone']:,} messages not compared"
+        else:
+            what = ""
+            rest = f"{told['json_alone']:,} in JSON alone, {told['sbe_alone']:,} in SBE alone"
+        lines.append(Text(f"{name}: {told['equal']:,} of {told['compared']:,}{what} equal, {rest}"))
         if told["differing"]:
             first = told["first_differing"][0]
             at = first["final"] if name == "depth" else first["id"]

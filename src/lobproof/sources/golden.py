@@ -122,6 +122,45 @@ class _Audit(msgspec.Struct):
     first_irregular: Int64 | None
 
 
+class _AtId(msgspec.Struct):
+    id: Int64
+
+
+class _AtSpan(msgspec.Struct):
+    final: Int64
+
+
+class _Compared(msgspec.Struct):
+    compared: Count
+    equal: Count
+    differing: Count
+
+
+class _ById(_Compared):
+    json_alone: Count
+    sbe_alone: Count
+    first_differing: list[_AtId]
+
+
+class _Depth(_Compared):
+    messages_alone: Count
+    first_differing: list[_AtSpan]
+
+
+class _Witness(msgspec.Struct):
+    """What SBE frames say of the JSON messages."""
+
+    trades: _ById
+    depth: _Depth
+    touch: _ById
+    unread: dict[str, Count]
+
+    def __post_init__(self) -> None:
+        for one in (self.trades, self.depth, self.touch):
+            if bool(one.differing) != bool(one.first_differing):
+                raise ValueError(f"its witness lists {len(one.first_differing)} differences")
+
+
 class _Golden(msgspec.Struct):
     """What every reader of the document counts on; there is more."""
 
@@ -145,6 +184,7 @@ class _Golden(msgspec.Struct):
     findings: _Findings
     notes: list[str]
     exchange_info_sha256: str
+    witness: _Witness | None = None
 
     def __post_init__(self) -> None:
         lacking = [name for name in _COUNTED if name not in self.counts]
