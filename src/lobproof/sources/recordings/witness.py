@@ -40,7 +40,9 @@ _LEVELS = ("final", "side", "price", "size")
 _MESSAGES = ("previous", "final")
 _TRADES = ("price", "size", "time_us", "maker")
 _TOUCH = ("bid", "bid_size", "ask", "ask_size")
+_MOST_TEXTS = 10_000
 _OFF_GRID = -1
+"""Stands for a number of SBE that the grid cannot hold; below it, one whose text is kept."""
 
 
 def has_witness(streams: Iterable[str]) -> bool:
@@ -68,6 +70,56 @@ def compare_witness(journals: Iterable[Path], instrument: Instrument) -> dict[st
     return witness.told()
 
 
+class _Grid:
+    """Mantissas as counts on the instrument's grid; what is none has a number below 0."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
+        self._codes: dict[str, int] = {}
+        self._texts: list[str] = []
+
+    def counts(self, mantissa: Int64, exponent: Int64, which: int) -> Int64:
+        """Counts of prices (0) or of sizes (1)."""
+        grid = (self._instrument.price_exponent, self._instrument.size_exponent)[which]
+        out = np.full(len(mantissa), _OFF_GRID, np.int64)
+        for one in np.unique(exponent).tolist():
+            rows = np.flatnonzero(exponent == one)
+            values = mantissa[rows].astype(np.int64)
+            step = 10 ** min(abs(grid + one), 18)
+            if grid + one >= 0:
+                fits = (values >= 0) & (values <= np.iinfo(np.int64).max // step)
+                counts = np.where(fits, values, 0) * step
+            else:
+                fits = (values >= 0) & (values % step == 0)
+                counts = values // step
+            out[rows] = np.where(fits, counts, _OFF_GRID)
+            for row in rows[~fits].tolist():
+                out[row] = self._code(int(mantissa[row]), one)
+        return out
+
+    def _code(self, mantissa: int, exponent: int) -> int:
+        """What stands for a number that the grid cannot hold."""
+        text = count_to_text(mantissa * 10 ** max(exponent, 0), max(-exponent, 0))
+        if text not in self._codes:
+            if len(self._texts) == _MOST_TEXTS:
+                return _OFF_GRID
+            self._texts.append(text)
+            self._codes[text] = _OFF_GRID - len(self._texts)
+        return self._codes[text]
+
+    def shown(self, name: str, count: int | None) -> Any:
+        """A value as the document has it; None for what a side does not tell."""
+        if count is None or name == "time_us":
+            return count
+        if name == "maker":
+            return bool(count)
+        if count < 0:
+            return self._texts[-2 - count] if count < _OFF_GRID else "off the grid"
+        instrument = self._instrument
+        size = name.endswith("size")
+        return count_to_text(count, instrument.size_exponent if size else instrument.price_exponent)
+
+
 class _Witness:
     """Takes scanned blocks in order, and compares as it goes."""
 
@@ -75,9 +127,10 @@ class _Witness:
         self._instrument = instrument
         self._frames: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
-        self._trades = _ById(_TRADES, instrument)
-        self._touch = _ById(_TOUCH, instrument)
-        self._depth = _Depth(instrument)
+        self._grid = _Grid(instrument)
+        self._trades = _ById(_TRADES, self._grid)
+        self._touch = _ById(_TOUCH, self._grid)
+        self._depth = _Depth(self._grid)
 
     def take(self, block: Block) -> None:
         instrument = self._instrument
@@ -130,10 +183,10 @@ class _Witness:
         )
         bids = np.array([frame.bids for frame in frames])
         counts = bids + [frame.asks for frame in frames]
-        price = self._on_grid(
+        price = self._grid.counts(
             entries["price"], np.repeat([frame.price_exponent for frame in frames], counts), 0
         )
-        size = self._on_grid(
+        size = self._grid.counts(
             entries["size"], np.repeat([frame.size_exponent for frame in frames], counts), 1
         )
         if kind == "trade":
@@ -154,23 +207,6 @@ class _Witness:
                 _table(_MESSAGES, (first - 1, last)),
                 _table(_LEVELS, (np.repeat(last, counts), side, price, size)),
             )
-
-    def _on_grid(self, mantissa: Int64, exponent: Int64, which: int) -> Int64:
-        """Counts on the instrument's grid; ``_OFF_GRID`` for what is none."""
-        grid = (self._instrument.price_exponent, self._instrument.size_exponent)[which]
-        out = np.full(len(mantissa), _OFF_GRID, np.int64)
-        for one in np.unique(exponent).tolist():
-            rows = exponent == one
-            values = mantissa[rows].astype(np.int64)
-            step = 10 ** min(abs(grid + one), 18)
-            if grid + one >= 0:
-                fits = (values >= 0) & (values <= np.iinfo(np.int64).max // step)
-                counts = np.where(fits, values, 0) * step
-            else:
-                fits = (values >= 0) & (values % step == 0)
-                counts = values // step
-            out[rows] = np.where(fits, counts, _OFF_GRID)
-        return out
 
     def told(self) -> dict[str, Any]:
         """The result, once all has been taken."""
@@ -212,9 +248,9 @@ class _Pending:
 class _ById:
     """Messages with an id, each with these values."""
 
-    def __init__(self, values: tuple[str, ...], instrument: Instrument) -> None:
+    def __init__(self, values: tuple[str, ...], grid: _Grid) -> None:
         self._values = values
-        self._instrument = instrument
+        self._grid = grid
         self._pending = _Pending(("id", *values))
         self._next = _SETTLE_ROWS
         self._compared = self._equal = 0
@@ -249,9 +285,7 @@ class _ById:
         self._first_alone += lost["id"].head(LISTED - len(self._first_alone)).to_list()
 
     def _shown(self, row: dict[str, Any], suffix: str) -> dict[str, Any]:
-        return {
-            name: _shown(self._instrument, name, row[f"{name}{suffix}"]) for name in self._values
-        }
+        return {name: self._grid.shown(name, row[f"{name}{suffix}"]) for name in self._values}
 
     def told(self) -> dict[str, Any]:
         return {
@@ -268,8 +302,8 @@ class _ById:
 class _Depth:
     """Depth messages, and the levels that they tell."""
 
-    def __init__(self, instrument: Instrument) -> None:
-        self._instrument = instrument
+    def __init__(self, grid: _Grid) -> None:
+        self._grid = grid
         self._messages = _Pending(_MESSAGES)
         self._levels = _Pending(_LEVELS)
         self._next = _SETTLE_ROWS
@@ -345,9 +379,9 @@ class _Depth:
                     "after": int(cuts[row["span"] - 1]),
                     "final": int(cuts[row["span"]]),
                     "side": "bid" if row["side"] == 1 else "ask",
-                    "price": _shown(self._instrument, "price", row["price"]),
-                    "json": _shown(self._instrument, "size", row["size"]),
-                    "sbe": _shown(self._instrument, "size", row["size_sbe"]),
+                    "price": self._grid.shown("price", row["price"]),
+                    "json": self._grid.shown("size", row["size"]),
+                    "sbe": self._grid.shown("size", row["size_sbe"]),
                 }
             )
 
@@ -384,15 +418,3 @@ def _given_up(ids: pl.Series) -> int:
     """Up to which id rows no longer wait for the other side; -1 where they are few."""
     middle = len(ids) // 2
     return int(np.partition(ids.to_numpy(), middle)[middle]) if len(ids) > _MOST_ROWS else -1
-
-
-def _shown(instrument: Instrument, name: str, count: int | None) -> Any:
-    """A number as the document has it; None for what a side does not tell."""
-    if count is None:
-        return None
-    if name in ("time_us", "maker"):
-        return bool(count) if name == "maker" else count
-    if count == _OFF_GRID:
-        return "off the grid"
-    size = name.endswith("size")
-    return count_to_text(count, instrument.size_exponent if size else instrument.price_exponent)
