@@ -44,6 +44,9 @@ def import_(
     file is taken for is shown first. Files may come in any order.
     The messages are kept byte for byte, in journals that `zstdcat` can read.
 
+    Binance's downloads (trades, aggTrades, bookTicker, T_DEPTH, as CSV or zip) become messages too,
+    those of one symbol together: such a sample is `derived`, and has no receive times.
+
     Parameters
     ----------
     files
@@ -58,7 +61,7 @@ def import_(
         becomes a golden sample in a folder of its name below `--out`.
     provenance
         By default real, or synthetic where the file's first line, or a `simulation.json` beside
-        it, says so.
+        it, says so, or derived where it is a download of Binance's.
     exchange_info
         The venue's exchangeInfo document: gives tick and lot, which are inferred without it.
     snapshot_limit

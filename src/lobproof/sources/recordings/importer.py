@@ -82,7 +82,9 @@ def import_recordings(
     ----------
     files
         Recordings, plain or compressed, in any order; they must not overlap in time. Each message
-        has its receive time, before it or in a field: in s, ms, µs or ns, or an ISO time. Or a
+        has its receive time, before it or in a field: in s, ms, µs or ns, or an ISO time. Or
+        Binance's downloads of one symbol (trades, aggTrades, bookTicker, T_DEPTH), which may
+        run beside each other: they are ``derived``, since messages are made of their rows. Or a
         symbol's folder of a capture. Or journals of one golden sample, whose document says what
         they do not: of a damaged one what is whole is kept, the rest is a finding.
     out
@@ -264,9 +266,13 @@ def _origin(
     known = limits.pop() if len(limits) == 1 else None
     least = max(probes, key=lambda one: PROVENANCES.index(one.provenance))
     if provenance == "real" and least.provenance != "real":
-        how = "simulated" if least.provenance == "synthetic" else "captured from a recording"
+        how = "was captured from a recording"
+        if least.provenance == "synthetic":
+            how = "was simulated"
+        elif least.table is not None:
+            how = "is a download, of whose rows messages are made"
         raise UsageError(
-            f"{least.path} was {how}: it cannot be imported as real",
+            f"{least.path} {how}: it cannot be imported as real",
             hint="leave the provenance out",
         )
     return provenance or least.provenance, known
@@ -304,22 +310,48 @@ def _existing(
     )
 
 
+def _are_downloads(probes: Sequence[Probe]) -> bool:
+    """Whether these are Binance's downloads, which may run beside each other: all, or none."""
+    filled = [one for one in probes if one.stamps is not None]
+    made = {one.table is not None: one for one in filled}
+    if len(made) > 1:
+        raise InputError(
+            f"{made[True].path} is a download of Binance's and {made[False].path} a recording",
+            hint="import them apart: a download has no receive times",
+        )
+    markets = {one.table.futures: one for one in filled if one.table is not None}
+    if len(markets) > 1:
+        raise InputError(
+            f"{markets[True].path} is of futures and {markets[False].path} of spot",
+            hint="import the downloads of one market",
+        )
+    return bool(markets)
+
+
 def _read_all(intake: Intake, probes: Sequence[Probe], progress: Progress | None) -> None:
     total = sum(source.path.stat().st_size for source in probes)
-    done = 0
-    for source in probes:
+    done: dict[Path, int] = {}
 
-        def told(read: int, name: str = source.path.name, before: int = done) -> None:
-            if progress is not None:
-                progress(name, before + read, total)
+    def told(source: Probe, read: int) -> None:
+        done[source.path] = read
+        if progress is not None:
+            progress(source.path.name, sum(done.values()), total)
 
-        intake.read(source, told)
-        done += source.path.stat().st_size
+    if _are_downloads(probes):
+        intake.read_together(probes, told)
+    else:
+        for source in probes:
+            intake.read(source, partial(told, source))
     shown = ", ".join(str(source.path) for source in probes)
     ours = (kind for kind in (*MARKET_KINDS, INVALID) if kind != SNAPSHOT)
     if not any(intake.counts[kind] for kind in ours):
-        seen = few(sorted({source.symbol for source in probes if source.symbol}))
-        hint = f"symbols seen: {seen or 'none'}"
+        symbols = {source.symbol for source in probes if source.symbol}
+        if intake.counts[SNAPSHOT] and intake.symbol in symbols:
+            raise InputError(
+                f"{shown}: nothing but snapshots of {intake.symbol}",
+                hint="import the changes of its book together with them",
+            )
+        hint = f"symbols seen: {few(sorted(symbols)) or 'none'}"
         raise no_lines_of(f"market-data line of {intake.symbol}", probes, hint)
     lost = intake.depth_unreadable if not intake.counts[DEPTH] else 0
     none = not any(intake.counts[kind] for kind in MARKET_KINDS)
@@ -340,7 +372,7 @@ def _exchange_of(intake: Intake, exchange: str | None, probes: Sequence[Probe]) 
         if not futures:
             return "BINANCE"
         return "BINANCE_DELIVERY" if _COIN_MARGINED.search(intake.symbol) else "BINANCE_FUTURES"
-    if futures != (exchange != "BINANCE"):
+    if intake.futures is not None and futures != (exchange != "BINANCE"):
         raise InputError(
             f"{probes[0].path}: depth messages {'with' if futures else 'without'} pu are not of "
             f"{exchange}",
@@ -519,10 +551,18 @@ def _notes(intake: Intake, snapshots: list[dict[str, Any]]) -> list[str]:
         notes.append(
             f"{intake.without_execution:,} trade messages of price 0 and size 0 are no executions"
         )
-    for name, field, untimed in intake.without_time:
+    for name, shape, untimed in intake.without_time:
+        if shape.table is not None:
+            notes.append(
+                f"{name} is Binance's {shape.table.name} download: its messages are made of its "
+                f"rows, and the time in {shape.field} stands for all their times, which tells "
+                "nothing of delays"
+            )
+            continue
         notes.append(
-            f"{name} has no receive time: the exchange's in field {field} stands for it, which "
-            f"tells nothing of delays ({untimed:,} lines without one have that of the line before)"
+            f"{name} has no receive time: the exchange's in field {shape.field} stands for it, "
+            f"which tells nothing of delays ({untimed:,} lines without one have that of the line "
+            "before)"
         )
     if intake.counts[FOREIGN]:
         notes.append(f"{intake.counts[FOREIGN]:,} lines of other symbols were left out")

@@ -6,8 +6,11 @@ import json
 from binascii import b2a_base64
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from heapq import heappop, heappush
 from itertools import accumulate, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +50,10 @@ from lobproof.sources.recordings.reader import (
     RecordingFile,
     few,
     opened,
+    stamps_of,
     symbols_in,
 )
+from lobproof.sources.recordings.shapes import Shape
 
 MAX_LISTED_LINES = 100
 
@@ -103,7 +108,7 @@ class Intake:
         self.inputs: list[dict[str, Any]] = []
         self.snapshots: list[dict[str, Any]] = []
         self.without_execution = 0
-        self.without_time: list[tuple[str, str, int]] = []
+        self.without_time: list[tuple[str, Shape, int]] = []  # file, what it is taken for, lines
         self.depth_unreadable = 0
         self._partial = 0  # depth messages that look like partial depth
         self.reasons: Counter[str] = Counter()
@@ -111,7 +116,7 @@ class Intake:
         self.truncated: list[dict[str, Any]] = []
         self.recv_span = [0, 0]
         self.event_span = [0, 0]
-        self._bases: list[int] = []
+        self._places: list[tuple[int, str, int]] = []  # line of all, its file, its line there
         self._lines_before = 0
         self._depth_stream = -1
         self._last_file = ""
@@ -135,25 +140,55 @@ class Intake:
         StrictError
             In strict mode, at the first line or file that is not whole.
         """
+        if source.stamps is not None and self.inputs and source.stamps.first_ns < self._ended:
+            raise InputError(
+                f"{source.path} begins before {self._last_file} ends: they overlap in time",
+                hint="files of one sample follow each other; import parallel recordings one by one",
+            )
+        for _ in self._steps(source, read):
+            pass
+
+    def read_together(self, sources: Sequence[Probe], read: Callable[[Probe, int], None]) -> None:
+        """Take in files that may run beside each other, such as trades and depth of one day.
+
+        Of all blocks that come next the one that begins first is taken: their lines are in order
+        of time in each file, and from file to file within a block.
+        """
+        steps = [self._steps(source, partial(read, source)) for source in sources]
+        waiting = [(source.first_ns, at) for at, source in enumerate(sources)]
+        ended: list[int] = []
+        while waiting:
+            _, at = heappop(waiting)
+            following = next(steps[at], None)
+            if following is None:
+                ended.append(at)
+            else:
+                heappush(waiting, (following, at))
+        self.inputs = [self.inputs[ended.index(at)] for at in range(len(sources))]
+
+    def _steps(self, source: Probe, read: Callable[[int], None]) -> Iterator[int]:
+        """Take a file in, a block a step; gives the first time of the one that comes next."""
         stamps, name = source.stamps, visible(source.path.name)
         file = opened(source.path, source.time_field)
         if stamps is None:
             self._read_empty(file, source)
             return
-        if self._bases and stamps.first_ns < self._ended:
-            raise InputError(
-                f"{source.path} begins before {self._last_file} ends: they overlap in time",
-                hint="files of one sample follow each other; import parallel recordings one by one",
-            )
+        if source.table is not None and self.futures is None:
+            self.futures = source.table.futures
         self._latest = max(self._latest, stamps.first_ns)
-        self._bases.append(self._lines_before)
         scanner = Scanner(
             self.symbol, MARKET_KINDS, recorded=True, doubt_foreign=not self._keep_only
         )
-        self._control("file_start", name, stamps.first_ns)
-        before = Counter(self.counts)
+        self._control("file_start", name, self._latest)
+        counted: Counter[int] = Counter()
         line = 1
         for data in file:
+            if source.table is not None:
+                begins = stamps_of(data)
+                yield stamps.first_ns if begins is None else begins.first_ns
+            before = Counter(self.counts)
+            if line == 1 or self._places[-1][1] != name:
+                self._places.append((self._lines_before, name, line))
             self._break(file, name, line - 1)
             block = scanner.scan(data, name, line)
             if file.cut:
@@ -162,6 +197,7 @@ class Intake:
             self._take(block, source)
             line += len(block.ends)
             self._lines_before += len(block.ends)
+            counted += self.counts - before
             read(file.bytes)
         if file.truncated_at is not None:
             at = f"the {file.compression} data breaks off at byte {file.truncated_at}"
@@ -170,8 +206,8 @@ class Intake:
         self._control("file_end", name, self._latest)
         self._last_file = str(source.path)
         if file.shape.own:
-            self.without_time.append((name, str(file.shape.field), file.untimed))
-        self._list_input(file, source, line - 1, before)
+            self.without_time.append((name, file.shape, file.untimed))
+        self._list_input(file, source, line - 1, counted)
 
     def _break(self, file: RecordingFile | JournalRecording, name: str, line: int) -> None:
         """Note what cannot be read of a journal right behind a line."""
@@ -183,18 +219,16 @@ class Intake:
         """A file in which nothing is: a recorder's that died as it began."""
         for _ in file:
             pass
-        self._bases.append(self._lines_before)
         self._truncated(file, source.why, 0)
-        self._list_input(file, source, 0, Counter(self.counts))
+        self._list_input(file, source, 0, Counter())
 
     def _list_input(
         self,
         file: RecordingFile | JournalRecording,
         source: Probe,
         lines: int,
-        before: Counter[int],
+        counted: Counter[int],
     ) -> None:
-        now = self.counts
         self.inputs.append(
             {
                 "name": visible(file.path.name),
@@ -203,10 +237,10 @@ class Intake:
                 "shape": source.shape,
                 "stamp_unit": source.stamps.unit if source.stamps else "",
                 "lines": lines,
-                "kept": sum(now[k] - before[k] for k in range(DEPTH, OTHER + 1)),
-                "invalid": now[INVALID] - before[INVALID],
-                "other_symbol": now[FOREIGN] - before[FOREIGN],
-                "blank": now[EMPTY] - before[EMPTY],
+                "kept": sum(counted[k] for k in range(DEPTH, OTHER + 1)),
+                "invalid": counted[INVALID],
+                "other_symbol": counted[FOREIGN],
+                "blank": counted[EMPTY],
                 "truncated": file.truncated_at is not None,
             }
         )
@@ -228,9 +262,9 @@ class Intake:
 
     def place(self, number: int) -> str:
         """File and line of the ``number``-th line of all."""
-        index = bisect_right(self._bases, number) - 1
-        name = self.inputs[index]["name"] if index < len(self.inputs) else "the last file"
-        return f"{name}, line {number - self._bases[index] + 1}"
+        index = bisect_right(self._places, number, key=itemgetter(0)) - 1
+        first, name, line = self._places[index]
+        return f"{name}, line {number - first + line}"
 
     def _take(self, block: Block, source: Probe) -> None:
         messages = block.messages

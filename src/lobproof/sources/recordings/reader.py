@@ -26,8 +26,16 @@ from lobproof.instruments import NAME_HINT, is_name
 from lobproof.sources.binance.decode import Problem, check_json, quoted, split_stamp, symbol_of
 from lobproof.sources.captured import SessionDocument, session_of
 from lobproof.sources.golden import GoldenSample
+from lobproof.sources.recordings.downloads import Download, Table
 from lobproof.sources.recordings.journals import JournalRecording, is_journal, sample_of
-from lobproof.sources.recordings.shapes import MAX_LINE_BYTES, Plain, Shape, decoded, split
+from lobproof.sources.recordings.shapes import (
+    MAX_LINE_BYTES,
+    Plain,
+    Shape,
+    decoded,
+    of_download,
+    split,
+)
 from lobproof.sources.simulator.provenance import read_mark, simulation_of
 
 if sys.version_info >= (3, 14):
@@ -175,13 +183,25 @@ class RecordingFile:
 
     def __iter__(self) -> Iterator[bytes]:
         """Blocks of about ``BLOCK_BYTES`` that end in a line end, except possibly the last."""
+        pieces = of_download(decoded(self._plain(), self.shape), self.shape)
+        first = next(pieces)
+        if self.shape.table is not None:
+            yield from self._downloaded(self.shape.table, chain((first,), pieces))
+            return
         plain = Plain(self.shape, self._time_field)
-        for block in self._blocks(
-            plain.begun(split(decoded(self._plain(), self.shape), self.shape))
-        ):
+        for block in self._blocks(plain.begun(split(chain((first,), pieces), self.shape))):
             data = plain(block)
             self.untimed = plain.untimed
             yield data
+
+    def _downloaded(self, table: Table, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Blocks of the lines that a download's rows become."""
+        download = Download(table, self.path)
+        for block in self._blocks(pieces):
+            if lines := download(block):
+                yield lines
+        if lines := download(b"", last=True):
+            yield lines
 
     def _blocks(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Blocks of lines as they are."""
@@ -357,12 +377,19 @@ class Probe:
     time_field: str | None = None
     shape: str = ""
     """What it is taken for, in words."""
+    table: Table | None = None
+    """The download of Binance's that it is."""
 
     @property
     def provenance(self) -> str:
-        """``real`` unless something says otherwise."""
+        """``real`` unless something says otherwise.
+
+        Messages that are made of a download's rows are ``derived``: no venue sent them.
+        """
         if self.simulation is not None:
             return "synthetic"
+        if self.table is not None:
+            return "derived"
         return "real" if self.session is None else self.session.provenance
 
     @property
@@ -391,7 +418,10 @@ def probe(path: Path, time_field: str | None = None) -> Probe:
 
     def made(symbol: str | None = None, why: str = "") -> Probe:
         taken = file.shape.described(file.compression)
-        return Probe(path, stamps, symbol, simulation, why, sample, session, time_field, taken)
+        return Probe(
+            *(path, stamps, symbol, simulation, why, sample, session, time_field, taken),
+            table=file.shape.table,
+        )
 
     file = opened(path, time_field)
     for data in file:

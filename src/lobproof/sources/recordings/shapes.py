@@ -27,6 +27,7 @@ from lobproof.sources.binance.scan_kernels import (
     as_bytes,
     read_moment,
 )
+from lobproof.sources.recordings.downloads import Table, table_of
 from lobproof.sources.recordings.shape_kernels import (
     LINE_MORE,
     NEWLINE,
@@ -68,6 +69,8 @@ class Shape:
     field: str | None = None
     own: bool = False
     guessed: bool = False
+    table: Table | None = None
+    """The download of Binance's whose rows they are."""
     unit: str = ""
     payloads: str = ""
     encoding: str = ""
@@ -76,7 +79,9 @@ class Shape:
     def described(self, compression: str) -> str:
         """For the screen: the lines, their time, what they carry, and how the file is packed."""
         how = f"{self.unit}, guessed" if self.guessed else self.unit
-        if self.own:
+        if self.table is not None:
+            time = f"no receive time, the exchange's in column `{self.field}` ({how}) stands for it"
+        elif self.own:
             time = f"no receive time, the exchange's in field `{self.field}` ({how}) stands for it"
         elif self.field:
             time = f"time in field `{self.field}` ({how})"
@@ -124,6 +129,31 @@ def _utf16(first: bytes) -> str | None:
     if first.startswith(codecs.BOM_UTF16_BE) or (first[:3:2] == b"\0\0" and first[1]):
         return "utf-16-be"
     return None
+
+
+def of_download(pieces: Iterator[bytes], shape: Shape) -> Iterator[bytes]:
+    """The same; ``shape`` says of which of Binance's downloads the first line is a row or header.
+
+    That is known as soon as the first piece is asked for.
+    """
+    head = bytearray()
+    while b"\n" not in head and len(head) < _STAMPED and (piece := next(pieces, b"")):
+        head += piece
+    first = bytes(head[: 4 * _STAMPED]).split(b"\n", 1)[0]
+    table = shape.table = table_of(first)
+    if table is not None:
+        rows = head.split(b"\n", 2)
+        units = (unit_of_row(bytes(row), table) for row in rows[:2])
+        shape.lines, shape.field, shape.own = f"Binance's {table.name} download", table.time, True
+        shape.unit = next((unit for unit in units if unit), "")
+    yield bytes(head)
+    yield from pieces
+
+
+def unit_of_row(row: bytes, table: Table) -> str:
+    """The unit of the time in a row of a download; "" where it is none."""
+    found = re.match(table.row, row.decode("utf-8", "backslashreplace"))
+    return "" if found is None else _UNITS[len(found[table.time])]
 
 
 def split(pieces: Iterator[bytes], shape: Shape) -> Iterator[bytes]:
