@@ -42,7 +42,7 @@ from lobproof.sources.golden import (
 )
 from lobproof.sources.recordings.audit import MAX_DIGITS
 from lobproof.sources.recordings.intake import MARKET_KINDS, Intake
-from lobproof.sources.recordings.reader import Probe, few, no_lines_of, probe_all
+from lobproof.sources.recordings.reader import BINANCES, Probe, few, no_lines_of, probe_all
 from lobproof.sources.recordings.witness import compare_witness, has_witness
 
 IRREGULAR = {
@@ -350,6 +350,12 @@ def _read_all(intake: Intake, probes: Sequence[Probe], progress: Progress | None
             raise InputError(
                 f"{shown}: nothing but snapshots of {intake.symbol}",
                 hint="import the changes of its book together with them",
+            )
+        if intake.counts[OTHER] and intake.symbol in symbols:
+            raise InputError(
+                f"{shown}: of {intake.counts[OTHER]:,} messages of {intake.symbol} none is of its "
+                "book or trades",
+                hint=BINANCES,
             )
         hint = f"symbols seen: {few(sorted(symbols)) or 'none'}"
         raise no_lines_of(f"market-data line of {intake.symbol}", probes, hint)

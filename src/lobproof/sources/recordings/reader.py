@@ -36,6 +36,7 @@ from lobproof.sources.recordings.shapes import (
     of_download,
     split,
 )
+from lobproof.sources.recordings.unreadable import READ, likeness
 from lobproof.sources.simulator.provenance import read_mark, simulation_of
 
 if sys.version_info >= (3, 14):
@@ -50,10 +51,6 @@ FREE_BYTES = 4 << 20
 MAX_RATIO = 100
 """A file may unpack to `FREE_BYTES` and so many times its size; market data shrinks to a tenth."""
 _CHUNK = 1 << 18
-_NO_RECORDING = (
-    "a recording has lines of <receive time> <JSON>, or JSON with the time in a field, the time in "
-    "s, ms, µs or ns since 1970 or an ISO time, plain or compressed by gzip, zstd, xz, bzip2 or zip"
-)
 _TIMELESS = "name the field that holds the receive time: time_field= (--time-field)"
 
 
@@ -122,9 +119,12 @@ def stamps_of(head: bytes) -> Stamps | None:
 
 def no_recording(head: bytes, path: Path, shape: Shape) -> InputError:
     """The error that says that a file which begins with ``head`` is no recording."""
+    alike = likeness(head)
+    if alike is not None:
+        return InputError(f"{path}: not a recording; it looks like {alike.what}", hint=alike.hint)
     first = head.split(b"\n", 1)[0]
     begins = _begins(first) if first.strip() else "it is blank"
-    hint = _NO_RECORDING
+    hint = READ
     if shape.fields:
         begins = f"{shape.lines} without a time; their fields are {few(shape.fields)}"
         hint = _TIMELESS
@@ -355,7 +355,7 @@ def opened(path: Path, time_field: str | None = None) -> RecordingFile | Journal
 _LOOK_BYTES = 1 << 24
 _NAMED = 20
 _FILES = 4
-_BINANCES = "the messages are to be Binance's: depthUpdate, trade, aggTrade, bookTicker"
+BINANCES = "the messages are to be Binance's: depthUpdate, trade, aggTrade, bookTicker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -528,7 +528,7 @@ def probe_all(
         raise no_lines_of("line", probes, "fetch the recording again")
     named = symbol.upper() if symbol else next((p.symbol for p in probes if p.symbol), None)
     if named is None:
-        raise no_lines_of("market-data line", probes, _BINANCES)
+        raise no_lines_of("market-data line", probes, BINANCES)
     if not is_name(named):
         raise UsageError(f"'{shown(named, QUOTED)}' cannot name a symbol", hint=NAME_HINT)
     return probes, named
