@@ -33,7 +33,7 @@ PLAIN := 'kernels and not compiled and not slow and not real'
 
 .PHONY: help demo test coverage test-faults fuzz fuzz-bytes fuzz-documents test-lake test-lakeapi lake lint \
 	format \
-	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-first-hour bench-ablation lock setup check-setup \
+	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-first-hour bench-shapes bench-ablation lock setup check-setup \
 	check-install clean
 
 help: ## this list
@@ -119,6 +119,9 @@ bench-reconstruct: setup ## whole days of Crypto Lake files of 10 to 200 M rows 
 
 bench-first-hour: setup ## first use, golden samples, verify, report, books at instants (a quarter of an hour)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --first-hour
+
+bench-shapes: setup ## imports in each shape of recordings beside the plain one (minutes)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --shapes
 
 bench-ablation: setup ## techniques that are often recommended beside the plain variants (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --ablation

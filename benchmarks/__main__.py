@@ -18,6 +18,7 @@ from benchmarks import (
     memory,
     parts,
     reconstruct_lake,
+    shapes,
 )
 from benchmarks.data import RECORDED, SIMULATED, Sample, samples
 from benchmarks.report import Section, write
@@ -52,6 +53,7 @@ def main() -> int:
     parser.add_argument("--lake", action="store_true", help="only Crypto Lake's files to batches")
     parser.add_argument("--reconstruct", action="store_true", help="only Crypto Lake days, whole")
     parser.add_argument("--ablation", action="store_true", help="only what is often recommended")
+    parser.add_argument("--shapes", action="store_true", help="only shapes of recordings")
     parser.add_argument("--first-hour", action="store_true", help="only what a new user meets")
     parser.add_argument(
         "--sizes",
@@ -80,6 +82,8 @@ def main() -> int:
         elif options.first_hour:
             few = 1 if options.quick else options.repeats
             section = first_hour.measure(scratch, few, say, 1.0 if options.quick else 30.0)
+        elif options.shapes:
+            section = shapes.measure(scratch, 1 if options.quick else options.repeats, say)
         elif options.ablation:
             say("techniques beside the plain variants")
             section = ablation.measure(scratch, 1 if options.quick else 3, say)

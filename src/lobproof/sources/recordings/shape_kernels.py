@@ -477,53 +477,58 @@ def split_elements(buf: Bytes, state: Record, out: Bytes) -> int:
     What comes in pieces goes on where the piece before ended. Line ends within an element go, and
     the blanks of indentation behind them. ``out`` has twice the room and a byte.
     """
+    # all in locals: a field of a record is read and written in memory at every byte
+    depth, opened, indent = state.depth, state.open, state.indent
+    text, escaped, begun = state.text, state.escaped, state.begun
     at = 0
     for pos in range(buf.size):
         letter = buf[U(pos)]
-        if state.text == 1:
+        if text == 1:
             out[U(at)] = letter
             at += 1
-            if state.escaped == 1:
-                state.escaped = 0
+            if escaped == 1:
+                escaped = 0
             elif letter == BACKSLASH:
-                state.escaped = 1
+                escaped = 1
             elif letter == QUOTE:
-                state.text = 0
+                text = 0
             continue
         ends = False
         keeps = True
         if letter <= BLANK:
             line_end = letter in (NEWLINE, RETURN)
             if line_end:
-                state.indent = 1
-            keeps = state.depth > 0 and state.indent == 0
-            ends = state.depth == 0 and line_end
+                indent = 1
+            keeps = depth > 0 and indent == 0
+            ends = depth == 0 and line_end
         else:
-            state.indent = 0
-            if letter == OPEN and state.depth == 0 and state.open == 0:
-                state.open = 1
+            indent = 0
+            if letter == OPEN and depth == 0 and opened == 0:
+                opened = 1
                 keeps = False
                 ends = True
-            elif letter == CLOSE and state.depth == 0:
-                state.open = 0
+            elif letter == CLOSE and depth == 0:
+                opened = 0
                 keeps = False
                 ends = True
-            elif letter == COMMA and state.depth == 0:
+            elif letter == COMMA and depth == 0:
                 keeps = False
                 ends = True
             elif letter in (OPEN, BRACE):
-                state.depth += 1
+                depth += 1
             elif letter in (CLOSE, BRACE_CLOSE):
-                state.depth = max(state.depth - 1, 0)
-                ends = state.depth == 0
+                depth = max(depth - 1, 0)
+                ends = depth == 0
             elif letter == QUOTE:
-                state.text = 1
+                text = 1
         if keeps:
             out[U(at)] = letter
             at += 1
-            state.begun = 1
-        if ends and state.begun == 1:
+            begun = 1
+        if ends and begun == 1:
             out[U(at)] = NEWLINE
             at += 1
-            state.begun = 0
+            begun = 0
+    state.depth, state.open, state.indent = depth, opened, indent
+    state.text, state.escaped, state.begun = text, escaped, begun
     return at
