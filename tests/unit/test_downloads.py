@@ -63,7 +63,7 @@ def test_a_download_alone(name: str, zipped: bool, tmp_path: Path) -> None:
     assert sample.provenance == "derived"
     assert document["market"] == ("futures" if file.futures else "spot")
     assert document["exchange"] == ("BINANCE_FUTURES" if file.futures else "BINANCE")
-    assert any("its messages are made of its rows" in note for note in document["notes"])
+    assert any("messages are made of their rows" in note for note in document["notes"])
     assert document["clock"]["offset_ns"] in range(100_000)
     for audit in (document["chain"], document["trade_ids"]):
         assert (audit["gaps"], audit["duplicates"], audit["late"], audit["overlaps"]) == (0,) * 4
@@ -128,6 +128,21 @@ def test_downloads_beside_each_other_are_the_recording_that_they_come_from(
     assert open_store(tmp_path / "store").trusted().collect().height > 30
     again = import_recordings(list(reversed(paths)), tmp_path / "golden")
     assert again.reused
+
+
+@given(st.permutations(SNAPSHOT[1:]))
+def test_a_snapshot_lists_the_best_first_whatever_the_order_of_its_rows(rows: list[str]) -> None:
+    table = table_of(SNAPSHOT[0].encode())
+    assert table is not None
+    made = [
+        Download(table, Path("snap.csv"))(_text(one) + b"\n" + _text(UPDATES[1:5]), last=True)
+        for one in (SNAPSHOT[1:], rows)
+    ]
+    assert made[0] == made[1]
+    assert (
+        b'"bids":[["100.4","7.0"],["99.8","7.0"]],"asks":[["101.6","7.0"],["102.0","7.0"]]'
+        in made[0]
+    )
 
 
 @pytest.mark.parametrize("name", FILES)

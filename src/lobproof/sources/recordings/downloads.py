@@ -227,6 +227,10 @@ class Download:
             whole = rows.filter(pl.col("run") < pl.col("run").last())
         else:
             whole = rows
+        if (whole["update_type"] == "snap").any():  # which lists the best first; rows need not
+            price = pl.col("price").cast(pl.Float64) * pl.when(side="b").then(-1).otherwise(1)
+            best = pl.when(update_type="snap").then(price).otherwise(0)
+            whole = whole.sort("run", best, maintain_order=True)
         level = pl.format('["{}","{}"]', "price", "qty")
         groups = whole.group_by("run", maintain_order=True).agg(
             *(pl.col(name).first() for name in (*_SHARED, "low")),

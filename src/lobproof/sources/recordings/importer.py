@@ -557,13 +557,15 @@ def _notes(intake: Intake, snapshots: list[dict[str, Any]]) -> list[str]:
         notes.append(
             f"{intake.without_execution:,} trade messages of price 0 and size 0 are no executions"
         )
+    tables = [shape.table.name for _, shape, _ in intake.without_time if shape.table is not None]
+    if tables:
+        notes.append(
+            f"made of {len(tables):,} of Binance's downloads ({few(dict.fromkeys(tables))}): "
+            "messages are made of their rows, and a row's one time stands for all times of its "
+            "message, which tells nothing of delays"
+        )
     for name, shape, untimed in intake.without_time:
         if shape.table is not None:
-            notes.append(
-                f"{name} is Binance's {shape.table.name} download: its messages are made of its "
-                f"rows, and the time in {shape.field} stands for all their times, which tells "
-                "nothing of delays"
-            )
             continue
         notes.append(
             f"{name} has no receive time: the exchange's in field {shape.field} stands for it, "
