@@ -21,7 +21,7 @@ from lobproof.capture.space import SpaceLimits
 from lobproof.errors import InputError, LobproofError, PlaceError, UsageError
 from lobproof.fidelity.exact import verify
 from lobproof.pipeline import reconstruct_sample
-from lobproof.serve import LocalExchange, recorded_tape, simulated_tape
+from lobproof.serve import LocalExchange, MarketName, recorded_tape, simulated_tape
 from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.venue import Venue, venue_of
 from lobproof.sources.captured import SESSION
@@ -90,21 +90,27 @@ class Captured:
         )
 
 
-def venue_at(exchange: LocalExchange) -> Venue:
-    """A spot venue at the exchange's address."""
-    return venue_of("spot", exchange.url)
+def venue_at(exchange: LocalExchange, market: MarketName = "spot") -> Venue:
+    """A venue at the exchange's address."""
+    return venue_of(market, exchange.url)
 
 
 def capture(
-    tmp_path: Path, seconds: float, *faults: str, speed: float = 20.0, lanes: int = 1
+    tmp_path: Path,
+    seconds: float,
+    *faults: str,
+    speed: float = 20.0,
+    lanes: int = 1,
+    market: MarketName = "spot",
 ) -> Captured:
     """Capture so many seconds (of ours) of a simulated exchange with these faults."""
     sent, out = Sent(), tmp_path / "session"
 
     async def run() -> SessionResult:
-        tape = simulated_tape(MARKET, "spot", 3)
+        tape = simulated_tape(MARKET, market, 3)
         async with LocalExchange([tape], speed=speed, faults=faults, observer=sent) as exchange:
-            session = Session([SYMBOL], venue_at(exchange), out, lanes=lanes, pace=Pace(speed))
+            venue = venue_at(exchange, market)
+            session = Session([SYMBOL], venue, out, lanes=lanes, pace=Pace(speed))
             task = asyncio.create_task(session.run())
             await asyncio.wait({task}, timeout=seconds)
             session.stop()
@@ -272,6 +278,13 @@ def test_gaps_are_what_no_socket_brought(tmp_path: Path, lanes: int) -> None:
         # of the last two seconds (of ours: 40 of the venue) nobody can say what was on its way
         assert all(5 <= one.missed <= 10 for one in got.result.lanes)
         assert sum(one.copies for one in got.result.lanes) > 1_000
+
+
+def test_a_socket_misses_nothing_of_streams_that_it_has_not(tmp_path: Path) -> None:
+    """USD-M has two addresses: what one brings is asked of none of the other's sockets."""
+    got = capture(tmp_path, 4.0, lanes=2, market="usdm")
+    assert all(one.first + one.copies > 0 for one in got.result.lanes)
+    assert [one.missed for one in got.result.lanes] == [0, 0, 0, 0]
 
 
 def test_a_silent_stream_is_told_and_connected_anew(

@@ -211,8 +211,8 @@ class Session:
         self._out = out
         self._number = 0
         self._stop = asyncio.Event()
-        self._copies = Copies(self._sbe_lane)
-        self._sbe_copies = Copies(int(bool(venue.sbe)))
+        self._copies = [Copies(lanes) for _ in venue.groups] + [Copies(1)] * bool(venue.sbe)
+        """By what is asked for: what one socket misses, only one with the same streams can tell."""
         self._lanes = lanes
         self._sockets = 0
         self._opened: dict[int, float] = {}
@@ -245,7 +245,12 @@ class Session:
 
     @property
     def _lane_figures(self) -> list[LaneFigures]:
-        return [*self._copies.lanes, *self._sbe_copies.lanes]
+        return [figures for copies in self._copies for figures in copies.lanes]
+
+    def _copies_of(self, lane: int) -> tuple[Copies, int]:
+        """Who tells copies among the sockets with a lane's streams, and the lane's number there."""
+        group, number = divmod(lane, self._lanes)
+        return self._copies[group], number
 
     def _path(self, lane: int) -> str:
         binary = lane == self._sbe_lane
@@ -327,7 +332,7 @@ class Session:
         """Write what is held, and the session's document."""
         for one in self._symbols.values():
             self._write_due(one, time.monotonic_ns(), 0)
-        for copies in (self._copies, self._sbe_copies):
+        for copies in self._copies:
             copies.settle()
         files: dict[str, list[JournalFile]] = {}
         try:
@@ -450,7 +455,8 @@ class Session:
             return stream
         kind = kind_of(stream)
         ident = identity(kind, payload)
-        arrival = self._copies.take(lane, stream, ident, payload, mono_ns)
+        copies, number = self._copies_of(lane)
+        arrival = copies.take(number, stream, ident, payload, mono_ns)
         if arrival is Arrival.COPY:
             self._copy(symbol, conn, stream, ident, capture_ns, mono_ns)
             return stream
@@ -491,7 +497,7 @@ class Session:
             self._raw(_OUTSIDE, conn, data, capture_ns, mono_ns)
             return stream
         ident = identity(b"", data)
-        if self._sbe_copies.take(0, stream, ident, data, mono_ns) is Arrival.COPY:
+        if self._copies[-1].take(0, stream, ident, data, mono_ns) is Arrival.COPY:
             self._copy(symbol, conn, stream, ident, capture_ns, mono_ns)
             return stream
         line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b","conn":%d,"data":"%b"}\n' % (
@@ -520,20 +526,17 @@ class Session:
     def opened(self, lane: int, conn: int) -> None:
         """A lane has a socket that is open."""
         self._opened[lane] = time.monotonic()
-        if lane == self._sbe_lane:
-            self._sbe_copies.opened(0)
-            return
-        self._sockets += 1
-        self._copies.opened(lane)
+        self._sockets += lane != self._sbe_lane
+        copies, number = self._copies_of(lane)
+        copies.opened(number)
 
     def closed(self, lane: int, conn: int, *, last: bool) -> None:
         """A lane's socket is closed."""
-        binary = lane == self._sbe_lane
-        self._sockets -= not binary
+        self._sockets -= lane != self._sbe_lane
         if last:
             self._opened.pop(lane, None)
-            copies, of = (self._sbe_copies, 0) if binary else (self._copies, lane)
-            copies.closed(of, time.monotonic_ns())
+            copies, number = self._copies_of(lane)
+            copies.closed(number, time.monotonic_ns())
 
     def _write(self, symbol: _Symbol, what: str, released: list[Released]) -> None:
         for one in released:
