@@ -81,6 +81,27 @@ _ACQUIRE = {
     ),
 }
 
+_GOLDEN = {
+    "list": _Command(
+        "golden.list_:list_",
+        "Show captures and golden samples: hours by regime, losses, what lacks.",
+        ("lobproof golden list captures golden", "lobproof golden list . --need 48h --json"),
+    ),
+    "check": _Command(
+        "golden.check:check_",
+        "Prove that no break of captures and golden samples is without a mark.",
+        ("lobproof golden check captures golden", "lobproof golden check day --json"),
+    ),
+    "purge": _Command(
+        "golden.purge:purge_",
+        "Delete the journals of captures that ended long ago, and log it.",
+        (
+            "lobproof golden purge captures --older-than 90d --dry-run",
+            "lobproof golden purge captures --older-than 90d --yes",
+        ),
+    ),
+}
+
 _COMMANDS = {
     "import": _Command(
         "importing:import_",
@@ -200,7 +221,14 @@ acquire = App(
         "\n\nWithout access, start with `--sample`, the vendor's free bucket."
     ),
 )
-for _group, _commands in ((app, _COMMANDS), (acquire, _ACQUIRE)):
+golden = App(
+    "golden",
+    help="Collections of captures and golden samples: what there is, and whether it holds.",
+    help_format="markdown",
+    result_action="return_value",
+    help_epilogue="Exit codes: 0 done, 1 something is wrong, 2 evidence is incomplete, 3 error.",
+)
+for _group, _commands in ((app, _COMMANDS), (acquire, _ACQUIRE), (golden, _GOLDEN)):
     for _name, _command in _commands.items():
         _group.command(
             f"lobproof.cli.{_command.place}",
@@ -209,6 +237,7 @@ for _group, _commands in ((app, _COMMANDS), (acquire, _ACQUIRE)):
             help_epilogue="Examples:\n\n" + "\n\n".join(_command.examples),
         )
 app.command(acquire)
+app.command(golden)
 
 
 def main() -> None:

@@ -14,9 +14,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from lobproof import documents
+from lobproof.documents import Count
 from lobproof.errors import InputError
 from lobproof.files import write_whole
-from lobproof.sources.binance.journal import SUFFIX
+from lobproof.sources.binance.journal import SUFFIX, JournalFile
 
 SESSION = "session.json"
 PROVENANCE = "X-Lobproof"
@@ -58,6 +59,50 @@ class SessionDocument(msgspec.Struct, kw_only=True):
     ended_ns: int = 0
     why: str = ""
     figures: dict[str, Any] = {}
+    purged_ns: int = 0
+    """When its journals were deleted by `lobproof golden purge`; 0: they were not."""
+
+
+class RegimeFigures(msgspec.Struct):
+    """What a symbol's minutes say of its market."""
+
+    detected: str
+
+
+class CapturedFigures(msgspec.Struct):
+    """What was captured of a symbol: messages by kind, and gaps by the stream of their ids."""
+
+    messages: dict[str, Count]
+    gaps: dict[str, Count]
+    resets: Count
+    snapshots: Count
+    regime: RegimeFigures
+
+
+class LostFigures(msgspec.Struct):
+    """Lines of a journal that could not be held."""
+
+    lines: Count
+
+
+class SessionFigures(msgspec.Struct):
+    """The figures of a session that has ended, as far as others read them.
+
+    ``journals`` and ``lost`` are by the journal's folder below the session's.
+    """
+
+    symbols: dict[str, CapturedFigures]
+    journals: dict[str, list[JournalFile]]
+    lost: dict[str, LostFigures]
+
+
+def figures_of(document: SessionDocument) -> SessionFigures | None:
+    """The figures of a session; None where it has not ended. ValueError where they are none."""
+    if not document.figures:
+        if document.state == "ended":
+            raise ValueError("it has no figures, though the session has ended")
+        return None
+    return documents.as_shape(document.figures, SessionFigures)
 
 
 def write_session(folder: Path, document: SessionDocument) -> None:
@@ -102,9 +147,21 @@ def session_of(journal: Path) -> SessionDocument | None:
     InputError
         If it is damaged.
     """
-    path = journal.absolute().parent.parent.parent / SESSION
-    if not path.is_file():
-        return None
+    folder = journal.absolute().parent.parent.parent
+    return read_session(folder) if (folder / SESSION).is_file() else None
+
+
+def read_session(folder: Path) -> SessionDocument:
+    """The document of a capture's folder.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    OSError
+        If it cannot be read.
+    """
+    path = folder / SESSION
     found = documents.read(path, error=InputError, hint=_HINT)
     try:
         return documents.as_shape(found, SessionDocument)

@@ -37,7 +37,7 @@ from lobproof.sources.binance.venue import order_of
 from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
 
 BATCH_ROWS = 1 << 16
-_KINDS = {
+KINDS = {
     "depth": DEPTH,
     "trade": TRADE,
     "aggTrade": AGGREGATE,
@@ -163,14 +163,14 @@ class GoldenSource:
             for block in self._frames(path, Scanner(self.instrument.venue_symbol, wanted)):
                 lines += len(block.ends)
                 yield block
-                _count(block, read)
+                count_messages(block, read)
             if lines != entry["lines"]:
                 raise InputError(
                     f"{path} has {lines:,} lines, {DOCUMENT} lists {entry['lines']:,}",
                     hint=remedy(self.sample.path),
                 )
         counts = self.sample.document["counts"]
-        names = [name for name, kind in _KINDS.items() if kind in (*wanted, SNAPSHOT)]
+        names = [name for name, kind in KINDS.items() if kind in (*wanted, SNAPSHOT)]
         for what in [*names, "level_changes"] if DEPTH in wanted else names:
             self._check_count(str(self.sample.path), what, read[what], int(counts[what]))
 
@@ -248,11 +248,11 @@ def _joined(parts: list[tuple[EventBatch, EventBatch]]) -> tuple[EventBatch, Eve
     )
 
 
-def _count(block: Block, read: Counter[str]) -> None:
+def count_messages(block: Block, read: Counter[str]) -> None:
     """Count a block's messages by kind, and the levels of its depth messages."""
     kinds = np.ascontiguousarray(block.messages["kind"])
     counts = np.bincount(kinds, minlength=IRREGULAR)
-    for name, kind in _KINDS.items():
+    for name, kind in KINDS.items():
         read[name] += int(counts[kind])
     depth = kinds == DEPTH
     for side in ("bids", "asks"):

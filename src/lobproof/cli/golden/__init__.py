@@ -1,0 +1,1 @@
+"""``lobproof golden``: collections of captures and golden samples."""
