@@ -21,21 +21,10 @@ from lobproof.sources.binance.venue import MarketName, venue_of
 from lobproof.sources.captured import SESSION
 from lobproof.timespan import DAY_NS, to_ns
 from support.commands import command, on_terminal, refused
-from support.kills import COMMAND, ENVIRONMENT, Process, running
+from support.kills import COMMAND, Process, running
+from support.served import served
 
 MINUTE_NS = 60_000_000_000
-
-
-@contextmanager
-def served(*words: object) -> Iterator[str]:
-    """The address of a simulated exchange, a process of its own."""
-    environment = {**ENVIRONMENT, "PYTHONUNBUFFERED": "1"}
-    with running(COMMAND, "serve", "--simulate", *words, environment=environment) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                yield found[0]
-                break
 
 
 @pytest.fixture(scope="module")

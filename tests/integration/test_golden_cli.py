@@ -6,8 +6,7 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,22 +16,10 @@ import pytest
 from lobproof.sources.binance.journal import JournalWriter, Loss, read_frames
 from lobproof.sources.captured import SESSION
 from support.commands import ERROR, FAIL, INCONCLUSIVE, PASS, Said, command, refused
-from support.kills import COMMAND, ENVIRONMENT, running
+from support.served import served
 
 SYMBOL = "SIMUSDT"
 FAULTS = ("--fault", "drop@3s,n=3,stream=depth", "--fault", "drop@4s,n=2,stream=trade")
-
-
-@contextmanager
-def served(*words: object) -> Iterator[str]:
-    """The address of a simulated exchange, a process of its own."""
-    environment = {**ENVIRONMENT, "PYTHONUNBUFFERED": "1"}
-    with running(COMMAND, "serve", "--simulate", *words, environment=environment) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                yield found[0]
-                break
 
 
 @pytest.fixture(scope="module", params=["spot", "usdm"])

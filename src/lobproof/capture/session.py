@@ -71,6 +71,8 @@ class SymbolFigures:
     snapshots: int = 0
     stale: int = 0
     lag_ns: int = 0
+    last_ns: dict[str, int] = field(default_factory=dict)
+    """When the last message of each kind came."""
     minutes: Minutes = field(default_factory=Minutes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -189,7 +191,9 @@ class Session:
         self._pace = pace or Pace()
         self._space = space or SpaceLimits()
         self._time_servers = time_servers
-        self._clocks: dict[str, dict[str, Any]] = {}
+        self.clocks: dict[str, dict[str, Any]] = {}
+        """What each time server, and the venue, said last."""
+        self._running: LiveJournals | None = None  # for who asks before it runs
         self._symbols = {name.lower().encode(): _Symbol(name.upper()) for name in symbols}
         self._streams = {
             symbol + b"@" + kind.encode(): of
@@ -206,7 +210,8 @@ class Session:
         self._sbe_key = sbe_key
         self._sbe_lane = lanes * len(venue.groups)
         """Behind those of JSON, with which it has nothing in common."""
-        self._regime = regime
+        self.regime = regime
+        self.started_ns = time.time_ns()
         self._every_s = snapshot_every_s
         self._out = out
         self._number = 0
@@ -229,6 +234,21 @@ class Session:
     def figures(self) -> dict[str, SymbolFigures]:
         """What has been captured so far, by symbol."""
         return {one.name: one.figures for one in self._symbols.values()}
+
+    @property
+    def market(self) -> str:
+        """The venue's market."""
+        return self._venue.profile.market
+
+    @property
+    def lost(self) -> dict[str, Lost]:
+        """The lines that could not be held so far, by journal."""
+        return {} if self._running is None else self._running.lost()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of lines that are not yet on disk."""
+        return 0 if self._running is None else self._running.held
 
     @property
     def sockets(self) -> list[SocketNow]:
@@ -277,7 +297,7 @@ class Session:
             why = "" if error is None else system_text(error)
             loop.call_soon_threadsafe(self._disk_event, why)
 
-        self._journals = LiveJournals(self._out, troubled=troubled)
+        self._journals = self._running = LiveJournals(self._out, troubled=troubled)
         document = self._document()
         try:
             await self._capture(document)
@@ -347,8 +367,8 @@ class Session:
                 self._lane_figures,
                 files,
                 self.events,
-                self._journals.lost(),
-                self._clocks,
+                self.lost,
+                self.clocks,
                 bool(self._venue.sbe),
             )
             document.ended_ns, document.figures = time.time_ns(), result.to_dict()
@@ -382,7 +402,7 @@ class Session:
         self._told_clock("clock", said)
 
     def _told_clock(self, name: str, fields: dict[str, Any]) -> None:
-        self._clocks[fields["server"]] = {**fields, "at_ns": time.time_ns()}
+        self.clocks[fields["server"]] = {**fields, "at_ns": time.time_ns()}
         self.event(name, **fields)
 
     def _disk_event(self, why: str) -> None:
@@ -398,8 +418,8 @@ class Session:
             snapshot_limit=venue.levels,
             sockets=venue.sockets,
             rest=venue.rest,
-            regime=self._regime,
-            started_ns=time.time_ns(),
+            regime=self.regime,
+            started_ns=self.started_ns,
         )
 
     async def _describe(self, document: SessionDocument) -> None:
@@ -463,7 +483,9 @@ class Session:
         line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b","conn":%d,"data":%b}\n' % (
             capture_ns, mono_ns, stream, conn, payload,
         )  # fmt: skip
-        symbol.figures.messages[kind.decode()] += 1
+        name = kind.decode()
+        symbol.figures.messages[name] += 1
+        symbol.figures.last_ns[name] = capture_ns
         symbol.figures.bytes += len(payload)
         symbol.figures.minutes.take(kind, payload, capture_ns)
         settle = SETTLE_NS if self._sockets > len(self._venue.groups) else 0

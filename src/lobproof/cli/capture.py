@@ -25,12 +25,14 @@ from rich.text import Text
 
 from lobproof.capture.clock import SERVERS
 from lobproof.capture.sbe import key_from
+from lobproof.capture.metrics import MetricsFile
 from lobproof.capture.schedule import next_window
 from lobproof.capture.session import Session, SessionResult, SymbolFigures
 from lobproof.capture.start import VenueError, check_start
 from lobproof.cli import INTERRUPTED
 from lobproof.cli.console import Json, Screen, Switch, clock, duration, err, out, print_json
 from lobproof.errors import UsageError
+from lobproof.files import write_whole
 from lobproof.sources.binance.venue import MarketName, Venue, venue_of
 from lobproof.sources.captured import SESSION
 from lobproof.timespan import duration_ns, to_ns
@@ -60,6 +62,7 @@ def capture(
     fast_depth: Switch = False,
     rpi: Switch = False,
     sbe: Switch = False,
+    metrics: Path | None = None,
     json_: Json = False,
 ) -> int:
     """Capture what Binance sends, byte for byte, with every loss known.
@@ -100,6 +103,8 @@ def capture(
     sbe
         The raw SBE frames too, as a third witness that `lobproof import` compares; spot alone. The
         Ed25519 API key is taken from the environment, LOBPROOF_BINANCE_API_KEY.
+    metrics
+        File for the figures as Prometheus text, written anew every 15 s and at the end.
     json_
         Print the summary as JSON.
     """
@@ -128,7 +133,10 @@ def capture(
         redundancy,
         duration_ns(snapshot_every) / 1e9,
         key_from() if sbe else "",
+        metrics,
     )
+    if metrics is not None:
+        write_whole(metrics, b"")  # where that fails, nothing has begun yet
     done = asyncio.run(_capture(wanted))
     sessions = [one.to_dict() for one in done]
     if json_:
@@ -175,6 +183,7 @@ class _Wanted:
     redundancy: int
     snapshot_every_s: float
     sbe_key: str = field(repr=False)
+    metrics: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +293,7 @@ async def _one(
         sbe_key=wanted.sbe_key,
     )
     started = now_ns()
+    figures = None if wanted.metrics is None else MetricsFile(wanted.metrics, screen.say)
     running = asyncio.create_task(session.run())
     stopped = asyncio.create_task(stop.wait())
     screen.begins(folder, wanted.venue)
@@ -296,7 +306,11 @@ async def _one(
         tick = _TICK_S if left is None else min(left, _TICK_S)
         await asyncio.wait({running, stopped}, timeout=tick, return_when=asyncio.FIRST_COMPLETED)
         screen.shows(session, end_ns)
+        if figures is not None:
+            await figures.tick(session, folder)
     stopped.cancel()
+    if figures is not None:
+        await figures.write(session, folder, up=False)
     result = running.result()
     return _Done(folder, session.provenance, wanted.regime, started, now_ns(), result)
 
