@@ -209,6 +209,23 @@ def test_a_capture_that_was_killed(session: Path) -> None:
     assert checked(session)[0] == FAIL
 
 
+def test_a_capture_whose_disk_was_full_at_the_end(session: Path) -> None:
+    """It lists no journals, and counts what is not there: incomplete."""
+
+    def fail(document: dict[str, Any]) -> None:
+        document.update(state="failed", why="No space left on device")
+        document["figures"]["journals"] = {}
+
+    edit(session, fail)
+    path = next((session / SYMBOL / "journal").iterdir())
+    path.write_bytes(path.read_bytes()[:-20])
+    code, told = checked(session)
+    assert code == INCONCLUSIVE
+    assert "No space left" in told
+    assert command("golden", "purge", session, "--older-than", "1ms", "--yes").code == PASS
+    assert path.exists()
+
+
 def lines_of_whole(path: Path) -> list[bytes]:
     """The lines of the frames that are whole."""
     frames = [frame for frame in read_frames(path) if not isinstance(frame, Loss)]

@@ -91,7 +91,9 @@ def check(found: Found, reading: Callable[[Path], None]) -> Iterator[Checked]:
     """Check a capture, symbol by symbol, or a golden sample; ``reading`` is told each file."""
     if isinstance(found, FoundSession):
         for name in found.names:
-            yield _Journal(found, name, reading).checked()
+            said = _Journal(found, name, reading).checked()
+            if said.name in found.document.symbols or said.lines or said.verdict != "whole":
+                yield said
     elif isinstance(found, GoldenSample):
         yield _checked_sample(found, reading)
     else:
@@ -192,6 +194,10 @@ class _Journal:
         symbol, _, journal = name.partition("/")
         self._symbol = symbol if journal else ""
         self._said = Checked(found.folder, symbol)
+        document, figures = found.document, found.figures
+        if figures is not None and document.state == "failed" and not figures.journals:
+            figures = None  # the disk did not take the last lines: what is counted is not there
+        self._figures = figures
         self._ids = {
             DEPTH: _Ids("depth", may_reset=True),
             TRADE: _Ids("trade", may_reset=False),
@@ -204,7 +210,7 @@ class _Journal:
 
     def checked(self) -> Checked:
         """Read all files and hold them against the session's document."""
-        said, document, figures = self._said, self._found.document, self._found.figures
+        said, document, figures = self._said, self._found.document, self._figures
         if document.purged_ns:
             said.unproven.append("its journals were purged: nothing is left to check")
             return said
@@ -263,7 +269,7 @@ class _Journal:
     def _loss(self, loss: Loss, *, last: bool) -> None:
         """Bytes that cannot be read: the half frame of a kill, or damage."""
         told = f"{loss.name}: {loss.bytes:,} bytes from byte {loss.offset:,} on: {loss.detail}"
-        killed = self._found.document.state == "running" and last and loss.detail == _CUT_OFF
+        killed = self._figures is None and last and loss.detail == _CUT_OFF
         (self._said.unproven if killed else self._said.failures).append(told)
         for ids in self._ids.values():
             ids.hole()
@@ -313,10 +319,9 @@ class _Journal:
 
     def _hold_marks(self) -> None:
         """Marks against breaks, and all counts against those of the document."""
-        said, figures = self._said, self._found.figures
-        killed = self._found.document.state == "running"
+        said, figures = self._said, self._figures
         for ids in self._ids.values():
-            if killed:
+            if figures is None:
                 ids.hole()  # the message behind the last mark may not have been written
             said.failures += ids.failures()
             said.marked += ids.marked + ids.resets_told
