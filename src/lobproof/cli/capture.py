@@ -24,8 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lobproof.capture.clock import SERVERS
-from lobproof.capture.sbe import key_from
 from lobproof.capture.metrics import MetricsFile
+from lobproof.capture.sbe import key_from
 from lobproof.capture.schedule import next_window
 from lobproof.capture.session import Session, SessionResult, SymbolFigures
 from lobproof.capture.start import VenueError, check_start
