@@ -16,7 +16,6 @@ _IDS = {
     b"aggTrade": re.compile(rb'"a":([0-9]{1,18})'),
     b"bookTicker": re.compile(rb'"u":([0-9]{1,18})'),
 }
-_EVENT = re.compile(rb'"E":([0-9]{1,18})')
 
 
 class _Envelope(msgspec.Struct):

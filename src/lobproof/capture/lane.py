@@ -123,8 +123,8 @@ class _Socket:
 class Lane:
     """Keeps a lane's socket open until it is cancelled.
 
-    A socket that is lost, or on which a stream stays silent, is replaced: at once at first, then
-    later and later. One that nears its end is handed over: the next one is open, and has brought
+    A socket that is lost is replaced: at once at first, then later and later. One that nears its
+    end, or on which a stream stays silent, is handed over: the next one is open, and has brought
     every stream that the old one brought, before the old one is closed.
 
     Parameters
@@ -230,8 +230,7 @@ class Lane:
                 never = silent not in socket.heard
                 why = "its first frame did not come" if never else "no frame for too long"
                 self._sink.event("silent", lane=self._lane, conn=socket.conn, of=name, why=why)
-                await self._end(socket, f"{name} is silent", last=True)
-                return _Why.ENDED
+                return _Why.DUE  # what its other streams bring is not to be lost
 
     async def _overlap(self, old: _Socket, new: _Socket) -> bool:
         """Wait until the new socket brings all that the old one did; False where it ends first."""

@@ -1,0 +1,337 @@
+"""Hours of a local exchange that does everything wrong: what it sent is there, what it lost marked.
+
+The truth is kept apart from the capture: what the exchange handed to each connection, and its tape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+
+from lobproof.capture import lane
+from lobproof.capture.pace import Pace
+from lobproof.capture.session import Session, SessionResult
+from lobproof.pipeline import reconstruct_sample
+from lobproof.serve import LocalExchange, MarketName, Tape, simulated_tape
+from lobproof.sources.binance.journal import Loss, read_frames
+from lobproof.sources.binance.venue import venue_of
+from lobproof.sources.recordings import import_recordings
+from lobproof.sources.simulator import PRESETS
+from lobproof.store import open_store
+
+SYMBOLS = ("SIMUSDT", "SIM2USDT")
+QUIET = replace(PRESETS["nexo"], warmup_s=60.0)
+Book = dict[str, dict[Decimal, Decimal]]
+
+
+class Handed(NamedTuple):
+    """A message that a connection was handed."""
+
+    stream: str
+    payload: bytes
+
+
+class Message(NamedTuple):
+    """A message of the tape that has ids: the id before it, its last, the venue's time in ms."""
+
+    previous: int
+    final: int
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Log:
+    """The exchange's own log."""
+
+    by_conn: dict[int, list[Handed]] = field(default_factory=lambda: defaultdict(list))
+    faults: Counter[str] = field(default_factory=Counter)
+    cut: set[int] = field(default_factory=set)
+
+    def sent(self, conn: int, stream: str, payload: bytes) -> None:
+        """A message; what is of no symbol is left out."""
+        if stream and not stream.startswith("!"):
+            self.by_conn[conn].append(Handed(stream, payload))
+
+    def fault(self, ts: int, fault: str, conn: int, key: str) -> None:
+        """A fault."""
+        kind = fault.partition("@")[0]
+        self.faults[kind] += 1
+        if kind == "disconnect":
+            self.cut.add(conn)
+
+
+@dataclass(slots=True)
+class Kept:
+    """What the journal of a symbol holds."""
+
+    messages: Counter[Handed] = field(default_factory=Counter)
+    control: list[dict[str, Any]] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+    def of(self, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """Control lines of an event with these fields."""
+        return [
+            one
+            for one in self.control
+            if one["event"] == event and all(one[key] == value for key, value in fields.items())
+        ]
+
+
+@dataclass(slots=True)
+class Hours:
+    """A session, the exchange's log, and the journals."""
+
+    market: MarketName
+    tapes: list[Tape]
+    result: SessionResult
+    log: Log
+    kept: dict[str, Kept]
+    end_ns: int
+
+
+def tapes_of(market: MarketName) -> list[Tape]:
+    """Two quiet symbols."""
+    made = []
+    for seed, symbol in enumerate(SYMBOLS):
+        made.append(simulated_tape(replace(QUIET, venue_symbol=symbol), market, seed))
+    return made
+
+
+def captured(
+    out: Path, seconds: float, faults: Sequence[str], *, market: MarketName = "spot",
+    speed: float = 200.0, lanes: int = 1,
+) -> Hours:  # fmt: skip
+    """Capture so many seconds of the venue, with these faults."""
+    log, tapes = Log(), tapes_of(market)
+
+    async def run() -> tuple[SessionResult, int]:
+        async with LocalExchange(tapes, speed=speed, faults=faults, observer=log) as exchange:
+            session = Session(
+                SYMBOLS, venue_of(market, exchange.url), out, lanes=lanes, pace=Pace(speed)
+            )
+            task = asyncio.create_task(session.run())
+            await asyncio.wait({task}, timeout=seconds / speed)
+            session.stop()
+            result = await task
+            return result, exchange.venue.latest_ns
+
+    result, end_ns = asyncio.run(run())
+    return Hours(market, tapes, result, log, {name: kept_in(out / name) for name in SYMBOLS}, end_ns)
+
+
+def kept_in(folder: Path) -> Kept:
+    """Read a symbol's journal."""
+    kept = Kept(files=sorted((folder / "journal").iterdir()))
+    for path in kept.files:
+        for frame in read_frames(path):
+            assert not isinstance(frame, Loss)
+            for line in frame.splitlines():
+                if b'"stream":"control"' in line:
+                    kept.control.append(json.loads(line))
+                    continue
+                head, _, payload = line.partition(b',"data":')
+                stream = head.partition(b'"stream":"')[2].partition(b'"')[0].decode()
+                if not stream.endswith("@snapshot"):
+                    kept.messages[Handed(stream, payload[:-1])] += 1
+    return kept
+
+
+def said(tape: Tape, kind: str, end_ns: int) -> Iterator[Message]:
+    """All that the tape has of depth or trades, whoever listened."""
+    for message in tape.messages():
+        if message.ts > end_ns:
+            return
+        if message.key == tape.key(kind):
+            data = json.loads(message.payload)
+            if kind == "trade":
+                yield Message(data["t"] - 1, data["t"], message.payload)
+            else:
+                yield Message(data.get("pu", data["U"] - 1), data["u"], message.payload)
+
+
+def assert_stored_once(hours: Hours) -> None:
+    """What was sent while connected is stored once, byte for byte; but what a broken TCP took."""
+    stored = {key for kept in hours.kept.values() for key in kept.messages}
+    assert all(set(kept.messages.values()) == {1} for kept in hours.kept.values())
+    handed = {one for of_conn in hours.log.by_conn.values() for one in of_conn}
+    assert stored <= handed
+    open_at_the_end = max(hours.log.by_conn)
+    taken = 0
+    for conn, of_conn in hours.log.by_conn.items():
+        missing = [one not in stored for one in of_conn]
+        first = missing.index(True) if True in missing else len(missing)
+        assert all(missing[first:]), "a message was lost that others came behind"
+        if conn not in hours.log.cut and conn < open_at_the_end - 1:
+            assert first == len(missing), "a connection that was not broken lost its last messages"
+        taken += len(missing) - first
+    assert taken <= len(handed) / 20
+    for symbol, kept in hours.kept.items():
+        assert all(one.stream.startswith(f"{symbol.lower()}@") for one in kept.messages)
+
+
+def assert_gaps_marked(hours: Hours) -> None:
+    """Every message that is missing lies in a gap that is marked; no mark is without a cause."""
+    for tape in hours.tapes:
+        kept = hours.kept[tape.symbol]
+        for kind in ("depth", "trade"):
+            marks = [(one["after"], one["before"]) for one in kept.of("gap", of=kind)]
+            ids = sorted(
+                _final(kind, one.payload)
+                for one in kept.messages
+                if one.stream.split("@")[1] == kind
+            )
+            stored = set(ids)
+            ours = [one for one in said(tape, kind, hours.end_ns) if ids[0] < one.final < ids[-1]]
+            missing = [one for one in ours if one.final not in stored]
+            for one in missing:
+                assert any(after <= one.previous and one.final < before for after, before in marks)
+            figures = hours.result.symbols[tape.symbol]
+            causeless = [
+                (after, before)
+                for after, before in marks
+                if not any(after <= one.previous and one.final < before for one in missing)
+            ]
+            assert len(causeless) <= figures.late.get(kind, 0)
+            assert len(marks) == figures.gaps.get(kind, 0)
+
+
+def _final(kind: str, payload: bytes) -> int:
+    return int(json.loads(payload)["u" if kind == "depth" else "t"])
+
+
+def assert_book_is_the_venues(hours: Hours, tmp_path: Path, looks: int) -> None:
+    """Where the rebuilt book says that it can be trusted, each level is the venue's."""
+    for tape in hours.tapes:
+        folder = tmp_path / tape.symbol
+        sample = import_recordings(hours.kept[tape.symbol].files, folder / "golden")
+        assert sample.provenance == "synthetic"
+        reconstruct_sample(sample.path, folder / "store")
+        store = open_store(folder / "store")
+        heard = store.coverage().select(pl.col("first", "last").cast(pl.Int64))
+        begin = int(heard["first"].drop_nulls().to_numpy().min())
+        end = int(heard["last"].drop_nulls().to_numpy().max())
+        step = (end - begin) // looks
+        views = {
+            view.sequence: view
+            for view in store.books_at(range(begin + step // 2, end, step))
+            if view.usable
+        }
+        assert len(views) > looks / 3, "the book is in doubt nearly always"
+        seen = 0
+        for number, book in truths(tape, hours.end_ns, set(views)):
+            for side, found in (("b", views[number].bids), ("a", views[number].asks)):
+                known = {row["price"]: row["size"] for row in found.to_dicts() if row["trusted"]}
+                best = sorted(book[side].items(), reverse=side == "b")[: len(known)]
+                assert dict(best) == known, (tape.symbol, number, side)
+                assert known
+            seen += 1
+        assert seen == len(views)
+
+
+def truths(tape: Tape, end_ns: int, wanted: set[int]) -> Iterator[tuple[int, Book]]:
+    """The venue's book at these ids, by all that the tape says."""
+    book: Book = {"b": {}, "a": {}}
+    for message in tape.messages():
+        if message.ts > end_ns:
+            return
+        kind = message.key.partition("@")[2]
+        data = json.loads(message.payload) if kind in ("snapshot", "depth") else {}
+        if kind == "snapshot" and not book["b"]:
+            rows = {"b": data["bids"], "a": data["asks"]}
+        elif kind == "depth":
+            rows = {"b": data["b"], "a": data["a"]}
+        else:
+            continue
+        for side, levels in rows.items():
+            for price, size in levels:
+                book[side][Decimal(price)] = Decimal(size)
+                if not Decimal(size):
+                    del book[side][Decimal(price)]
+        if data.get("u") in wanted:
+            yield data["u"], book
+
+
+def faults_every(minutes: float) -> list[str]:
+    """All kinds of faults, each about so often, and a shutdown that is announced."""
+    every = f"every={60 * minutes:g}s±{30 * minutes:g}s"
+    return [
+        f"disconnect@{every}",
+        f"shutdown@{96 * minutes:g}s,lead=90s",
+        f"silent@{every},for=150s,stream=depth,symbol=SIMUSDT",
+        f"double@{every},n=3",
+        f"reorder@{every},n=2,symbol=SIMUSDT",
+        f"drop@{every},n=2,stream=depth,symbol=SIMUSDT",
+        f"drop@{every},n=1,stream=trade",
+        f"stale@{every},n=2",
+        f"late@{every},by=4s",
+        f"rest@{every},status=429,retry-after=5,for=10s",
+        f"rest@{every},status=418,retry-after=20,for=10s",
+        f"rest@{every},status=503,for=20s",
+        f"garbage@{every},n=2",
+    ]
+
+
+def assert_all_happened(hours: Hours, kinds: Sequence[str]) -> None:
+    """A proof without the faults is none."""
+    assert {kind for kind in kinds if hours.log.faults[kind]} == set(kinds)
+
+
+KINDS = ("disconnect", "shutdown", "silent", "double", "reorder", "drop", "stale", "late", "rest",
+         "garbage")  # fmt: skip
+
+
+def prove(hours: Hours, tmp_path: Path, looks: int) -> None:
+    """All that is claimed of a session with faults."""
+    assert_all_happened(hours, KINDS)
+    assert_stored_once(hours)
+    assert_gaps_marked(hours)
+    assert_book_is_the_venues(hours, tmp_path, looks)
+    assert hours.result.lost == {}
+
+
+@pytest.mark.parametrize("market", ["spot", "usdm"])
+def test_minutes_of_all_faults(
+    tmp_path: Path, market: MarketName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fast part of the thirty hours: sockets are handed over every few minutes."""
+    monkeypatch.setattr(lane, "LIFE_S", 420.0)
+    hours = captured(tmp_path / "day", 1_400.0, faults_every(5.0), market=market)
+    assert hours.kept["SIMUSDT"].of("disconnected", why="handed over")
+    prove(hours, tmp_path, 60)
+
+
+@pytest.mark.slow
+def test_thirty_hours_of_all_faults(tmp_path: Path) -> None:
+    """Sockets live as long as the venue lets them: the hand-over is of the 24 hours."""
+    faults = [*faults_every(40.0), "shutdown@2h,lead=2m"]
+    faults[0] = "disconnect@every=3h±40m,conn=1"
+    hours = captured(tmp_path / "day", 30 * 3600.0, faults)
+    prove(hours, tmp_path, 2_000)
+
+
+def test_a_hit_symbol_leaves_the_other_untouched(tmp_path: Path) -> None:
+    """Faults of one symbol's messages: of the other nothing is missing, late or doubtful."""
+    faults = [
+        f"{kind}@every=3m±1m,symbol=SIMUSDT,{rest}"
+        for kind, rest in (
+            ("drop", "n=3"), ("double", "n=3"), ("reorder", "n=2"), ("silent", "for=150s"),
+            ("stale", "n=2"), ("late", "by=5s"),
+        )
+    ]  # fmt: skip
+    hours = captured(tmp_path / "day", 1_400.0, faults)
+    assert_all_happened(hours, ("drop", "double", "reorder", "silent"))
+    assert_stored_once(hours)
+    assert_gaps_marked(hours)
+    assert hours.kept["SIMUSDT"].of("silent")
+    assert hours.result.symbols["SIMUSDT"].gaps["depth"] > 3
+    other = hours.result.symbols["SIM2USDT"]
+    assert (other.gaps, other.late, other.stale) == ({}, {}, 0)
