@@ -23,6 +23,7 @@ from lobproof.capture.pace import Pace
 from lobproof.capture.session import Session, SessionResult
 from lobproof.pipeline import reconstruct_sample
 from lobproof.serve import LocalExchange, MarketName, Tape, simulated_tape
+from lobproof.serve.connection import in_unit
 from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.venue import venue_of
 from lobproof.sources.recordings import import_recordings
@@ -356,3 +357,77 @@ def test_a_hit_symbol_leaves_the_other_untouched(tmp_path: Path) -> None:
     assert hours.result.symbols["SIMUSDT"].gaps["depth"] > 3
     other = hours.result.symbols["SIM2USDT"]
     assert (other.gaps, other.late, other.stale) == ({}, {}, 0)
+
+
+BUSY = replace(PRESETS["btc"], rate=300.0, venue_symbol="SIMUSDT")
+
+
+class Losses(NamedTuple):
+    """Messages that the exchange had, those that each socket lost, and those that both did."""
+
+    messages: int
+    each: tuple[int, int]
+    both: int
+
+
+def losses_of(tmp_path: Path, share: float, seconds: float) -> Losses:
+    """Capture by two sockets, each of which loses this share of all messages at random."""
+    log, tape = Log(), simulated_tape(BUSY, "spot", 3)
+    drops = [f"drop@1ms,share={share},for=100h,conn={conn}" for conn in (1, 2)]
+
+    async def run() -> SessionResult:
+        async with LocalExchange([tape], speed=20.0, faults=drops, observer=log) as exchange:
+            session = Session(
+                ["SIMUSDT"], venue_of("spot", exchange.url), tmp_path / "day", lanes=2,
+                pace=Pace(20.0),
+            )  # fmt: skip
+            task = asyncio.create_task(session.run())
+            await asyncio.wait({task}, timeout=seconds)
+            session.stop()
+            return await task
+
+    result = asyncio.run(run())
+    kept = kept_in(tmp_path / "day" / "SIMUSDT")
+    assert len(log.by_conn) == 2, "a socket was replaced: the drops are of the first two"
+    stored = {one.payload for one in kept.messages}
+    handed = [{one.payload for one in of_conn} for of_conn in log.by_conn.values()]
+    all_said: list[bytes] = []
+    listening = 0
+    for message in tape.messages():
+        if message.key.partition("@")[2] not in ("depth", "trade", "bookTicker"):
+            continue
+        payload = in_unit(message.payload, micro=True)
+        if not all_said and listening < 2:
+            listening = sum(payload in of_conn for of_conn in handed)
+        if listening == 2:  # a message that both were handed: both are open
+            all_said.append(payload)
+        if len(all_said) > sum(map(len, handed)):
+            break
+    last = max(at for at, payload in enumerate(all_said) if payload in stored)
+    whole = all_said[: last - 500]  # behind it one socket may still have been on its way
+    assert result.lost == {}
+    one, other = (sum(payload not in of_conn for payload in whole) for of_conn in handed)
+    return Losses(len(whole), (one, other), sum(payload not in stored for payload in whole))
+
+
+def assert_product(found: Losses, share: float) -> None:
+    """Each count is within four standard deviations of what independent drops give."""
+    for count, chance in ((found.both, share**2), *((one, share) for one in found.each)):
+        expected = found.messages * chance
+        assert abs(count - expected) <= 4 * (expected * (1 - chance)) ** 0.5, found
+
+
+def test_two_sockets_lose_the_product_of_what_each_loses(tmp_path: Path) -> None:
+    found = losses_of(tmp_path, 0.1, 4.0)
+    assert found.messages > 5_000
+    assert found.both > 0
+    assert_product(found, 0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1])
+def test_small_shares_of_two_sockets_multiply_too(tmp_path: Path, share: float) -> None:
+    found = losses_of(tmp_path, share, 30.0)
+    print(share, found)
+    assert found.messages > 40_000
+    assert_product(found, share)
