@@ -33,7 +33,8 @@ PLAIN := 'kernels and not compiled and not slow and not real'
 
 .PHONY: help demo test coverage test-faults fuzz fuzz-bytes fuzz-documents test-lake test-lakeapi lake lint \
 	format \
-	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-first-hour bench-shapes bench-ablation lock setup check-setup \
+	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-first-hour bench-shapes bench-capture \
+	bench-ablation lock setup check-setup \
 	check-install clean
 
 help: ## this list
@@ -122,6 +123,9 @@ bench-first-hour: setup ## first use, golden samples, verify, report, books at i
 
 bench-shapes: setup ## imports in each shape of recordings beside the plain one (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --shapes
+
+bench-capture: setup ## 50,000 messages a second into a capture, for a minute (two cores)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --capture
 
 bench-ablation: setup ## techniques that are often recommended beside the plain variants (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --ablation

@@ -12,6 +12,7 @@ from benchmarks import (
     ablation,
     acquire,
     book,
+    capture,
     chain,
     first_hour,
     lake_decode,
@@ -54,6 +55,7 @@ def main() -> int:
     parser.add_argument("--reconstruct", action="store_true", help="only Crypto Lake days, whole")
     parser.add_argument("--ablation", action="store_true", help="only what is often recommended")
     parser.add_argument("--shapes", action="store_true", help="only shapes of recordings")
+    parser.add_argument("--capture", action="store_true", help="only a capture under load")
     parser.add_argument("--first-hour", action="store_true", help="only what a new user meets")
     parser.add_argument(
         "--sizes",
@@ -84,6 +86,8 @@ def main() -> int:
             section = first_hour.measure(scratch, few, say, 1.0 if options.quick else 30.0)
         elif options.shapes:
             section = shapes.measure(scratch, 1 if options.quick else options.repeats, say)
+        elif options.capture:
+            section = capture.measure(scratch, 5.0 if options.quick else 60.0, say)
         elif options.ablation:
             say("techniques beside the plain variants")
             section = ablation.measure(scratch, 1 if options.quick else 3, say)
