@@ -217,3 +217,34 @@ def test_a_lane_that_is_closed_misses_nothing() -> None:
     copies.closed(1, ON_ITS_WAY_NS + 1)
     copies.settle()
     assert [lane.missed for lane in copies.lanes] == [0, 2]
+
+
+def test_the_short_way_of_a_sequencer_is_the_long_one() -> None:
+    """Losses, late and repeated messages, resets: what is written is the same, in one order."""
+    for seed in range(200):
+        chance = random.Random(seed)
+        short, long = Sequencer(), Sequencer()
+        written: tuple[list[tuple[bytes, Link]], list[tuple[bytes, Link]]] = ([], [])
+        number = 100
+        for step in range(60):
+            number += chance.choice((1, 1, 1, 1, 1, 1, 0, 2, -1, -60 if step == 40 else 1))
+            message = (number - 1, number, 1_000 + step, b"%d %d" % (step, number), step, step)
+            settle = chance.choice((0, 3))
+            if short.follows(*message[:3]):
+                written[0].append((message[3], Link.FOLLOWS))
+            else:
+                written[0].extend((one.line, one.link) for one in short.add(*message, settle))
+            written[1].extend((one.line, one.link) for one in long.add(*message, settle))
+            for of, sequencer in zip(written, (short, long), strict=True):
+                of.extend((one.line, one.link) for one in sequencer.due(step, 3))
+            assert short.chain == long.chain
+        assert written[0] == written[1]
+
+
+def test_what_waits_comes_first_when_nobody_else_is_left() -> None:
+    """The second socket is closed while a message waits for one that only it could bring."""
+    sequencer = Sequencer()
+    sequencer.add(0, 1, 0, b"1", 1, 1, 0)
+    assert sequencer.add(4, 5, 0, b"5", 2, 2, 300) == []
+    released = sequencer.add(6, 7, 0, b"7", 3, 3, 0)
+    assert [(one.line, one.link) for one in released] == [(b"5", Link.GAP), (b"7", Link.GAP)]

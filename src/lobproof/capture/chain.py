@@ -128,9 +128,9 @@ class Sequencer:
         """
         held = _Held(previous, final, event, line, capture_ns, mono_ns)
         last = self.chain.last
-        if last >= 0 and previous > last and settle_ns:
+        if last >= 0 and previous > last and (settle_ns or self._held):
             self._held.append(held)
-            return []
+            return [] if settle_ns else self.due(mono_ns, -1)  # what waits comes first
         if not self._held:
             return [self._release(held)]
         released: list[Released] = []
@@ -138,6 +138,17 @@ class Sequencer:
             released += self.due(mono_ns, -1)  # what waits is of the ids before
         released.append(self._release(held))
         return released + self._follow()
+
+    def follows(self, previous: int, final: int, event: int) -> bool:
+        """Take a message that follows on the last one while none waits, as nearly all do.
+
+        It can be written at once. False where it does not follow: see :meth:`add`.
+        """
+        chain = self.chain
+        if self._held or previous != chain.last or previous < 0:
+            return False
+        chain.last, chain.last_event = final, event
+        return True
 
     def due(self, mono_ns: int, settle_ns: int) -> list[Released]:
         """What has waited long enough, in order; the gaps in it are gaps."""

@@ -196,12 +196,13 @@ class Session:
         self._running: LiveJournals | None = None  # for who asks before it runs
         self._symbols = {name.lower().encode(): _Symbol(name.upper()) for name in symbols}
         self._streams = {
-            symbol + b"@" + kind.encode(): of
+            symbol + b"@" + name.encode(): (of, kind, kind.decode())
             for symbol, of in self._symbols.items()
             for group in venue.groups
-            for kind in group.kinds
+            for name in group.kinds
+            for kind in [kind_of(symbol + b"@" + name.encode())]
         }
-        """The streams that are asked for: what else comes belongs to no symbol."""
+        """The streams that are asked for, their symbols and kinds: what else comes is of none."""
         self._sbe_streams = {
             stream: of
             for symbol, of in self._symbols.items()
@@ -469,11 +470,11 @@ class Session:
             return self._sbe_frame(conn, text, capture_ns, mono_ns)
         found = None if b"\n" in text else split_frame(text)  # of a line a payload is a part
         stream, payload = (None, b"") if found is None else found
-        symbol = None if stream is None else self._streams.get(stream)
-        if stream is None or symbol is None:
+        asked = None if stream is None else self._streams.get(stream)
+        if stream is None or asked is None:
             self._raw(_OUTSIDE, conn, text, capture_ns, mono_ns)
             return stream
-        kind = kind_of(stream)
+        symbol, kind, name = asked
         ident = identity(kind, payload)
         copies, number = self._copies_of(lane)
         arrival = copies.take(number, stream, ident, payload, mono_ns)
@@ -483,7 +484,6 @@ class Session:
         line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b","conn":%d,"data":%b}\n' % (
             capture_ns, mono_ns, stream, conn, payload,
         )  # fmt: skip
-        name = kind.decode()
         symbol.figures.messages[name] += 1
         symbol.figures.last_ns[name] = capture_ns
         symbol.figures.bytes += len(payload)
@@ -493,10 +493,16 @@ class Session:
             previous, final = ids
             sent_ns = event_ns(payload)
             symbol.figures.lag_ns = capture_ns - sent_ns if sent_ns else 0
-            released = symbol.depth.add(previous, final, sent_ns, line, capture_ns, mono_ns, settle)
-            self._write(symbol, "depth", released)
+            if symbol.depth.follows(previous, final, sent_ns):
+                self._journals.put(symbol.journal, line, capture_ns)
+            else:
+                self._write(
+                    symbol,
+                    "depth",
+                    symbol.depth.add(previous, final, sent_ns, line, capture_ns, mono_ns, settle),
+                )
             symbol.moved.set()
-        elif kind == b"trade" and ident >= 0:
+        elif kind == b"trade" and ident >= 0 and not symbol.trades.follows(ident - 1, ident, 0):
             released = symbol.trades.add(ident - 1, ident, 0, line, capture_ns, mono_ns, settle)
             self._write(symbol, "trade", released)
         else:
