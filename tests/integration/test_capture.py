@@ -77,7 +77,7 @@ class Captured:
             self.control.append(json.loads(line))
             return
         head, _, payload = line.partition(b',"data":')
-        if b"@snapshot" not in head:
+        if b"@snapshot" not in head and b"@backfill" not in head:
             self.payloads[payload[:-1]] += 1
         if b"@depth" in head:
             self.depth_ids.append(json.loads(payload[:-1])["u"])

@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 
 from lobproof.capture import lane
+from lobproof.capture.keys import KEY_VARIABLE, key_from
 from lobproof.capture.pace import Pace
-from lobproof.capture.sbe import KEY_VARIABLE, key_from
 from lobproof.capture.session import Session, SessionResult
 from lobproof.capture.start import VenueError, check_start
 from lobproof.errors import UsageError
@@ -49,7 +49,7 @@ def captured(
         async with LocalExchange([tape], speed=10, observer=seen) as exchange:
             venue = venue_at(exchange.url)
             venue = replace(venue, sbe=sbe or venue.sbe)
-            session = Session([SYMBOL], venue, out, pace=Pace(10), sbe_key=KEY)
+            session = Session([SYMBOL], venue, out, pace=Pace(10), key=KEY)
             task = asyncio.create_task(session.run())
             await asyncio.wait({task}, timeout=cut_s)
             for conn in [one for one in exchange.venue.connections if one.sbe and cut_s]:

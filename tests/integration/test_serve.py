@@ -226,8 +226,8 @@ def test_rest_answers(market: MarketName) -> None:
         async with LocalExchange([tape], speed=0.001, start_ns=START + 10_005 * MS) as venue:
             root = venue.url + venue.venue.profile.rest
 
-            async def ask(path: str) -> Any:
-                answer = await get(f"{root}/{path}")
+            async def ask(path: str, **headers: str) -> Any:
+                answer = await get(f"{root}/{path}", headers)
                 assert answer.status == 200, answer
                 assert answer.headers["X-Lobproof"] == "synthetic"
                 return answer.body
@@ -243,8 +243,13 @@ def test_rest_answers(market: MarketName) -> None:
             assert len((await ask(f"depth?symbol={symbol}"))["asks"]) == 50
             trades = await ask(f"trades?symbol={symbol}&limit=3")
             assert [trade["id"] for trade in trades] == [1498, 1499, 1500]
-            trades = await ask(f"historicalTrades?symbol={symbol}&limit=2&fromId=700")
+            old = f"historicalTrades?symbol={symbol}&limit=2&fromId=700"
+            trades = await ask(old, **{"X-MBX-APIKEY": "any"})
             assert [trade["id"] for trade in trades] == [700, 701]
+            assert (await get(f"{root}/{old}")).status == (200 if market == "spot" else 401)
+            fine = await ask(old, **{"X-MBX-APIKEY": "any", "X-MBX-TIME-UNIT": "MICROSECOND"})
+            unit = 1000 if market == "spot" else 1
+            assert [one["time"] // unit for one in fine] == [one["time"] for one in trades]
             together = await ask(f"aggTrades?symbol={symbol}&fromId=600&limit=1")
             assert together[0] | {"q": ""} == together[0] | {"a": 600, "f": 600, "l": 600, "q": ""}
             since = START // 10**6 + 5000

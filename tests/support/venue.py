@@ -139,12 +139,13 @@ class Answer(NamedTuple):
     body: Any
 
 
-async def get(url: str) -> Answer:
+async def get(url: str, headers: dict[str, str] | None = None) -> Answer:
     """A GET by Python's own client."""
+    request = urllib.request.Request(url, headers=headers or {})
 
     def ask() -> Answer:
         try:
-            with _STRAIGHT.open(url, timeout=10) as response:
+            with _STRAIGHT.open(request, timeout=10) as response:
                 return Answer(response.status, dict(response.headers), json.load(response))
         except urllib.error.HTTPError as error:
             with error:

@@ -45,6 +45,10 @@ class Answer:
 class RefusedError(Exception):
     """A request that the venue refuses however often it is asked: status and body."""
 
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(f"status {status}: {said}")
+        self.status = status
+
 
 @dataclass(order=True, slots=True)
 class _Request:
@@ -54,6 +58,7 @@ class _Request:
     params: Mapping[str, str | int] = field(compare=False)
     weight: int = field(compare=False)
     answer: asyncio.Future[Answer] = field(compare=False)
+    headers: Mapping[str, str] = field(compare=False)
     failures: int = field(compare=False, default=0)
 
 
@@ -93,9 +98,17 @@ class Rest:
         self._jitter = random.Random()
 
     async def get(
-        self, path: str, params: Mapping[str, str | int], weight: int, *, urgency: int = 1
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        weight: int,
+        *,
+        urgency: int = 1,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """The answer to a request, as soon as the venue gives one.
+
+        ``headers`` are sent with it, and told to nobody: a key may be among them.
 
         Raises
         ------
@@ -104,7 +117,8 @@ class Rest:
         """
         self._number += 1
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        request = _Request(urgency, self._number, path, params, min(weight, self._limit), future)
+        cost = min(weight, self._limit)
+        request = _Request(urgency, self._number, path, params, cost, future, headers or {})
         self._queue.put_nowait(request)
         return await future
 
@@ -142,6 +156,7 @@ class Rest:
             async with self._http.get(
                 self._base + request.path,
                 params=request.params,
+                headers=request.headers,
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
                 allow_redirects=False,
             ) as response:
@@ -166,7 +181,7 @@ class Rest:
             said = body[:200].decode("utf-8", "replace")
             self._told("rest_refused", {"path": request.path, "status": status, "said": said})
             if not request.answer.done():
-                request.answer.set_exception(RefusedError(f"status {status}: {said}"))
+                request.answer.set_exception(RefusedError(status, said))
 
     def _again(self, request: _Request, why: str) -> None:
         """Put a request back, for later."""

@@ -1,59 +1,22 @@
-"""The SBE lane: its streams, its API key, and the names that journals give its frames."""
+"""The SBE lane: its streams, how it shows the API key, and how journals name its frames."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import SimpleNamespace
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
 
-from lobproof.errors import UsageError
 from lobproof.sources.binance.sbe import SBE_KINDS, SbeFrame
-from lobproof.sources.binance.venue import SBE_KEY_HEADER, Venue
-
-KEY_VARIABLE = "LOBPROOF_BINANCE_API_KEY"
-_LOCAL = ("127.0.0.1", "::1", "localhost")
-
-
-def key_from(environ: Mapping[str, str] | None = None) -> str:
-    """The API key of the environment; no message of ours repeats it.
-
-    Raises
-    ------
-    UsageError
-        If there is none, or it is no key.
-    """
-    key = (os.environ if environ is None else environ).get(KEY_VARIABLE, "").strip()
-    if not key:
-        raise UsageError(
-            f"SBE streams need an API key, and {KEY_VARIABLE} is not set",
-            hint=f"put an Ed25519 key of Binance into {KEY_VARIABLE}; it needs no permission",
-        )
-    if not (key.isascii() and key.isalnum()):
-        raise UsageError(
-            f"what {KEY_VARIABLE} holds is no API key: that is letters and digits",
-            hint="copy the key itself, not its secret or the PEM file",
-        )
-    return key
-
-
-def check_private(venue: Venue) -> None:
-    """UsageError where a key would travel in the clear."""
-    parts = urlsplit(venue.sbe)
-    if parts.scheme == "ws" and parts.hostname not in _LOCAL:
-        raise UsageError(
-            f"the API key would go to {parts.netloc} unencrypted",
-            hint="use an endpoint of https, or one on this machine",
-        )
+from lobproof.sources.binance.venue import KEY_HEADER, Venue
 
 
 def keyed_session(key: str) -> aiohttp.ClientSession:
     """A session that shows the key, and follows no redirection: it would hand the key on."""
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse)
-    return aiohttp.ClientSession(headers={SBE_KEY_HEADER: key}, trace_configs=[trace])
+    return aiohttp.ClientSession(headers={KEY_HEADER: key}, trace_configs=[trace])
 
 
 async def _refuse(

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from lobproof.capture.backfill import Backfill
 from lobproof.capture.chain import Fit, Link, Released, Sequencer
 from lobproof.capture.clock import look_at_clock
 from lobproof.capture.copies import Arrival, Copies
@@ -32,7 +33,7 @@ from lobproof.capture.journals import LiveJournals, Lost
 from lobproof.capture.lane import Lane
 from lobproof.capture.minutes import Minutes
 from lobproof.capture.pace import Pace
-from lobproof.capture.rest import RefusedError, Rest
+from lobproof.capture.rest import Answer, RefusedError, Rest
 from lobproof.capture.sbe import keyed_session, sbe_streams, sbe_url, stream_of
 from lobproof.capture.space import SpaceLimits, watch_space
 from lobproof.errors import InputError, LobproofError, PlaceError, place_error, system_text
@@ -49,6 +50,8 @@ _SERVER_TIME = re.compile(rb'"serverTime"\s*:\s*([0-9]{13})')
 _CLOCK_EVERY_S = 3600.0
 _RETRY_S = 1.0
 _CATCH_UP_S = 30.0
+_LAST_BACKFILLS_S = 10.0
+"""How long a session that is told to stop waits for trades that it has asked for."""
 _OUTSIDE = "session"
 """The journal of what belongs to no symbol."""
 
@@ -58,8 +61,9 @@ class SymbolFigures:
     """What was captured of a symbol.
 
     ``gaps`` are depth messages or trades that nobody brought, ``late`` those that brought nothing
-    new, ``resets`` how often the ids of depth messages began anew. ``lag_ns``: our clock less the
-    venue's as the last depth message came, 0 before one. ``sbe`` are SBE frames by their kind.
+    new, ``resets`` how often the ids of depth messages began anew, ``backfilled`` trades of gaps
+    that REST brought. ``lag_ns``: our clock less the venue's as the last depth message came, 0
+    before one. ``sbe`` are SBE frames by their kind.
     """
 
     messages: Counter[str] = field(default_factory=Counter)
@@ -70,6 +74,7 @@ class SymbolFigures:
     resets: int = 0
     snapshots: int = 0
     stale: int = 0
+    backfilled: int = 0
     lag_ns: int = 0
     last_ns: dict[str, int] = field(default_factory=dict)
     """When the last message of each kind came."""
@@ -86,6 +91,7 @@ class SymbolFigures:
             "resets": self.resets,
             "snapshots": self.snapshots,
             "stale": self.stale,
+            "backfilled": self.backfilled,
             "regime": self.minutes.to_dict(),
         }
 
@@ -143,6 +149,8 @@ class _Symbol:
         self.wanted.set()
         self.moved = asyncio.Event()
         """A depth message came."""
+        self.lost: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+        """Gaps of trades to ask for: the ids before and behind."""
 
 
 class Session:
@@ -169,8 +177,8 @@ class Session:
     time_servers
         Servers to ask for the time once an hour, in this order, until one answers; the venue is
         asked anyhow.
-    sbe_key
-        The API key to show where the venue's SBE streams are wanted, too.
+    key
+        An API key, for what the venue tells to holders of one only: SBE, old trades of futures.
     """
 
     def __init__(
@@ -185,9 +193,10 @@ class Session:
         pace: Pace | None = None,
         space: SpaceLimits | None = None,
         time_servers: Sequence[str] = (),
-        sbe_key: str = "",
+        key: str = "",
     ) -> None:
         self._venue = venue
+        self._key = key
         self._pace = pace or Pace()
         self._space = space or SpaceLimits()
         self._time_servers = time_servers
@@ -208,7 +217,6 @@ class Session:
             for symbol, of in self._symbols.items()
             for stream in (sbe_streams(symbol) if venue.sbe else [])
         }
-        self._sbe_key = sbe_key
         self._sbe_lane = lanes * len(venue.groups)
         """Behind those of JSON, with which it has nothing in common."""
         self.regime = regime
@@ -319,7 +327,7 @@ class Session:
     async def _capture(self, document: SessionDocument) -> None:
         async with (
             aiohttp.ClientSession() as http,
-            keyed_session(self._sbe_key) as keyed,
+            keyed_session(self._key) as keyed,
             asyncio.TaskGroup() as tasks,
         ):
             limit = self._venue.profile.weight
@@ -336,9 +344,14 @@ class Session:
                 running += [
                     tasks.create_task(self._snapshots(one)) for one in self._symbols.values()
                 ]
+                running += [
+                    tasks.create_task(self._backfills(one)) for one in self._symbols.values()
+                ]
                 running.append(tasks.create_task(self._settle()))
                 running.append(tasks.create_task(self._watch_clock()))
                 await asyncio.wait({stopped, full}, return_when=first)
+                if not full.done():
+                    await self._last_backfills()
             elif stopped.done():
                 raise InputError(
                     f"{self._venue.rest} did not answer before the session was ended",
@@ -353,6 +366,10 @@ class Session:
         """Write what is held, and the session's document."""
         for one in self._symbols.values():
             self._write_due(one, time.monotonic_ns(), 0)
+            while not one.lost.empty():
+                after, before = one.lost.get_nowait()
+                left = {"after": after, "before": before, "missing": before - after - 1}
+                self._of_symbol(one, "no_backfill", {**left, "why": "the session ended"})
         for copies in self._copies:
             copies.settle()
         files: dict[str, list[JournalFile]] = {}
@@ -573,6 +590,8 @@ class Session:
                 self._control(symbol, "gap", of=what, after=one.known, before=one.previous + 1)
                 if what == "depth":
                     symbol.wanted.set()
+                else:
+                    symbol.lost.put_nowait((one.known, one.previous + 1))
             elif one.link is Link.RESET:
                 symbol.figures.resets += 1
                 self.events["reset"] += 1
@@ -628,6 +647,61 @@ class Session:
         )
         self._journals.put(symbol.journal, f"{text}\n".encode(), capture_ns)
 
+    # trades that were lost --------------------------------------------------------------------
+
+    async def _backfills(self, symbol: _Symbol) -> None:
+        """Ask for the trades of each gap."""
+
+        def take(answer: Answer, body: bytes, asked: dict[str, Any]) -> None:
+            self._answered(symbol, "backfill", "trade@backfill", answer, body, asked)
+
+        def told(name: str, fields: dict[str, Any]) -> None:
+            self._of_symbol(symbol, name, fields)
+
+        profile = self._venue.profile
+        backfill = Backfill(
+            symbol.name, self._rest, profile, self._pace, key=self._key, told=told, take=take
+        )
+        while True:
+            after, before = await symbol.lost.get()
+            try:
+                symbol.figures.backfilled += await backfill.fill(after, before)
+            finally:
+                symbol.lost.task_done()
+
+    async def _last_backfills(self) -> None:
+        """Wait a moment for what has been asked for: behind a session nobody asks for it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.ours(_LAST_BACKFILLS_S)):
+                for symbol in self._symbols.values():
+                    await symbol.lost.join()
+
+    def _of_symbol(self, symbol: _Symbol, name: str, fields: dict[str, Any]) -> None:
+        """Write what happened to one symbol alone."""
+        self.events[name] += 1
+        self._control(symbol, name, **fields)
+
+    def _answered(
+        self,
+        symbol: _Symbol,
+        event: str,
+        stream: str,
+        answer: Answer,
+        body: bytes,
+        fields: dict[str, Any],
+    ) -> None:
+        """Write an answer of REST, and before it what was asked for, and when."""
+        times = {"asked_ns": answer.asked_ns, "answered_ns": answer.answered_ns}
+        self._control(symbol, event, **times, **fields)
+        line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b@%b","conn":0,"data":%b}\n' % (
+            answer.answered_ns,
+            time.monotonic_ns(),
+            symbol.name.lower().encode(),
+            stream.encode(),
+            body,
+        )
+        self._journals.put(symbol.journal, line, answer.answered_ns)
+
     # snapshots --------------------------------------------------------------------------------
 
     def _told(self, name: str, fields: dict[str, Any]) -> None:
@@ -664,19 +738,8 @@ class Session:
             self._control(symbol, "no_snapshot", data_b64=b64encode(body[:4096]).decode())
             return None
         snapshot_id = int(found[1])
-        self._control(
-            symbol,
-            "snapshot",
-            asked_ns=answer.asked_ns,
-            answered_ns=answer.answered_ns,
-            last_update_id=snapshot_id,
-            limit=self._venue.levels,
-        )
-        name = symbol.name.lower().encode()
-        line = b'{"capture_ns":%d,"mono_ns":%d,"stream":"%b@snapshot","conn":0,"data":%b}\n' % (
-            answer.answered_ns, time.monotonic_ns(), name, body,
-        )  # fmt: skip
-        self._journals.put(symbol.journal, line, answer.answered_ns)
+        said = {"last_update_id": snapshot_id, "limit": self._venue.levels}
+        self._answered(symbol, "snapshot", "snapshot", answer, body, said)
         symbol.figures.snapshots += 1
         fit = await self._fit(symbol, snapshot_id)
         if fit is Fit.STALE:

@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from lobproof.capture.sbe import KEY_VARIABLE, check_private, keyed_session, sbe_url
+from lobproof.capture.keys import KEY_VARIABLE, check_private
+from lobproof.capture.sbe import keyed_session, sbe_url
 from lobproof.errors import LobproofError, UsageError, shown
 from lobproof.sources.binance.venue import Venue
 
@@ -35,10 +36,10 @@ class _Info(msgspec.Struct):
     symbols: list[_Symbol]
 
 
-async def check_start(venue: Venue, symbols: Sequence[str], sbe_key: str = "") -> None:
+async def check_start(venue: Venue, symbols: Sequence[str], key: str = "") -> None:
     """Hold what is to be captured against what the venue says that it has.
 
-    ``sbe_key``: the API key, which is tried where SBE streams are wanted.
+    ``key``: the API key, which is tried where SBE streams are wanted.
 
     Raises
     ------
@@ -48,6 +49,7 @@ async def check_start(venue: Venue, symbols: Sequence[str], sbe_key: str = "") -
         If the venue is out of reach, refuses, or gives no list of symbols.
     """
     _check_names(venue, symbols)
+    check_private(venue, key)
     url = f"{venue.rest}/exchangeInfo"
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
@@ -77,12 +79,11 @@ async def check_start(venue: Venue, symbols: Sequence[str], sbe_key: str = "") -
     for name in symbols:
         _check_symbol(name, there, venue)
     if venue.sbe:
-        await _check_key(venue, symbols[0], sbe_key)
+        await _check_key(venue, symbols[0], key)
 
 
 async def _check_key(venue: Venue, symbol: str, key: str) -> None:
     """See that the SBE address lets the key in: later it would only be tried again."""
-    check_private(venue)
     try:
         async with (
             asyncio.timeout(_TIMEOUT_S),

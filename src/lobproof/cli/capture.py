@@ -24,8 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lobproof.capture.clock import SERVERS
+from lobproof.capture.keys import key_from
 from lobproof.capture.metrics import MetricsFile
-from lobproof.capture.sbe import key_from
 from lobproof.capture.schedule import next_window
 from lobproof.capture.session import Session, SessionResult, SymbolFigures
 from lobproof.capture.start import VenueError, check_start
@@ -132,7 +132,7 @@ def capture(
         regime or schedule or "",
         redundancy,
         duration_ns(snapshot_every) / 1e9,
-        key_from() if sbe else "",
+        key_from(needed=sbe),
         metrics,
     )
     if metrics is not None:
@@ -182,7 +182,7 @@ class _Wanted:
     regime: str
     redundancy: int
     snapshot_every_s: float
-    sbe_key: str = field(repr=False)
+    key: str = field(repr=False)
     metrics: Path | None
 
 
@@ -225,7 +225,7 @@ async def _capture(wanted: _Wanted) -> list[_Done]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupted)
-        await _unless(stop, check_start(wanted.venue, wanted.symbols, wanted.sbe_key))
+        await _unless(stop, check_start(wanted.venue, wanted.symbols, wanted.key))
         while not stop.is_set():
             end_ns = wanted.end_ns
             folder = wanted.out
@@ -290,7 +290,7 @@ async def _one(
         regime=wanted.regime,
         snapshot_every_s=wanted.snapshot_every_s,
         time_servers=SERVERS if wanted.venue.rest.startswith("https:") else (),
-        sbe_key=wanted.sbe_key,
+        key=wanted.key,
     )
     started = now_ns()
     figures = None if wanted.metrics is None else MetricsFile(wanted.metrics, screen.say)

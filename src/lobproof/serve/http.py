@@ -15,8 +15,8 @@ from lobproof.instruments import Instrument
 from lobproof.serve.clock import SECOND
 from lobproof.serve.exchange import Exchange
 from lobproof.serve.state import Aggregate
-from lobproof.serve.tape import TradeMessage, in_ms, pair_of
-from lobproof.sources.binance.venue import SBE_KEY_HEADER, SBE_PATH, TIERS, MarketName
+from lobproof.serve.tape import TradeMessage, in_ms, in_us, pair_of
+from lobproof.sources.binance.venue import KEY_HEADER, SBE_PATH, TIERS, MarketName
 from lobproof.sources.captured import PROVENANCE
 
 _MOST_TRADES = 1000
@@ -82,7 +82,7 @@ class _Front:
             "time": self._time,
             "depth": self._depth,
             "trades": self._trades,
-            "historicalTrades": self._trades,
+            "historicalTrades": self._history,
             "aggTrades": self._aggregates,
             "exchangeInfo": self._exchange_info,
         }
@@ -95,7 +95,7 @@ class _Front:
         exchange = self._exchange
         path = request.path
         sbe = path.startswith(f"{SBE_PATH}/")
-        if sbe and not request.headers.get(SBE_KEY_HEADER):
+        if sbe and not request.headers.get(KEY_HEADER):
             raise web.HTTPUnauthorized(text="an API key is needed")
         tier = next((name for name in TIERS if path.startswith(f"/{name}/")), "")
         text = request.match_info.get("names", "") or request.query.get("streams", "")
@@ -187,10 +187,24 @@ class _Front:
         return told | {"bids": book.bids, "asks": book.asks}
 
     async def _trades(self, request: web.Request) -> Any:
+        """The latest."""
         state = self._exchange.symbols[self._symbol(request)]
-        limit = _number(request, "limit", 500, _MOST_TRADES)
-        found = state.last_trades(limit, _optional(request, "fromId"))
-        return [_told(trade, self._profile.market) for trade in found]
+        found = state.last_trades(_number(request, "limit", 500, _MOST_TRADES))
+        return self._told_trades(request, found)
+
+    async def _history(self, request: web.Request) -> Any:
+        """Those from an id on; of futures to holders of an API key, which may be any."""
+        profile = self._profile
+        if profile.history_key and not request.headers.get("X-MBX-APIKEY"):
+            raise _RefusedError(-2014, "API-key format invalid.", status=401)
+        state = self._exchange.symbols[self._symbol(request)]
+        limit = _number(request, "limit", min(500, profile.history_page), profile.history_page)
+        return self._told_trades(request, state.last_trades(limit, _optional(request, "fromId")))
+
+    def _told_trades(self, request: web.Request, found: list[TradeMessage]) -> Any:
+        unit = request.headers.get("X-MBX-TIME-UNIT", "").upper()
+        micro = self._profile.microseconds and unit == "MICROSECOND"
+        return [_told(trade, self._profile.market, micro) for trade in found]
 
     async def _aggregates(self, request: web.Request) -> Any:
         state = self._exchange.symbols[self._symbol(request)]
@@ -280,12 +294,12 @@ def _optional(request: web.Request, name: str) -> int | None:
     return int(text)
 
 
-def _told(trade: TradeMessage, market: MarketName) -> dict[str, Any]:
+def _told(trade: TradeMessage, market: MarketName, micro: bool) -> dict[str, Any]:
     told: dict[str, Any] = {
         "id": trade.t,
         "price": trade.p,
         "qty": trade.q,
-        "time": in_ms(trade.T),
+        "time": in_us(trade.T) if micro else in_ms(trade.T),
         "isBuyerMaker": trade.m,
     }
     if market != "coinm":  # whose contracts' size nothing here tells

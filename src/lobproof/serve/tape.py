@@ -219,6 +219,11 @@ def in_ms(time: int) -> int:
     return time if time < 100_000_000_000_000 else time // 1000
 
 
+def in_us(time: int) -> int:
+    """A time of a payload, which may be in ms, in microseconds."""
+    return time * 1000 if time < 100_000_000_000_000 else time
+
+
 def _with_aggregates(tape: Tape, messages: Iterator[Message]) -> Iterator[Message]:
     """With ``aggTrade``: neighbours of one millisecond, price and side, once the next differs."""
     key, wanted = tape.key("aggTrade"), tape.key("trade")

@@ -17,8 +17,8 @@ MarketName = Literal["spot", "usdm", "coinm"]
 TIERS = ("public", "market", "private")
 SBE_PATH = "/sbe"
 """Where an endpoint has its SBE sockets, which at the venue have an address of their own."""
-SBE_KEY_HEADER = "X-MBX-APIKEY"
-"""The header with the API key that SBE sockets ask for."""
+KEY_HEADER = "X-MBX-APIKEY"
+"""The header with the API key, for SBE sockets and old trades of futures."""
 _SECOND = 1_000_000_000
 _MINUTE = 60 * _SECOND
 CONNECTION_NS = 24 * 60 * _MINUTE
@@ -40,6 +40,8 @@ class Profile:
     root. ``depth_weights`` are pairs: up to that many levels cost so much. ``kinds`` are the
     streams of a symbol that tell the most. ``microseconds``: times may be asked for in them.
     ``sbe``: the address of the sockets that speak SBE; empty where there are none.
+    ``history_page``: trades that ``historicalTrades`` lists at once; ``history_key``: to holders of
+    an API key only.
     """
 
     market: MarketName
@@ -57,6 +59,8 @@ class Profile:
     weights: dict[str, int]
     kinds: tuple[str, ...]
     microseconds: bool = False
+    history_page: int = 1000
+    history_key: bool = False
     most_streams: int = 1024
     sbe: str = ""
 
@@ -97,12 +101,12 @@ SPOT = Profile(
 USDM = Profile(
     "usdm", "wss://fstream.binance.com", "https://fapi.binance.com", "/fapi/v1",
     False, True, 3 * _MINUTE, 10 * _MINUTE, 10, 2400, 1000, _FUTURES_DEPTH, _FUTURES_COSTS,
-    _FUTURES_KINDS,
+    _FUTURES_KINDS, history_page=500, history_key=True,
 )  # fmt: skip
 COINM = Profile(
     "coinm", "wss://dstream.binance.com", "https://dapi.binance.com", "/dapi/v1",
     True, True, 3 * _MINUTE, 10 * _MINUTE, 10, 2400, 1000, _FUTURES_DEPTH, _FUTURES_COSTS,
-    _FUTURES_KINDS,
+    _FUTURES_KINDS, history_page=500, history_key=True,
 )  # fmt: skip
 PROFILES: dict[MarketName, Profile] = {"spot": SPOT, "usdm": USDM, "coinm": COINM}
 
