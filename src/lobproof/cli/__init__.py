@@ -1,6 +1,6 @@
 """The command line: parse, call, print. Each command's module is loaded when it runs.
 
-Exit codes: 0 done or passed, 1 verification failed, 2 verification inconclusive, 3 an error
+Exit codes: 0 done, passed or GO, 1 verification failed or NO-GO, 2 inconclusive, 3 an error
 (bad input, wrong usage), 130 interrupted. They tell what the command found, also where nobody
 reads its output to the end (`| head`).
 """
@@ -122,6 +122,16 @@ _COMMANDS = {
             "lobproof reconstruct golden/btc --out store --states 1s --strict",
         ),
     ),
+    "assess": _Command(
+        "assess:assess",
+        "Say what recorded days are worth: GO or NO-GO, with which strategy, and why.",
+        (
+            "lobproof assess lake --out assessment",
+            "lobproof assess lake --symbol BTC-USDT --date 2026-03-01 --out day.html",
+            "lobproof assess lake --against golden/btc --json",
+            "lobproof assess golden/btc --out golden.html",
+        ),
+    ),
     "verify": _Command(
         "verify:verify",
         "Prove a store against a golden sample, change by change.",
@@ -183,7 +193,7 @@ _COMMANDS = {
     ),
     "doctor": _Command(
         "doctor:doctor",
-        "Check the vendor's reported facts on one day of its data.",
+        "Assess one day of the vendor's data, and hold its reported facts to it.",
         (
             "lobproof doctor --sample",
             "lobproof doctor lake --symbol BTC-USDT --date 2022-10-01",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from importlib import resources
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -173,12 +173,22 @@ def _visible(value: Any) -> Any:
 
 
 def _render(parts: list[Section], empty: list[str], limits: str) -> str:
-    from jinja2 import DictLoader, Environment, StrictUndefined
+    return rendered("page.html", {"parts": parts, "empty": empty, "limits": limits})
 
-    folder = resources.files("lobproof.pages") / "templates"
-    names = ("page.html", "page.css", "section.html")
+
+def rendered(template: str, values: Mapping[str, Any], package: str = __package__) -> str:
+    """A page of this look: what a template makes of ``values``.
+
+    Parameters
+    ----------
+    template
+        Name of a file in ``templates`` of this package, or of ``package``, which may extend
+        ``base.html``.
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
-        loader=DictLoader({name: (folder / name).read_text(encoding="utf-8") for name in names}),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader(__package__)]),
         autoescape=True,
         finalize=_visible,
         undefined=StrictUndefined,
@@ -186,11 +196,5 @@ def _render(parts: list[Section], empty: list[str], limits: str) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    values: dict[str, Any] = {
-        "parts": parts,
-        "empty": empty,
-        "limits": limits,
-        "colours": COLOURS,
-        "version": __version__,
-    }
-    return environment.get_template("page.html").render(values)
+    given = {"colours": COLOURS, "version": __version__, **values}
+    return environment.get_template(template).render(given)

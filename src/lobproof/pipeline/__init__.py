@@ -11,7 +11,8 @@ from lobproof.pipeline.front import (
 )
 from lobproof.pipeline.golden import reconstruct_sample
 from lobproof.pipeline.job import ReconstructOptions
-from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day
+from lobproof.pipeline.lake import LakeDay, lake_days, reconstruct_day, rehearse_day
+from lobproof.pipeline.rehearse import Rehearsal, rehearse_sample
 from lobproof.pipeline.results import DayResult, Reached, ReconstructResult
 from lobproof.pipeline.start import PartialDay
 
@@ -27,6 +28,7 @@ __all__ = [
     "ReconstructOptions",
     "ReconstructResult",
     "Reconstruction",
+    "Rehearsal",
     "Watcher",
     "derive_lake",
     "lake_days",
@@ -35,4 +37,6 @@ __all__ = [
     "reconstruct_day",
     "reconstruct_days",
     "reconstruct_sample",
+    "rehearse_day",
+    "rehearse_sample",
 ]

@@ -77,6 +77,7 @@ def _refusal(dt: str, code: int, first: int, detail: str) -> StrictError:
     )
 
 
+See = Callable[[Chunk], None]
 Checkpoint = Callable[[Segment], None]
 """Called where a part of events has closed, with what is left of the segment."""
 
@@ -96,6 +97,8 @@ class DayTask:
         Whether the feed has no chain: its ids show no loss.
     told
         Findings that the day has beside those of its replay.
+    watch
+        Called with each chunk of the replay.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class DayTask:
         strict: bool,
         chainless: bool = False,
         told: Sequence[Row] = (),
+        watch: See | None = None,
     ) -> None:
         self.dt = dt
         self.counts = DayCounts()
@@ -118,6 +122,7 @@ class DayTask:
         self._strict = strict
         self._chainless = chainless
         self._told = Told(told)
+        self._watch = watch
         self.begun = False
         self._rows = 0
         self._first_ts = 0
@@ -235,6 +240,8 @@ class DayTask:
                 self._told.add(part.ts_order, self._rows)
                 self._rows += len(part)
             self._last_ts = int(chunk.parts[-1].ts_order[-1])
+        if self._watch is not None:
+            self._watch(chunk)
         self._take(chunk.output)
 
     def _take(self, output: ReplayOutput) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lobproof.acquire.certificate_status import certificate_statuses
 from lobproof.acquire.lake import Lake, LakeFile
@@ -15,8 +15,10 @@ from lobproof.acquire.zones import MARK, LakeFolder, Zone
 from lobproof.errors import GridError, InputError, UsageError
 from lobproof.files import HashedFiles
 from lobproof.paths import AnyPath, as_path, writing
+from lobproof.pipeline.counts import DayCounts
 from lobproof.pipeline.feed import Streams, apart
 from lobproof.pipeline.job import Asked, ReconstructOptions, ReplayJob, Strategy
+from lobproof.pipeline.rehearse import Rehearsal, Watch, rehearse
 from lobproof.pipeline.results import Note, Progress, ReconstructResult
 from lobproof.pipeline.start import PartialDay, closing_book, find_start, refuse_carry
 from lobproof.pipeline.survey import Survey
@@ -29,6 +31,7 @@ from lobproof.sources.cryptolake.decode import LakeSource, as_snapshots
 from lobproof.sources.cryptolake.footer import in_order, read_footer
 from lobproof.store import Partition, drop_checkpoints, symbol_lock
 
+T = TypeVar("T")
 _STRATEGIES: tuple[Strategy, ...] = ("full", "anchored", "time-sorted")
 
 
@@ -70,7 +73,7 @@ def lake_days(
     exchange: str | None = None,
     start: date | str | None = None,
     end: date | str | None = None,
-    zone: Zone | str = Zone.READY,
+    zone: Zone | str | None = Zone.READY,
 ) -> list[LakeDay]:
     """The symbol-days of a folder that ``acquire download`` made, or of a plain one.
 
@@ -81,7 +84,8 @@ def lake_days(
     start, end
         First day, and the first one no more.
     zone
-        Which files count; ignored in a plain folder, whose days are not certified.
+        Which files count; ignored in a plain folder, whose days are not certified. None: of all
+        zones, a file that lies in several counting in that which was judged furthest.
 
     Raises
     ------
@@ -95,6 +99,8 @@ def lake_days(
         for file in lake.files(exchange=exchange, start=start, end=end, zone=zone)
         if not symbols or file.key.symbol in symbols
     ]
+    if zone is None:
+        chosen = _furthest(chosen)
     missing = sorted(set(symbols) - {file.key.symbol for file in chosen})
     if not chosen or missing:
         raise _nothing(lake, folder, missing, exchange, start, end, zone)
@@ -181,50 +187,143 @@ def reconstruct_day(
             job = _base(day, out, hashed, survey, carry=carry)
             return job if since is None else _from(job, since, out, options.strategy)
 
-        base = based(survey)
         for line in survey.notes():
             say(f"{day}: {line}")
+        base = based(survey)
         saved = None if overwrite else saved_strategy(out, base, options)
         strategies, reasons = _strategies(day, options)
         if not day.files.get("trades"):
             say(f"{day}: there is no `trades`; the book is made without (TRADES_ABSENT).")
         if since is not None:
             strategies, reasons = (base.strategy,), list(base.reasons)
-        trades = survey.rows.get("trades", 0)
         earlier: tuple[Row, ...] = ()
         if saved is not None:
             strategies, reasons = strategies[strategies.index(saved[0]) :], list(saved[1])
+            trades = survey.rows.get("trades", 0)
             earlier = tuple(saved[2])[len(survey.told(trades, strategies[0])) :]
-        while True:
-            strategy, gate = strategies[0], len(strategies) > 1
-            told = (*survey.told(trades, strategy), *earlier)
-            if strategy != "full":  # which decodes every value
-                survey = survey.of_all_values(day.files)
-                base = based(survey)
-            job = _replayed(base, survey, day, strategy, options, batch_rows)
-            try:
-                return reconstruct_job(
-                    replace(job, gate=gate, reasons=tuple(reasons), told=told),
-                    out,
-                    options,
-                    strict=strict,
-                    overwrite=overwrite,
-                    progress=progress,
-                    note=note,
-                )
-            except NoGoError as error:
-                strategies = strategies[1:]
-                reasons.append(f"NO-GO for {strategy}: {error}")
-                earlier = earlier or tuple(error.doubts)
-                say(f"{day}: {reasons[-1]}; trying {strategies[0]}.")
-            except GridError as error:
-                finer = survey.of_all_values(day.files)
-                if finer.instrument == survey.instrument:
-                    raise
-                say(f"{day}: {error.message}; all values looked through, the day starts anew.")
-                survey = finer
-                drop_checkpoints(out, where)
-                base = based(survey)
+
+        def run(job: ReplayJob) -> ReconstructResult:
+            return reconstruct_job(
+                job,
+                out,
+                options,
+                strict=strict,
+                overwrite=overwrite,
+                progress=progress,
+                note=note,
+            )
+
+        def anew() -> None:
+            drop_checkpoints(out, where)
+
+        return _best_of(
+            day,
+            _Plan(strategies, reasons, earlier),
+            survey,
+            based,
+            options,
+            batch_rows,
+            run,
+            say,
+            anew,
+        )
+
+
+def rehearse_day(
+    day: LakeDay,
+    *,
+    watch: Watch | None = None,
+    batch_rows: int = 1 << 16,
+    progress: Progress | None = None,
+    note: Note | None = None,
+) -> Rehearsal:
+    """Replay a symbol-day as ``reconstruct_day`` does by itself, and write nothing.
+
+    Strategy and reasons are those that a reconstruction would come to: both take them from the
+    same attempts.
+
+    Parameters
+    ----------
+    watch
+        Makes what sees each chunk of a strategy's replay; the last one made is of the strategy
+        that the day can bear.
+
+    Raises
+    ------
+    InputError, GridError
+        As :func:`reconstruct_day`.
+    """
+    hashed = _hashed(day)
+    survey = Survey.made(day.files, day.exchange, day.symbol, day.dt)
+    options = ReconstructOptions()
+    tried: dict[Strategy, DayCounts] = {}
+
+    def run(job: ReplayJob) -> Rehearsal:
+        found = rehearse(job, watch, progress)
+        tried[job.strategy] = found.counts
+        if found.refused:
+            raise NoGoError(found.refused, found.doubts)
+        return replace(found, tried=dict(tried))
+
+    strategies, reasons = _strategies(day, options)
+    return _best_of(
+        day,
+        _Plan(strategies, reasons),
+        survey,
+        lambda known: _base(day, Path(), hashed, known, carry=False),
+        options,
+        batch_rows,
+        run,
+        note or (lambda _: None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Strategies to try, the best first, why others are none, what earlier attempts found."""
+
+    strategies: Sequence[Strategy]
+    reasons: Sequence[str]
+    earlier: tuple[Row, ...] = ()
+
+
+def _best_of(
+    day: LakeDay,
+    plan: _Plan,
+    survey: Survey,
+    based: Callable[[Survey], ReplayJob],
+    options: ReconstructOptions,
+    batch_rows: int,
+    run: Callable[[ReplayJob], T],
+    say: Note,
+    anew: Callable[[], None] = lambda: None,
+) -> T:
+    """What ``run`` makes of the day under the best strategy that the day bears.
+
+    ``anew``: called where the day begins again, on a finer grid.
+    """
+    strategies, reasons, earlier = plan.strategies, list(plan.reasons), plan.earlier
+    trades = survey.rows.get("trades", 0)
+    while True:
+        strategy, gate = strategies[0], len(strategies) > 1
+        told = (*survey.told(trades, strategy), *earlier)
+        if strategy != "full":  # which decodes every value
+            survey = survey.of_all_values(day.files)
+        job = _replayed(based(survey), survey, day, strategy, options, batch_rows)
+        try:
+            return run(replace(job, gate=gate, reasons=tuple(reasons), told=told))
+        except NoGoError as error:
+            strategies = strategies[1:]
+            reasons.append(f"NO-GO for {strategy}: {error}")
+            earlier = earlier or tuple(error.doubts)
+            say(f"{day}: {reasons[-1]}; trying {strategies[0]}.")
+        except GridError as error:
+            finer = survey.of_all_values(day.files)
+            if finer.instrument == survey.instrument:
+                raise
+            say(f"{day}: {error.message}; all values looked through, the day starts anew.")
+            survey = finer
+            anew()
 
 
 def _hashed(day: LakeDay) -> HashedFiles:
@@ -351,6 +450,13 @@ def _replayed(
     )
 
 
+def _furthest(files: Sequence[LakeFile]) -> list[LakeFile]:
+    """Each file once."""
+    order = (None, Zone.READY, Zone.VALIDATED, Zone.RAW, Zone.QUARANTINE)
+    ranked = sorted(files, key=lambda file: (file.key, -order.index(file.zone)))
+    return list({file.key: file for file in ranked}.values())
+
+
 def _provenance(file: LakeFile, entry: Any) -> str:
     if entry is not None:
         return str(entry.fetched["provenance"])
@@ -367,7 +473,7 @@ def _nothing(
     exchange: str | None,
     start: date | str | None,
     end: date | str | None,
-    zone: Zone | str,
+    zone: Zone | str | None,
 ) -> UsageError:
     """The error for a request that matches nothing, or not all that it names."""
     what = ", ".join(missing) if missing else "no symbol-day"

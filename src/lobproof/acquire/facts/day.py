@@ -21,10 +21,16 @@ _GROUP_ROWS = (5_000, 20_000)
 
 Progress = Callable[[str], None]
 """Called with what is being looked at."""
+Also = Callable[[str, Columns], None]
+"""Called with the name of a table, and its next rows."""
 
 
 def check_day(
-    files: Mapping[str, Sequence[Path]], dt: str, *, progress: Progress | None = None
+    files: Mapping[str, Sequence[Path]],
+    dt: str,
+    *,
+    progress: Progress | None = None,
+    also: Also | None = None,
 ) -> list[Fact]:
     """Check every fact on the files of one symbol-day, row by row in bounded memory.
 
@@ -39,6 +45,8 @@ def check_day(
         The day, ``YYYY-MM-DD``.
     progress
         Called as the work goes on.
+    also
+        Called with the rows of each table, in order, as they are read.
     """
     columns, shapes = _columns(files)
     paths = {table: files[table] if shapes[table] else () for table in TABLES}
@@ -57,6 +65,8 @@ def check_day(
             times.feed(table, rows)
             grid.feed(table, rows)
             feed(rows)
+            if also is not None:
+                also(table, rows)
     tell("replaying book_delta_v2 beside book")
     relation = relation_facts(paths["book_delta_v2"], paths["book"], grid.grid())
     tell("holding trades against book")

@@ -1,0 +1,166 @@
+"""``lobproof assess``: what Crypto Lake days and golden samples are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lobproof.acquire.facts import Holds
+from lobproof.assess.day import Progress, assess_lake, assess_sample, reference
+from lobproof.assess.page import check_report, document, write_report
+from lobproof.assess.result import Assessment, Verdict, overall
+from lobproof.assess.words import about, counted, figures_of, headline, spanned, tables
+from lobproof.cli.console import Json, out, print_json, progress
+from lobproof.cli.places import Kind, expect
+from lobproof.cli.times import span
+from lobproof.pipeline.lake import lake_days
+from lobproof.sources.golden import GoldenSample
+
+CODES: dict[Verdict, int] = {"GO": 0, "NO-GO": 1, "undecided": 2}
+_STYLES: dict[Verdict, str] = {"GO": "green", "NO-GO": "red", "undecided": "yellow"}
+
+
+def assess(
+    data: Path,
+    /,
+    *,
+    out_: Annotated[Path | None, Parameter(name="--out")] = None,
+    against: Path | None = None,
+    exchange: str | None = None,
+    symbol: str | None = None,
+    date: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    json_: Json = False,
+) -> int:
+    """Say what recorded data is worth: GO, NO-GO or undecided, with what, and why.
+
+    Each day is read, and replayed as `lobproof reconstruct` would, but nothing is stored. Exit
+    code 0: GO; 1: NO-GO; 2: undecided; of several days the worst.
+
+    Parameters
+    ----------
+    data
+        A folder of Crypto Lake files, or a golden sample.
+    out_
+        Where the report goes: a file that ends in .html, .md or .json, or a folder for all three.
+    against
+        A golden sample to hold the format against, field by field.
+    exchange
+        As in the vendor's paths (BINANCE); by default all.
+    symbol
+        As in the vendor's paths (BTC-USDT); by default all.
+    date
+        One day, YYYY-MM-DD; by default all.
+    start
+        First day.
+    end
+        The first day that is not wanted any more.
+    json_
+        Print everything as JSON.
+    """
+    kind = expect(data, Kind.LAKE, Kind.GOLDEN)
+    if against is not None:
+        expect(against, Kind.GOLDEN)
+    if out_ is not None:
+        check_report(out_)
+    found: list[Assessment] = []
+    with telling() as tell:
+        golden = None if against is None else reference(GoldenSample.load(against))
+        if kind is Kind.GOLDEN:
+            found.append(assess_sample(data, against=golden, progress=tell))
+        else:
+            first, stop = span(date, start, end)
+            for day in lake_days(
+                data,
+                symbols=[] if symbol is None else [symbol],
+                exchange=exchange,
+                start=first,
+                end=stop,
+                zone=None,
+            ):
+                found.append(assess_lake(day, against=golden, progress=tell))
+    if json_:
+        print_json(document(found))
+    else:
+        for one in found:
+            show(out(), one)
+        if len(found) > 1:
+            _show_all(out(), found)
+    written = [] if out_ is None else write_report(found, out_)
+    if not json_:
+        for path in written:
+            out().print(f"Report: {path.resolve()}", soft_wrap=True)
+    return CODES[overall(found)]
+
+
+@contextmanager
+def telling() -> Iterator[Progress]:
+    """A progress line that an assessment can be told by."""
+    with progress("assessing") as (bar, task):
+
+        def tell(what: str, done: int, of: int) -> None:
+            bar.update(task, description=what, completed=done, total=of or None)
+
+        yield tell
+
+
+def show(console: Console, found: Assessment, *, short: bool = False) -> None:
+    """Verdict and reasons, the facts that fail, and counts of the rest; then the times."""
+    console.print(Text(about(found), "bold"))
+    console.print(Text(headline(found), f"bold {_STYLES[found.judged.verdict]}"))
+    for text in (*found.judged.why, *found.judged.passed_over):
+        _item(console, text)
+    for note in found.judged.notes:
+        _item(console, note)
+    if not found.clock.wrong:
+        _item(console, found.clock.says)
+    if found.lag is not None:
+        console.print(str(found.lag), soft_wrap=True)
+    for fact in found.facts_that(Holds.FAILS):
+        _item(
+            console,
+            f"{fact.name} does not hold: {fact.claim} ({figures_of(fact)})",
+            mark="✗",
+            style="red",
+        )
+    if found.facts:
+        console.print(counted(found))
+    if short:
+        return
+    console.print(spanned(found), style="dim")
+    for grid in [grid for grid in tables(found) if grid.title in ("Times", "Replays")]:
+        wide = len(grid.columns) - (grid.title == "Times")  # the drift is told in words
+        rows = [row[:wide] for row in grid.rows]
+        console.print(_drawn(grid.columns[:wide], grid.words, rows))
+    for one in found.against:
+        if not one.same:
+            _item(console, f"{one.field}: {one.here}; in the golden sample: {one.golden}", "≠")
+
+
+def _item(console: Console, text: str, mark: str = "·", style: str = "") -> None:
+    table = Table.grid(padding=(0, 1))
+    table.add_row(Text(f" {mark}", style), Text(text, style))
+    console.print(table)
+
+
+def _drawn(columns: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
+    for at, name in enumerate(columns):
+        table.add_column(Text(name), justify="left" if at < words else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _show_all(console: Console, found: Sequence[Assessment]) -> None:
+    counts = {verdict: sum(one.judged.verdict == verdict for one in found) for verdict in CODES}
+    said = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
+    console.print(Text(f"{len(found)} days: {said}", "bold"))
