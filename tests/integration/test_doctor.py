@@ -325,7 +325,9 @@ def doctor(*arguments: str) -> int:
     return run(["doctor", *arguments])
 
 
-def test_the_command_says_which_facts_hold(day: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_gives_a_verdict_and_counts_the_facts(
+    day: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert doctor(str(day), "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["exchange"], document["symbol"], document["date"]) == (
@@ -333,14 +335,16 @@ def test_the_command_says_which_facts_hold(day: Path, capsys: pytest.CaptureFixt
         "SIM-USDT",
         DAY,
     )
-    assert document["verdict"] == "holds"
+    assert (document["verdict"], document["strategy"]) == ("GO", "full")
     assert document["provenance"] == "synthetic"
     assert {fact["holds"] for fact in document["facts"]} == {"holds"}
     assert all(fact["claim"].endswith(".") for fact in document["facts"])
     assert doctor(str(day)) == 0
     screen = capsys.readouterr().out
+    assert "GO: reconstruct it in full, from its deltas" in screen
     assert "25 hold, 0 fail, 0 undecided" in screen
-    assert "book-state" in screen
+    assert len(screen.splitlines()) < 12
+    assert "book-state" not in screen, "facts that hold are counted"
     assert "DEMO: synthetic data" in screen
     assert document["lag"] is None
     assert "clock lags" not in screen
@@ -374,7 +378,7 @@ def test_futures_are_told_the_lag_that_reconstruct_will_find(
     assert "explained" in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_the_exit_code_says_what_fails_and_what_is_undecided(
+def test_the_exit_code_is_that_of_the_verdict(
     day: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     partial = copy_of(day, tmp_path / "partial")
@@ -385,9 +389,22 @@ def test_the_exit_code_says_what_fails_and_what_is_undecided(
     path.write_bytes(path.read_bytes()[:5000])
     assert doctor(str(partial), "--json") == 1
     document = json.loads(capsys.readouterr().out)
-    assert document["verdict"] == "fails"
+    assert document["verdict"] == "NO-GO"
+    assert "cannot be read as a Parquet file" in document["reasons"][0]
     (columns,) = [fact for fact in document["facts"] if fact["name"] == "columns"]
     assert "cannot be read as Parquet" in columns["figures"]["book"]
+
+
+def test_facts_that_fail_are_shown_below_the_verdict(
+    day: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (change,) = [change for name, _, change in VIOLATIONS if name == "side-is-taker"]
+    assert doctor(str(copy_of(day, tmp_path, trades=change))) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("UNDECIDED: look at the reasons first")
+    assert lines[2].startswith(" · side-is-taker does not hold")
+    assert any(line.startswith(" ✗ side-is-taker does not hold") for line in lines)
+    assert "24 hold, 1 fail, 0 undecided" in lines[-1]
 
 
 def test_a_day_must_be_named_where_there_are_several(

@@ -120,11 +120,11 @@ class TimeProfile:
         outside = known & ((sent < self._days[0] - MARGIN_NS) | (sent >= self._days[1] + MARGIN_NS))
         valid = known & ~outside
         cells = self._cells(sent, received, valid)
-        backward = valid.copy()
-        latest = np.maximum.accumulate(np.where(valid, sent, self._latest))
-        backward[1:] &= sent[1:] < latest[:-1]
-        backward[0] &= sent[0] < self._latest
-        self._latest = max(self._latest, int(latest[-1]))
+        reached = np.maximum.accumulate(
+            np.concatenate([[self._latest], np.where(valid, sent, self._latest)])
+        )
+        backward = valid & (sent < reached[:-1])
+        self._latest = int(reached[-1])
         for row, mask in enumerate((None, null, zero, negative, outside, backward)):
             if mask is None or mask.any():
                 ours = cells if mask is None else cells[mask]

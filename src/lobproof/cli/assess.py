@@ -20,6 +20,7 @@ from lobproof.assess.words import about, counted, figures_of, headline, spanned,
 from lobproof.cli.console import Json, out, print_json, progress
 from lobproof.cli.places import Kind, expect
 from lobproof.cli.times import span
+from lobproof.errors import UsageError
 from lobproof.pipeline.lake import lake_days
 from lobproof.sources.golden import GoldenSample
 
@@ -75,6 +76,11 @@ def assess(
     with telling() as tell:
         golden = None if against is None else reference(GoldenSample.load(against))
         if kind is Kind.GOLDEN:
+            if (exchange, symbol, date, start, end) != (None,) * 5:
+                raise UsageError(
+                    "a golden sample is assessed as a whole",
+                    hint="leave out --exchange, --symbol, --date, --start and --end",
+                )
             found.append(assess_sample(data, against=golden, progress=tell))
         else:
             first, stop = span(date, start, end)
@@ -113,7 +119,7 @@ def telling() -> Iterator[Progress]:
 
 
 def show(console: Console, found: Assessment, *, short: bool = False) -> None:
-    """Verdict and reasons, the facts that fail, and counts of the rest; then the times."""
+    """Verdict and reasons, the facts that fail, counts of the rest; if not ``short``, times too."""
     console.print(Text(about(found), "bold"))
     console.print(Text(headline(found), f"bold {_STYLES[found.judged.verdict]}"))
     for text in (*found.judged.why, *found.judged.passed_over):
@@ -122,8 +128,6 @@ def show(console: Console, found: Assessment, *, short: bool = False) -> None:
         _item(console, note)
     if not found.clock.wrong:
         _item(console, found.clock.says)
-    if found.lag is not None:
-        console.print(str(found.lag), soft_wrap=True)
     for fact in found.facts_that(Holds.FAILS):
         _item(
             console,
@@ -133,6 +137,8 @@ def show(console: Console, found: Assessment, *, short: bool = False) -> None:
         )
     if found.facts:
         console.print(counted(found))
+    if found.lag is not None:
+        console.print(str(found.lag), soft_wrap=True)
     if short:
         return
     console.print(spanned(found), style="dim")
