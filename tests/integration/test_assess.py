@@ -12,7 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lobproof.assess import Assessment, assess_lake, assess_sample, reference, write_report
+from lobproof.assess.day import assess_lake, assess_sample, reference
+from lobproof.assess.page import write_report
+from lobproof.assess.result import Assessment
 from lobproof.cli import run
 from lobproof.pipeline import ReconstructOptions, lake_days, reconstruct_day
 from lobproof.schema.provenance import made_of
@@ -402,3 +404,21 @@ def test_progress_is_told(day: Path) -> None:
     (one,) = lake_days(day)
     assess_lake(one, progress=tell)
     assert {"replaying", "reading trades"} <= {what for what, _, _ in told}
+
+
+def test_the_machine_counts_where_it_is_measured(
+    day: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Quickly: nothing is decided, and the table says so."""
+    arguments = ["assess", str(day), "--feasibility", str(tmp_path / "store"), "--quick"]
+    assert run([*arguments, "--out", str(tmp_path / "report")]) in (1, 2)
+    assert "On this machine, full:" in capsys.readouterr().out
+    told = json.loads((tmp_path / "report" / "assessment.json").read_text())
+    assert told["machine"]["feasibility"]["quick"]
+    full = [row for row in told["machine"]["criteria"] if row["strategy"] == "full"]
+    assert {row["criterion"]: row["verdict"] for row in full}["gap ratio"] == "GO"
+    page = (tmp_path / "report" / "assessment.html").read_text()
+    assert "What this machine can make of it" in page
+    assert "it decides nothing" in page
+    assert "## GO or NO-GO on this machine" in (tmp_path / "report" / "assessment.md").read_text()
+    assert run(["assess", str(day), "--quick"]) == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lobproof.assess import assess_lake, assess_sample
+from lobproof.assess.day import assess_lake, assess_sample
 from lobproof.pipeline import derive_lake, lake_days
 from lobproof.sources.recordings import import_recordings
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lobproof.assess.figures import pictures
-from lobproof.assess.result import FORMAT, VERSION, Assessment, overall
+from lobproof.assess.machine import Machine, machine_tables
+from lobproof.assess.result import FORMAT, VERSION, Assessment, Verdict, overall, worst
 from lobproof.assess.words import (
     Grid,
     counted,
@@ -62,10 +63,19 @@ def check_report(out: AnyPath) -> dict[str, Path]:
     return files
 
 
-def write_report(found: Sequence[Assessment], out: AnyPath) -> list[Path]:
+def write_report(
+    found: Sequence[Assessment], out: AnyPath, machine: Machine | None = None
+) -> list[Path]:
     """Write a report: the file that ``out`` is by its suffix, or all three into a folder.
 
     The same assessments give the same bytes.
+
+    Parameters
+    ----------
+    found
+        What was assessed.
+    machine
+        What was measured of the machine, if it was.
 
     Raises
     ------
@@ -74,25 +84,36 @@ def write_report(found: Sequence[Assessment], out: AnyPath) -> list[Path]:
     """
     files = check_report(out)
     for suffix, path in files.items():
-        text = _MAKERS[suffix](found)
+        text = _MAKERS[suffix](found, machine)
         with placing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text.encode())
     return list(files.values())
 
 
-def document(found: Sequence[Assessment]) -> dict[str, Any]:
+def document(found: Sequence[Assessment], machine: Machine | None = None) -> dict[str, Any]:
     """Everything, as plain values."""
     return {
         "format": FORMAT,
         "format_version": VERSION,
-        "verdict": overall(found),
+        "verdict": whole_verdict(found, machine),
         "assessed": [one.to_dict() for one in found],
+        "machine": None if machine is None else machine.to_dict(),
     }
 
 
-def _json(found: Sequence[Assessment]) -> str:
-    return json.dumps(document(found), indent=2, ensure_ascii=False) + "\n"
+def whole_verdict(found: Sequence[Assessment], machine: Machine | None = None) -> Verdict:
+    """The worst of all: of the data, and of the machine where it was measured."""
+    return worst([overall(found), *([] if machine is None else [machine.verdict(found)])])
+
+
+def _json(found: Sequence[Assessment], machine: Machine | None) -> str:
+    return json.dumps(document(found, machine), indent=2, ensure_ascii=False) + "\n"
+
+
+def _markdown(found: Sequence[Assessment], machine: Machine | None) -> str:
+    grids = [] if machine is None else machine_tables(machine)
+    return markdown(found, whole_verdict(found, machine), grids)
 
 
 class _Tile(NamedTuple):
@@ -130,9 +151,10 @@ class _Part:
     facts: Grid
 
 
-def _html(found: Sequence[Assessment]) -> str:
+def _html(found: Sequence[Assessment], machine: Machine | None) -> str:
     parts = [_part(one, number) for number, one in enumerate(found)]
-    values = {"parts": parts, "verdict": overall(found)}
+    grids = [] if machine is None else machine_tables(machine)
+    values = {"parts": parts, "verdict": whole_verdict(found, machine), "machine": grids}
     return rendered("assessment.html", values, __package__)
 
 
@@ -208,8 +230,8 @@ def _tiles(one: Assessment) -> list[_Tile]:
     return tiles
 
 
-_MAKERS: dict[str, Callable[[Sequence[Assessment]], str]] = {
+_MAKERS: dict[str, Callable[[Sequence[Assessment], Machine | None], str]] = {
     ".html": _html,
-    ".md": markdown,
+    ".md": _markdown,
     ".json": _json,
 }

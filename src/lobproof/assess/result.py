@@ -156,6 +156,10 @@ class Assessment:
 
 def overall(found: Sequence[Assessment]) -> Verdict:
     """The worst verdict of several."""
-    told = {one.judged.verdict for one in found}
+    return worst([one.judged.verdict for one in found])
+
+
+def worst(told: Sequence[Verdict]) -> Verdict:
+    """The first of NO-GO, undecided, GO that is there; undecided of none."""
     order: tuple[Verdict, ...] = ("NO-GO", "undecided", "GO")
     return next((one for one in order if one in told), "undecided")

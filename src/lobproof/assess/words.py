@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lobproof.acquire.facts import Fact, Holds
 from lobproof.acquire.facts.fact import Figure
-from lobproof.assess.result import Assessment, overall
+from lobproof.assess.result import Assessment, Verdict
 from lobproof.assess.times import Stretch
 from lobproof.pages.text import moment
 from lobproof.schema.provenance import made_of
@@ -105,21 +105,26 @@ def facts_table(found: Assessment) -> Grid:
     return Grid("Facts about the vendor's data", ("", "Fact", "Claim", "Figures"), 4, rows)
 
 
-def markdown(found: Sequence[Assessment]) -> str:
-    """All of it as Markdown."""
-    lines = [f"# Assessment: {overall(found)}", ""]
+def markdown(found: Sequence[Assessment], verdict: Verdict, more: Sequence[Grid] = ()) -> str:
+    """All of it as Markdown, and ``more`` tables at its end."""
+    lines = [f"# Assessment: {verdict}", ""]
     for one in found:
         lines += [f"## {about(one)}", "", f"**{headline(one)}**", "", spanned(one), ""]
         lines += [f"- {text}" for text in (*one.judged.why, *one.judged.passed_over)]
         lines += ["", *(f"> {note}\n" for note in one.judged.notes)]
         lines += [f"Clock: {one.clock.says}", ""]
         for grid in (*tables(one), *([facts_table(one)] if one.facts else [])):
-            lines += [f"### {grid.title}", "", *_pipes(grid), ""]
-            if grid.note:
-                lines += [grid.note, ""]
+            lines += _section(grid, "###")
         if one.facts:
             lines += [counted(one) + ".", ""]
+    for grid in more:
+        lines += _section(grid, "##")
     return "\n".join(lines)
+
+
+def _section(grid: Grid, mark: str) -> list[str]:
+    note = [grid.note, ""] if grid.note else []
+    return [f"{mark} {grid.title}", "", *_pipes(grid), "", *note]
 
 
 def _pipes(grid: Grid) -> list[str]:

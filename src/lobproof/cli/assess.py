@@ -14,14 +14,18 @@ from rich.text import Text
 
 from lobproof.acquire.facts import Holds
 from lobproof.assess.day import Progress, assess_lake, assess_sample, reference
-from lobproof.assess.page import check_report, document, write_report
-from lobproof.assess.result import Assessment, Verdict, overall
+from lobproof.assess.feasibility import feasibility
+from lobproof.assess.judgement import verdicts
+from lobproof.assess.machine import Machine, machine_of
+from lobproof.assess.page import check_report, document, whole_verdict, write_report
+from lobproof.assess.result import Assessment, Verdict
+from lobproof.assess.telemetry import export_metrics
 from lobproof.assess.words import about, counted, figures_of, headline, spanned, tables
-from lobproof.cli.console import Json, out, print_json, progress
+from lobproof.cli.console import Json, Switch, out, print_json, progress
 from lobproof.cli.places import Kind, expect
 from lobproof.cli.times import span
 from lobproof.errors import UsageError
-from lobproof.pipeline.lake import lake_days
+from lobproof.pipeline.lake import LakeDay, lake_days
 from lobproof.sources.golden import GoldenSample
 
 CODES: dict[Verdict, int] = {"GO": 0, "NO-GO": 1, "undecided": 2}
@@ -39,6 +43,9 @@ def assess(
     date: str | None = None,
     start: str | None = None,
     end: str | None = None,
+    feasibility_: Annotated[Path | None, Parameter(name="--feasibility")] = None,
+    quick: Switch = False,
+    metrics: str | None = None,
     json_: Json = False,
 ) -> int:
     """Say what recorded data is worth: GO, NO-GO or undecided, with what, and why.
@@ -64,6 +71,13 @@ def assess(
         First day.
     end
         The first day that is not wanted any more.
+    feasibility_
+        Measure this machine too, and the disk of the folder that is to hold the store: memory,
+        throughput, decimals, and what a month and a year take. Its criteria count in the verdict.
+    quick
+        With --feasibility: seconds instead of minutes; it shows that it works, and decides nothing.
+    metrics
+        With --feasibility: send the figures to this OpenTelemetry collector (OTLP over HTTP).
     json_
         Print everything as JSON.
     """
@@ -72,7 +86,14 @@ def assess(
         expect(against, Kind.GOLDEN)
     if out_ is not None:
         check_report(out_)
+    if feasibility_ is None and (quick or metrics is not None):
+        raise UsageError(
+            "--quick and --metrics go with --feasibility only",
+            hint="name the folder that is to hold the store: --feasibility STORE",
+        )
     found: list[Assessment] = []
+    largest: LakeDay | None = None
+    machine: Machine | None = None
     with telling() as tell:
         golden = None if against is None else reference(GoldenSample.load(against))
         if kind is Kind.GOLDEN:
@@ -84,27 +105,35 @@ def assess(
             found.append(assess_sample(data, against=golden, progress=tell))
         else:
             first, stop = span(date, start, end)
-            for day in lake_days(
+            days = lake_days(
                 data,
                 symbols=[] if symbol is None else [symbol],
                 exchange=exchange,
                 start=first,
                 end=stop,
                 zone=None,
-            ):
-                found.append(assess_lake(day, against=golden, progress=tell))
+            )
+            largest = max(days, key=lambda day: day.bytes)
+            found += [assess_lake(day, against=golden, progress=tell) for day in days]
+        if feasibility_ is not None:
+            measured = feasibility(feasibility_, largest, quick=quick, progress=tell)
+            machine = machine_of(measured, found)
     if json_:
-        print_json(document(found))
+        print_json(document(found, machine))
     else:
         for one in found:
             show(out(), one)
         if len(found) > 1:
             _show_all(out(), found)
-    written = [] if out_ is None else write_report(found, out_)
+        if machine is not None:
+            _show_machine(out(), machine)
+    written = [] if out_ is None else write_report(found, out_, machine)
+    if machine is not None and metrics is not None:
+        export_metrics(machine.measured, machine.rows, endpoint=metrics)
     if not json_:
         for path in written:
             out().print(f"Report: {path.resolve()}", soft_wrap=True)
-    return CODES[overall(found)]
+    return CODES[whole_verdict(found, machine)]
 
 
 @contextmanager
@@ -164,6 +193,15 @@ def _drawn(columns: Sequence[str], words: int, rows: Sequence[Sequence[str]]) ->
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
+
+
+def _show_machine(console: Console, machine: Machine) -> None:
+    """The verdict on each strategy, and what it hangs on."""
+    for strategy, said in verdicts(machine.rows).items():
+        console.print(Text(f"On this machine, {strategy}: {said}", "bold"))
+        for row in machine.rows:
+            if row.strategy == strategy and row.verdict != "GO":
+                _item(console, f"{row.criterion}: {row.verdict}, {row.reason}")
 
 
 def _show_all(console: Console, found: Sequence[Assessment]) -> None:
