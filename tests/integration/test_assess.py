@@ -379,10 +379,11 @@ def wrong(day: Path, golden: Path, tmp: Path) -> list[list[str]]:
         [str(day), "--date", "tomorrow"],
         [str(day), "--date", DAY, "--start", DAY],
         [str(golden), "--symbol", "XRP-USDT"],
+        [str(golden), "--quick"],
     ]
 
 
-@pytest.mark.parametrize("which", range(7))
+@pytest.mark.parametrize("which", range(8))
 def test_what_makes_no_sense_is_refused(
     day: Path,
     golden: GoldenSample,
@@ -406,6 +407,7 @@ def test_progress_is_told(day: Path) -> None:
     assert {"replaying", "reading trades"} <= {what for what, _, _ in told}
 
 
+@pytest.mark.slow
 def test_the_machine_counts_where_it_is_measured(
     day: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -421,4 +423,3 @@ def test_the_machine_counts_where_it_is_measured(
     assert "What this machine can make of it" in page
     assert "it decides nothing" in page
     assert "## GO or NO-GO on this machine" in (tmp_path / "report" / "assessment.md").read_text()
-    assert run(["assess", str(day), "--quick"]) == 3

@@ -55,7 +55,9 @@ def skew(times: Sequence[TableTimes]) -> Figure:
         axes.fill_between(at, low, high, color=colour(paint), alpha=0.18, linewidth=0)
         axes.plot(at, middle, color=colour(paint), linewidth=1.6, marker=".", markersize=5)
         keys.append(Key("line", paint, f"{one.table}: median, 5th to 95th percentile"))
-    axes.axhline(0, color=colour("muted"), linewidth=1)
+    bottom, top = axes.get_ylim()
+    if bottom <= 0 <= top:  # else it would flatten what there is to see
+        axes.axhline(0, color=colour("muted"), linewidth=1)
     number_axis(axes.yaxis)
     time_axis(axes, grid)
     unit(axes, "ms")

@@ -47,15 +47,26 @@ def machine_of(
 
 def profile_of(found: Sequence[Assessment]) -> ProfileFigures:
     """The worst figures of all days; None where none has one."""
-    anchored = [one.tried["anchored"] for one in found if "anchored" in one.tried]
     return ProfileFigures(
         gap_ratio=_worst([one.judged.gap_ratio for one in found]),
-        unusable_books=_worst([counts.unusable_ratio for counts in anchored]),
+        unusable_books=_worst([_unusable(one) for one in found]),
         invalid_origin_time=_worst(
             [max((t.invalid_share for t in one.times), default=None) for one in found]
         ),
         skew_p95_ms=_worst([one.clock.skew_p95_ms for one in found]),
     )
+
+
+def _unusable(found: Assessment) -> float | None:
+    """Share of the rows of `book` that are no book, or late; by the replay that took them last."""
+    if "anchored" in found.tried:
+        return found.tried["anchored"].unusable_ratio
+    full = found.tried.get("full")
+    if full is None or found.source == "golden":
+        return None
+    unused = full.findings.get("VENDOR_ROW_UNUSED", 0)
+    rows = full.vendor_rows + unused
+    return unused / rows if rows else None
 
 
 def _worst(values: Sequence[float | None]) -> float | None:
