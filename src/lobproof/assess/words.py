@@ -16,7 +16,7 @@ from lobproof.timespan import show_length
 _HOW = {
     "full": "reconstruct it in full, from its deltas",
     "anchored": "reconstruct it from snapshots (anchored)",
-    "time-sorted": "use snapshots and trades in order of time (time-sorted)",
+    "time-sorted": "use snapshots and trades as they come (time-sorted)",
 }
 _FEW_FIGURES = 6
 """Of more than these zeros are left out."""
@@ -43,7 +43,7 @@ def headline(found: Assessment) -> str:
     return {
         "GO": f"GO: {how}",
         "NO-GO": f"NO-GO: if it must be used, {how}",
-        "undecided": f"UNDECIDED: look at the reasons first; then {how}",
+        "undecided": f"UNDECIDED: look at the reasons; then {how}",
     }[judged.verdict]
 
 
