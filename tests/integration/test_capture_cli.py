@@ -195,24 +195,24 @@ def test_what_is_no_schedule(schedule: str) -> None:
 def test_a_schedule_makes_a_session_of_each_window(
     tmp_path: Path, spot: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a clock of which a day takes 30 s: two windows of two nights, waited for."""
-    began, start = time.monotonic(), to_ns("2026-01-05T22:30")
+    """By a clock of which an hour takes 1 s: two windows of two days, waited for."""
+    began, start = time.monotonic(), to_ns("2026-01-05T11:30")
     monkeypatch.setattr(
-        module, "now_ns", lambda: start + round((time.monotonic() - began) * 2880e9)
+        module, "now_ns", lambda: start + round((time.monotonic() - began) * 3600e9)
     )
-    out = tmp_path / "nights"
+    out = tmp_path / "days"
     said = command(
-        *("capture", "SIMUSDT", "--endpoint", spot, "--out", out, "--schedule", "23:00-00:30"),
-        *("--until", "2026-01-07T00:00", "--json"),
+        *("capture", "SIMUSDT", "--endpoint", spot, "--out", out, "--schedule", "12:00-19:00"),
+        *("--until", "2026-01-06T18:00", "--json"),
     )
     assert said.code == 0, said
     first, second = said.document["sessions"]
     assert said.err.count("Waiting: the window opens at 2026-01-0") == 2
-    assert (first["regime"], second["regime"]) == ("23:00-00:30",) * 2
-    for session, night in ((first, "2026-01-05T23"), (second, "2026-01-06T23")):
+    assert (first["regime"], second["regime"]) == ("12:00-19:00",) * 2
+    for session, day in ((first, "2026-01-05T12"), (second, "2026-01-06T12")):
         folder = Path(session["folder"])
         assert folder.parent == out
-        assert folder.name.startswith(night)
+        assert folder.name.startswith(day)
         assert sum(session["symbols"]["SIMUSDT"]["messages"].values()) > 0
         assert json.loads((folder / SESSION).read_text())["state"] == "ended"
     refused(

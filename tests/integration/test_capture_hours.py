@@ -147,7 +147,7 @@ def kept_in(folder: Path) -> Kept:
                     continue
                 head, _, payload = line.partition(b',"data":')
                 stream = head.partition(b'"stream":"')[2].partition(b'"')[0].decode()
-                if not stream.endswith("@snapshot"):
+                if not stream.endswith(("@snapshot", "@backfill")):  # of REST
                     kept.messages[Handed(stream, payload[:-1])] += 1
     return kept
 

@@ -166,7 +166,7 @@ def test_compiling_is_told_before_it_begins_and_once(samples: Path, tmp_path: Pa
         assert json.loads(ended.stdout)["symbol"] == "BTC-USDT"
         said.append(ended.stderr)
     read = "reading whole.txt: lines, time before the JSON (ns), enveloped payloads\n"
-    assert said == [f"{COMPILING}\n{read}", read]
+    assert said == [f"{read}{COMPILING}\n", read]
 
 
 @compiles

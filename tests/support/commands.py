@@ -48,7 +48,7 @@ def refused(pattern: str, *arguments: object) -> str:
     said = command(*arguments)
     assert said.code == ERROR, said
     # before it, whoever comes first is told that kernels are compiled, and what files are taken for
-    assert re.match(r"(Compiling kernels[^\n]*\n)?(reading [^\n]*\n)*error: ", said.err), said.err
+    assert re.match(r"((Compiling kernels|reading )[^\n]*\n)*error: ", said.err), said.err
     assert re.search(pattern, said.err), said.err
     hint = said.err.partition("\nHint: ")[2].strip()
     assert hint

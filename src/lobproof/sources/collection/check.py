@@ -42,6 +42,7 @@ from lobproof.sources.recordings.audit import MAX_LISTED, IdAudit
 from lobproof.sources.recordings.intake import LineWriter
 
 _NAMED = 5
+_ANSWERS = "trade@backfill"
 """Breaks of a symbol that are named; the others are counted."""
 _MONO = re.compile(rb'^(\{"capture_ns":[0-9]+),"mono_ns":[0-9]+', re.MULTILINE)
 _COPY = re.compile(
@@ -345,7 +346,9 @@ class _Journal:
             self._differs("lost lines", self._lost, self._most)
         read: Counter[str] = Counter()
         for stream, count in (*self._streams.streams().items(), *self._others.items()):
-            read[stream.partition("@")[2].partition("@")[0]] += count
+            what = stream.partition("@")[2]
+            if what != _ANSWERS:  # of REST, as a snapshot is: no message, and in no count
+                read[what.partition("@")[0]] += count
         snapshots = read.pop("snapshot", 0)
         for kind in sorted(read.keys() | listed.messages.keys()):
             self._count(f"messages of {kind}", read[kind], listed.messages.get(kind, 0))

@@ -390,9 +390,11 @@ def _plain_line(
     if first in (_LOWER_H, _LOWER_W):
         end: int = _of_cryptofeed(buf, start, stop, out, at)
         return end
-    if first != BRACE and first != OPEN:  # a text behind the time
+    if first != BRACE and first != OPEN:  # behind the time a text that holds a message
         time, body = read_stamp(buf, start, stop)
-        if time < 0 or buf[body] != QUOTE or not _holds_json(buf, body, stop, True):
+        if time < 0 or buf[body] != QUOTE or stop - body < 4:
+            return -1
+        if buf[body + 1] != BRACE or buf[stop - 2] != BRACE_CLOSE:
             return -1
         at = append_integer(out, at, time)
         out[at] = BLANK
