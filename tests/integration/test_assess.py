@@ -97,7 +97,7 @@ def without(frame: pl.DataFrame) -> pl.DataFrame:
 
 DAMAGES: dict[str, tuple[dict[str, Change], str, str | None, str, str]] = {
     # what is done, verdict, strategy, the reason, and the reason against `full`
-    "nothing": ({}, "GO", "full", "nothing contradicts the book", ""),
+    "nothing": ({}, "GO", "full", "none contradicts the book", ""),
     "rows lost": (
         {"book_delta_v2": lossy(0.1)},
         "NO-GO",
@@ -154,7 +154,7 @@ DAMAGES: dict[str, tuple[dict[str, Change], str, str | None, str, str]] = {
         "6.7% of the rows of book_delta_v2 have no valid exchange time",
         "",
     ),
-    "few times of -1": ({"trades": stamped(50, -1)}, "GO", "full", "nothing contradicts", ""),
+    "few times of -1": ({"trades": stamped(50, -1)}, "GO", "full", "none contradicts", ""),
     "the maker's side": (
         {"trades": other_side},
         "undecided",
@@ -164,7 +164,7 @@ DAMAGES: dict[str, tuple[dict[str, Change], str, str | None, str, str]] = {
     ),
     "numbers of rows": (
         {"book_delta_v2": lambda f: f.with_columns(pl.Series(SEQUENCE, range(1, len(f) + 1)))},
-        "undecided",
+        "NO-GO",
         "full",
         "in doubt",
         "",
@@ -210,7 +210,7 @@ def test_a_damaged_day_gets_its_verdict_for_the_right_reason(
 @pytest.mark.parametrize(
     ("gone", "verdict", "strategy", "why"),
     [
-        (("book_delta_v2",), "GO", "anchored", "rows of `book` are whole"),
+        (("book_delta_v2",), "GO", "anchored", "no valid exchange time"),
         (("book",), "NO-GO", "time-sorted", "no snapshot seeds the book"),
         (("trades",), "undecided", "full", "there are no trades"),
         (("book", "trades"), "NO-GO", None, "there is no book and no trades"),
@@ -332,7 +332,7 @@ def test_the_report_is_whole_and_needs_nothing_else(
     assert not re.search(r"<script|(src|href)=\"(?!data:|#)", page)
     assert page.count("<h1>") == 2
     assert page.count("data:image/svg+xml;base64,") >= 6
-    for name in (found[0].name, made_of("synthetic"), "nothing contradicts the book"):
+    for name in (found[0].name, made_of("synthetic"), "none contradicts the book"):
         assert name in text
     told = json.loads(document)
     assert told["verdict"] == "GO"

@@ -25,7 +25,7 @@ from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.sbe import read_sbe
 from lobproof.sources.binance.venue import Venue, venue_of
 from lobproof.sources.recordings import import_recordings
-from support.commands import refused
+from support.commands import command, refused
 from support.venue import Seen, scripted, within
 
 KEY = "aSecretThatNobodySees0123456789"
@@ -94,6 +94,7 @@ def test_frames_are_kept_and_compared(tmp_path: Path) -> None:
     assert (figures.gaps, figures.late) == ({}, {})
     assert [one.missed for one in result.lanes] == [0, 0]
     assert no_key_in(out)
+    assert command("golden", "check", out).code == 0  # the frames are counted, too
     sample = import_recordings(out / SYMBOL, tmp_path / "golden", strict=True)
     witness = sample.document["witness"]
     for name in ("trades", "depth", "touch"):

@@ -402,7 +402,7 @@ def test_facts_that_fail_are_shown_below_the_verdict(
     assert doctor(str(copy_of(day, tmp_path, trades=change))) == 2
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("UNDECIDED: look at the reasons")
-    assert lines[2].startswith(" · side-is-taker does not hold")
+    assert lines[3].startswith(" · side-is-taker does not hold")
     assert any(line.startswith(" ✗ side-is-taker does not hold") for line in lines)
     assert "24 hold, 1 fail, 0 undecided" in lines[-1]
 

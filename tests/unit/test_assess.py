@@ -341,7 +341,14 @@ def test_verdicts() -> None:
 
 @pytest.mark.parametrize(
     ("doubtful", "warm_up", "said"),
-    [(49, 0, "GO"), (90, 50, "GO"), (50, 0, "undecided"), (499, 0, "undecided"), (500, 0, "NO-GO")],
+    [
+        (49, 0, "GO"),
+        (88, 49, "GO"),
+        (100, 49, "undecided"),
+        (50, 0, "undecided"),
+        (499, 0, "undecided"),
+        (500, 0, "NO-GO"),
+    ],
 )
 def test_doubt_beyond_the_warm_up_counts(doubtful: int, warm_up: int, said: str) -> None:
     counts = DayCounts(
@@ -356,6 +363,17 @@ def test_doubt_beyond_the_warm_up_counts(doubtful: int, warm_up: int, said: str)
     assert got == said
     if said != "GO":
         assert why.endswith("of the time: snapshots contradict it (3)")
+
+
+def test_a_long_time_without_a_book_is_told() -> None:
+    counts = DayCounts(
+        trades=1, book_messages=9, snapshots=1, doubtful_ns=60, warm_up_ns=60,
+        findings={"UNSEEDED": 1},
+    )  # fmt: skip
+    assert verdict(counts) == (
+        "undecided",
+        "no snapshot seeds the book for the first 6% of the time",
+    )
 
 
 def test_facts_count_where_the_strategy_relies_on_them() -> None:

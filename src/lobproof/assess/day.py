@@ -17,7 +17,7 @@ from lobproof.assess.result import Assessment, Difference, Reference, Source
 from lobproof.assess.thresholds import Thresholds
 from lobproof.assess.times import HOUR_NS, TableTimes, TimeProfile
 from lobproof.assess.watch import Messages, Prints, ReplayWatch
-from lobproof.errors import LobproofError
+from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
 from lobproof.pages.axes import TimeGrid, nice_width
 from lobproof.pages.text import moment, short
@@ -73,8 +73,8 @@ def assess_lake(
             watch=watch,
             progress=lambda at: tell("replaying", at.rows, at.of_rows),
         )
-    except LobproofError as error:
-        problems.append(error.message)
+    except (InputError, GridError) as error:
+        problems.append(_told(error))
     start = day_start(day.dt)
     span = heard.span if heard is not None else (0, 0)
     whole = start, start + DAY_NS
@@ -92,9 +92,9 @@ def assess_lake(
                 rows["timestamp"], rows["receipt_timestamp"]
             ),
         )
-    except LobproofError as error:
-        if error.message not in problems:
-            problems.append(error.message)
+    except (InputError, GridError) as error:
+        if _told(error) not in problems:
+            problems.append(_told(error))
     times = [profiles[table].result() for table in _LAKE_TABLES if day.files.get(table)]
     columns = next((fact for fact in facts if fact.name == "columns"), None)
     if columns is not None and columns.holds is Holds.FAILS and not problems:
@@ -151,8 +151,8 @@ def assess_sample(
             watch=lambda _: seen,
             progress=lambda at: tell("replaying", at.rows, at.of_rows),
         )
-    except LobproofError as error:
-        problems.append(error.message)
+    except (InputError, GridError) as error:
+        problems.append(_told(error))
     times = [one.result() for one in profiles]
     times = [one for one in times if one.total.rows]
     messages = seen.messages()
@@ -337,6 +337,11 @@ def _pace(messages: Messages | None) -> Mapping[str, str]:
 
 def _date(ns: int) -> str:
     return moment(ns, digits=0)[:10]
+
+
+def _told(error: InputError | GridError) -> str:
+    """An error as a reason: what is wrong, and the remedy."""
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _silent(_: str, __: int, ___: int) -> None:

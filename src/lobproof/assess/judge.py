@@ -46,7 +46,7 @@ HANDLED = frozenset(
 )
 """Facts that a replay sees by itself where they fail: it counts or flags what they are about."""
 _WORDS = {
-    "GAP": "messages missing",
+    "GAP": "ids missing",
     "CROSSED": "crossed books",
     "DRIFT": "snapshots contradict it",
     "TOUCH_BEYOND_RANGE": "the touch beyond the levels listed",
@@ -120,8 +120,9 @@ def _sentence(first: TableTimes, offset: float, drift: float | None) -> str:
     end = ""
     if drift is not None and abs(drift) >= DRIFT_MS and _moved(first):
         by = f"by {_ms(abs(drift))} an hour"
-        how = ("falls behind", "it shrinks") if drift < 0 else ("gains", "it grows")
-        end = f"; it {how[0]} {by}" if said.startswith("The recorder") else f"; {how[1]} {by}"
+        how = ("falls behind", "shrinks") if drift < 0 else ("gains", "grows")
+        of = "it" if said.startswith("The recorder") else "the distance"
+        end = f"; {of} {how[of != 'it']} {by}"
     return f"{said}{end}."
 
 
@@ -169,14 +170,20 @@ def judged(
     if strategy is not None and counts is not None:
         against += _against(strategy, counts, gap_ratio, times, limits)
         doubts += _doubts(strategy, counts, facts)
-        doubtful = (counts.doubtful_ns - counts.warm_up_ns) / span_ns if span_ns else 0.0
+        known_ns = span_ns - counts.warm_up_ns
+        doubtful = (counts.doubtful_ns - counts.warm_up_ns) / known_ns if known_ns > 0 else 0.0
+        unseeded = counts.warm_up_ns / span_ns if span_ns else 0.0
+        if unseeded >= DOUBT_LIMIT:
+            doubts.append(f"no snapshot seeds the book for the first {unseeded:.0%} of the time")
         if doubtful >= DOUBT_LIMIT:
             said = f"the book is in doubt {doubtful:.0%} of the time: {_doubting(counts)}"
             (against if doubtful >= MOST_DOUBT else doubts).append(said)
     verdict: Verdict = "NO-GO" if against or strategy is None else "GO"
     if verdict == "GO" and doubts:
         verdict = "undecided"
-    good = [] if against or doubts or strategy is None else [_good(strategy, gap_ratio)]
+    good = []
+    if not against and not doubts and strategy is not None and counts is not None:
+        good = [_good(strategy, counts, gap_ratio, times, limits)]
     return Judged(
         verdict,
         strategy,
@@ -231,10 +238,11 @@ def _notes(clock: Clock, limits: Thresholds) -> list[str]:
     """Skew bears on rows without an exchange time alone: all others are ordered by that."""
     found = [clock.says] if clock.wrong else []
     if clock.skew_p95_ms is not None and clock.skew_p95_ms >= limits.skew_p95_ms:
-        of = "their median distance" if clock.wrong else "exchange times"
+        of = "their median distance from" if clock.wrong else "their"
         found.append(
-            f"Receive times are up to {_ms(clock.skew_p95_ms)} from {of} (95th percentile, "
-            f"limit {_ms(limits.skew_p95_ms)}): only rows without an exchange time need them."
+            f"5% of the receive times are more than {_ms(clock.skew_p95_ms)} off {of} exchange "
+            f"times (limit {_ms(limits.skew_p95_ms)}). Rows are ordered by exchange time, so this "
+            "matters only where that is missing."
         )
     return found
 
@@ -252,8 +260,23 @@ def _concerns(fact: Fact, strategy: Strategy) -> bool:
     return strategy == "full" or not of_deltas
 
 
-def _good(strategy: Strategy, gap_ratio: float | None) -> str:
-    ratio = "" if gap_ratio is None else f"the gap ratio is {gap_ratio:.4%}"
-    if strategy == "full":
-        return f"{ratio}, times are valid, and nothing contradicts the book"
-    return "rows of `book` are whole, and times are valid"
+def _good(
+    strategy: Strategy,
+    counts: DayCounts,
+    gap_ratio: float | None,
+    times: Sequence[TableTimes],
+    limits: Thresholds,
+) -> str:
+    """What was measured where nothing speaks against the data."""
+    said = []
+    if strategy == "full" and gap_ratio is not None:
+        said.append(f"the gap ratio is {gap_ratio:.4%} (limit {limits.gap_ratio:.1%})")
+    used = [one.invalid_share for one in times if one.table in _USED[strategy]]
+    if used:
+        said.append(f"{max(used):.2%} of the rows have no valid exchange time")
+    compared = counts.snapshots + counts.vendor_rows
+    no = "none" if not counts.contradictions else f"{counts.contradictions:,}"
+    said.append(f"of {compared:,} snapshots {no} contradicts the book" if compared else "")
+    doubtful_s = (counts.doubtful_ns - counts.warm_up_ns) / 1e9
+    said.append(f"{doubtful_s:,.1f} s in doubt")
+    return "; ".join(filter(None, said))

@@ -21,6 +21,7 @@ class Machine:
 
     measured: Feasibility
     rows: tuple[Judgement, ...]
+    limits: Thresholds
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -31,9 +32,12 @@ class Machine:
         }
 
     def verdict(self, found: Sequence[Assessment]) -> Verdict:
-        """The worst of the strategies that these days bear."""
-        told = verdicts(self.rows)
-        asked = [told[one.judged.strategy] for one in found if one.judged.strategy is not None]
+        """The worst of these days, each by the strategy that it bears and figures of its own."""
+        asked = [
+            verdicts(judge(profile_of([one]), self.measured, self.limits))[one.judged.strategy]
+            for one in found
+            if one.judged.strategy is not None
+        ]
         order = ("NO-GO", "unknown", "GO")
         return _VERDICTS[next((one for one in order if one in asked), "unknown")]
 
@@ -42,7 +46,8 @@ def machine_of(
     measured: Feasibility, found: Sequence[Assessment], limits: Thresholds | None = None
 ) -> Machine:
     """Hold the machine, and the worst of all days, against thresholds."""
-    return Machine(measured, judge(profile_of(found), measured, limits))
+    limits = limits or Thresholds()
+    return Machine(measured, judge(profile_of(found), measured, limits), limits)
 
 
 def profile_of(found: Sequence[Assessment]) -> ProfileFigures:

@@ -36,7 +36,7 @@ def headline(found: Assessment) -> str:
     """The verdict and what to do, in one line."""
     judged = found.judged
     if judged.strategy is None:
-        return f"{judged.verdict}: nothing can be made of it"
+        return f"{judged.verdict}: it cannot be replayed as it is"
     how = _HOW[judged.strategy]
     if found.source == "golden":
         how = "reconstruct it in full"

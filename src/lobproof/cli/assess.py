@@ -151,6 +151,7 @@ def show(console: Console, found: Assessment, *, short: bool = False) -> None:
     """Verdict and reasons, the facts that fail, counts of the rest; if not ``short``, times too."""
     console.print(Text(about(found), "bold"))
     console.print(Text(headline(found), f"bold {_STYLES[found.judged.verdict]}"))
+    console.print(spanned(found), style="dim")
     for text in (*found.judged.why, *found.judged.passed_over):
         _item(console, text)
     for note in found.judged.notes:
@@ -170,7 +171,6 @@ def show(console: Console, found: Assessment, *, short: bool = False) -> None:
         console.print(str(found.lag), soft_wrap=True)
     if short:
         return
-    console.print(spanned(found), style="dim")
     for grid in [grid for grid in tables(found) if grid.title in ("Times", "Replays")]:
         wide = len(grid.columns) - (grid.title == "Times")  # the drift is told in words
         rows = [row[:wide] for row in grid.rows]

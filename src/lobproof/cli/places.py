@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lobproof.acquire.lake import is_lake
 from lobproof.errors import LobproofError, UsageError
-from lobproof.sources.captured import captured_journals
+from lobproof.sources.captured import SESSION, captured_journals
 from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.golden import DOCUMENT
 from lobproof.store.layout import MARKER
@@ -92,6 +92,12 @@ def expect(path: Path, *wanted: Kind) -> Kind:
     if path.is_file():
         raise UsageError(f"{path} is a file, not {told}", hint=hint)
     _refuse_parts(path, wanted)
+    if (path / SESSION).is_file():
+        raise UsageError(
+            f"{path} is a capture, not {told}",
+            hint=f"import a symbol of it first: `lobproof import {_quoted(path / 'SYMBOL')} --out "
+            "GOLDEN`",
+        )
     held = _held(path)
     if held:
         raise _holding(path, held, wanted)

@@ -70,13 +70,14 @@ class RegimeFigures(msgspec.Struct):
 
 
 class CapturedFigures(msgspec.Struct):
-    """What was captured of a symbol: messages by kind, and gaps by the stream of their ids."""
+    """What was captured of a symbol: messages and SBE frames by kind, gaps by their ids' stream."""
 
     messages: dict[str, Count]
     gaps: dict[str, Count]
     resets: Count
     snapshots: Count
     regime: RegimeFigures
+    sbe: dict[str, Count] = {}
 
 
 class LostFigures(msgspec.Struct):

@@ -23,6 +23,7 @@ from lobproof.errors import LobproofError, shown
 from lobproof.files import below, file_sha256
 from lobproof.schema.records import Records
 from lobproof.sources.binance.journal import JournalFile, Loss, read_frames
+from lobproof.sources.binance.sbe import SBE_KINDS
 from lobproof.sources.binance.scan_kernels import (
     AGGREGATE,
     CONTROL,
@@ -42,8 +43,8 @@ from lobproof.sources.recordings.audit import MAX_LISTED, IdAudit
 from lobproof.sources.recordings.intake import LineWriter
 
 _NAMED = 5
-_ANSWERS = "trade@backfill"
 """Breaks of a symbol that are named; the others are counted."""
+_ANSWERS = "trade@backfill"
 _MONO = re.compile(rb'^(\{"capture_ns":[0-9]+),"mono_ns":[0-9]+', re.MULTILINE)
 _COPY = re.compile(
     rb'^\{"capture_ns":[0-9]+,"mono_ns":[0-9]+,"stream":"control","conn":[0-9]+,"event":"copy",.*$',
@@ -350,8 +351,10 @@ class _Journal:
             if what != _ANSWERS:  # of REST, as a snapshot is: no message, and in no count
                 read[what.partition("@")[0]] += count
         snapshots = read.pop("snapshot", 0)
-        for kind in sorted(read.keys() | listed.messages.keys()):
-            self._count(f"messages of {kind}", read[kind], listed.messages.get(kind, 0))
+        told = Counter(listed.messages)
+        told.update({SBE_KINDS.get(kind, kind): count for kind, count in listed.sbe.items()})
+        for kind in sorted(read.keys() | told.keys()):
+            self._count(f"messages of {kind}", read[kind], told[kind])
         self._count("snapshots", snapshots, listed.snapshots)
         for ids in self._ids.values():
             self._count(f"gaps of {ids.what}", ids.gaps_told, listed.gaps.get(ids.what, 0))

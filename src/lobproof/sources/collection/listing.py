@@ -163,7 +163,7 @@ def _sample(sample: GoldenSample, made_of: list[Part]) -> Part:
         start_ns=document["span"]["first_recv_ns"],
         end_ns=document["span"]["last_recv_ns"],
         gaps=document["chain"]["gaps"] + document["trade_ids"]["gaps"],
-        lost=len(document["findings"]["truncated"]),
+        lost=None,
         files=len(sample.inputs),
         imported=len(sample.inputs),
         counted=not any(one.counted for one in made_of),
