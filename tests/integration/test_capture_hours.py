@@ -316,7 +316,9 @@ def test_minutes_of_all_faults(
     monkeypatch.setattr(lane, "LIFE_S", 420.0)
     hours = captured(tmp_path / "day", 1_400.0, faults_every(5.0), market=market)
     assert hours.kept["SIMUSDT"].of("disconnected", why="handed over")
-    prove(hours, tmp_path, 60, 0.1)
+    # the faster the venue's time, the longer an answer takes in it: of a few minutes so full of
+    # faults little may be left to trust, but what is left must be right
+    prove(hours, tmp_path, 600, 0.0)
 
 
 @pytest.mark.slow
