@@ -103,6 +103,8 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     table.add_row("rules", f"tick {tick}, lot {lot} ({document['rules_from']})")
     table.add_row("depth chain", _audit_text(chain))
     table.add_row("trade ids", _audit_text(ids))
+    if "backfill" in document:
+        table.add_row("backfill", _backfill_text(document["backfill"]))
     offset = f"receive time - exchange time: {sample.clock_offset_ns / 1e6:,.1f} ms"
     if sample.clock_offset_ns < 0:
         offset += " (the recorder's clock is behind the exchange's, whose times give the order)"
@@ -115,6 +117,19 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     for line in _findings_text(sample):
         table.add_row(Text("finding", "yellow"), line)
     console.print(table)
+
+
+def _backfill_text(told: Mapping[str, Any]) -> str:
+    """How many of the lost trades REST brought, and what it brought of others."""
+    text = f"{told['backfilled']:,} of {told['lost']:,} lost trades brought by REST"
+    for name, what in (
+        ("late", "came late after all"),
+        ("contradicting", "contradicting"),
+        ("untimed", "left out: receive times order their day"),
+    ):
+        if told[name]:
+            text += f"; {told[name]:,} {what}"
+    return text
 
 
 def _witness_text(witness: Mapping[str, Any]) -> list[Text]:

@@ -121,7 +121,7 @@ def derive_lake(
     UsageError
         When ``out`` holds something else.
     """
-    golden = GoldenSource(GoldenSample.load(source), book_clock=book_clock)
+    golden = GoldenSource(GoldenSample.load(source), book_clock=book_clock, backfilled=False)
     out = as_path(out).absolute()
     request = _request(golden)
     there = _existing(out, request)

@@ -50,6 +50,8 @@ class Flag(IntFlag):
     GHOST_LEVELS = 1 << 16  # a snapshot that lacks levels held beyond the book's trusted range
     REFUTED = 1 << 17  # a snapshot not believed: not applied, or, on a depth message, undone there
     AWAITS = 1 << 18  # a snapshot that differs from the book: the next depth message decides
+    BACKFILLED = 1 << 19  # a trade that no socket brought: REST told it later, by its id
+    COARSE_TS = 1 << 20  # its exchange time is in ms, where its stream's are in µs
 
 
 DISTRUSTS = int(Flag.DRIFT | Flag.SILENCE)

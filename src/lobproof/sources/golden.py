@@ -161,6 +161,31 @@ class _Witness(msgspec.Struct):
                 raise ValueError(f"its witness lists {len(one.first_differing)} differences")
 
 
+class _Backfill(msgspec.Struct):
+    """What REST brought of the trades that a recording lost."""
+
+    answers: dict[str, Count]
+    unread: Count
+    first_unread: str
+    lost: Count
+    backfilled: Count
+    late: Count
+    contradicting: Count
+    first_contradicting: list[Int64]
+    untimed: Count
+    microseconds: bool
+    placed: list[tuple[Int64, Int64]]
+
+    def __post_init__(self) -> None:
+        ends = [one for pair in self.placed for one in pair]
+        if ends != sorted(ends) or len({last for _, last in self.placed}) != len(self.placed):
+            raise ValueError("the ids that its backfill places do not ascend")
+        if sum(last - first + 1 for first, last in self.placed) != self.backfilled:
+            raise ValueError(f"its backfill places other than {self.backfilled:,} trades")
+        if bool(self.contradicting) != bool(self.first_contradicting):
+            raise ValueError("its backfill does not list what is contradicted")
+
+
 class _Golden(msgspec.Struct):
     """What every reader of the document counts on; there is more."""
 
@@ -185,6 +210,7 @@ class _Golden(msgspec.Struct):
     notes: list[str]
     exchange_info_sha256: str
     witness: _Witness | None = None
+    backfill: _Backfill | None = None
 
     def __post_init__(self) -> None:
         lacking = [name for name in _COUNTED if name not in self.counts]
@@ -337,7 +363,23 @@ class GoldenSample:
         ):
             file, line = str(entry["file"]), int(entry["line"])
             found.append(InputFinding(code, 1, str(entry["detail"]), file, line))
+        told = self.document.get("backfill", {"contradicting": 0, "unread": 0})
+        if count := int(told["contradicting"]):
+            detail = (
+                "trades that REST tells in another way than the stream, or in two ways: what was "
+                f"received stands; first id {told['first_contradicting'][0]}"
+            )
+            found.append(InputFinding(Finding.INVALID_INPUT, count, detail))
+        if count := int(told["unread"]):
+            detail = f"answers of REST that cannot be read: {told['first_unread']}"
+            found.append(InputFinding(Finding.INVALID_INPUT, count, detail))
         return found
+
+    @property
+    def backfilled(self) -> list[tuple[int, int]]:
+        """First and last ids of the trades that REST brought of gaps, where they are placed."""
+        told = self.document.get("backfill", {"placed": []})
+        return [(int(first), int(last)) for first, last in told["placed"]]
 
     def hashed(self) -> HashedFiles:
         """The journals, hashed; :class:`InputError` names the first that is not as listed."""

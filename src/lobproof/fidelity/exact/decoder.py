@@ -31,6 +31,8 @@ else:
 
 CHUNK_LINES = 1 << 16
 _FUTURE_NS = 3_600_000_000_000
+_HEAD = 200
+"""Characters of a line within which its stream is named."""
 DECIMAL = pl.Decimal(38, 18)
 BID, ASK = 1, 2
 
@@ -136,6 +138,8 @@ class PlainDecoder:
         ``E`` or ``T``: the time of a depth message that was stored. Without a T it is E.
     left_out
         Update id and capture time of snapshots that need not be of this symbol.
+    backfilled
+        First and last ids of trades that REST brought of gaps, and that stand among the others.
     """
 
     def __init__(
@@ -145,12 +149,16 @@ class PlainDecoder:
         trade_stream: str,
         book_clock: str = "E",
         left_out: Collection[tuple[int, int]] = (),
+        backfilled: Collection[tuple[int, int]] = (),
     ) -> None:
         self._journals = journals
         self._symbol = venue_symbol
         self._trade_stream = trade_stream
         self._book_clock = book_clock
         self._left_out = left_out
+        self._backfilled = backfilled
+        self._brought: dict[int, tuple[dict[str, Any], int]] = {}
+        self._waiting: list[int] = []  # ids of those, the next one last
         self._last = -1
         self._last_ts = 0
         self._clock = {"depth": 0, "trade": 0}
@@ -172,25 +180,49 @@ class PlainDecoder:
         InputError
             When a journal cannot be read.
         """
+        if self._backfilled:
+            self._find_brought()
         count = 0
+        for path, number, line in self._read():
+            self._line(line, path, number)
+            count += 1
+            if count == lines:
+                yield self._chunk()
+                count = 0
+        if count:
+            yield self._chunk()
+
+    def _read(self) -> Iterator[tuple[Path, int, str]]:
+        """The lines of all journals, each with its file and number."""
         for path in self._journals:
             try:
                 with zstd.open(
                     path, "rt", encoding="utf-8", errors="replace", newline="\n"
                 ) as file:
                     for number, line in enumerate(file, 1):
-                        self._line(line, path, number)
-                        count += 1
-                        if count == lines:
-                            yield self._chunk()
-                            count = 0
+                        yield path, number, line
             except (OSError, EOFError, zstd.ZstdError) as error:
                 raise InputError(
                     f"{path} cannot be read: {error}",
                     hint="the golden sample is damaged; import the recordings again",
                 ) from error
-        if count:
-            yield self._chunk()
+
+    def _find_brought(self) -> None:
+        """Trades of REST's answers that stand among the others: they come behind them."""
+        name = f'"stream":"{self._symbol.lower()}@trade@backfill"'
+        for _, _, line in self._read():
+            if name not in line[:_HEAD]:
+                continue
+            try:
+                entry = _JSON.decode(line)
+                trades = [(int(one["id"]), one) for one in entry["data"]]
+                capture = int(entry["capture_ns"])
+            except (ValueError, KeyError, TypeError):
+                continue  # what it would have told, the comparison misses
+            for at, trade in trades:
+                if any(first <= at <= last for first, last in self._backfilled):
+                    self._brought.setdefault(at, (trade, capture))
+        self._waiting = sorted(self._brought, reverse=True)
 
     def _chunk(self) -> Chunk:
         trades = self._trades.frame()
@@ -281,19 +313,39 @@ class PlainDecoder:
         first, last = int(data["t" if raw else "f"]), int(data["t" if raw else "l"])
         ts = _nanoseconds(data["T"])
         price, size = _texts([data["p"], data["q"]])
+        while self._waiting and self._waiting[-1] < last:
+            at = self._waiting.pop()
+            told, behind = self._brought.pop(at)
+            self._add_trade(
+                (at - 1, at, at),
+                (_nanoseconds(told["time"]), behind),
+                _texts([told["price"], told["qty"]]),
+                sold=bool(told["isBuyerMaker"]),
+            )
         previous = self._passed.pop(first - 1, first - 1)
         if data.get("X") == "NA" and not (Decimal(price) or Decimal(size)):
             self._passed = {last: previous}  # no execution: the next one follows what was before
             return
+        # the buyer made the offer: the taker sold
+        self._add_trade((previous, first, last), (ts, capture), (price, size), sold=bool(data["m"]))
+
+    def _add_trade(
+        self,
+        ids: tuple[int, int, int],
+        times: tuple[int, int],
+        numbers: Collection[str],
+        *,
+        sold: bool,
+    ) -> None:
+        """A row of a trade: the id before, its first and last; its time and that of receipt."""
         columns = self._trades.columns
-        columns["id"].append(last)
-        columns["prev"].append(previous)
-        columns["first"].append(first)
-        columns["ts"].append(ts)
-        columns["clock"].append(self._time("trade", ts, capture))
-        columns["side"].append(2 if data["m"] else 1)  # the buyer made the offer: the taker sold
-        columns["price"].append(price)
-        columns["size"].append(size)
+        for name, value in zip(("prev", "first", "id"), ids, strict=True):
+            columns[name].append(value)
+        for name, number in zip(("price", "size"), numbers, strict=True):
+            columns[name].append(number)
+        columns["ts"].append(times[0])
+        columns["clock"].append(self._time("trade", *times))
+        columns["side"].append(2 if sold else 1)
 
     def _ticker(self, data: dict[str, Any]) -> None:
         self._check(data)

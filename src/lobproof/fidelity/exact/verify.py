@@ -257,6 +257,7 @@ def _decoder(window: Window, sample: GoldenSample) -> PlainDecoder:
         str(sample.document["trade_stream"]),
         window.orders[window.days[0]].book_clock,
         sample.snapshots_of_nobody,
+        sample.backfilled,
     )
 
 

@@ -349,7 +349,7 @@ def _fill_depth(decoded: Decoded, raw: _Depth, symbol: str) -> None:
     decoded.previous = raw.U - 1 if raw.pu is None else raw.pu
     if raw.U < 1 or raw.u < raw.U or decoded.previous > raw.u:
         raise Problem("ids", f"U {raw.U}, u {raw.u}, pu {raw.pu}: not in order")
-    decoded.event, decoded.traded = _moment(raw.E), _moment(raw.T)
+    decoded.event, decoded.traded = moment(raw.E), moment(raw.T)
     decoded.first, decoded.final = raw.U, raw.u
     decoded.futures = raw.pu is not None
     decoded.bids, decoded.asks = _side(raw.b), _side(raw.a)
@@ -364,7 +364,7 @@ def _fill_trade(decoded: Decoded, raw: _Trade, first: int, last: int, symbol: st
     if executed:
         _check_positive(price, "price")
         _check_positive(size, "size")
-    decoded.event, decoded.traded = _moment(raw.E), _moment(raw.T)
+    decoded.event, decoded.traded = moment(raw.E), moment(raw.T)
     decoded.first, decoded.final, decoded.previous = first, last, first - 1
     decoded.taker = NO_EXECUTION if not executed else 2 if raw.m else 1
     decoded.futures = raw.X is not None
@@ -375,7 +375,7 @@ def _fill_ticker(decoded: Decoded, raw: _Ticker, symbol: str) -> None:
     _check_symbol(raw.s, symbol)
     if raw.e is not None:
         _check_event(raw.e, TICKER)
-    decoded.event, decoded.traded = _moment(raw.E), _moment(raw.T)
+    decoded.event, decoded.traded = moment(raw.E), moment(raw.T)
     decoded.first = decoded.final = decoded.previous = raw.u
     decoded.futures = raw.e is not None
     decoded.bids = [(_plain(raw.b), _plain(raw.B))]
@@ -385,7 +385,7 @@ def _fill_ticker(decoded: Decoded, raw: _Ticker, symbol: str) -> None:
 def _fill_snapshot(decoded: Decoded, raw: _Snapshot, symbol: str) -> None:
     if raw.symbol is not None:
         _check_symbol(raw.symbol, symbol)
-    decoded.event, decoded.traded = _moment(raw.E or 0), _moment(raw.T)
+    decoded.event, decoded.traded = moment(raw.E or 0), moment(raw.T)
     decoded.first = decoded.final = decoded.previous = raw.lastUpdateId
     decoded.futures = raw.E is not None
     decoded.bids, decoded.asks = _side(raw.bids), _side(raw.asks)
@@ -429,7 +429,7 @@ def _plain(raw: Raw) -> bytes:
     return token
 
 
-def _moment(value: int) -> int:
+def moment(value: int) -> int:
     """A time in ms or µs as ns; what is not positive is missing, 0."""
     if value <= 0:
         return 0

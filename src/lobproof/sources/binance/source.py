@@ -13,8 +13,9 @@ import numpy as np
 
 from lobproof.errors import InputError
 from lobproof.instruments import Instrument
-from lobproof.schema import Clock, EventBatch
+from lobproof.schema import Clock, EventBatch, Flag
 from lobproof.sources.batches import TickerBatch, Together, cut, message_ends, row_ends
+from lobproof.sources.binance.backfill import Answers, Weave, within
 from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.rows import (
     Snapshot,
@@ -61,10 +62,15 @@ class GoldenSource:
         A golden sample.
     book_clock
         Which time of a depth message is its ``ts_event``; None: as its market has it.
+    backfilled
+        Whether trades that REST brought of a gap stand among those that were received.
     """
 
-    def __init__(self, sample: GoldenSample, *, book_clock: Clock | None = None) -> None:
+    def __init__(
+        self, sample: GoldenSample, *, book_clock: Clock | None = None, backfilled: bool = True
+    ) -> None:
         self.sample = sample
+        self._backfilled = backfilled
         order = order_of(sample.instrument.exchange)
         self.order = order if book_clock is None else replace(order, book_clock=book_clock)
         self.instrument: Instrument = sample.instrument
@@ -91,7 +97,9 @@ class GoldenSource:
     def trades(self, batch_rows: int = BATCH_ROWS) -> Iterator[EventBatch]:
         """Trades in source order: raw ones or, where the recording has only those, aggregates.
 
-        ``ts_event`` is the trade's time. Errors as for :meth:`book`.
+        ``ts_event`` is the trade's time. A trade that REST brought of a gap (``BACKFILLED``) stands
+        before the first whose id is beyond its own, without a receive time. Errors as for
+        :meth:`book`.
         """
         parts = self._parts((self._trade_kind,))
         return cut((trades for _, trades in parts), batch_rows, message_ends)
@@ -118,7 +126,7 @@ class GoldenSource:
         """Best bid and ask as announced, in source order. Errors as for :meth:`book`."""
 
         def batches() -> Iterator[TickerBatch]:
-            for block in self._blocks((TICKER,)):
+            for block in self.blocks((TICKER,)):
                 yield ticker_batch(block, self.instrument)
 
         return cut(batches(), batch_rows, row_ends)
@@ -133,12 +141,17 @@ class GoldenSource:
         snapshots = self._snapshots() if with_book else []
         pending = deque(sorted(snapshots, key=lambda snapshot: snapshot.sequence))
         passed = new_passed()
+        brought = self.brought() if self._trade_kind in wanted else EventBatch.empty()
+        weave = Weave(brought.sequence)
         reached = -1
         none = EventBatch.empty()
-        for block in self._blocks(wanted):
+        for block in self.blocks(wanted):
             book = trades = none
             if self._trade_kind in wanted:
                 trades = trade_batch(block, self._trade_kind, self.instrument, passed)
+                if weave.left and len(trades):
+                    order, some = weave.order(trades.sequence)
+                    trades = EventBatch.concat([trades, brought.slice(*some)]).take(order)
             if with_book:
                 book = book_batch(block, self.instrument, self.order.book_clock)
             if len(book):
@@ -154,8 +167,52 @@ class GoldenSource:
             yield book, trades
         for snapshot in pending:
             yield snapshot.rows(), none
+        if weave.left:
+            self._check_count(
+                str(self.sample.path),
+                "backfilled trades before a received one",
+                len(brought) - weave.left,
+                len(brought),
+            )
 
-    def _blocks(self, wanted: tuple[int, ...]) -> Iterator[Block]:
+    def answers(self) -> Answers:
+        """Trades of REST's answers, all of them, in the order of the journals.
+
+        Errors as for :meth:`book`; an answer that cannot be read is counted.
+        """
+        told: dict[str, Any] | None = self.sample.document.get("backfill")
+        found = Answers(self.instrument)
+        for path in self.sample.journals:
+            left = None if told is None else int(told["answers"].get(path.name, 0))
+            if left == 0:
+                continue
+            for block in self._frames(path, Scanner(self.instrument.venue_symbol, ())):
+                found.take(block)
+                if found.lines[path.name] == left:
+                    break
+            if left is not None:
+                self._check_count(str(path), "answers", found.lines[path.name], left)
+        return found
+
+    def brought(self) -> EventBatch:
+        """The trades of REST's answers that the document places among the others, by id.
+
+        Errors as for :meth:`book`.
+        """
+        told: dict[str, Any] | None = self.sample.document.get("backfill")
+        if told is None or not told["placed"] or not self._backfilled:
+            return EventBatch.empty()
+        trades = self.answers().trades()
+        ids, first = np.unique(trades.sequence, return_index=True)
+        placed = trades.take(first[within(ids, np.array(told["placed"], np.int64))])
+        self._check_count(
+            str(self.sample.path), "backfilled trades", len(placed), int(told["backfilled"])
+        )
+        if not told["microseconds"]:
+            placed.flags &= ~int(Flag.COARSE_TS)
+        return placed
+
+    def blocks(self, wanted: tuple[int, ...]) -> Iterator[Block]:
         """Scanned frames of all journals, which are held against the document's counts."""
         read: Counter[str] = Counter()
         for path, entry in zip(self.sample.journals, self.sample.document["journals"], strict=True):

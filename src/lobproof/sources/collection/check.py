@@ -22,6 +22,8 @@ import numpy as np
 from lobproof.errors import LobproofError, shown
 from lobproof.files import below, file_sha256
 from lobproof.schema.records import Records
+from lobproof.sources.binance.backfill import STREAM as ANSWERS
+from lobproof.sources.binance.backfill import Weave
 from lobproof.sources.binance.journal import JournalFile, Loss, read_frames
 from lobproof.sources.binance.sbe import SBE_KINDS
 from lobproof.sources.binance.scan_kernels import (
@@ -35,7 +37,7 @@ from lobproof.sources.binance.scan_kernels import (
     TRADE,
 )
 from lobproof.sources.binance.scanner import Block, Scanner
-from lobproof.sources.binance.source import KINDS, count_messages
+from lobproof.sources.binance.source import KINDS, GoldenSource, count_messages
 from lobproof.sources.captured import SESSION
 from lobproof.sources.collection.found import Found, FoundSession, Unreadable
 from lobproof.sources.golden import DOCUMENT, JOURNAL_FOLDER, GoldenSample
@@ -44,7 +46,6 @@ from lobproof.sources.recordings.intake import LineWriter
 
 _NAMED = 5
 """Breaks of a symbol that are named; the others are counted."""
-_ANSWERS = "trade@backfill"
 _MONO = re.compile(rb'^(\{"capture_ns":[0-9]+),"mono_ns":[0-9]+', re.MULTILINE)
 _COPY = re.compile(
     rb'^\{"capture_ns":[0-9]+,"mono_ns":[0-9]+,"stream":"control","conn":[0-9]+,"event":"copy",.*$',
@@ -348,7 +349,7 @@ class _Journal:
         read: Counter[str] = Counter()
         for stream, count in (*self._streams.streams().items(), *self._others.items()):
             what = stream.partition("@")[2]
-            if what != _ANSWERS:  # of REST, as a snapshot is: no message, and in no count
+            if what != ANSWERS:  # of REST, as a snapshot is: no message, and in no count
                 read[what.partition("@")[0]] += count
         snapshots = read.pop("snapshot", 0)
         told = Counter(listed.messages)
@@ -378,6 +379,11 @@ def _checked_sample(sample: GoldenSample, reading: Callable[[Path], None]) -> Ch
     kind = TRADE if document["trade_stream"] == "trade" else AGGREGATE
     scanner = Scanner(sample.instrument.venue_symbol, (DEPTH, TRADE, AGGREGATE, TICKER, SNAPSHOT))
     audits = {DEPTH: IdAudit(may_reset=True), kind: IdAudit()}
+    weaves = {of: Weave(np.empty(0, np.int64)) for of in audits}
+    try:
+        weaves[kind] = Weave(GoldenSource(sample).brought().sequence)
+    except LobproofError as error:
+        said.failures.append(error.message)
     read: Counter[str] = Counter()
     for path, entry in zip(sample.journals, document["journals"], strict=True):
         reading(path)
@@ -398,7 +404,7 @@ def _checked_sample(sample: GoldenSample, reading: Callable[[Path], None]) -> Ch
             count_messages(block, read)
             for of, audit in audits.items():
                 rows = block.messages[block.messages["kind"] == of]
-                audit.add(*(rows[name] for name in ("first", "final", "previous", "event")))
+                audit.add(*weaves[of].ids(rows))
         said.lines += lines
         if lines != entry["lines"]:
             said.failures.append(

@@ -31,6 +31,7 @@ from lobproof.sources.binance.scan_kernels import (
     TICKER,
     TRADE,
 )
+from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.captured import captured_journals
 from lobproof.sources.golden import (
     DOCUMENT,
@@ -41,6 +42,7 @@ from lobproof.sources.golden import (
     GoldenSample,
 )
 from lobproof.sources.recordings.audit import MAX_DIGITS
+from lobproof.sources.recordings.backfilled import has_answers, judge_answers
 from lobproof.sources.recordings.intake import MARKET_KINDS, Intake
 from lobproof.sources.recordings.reader import BINANCES, Probe, few, no_lines_of, probe_all
 from lobproof.sources.recordings.witness import compare_witness, has_witness
@@ -184,6 +186,8 @@ def import_recordings(
             sample=sample,
         )
         document["notes"] += _notes_of_captures(probes)
+        if has_answers(document):
+            _place_answers(work, document)
         if has_witness(document["streams"]):
             document["witness"] = compare_witness(
                 [work / JOURNAL_FOLDER / one["name"] for one in document["journals"]],
@@ -389,6 +393,18 @@ def _exchange_of(intake: Intake, exchange: str | None, probes: Sequence[Probe]) 
 
 def _refuse_findings(document: dict[str, Any]) -> None:
     """StrictError for what the audits of ids and lines found."""
+    told = document.get("backfill", {"contradicting": 0, "unread": 0})
+    if told["contradicting"]:
+        raise StrictError(
+            f"trades: REST contradicts {told['contradicting']:,} of them; first id "
+            f"{told['first_contradicting'][0]}",
+            hint="without strict (--strict) what was received stands, and golden.json lists ids",
+        )
+    if told["unread"]:
+        raise StrictError(
+            f"{told['unread']:,} answers of REST cannot be read; {told['first_unread']}",
+            hint="without strict (--strict) they are kept and counted",
+        )
     for stream, audit in (("depth", document["chain"]), ("trades", document["trade_ids"])):
         if audit["gaps"]:
             gap = next(iter(audit["gaps_listed"]), {"after": "?", "next": "?"})
@@ -533,6 +549,19 @@ def _instrument(
     rule = Rule(0, numbers.step(0, price_exponent), numbers.step(1, size_exponent))
     symbol = canonical_symbol(intake.symbol, exchange != "BINANCE")
     return Instrument(exchange, symbol, intake.symbol, price_exponent, size_exponent, (rule,))
+
+
+def _place_answers(folder: Path, document: dict[str, Any]) -> None:
+    """Set ``backfill`` of a document, and its trade ids with what REST brought of their gaps."""
+    if document["trade_stream"] != "trade":
+        document["notes"].append(
+            "REST brought trades of gaps, which are not placed: the trades are aggregates"
+        )
+        return
+    instrument = Instrument.from_dict(document["instrument"])
+    origin = str(document["market"]), str(document["provenance"])
+    source = GoldenSource(GoldenSample(folder, instrument, *origin, document))
+    document["backfill"], document["trade_ids"] = judge_answers(source)
 
 
 def _snapshots(intake: Intake, are_ours: bool) -> list[dict[str, Any]]:
