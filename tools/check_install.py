@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = bool(os.environ.get("QUICK"))
 MINUTES = "0.02" if QUICK else "0.3"
-ALL = frozenset({"acquire", "capture", "report", "telemetry"})
+ALL = frozenset({"acquire", "capture", "encrypt", "report", "telemetry"})
 """The extras."""
 CORE = {"import", "reconstruct", "verify", "inspect", "simulate", "derive-lake"}
 """Commands that must run without any extra."""
@@ -60,6 +60,8 @@ ACQUIRE = (
     "doctor bought",
 )
 SERVE = ("serve --simulate --preset nexo --speed 100 --duration 20s",)
+ENCRYPT = ("golden check golden --identity key.txt",)
+KEY = "import pyrage; print(pyrage.x25519.Identity.generate())"
 ERROR = 3
 """Exit code of what could not run. 1 and 2 are verdicts: a market so short may well get one."""
 
@@ -206,6 +208,11 @@ def check(case: Case, folder: Path, uv: Path, wheel: Path, bucket: str) -> tuple
             ran += made.check_commands(REPORT, "report")
         if whole or "capture" not in case.extras:
             ran += made.check_commands(SERVE, "capture")
+        if whole:
+            key = call([made.bin / "python", "-c", KEY], made.environment)
+            (made.work / "key.txt").write_text(key, encoding="utf-8")
+        if whole or "encrypt" not in case.extras:
+            ran += made.check_commands(ENCRYPT, "encrypt")
         made.environment["AWS_ENDPOINT_URL"] = bucket
         if (whole and bucket) or "acquire" not in case.extras:
             ran += made.check_commands(ACQUIRE if whole else ACQUIRE[:3], "acquire")

@@ -60,6 +60,8 @@ TEXTS = {
     "python software foundation license": "PSF-2.0",
 }
 """What the free field says, in lower case -> SPDX; it counts where nothing else is said."""
+READ = {"pyrage": "MIT"}
+"""Packages that say it in no field -> SPDX, by the text of the licence that they bring."""
 _NAMED = "License :: "
 _TOKEN = re.compile(r"[()]|[^\s()]+")
 
@@ -79,6 +81,7 @@ def problem(metadata: Message) -> str:
         bad = [name for name in named if CLASSIFIERS.get(name) not in ACCEPTED]
         return f"its licence is {', '.join(bad)}" if bad else ""
     text = " ".join((metadata.get("License") or "").split())
+    text = text or READ.get(str(metadata.get("Name")), "")
     if not text:
         return "it does not say what its licence is"
     told = TEXTS.get(text.lower(), text)

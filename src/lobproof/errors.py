@@ -11,6 +11,7 @@ from unicodedata import category
 EXTRAS = {
     "acquire": ("dotenv", "stamina"),
     "capture": ("aiohttp",),
+    "encrypt": ("pyrage",),
     "report": ("jinja2", "matplotlib"),
     "telemetry": ("opentelemetry",),
 }

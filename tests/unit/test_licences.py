@@ -68,5 +68,15 @@ def test_others_are_told_by_the_name_of_the_package(lines: tuple[str, ...]) -> N
     assert line.startswith("made-up: it")
 
 
+def test_a_licence_that_no_field_says_counts_where_its_text_was_read() -> None:
+    def of(*lines: str) -> list[str]:
+        text = "\n".join(["Metadata-Version: 2.4", "Name: pyrage", *lines, "", "A description"])
+        found: list[str] = CHECK["findings"]([message_from_string(text)])
+        return found
+
+    assert of("License-File: LICENSE") == []
+    assert of("License-Expression: GPL-3.0-only") == ["pyrage: its licence is GPL-3.0-only"]
+
+
 def test_what_is_installed_here_is_accepted() -> None:
     assert CHECK["main"]() == 0

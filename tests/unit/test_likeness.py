@@ -73,6 +73,11 @@ def _tar() -> bytes:
         (lambda: b"\xd4\xc3\xb2\xa1\x02\0\x04\0" + bytes(16), r"a packet capture \(pcap\)"),
         (lambda: b"\x80\x04\x95abc", "a Python pickle"),
         (lambda: b"\x04\x22\x4d\x18abc", "an lz4 file"),
+        (
+            lambda: b"\x5a\x2a\x4d\x18\0\1\0\0age-encryption.org/v1\n-> X25519 ab\n",
+            "an encrypted journal of lobproof capture",
+        ),
+        (lambda: b"age-encryption.org/v1\n-> X25519 ab\n", "a file that age encrypted"),
         (lambda: b"<!DOCTYPE html>\n<html>", "a page of HTML"),
         (
             lambda: b'<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code></Error>',

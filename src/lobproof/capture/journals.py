@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from lobproof.sources.age import Recipients
 from lobproof.sources.binance.journal import HOUR_NS, JournalFile, JournalWriter, hour_of
 
 FLUSH_S = 1.0
@@ -73,6 +74,8 @@ class LiveJournals:
         Bytes of lines to hold at most, of all journals together.
     troubled
         Told once, by the thread, of each error of the disk as it begins, and of None as it ends.
+    recipients
+        Encrypt the journals to them.
     """
 
     def __init__(
@@ -82,11 +85,13 @@ class LiveJournals:
         flush_s: float = FLUSH_S,
         held_bytes: int = HELD_BYTES,
         troubled: Callable[[OSError | None], None] | None = None,
+        recipients: Recipients | None = None,
     ) -> None:
         self._root = root
         self._flush_s = flush_s
         self._most = held_bytes
         self._troubled = troubled
+        self._recipients = recipients
         self._journals: dict[str, _Growing] = {}
         self._held = 0  # bytes of lines that no writer has
         self._stuck = 0  # and of those that one has and could not write
@@ -103,7 +108,7 @@ class LiveJournals:
             journal = self._journals.get(name)
             if journal is None:
                 journal = self._journals[name] = _Growing(
-                    JournalWriter(self._root / name, synced=True)
+                    JournalWriter(self._root / name, synced=True, recipients=self._recipients)
                 )
             if self.held + len(line) > self._most:
                 journal.lost.add(len(line), capture_ns)

@@ -37,6 +37,7 @@ from lobproof.capture.rest import Answer, RefusedError, Rest
 from lobproof.capture.sbe import keyed_session, sbe_streams, sbe_url, stream_of
 from lobproof.capture.space import SpaceLimits, watch_space
 from lobproof.errors import InputError, LobproofError, PlaceError, place_error, system_text
+from lobproof.sources.age import Recipients
 from lobproof.sources.binance.decode import Problem
 from lobproof.sources.binance.journal import JournalFile
 from lobproof.sources.binance.sbe import read_sbe
@@ -179,6 +180,8 @@ class Session:
         asked anyhow.
     key
         An API key, for what the venue tells to holders of one only: SBE, old trades of futures.
+    recipients
+        Encrypt the journals to them.
     """
 
     def __init__(
@@ -194,8 +197,10 @@ class Session:
         space: SpaceLimits | None = None,
         time_servers: Sequence[str] = (),
         key: str = "",
+        recipients: Recipients | None = None,
     ) -> None:
         self._venue = venue
+        self._recipients = recipients
         self._key = key
         self._pace = pace or Pace()
         self._space = space or SpaceLimits()
@@ -306,7 +311,9 @@ class Session:
             why = "" if error is None else system_text(error)
             loop.call_soon_threadsafe(self._disk_event, why)
 
-        self._journals = self._running = LiveJournals(self._out, troubled=troubled)
+        self._journals = self._running = LiveJournals(
+            self._out, troubled=troubled, recipients=self._recipients
+        )
         document = self._document()
         try:
             await self._capture(document)
@@ -437,6 +444,7 @@ class Session:
             sockets=venue.sockets,
             rest=venue.rest,
             regime=self.regime,
+            encrypted_to=[] if self._recipients is None else self._recipients.names,
             started_ns=self.started_ns,
         )
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,6 +33,7 @@ from lobproof.cli import INTERRUPTED
 from lobproof.cli.console import Json, Screen, Switch, clock, duration, err, out, print_json
 from lobproof.errors import UsageError
 from lobproof.files import write_whole
+from lobproof.sources.age import Recipients, recipients_of
 from lobproof.sources.binance.venue import MarketName, Venue, venue_of
 from lobproof.sources.captured import SESSION
 from lobproof.timespan import duration_ns, to_ns
@@ -62,6 +63,7 @@ def capture(
     fast_depth: Switch = False,
     rpi: Switch = False,
     sbe: Switch = False,
+    encrypt_to: Annotated[Sequence[str], Parameter(negative=(), show_default=False)] = (),
     metrics: Path | None = None,
     json_: Json = False,
 ) -> int:
@@ -103,6 +105,9 @@ def capture(
     sbe
         The raw SBE frames too, as a third witness that `lobproof import` compares; spot alone. The
         Ed25519 API key is taken from the environment, LOBPROOF_BINANCE_API_KEY.
+    encrypt_to
+        Encrypt the journals to this recipient of age (age1…), or to those in a file; may be given
+        several times. They are read again with an identity alone, which is not needed here.
     metrics
         File for the figures as Prometheus text, written anew every 15 s and at the end.
     json_
@@ -133,6 +138,7 @@ def capture(
         redundancy,
         duration_ns(snapshot_every) / 1e9,
         key_from(needed=sbe),
+        recipients_of(encrypt_to) if encrypt_to else None,
         metrics,
     )
     if metrics is not None:
@@ -152,7 +158,8 @@ def capture(
     if not json_:
         name = wanted.symbols[0]
         folder = quote(str(done[-1].folder / name))
-        told = f"Next: lobproof import {folder} --out GOLDEN"
+        key = "" if wanted.recipients is None else "--identity FILE "
+        told = f"Next: lobproof import {folder} {key}--out GOLDEN"
         err().print(told, style="dim", soft_wrap=True)
     return 0
 
@@ -183,6 +190,7 @@ class _Wanted:
     redundancy: int
     snapshot_every_s: float
     key: str = field(repr=False)
+    recipients: Recipients | None
     metrics: Path | None
 
 
@@ -291,6 +299,7 @@ async def _one(
         snapshot_every_s=wanted.snapshot_every_s,
         time_servers=SERVERS if wanted.venue.rest.startswith("https:") else (),
         key=wanted.key,
+        recipients=wanted.recipients,
     )
     started = now_ns()
     figures = None if wanted.metrics is None else MetricsFile(wanted.metrics, screen.say)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +14,7 @@ from lobproof.cli.console import Json, Switch, err, out, print_json, progress, s
 from lobproof.cli.inspect import golden_summary, show_golden
 from lobproof.cli.places import recordings
 from lobproof.errors import GridError, InputError
+from lobproof.sources.age import identities_of
 from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.sources.recordings.intake import SeveralSymbolsError
@@ -32,6 +33,7 @@ def import_(
     snapshot_limit: int | None = None,
     snapshots_are_ours: Switch = False,
     time_field: str | None = None,
+    identity: Annotated[Sequence[Path], Parameter(negative=(), show_default=False)] = (),
     strict: Switch = False,
     overwrite: Switch = False,
     json_: Json = False,
@@ -72,6 +74,9 @@ def import_(
         In a recording of several symbols, take the snapshots that name none as this symbol's.
     time_field
         The field that holds the receive time, where the lines are JSON; guessed without it.
+    identity
+        File of an age identity, to decrypt an encrypted capture with; may be given several times.
+        The golden sample that is made of it is not encrypted.
     strict
         Turn every gap and unreadable line into an error.
     overwrite
@@ -98,13 +103,14 @@ def import_(
         snapshot_limit=snapshot_limit,
         snapshots_are_ours=snapshots_are_ours,
         time_field=time_field,
+        identities=list(identity),
         strict=strict,
         overwrite=overwrite,
     )
     try:
         made = [_import(options, out_, symbol)]
     except SeveralSymbolsError:
-        made = _import_each(options, out_, files, time_field)
+        made = _import_each(options, out_, files, time_field, identity)
     if json_:
         summaries = [golden_summary(sample) for sample in made]
         print_json(summaries[0] if len(summaries) == 1 else {"samples": summaries})
@@ -134,10 +140,15 @@ def _import(
 
 
 def _import_each(
-    options: Callable[..., GoldenSample], out_: Path, files: list[Path], time_field: str | None
+    options: Callable[..., GoldenSample],
+    out_: Path,
+    files: list[Path],
+    time_field: str | None,
+    identity: Sequence[Path],
 ) -> list[GoldenSample]:
     """A golden sample of each symbol, in a folder of its name; those that can be made."""
-    found = [name for file in files for name in symbols_in(file, time_field)]
+    keys = identities_of(identity)
+    found = [name for file in files for name in symbols_in(file, time_field, keys)]
     symbols = list(dict.fromkeys(found))
     err().print(f"several symbols: {few(symbols)}; one golden sample of each", style="dim")
     made: list[GoldenSample] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lobproof.acquire.lake import is_lake
 from lobproof.errors import LobproofError, UsageError
+from lobproof.sources.binance.journal import is_encrypted
 from lobproof.sources.captured import SESSION, captured_journals
 from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.golden import DOCUMENT
@@ -63,6 +64,8 @@ def kind_of(path: Path) -> Kind | None:
         return Kind.LAKE if is_lake(path) else None
     if not path.is_file():
         return None
+    if is_encrypted(path):
+        return Kind.RECORDING  # a journal; nobody without a key looks into it
     from lobproof.sources.recordings.reader import probe  # takes a second, and most need it not
 
     try:

@@ -17,7 +17,7 @@ from lobproof import documents
 from lobproof.documents import Count
 from lobproof.errors import InputError
 from lobproof.files import write_whole
-from lobproof.sources.binance.journal import SUFFIX, JournalFile
+from lobproof.sources.binance.journal import JournalFile, journals_in
 
 SESSION = "session.json"
 PROVENANCE = "X-Lobproof"
@@ -41,6 +41,8 @@ class SessionDocument(msgspec.Struct, kw_only=True):
         Levels a side that snapshots were asked for.
     regime
         What the user called the market's state.
+    encrypted_to
+        The recipients that its journals are encrypted to; none: they are plain.
     figures
         What was captured: set at the end.
     """
@@ -55,6 +57,7 @@ class SessionDocument(msgspec.Struct, kw_only=True):
     sockets: str
     rest: str
     regime: str = ""
+    encrypted_to: list[str] = []
     started_ns: int
     ended_ns: int = 0
     why: str = ""
@@ -134,7 +137,7 @@ def captured_journals(folder: Path) -> list[Path]:
         folder /= document.symbols[0]
     elif not (folder / "journal").is_dir() or session_of(folder / "journal" / "file") is None:
         return []
-    found = sorted((folder / "journal").glob(f"*{SUFFIX}"))
+    found = journals_in(folder / "journal")
     if not found:
         raise InputError(f"{folder} holds no journal", hint="nothing of it was captured")
     return found

@@ -22,9 +22,17 @@ import numpy as np
 from lobproof.errors import LobproofError, shown
 from lobproof.files import below, file_sha256
 from lobproof.schema.records import Records
+from lobproof.sources.age import Identities
 from lobproof.sources.binance.backfill import STREAM as ANSWERS
 from lobproof.sources.binance.backfill import Weave
-from lobproof.sources.binance.journal import JournalFile, Loss, read_frames
+from lobproof.sources.binance.journal import (
+    JournalFile,
+    Loss,
+    WrongIdentityError,
+    is_encrypted,
+    read_frames,
+    walk_encrypted,
+)
 from lobproof.sources.binance.sbe import SBE_KINDS
 from lobproof.sources.binance.scan_kernels import (
     AGGREGATE,
@@ -90,11 +98,17 @@ class Checked:
         }
 
 
-def check(found: Found, reading: Callable[[Path], None]) -> Iterator[Checked]:
-    """Check a capture, symbol by symbol, or a golden sample; ``reading`` is told each file."""
+def check(
+    found: Found, reading: Callable[[Path], None], identities: Identities | None = None
+) -> Iterator[Checked]:
+    """Check a capture, symbol by symbol, or a golden sample; ``reading`` is told each file.
+
+    An encrypted journal that no identity decrypts is held against its hash and looked at for whole
+    frames; what that does not tell is unproven.
+    """
     if isinstance(found, FoundSession):
         for name in found.names:
-            said = _Journal(found, name, reading).checked()
+            said = _Journal(found, name, reading, identities).checked()
             if said.name in found.document.symbols or said.lines or said.verdict != "whole":
                 yield said
     elif isinstance(found, GoldenSample):
@@ -192,8 +206,16 @@ class _Ids:
 class _Journal:
     """A journal of a capture: a symbol's, or that of what belongs to no symbol."""
 
-    def __init__(self, found: FoundSession, name: str, reading: Callable[[Path], None]) -> None:
+    def __init__(
+        self,
+        found: FoundSession,
+        name: str,
+        reading: Callable[[Path], None],
+        identities: Identities | None,
+    ) -> None:
         self._found, self._name, self._reading = found, name, reading
+        self._identities = identities
+        self._closed = 0  # frames that are encrypted, and that nothing decrypts
         symbol, _, journal = name.partition("/")
         self._symbol = symbol if journal else ""
         self._said = Checked(found.folder, symbol)
@@ -233,7 +255,12 @@ class _Journal:
             said.unproven.append(
                 f"{SESSION} lists no journals: the session failed ({document.why})"
             )
-        if self._symbol:
+        if self._closed:
+            said.unproven.append(
+                f"{self._closed:,} frames are encrypted: their checksums, lines, ids and marks "
+                "were not looked at (--identity)"
+            )
+        elif self._symbol:
             self._hold_marks()
         return said
 
@@ -253,13 +280,20 @@ class _Journal:
                     said.failures.append(
                         f"{path.name}: its SHA-256 is {seen}, {SESSION} lists {one.sha256}"
                     )
+            if is_encrypted(path) and self._identities is None:
+                self._walk(path, size, last=last)
+                return
             lines = 0
-            for frame in read_frames(path, size):
+            for frame in read_frames(path, size, self._identities):
                 if isinstance(frame, Loss):
                     self._loss(frame, last=last and frame.offset + frame.bytes == size)
                 else:
                     block = self._taken(frame, path.name, lines + 1)
                     lines += block
+        except WrongIdentityError as error:
+            said.unproven.append(error.message)
+            self._walk(path, size, last=last)
+            return
         except LobproofError as error:
             said.failures.append(error.message)
             return
@@ -268,6 +302,13 @@ class _Journal:
             said.failures.append(
                 f"{path.name} has {lines:,} lines, {SESSION} lists {listed[path.name].lines:,}"
             )
+
+    def _walk(self, path: Path, size: int, *, last: bool) -> None:
+        """Look for whole frames where no identity decrypts them."""
+        frames, losses = walk_encrypted(path, size)
+        self._closed += frames
+        for loss in losses:
+            self._loss(loss, last=last and loss.offset + loss.bytes == size)
 
     def _loss(self, loss: Loss, *, last: bool) -> None:
         """Bytes that cannot be read: the half frame of a kill, or damage."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lobproof.errors import LobproofError, UsageError, system_text
-from lobproof.sources.binance.journal import SUFFIX
+from lobproof.sources.binance.journal import journals_in
 from lobproof.sources.captured import (
     SESSION,
     SessionDocument,
@@ -29,7 +29,7 @@ class FoundSession:
 
     def journals(self, name: str) -> list[Path]:
         """The files of the journal ``name`` that are there, in order of time."""
-        return sorted((self.folder / name).glob(f"*{SUFFIX}"))
+        return journals_in(self.folder / name)
 
     @property
     def names(self) -> list[str]:

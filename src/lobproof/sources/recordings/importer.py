@@ -20,6 +20,7 @@ from lobproof.instruments import Instrument, Rule, canonical_symbol, from_exchan
 from lobproof.options import check_text, check_whole
 from lobproof.paths import AnyPath, as_path, as_paths, whole_folder
 from lobproof.progress import Progress
+from lobproof.sources.age import identities_of
 from lobproof.sources.binance.scan_kernels import (
     AGGREGATE,
     DEPTH,
@@ -70,6 +71,7 @@ def import_recordings(
     snapshot_limit: int | None = None,
     snapshots_are_ours: bool = False,
     time_field: str | None = None,
+    identities: AnyPath | Sequence[AnyPath] = (),
     strict: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -112,6 +114,9 @@ def import_recordings(
     time_field
         The member that holds the receive time, where the lines are JSON; by default it is guessed.
         ``E``, the exchange's time, stands for it where nothing else does, and is noted.
+    identities
+        Files of age's identities, which decrypt the journals of an encrypted capture. What is made
+        of them is plain.
     strict
         Turn every gap, late or unreadable line and broken file into an error.
     overwrite
@@ -132,11 +137,14 @@ def import_recordings(
         In strict mode, at the first finding.
     UsageError
         When ``out`` holds something else, or an option is none that exists.
+    ExtraError
+        For identities without the extra ``encrypt``.
     """
     named_paths, out = as_paths(files), as_path(out)
     paths = [file for path in named_paths for file in captured_journals(path) or [path]]
     _check_options(exchange, symbol, provenance, snapshot_limit, time_field)
-    probes, named = probe_all(paths, symbol, time_field)
+    keys = identities_of(as_paths(identities) if identities else [])
+    probes, named = probe_all(paths, symbol, time_field, keys)
     for one in probes:
         if tell is not None:
             tell(f"reading {one.path.name}: {one.shape}")

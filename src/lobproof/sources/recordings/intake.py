@@ -169,7 +169,7 @@ class Intake:
     def _steps(self, source: Probe, read: Callable[[int], None]) -> Iterator[int]:
         """Take a file in, a block a step; gives the first time of the one that comes next."""
         stamps, name = source.stamps, visible(source.path.name)
-        file = opened(source.path, source.time_field)
+        file = opened(source.path, source.time_field, source.identities)
         if stamps is None:
             self._read_empty(file, source)
             return
@@ -304,7 +304,7 @@ class Intake:
             return
         row = int(rows[0])
         named = symbol_of(block.line(row))
-        symbols = symbols_in(source.path, source.time_field, whole=False)
+        symbols = symbols_in(source.path, source.time_field, source.identities, whole=False)
         known = dict.fromkeys([self.symbol, str(named), *symbols])
         raise SeveralSymbolsError(
             f"{source.path}, line {block.first_line + row}: a message of "

@@ -14,7 +14,14 @@ from binascii import Error as Base64Error
 from collections.abc import Iterator
 from pathlib import Path
 
-from lobproof.sources.binance.journal import SUFFIX, Loss, read_frames
+from lobproof.sources.age import Identities
+from lobproof.sources.binance.journal import (
+    ENCRYPTED_SUFFIX,
+    SUFFIX,
+    Loss,
+    is_encrypted,
+    read_frames,
+)
 from lobproof.sources.golden import DOCUMENT, JOURNAL_FOLDER
 from lobproof.sources.recordings.shapes import Shape
 
@@ -28,7 +35,10 @@ _TRUNCATED = b'"event":"truncated"'
 
 def is_journal(path: Path) -> bool:
     """Whether a file is a journal, by its name and place: of a golden sample or a capture."""
-    return path.name.endswith(SUFFIX) and path.absolute().parent.name == JOURNAL_FOLDER
+    return (
+        path.name.endswith((SUFFIX, ENCRYPTED_SUFFIX))
+        and path.absolute().parent.name == JOURNAL_FOLDER
+    )
 
 
 def sample_of(path: Path) -> Path | None:
@@ -50,9 +60,11 @@ class JournalRecording:
     cut = 0
     untimed = 0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, identities: Identities | None = None) -> None:
         self.path = path
-        self.shape = Shape("a journal", "capture_ns", unit="ns")
+        self._identities = identities
+        what = "an encrypted journal" if is_encrypted(path) else "a journal"
+        self.shape = Shape(what, "capture_ns", unit="ns")
         self.bytes = 0
         self.sha256 = ""
         self.breaks: list[str] = []
@@ -61,7 +73,7 @@ class JournalRecording:
         """Blocks of whole lines; the last may be empty, for its ``breaks``."""
         self.sha256, self.bytes = _hash_of(self.path)
         self.breaks = []
-        for frame in read_frames(self.path, self.bytes):
+        for frame in read_frames(self.path, self.bytes, self._identities):
             if isinstance(frame, Loss):
                 self.breaks.append(
                     f"{frame.bytes:,} bytes of the journal from byte {frame.offset:,} on cannot be "

@@ -23,6 +23,7 @@ from isal import igzip_lib
 from lobproof.documents import QUOTED
 from lobproof.errors import InputError, UsageError, shown, system_text
 from lobproof.instruments import NAME_HINT, is_name
+from lobproof.sources.age import Identities
 from lobproof.sources.binance.decode import Problem, check_json, quoted, split_stamp, symbol_of
 from lobproof.sources.captured import SessionDocument, session_of
 from lobproof.sources.golden import GoldenSample
@@ -347,9 +348,13 @@ class RecordingFile:
                 piece = more.lstrip(b"\0")
 
 
-def opened(path: Path, time_field: str | None = None) -> RecordingFile | JournalRecording:
+def opened(
+    path: Path, time_field: str | None = None, identities: Identities | None = None
+) -> RecordingFile | JournalRecording:
     """A pass over a recording, or over a journal as one."""
-    return JournalRecording(path) if is_journal(path) else RecordingFile(path, time_field)
+    if is_journal(path):
+        return JournalRecording(path, identities)
+    return RecordingFile(path, time_field)
 
 
 _LOOK_BYTES = 1 << 24
@@ -375,6 +380,7 @@ class Probe:
     sample: GoldenSample | None = None
     session: SessionDocument | None = None
     time_field: str | None = None
+    identities: Identities | None = None
     shape: str = ""
     """What it is taken for, in words."""
     table: Table | None = None
@@ -405,7 +411,7 @@ class Probe:
         return self.stamps.first_ns if self.stamps else 0
 
 
-def probe(path: Path, time_field: str | None = None) -> Probe:
+def probe(path: Path, time_field: str | None = None, identities: Identities | None = None) -> Probe:
     """Look at the beginning of a file; InputError if it holds something else than a recording."""
     stamps: Stamps | None = None
     simulation = simulation_of(path)
@@ -419,11 +425,13 @@ def probe(path: Path, time_field: str | None = None) -> Probe:
     def made(symbol: str | None = None, why: str = "") -> Probe:
         taken = file.shape.described(file.compression)
         return Probe(
-            *(path, stamps, symbol, simulation, why, sample, session, time_field, taken),
+            *(path, stamps, symbol, simulation, why, sample, session, time_field),
+            identities=identities,
+            shape=taken,
             table=file.shape.table,
         )
 
-    file = opened(path, time_field)
+    file = opened(path, time_field, identities)
     for data in file:
         lost = lost or next(iter(file.breaks), "")
         if not first:
@@ -493,11 +501,17 @@ _SYMBOLS = re.compile(
 """Symbols of market data; a venue's list of all that it trades is none."""
 
 
-def symbols_in(path: Path, time_field: str | None = None, *, whole: bool = True) -> list[str]:
+def symbols_in(
+    path: Path,
+    time_field: str | None = None,
+    identities: Identities | None = None,
+    *,
+    whole: bool = True,
+) -> list[str]:
     """The symbols whose messages a file, or its beginning, holds, in order of appearance."""
     seen: dict[str, None] = {}
     looked = 0
-    for data in opened(path, time_field):
+    for data in opened(path, time_field, identities):
         found = dict.fromkeys(name for names in _SYMBOLS.findall(data) for name in names if name)
         names = (name.decode("utf-8", "backslashreplace").upper() for name in found)
         seen.update((name, None) for name in names if is_name(name))
@@ -508,7 +522,10 @@ def symbols_in(path: Path, time_field: str | None = None, *, whole: bool = True)
 
 
 def probe_all(
-    files: Sequence[Path], symbol: str | None, time_field: str | None = None
+    files: Sequence[Path],
+    symbol: str | None,
+    time_field: str | None = None,
+    identities: Identities | None = None,
 ) -> tuple[list[Probe], str]:
     """The files by their first stamps, and the symbol: the given one or the first named.
 
@@ -522,7 +539,8 @@ def probe_all(
     if not files:
         raise UsageError("no files to import", hint="name the recording's files")
     probes = sorted(
-        (probe(Path(p), time_field) for p in files), key=lambda p: (p.first_ns, p.path.name)
+        (probe(Path(p), time_field, identities) for p in files),
+        key=lambda p: (p.first_ns, p.path.name),
     )
     if not any(p.stamps for p in probes):
         raise no_lines_of("line", probes, "fetch the recording again")

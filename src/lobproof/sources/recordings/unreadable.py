@@ -47,6 +47,16 @@ _LIKENESSES = (
     (rb"Obj\x01", "an Avro file", _LINES),
     (rb"\x04\x22\x4d\x18", "an lz4 file", _UNPACK),
     (rb"\xff\x06\x00\x00sNaPpY", "a snappy file", _UNPACK),
+    (
+        rb"\x5a\x2a\x4d\x18.{4}age-encryption\.org/v1\n",
+        "an encrypted journal of lobproof capture",
+        "name it as it was, in the capture's folder, and the file of an identity: --identity",
+    ),
+    (
+        rb"age-encryption\.org/v1\n|-----BEGIN AGE ENCRYPTED FILE-----",
+        "a file that age encrypted",
+        "decrypt it by hand (age -d), and import the recording that is in it",
+    ),
     (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
     (rb"Rar!", "a rar archive", _UNPACK),
     (rb".{257}ustar", "a tar archive", _UNPACK),
