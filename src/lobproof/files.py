@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from secrets import token_hex
 
-from lobproof.errors import InputError, PlaceError
+from lobproof.errors import InputError, PlaceError, visible
 from lobproof.paths import naming
 
 TEMPORARY = ".tmp-"
@@ -226,6 +226,33 @@ def locked(
         yield
     finally:
         os.close(descriptor)
+
+
+def lock_holder(path: Path) -> str | None:
+    """Who holds a lock alone, as it has signed; None where nobody does, or there is no such file.
+
+    Raises
+    ------
+    PlaceError
+        If it is a link.
+    OSError
+        If it cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise _link(path) from error
+        raise
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return visible(os.pread(descriptor, 64, 0).decode("utf-8", "replace").strip()) or "?"
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def sync_file(path: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_capture_that_was_killed(session: Path) -> None:
     assert "ends inside a frame" in told
     assert "no hashes" in told
     listed = command("golden", "list", session)
-    assert "running or killed" in listed.out
+    assert "UTC, killed" in listed.out
     lines = lines_of_whole(path)
     depth = [k for k, line in enumerate(lines) if is_of(line, b"depth")]
     del lines[depth[len(depth) // 2]]

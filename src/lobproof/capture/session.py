@@ -9,7 +9,7 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from lobproof.sources.binance.decode import Problem
 from lobproof.sources.binance.journal import JournalFile
 from lobproof.sources.binance.sbe import read_sbe
 from lobproof.sources.binance.venue import SBE_PATH, Venue
-from lobproof.sources.captured import SessionDocument, write_session
+from lobproof.sources.captured import SessionDocument, capturing, check_free, write_session
 
 SETTLE_NS = 300_000_000
 """How long a message waits for one before it that another socket may bring."""
@@ -295,16 +295,25 @@ class Session:
 
         Raises
         ------
+        UsageError
+            If the folder is there already, or another capture runs in it.
         InputError
             If the venue does not answer what the session needs to begin.
         PlaceError
             If the disk is nearly full, or does not take the last lines; ``session.json`` and what
             was received before are written all the same, as far as there is room.
         """
-        try:
-            self._out.mkdir(parents=True)
-        except OSError as error:
-            raise place_error(error) from error
+        with ExitStack() as held:
+            try:
+                check_free(self._out)
+                self._out.mkdir(parents=True)
+                held.enter_context(capturing(self._out))
+            except OSError as error:
+                raise place_error(error) from error
+            return await self._run()
+
+    async def _run(self) -> SessionResult:
+        """Capture into the folder, which is ours."""
         loop = asyncio.get_running_loop()
 
         def troubled(error: OSError | None) -> None:

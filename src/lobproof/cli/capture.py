@@ -9,7 +9,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ from lobproof.errors import UsageError
 from lobproof.files import write_whole
 from lobproof.sources.age import Recipients, recipients_of
 from lobproof.sources.binance.venue import MarketName, Venue, venue_of
-from lobproof.sources.captured import SESSION
+from lobproof.sources.captured import SESSION, capturing, check_free
 from lobproof.timespan import duration_ns, to_ns
 
 _MOST_SOCKETS = 8
@@ -126,8 +126,8 @@ def capture(
                 f"the schedule's next window opens at {clock(opens)} UTC, and all ends before",
                 hint="give a later --until, or a longer --duration",
             )
-    if (out_ / SESSION).exists() or (out_.exists() and schedule is None) or out_.is_file():
-        raise UsageError(f"{out_} is there already", hint="give each capture a folder of its own")
+    if schedule is None or not out_.is_dir() or (out_ / SESSION).exists():
+        check_free(out_)
     wanted = _Wanted(
         [name.upper() for name in symbols],
         place,
@@ -221,7 +221,7 @@ async def _capture(wanted: _Wanted) -> list[_Done]:
     """Capture, window by window, until all is over or somebody interrupts."""
     stop = asyncio.Event()
     done: list[_Done] = []
-    with _screen() as screen:
+    with _screen() as screen, ExitStack() as held:
 
         def interrupted() -> None:
             if stop.is_set():  # whoever asks twice does not want to wait
@@ -234,6 +234,9 @@ async def _capture(wanted: _Wanted) -> list[_Done]:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupted)
         await _unless(stop, check_start(wanted.venue, wanted.symbols, wanted.key))
+        if wanted.schedule is not None:
+            wanted.out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(capturing(wanted.out))  # another's windows would have these names
         while not stop.is_set():
             end_ns = wanted.end_ns
             folder = wanted.out

@@ -3,11 +3,14 @@
 It stands in the capture's folder, beside a folder for each symbol with its journal, and tells what
 no journal does: whether the venue is a local one that plays synthetic data, how many levels a side
 its snapshots were asked for, and how the session ended. While it runs, and where it was killed, it
-says ``running``.
+says ``running``: which of the two, the lock beside it tells, which a session holds for as long as
+it lives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -15,11 +18,12 @@ import msgspec
 
 from lobproof import documents
 from lobproof.documents import Count
-from lobproof.errors import InputError
-from lobproof.files import write_whole
+from lobproof.errors import InputError, UsageError
+from lobproof.files import lock_holder, locked, write_whole
 from lobproof.sources.binance.journal import JournalFile, journals_in
 
 SESSION = "session.json"
+_LOCK = ".capture.lock"
 PROVENANCE = "X-Lobproof"
 """The header in which a local exchange says where its data come from."""
 SESSION_FORMAT: Final = "lobproof capture"
@@ -32,6 +36,8 @@ class SessionDocument(msgspec.Struct, kw_only=True):
 
     Attributes
     ----------
+    state
+        ``killed`` is never written: a reader takes for it what says ``running`` and does not run.
     provenance
         ``real`` of the venue; of a local exchange ``synthetic``, or ``derived`` where it plays a
         recording.
@@ -49,7 +55,7 @@ class SessionDocument(msgspec.Struct, kw_only=True):
 
     format: Literal["lobproof capture"] = SESSION_FORMAT
     format_version: Literal[1] = SESSION_VERSION
-    state: Literal["running", "ended", "failed"]
+    state: Literal["running", "killed", "ended", "failed"]
     provenance: Literal["real", "derived", "synthetic"]
     market: Literal["spot", "usdm", "coinm"]
     symbols: list[str]
@@ -109,6 +115,50 @@ def figures_of(document: SessionDocument) -> SessionFigures | None:
     return documents.as_shape(document.figures, SessionFigures)
 
 
+@contextmanager
+def capturing(folder: Path) -> Iterator[None]:
+    """Hold a folder as the one that a capture writes to, for as long as it does.
+
+    Raises
+    ------
+    UsageError
+        If another capture holds it.
+    PlaceError
+        If something else is in the lock's place.
+    """
+
+    def refuse(holder: str) -> None:
+        raise _held_by(holder, folder)
+
+    with locked(folder / _LOCK, mode=0o666, waiting=refuse):
+        yield
+
+
+def check_free(folder: Path) -> None:
+    """Whether a capture may make this folder.
+
+    Raises
+    ------
+    UsageError
+        If something is there: a capture that runs, another one, or anything else.
+    """
+    if not folder.exists():
+        return
+    if (holder := lock_holder(folder / _LOCK)) is not None:
+        raise _held_by(holder, folder)
+    what = "is there already"
+    if (folder / SESSION).is_file():
+        what = "holds a capture already"
+    raise UsageError(f"{folder} {what}", hint="give each capture a folder of its own")
+
+
+def _held_by(holder: str, folder: Path) -> UsageError:
+    return UsageError(
+        f"a capture runs in {folder} (process {holder})",
+        hint="give each capture a folder of its own",
+    )
+
+
 def write_session(folder: Path, document: SessionDocument) -> None:
     """Write the document, whole or not at all."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=1)
@@ -156,7 +206,7 @@ def session_of(journal: Path) -> SessionDocument | None:
 
 
 def read_session(folder: Path) -> SessionDocument:
-    """The document of a capture's folder.
+    """The document of a capture's folder, whose ``state`` tells one that runs from one killed.
 
     Raises
     ------
@@ -165,6 +215,15 @@ def read_session(folder: Path) -> SessionDocument:
     OSError
         If it cannot be read.
     """
+    document = _read(folder)
+    if document.state == "running" and lock_holder(folder / _LOCK) is None:
+        document = _read(folder)  # it may have ended in between
+        if document.state == "running":
+            document.state = "killed"
+    return document
+
+
+def _read(folder: Path) -> SessionDocument:
     path = folder / SESSION
     found = documents.read(path, error=InputError, hint=_HINT)
     try:

@@ -61,7 +61,9 @@ def check_(
 
 def _show(one: Checked) -> None:
     screen = out()
-    told = f"{one.verdict}: {one.folder} {one.name}, {one.lines:,} lines, {one.marked:,} marked"
+    told = f"{one.verdict}: {one.folder} {one.name}"
+    if one.state:
+        told += f" ({one.state}), {one.lines:,} lines, {one.marked:,} marked"
     screen.print(told, style=_STYLES[one.verdict], soft_wrap=True)
     for lines, style in ((one.failures, "red"), (one.unproven, "yellow"), (one.notes, "dim")):
         for line in lines:

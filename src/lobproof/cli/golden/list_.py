@@ -13,7 +13,7 @@ from lobproof.sources.collection.found import find
 from lobproof.sources.collection.listing import Holding, Listing, Part, listing
 from lobproof.timespan import duration_ns
 
-_STATES = {"running": "yellow", "failed": "red", "purged": "dim"}
+_STATES = {"running": "yellow", "killed": "red", "failed": "red", "purged": "dim"}
 
 
 def list_(folders: list[Path], /, *, need: str = "24h", json_: Json = False) -> int:
@@ -47,8 +47,8 @@ def _show(found: Listing, need_ns: int) -> None:
         first = parts[0]
         screen.print(f"{first.kind} {folder}", style="bold", soft_wrap=True)
         told = f"  {clock(first.start_ns)[:-4]} to {clock(first.end_ns)[:-4]} UTC, "
-        state = "running or killed" if first.state == "running" else first.state
-        screen.print(Text.assemble(told, (state, _STATES.get(first.state, ""))), soft_wrap=True)
+        state = (first.state, _STATES.get(first.state, ""))
+        screen.print(Text.assemble(told, state), soft_wrap=True)
         screen.print(_parts(parts))
     for one in found.holdings:
         _show_holding(one, need_ns)

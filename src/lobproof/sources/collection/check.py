@@ -47,7 +47,7 @@ from lobproof.sources.binance.scan_kernels import (
 from lobproof.sources.binance.scanner import Block, Scanner
 from lobproof.sources.binance.source import KINDS, GoldenSource, count_messages
 from lobproof.sources.captured import SESSION
-from lobproof.sources.collection.found import Found, FoundSession, Unreadable
+from lobproof.sources.collection.found import IMPORTED, Found, FoundSession, Unreadable
 from lobproof.sources.golden import DOCUMENT, JOURNAL_FOLDER, GoldenSample
 from lobproof.sources.recordings.audit import MAX_LISTED, IdAudit
 from lobproof.sources.recordings.intake import LineWriter
@@ -61,18 +61,24 @@ _COPY = re.compile(
 )
 _STREAM = re.compile(rb'"stream":"([^"\\]*)"')
 _CUT_OFF = "the file ends inside a frame"
+_UNLISTED = {
+    "running": "the session runs: hashes and counts are listed as it ends",
+    "killed": "the session was killed: no hashes and counts are listed",
+}
 
 
 @dataclass(slots=True)
 class Checked:
     """What a check found of a symbol of a capture, of a golden sample, or of what is neither.
 
-    ``failures``: what is not as it is said to be, or a break without a mark; ``unproven``: what
-    there is no evidence of; ``notes``: losses that are marked.
+    ``state`` is a capture's, or ``imported``; empty of what cannot be read. ``failures``: what is
+    not as it is said to be, or a break without a mark; ``unproven``: what there is no evidence of;
+    ``notes``: losses that are marked.
     """
 
     folder: Path
     name: str
+    state: str = ""
     lines: int = 0
     marked: int = 0
     failures: list[str] = field(default_factory=list)
@@ -89,6 +95,7 @@ class Checked:
         return {
             "folder": str(self.folder),
             "name": self.name,
+            "state": self.state,
             "verdict": self.verdict,
             "lines": self.lines,
             "marked": self.marked,
@@ -218,7 +225,7 @@ class _Journal:
         self._closed = 0  # frames that are encrypted, and that nothing decrypts
         symbol, _, journal = name.partition("/")
         self._symbol = symbol if journal else ""
-        self._said = Checked(found.folder, symbol)
+        self._said = Checked(found.folder, symbol, found.state)
         document, figures = found.document, found.figures
         if figures is not None and document.state == "failed" and not figures.journals:
             figures = None  # the disk did not take the last lines: what is counted is not there
@@ -249,8 +256,8 @@ class _Journal:
             said.failures += [f"{one}: {SESSION} does not list it" for one in extra]
         for path in here:
             self._file(path, listed, last=path == here[-1])
-        if document.state == "running" and (here or self._symbol):
-            said.unproven.append("the session runs or was killed: no hashes and counts are listed")
+        if document.state in _UNLISTED and (here or self._symbol):
+            said.unproven.append(_UNLISTED[document.state])
         elif figures is None and here:
             said.unproven.append(
                 f"{SESSION} lists no journals: the session failed ({document.why})"
@@ -416,7 +423,7 @@ class _Journal:
 def _checked_sample(sample: GoldenSample, reading: Callable[[Path], None]) -> Checked:
     """A golden sample's journals against its document: hashes, lines, counts, chains."""
     document = sample.document
-    said = Checked(sample.path, sample.instrument.venue_symbol)
+    said = Checked(sample.path, sample.instrument.venue_symbol, IMPORTED)
     kind = TRADE if document["trade_stream"] == "trade" else AGGREGATE
     scanner = Scanner(sample.instrument.venue_symbol, (DEPTH, TRADE, AGGREGATE, TICKER, SNAPSHOT))
     audits = {DEPTH: IdAudit(may_reset=True), kind: IdAudit()}

@@ -18,6 +18,9 @@ from lobproof.sources.captured import (
 )
 from lobproof.sources.golden import DOCUMENT, JOURNAL_FOLDER, GoldenSample
 
+IMPORTED, PURGED = "imported", "purged"
+"""States of a golden sample, and of a capture whose journals were deleted."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundSession:
@@ -30,6 +33,11 @@ class FoundSession:
     def journals(self, name: str) -> list[Path]:
         """The files of the journal ``name`` that are there, in order of time."""
         return journals_in(self.folder / name)
+
+    @property
+    def state(self) -> str:
+        """``running``, ``killed``, ``ended``, ``failed`` or ``purged``."""
+        return PURGED if self.document.purged_ns else self.document.state
 
     @property
     def names(self) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lobproof.sources.collection.found import Found, FoundSession, Unreadable
+from lobproof.sources.collection.found import IMPORTED, Found, FoundSession, Unreadable
 from lobproof.sources.golden import JOURNAL_FOLDER, GoldenSample
 
 UNNAMED = "unnamed"
@@ -19,8 +19,8 @@ _EXCHANGES = {"spot": "BINANCE", "usdm": "BINANCE_FUTURES", "coinm": "BINANCE_DE
 class Part:
     """A symbol of a capture, or a golden sample.
 
-    ``state`` is ``ended``, ``failed``, ``running`` (also where it was killed), ``purged`` or
-    ``imported`` (a golden sample). ``imported`` is how many of ``files`` journals a golden sample
+    ``state`` is ``running``, ``killed``, ``ended``, ``failed``, ``purged`` or ``imported`` (a
+    golden sample). ``imported`` is how many of ``files`` journals a golden sample
     of the collection was made of. None: nobody knows.
     """
 
@@ -137,7 +137,7 @@ def _captured(session: FoundSession, symbol: str, files: int, imported: int) -> 
         provenance=document.provenance,
         regime=document.regime or UNNAMED,
         detected="unknown" if of is None else of.regime.detected,
-        state="purged" if document.purged_ns else document.state,
+        state=session.state,
         start_ns=document.started_ns,
         end_ns=document.ended_ns or last_ns,
         gaps=None if of is None else sum(of.gaps.values()),
@@ -159,7 +159,7 @@ def _sample(sample: GoldenSample, made_of: list[Part]) -> Part:
         provenance=sample.provenance,
         regime=UNNAMED if first is None else first.regime,
         detected="unknown" if first is None else first.detected,
-        state="imported",
+        state=IMPORTED,
         start_ns=document["span"]["first_recv_ns"],
         end_ns=document["span"]["last_recv_ns"],
         gaps=document["chain"]["gaps"] + document["trade_ids"]["gaps"],

@@ -97,7 +97,9 @@ def plan(root: Path, before_ns: int, reading: Callable[[Path], None]) -> Plan:
             if document.purged_ns:
                 continue
             if document.state == "running":
-                made.kept.append((found.folder, "it runs, or was killed"))
+                made.kept.append((found.folder, "it runs"))
+            elif document.state == "killed":
+                made.kept.append((found.folder, f"it was killed: {SESSION} lists no journals"))
             elif found.figures is None or not found.figures.journals:
                 made.kept.append((found.folder, f"{SESSION} lists no journals"))
             elif name not in begun and not 0 < document.ended_ns < before_ns:

@@ -56,6 +56,12 @@ IRREGULAR = {
 }
 """Counts of an audit of ids beside its gaps, in words."""
 
+_STATES = {
+    "running": "of a capture that is running",
+    "killed": "of a capture that was killed",
+    "ended": "of a capture that has ended",
+    "failed": "of a capture that failed",
+}
 EXCHANGES = ("BINANCE", "BINANCE_FUTURES", "BINANCE_DELIVERY")
 _COIN_MARGINED = re.compile(r"USD_(PERP|[0-9]+)$")
 
@@ -147,7 +153,8 @@ def import_recordings(
     probes, named = probe_all(paths, symbol, time_field, keys)
     for one in probes:
         if tell is not None:
-            tell(f"reading {one.path.name}: {one.shape}")
+            state = "" if one.session is None else f" ({_STATES[one.session.state]})"
+            tell(f"reading {one.path.name}: {one.shape}{state}")
     sample = _sample_of(probes)
     provenance, known_limit = _origin(provenance, probes, sample)
     snapshot_limit = snapshot_limit or known_limit
@@ -619,9 +626,9 @@ def _notes_of_captures(probes: Sequence[Probe]) -> list[str]:
     states = {one.session.state for one in probes if one.session is not None}
     notes = []
     if "running" in states:
-        notes.append(
-            "the capture had not ended when it was imported (or was killed): there may be more"
-        )
+        notes.append("the capture had not ended when it was imported: there is more")
+    if "killed" in states:
+        notes.append("the capture was killed: its last lines may be missing")
     if "failed" in states:
         notes.append("the capture ended with an error: session.json says why")
     return notes
