@@ -51,6 +51,17 @@ _FRACTION = re.compile(r"([-\dW]+\D\d\d(:?)\d\d\2\d\d)[.,](\d{1,9})(Z|[-+].*)?",
 _MOST_NS = (1 << 63) - 1
 
 
+def covered_ns(spans: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """How long spans (start, end) last together: any of them, and more than one at once."""
+    edges = sorted(edge for start, end in spans if start < end for edge in ((start, 1), (end, -1)))
+    any_ns = several_ns = depth = before = 0
+    for at, step in edges:
+        any_ns += (at - before) * (depth > 0)
+        several_ns += (at - before) * (depth > 1)
+        depth, before = depth + step, at
+    return any_ns, several_ns
+
+
 def to_ns(value: Time) -> int:
     """Nanoseconds since the epoch of a time in any of its forms, exact to the nanosecond.
 

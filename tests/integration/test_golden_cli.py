@@ -288,3 +288,23 @@ def test_words(session: Path, tmp_path: Path) -> None:
     assert said.code == FAIL
     assert any("link" in why for one in said.document["checked"] for why in one["failures"])
     assert said.code != ERROR
+
+
+def test_captures_that_overlap_count_once(session: Path) -> None:
+    """Of one symbol and regime; the list says how long several ran at once."""
+    other = Path(shutil.copytree(session, session.parent / "other"))
+    length = json.loads((session / SESSION).read_text())
+    second = (length["ended_ns"] - length["started_ns"]) // 2
+
+    def later(document: dict[str, Any]) -> None:
+        document["started_ns"] += second
+        document["ended_ns"] += second
+
+    edit(other, later)
+    (holding,) = command("golden", "list", session.parent, "--json").document["symbols"]
+    span = length["ended_ns"] - length["started_ns"]
+    assert holding["told"] == {"calm": span + second}
+    assert holding["overlap"] == {"calm": span - second}
+    assert sum(holding["detected"].values()) == span + second
+    shown = command("golden", "list", session.parent).out
+    assert re.search(r"by several at once: calm \d", shown)

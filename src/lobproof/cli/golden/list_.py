@@ -88,6 +88,9 @@ def _show_holding(one: Holding, need_ns: int) -> None:
     screen.print(f"{one.exchange} {one.symbol}{real}: {told or 'nothing'}", soft_wrap=True)
     detected = ", ".join(f"{name} {duration(ns)}" for name, ns in sorted(one.detected.items()))
     screen.print(f"  detected: {detected or 'nothing'}", style="dim", soft_wrap=True)
+    if one.overlap:
+        twice = ", ".join(f"{name} {duration(ns)}" for name, ns in sorted(one.overlap.items()))
+        screen.print(f"  by several at once: {twice}", style="dim", soft_wrap=True)
     if one.lacking:
         lacks = ", ".join(f"{name} {duration(ns)}" for name, ns in sorted(one.lacking.items()))
         screen.print(f"  lacks of {duration(need_ns)}: {lacks}", style="yellow", soft_wrap=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from lobproof.sources.collection.found import IMPORTED, Found, FoundSession, Unreadable
 from lobproof.sources.golden import JOURNAL_FOLDER, GoldenSample
+from lobproof.timespan import covered_ns
 
 UNNAMED = "unnamed"
 """The regime of what nobody gave a name."""
@@ -49,12 +50,17 @@ class Part:
 
 @dataclass(slots=True)
 class Holding:
-    """What there is of a symbol, and how long of each regime, ns."""
+    """What there is of a symbol, and how long of each regime, ns.
+
+    Time that several captures cover counts once; ``overlap`` is how long that is, of each regime
+    told.
+    """
 
     exchange: str
     symbol: str
     provenance: str
     told: dict[str, int] = field(default_factory=dict)
+    overlap: dict[str, int] = field(default_factory=dict)
     detected: dict[str, int] = field(default_factory=dict)
     lacking: dict[str, int] = field(default_factory=dict)
 
@@ -171,15 +177,26 @@ def _sample(sample: GoldenSample, made_of: list[Part]) -> Part:
 
 
 def _holdings(parts: list[Part], need_ns: int) -> list[Holding]:
-    held: dict[tuple[str, str, str], Holding] = {}
+    held: dict[tuple[str, str, str], list[Part]] = {}
     for part in parts:
-        key = part.exchange, part.symbol, part.provenance
-        one = held.setdefault(key, Holding(*key))
-        if part.counted:
-            one.told[part.regime] = one.told.get(part.regime, 0) + part.length_ns
-            one.detected[part.detected] = one.detected.get(part.detected, 0) + part.length_ns
+        held.setdefault((part.exchange, part.symbol, part.provenance), []).append(part)
     regimes = sorted({part.regime for part in parts} - {UNNAMED}) or [UNNAMED]
-    for one in held.values():
+    holdings = []
+    for key in sorted(held):
+        one = Holding(*key)
+        counted = [part for part in held[key] if part.counted]
+        for regime in dict.fromkeys(part.regime for part in counted):
+            one.told[regime], several = _covered(part for part in counted if part.regime == regime)
+            if several:
+                one.overlap[regime] = several
+        for word in dict.fromkeys(part.detected for part in counted):
+            one.detected[word], _ = _covered(part for part in counted if part.detected == word)
         lacking = {regime: need_ns - one.told.get(regime, 0) for regime in regimes}
         one.lacking = {regime: short for regime, short in lacking.items() if short > 0}
-    return [held[key] for key in sorted(held)]
+        holdings.append(one)
+    return holdings
+
+
+def _covered(parts: Iterable[Part]) -> tuple[int, int]:
+    """How long parts last together: any of them, and more than one at once."""
+    return covered_ns((part.start_ns, part.end_ns) for part in parts)
