@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lobproof.capture import backfill
+from lobproof.capture.backfill import BackfillFigures
 from lobproof.capture.pace import Pace
 from lobproof.capture.session import Session, SessionResult
 from lobproof.fidelity.exact import verify
@@ -109,7 +110,7 @@ def test_lost_trades_are_asked_for_by_id(tmp_path: Path) -> None:
     assert_true(got)
     assert all(one["time"] >= 10**15 for one in got.brought)
     figures = got.result.symbols[SYMBOL]
-    assert (figures.gaps["trade"], figures.backfilled) == (2, 8)
+    assert (figures.gaps["trade"], figures.backfill) == (2, BackfillFigures(8, 8, 0))
     assert got.events("no_backfill") == []
     for said in got.events("backfill"):
         assert said["path"] == "/historicalTrades"
@@ -150,6 +151,7 @@ def test_a_refusal_leaves_the_gap(tmp_path: Path) -> None:
     assert (said["missing"], said["before"] - said["after"] - 1) == (5, 5)
     assert "status 400" in said["why"]
     assert got.brought == []
+    assert got.result.symbols[SYMBOL].backfill == BackfillFigures(5, 0, 5)
     assert got.result.symbols[SYMBOL].gaps["trade"] == 1
 
 
@@ -159,6 +161,7 @@ def test_a_gap_that_is_too_long_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     (said,) = got.events("no_backfill")
     assert "5 trades are more than the 4" in said["why"]
     assert got.events("backfill") == []
+    assert got.result.symbols[SYMBOL].backfill == BackfillFigures(0, 0, 5)
 
 
 def test_what_is_asked_for_as_the_session_ends_is_waited_for(tmp_path: Path) -> None:
@@ -184,6 +187,7 @@ def test_what_does_not_come_before_the_session_ends_is_told(tmp_path: Path) -> N
     said = got.events("no_backfill")
     assert [one["missing"] for one in said] == [5, 2]
     assert {one["why"] for one in said} == {"the session ended"}
+    assert got.result.symbols[SYMBOL].backfill == BackfillFigures(5, 0, 7)
 
 
 @pytest.mark.parametrize("key", ["", "a-key-that-nobody-may-read"])
@@ -196,7 +200,7 @@ def test_futures_list_old_trades_to_holders_of_a_key(tmp_path: Path, key: str) -
     assert {one["id"] for one in got.brought} >= set(got.lost) != set()
     assert_true(got)
     assert len(got.events("no_history")) == (0 if key else 1)
-    assert got.result.symbols[SYMBOL].backfilled == 7
+    assert got.result.symbols[SYMBOL].backfill == BackfillFigures(7, 7, 0)
     written = b"".join(path.read_bytes() for path in (tmp_path / "session").rglob("*.json"))
     assert key.encode() not in written or not key
     assert not key or key not in json.dumps(got.lines)

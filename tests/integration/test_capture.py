@@ -276,15 +276,15 @@ def test_gaps_are_what_no_socket_brought(tmp_path: Path, lanes: int) -> None:
     assert got.count("gap", of="depth") == lost
     if lanes == 2:
         # of the last two seconds (of ours: 40 of the venue) nobody can say what was on its way
-        assert all(5 <= one.missed <= 10 for one in got.result.lanes)
-        assert sum(one.copies for one in got.result.lanes) > 1_000
+        assert all(5 <= one.figures.missed <= 10 for one in got.result.sockets)
+        assert sum(one.figures.copies for one in got.result.sockets) > 1_000
 
 
 def test_a_socket_misses_nothing_of_streams_that_it_has_not(tmp_path: Path) -> None:
     """USD-M has two addresses: what one brings is asked of none of the other's sockets."""
     got = capture(tmp_path, 4.0, lanes=2, market="usdm")
-    assert all(one.first + one.copies > 0 for one in got.result.lanes)
-    assert [one.missed for one in got.result.lanes] == [0, 0, 0, 0]
+    assert all(one.figures.first + one.figures.copies > 0 for one in got.result.sockets)
+    assert [one.figures.missed for one in got.result.sockets] == [0, 0, 0, 0]
 
 
 def test_a_silent_stream_is_told_and_connected_anew(
@@ -444,7 +444,7 @@ def test_an_error_of_the_beginning_is_one_plain_error(tmp_path: Path) -> None:
             await asyncio.sleep(0.1)
             await Session([SYMBOL], venue_at(exchange), out).run()
 
-    with pytest.raises(PlaceError, match="session"):
+    with pytest.raises(UsageError, match="session is there already"):
         asyncio.run(run(tmp_path / "session"))
     with pytest.raises(InputError, match="refuses to list its symbols: status 451"):
         asyncio.run(run(tmp_path / "other"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -17,8 +18,10 @@ from lobproof.capture.minutes import Minutes
 from lobproof.capture.schedule import next_window
 from lobproof.cli import capture as module
 from lobproof.errors import UsageError
+from lobproof.serve import LocalExchange, simulated_tape
 from lobproof.sources.binance.venue import MarketName, venue_of
 from lobproof.sources.captured import SESSION
+from lobproof.sources.simulator import PRESETS
 from lobproof.timespan import DAY_NS, to_ns
 from support.commands import command, on_terminal, refused
 from support.kills import COMMAND, Process, running
@@ -68,6 +71,25 @@ def test_the_whole_way(tmp_path: Path, market: MarketName, symbol: str, exchange
     assert command("reconstruct", golden, "--out", store).code == 0
     verdict = command("verify", store, "--against", golden, "--json")
     assert verdict.code == 0, verdict.out
+
+
+def test_the_venue_is_asked_for_its_symbols_once(tmp_path: Path) -> None:
+    """A start is three requests: exchangeInfo, a snapshot, the time."""
+    out = tmp_path / "session"
+
+    async def run() -> int:
+        tape = simulated_tape(PRESETS["nexo"], "spot", 3)
+        async with LocalExchange([tape], speed=5.0) as exchange:
+            words = ("capture", "SIMUSDT", "--endpoint", exchange.url, "--out", out)
+            with running(COMMAND, *words, "--duration", "3s") as process:
+                _, error = await asyncio.to_thread(process.communicate)
+            assert process.returncode == 0, error
+            return exchange.venue.counts["requests"]
+
+    assert asyncio.run(run()) == 3
+    assert json.loads((out / SESSION).read_text())["provenance"] == "synthetic"
+    listed = json.loads((out / "exchangeInfo.json").read_text())["symbols"]
+    assert [one["symbol"] for one in listed] == ["SIMUSDT"]
 
 
 @contextmanager
@@ -254,6 +276,23 @@ def test_without_a_terminal_a_line_a_minute(
     assert re.search(
         r"UTC: \d+ messages/s, 0 gaps, .* 1 of 1 sockets open, disk .* left", lines[-1]
     )
+
+
+def test_lost_trades_and_what_rest_made_of_them_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LINE_S", 0.5)
+    words = ("--preset", "btc", "--speed", "5", "--fault", "drop@4s,n=2,stream=trade", "--wait")
+    with served(*words) as url:
+        said = command(
+            *("capture", "SIMUSDT", "--endpoint", url, "--out", tmp_path / "s"),
+            *("--duration", "4s"),
+        )
+    assert said.code == 0, said
+    told = "lost trades: 2 asked of REST, 2 got, 0 refused"
+    assert f"SIMUSDT: {told}\n" in said.out
+    lines = [line for line in said.err.splitlines() if "messages/s" in line]
+    assert told in lines[-1]
 
 
 def _minutes(rates: list[int], wide: frozenset[int] = frozenset()) -> dict[str, Any]:

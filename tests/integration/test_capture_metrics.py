@@ -85,6 +85,11 @@ def test_figures_of_a_capture(tmp_path: Path) -> None:
         "lost_lines": 0,
     }.items():
         assert found[f"{name}_total"] == {frozenset(here): value}
+    told = figures["backfill"]
+    assert (told["asked"], told["got"], told["refused"]) == (2, 2, 0)
+    assert found["backfill_trades_total"] == {
+        frozenset({*here, ("what", what)}): count for what, count in told.items()
+    }
     assert sorted(found["socket_first_total"].values()) == sorted(one["first"] for one in lanes)
     assert set(found["socket_open"].values()) == {0}
     assert ("folder", str(out)) in next(iter(found["info"]))

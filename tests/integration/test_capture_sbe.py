@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Sequence
@@ -24,8 +25,10 @@ from lobproof.serve import LocalExchange
 from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.sbe import read_sbe
 from lobproof.sources.binance.venue import Venue, venue_of
+from lobproof.sources.captured import SESSION
 from lobproof.sources.recordings import import_recordings
 from support.commands import command, refused
+from support.served import served
 from support.venue import Seen, scripted, within
 
 KEY = "aSecretThatNobodySees0123456789"
@@ -92,7 +95,11 @@ def test_frames_are_kept_and_compared(tmp_path: Path) -> None:
     assert figures.sbe == Counter(read_sbe(one).kind for one in kept)
     assert figures.sbe.keys() == {"trade", "depth", "bestBidAsk"}
     assert (figures.gaps, figures.late) == ({}, {})
-    assert [one.missed for one in result.lanes] == [0, 0]
+    assert [one.figures.missed for one in result.sockets] == [0, 0]
+    assert [one.name for one in result.sockets] == ["1", "SBE"]
+    document = json.loads((out / SESSION).read_text())
+    told = [(one["socket"], one["path"]) for one in document["figures"]["lanes"]]
+    assert told == [("1", ""), ("SBE", "/sbe")]
     assert no_key_in(out)
     assert command("golden", "check", out).code == 0  # the frames are counted, too
     sample = import_recordings(out / SYMBOL, tmp_path / "golden", strict=True)
@@ -225,6 +232,26 @@ def test_the_command_asks_for_what_it_needs(
 ) -> None:
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     refused(said, "capture", SYMBOL, "--out", tmp_path / "out", "--sbe", *words)
+
+
+def test_every_figure_calls_its_socket_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    metrics = tmp_path / "lobproof.prom"
+    with served("--preset", "nexo", "--speed", "5") as url:
+        said = command(
+            *("capture", "SIMUSDT", "--endpoint", url, "--out", tmp_path / "day", "--sbe"),
+            *("--duration", "2s", "--metrics", metrics),
+        )
+    assert said.code == 0, said
+    assert re.search(r"^socket 1: first \d", said.out, re.MULTILINE)
+    assert re.search(r"^the SBE socket: first \d", said.out, re.MULTILINE)
+    assert "socket 2" not in said.out
+    lanes = re.findall(
+        r'_socket_open\{venue="spot",lane="(\w+)",path="([^"]*)"', metrics.read_text()
+    )
+    assert lanes == [("1", ""), ("SBE", "/sbe")]
 
 
 def test_silence_is_watched_as_of_others() -> None:

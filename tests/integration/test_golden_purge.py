@@ -14,7 +14,8 @@ import pytest
 from lobproof import __version__
 from lobproof.sources.binance.journal import HOUR_NS, JournalWriter
 from lobproof.sources.captured import SESSION, SessionDocument, read_session, write_session
-from lobproof.sources.collection.purge import LOG, read_log
+from lobproof.sources.collection.purge import LOG, plan, read_log
+from lobproof.sources.collection.purge import purge as purge_plan
 from support.commands import FAIL, PASS, command, refused
 from support.kills import died, running
 
@@ -91,8 +92,11 @@ def test_what_is_old_goes_and_the_log_says_what(tmp_path: Path) -> None:
     code, told = purge(tmp_path, "--dry-run")
     assert code == PASS
     assert "9 files" in told
+    assert "Nothing is deleted" in told
     assert files(tmp_path) == before
-    assert purge(tmp_path)[0] == PASS
+    code, told = purge(tmp_path)
+    assert code == PASS
+    assert "Deleted 9 files" in told
     after = files(tmp_path)
     gone = before.keys() - after.keys()
     assert len(gone) == 9
@@ -140,11 +144,47 @@ def test_what_is_not_as_its_document_says_stays(tmp_path: Path) -> None:
     code, told = purge(tmp_path)
     assert code == FAIL
     assert told.count("refused ") == 4
+    assert "Deleted 9 files" in told
+    kept = {one.session: one.kept for one in read_log(tmp_path) if one.kept}
+    assert kept.keys() == {"bytes", "link", "gone", "climbs"}
+    assert "is missing" in kept["gone"]
+    log = (tmp_path / LOG).read_bytes()
+    assert purge(tmp_path)[0] == FAIL
+    assert (tmp_path / LOG).read_bytes() == log  # the same reasons are not written down again
     gone = before.keys() - files(tmp_path).keys()
     assert len(gone) == 9
     assert all(name.startswith("good/") for name in gone)
     assert target.exists()
     assert read_session(good).purged_ns
+
+
+def test_what_changes_before_it_is_deleted_is_told_and_left(tmp_path: Path) -> None:
+    """Somebody may think about the question for long: another purge, another document, a link."""
+    for name in ("another", "changed", "link", "plain"):
+        session(tmp_path / name, 91)
+    made = plan(tmp_path, time.time_ns() - 90 * DAY_NS, lambda path: None)
+    assert len(made.due) == 4
+    assert purge(tmp_path / "another")[0] == PASS
+    document = read_session(tmp_path / "changed")
+    document.regime = "calm"
+    write_session(tmp_path / "changed", document)
+    journal = tmp_path / "link" / "BUSDT" / "journal"
+    journal.rename(tmp_path / "away")
+    journal.symlink_to(tmp_path / "away")
+    purge_plan(tmp_path, made, time.time_ns())
+    assert [one.session.folder.name for one in made.deleted] == ["plain"]
+    assert [(where.name, why) for where, why in made.kept] == [
+        ("another", "another purge has deleted it meanwhile")
+    ]
+    refused = {where.name: why for where, why in made.refused}
+    assert refused.keys() == {"changed", "link"}
+    assert "was changed" in refused["changed"]
+    assert "is a link" in refused["link"]
+    assert len(list((tmp_path / "away").iterdir())) == 3
+    assert len(list((tmp_path / "changed").glob("*/journal/*"))) == 6
+    assert {one.session for one in read_log(tmp_path) if one.kept} == {"changed", "link"}
+    told = made.to_dict()
+    assert [one["session"] for one in told["deleted"]] == [str(tmp_path / "plain")]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 40])

@@ -302,3 +302,9 @@ def test_the_lock_has_hashes_and_no_addresses() -> None:
     assert lock.count("sha256:") >= len(pins)
     assert "://" not in lock
     assert not re.search(r"^-", lock, flags=re.MULTILINE)
+
+
+def test_no_page_fetches_the_package_by_its_name() -> None:
+    """It is not published: whoever took the name would be installed. The readme says so."""
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        assert "pip install 'lobproof" not in page.read_text(), page

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from lobproof.capture.keys import KEY_VARIABLE
 from lobproof.capture.pace import Pace
-from lobproof.capture.rest import Answer, RefusedError, Rest
+from lobproof.capture.rest import Answer, RefusedError, Rest, Told
 from lobproof.sources.binance.venue import KEY_HEADER, Profile
 
 MOST_TRADES = 100_000
@@ -31,6 +32,27 @@ class _Trade(msgspec.Struct):
     id: int
 
 
+@dataclass(slots=True)
+class BackfillFigures:
+    """Trades that gaps lost: how many REST was asked for, brought, and will not bring.
+
+    ``refused`` are those of a refusal, those that the venue does not list, those of a gap too long
+    to be asked for, and those that had not come as the session ended.
+    """
+
+    asked: int = 0
+    got: int = 0
+    refused: int = 0
+
+
+def give_up(
+    figures: BackfillFigures, told: Told, gap: tuple[int, int], missing: int, why: str
+) -> None:
+    """Count and tell trades between two ids that REST will not bring."""
+    figures.refused += missing
+    told("no_backfill", {"after": gap[0], "before": gap[1], "missing": missing, "why": why})
+
+
 class Backfill:
     """Asks for the trades of one symbol that a gap lost, and hands on each answer.
 
@@ -40,6 +62,8 @@ class Backfill:
         As the venue writes it.
     rest, profile, pace
         Through which, of what market, and how fast its time passes.
+    figures
+        Counts what becomes of them.
     key
         An API key, for a market that lists old trades to holders of one only; else empty.
     told
@@ -55,13 +79,15 @@ class Backfill:
         profile: Profile,
         pace: Pace,
         *,
+        figures: BackfillFigures,
         key: str,
-        told: Callable[[str, dict[str, Any]], None],
+        told: Told,
         take: Callable[[Answer, bytes, dict[str, Any]], None],
     ) -> None:
         self._symbol = symbol
         self._rest = rest
         self._profile = profile
+        self._figures = figures
         self._pace = pace
         self._told = told
         self._take = take
@@ -71,8 +97,8 @@ class Backfill:
         if profile.history_key and key:
             self._headers[KEY_HEADER] = key
 
-    async def fill(self, after: int, before: int) -> int:
-        """Ask for the trades between two ids, both exclusive; how many of them came.
+    async def fill(self, after: int, before: int) -> None:
+        """Ask for the trades between two ids, both exclusive.
 
         What did not come is told: too long a gap, a refusal, trades that the venue does not list,
         or the end of the session.
@@ -82,6 +108,7 @@ class Backfill:
         why = f"{lost:,} trades are more than the {MOST_TRADES:,} that are asked for"
         try:
             if lost <= MOST_TRADES:
+                self._figures.asked += lost
                 why = await self._pages(after + 1, before, came)
         except RefusedError as error:
             why = str(error)
@@ -90,9 +117,7 @@ class Backfill:
             raise
         finally:
             if len(came) < lost:
-                missing = {"after": after, "before": before, "missing": lost - len(came)}
-                self._told("no_backfill", {**missing, "why": why})
-        return len(came)
+                give_up(self._figures, self._told, (after, before), lost - len(came), why)
 
     async def _pages(self, first: int, before: int, came: set[int]) -> str:
         """Ask from id ``first`` on until nothing is left; why there is, where something is."""
@@ -108,6 +133,7 @@ class Backfill:
                 return f"an answer of several lines: {_shown(body)}"
             self._take(answer, body, asked)
             listed = {one for one in ids if first <= one < before}
+            self._figures.got += len(listed - came)
             came |= listed
             if listed:
                 first = max(listed) + 1

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ _METRICS = {
     "resets_total": "How often the venue began its ids of depth anew.",
     "snapshots_total": "Snapshots that came.",
     "stale_snapshots_total": "Snapshots that were older than what is kept.",
+    "backfill_trades_total": "Trades of gaps that REST was asked for, brought, or will not bring.",
     "lost_lines_total": "Lines that we could not hold for a disk that took nothing.",
     "held_bytes": "Bytes of lines that are not yet on disk.",
     "disk_free_bytes": "Bytes that are free where the capture is written.",
@@ -83,6 +85,8 @@ def samples_of(session: Session, folder: Path, *, up: bool) -> Iterator[Sample]:
         yield Sample("resets_total", of, one.resets)
         yield Sample("snapshots_total", of, one.snapshots)
         yield Sample("stale_snapshots_total", of, one.stale)
+        for what, count in asdict(one.backfill).items():
+            yield Sample("backfill_trades_total", of | {"what": what}, count)
         lines = lost.get(f"{name}/journal")
         yield Sample("lost_lines_total", of, 0 if lines is None else lines.lines)
     for server, said in session.clocks.items():
@@ -90,8 +94,8 @@ def samples_of(session: Session, folder: Path, *, up: bool) -> Iterator[Sample]:
             of = here | {"server": server}
             yield Sample("clock_offset_seconds", of, said["offset_ns"] / 1e9)
             yield Sample("clock_answer_time_seconds", of, said["at_ns"] / 1e9)
-    for number, socket in enumerate(session.sockets, 1):
-        of = here | {"lane": str(number), "path": socket.path}
+    for socket in session.sockets:
+        of = here | {"lane": socket.name, "path": socket.path}
         yield Sample("socket_open", of, socket.open_s is not None)
         yield Sample("socket_age_seconds", of, socket.open_s or 0)
         yield Sample("socket_first_total", of, socket.figures.first)

@@ -160,7 +160,7 @@ class Rest:
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
                 allow_redirects=False,
             ) as response:
-                body = await _body(response)
+                body = await read_body(response)
                 answered = time.time_ns()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._again(request, str(error) or type(error).__name__)
@@ -193,7 +193,8 @@ class Rest:
         self._queue.put_nowait(request)
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def read_body(response: aiohttp.ClientResponse) -> bytes:
+    """A response's body; ClientPayloadError where it is longer than any that the venue sends."""
     parts = []
     size = 0
     async for part in response.content.iter_chunked(1 << 18):

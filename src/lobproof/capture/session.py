@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 
-from lobproof.capture.backfill import Backfill
+from lobproof.capture.backfill import Backfill, BackfillFigures, give_up
 from lobproof.capture.chain import Fit, Link, Released, Sequencer
 from lobproof.capture.clock import look_at_clock
 from lobproof.capture.copies import Arrival, Copies
@@ -53,6 +54,8 @@ _RETRY_S = 1.0
 _CATCH_UP_S = 30.0
 _LAST_BACKFILLS_S = 10.0
 """How long a session that is told to stop waits for trades that it has asked for."""
+SBE = "SBE"
+"""The name of the socket of SBE; the others have numbers."""
 _OUTSIDE = "session"
 """The journal of what belongs to no symbol."""
 
@@ -62,8 +65,8 @@ class SymbolFigures:
     """What was captured of a symbol.
 
     ``gaps`` are depth messages or trades that nobody brought, ``late`` those that brought nothing
-    new, ``resets`` how often the ids of depth messages began anew, ``backfilled`` trades of gaps
-    that REST brought. ``lag_ns``: our clock less the venue's as the last depth message came, 0
+    new, ``resets`` how often the ids of depth messages began anew, ``backfill`` what REST made of
+    the trades of gaps. ``lag_ns``: our clock less the venue's as the last depth message came, 0
     before one. ``sbe`` are SBE frames by their kind.
     """
 
@@ -75,7 +78,7 @@ class SymbolFigures:
     resets: int = 0
     snapshots: int = 0
     stale: int = 0
-    backfilled: int = 0
+    backfill: BackfillFigures = field(default_factory=BackfillFigures)
     lag_ns: int = 0
     last_ns: dict[str, int] = field(default_factory=dict)
     """When the last message of each kind came."""
@@ -92,7 +95,7 @@ class SymbolFigures:
             "resets": self.resets,
             "snapshots": self.snapshots,
             "stale": self.stale,
-            "backfilled": self.backfilled,
+            "backfill": asdict(self.backfill),
             "regime": self.minutes.to_dict(),
         }
 
@@ -101,9 +104,10 @@ class SymbolFigures:
 class SocketNow:
     """One of the sockets side by side: its path, for how long it has been open, its figures.
 
-    ``open_s`` is None where it is not open.
+    ``name`` is its number, or ``SBE``. ``open_s`` is None where it is not open.
     """
 
+    name: str
     path: str
     open_s: float | None
     figures: LaneFigures
@@ -111,10 +115,10 @@ class SocketNow:
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """What a session captured: figures by symbol and by lane, and the journals' files."""
+    """What a session captured: figures by symbol and by socket, and the journals' files."""
 
     symbols: dict[str, SymbolFigures]
-    lanes: list[LaneFigures]
+    sockets: list[SocketNow]
     files: dict[str, list[JournalFile]]
     events: Counter[str]
     lost: dict[str, Lost]
@@ -128,7 +132,10 @@ class SessionResult:
         """Plain values for JSON."""
         return {
             "symbols": {name: one.to_dict() for name, one in self.symbols.items()},
-            "lanes": [asdict(one) for one in self.lanes],
+            "lanes": [
+                {"socket": one.name, "path": one.path, **asdict(one.figures)}
+                for one in self.sockets
+            ],
             "journals": {name: [asdict(one) for one in of] for name, of in self.files.items()},
             "events": dict(self.events),
             "lost": {name: asdict(one) for name, one in self.lost.items()},
@@ -182,6 +189,8 @@ class Session:
         An API key, for what the venue tells to holders of one only: SBE, old trades of futures.
     recipients
         Encrypt the journals to them.
+    info
+        The venue's exchangeInfo, where it has just been asked for; else the session asks.
     """
 
     def __init__(
@@ -198,8 +207,10 @@ class Session:
         time_servers: Sequence[str] = (),
         key: str = "",
         recipients: Recipients | None = None,
+        info: Answer | None = None,
     ) -> None:
         self._venue = venue
+        self._info = info
         self._recipients = recipients
         self._key = key
         self._pace = pace or Pace()
@@ -270,16 +281,15 @@ class Session:
         now = time.monotonic()
         return [
             SocketNow(
+                SBE if lane == self._sbe_lane else str(lane + 1),
                 self._path(lane),
                 now - self._opened[lane] if lane in self._opened else None,
                 figures,
             )
-            for lane, figures in enumerate(self._lane_figures)
+            for lane, figures in enumerate(
+                figures for copies in self._copies for figures in copies.lanes
+            )
         ]
-
-    @property
-    def _lane_figures(self) -> list[LaneFigures]:
-        return [figures for copies in self._copies for figures in copies.lanes]
 
     def _copies_of(self, lane: int) -> tuple[Copies, int]:
         """Who tells copies among the sockets with a lane's streams, and the lane's number there."""
@@ -383,9 +393,9 @@ class Session:
         for one in self._symbols.values():
             self._write_due(one, time.monotonic_ns(), 0)
             while not one.lost.empty():
-                after, before = one.lost.get_nowait()
-                left = {"after": after, "before": before, "missing": before - after - 1}
-                self._of_symbol(one, "no_backfill", {**left, "why": "the session ended"})
+                gap = one.lost.get_nowait()
+                figures, told = one.figures.backfill, partial(self._of_symbol, one)
+                give_up(figures, told, gap, gap[1] - gap[0] - 1, "the session ended")
         for copies in self._copies:
             copies.settle()
         files: dict[str, list[JournalFile]] = {}
@@ -398,7 +408,7 @@ class Session:
         finally:
             result = SessionResult(
                 self.figures,
-                self._lane_figures,
+                self.sockets,
                 files,
                 self.events,
                 self.lost,
@@ -459,19 +469,22 @@ class Session:
 
     async def _describe(self, document: SessionDocument) -> None:
         """Begin the session's document with what the venue says of itself and its symbols."""
-        weight = self._venue.profile.weights["exchangeInfo"]
-        try:
-            answer = await self._rest.get("/exchangeInfo", {}, weight)
-        except RefusedError as error:
-            raise InputError(
-                f"{self._venue.rest} refuses to list its symbols: {error}",
-                hint="see what it says; some venues serve no requests from some countries",
-            ) from error
+        answer = self._info or await self._ask_info()
         if answer.provenance:
             document.provenance = "derived" if answer.provenance == "recorded" else "synthetic"
         self.provenance = document.provenance
         write_session(self._out, document)
         (self._out / "exchangeInfo.json").write_bytes(answer.body)
+
+    async def _ask_info(self) -> Answer:
+        weight = self._venue.profile.weights["exchangeInfo"]
+        try:
+            return await self._rest.get("/exchangeInfo", {}, weight)
+        except RefusedError as error:
+            raise InputError(
+                f"{self._venue.rest} refuses to list its symbols: {error}",
+                hint="see what it says; some venues serve no requests from some countries",
+            ) from error
 
     def _all_lanes(self, http: aiohttp.ClientSession, keyed: aiohttp.ClientSession) -> list[Lane]:
         lanes = []
@@ -672,17 +685,20 @@ class Session:
         def take(answer: Answer, body: bytes, asked: dict[str, Any]) -> None:
             self._answered(symbol, "backfill", "trade@backfill", answer, body, asked)
 
-        def told(name: str, fields: dict[str, Any]) -> None:
-            self._of_symbol(symbol, name, fields)
-
-        profile = self._venue.profile
         backfill = Backfill(
-            symbol.name, self._rest, profile, self._pace, key=self._key, told=told, take=take
+            symbol.name,
+            self._rest,
+            self._venue.profile,
+            self._pace,
+            figures=symbol.figures.backfill,
+            key=self._key,
+            told=partial(self._of_symbol, symbol),
+            take=take,
         )
         while True:
             after, before = await symbol.lost.get()
             try:
-                symbol.figures.backfilled += await backfill.fill(after, before)
+                await backfill.fill(after, before)
             finally:
                 symbol.lost.task_done()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -12,9 +13,11 @@ import aiohttp
 import msgspec
 
 from lobproof.capture.keys import KEY_VARIABLE, check_private
+from lobproof.capture.rest import Answer, read_body
 from lobproof.capture.sbe import keyed_session, sbe_url
 from lobproof.errors import LobproofError, UsageError, shown
 from lobproof.sources.binance.venue import Venue
+from lobproof.sources.captured import PROVENANCE
 
 _TIMEOUT_S = 30.0
 _REFUSES = (403, 451)
@@ -36,8 +39,8 @@ class _Info(msgspec.Struct):
     symbols: list[_Symbol]
 
 
-async def check_start(venue: Venue, symbols: Sequence[str], key: str = "") -> None:
-    """Hold what is to be captured against what the venue says that it has.
+async def check_start(venue: Venue, symbols: Sequence[str], key: str = "") -> Answer:
+    """Hold what is to be captured against what the venue says that it has: its exchangeInfo.
 
     ``key``: the API key, which is tried where SBE streams are wanted.
 
@@ -52,12 +55,14 @@ async def check_start(venue: Venue, symbols: Sequence[str], key: str = "") -> No
     check_private(venue, key)
     url = f"{venue.rest}/exchangeInfo"
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    asked = time.time_ns()
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
             http.get(url, allow_redirects=False) as response,
         ):
-            status, body = response.status, await response.read()
+            status, body = response.status, await read_body(response)
+            said_of = response.headers.get(PROVENANCE, "")
             wait = response.headers.get("Retry-After", "")
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
@@ -66,6 +71,7 @@ async def check_start(venue: Venue, symbols: Sequence[str], key: str = "") -> No
             hint="check the network; --endpoint names another address, such as that of "
             "`lobproof serve`",
         ) from error
+    answer = Answer(body, said_of, asked, time.time_ns())
     if status != 200:
         raise _refusal(url, status, body, wait)
     try:
@@ -80,6 +86,7 @@ async def check_start(venue: Venue, symbols: Sequence[str], key: str = "") -> No
         _check_symbol(name, there, venue)
     if venue.sbe:
         await _check_key(venue, symbols[0], key)
+    return answer
 
 
 async def _check_key(venue: Venue, symbol: str, key: str) -> None:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,11 +23,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lobproof.capture.backfill import BackfillFigures
 from lobproof.capture.clock import SERVERS
 from lobproof.capture.keys import key_from
 from lobproof.capture.metrics import MetricsFile
+from lobproof.capture.rest import Answer
 from lobproof.capture.schedule import next_window
-from lobproof.capture.session import Session, SessionResult, SymbolFigures
+from lobproof.capture.session import SBE, Session, SessionResult, SymbolFigures
 from lobproof.capture.start import VenueError, check_start
 from lobproof.cli import INTERRUPTED
 from lobproof.cli.console import Json, Screen, Switch, clock, duration, err, out, print_json
@@ -233,7 +235,9 @@ async def _capture(wanted: _Wanted) -> list[_Done]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupted)
-        await _unless(stop, check_start(wanted.venue, wanted.symbols, wanted.key))
+        info: Answer | None = await _unless(
+            stop, check_start(wanted.venue, wanted.symbols, wanted.key)
+        )
         if wanted.schedule is not None:
             wanted.out.mkdir(parents=True, exist_ok=True)
             held.enter_context(capturing(wanted.out))  # another's windows would have these names
@@ -244,12 +248,15 @@ async def _capture(wanted: _Wanted) -> list[_Done]:
                 window = next_window(wanted.schedule, now_ns())
                 if end_ns is not None and window.start_ns >= end_ns:
                     break
-                if not await _opens(window.start_ns, stop, screen):
-                    break
+                if window.start_ns > now_ns():
+                    info = None  # by then it may be another
+                    if not await _opens(window.start_ns, stop, screen):
+                        break
                 end_ns = min(window.end_ns, end_ns or window.end_ns)
                 began = datetime.fromtimestamp(now_ns() // 1_000_000_000, UTC)
                 folder /= f"{began:%Y-%m-%dT%H%M%SZ}"
-            done.append(await _one(wanted, folder, end_ns, stop, screen))
+            done.append(await _one(wanted, info, folder, end_ns, stop, screen))
+            info = None
             if wanted.schedule is None or (wanted.end_ns or now_ns() + 1) <= now_ns():
                 break
     if not done:
@@ -257,21 +264,20 @@ async def _capture(wanted: _Wanted) -> list[_Done]:
     return done
 
 
-async def _unless(stop: asyncio.Event, work: Any) -> None:
-    """Await what is to be done first; interrupted, it is not."""
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """What is to be done first; interrupted, it is not."""
     task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     if not task.done():
         task.cancel()
         raise KeyboardInterrupt
-    task.result()
+    return task.result()
 
 
 async def _opens(start_ns: int, stop: asyncio.Event, screen: _Screen) -> bool:
     """Wait until a window opens, by the clock on the wall; False where somebody interrupts."""
-    if now_ns() < start_ns:
-        screen.say(f"Waiting: the window opens at {clock(start_ns)} UTC.")
+    screen.say(f"Waiting: the window opens at {clock(start_ns)} UTC.")
     while (left := start_ns - now_ns()) > 0:
         if await _stopped(stop, min(left / 1e9, _TICK_S)):
             return False
@@ -290,7 +296,12 @@ async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
 
 
 async def _one(
-    wanted: _Wanted, folder: Path, end_ns: int | None, stop: asyncio.Event, screen: _Screen
+    wanted: _Wanted,
+    info: Answer | None,
+    folder: Path,
+    end_ns: int | None,
+    stop: asyncio.Event,
+    screen: _Screen,
 ) -> _Done:
     """Run one session to its end."""
     session = Session(
@@ -303,6 +314,7 @@ async def _one(
         time_servers=SERVERS if wanted.venue.rest.startswith("https:") else (),
         key=wanted.key,
         recipients=wanted.recipients,
+        info=info,
     )
     started = now_ns()
     figures = None if wanted.metrics is None else MetricsFile(wanted.metrics, screen.say)
@@ -397,6 +409,8 @@ class _Screen:
             f"{sum(one.open_s is not None for one in sockets)} of {len(sockets)} sockets open",
             f"disk {_size(_free(self._folder))} free",
         ]
+        if told := _backfilled(*(one.backfill for one in several)):
+            parts.append(told)
         return ", ".join([*parts, _left(end_ns)] if end_ns is not None else parts)
 
     def _drawn(
@@ -407,7 +421,7 @@ class _Screen:
         end_ns: int | None,
     ) -> RenderableType:
         real = session.provenance == "real"
-        rows = max(self._console.height - len(session.sockets) - 11, 3)
+        rows = max(self._console.height - len(session.sockets) - 12, 3)
         shown = list(figures)[: rows if len(figures) > rows else None]
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("symbol", overflow="ellipsis", no_wrap=True, max_width=16)
@@ -430,11 +444,11 @@ class _Screen:
         sockets.add_column("state", no_wrap=True)
         for name in ("open for", "came first", "missed"):
             sockets.add_column(name, justify="right", no_wrap=True)
-        for number, socket in enumerate(session.sockets, 1):
+        for socket in session.sockets:
             is_open = socket.open_s is not None
             age = timedelta(seconds=int(socket.open_s or 0))
             sockets.add_row(
-                f"{number} {socket.path}",
+                f"{socket.name} {socket.path}",
                 Text("open" if is_open else "connecting", "" if is_open else "yellow"),
                 str(age) if is_open else "-",
                 f"{socket.figures.first:,}",
@@ -448,6 +462,7 @@ class _Screen:
             table,
             *([f"and {more} more symbols: {rest:,.0f} messages/s"] if more else []),
             sockets,
+            *([told] if (told := _backfilled(*(of.backfill for of in figures.values()))) else []),
             f"disk {_size(_free(self._folder))} free. Ctrl-C ends the capture.",
         ]
         if real:
@@ -464,6 +479,16 @@ def _screen() -> Iterator[_Screen]:
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
         yield _Screen(console, live)
+
+
+def _backfilled(*figures: BackfillFigures) -> str:
+    """What REST made of the trades of gaps; empty where none was lost."""
+    asked, got, refused = (
+        sum(getattr(one, name) for one in figures) for name in ("asked", "got", "refused")
+    )
+    if not asked and not refused:
+        return ""
+    return f"lost trades: {asked:,} asked of REST, {got:,} got, {refused:,} refused"
 
 
 def _left(end_ns: int | None) -> str:
@@ -518,9 +543,11 @@ def _show(done: _Done) -> None:
             str(one.minutes.to_dict()["detected"]),
         )
     screen.print(table)
-    for number, lane in enumerate(result.lanes, 1):
+    for socket in result.sockets:
+        lane = socket.figures
+        named = "the SBE socket" if socket.name == SBE else f"socket {socket.name}"
         screen.print(
-            f"socket {number}: first {lane.first:,}, copies {lane.copies:,}, "
+            f"{named}: first {lane.first:,}, copies {lane.copies:,}, "
             f"missed {lane.missed:,}, differing {lane.differing:,}",
             soft_wrap=True,
         )
@@ -532,6 +559,9 @@ def _show(done: _Done) -> None:
     if unread := result.events["sbe_unread"]:
         screen.print(f"SBE frames that cannot be read: {unread:,}", style="yellow")
     for name, one in result.symbols.items():
+        if told := _backfilled(one.backfill):
+            style = "yellow" if one.backfill.refused else ""
+            screen.print(f"{name}: {told}", style=style, soft_wrap=True)
         if one.resets:
             screen.print(f"{name}: the venue counted anew {one.resets:,} times", style="yellow")
     for name, lost in result.lost.items():

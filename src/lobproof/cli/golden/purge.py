@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress
@@ -25,8 +26,9 @@ def purge_(
 
     Only files that a capture's `session.json` lists, with the bytes that it lists. That document
     stays, with a note; `purged.jsonl` in the folder says what was deleted, when and by which
-    version. Golden samples, captures that run, and all else stay as they are. Exit code 1 where
-    something that is old enough is not as its document says, and was left.
+    version, and why what is old enough was left. Golden samples, captures that run, and all else
+    stay as they are. Exit code 1 where something that is old enough was left: it is not as its
+    document says, or the disk refuses.
 
     Parameters
     ----------
@@ -47,16 +49,23 @@ def purge_(
         made = plan(folder, before_ns, lambda path: bar.update(task, detail=path.name))
     if not json_:
         _show(made)
-    if made.due and not dry_run:
-        if not yes and not _agreed(made):
+    planned = len(made.kept), len(made.refused)
+    if (made.due or made.refused) and not dry_run:
+        if made.due and not yes and not _agreed(made):
             raise UsageError("nothing was deleted", hint="add --yes, or answer with y")
         purge(folder, made, now_ns)
     if json_:
-        print_json({"deleted": bool(made.due) and not dry_run, **made.to_dict()})
+        print_json({"dry_run": dry_run, **made.to_dict()})
     elif made.due:
-        told = (
-            "Nothing is deleted: --dry-run." if dry_run else f"Deleted; {folder / LOG} says what."
-        )
+        _show_left(made.kept[planned[0] :], made.refused[planned[1] :])
+        told = "Nothing is deleted: --dry-run."
+        if not dry_run:
+            files = sum(len(one.files) for one in made.deleted)
+            freed = sum(one.bytes for one in made.deleted)
+            told = (
+                f"Deleted {files:,} files, {freed:,} bytes, of {len(made.deleted):,} captures; "
+                f"{folder / LOG} says which."
+            )
         out().print(told, soft_wrap=True)
     return 1 if made.refused else 0
 
@@ -73,11 +82,15 @@ def _agreed(made: Plan) -> bool:
 def _show(made: Plan) -> None:
     screen = out()
     for due in made.due:
-        told = f"{due.session.folder}: {len(due.files):,} files, {due.bytes:,} bytes"
+        told = f"to delete {due.session.folder}: {len(due.files):,} files, {due.bytes:,} bytes"
         screen.print(told, soft_wrap=True)
-    for where, why in made.kept:
-        screen.print(f"kept {where}: {why}", style="dim", soft_wrap=True)
-    for where, why in made.refused:
-        screen.print(f"refused {where}: {why}", style="red", soft_wrap=True)
-    if not made.due:
+    _show_left(made.kept, made.refused)
+    if not made.due and not made.refused:
         screen.print("No capture is old enough.", style="dim")
+
+
+def _show_left(kept: Sequence[tuple[Path, str]], refused: Sequence[tuple[Path, str]]) -> None:
+    for where, why in kept:
+        out().print(f"kept {where}: {why}", style="dim", soft_wrap=True)
+    for where, why in refused:
+        out().print(f"refused {where}: {why}", style="red", soft_wrap=True)
