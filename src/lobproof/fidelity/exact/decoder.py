@@ -164,7 +164,9 @@ class PlainDecoder:
         self._clock = {"depth": 0, "trade": 0}
         self._trade_ids = SeenIds()
         self._snapshots = 0
-        self._passed: dict[int, int] = {}
+        self._executed = -1  # highest id of a trade
+        self._passed: set[int] = set()  # ids beyond it of messages that are no execution
+        self._run = (-1, -1)  # the id before the last run of such messages, and its last one
         self.tally = Tally()
         self._levels = _Lists(ROWS)
         self._trades = _Lists(pl.Schema({**ROWS, "first": pl.Int64()}))
@@ -313,21 +315,41 @@ class PlainDecoder:
         first, last = int(data["t" if raw else "f"]), int(data["t" if raw else "l"])
         ts = _nanoseconds(data["T"])
         price, size = _texts([data["p"], data["q"]])
+        before, passed = self._run
+        previous = before if first - 1 == passed else first - 1
+        if data.get("X") == "NA" and not (Decimal(price) or Decimal(size)):
+            self._pass_over(last, previous)
+            return
         while self._waiting and self._waiting[-1] < last:
             at = self._waiting.pop()
             told, behind = self._brought.pop(at)
             self._add_trade(
-                (at - 1, at, at),
+                (self._before(at), at, at),
                 (_nanoseconds(told["time"]), behind),
                 _texts([told["price"], told["qty"]]),
                 sold=bool(told["isBuyerMaker"]),
             )
-        previous = self._passed.pop(first - 1, first - 1)
-        if data.get("X") == "NA" and not (Decimal(price) or Decimal(size)):
-            self._passed = {last: previous}  # no execution: the next one follows what was before
-            return
+        self._executed = max(self._executed, last)
         # the buyer made the offer: the taker sold
         self._add_trade((previous, first, last), (ts, capture), (price, size), sold=bool(data["m"]))
+
+    def _pass_over(self, at: int, previous: int) -> None:
+        """Take the id of a message that is no execution: the next trade follows what was before."""
+        before, passed = self._run
+        if at > passed:
+            self._run = (previous, at)
+        elif at == before:
+            self._run = (previous, passed)
+        if at > self._executed:
+            if self._passed and max(self._passed) < self._executed:
+                self._passed.clear()
+            self._passed.add(at)
+
+    def _before(self, at: int) -> int:
+        """The id before a trade that REST brought, but for those of no execution."""
+        while at - 1 in self._passed:
+            at -= 1
+        return at - 1
 
     def _add_trade(
         self,

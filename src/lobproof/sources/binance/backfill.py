@@ -15,7 +15,7 @@ from lobproof.instruments import Instrument
 from lobproof.schema import EventBatch, Flag, Int64, Kind, Side
 from lobproof.schema.records import Records
 from lobproof.sources.binance.decode import Problem, moment
-from lobproof.sources.binance.scan_kernels import OTHER
+from lobproof.sources.binance.scan_kernels import NO_EXECUTION, OTHER
 from lobproof.sources.binance.scanner import Block
 
 STREAM = "trade@backfill"
@@ -126,11 +126,37 @@ class Weave:
         self._ids = ids
         self._next = 0
         self._reached = -1
+        self._executed = -1
+        self._passed = np.empty(0, np.int64)
 
     @property
     def left(self) -> int:
         """How many have no place yet."""
         return len(self._ids) - self._next
+
+    def pass_over(self, messages: Records) -> None:
+        """The next messages of the stream: the ids of those that are no execution are no gap."""
+        final = np.ascontiguousarray(messages["final"])
+        none = np.ascontiguousarray(messages["taker"]) == NO_EXECUTION
+        reached = np.maximum.accumulate(np.where(none, self._executed, final))
+        if none.any():
+            ahead = none & (final > np.maximum(reached, self._executed))
+            self._passed = np.union1d(self._passed, final[ahead])
+        if len(final):
+            self._executed = max(self._executed, int(reached[-1]))
+
+    def previous(self, ids: Int64) -> Int64:
+        """The ids before these, but for those of messages that are no execution."""
+        if not len(self._passed):
+            return ids - 1
+        starts = np.flatnonzero(np.diff(self._passed, prepend=self._passed[0] - 2) != 1)
+        at = np.searchsorted(self._passed, ids - 1)
+        known = at < len(self._passed)
+        known[known] = self._passed[at[known]] == ids[known] - 1
+        before = ids - 1
+        run = np.searchsorted(starts, at[known], side="right") - 1
+        before[known] = self._passed[starts[run]] - 1
+        return before
 
     def order(self, sequence: Int64) -> tuple[Order, tuple[int, int]]:
         """Where the next messages of the stream stand, and which trades come between them.

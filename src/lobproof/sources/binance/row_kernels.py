@@ -145,7 +145,8 @@ def trade_rows(
     """One row per execution of the kind ``wanted``: raw or aggregated trades.
 
     The ids of messages that are no execution are no gap: the trade behind them names the id before
-    them. ``passed`` keeps, from call to call, the id before such a run and the last of it.
+    them. ``passed`` keeps, from call to call, the id before such a run and the last of it; one that
+    comes late is of the run where it lies right before it, and else changes nothing.
     """
     ts_event, sequence, prev_sequence = out.ts_event, out.sequence, out.prev_sequence
     kind, side, price, size, flags = out.kind, out.side, out.price, out.size, out.flags
@@ -157,8 +158,11 @@ def trade_rows(
         if previous == passed.last:
             previous = passed.before
         if messages[i].taker == NO_EXECUTION:
-            passed.before = previous
-            passed.last = messages[i].final
+            if messages[i].final > passed.last:
+                passed.before = previous
+                passed.last = messages[i].final
+            elif messages[i].final == passed.before:
+                passed.before = previous
             continue
         first = messages[i].level
         level, status = level_counts(

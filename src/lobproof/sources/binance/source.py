@@ -149,9 +149,14 @@ class GoldenSource:
             book = trades = none
             if self._trade_kind in wanted:
                 trades = trade_batch(block, self._trade_kind, self.instrument, passed)
+                if weave.left:
+                    kinds = block.messages["kind"]
+                    weave.pass_over(block.messages[kinds == self._trade_kind])
                 if weave.left and len(trades):
                     order, some = weave.order(trades.sequence)
-                    trades = EventBatch.concat([trades, brought.slice(*some)]).take(order)
+                    between = brought.slice(*some)
+                    between.prev_sequence[:] = weave.previous(between.sequence)
+                    trades = EventBatch.concat([trades, between]).take(order)
             if with_book:
                 book = book_batch(block, self.instrument, self.order.book_clock)
             if len(book):
