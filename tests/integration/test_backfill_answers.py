@@ -22,6 +22,8 @@ from lobproof.schema import EventBatch, Flag
 from lobproof.sources.binance.journal import JournalWriter
 from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.binance.venue import PROFILES, MarketName
+from lobproof.sources.captured import SessionDocument, write_session
+from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
 from lobproof.store import open_store
 from lobproof.timespan import DAY_NS
@@ -161,34 +163,65 @@ def test_futures_without_a_key_list_the_latest_alone(latest: int, came: int) -> 
     assert got.figures == BackfillFigures(asked=6, got=came, refused=6 - came)
 
 
-def test_trades_of_a_gap_across_midnight(tmp_path: Path) -> None:
-    """Each stands in its own day, though the answer lies in the second day's journal."""
-    midnight = 20_000 * DAY_NS
+MIDNIGHT = 20_000 * DAY_NS
+
+
+def lines_around_midnight(lost: range, *more: tuple[int, str, Any]) -> list[tuple[int, bytes]]:
+    """Depth and trades from 2 s before midnight to 2 s after; ``more``: when, stream, and data.
+
+    A gap of trades is told behind those lost. Data of the stream ``control`` are the line's own.
+    """
     lines: list[tuple[int, bytes]] = []
 
     def add(at_ns: int, stream: str, data: Any) -> None:
-        text = {"capture_ns": at_ns, "mono_ns": 1, "stream": f"tstusdt@{stream}", "conn": 1}
-        text["data"] = data
-        lines.append((at_ns, json.dumps(text, separators=(",", ":")).encode() + b"\n"))
+        line: dict[str, Any] = {"capture_ns": at_ns, "mono_ns": 1}
+        if stream == "control":
+            line |= {"stream": stream, "conn": 0, **data}
+        else:
+            line |= {"stream": f"tstusdt@{stream}", "conn": 1, "data": data}
+        lines.append((at_ns, json.dumps(line, separators=(",", ":")).encode() + b"\n"))
 
     for k in range(40):
-        at_ns = midnight + (k - 20) * 100 * MS + 50 * MS
+        at_ns = time_of(k)
         now = at_ns // 1000
         add(at_ns, "depth@100ms", {"e": "depthUpdate", "E": now, "s": "TSTUSDT", "U": k + 1}
             | {"u": k + 1, "b": [["9.5", str(k + 1)]], "a": [["11.5", "1"]]})  # fmt: skip
-        if not 17 <= k <= 22:
+        if k == lost.stop:
+            gap = {"event": "gap", "of": "trade", "after": lost.start, "before": lost.stop + 1}
+            add(at_ns, "control", gap)
+        if k not in lost:
             add(at_ns, "trade", {"e": "trade", "E": now, "s": "TSTUSDT", "t": k + 1}
                 | {"p": "10.5", "q": "2", "T": now, "m": True, "M": True})  # fmt: skip
-        if k == 25:
-            times = [(n, (midnight + (n - 20) * 100 * MS + 50 * MS) // 1000) for n in range(17, 23)]
-            add(at_ns, "trade@backfill", [
-                {"id": n + 1, "price": "10.5", "qty": "2", "time": time, "isBuyerMaker": True}
-                for n, time in times
-            ])  # fmt: skip
-    writer = JournalWriter(tmp_path / "journal")
+        for at, stream, data in more:
+            if at == k:
+                add(at_ns, stream, data)
+    return lines
+
+
+def time_of(k: int) -> int:
+    """When a message is sent and comes: every 100 ms."""
+    return MIDNIGHT + (k - 20) * 100 * MS + 50 * MS
+
+
+def answer_of(lost: range) -> list[dict[str, Any]]:
+    return [
+        {"id": k + 1, "price": "10.5", "qty": "2", "time": time_of(k) // 1000, "isBuyerMaker": True}
+        for k in lost
+    ]
+
+
+def journals_of(folder: Path, lines: list[tuple[int, bytes]]) -> list[Path]:
+    writer = JournalWriter(folder / "journal")
     for at_ns, line in lines:
         writer.append(line, at_ns)
-    journals = [tmp_path / "journal" / one.name for one in writer.close()]
+    return [folder / "journal" / one.name for one in writer.close()]
+
+
+def test_trades_of_a_gap_across_midnight(tmp_path: Path) -> None:
+    """Each stands in its own day, though the answer lies in the second day's journal."""
+    lost = range(17, 23)
+    lines = lines_around_midnight(lost, (25, "trade@backfill", answer_of(lost)))
+    journals = journals_of(tmp_path, lines)
     assert len(journals) == 2
     sample = import_recordings(journals, tmp_path / "golden")
     assert sample.document["backfill"]["backfilled"] == 6
@@ -203,3 +236,60 @@ def test_trades_of_a_gap_across_midnight(tmp_path: Path) -> None:
     assert stored == [("2024-10-03" if n <= 20 else "2024-10-04", n) for n in range(1, 41)]
     assert "TRADE_GAP" not in store.quality().collect()["code"].to_list()
     assert verify(store, sample.path).check("trades").verdict.value == "exact"
+
+
+def quality_of(sample: GoldenSample, store: Path) -> list[tuple[str, str, str]]:
+    """Findings about trades: day, code and words."""
+    reconstruct_sample(sample.path, store)
+    rows = open_store(store).quality().collect().select("dt", "code", "detail").rows()
+    return sorted(row for row in rows if row[1] in ("TRADE_GAP", "TRADES_ABSENT"))
+
+
+def test_a_day_whose_answer_lies_in_the_next_one_says_so(tmp_path: Path) -> None:
+    """A row of the gap's day alone; none where the answer is there, or where none will come."""
+    lost = range(12, 15)
+    lines = lines_around_midnight(lost, (25, "trade@backfill", answer_of(lost)))
+    (tmp_path / "never").mkdir()
+    (tmp_path / "refused").mkdir()
+    write_session(tmp_path, capture_of("TSTUSDT"))
+    first, second = journals_of(tmp_path / "TSTUSDT", lines)
+    gap = ("2024-10-03", "TRADE_GAP", "trade ids 13-15 are missing")
+    waits = (
+        "2024-10-03",
+        "TRADES_ABSENT",
+        "REST had been asked for 3 lost trades, and its answer is not in the recording",
+    )
+    alone = import_recordings([first], tmp_path / "alone")
+    assert alone.document["awaited"]["trades"] == 3
+    assert quality_of(alone, tmp_path / "store-1") == [waits, gap]
+    again = import_recordings(alone.journals, tmp_path / "again")
+    assert again.document["awaited"] == alone.document["awaited"]
+    both = import_recordings([first, second], tmp_path / "both")
+    assert "awaited" not in both.document
+    assert quality_of(both, tmp_path / "store-2") == []
+    write_session(tmp_path / "never", capture_of("TSTUSDT"))
+    lines = lines_around_midnight(lost)
+    never = import_recordings(
+        journals_of(tmp_path / "never" / "TSTUSDT", lines), tmp_path / "never-golden"
+    )
+    assert quality_of(never, tmp_path / "store-3") == [waits, gap]
+    write_session(tmp_path / "refused", capture_of("TSTUSDT"))
+    told = {"event": "no_backfill", "after": 12, "before": 16, "missing": 3, "why": "no"}
+    lines = lines_around_midnight(lost, (25, "control", told))
+    refused = import_recordings(
+        journals_of(tmp_path / "refused" / "TSTUSDT", lines), tmp_path / "refused-golden"
+    )
+    assert quality_of(refused, tmp_path / "store-4") == [gap]
+
+
+def capture_of(symbol: str) -> SessionDocument:
+    return SessionDocument(
+        state="failed",
+        provenance="real",
+        market="spot",
+        symbols=[symbol],
+        snapshot_limit=5000,
+        sockets="wss://venue",
+        rest="https://venue",
+        started_ns=1,
+    )

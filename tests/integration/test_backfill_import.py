@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -106,6 +107,9 @@ def test_a_refusal_is_no_break(tmp_path: Path) -> None:
     assert got.events("no_backfill")
     said = command("golden", "check", got.journals[0].parents[2], "--json")
     assert said.code == 0, said
+    document = import_recordings(got.journals, tmp_path / "golden").document
+    assert document["trade_ids"]["gaps"] == 1
+    assert "awaited" not in document
 
 
 def test_a_sample_grows_by_its_answers(captured: Captured, tmp_path: Path) -> None:
@@ -115,6 +119,23 @@ def test_a_sample_grows_by_its_answers(captured: Captured, tmp_path: Path) -> No
     assert before.document["trade_ids"]["gaps"] == 1
     assert before.document["backfill"]["backfilled"] == 5
     assert sample_of(captured.lines, tmp_path / "after").document["trade_ids"]["gaps"] == 0
+
+
+def test_an_answer_that_a_capture_had_not_got_yet_is_told(
+    captured: Captured, tmp_path: Path
+) -> None:
+    session = Path(shutil.copytree(captured.journals[0].parents[2], tmp_path / "day"))
+    shutil.rmtree(session / SYMBOL / "journal")
+    last = max(at for at, line in enumerate(captured.lines) if line["stream"] == ANSWERS)
+    writer = JournalWriter(session / SYMBOL / "journal")
+    for line in captured.lines[:last]:
+        text = json.dumps(line, separators=(",", ":"))
+        writer.append(f"{text}\n".encode(), line["capture_ns"])
+    writer.close()
+    document = import_recordings(session / SYMBOL, tmp_path / "golden").document
+    assert document["awaited"]["trades"] == 1
+    assert any("asked for 1 lost trades" in note for note in document["notes"])
+    assert "its answer is not in" in command("inspect", tmp_path / "golden").out.replace("\n", " ")
 
 
 def test_answers_that_differ_place_nothing(captured: Captured, tmp_path: Path) -> None:

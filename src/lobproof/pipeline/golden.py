@@ -18,7 +18,7 @@ from lobproof.pipeline.start import PartialDay, find_start
 from lobproof.pipeline.task import reconstruct_job
 from lobproof.pipeline.told import of_the_day
 from lobproof.replay import Policy
-from lobproof.replay.findings import CLOCK_NAMES
+from lobproof.replay.findings import AWAITED, CLOCK_NAMES
 from lobproof.schema import EventBatch, Finding
 from lobproof.schema.provenance import least_real
 from lobproof.sources.binance.source import GoldenSource
@@ -105,7 +105,8 @@ def golden_job(golden: GoldenSource, batch_rows: int, journals: HashedFiles) -> 
         told=[
             of_the_day(Finding.CLOCK, 1, CLOCK_NAMES.index(name), apart)
             for name, apart in sample.document["clock"].get("apart_s", {}).items()
-        ],
+        ]
+        + [[int(Finding.TRADES_ABSENT), at, at, count, AWAITED, 0] for at, count in sample.awaited],
         content=[entry["sha256"] for entry in sample.document["journals"]],
         rows=_rows(sample),
     )

@@ -33,7 +33,7 @@ from lobproof.pipeline.results import (
     sealed_days,
 )
 from lobproof.pipeline.start import AnotherBookError, WarmUp
-from lobproof.pipeline.told import Row
+from lobproof.pipeline.told import Row, rows_of_day
 from lobproof.replay import Replayer, Segment
 from lobproof.replay.merge import Array, arrays_of, segment_of
 from lobproof.store import (
@@ -244,7 +244,7 @@ class _Run:
             keyframe_ns=self._options.keyframe_seconds * 1_000_000_000,
             strict=self._strict,
             chainless=self._job.policy.chainless,
-            told=self._job.told,
+            told=rows_of_day(self._job.told, dt),
         )
 
     def _look_at(self, day: DayTask) -> None:

@@ -16,6 +16,7 @@ from lobproof.replay.merge import Array, united
 from lobproof.replay.state_kernels import FINDING_ROW
 from lobproof.schema import Finding, Int64
 from lobproof.schema.records import Records
+from lobproof.timespan import DAY_NS
 
 MARGIN_NS = 1_000_000_000
 """What an attempt found covers so much more on either side: the tables' clocks may differ."""
@@ -29,6 +30,14 @@ Row = Sequence[int]
 def of_the_day(code: Finding, count: int, first: int, second: int = 0) -> Row:
     """A finding about a whole day."""
     return [int(code), 0, END_OF_TIME, count, first, second]
+
+
+def rows_of_day(rows: Sequence[Row], dt: str) -> list[Row]:
+    """Those that are about all of a job's days, or about times of this one."""
+    start = int(np.datetime64(dt, "ns").astype(np.int64))
+    return [
+        row for row in rows if row[T_FIRST] != row[T_LAST] or start <= row[T_FIRST] < start + DAY_NS
+    ]
 
 
 def doubts_of(findings: Records, outdated: Int64) -> list[Row]:

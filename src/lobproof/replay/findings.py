@@ -53,7 +53,10 @@ _NO_TRADES = (
     "there are no trades in the files",
     "{count} trades have no id: a loss of others would not show",
     "of the trades' ids, which follow one another, {count} are missing",
+    "REST had been asked for {count} lost trades, and its answer is not in the recording",
 )
+AWAITED = 4
+"""First number of a finding TRADES_ABSENT that says so: its place among these."""
 
 _DETAIL = {
     Finding.UNSEEDED: "no snapshot yet",

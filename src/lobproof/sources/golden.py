@@ -186,6 +186,13 @@ class _Backfill(msgspec.Struct):
             raise ValueError("its backfill does not list what is contradicted")
 
 
+class _Awaited(msgspec.Struct):
+    """Lost trades that REST was asked for, without an answer: when found, and how many."""
+
+    trades: Count
+    gaps: list[tuple[Int64, Count]]
+
+
 class _Golden(msgspec.Struct):
     """What every reader of the document counts on; there is more."""
 
@@ -211,6 +218,7 @@ class _Golden(msgspec.Struct):
     exchange_info_sha256: str
     witness: _Witness | None = None
     backfill: _Backfill | None = None
+    awaited: _Awaited | None = None
 
     def __post_init__(self) -> None:
         lacking = [name for name in _COUNTED if name not in self.counts]
@@ -374,6 +382,12 @@ class GoldenSample:
             detail = f"answers of REST that cannot be read: {told['first_unread']}"
             found.append(InputFinding(Finding.INVALID_INPUT, count, detail))
         return found
+
+    @property
+    def awaited(self) -> list[tuple[int, int]]:
+        """Gaps of trades without REST's answer: exchange time, ns, and how many trades of each."""
+        told = self.document.get("awaited", {"gaps": []})
+        return [(int(at) - self.clock_offset_ns, int(count)) for at, count in told["gaps"]]
 
     @property
     def backfilled(self) -> list[tuple[int, int]]:

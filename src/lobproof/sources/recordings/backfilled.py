@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,9 @@ from numpy.typing import NDArray
 
 from lobproof.schema import EventBatch, Flag, Int64
 from lobproof.schema.records import Records
+from lobproof.sources.age import Identities
 from lobproof.sources.binance.backfill import Weave, answers_stream, within
+from lobproof.sources.binance.journal import Loss, read_frames
 from lobproof.sources.binance.rows import new_passed, trade_batch
 from lobproof.sources.binance.scan_kernels import TRADE
 from lobproof.sources.binance.source import GoldenSource
@@ -17,6 +22,14 @@ from lobproof.sources.recordings.audit import DAY_NS, IdAudit
 
 LISTED = 20
 """Contradictions that are listed."""
+AWAITED = 1000
+"""Gaps that are listed."""
+_ASKED = re.compile(
+    rb'"capture_ns":(?P<at>[0-9]+),[^\n]{0,60}?"stream":"control","conn":[0-9]+,'
+    rb'"event":"(?P<event>gap|no_backfill)",(?:"of":"trade",)?'
+    rb'"after":(?P<after>[0-9]{1,18}),"before":(?P<before>[0-9]{1,18})'
+)
+"""That trades were lost, which asks for them; that some will not come."""
 _MS = 1_000_000
 Mask = NDArray[np.bool_]
 
@@ -64,6 +77,36 @@ def judge_answers(source: GoldenSource) -> tuple[dict[str, Any], dict[str, Any]]
         "microseconds": stream.microseconds,
         "placed": _ranges(placed),
     }, audit.to_dict()
+
+
+def awaited(
+    source: GoldenSource, journals: Iterable[tuple[Path, int, Identities | None]]
+) -> dict[str, Any]:
+    """Trades of gaps that a capture asked REST for, and of which its journals hold no word more.
+
+    ``trades`` counts them; ``gaps`` lists when each was found, ns by the capture's clock, and how
+    many trades of it are awaited. The answer may lie in a journal that was not imported, or not
+    yet; or the session was killed. ``journals`` are the capture's: each with how many bytes of it
+    were imported, and what decrypts it. They are read once; a sample does not hold their gaps.
+    """
+    asked: dict[tuple[int, int], int] = {}
+    for path, size, identities in journals:
+        for frame in read_frames(path, size, identities):
+            if isinstance(frame, Loss):
+                continue  # a finding of the import
+            for line in _ASKED.finditer(frame):
+                gap = int(line["after"]), int(line["before"])
+                if line["event"] == b"gap":
+                    asked[gap] = int(line["at"])
+                else:
+                    asked.pop(gap, None)
+    answers = np.unique(source.answers().trades().sequence) if asked else np.empty(0, np.int64)
+    gaps = []
+    for (after, before), at_ns in asked.items():
+        came = np.searchsorted(answers, before) - np.searchsorted(answers, after, side="right")
+        if left := before - after - 1 - int(came):
+            gaps.append((at_ns, left))
+    return {"trades": sum(left for _, left in gaps), "gaps": gaps[:AWAITED]}
 
 
 class _Stream:

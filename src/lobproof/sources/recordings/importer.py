@@ -43,7 +43,7 @@ from lobproof.sources.golden import (
     GoldenSample,
 )
 from lobproof.sources.recordings.audit import MAX_DIGITS
-from lobproof.sources.recordings.backfilled import has_answers, judge_answers
+from lobproof.sources.recordings.backfilled import awaited, has_answers, judge_answers
 from lobproof.sources.recordings.intake import MARKET_KINDS, Intake
 from lobproof.sources.recordings.reader import BINANCES, Probe, few, no_lines_of, probe_all
 from lobproof.sources.recordings.witness import compare_witness, has_witness
@@ -203,6 +203,7 @@ def import_recordings(
         document["notes"] += _notes_of_captures(probes)
         if has_answers(document):
             _place_answers(work, document)
+        _note_awaited(work, document, probes, sample)
         if has_witness(document["streams"]):
             document["witness"] = compare_witness(
                 [work / JOURNAL_FOLDER / one["name"] for one in document["journals"]],
@@ -573,10 +574,38 @@ def _place_answers(folder: Path, document: dict[str, Any]) -> None:
             "REST brought trades of gaps, which are not placed: the trades are aggregates"
         )
         return
+    document["backfill"], document["trade_ids"] = judge_answers(_source(folder, document))
+
+
+def _note_awaited(
+    folder: Path, document: dict[str, Any], probes: Sequence[Probe], sample: GoldenSample | None
+) -> None:
+    """Set ``awaited`` of a document where REST's answer to a gap that is left is not in it."""
+    if document["trade_stream"] != "trade" or not document["trade_ids"]["gaps"]:
+        return
+    read = {entry["name"]: entry["bytes"] for entry in document["inputs"]}
+    journals = [
+        (one.path, read[one.path.name], one.identities)
+        for one in probes
+        if one.session is not None and one.path.name in read
+    ]
+    if sample is not None:  # whose journals hold no gaps
+        told = sample.document.get("awaited", {"trades": 0})
+    else:
+        told = awaited(_source(folder, document), journals)
+    if told["trades"]:
+        document["awaited"] = told
+        document["notes"].append(
+            f"REST had been asked for {told['trades']:,} lost trades, and its answer is not in "
+            "these journals: import them again together with the journals that came later"
+        )
+
+
+def _source(folder: Path, document: dict[str, Any]) -> GoldenSource:
+    """The sample that is being made."""
     instrument = Instrument.from_dict(document["instrument"])
     origin = str(document["market"]), str(document["provenance"])
-    source = GoldenSource(GoldenSample(folder, instrument, *origin, document))
-    document["backfill"], document["trade_ids"] = judge_answers(source)
+    return GoldenSource(GoldenSample(folder, instrument, *origin, document))
 
 
 def _snapshots(intake: Intake, are_ours: bool) -> list[dict[str, Any]]:
