@@ -105,7 +105,9 @@ def test_nothing_plain_and_no_secret_is_left(whole: Encrypted) -> None:
     assert (document["state"], document["encrypted_to"]) == ("ended", [whole.public])
     secret = whole.key.read_text().splitlines()[-1]
     written = [path for path in whole.folder.rglob("*") if path.is_file()]
-    journals = [path for path in written if path.name not in (SESSION, "exchangeInfo.json")]
+    plain = (SESSION, "exchangeInfo.json", ".capture.lock")
+    journals = [path for path in written if path.name not in plain]
+    assert (whole.folder / ".capture.lock").read_text().strip().isdecimal()  # a process
     assert whole.journals
     assert set(whole.journals) <= set(journals)
     for path in journals:
