@@ -16,6 +16,7 @@ Time = datetime | date | np.datetime64 | str | int
 ISO 8601 text, or nanoseconds since the epoch."""
 
 DAY_NS = 86_400_000_000_000
+HOUR_NS = 3_600_000_000_000
 
 Duration = timedelta | np.timedelta64 | str | int
 """A length of time: a timedelta, text such as ``"1s"`` or ``"100ms"``, or nanoseconds (an int, and

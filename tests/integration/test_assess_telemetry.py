@@ -14,14 +14,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from lobproof import __version__
 from lobproof.assess.feasibility import Stage
-from lobproof.assess.judgement import ProfileFigures, judge
+from lobproof.assess.judge import ProfileFigures, judge
 from lobproof.assess.telemetry import ENDPOINT, METRICS_ENDPOINT, export_metrics, metrics_of
 from lobproof.errors import PlaceError, UsageError
 from support.feasible import found, machine_run
 
 STAGE = Stage(8_000_000, 100, 2.0, 1.0, 0.01, 0.02, 0.03)
 FOUND = found(machine_run("full", stages={"replay": STAGE}))
-ROWS = judge(ProfileFigures(gap_ratio=0.5, invalid_origin_time=0.0), FOUND)
+ROWS = judge(ProfileFigures(gap_ratio=0.5, invalid_origin_time={"trades": 0.0}), FOUND)
 
 
 class Collector:

@@ -28,13 +28,14 @@ from lobproof.assess.feasibility import (
 )
 from lobproof.assess.feasibility_decimals import measure_decimals
 from lobproof.assess.feasibility_disk import measure_disk
-from lobproof.assess.feasibility_hour import HOUR_NS, busiest_hour, events_in, simulated_lake
+from lobproof.assess.feasibility_hour import busiest_hour, events_in, simulated_lake
 from lobproof.assess.feasibility_probe import Task
 from lobproof.assess.feasibility_run import run
-from lobproof.assess.judgement import ProfileFigures, judge, verdicts
+from lobproof.assess.judge import ProfileFigures, judge, verdicts
 from lobproof.assess.thresholds import Thresholds
 from lobproof.errors import InputError, PlaceError
 from lobproof.pipeline.lake import LakeDay, lake_days
+from lobproof.timespan import HOUR_NS
 
 TABLES = ("book_delta_v2", "book", "trades")
 
@@ -129,8 +130,17 @@ def test_projections_are_of_the_measured_day(found: Feasibility, day: LakeDay) -
 
 
 def test_a_quick_look_decides_nothing_and_is_json(found: Feasibility) -> None:
-    rows = judge(ProfileFigures(0.0, 0.0, 0.0, 1.0), found, Thresholds())
-    assert set(verdicts(rows).values()) == {"unknown"}
+    rows = judge(
+        ProfileFigures(
+            gap_ratio=0.0,
+            unusable_books=0.0,
+            invalid_origin_time={"trades": 0.0},
+            skew_p95_ms={"trades": 1.0},
+        ),
+        found,
+        Thresholds(),
+    )
+    assert set(verdicts(rows).values()) == {"undecided"}
     document = json.loads(json.dumps(found.to_dict()))
     assert document["quick"] is True
     assert document["runs"][0]["events_per_second"] > 0

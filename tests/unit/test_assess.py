@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from lobproof.acquire.facts import Fact, Holds
 from lobproof.acquire.stamp_kernels import MISSING
-from lobproof.assess.histogram import Histogram
-from lobproof.assess.judge import clock_of, judged
+from lobproof.assess.clock import clock_of
+from lobproof.assess.completeness import Completeness, DayCover, of_streams
+from lobproof.assess.histogram import CentredHistogram, Histogram, quantiles
+from lobproof.assess.judge import ProfileFigures, judged
 from lobproof.assess.thresholds import Thresholds
 from lobproof.assess.times import TableTimes, TimeProfile
 from lobproof.assess.watch import MOST_BEHIND, ReplayWatch
@@ -33,21 +35,49 @@ MS = 1_000_000
 
 @given(st.lists(st.integers(-(10**15), 10**15), min_size=1, max_size=300), st.integers(1, 5))
 def test_quantiles_are_near_those_of_all_values(values: list[int], parts: int) -> None:
-    histogram, other = Histogram(), Histogram()
+    histogram = Histogram()
     for part in np.array_split(np.array(values, np.int64), parts):
-        other.add(part)
-    histogram.merge(other)
-    assert histogram.total == len(values)
+        histogram.add(part)
+    assert histogram.counts.sum() == len(values)
     for share in (0.05, 0.5, 0.95, 1.0):
         exact = np.quantile(values, share, method="inverted_cdf")
         found = histogram.quantile(share)
         assert found == pytest.approx(exact, rel=1 / 1000, abs=1)
-    assert other.largest == max(max(values), 0)
+    assert histogram.largest == max(max(values), 0)
+
+
+@given(
+    st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=600),
+    st.integers(1, 5),
+    st.integers(-(10**14), 10**14),
+)
+def test_quantiles_around_a_middle_know_no_offset(
+    values: list[int], parts: int, offset: int
+) -> None:
+    """The same, plus the constant, wherever the values lie and however they are cut."""
+    shares = (0.05, 0.5, 0.95, 0.99)
+
+    def of(shift: int, cuts: int) -> list[float | None]:
+        histograms = [CentredHistogram(1000) for _ in range(2)]
+        moved = np.array(values, np.int64) + shift
+        for number, half in enumerate(np.array_split(moved, 2)):
+            for part in np.array_split(half, cuts):
+                histograms[number].add(part)
+        return quantiles(histograms, shares)
+
+    plain = of(0, 1)
+    for share, found in zip(shares, plain, strict=True):
+        exact = np.quantile(values, share, method="inverted_cdf")
+        assert found == pytest.approx(exact, abs=2e6 + 2000), "a thousandth of the range"
+    for found, here in zip(of(offset, parts), plain, strict=True):
+        assert found is not None
+        assert found - offset == pytest.approx(here, abs=1), "of ns"
 
 
 def test_a_histogram_of_nothing_has_no_quantile() -> None:
     assert Histogram().quantile(0.5) is None
     assert Histogram().coarse(2) == {}
+    assert quantiles([CentredHistogram(1)], (0.5,)) == [None]
 
 
 def test_coarse_bins_are_powers_of_the_root_of_two() -> None:
@@ -133,6 +163,17 @@ def test_resolution(unit: int, floats: bool, said: str) -> None:
     assert found.resolution == (said, said)
 
 
+@pytest.mark.parametrize("offset_s", [-300, -1, 0, 7, 36_000])
+def test_a_clock_that_is_off_changes_no_spread(offset_s: int) -> None:
+    skew = np.random.default_rng(3).normal(5, 2, 20_000)
+    here, moved = clocks(skew).total.skew_ms, clocks(skew + 1000 * offset_s).total.skew_ms
+    for name in ("p5", "p50", "p95", "p99"):
+        exact = float(np.quantile(skew, float(name[1:]) / 100))
+        assert getattr(here, name) == pytest.approx(exact, abs=0.05)
+        found = getattr(moved, name) - 1000 * offset_s
+        assert found == pytest.approx(getattr(here, name), abs=0.002)
+
+
 # clocks ------------------------------------------------------------------------------------------
 
 
@@ -172,14 +213,36 @@ def test_the_clock_is_told_in_words(low: float, high: float, said: str, wrong: b
 
 def test_a_clock_that_falls_behind() -> None:
     clock = clock_of([clocks(np.linspace(-100, -500, 4_000))])
-    assert clock.drift_ms_per_hour == pytest.approx(-200, rel=0.01)
-    assert clock.says.endswith("it falls behind by 200 ms an hour.")
+    assert clock.drift is not None
+    assert clock.drift.ms_per_hour == pytest.approx(-200, rel=0.01)
+    assert re.search(
+        r"; it falls behind by 200 ms an hour \(95% interval 200 to 200, by the medians of 4 "
+        r"stretches of 30.min\)\.",
+        clock.says,
+    ), clock.says
+
+
+def test_outliers_pull_no_drift() -> None:
+    """A tenth of all rows held up by half a minute, more and more to the end."""
+    rng = np.random.default_rng(4)
+    skew = np.linspace(10, 30, 12_000) + rng.normal(0, 1, 12_000)
+    late = rng.random(12_000) < np.linspace(0, 0.2, 12_000)
+    found = clocks(skew + 30_000 * late).drift
+    assert found is not None
+    assert found.ms_per_hour == pytest.approx(10, rel=0.1)
+    assert found.low <= found.ms_per_hour <= found.high
+    assert found.seen
+    assert found.cells == 4
+    steady = clocks(rng.normal(5, 2, 12_000)).drift
+    assert steady is not None
+    assert not steady.seen
+    assert clocks(np.full(10, 5.0), hours=0.1).drift is None
 
 
 def test_of_a_wrong_clock_the_skew_is_from_its_median_on() -> None:
     steady, none = clock_of([clocks(np.full(500, -900.0))]), clock_of([])
-    assert steady.skew_p95_ms == pytest.approx(0, abs=1)
-    assert (none.offset_ms, none.skew_p95_ms) == (None, None)
+    assert steady.skew_p95_ms == {"trades": pytest.approx(0, abs=1)}
+    assert (none.offset_ms, none.skew_p95_ms) == (None, {})
     assert "cannot be compared" in none.says
 
 
@@ -309,9 +372,13 @@ def verdict(
         strategy=None if problems else chosen,
         passed_over=(),
         counts=counts,
-        gap_ratio=ratio,
+        figures=ProfileFigures(
+            gap_ratio=ratio,
+            unusable_books=0.0,
+            invalid_origin_time={"trades": 0.0},
+            skew_p95_ms={"trades": 1.0},
+        ),
         span_ns=1000,
-        times=(),
         clock=clock_of([]),
         facts=facts,
         problems=problems,
@@ -329,7 +396,8 @@ def test_verdicts() -> None:
     assert verdict(ratio=0.00099)[0] == "GO"
     assert verdict(ratio=0.001) == (
         "NO-GO",
-        "the gap ratio is 0.100% (limit 0.1%): too much of the book's messages is lost",
+        "the gap ratio (lost messages ÷ messages) is 0.1% (limit 0.1%): too much of the book's "
+        "messages is lost",
     )
     assert verdict(ratio=None) == ("NO-GO", "there is no depth message")
     assert verdict(problems=("cut off",)) == ("NO-GO", "cut off")
@@ -383,5 +451,55 @@ def test_facts_count_where_the_strategy_relies_on_them() -> None:
     assert verdict(facts=of_deltas, strategy="anchored")[0] == "GO"
     assert verdict(facts=of_all, strategy="anchored") == (
         "undecided",
-        "side-is-taker does not hold: It is so.",
+        "side-is-taker does not hold: It is so. (100 rows; )",
     )
+
+
+# completeness ------------------------------------------------------------------------------------
+
+
+def heard(spans: dict[str, list[tuple[float, float]]]) -> Completeness:
+    """Of tables with a row each second in these hours."""
+    cover = DayCover("2026-02-11")
+    for table, hours in spans.items():
+        for first, last in hours:
+            times = np.arange(DAY + int(first * HOUR), DAY + int(last * HOUR), 10**9)
+            cover.add(table, times, times)
+    return cover.result()
+
+
+def test_a_whole_day_lacks_nothing() -> None:
+    found = heard({"book": [(0, 24)], "trades": [(0, 24)]})
+    assert (found.missing, found.hours, found.lacking) == (0.0, (), {})
+    assert found.when == "00:00–24:00"
+    assert DayCover("2026-02-11").result() == Completeness()
+
+
+def test_hours_that_are_missing_are_named() -> None:
+    found = heard({"book": [(0, 2), (20, 21.5)], "trades": [(0, 2), (20, 21.5)]})
+    assert found.missing == pytest.approx(20.5 / 24, abs=0.002)
+    assert found.when == "00:00–02:00, 20:00–21:30"
+    assert found.hours == (*range(2, 20), 22, 23)
+    assert not found.lacking
+
+
+def test_a_table_that_lacks_what_others_have() -> None:
+    found = heard({"book_delta_v2": [(0, 6)], "book": [(0, 24)], "trades": [(0, 24)]})
+    assert found.missing == 0
+    assert found.lacking.keys() == {"book_delta_v2"}
+    lack = found.lacking["book_delta_v2"]
+    assert lack.share == pytest.approx(0.75, abs=0.002)
+    assert lack.when == "06:00–24:00"
+
+
+def test_a_stream_of_a_recording_that_ends_early() -> None:
+    def stream(first: float, last: float) -> dict[str, object]:
+        at = DAY + int(first * HOUR), DAY + int(last * HOUR)
+        return {"messages": 3600, "first": at[0], "last": at[1], "listed": []}
+
+    streams = {"all": stream(0, 30), "depth": stream(0, 30), "trades": stream(0, 15)}
+    found = of_streams({"streams": streams}, {"depth": "depth", "trades": "trades"})
+    assert found.missing is None
+    assert found.lacking.keys() == {"trades"}
+    assert found.lacking["trades"].share == pytest.approx(0.5, abs=0.01)
+    assert found.lacking["trades"].when == "2026-02-11 15:00–2026-02-12 06:01"

@@ -71,9 +71,8 @@ def test_messages_are_the_runs_of_a_number_whatever_the_batches(
     count_kernels.start_messages(counts)
     for piece in split(sequence, cuts):
         column = np.array(piece, np.int64)
-        count_kernels.count_messages(
-            counts, column, column, column, np.ones(len(piece), np.float64)
-        )
+        side = np.ones(len(piece), np.int8)
+        count_kernels.count_messages(counts, column, column, column, side, column, column)
     count_kernels.close_message(counts)
     runs = [(number, len(list(rows))) for number, rows in groupby(sequence)]
     steps = [(number - before, rows) for (before, _), (number, rows) in pairwise(runs)]

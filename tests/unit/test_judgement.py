@@ -1,20 +1,40 @@
-"""GO, NO-GO and unknown: each criterion at its limit, and nothing GO that was not measured."""
+"""GO, NO-GO and undecided: each criterion at its limit, and nothing GO that was not measured."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 
+from lobproof.assess.completeness import Completeness, Lack
 from lobproof.assess.feasibility import LARGE_HOUR, STRATEGIES, Memory
-from lobproof.assess.judgement import ENOUGH_EVENTS, Judgement, ProfileFigures, judge, verdicts
+from lobproof.assess.judge import (
+    ENOUGH_EVENTS,
+    Judgement,
+    ProfileFigures,
+    judge,
+    recommended,
+    verdicts,
+)
 from lobproof.assess.thresholds import Thresholds
 from lobproof.errors import UsageError
 from support.feasible import found, machine_run
 
-GOOD = ProfileFigures(0.0005, 0.01, 0.01, 50.0)
+GOOD = ProfileFigures(
+    gap_ratio=0.0005,
+    unusable_books=0.01,
+    invalid_origin_time={"trades": 0.01},
+    skew_p95_ms={"trades": 50.0},
+)
+BY_TABLE = ("invalid_origin_time", "skew_p95_ms")
 MACHINE = ("peak memory", "throughput", "disk time for a month")
+
+
+def with_figure(name: str, figure: Any) -> ProfileFigures:
+    changes: dict[str, Any] = {name: figure}
+    return dataclasses.replace(GOOD, **changes)
 
 
 def _one(rows: tuple[Judgement, ...], criterion: str, strategy: str = "full") -> Judgement:
@@ -27,7 +47,7 @@ def test_all_is_go_where_all_is_measured_and_good() -> None:
     assert {row.verdict for row in rows} == {"GO"}
     assert verdicts(rows) == dict.fromkeys(STRATEGIES, "GO")
     asked = {one: {row.criterion for row in rows if row.strategy == one} for one in STRATEGIES}
-    common = {"invalid origin_time", "95th percentile of skew", *MACHINE}
+    common = {"invalid origin_time", "95th percentile of skew", "missing time", *MACHINE}
     assert asked["full"] == {"gap ratio", *common}
     assert asked["anchored"] == {"unusable book rows", *common}
     assert asked["time-sorted"] == common
@@ -35,14 +55,15 @@ def test_all_is_go_where_all_is_measured_and_good() -> None:
 
 def test_nothing_that_was_not_measured_is_go() -> None:
     rows = judge(ProfileFigures(), None)
-    assert {row.verdict for row in rows} == {"unknown"}
+    rows = tuple(row for row in rows if row.criterion != "missing time")
+    assert {row.verdict for row in rows} == {"undecided"}
     assert {row.measured for row in rows} == {None}
-    assert set(verdicts(rows).values()) == {"unknown"}
-    assert set(verdicts(()).values()) == {"unknown"}
+    assert set(verdicts(rows).values()) == {"undecided"}
+    assert set(verdicts(()).values()) == {"undecided"}
     rows = judge(ProfileFigures(), found())
-    assert set(verdicts(rows).values()) == {"unknown"}
+    assert set(verdicts(rows).values()) == {"undecided"}
     rows = judge(ProfileFigures(gap_ratio=0.5), None)
-    assert verdicts(rows) == {"full": "NO-GO", "anchored": "unknown", "time-sorted": "unknown"}
+    assert verdicts(rows) == {"full": "NO-GO", "anchored": "undecided", "time-sorted": "undecided"}
 
 
 @pytest.mark.parametrize(
@@ -64,31 +85,33 @@ def test_a_figure_of_the_data_has_to_be_below_its_limit(
         (limit, "NO-GO"),
         (math.nan, "NO-GO"),
     ):
-        rows = judge(dataclasses.replace(GOOD, **{name: value}), found())
+        figure: Any = {"trades": value} if name in BY_TABLE else value
+        rows = judge(with_figure(name, figure), found())
         for strategy in STRATEGIES:
             wanted = verdict if strategy in strategies else "GO"
             assert verdicts(rows)[strategy] == wanted
         for named in strategies:
             assert _one(rows, criterion, named).verdict == verdict
     looser = Thresholds(**{name: limit * 2})
-    rows = judge(dataclasses.replace(GOOD, **{name: limit}), found(), looser)
+    figure = {"trades": limit} if name in BY_TABLE else limit
+    rows = judge(with_figure(name, figure), found(), looser)
     assert set(verdicts(rows).values()) == {"GO"}
 
 
 def test_memory_is_the_most_of_all_runs_and_of_a_large_hour() -> None:
     small = machine_run("full", hour_events=LARGE_HOUR - 1)
     row = _one(judge(GOOD, found(small)), "peak memory")
-    assert row.verdict == "unknown"
+    assert row.verdict == "undecided"
     assert "7,999,999" in row.reason
     greedy = machine_run("full", memory=Memory(1, 24_000_000_000, 30_000_000_000, 1))
     row = _one(judge(GOOD, found(machine_run("full"), greedy)), "peak memory")
     assert (row.verdict, row.measured) == ("NO-GO", 24.0)
     untold = machine_run("full", memory=None)
-    assert _one(judge(GOOD, found(untold)), "peak memory").verdict == "unknown"
+    assert _one(judge(GOOD, found(untold)), "peak memory").verdict == "undecided"
     # a strategy that was not run at all
     assert (
         _one(judge(GOOD, found(machine_run("full"))), "peak memory", "anchored").verdict
-        == "unknown"
+        == "undecided"
     )
 
 
@@ -122,7 +145,7 @@ def test_a_quiet_hour_says_nothing_of_throughput() -> None:
     row = _one(judge(GOOD, found(machine_run("full"), quiet)), "throughput")
     assert (row.verdict, row.measured) == ("GO", 2_000_000)
     row = _one(judge(GOOD, found(quiet)), "throughput")
-    assert row.verdict == "unknown"
+    assert row.verdict == "undecided"
     assert "999,999" in row.reason
 
 
@@ -132,14 +155,14 @@ def test_the_disk_reads_twice_and_writes_what_is_made() -> None:
     slow = dataclasses.replace(found().disk, read_bytes_per_second=1e6)
     assert _one(judge(GOOD, found(disk=slow)), "disk time for a month").verdict == "NO-GO"
     cached = dataclasses.replace(found().disk, uncached=False)
-    assert _one(judge(GOOD, found(disk=cached)), "disk time for a month").verdict == "unknown"
+    assert _one(judge(GOOD, found(disk=cached)), "disk time for a month").verdict == "undecided"
 
 
 def test_a_quick_look_is_no_proof() -> None:
     few = [machine_run(one, events=250_000, hour_events=0) for one in STRATEGIES]
     rows = judge(GOOD, found(*few, quick=True))
-    assert {row.verdict for row in rows if row.criterion in MACHINE} == {"unknown"}
-    assert set(verdicts(rows).values()) == {"unknown"}
+    assert {row.verdict for row in rows if row.criterion in MACHINE} == {"undecided"}
+    assert set(verdicts(rows).values()) == {"undecided"}
 
 
 def test_a_strategy_that_cannot_be_run_says_why() -> None:
@@ -147,7 +170,7 @@ def test_a_strategy_that_cannot_be_run_says_why() -> None:
     rows = judge(GOOD, found(failed))
     for criterion in MACHINE:
         row = _one(rows, criterion)
-        assert (row.verdict, row.reason) == ("unknown", "there is no book")
+        assert (row.verdict, row.reason) == ("undecided", "there is no book")
 
 
 @pytest.mark.parametrize(
@@ -157,3 +180,57 @@ def test_a_strategy_that_cannot_be_run_says_why() -> None:
 def test_a_threshold_that_means_nothing_is_refused(name: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"{name}=.*\nHint: "):
         Thresholds(**{name: value})
+
+
+def test_what_is_missing_of_a_day_leaves_it_undecided() -> None:
+    part = Completeness(0.75, "00:00–06:00", tuple(range(6, 24)))
+    rows = judge(dataclasses.replace(GOOD, heard=part), found())
+    assert verdicts(rows) == dict.fromkeys(STRATEGIES, "undecided")
+    why = _one(rows, "missing time").reason
+    assert why == (
+        "only 25.0% of the day is there (00:00–06:00 UTC); 18 of its 24 hours are missing"
+    )
+    taken = judge(dataclasses.replace(GOOD, heard=part), found(), Thresholds(missing_time=1.0))
+    assert verdicts(taken) == dict.fromkeys(STRATEGIES, "GO")
+
+
+def test_the_strategy_follows_what_the_tables_have() -> None:
+    """Snapshots of the whole day are worth more than deltas of two hours."""
+    few = Completeness(0.0, "00:00–24:00", (), {"book_delta_v2": Lack(0.9, "02:00–24:00")})
+    figures = dataclasses.replace(GOOD, heard=few)
+    limits = Thresholds()
+    strategy, why = recommended("full", figures, True, limits)
+    assert strategy == "anchored"
+    assert why == (
+        "undecided for full: book_delta_v2 lacks 90.0% of the time that the other tables have "
+        "(02:00–24:00 UTC)"
+    )
+    assert recommended("full", figures, False, limits) == ("full", ""), "the doubt stays"
+    assert recommended("full", GOOD, True, limits) == ("full", "")
+    whole = Completeness(0.9, "00:00–02:00")
+    assert recommended("full", dataclasses.replace(GOOD, heard=whole), True, limits)[0] == "full"
+    no_book = dataclasses.replace(figures, unusable_books=None)
+    assert recommended("full", no_book, True, limits)[0] == "full"
+
+
+def test_limits_that_are_asked_for_choose_the_strategy() -> None:
+    lossy = dataclasses.replace(GOOD, gap_ratio=0.005)
+    assert recommended("anchored", lossy, False, Thresholds()) == ("anchored", "")
+    assert recommended("anchored", lossy, False, Thresholds(gap_ratio=0.01))[0] == "full"
+    assert recommended("full", GOOD, False, Thresholds(gap_ratio=0.0001))[0] == "anchored"
+
+
+def test_limits_as_text() -> None:
+    limits = Thresholds.of(["gap_ratio=0.01", "skew_p95_ms=250"])
+    assert limits.changed() == {"gap_ratio": 0.01, "skew_p95_ms": 250.0}
+    assert Thresholds.of([]) == Thresholds()
+
+
+@pytest.mark.parametrize(
+    "text", ["gap=1", "gap_ratio", "gap_ratio=few", "gap_ratio=0", "gap_ratio=nan", "=1"]
+)
+def test_text_that_is_no_limit_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="Hint: "):
+        Thresholds.of([text])
+    with pytest.raises(UsageError, match="given twice"):
+        Thresholds.of(["memory_gb=1", "memory_gb=2"])

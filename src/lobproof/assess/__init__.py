@@ -2,7 +2,7 @@
 
 Of a symbol-day of Crypto Lake files, or a golden sample: `day` puts together what a pass over the
 files (`acquire.facts`, `times`) and a replay that writes nothing (`pipeline.rehearse`, `watch`)
-find; `judge` says what it is worth; `words`, `figures` and `page` show it. Of the machine:
-`feasibility` measures, `judgement` holds data and machine against thresholds. Nothing is imported
+find; `clock` and `completeness` say what the times tell; `words`, `figures` and `page` show it. Of
+the machine: `feasibility` measures. `judge` holds both against `thresholds`. Nothing is imported
 here: `feasibility_probe` runs in processes whose memory is measured.
 """

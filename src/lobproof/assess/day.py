@@ -12,24 +12,26 @@ from typing import Any
 
 from lobproof.acquire.checks.coverage import day_start
 from lobproof.acquire.facts import Fact, Holds, check_day
-from lobproof.assess.judge import clock_of, judged
+from lobproof.acquire.rows import Columns
+from lobproof.assess.clock import clock_of, skew_p95
+from lobproof.assess.completeness import Completeness, DayCover, of_streams
+from lobproof.assess.judge import ProfileFigures, judged, recommended
 from lobproof.assess.result import Assessment, Difference, Reference, Source
 from lobproof.assess.thresholds import Thresholds
-from lobproof.assess.times import HOUR_NS, TableTimes, TimeProfile
+from lobproof.assess.times import TableTimes, TimeProfile
 from lobproof.assess.watch import Messages, Prints, ReplayWatch
 from lobproof.errors import GridError, InputError
 from lobproof.instruments import Instrument
 from lobproof.pages.axes import TimeGrid, nice_width
 from lobproof.pages.text import moment, short
 from lobproof.paths import AnyPath
-from lobproof.pipeline.counts import DayCounts
 from lobproof.pipeline.job import ReplayJob
 from lobproof.pipeline.lake import LakeDay, rehearse_day
 from lobproof.pipeline.rehearse import Rehearsal, rehearse_sample
 from lobproof.schema import LEVELS
 from lobproof.sources.cryptolake.lag import Lag
 from lobproof.sources.golden import GoldenSample
-from lobproof.timespan import DAY_NS
+from lobproof.timespan import DAY_NS, HOUR_NS
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is, and of how much (0: not known)."""
@@ -83,14 +85,19 @@ def assess_lake(
     profiles = {table: TimeProfile(table, whole, grid) for table in _LAKE_TABLES}
     tell("reading the tables", 0, 0)
     facts: list[Fact] = []
+    cover = DayCover(day.dt)
+
+    def timed(table: str, rows: Columns) -> None:
+        sent, received = rows["timestamp"], rows["receipt_timestamp"]
+        profiles[table].add(sent, received)
+        cover.add(table, sent, received)
+
     try:
         facts = check_day(
             day.files,
             day.dt,
             progress=lambda text: tell(text, 0, 0),
-            also=lambda table, rows: profiles[table].add(
-                rows["timestamp"], rows["receipt_timestamp"]
-            ),
+            also=timed,
         )
     except (InputError, GridError) as error:
         if _told(error) not in problems:
@@ -99,7 +106,25 @@ def assess_lake(
     columns = next((fact for fact in facts if fact.name == "columns"), None)
     if columns is not None and columns.holds is Holds.FAILS and not problems:
         problems += [f"{table}: {text}" for table, text in columns.figures.items()]
-    gap_ratio = _full(heard).gap_ratio if heard is not None else None
+    figures = _figures(times, cover.result())
+    limits = limits or Thresholds()
+    asked = False
+    if heard is not None:
+        full = heard.tried.get("full", heard.counts)  # whose gap ratio is the feed's
+        figures = replace(figures, gap_ratio=full.gap_ratio, unusable_books=_unusable(heard))
+        messages = full.book_messages - full.snapshots
+        silent = messages and (full.lost - full.silences) / messages < limits.gap_ratio
+        better, why = recommended(heard.strategy, figures, bool(silent), limits)
+        if better != heard.strategy:
+            again = rehearse_day(
+                day,
+                strategy=better,
+                watch=watch,
+                progress=lambda at: tell("replaying", at.rows, at.of_rows),
+            )
+            passed = (why,) if better != "full" else (*heard.reasons, f"but {why}")
+            heard = replace(again, reasons=passed, tried={**heard.tried, **again.tried})
+            asked = True
     return _assessed(
         source="crypto-lake",
         where=", ".join(sorted({str(path) for path in day.names.values()})),
@@ -108,15 +133,38 @@ def assess_lake(
         span=span,
         heard=heard,
         watch=watches[-1] if watches and heard is not None else None,
-        gap_ratio=gap_ratio,
+        figures=figures,
         times=times,
         facts=facts,
         lag=_lag(heard),
         problems=problems,
         against=against,
-        limits=limits or Thresholds(),
+        limits=limits,
+        asked=asked,
         of_format=lambda messages, prints: _lake_format(heard, times, messages, facts),
     )
+
+
+def _figures(times: list[TableTimes], heard: Completeness) -> ProfileFigures:
+    """What the times of the tables tell."""
+    skew = {one.table: skew_p95(one) for one in times}
+    return ProfileFigures(
+        invalid_origin_time={one.table: one.invalid_share for one in times if one.total.rows},
+        skew_p95_ms={table: value for table, value in skew.items() if value is not None},
+        heard=heard,
+    )
+
+
+def _unusable(heard: Rehearsal) -> float | None:
+    """Share of the rows of `book` that are no book, or late; by the replay that took them last."""
+    if "anchored" in heard.tried:
+        return heard.tried["anchored"].unusable_ratio
+    full = heard.tried.get("full")
+    if full is None:
+        return None
+    unused = full.findings.get("VENDOR_ROW_UNUSED", 0)
+    rows = full.vendor_rows + unused
+    return unused / rows if rows else None
 
 
 def assess_sample(
@@ -156,23 +204,26 @@ def assess_sample(
     times = [one.result() for one in profiles]
     times = [one for one in times if one.total.rows]
     messages = seen.messages()
-    spanned = messages.spanned_ids
-    ratio = (
-        messages.missing_ids / spanned
-        if spanned and messages.missing_ids is not None
-        else (heard.counts.gap_ratio if heard is not None else None)
-    )
-    names = sample.instrument.exchange, sample.instrument.symbol
+    figures = _figures(times, Completeness())
+    if heard is not None:
+        names = {"depth": "depth", "trades": "trades"}
+        figures = replace(
+            figures, gap_ratio=heard.counts.gap_ratio, heard=of_streams(heard.coverage, names)
+        )
+    if messages.spanned_ids and messages.missing_ids is not None:
+        ratio = messages.missing_ids / messages.spanned_ids
+        figures = replace(figures, gap_ratio=ratio, gap_of="ids")
+    symbol = sample.instrument.exchange, sample.instrument.symbol
     dates = f"{_date(first)}" if _date(first) == _date(last) else f"{_date(first)}…{_date(last)}"
     return _assessed(
         source="golden",
         where=str(sample.path),
-        names=(*names, dates),
+        names=(*symbol, dates),
         provenance=sample.provenance,
         span=heard.span if heard is not None else (first, last),
         heard=heard,
         watch=seen if heard is not None else None,
-        gap_ratio=ratio,
+        figures=figures,
         times=times,
         facts=(),
         lag=None,
@@ -197,13 +248,14 @@ def _assessed(
     span: tuple[int, int],
     heard: Rehearsal | None,
     watch: ReplayWatch | None,
-    gap_ratio: float | None,
+    figures: ProfileFigures,
     times: list[TableTimes],
     facts: Any,
     lag: Lag | None,
     problems: list[str],
     against: Reference | None,
     limits: Thresholds,
+    asked: bool = False,
     of_format: Callable[[Messages | None, Prints | None], dict[str, str]],
 ) -> Assessment:
     clock = clock_of(times)
@@ -213,13 +265,13 @@ def _assessed(
         strategy=None if heard is None else heard.strategy,
         passed_over=() if heard is None else heard.reasons,
         counts=None if heard is None else heard.counts,
-        gap_ratio=gap_ratio,
+        figures=figures,
         span_ns=span[1] - span[0],
-        times=times,
         clock=clock,
         facts=facts,
         problems=problems,
         limits=limits,
+        asked=asked,
     )
     fields = of_format(messages, prints)
     found = Assessment(
@@ -239,6 +291,7 @@ def _assessed(
         facts,
         lag,
         fields,
+        limits,
     )
     if against is None:
         return found
@@ -251,11 +304,6 @@ def _assessed(
         ),
         against_what=against.where,
     )
-
-
-def _full(heard: Rehearsal) -> DayCounts:
-    """Counts of the replay in full, whose gap ratio is the feed's; else of the one there was."""
-    return heard.tried.get("full", heard.counts)
 
 
 def _lag(heard: Rehearsal | None) -> Lag | None:

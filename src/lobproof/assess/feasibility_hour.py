@@ -23,8 +23,8 @@ from lobproof.sources.cryptolake.chunks import (
 )
 from lobproof.sources.cryptolake.layout import COLUMNS
 from lobproof.sources.simulator import PRESETS, simulate
+from lobproof.timespan import HOUR_NS
 
-HOUR_NS = 3_600_000_000_000
 _INTENSITY = 1.57
 """Of the preset `perp`: over 8 M events in an hour, most of them changes of levels."""
 _TAKE_SHARE = 0.003

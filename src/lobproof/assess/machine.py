@@ -1,18 +1,17 @@
-"""What a machine can make of assessed data: the figures that `judgement` needs, and its tables."""
+"""What a machine can make of assessed data: the figures that `judge` needs, and its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lobproof.assess.completeness import Completeness, Lack
 from lobproof.assess.feasibility import Feasibility
-from lobproof.assess.judgement import Judgement, ProfileFigures, judge, verdicts
-from lobproof.assess.result import Assessment, Verdict
+from lobproof.assess.judge import Judgement, ProfileFigures, Verdict, judge, verdicts, worst
+from lobproof.assess.result import Assessment
 from lobproof.assess.thresholds import GB, Thresholds
-from lobproof.assess.words import Grid
-
-_VERDICTS: dict[str, Verdict] = {"GO": "GO", "NO-GO": "NO-GO", "unknown": "undecided"}
+from lobproof.assess.words import CRITERIA, Grid, criteria_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,7 @@ class Machine:
             for one in found
             if one.judged.strategy is not None
         ]
-        order = ("NO-GO", "unknown", "GO")
-        return _VERDICTS[next((one for one in order if one in asked), "unknown")]
+        return worst(asked)
 
 
 def machine_of(
@@ -52,26 +50,28 @@ def machine_of(
 
 def profile_of(found: Sequence[Assessment]) -> ProfileFigures:
     """The worst figures of all days; None where none has one."""
+    all_of = [one.judged.figures for one in found]
+    heard = [one.heard for one in all_of]
+    least = max(heard, key=lambda one: one.missing or 0.0, default=Completeness())
+    lacking: dict[str, Lack] = {}
+    for table in sorted({name for one in heard for name in one.lacking}):
+        lacking[table] = max(
+            (one.lacking[table] for one in heard if table in one.lacking),
+            key=lambda lack: lack.share,
+        )
     return ProfileFigures(
-        gap_ratio=_worst([one.judged.gap_ratio for one in found]),
-        unusable_books=_worst([_unusable(one) for one in found]),
-        invalid_origin_time=_worst(
-            [max((t.invalid_share for t in one.times), default=None) for one in found]
-        ),
-        skew_p95_ms=_worst([one.clock.skew_p95_ms for one in found]),
+        gap_ratio=_worst([one.gap_ratio for one in all_of]),
+        gap_of=all_of[0].gap_of if all_of else "messages",
+        unusable_books=_worst([one.unusable_books for one in all_of]),
+        invalid_origin_time=_worst_by_table([one.invalid_origin_time for one in all_of]),
+        skew_p95_ms=_worst_by_table([one.skew_p95_ms for one in all_of]),
+        heard=replace(least, lacking=lacking),
     )
 
 
-def _unusable(found: Assessment) -> float | None:
-    """Share of the rows of `book` that are no book, or late; by the replay that took them last."""
-    if "anchored" in found.tried:
-        return found.tried["anchored"].unusable_ratio
-    full = found.tried.get("full")
-    if full is None or found.source == "golden":
-        return None
-    unused = full.findings.get("VENDOR_ROW_UNUSED", 0)
-    rows = full.vendor_rows + unused
-    return unused / rows if rows else None
+def _worst_by_table(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    tables = sorted({table for one in values for table in one})
+    return {table: max(one[table] for one in values if table in one) for table in tables}
 
 
 def _worst(values: Sequence[float | None]) -> float | None:
@@ -84,22 +84,11 @@ def machine_tables(machine: Machine) -> list[Grid]:
 
 
 def _criteria(machine: Machine) -> Grid:
-    rows = [
-        (
-            row.verdict,
-            row.strategy,
-            row.criterion,
-            "–" if row.measured is None else _figure(row.measured, row.unit),
-            _figure(row.limit, row.unit),
-            row.reason,
-        )
-        for row in machine.rows
-    ]
     return Grid(
         "GO or NO-GO on this machine",
-        ("Verdict", "Strategy", "Criterion", "Measured", "Limit", "Why"),
+        CRITERIA,
         6,
-        rows,
+        criteria_rows(machine.rows),
         f"{machine.measured.machine}, {machine.measured.cores} cores, "
         f"{machine.measured.memory_bytes / GB:.1f} GB of memory."
         + (" Measured with little data: it decides nothing." if machine.measured.quick else ""),
@@ -145,9 +134,3 @@ def _projections(machine: Machine) -> Grid:
     ]
     columns = ("Strategy", "Data", "Of a", "input, GB", "output, GB", "hours", "fits now")
     return Grid("Time and space for a month and a year", columns, 3, rows)
-
-
-def _figure(value: float, unit: str) -> str:
-    if unit == "share":
-        return f"{value:.3%}"
-    return f"{value:,.4g} {unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lobproof.assess.figures import pictures
+from lobproof.assess.judge import GAP_RATIOS, Verdict, figure, worst
 from lobproof.assess.machine import Machine, machine_tables
-from lobproof.assess.result import FORMAT, VERSION, Assessment, Verdict, overall, worst
+from lobproof.assess.result import FORMAT, VERSION, Assessment, overall
 from lobproof.assess.words import (
     Grid,
     counted,
@@ -180,8 +181,8 @@ def _part(one: Assessment, number: int) -> _Part:
         one.clock.says,
         _tiles(one),
         pictures(one),
-        grids[:1],
-        [grid for grid in grids[1:] if grid not in by_hour],
+        [grid for grid in grids if grid.title == "Times"],
+        [grid for grid in grids if grid.title != "Times" and grid not in by_hour],
         by_hour,
         facts_table(one),
     )
@@ -191,13 +192,15 @@ def _tiles(one: Assessment) -> list[_Tile]:
     tiles = []
     ratio = one.judged.gap_ratio
     said = "–" if ratio is None else f"{short(100 * ratio, 3)} %"
-    tiles.append(_Tile("Gap ratio", said, "limit 0.1 %"))
+    limit = figure(one.limits.gap_ratio, "share")
+    of = GAP_RATIOS[one.judged.figures.gap_of]
+    tiles.append(_Tile("Gap ratio", said, f"{of}; limit {limit}"))
     rows = sum(table.total.rows for table in one.times)
-    worst = max((table.invalid_share for table in one.times), default=0.0)
-    tone = "bad" if worst >= 0.05 else "unsure" if worst else "ok"
+    bad = max((table.invalid_share for table in one.times), default=0.0)
+    tone = "bad" if bad >= one.limits.invalid_origin_time else "unsure" if bad else "ok"
     tiles.append(
         _Tile(
-            "Rows without a valid time", share(worst, 1.0), f"worst table; {count(rows)} rows", tone
+            "Rows without a valid time", share(bad, 1.0), f"worst table; {count(rows)} rows", tone
         )
     )
     offset = one.clock.offset_ms

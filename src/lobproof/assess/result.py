@@ -3,56 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from lobproof.acquire.facts import Fact, Holds
+from lobproof.assess.clock import Clock
+from lobproof.assess.judge import GAP_RATIOS, Judged, Verdict, worst
+from lobproof.assess.thresholds import Thresholds
 from lobproof.assess.times import TableTimes
 from lobproof.assess.watch import Messages, Prints
 from lobproof.pipeline.counts import DayCounts
-from lobproof.pipeline.job import Strategy
 from lobproof.sources.cryptolake.lag import Lag
 
 FORMAT = "lobproof-assessment"
 VERSION = 1
 
-Verdict = Literal["GO", "NO-GO", "undecided"]
 Source = Literal["crypto-lake", "golden"]
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The recorder's clock beside the exchange's.
-
-    ``wrong``: receive times that cannot be; ``offset_ms``: the median of receive time minus
-    exchange time; ``says``: one sentence; ``apart_ms``: median of the trades minus that of the
-    book, how much later trades come; ``skew_p95_ms``: 95th percentile of the distance of the two
-    times, of the worst table; that of a wrong clock is from its median on.
-    """
-
-    wrong: bool
-    offset_ms: float | None
-    drift_ms_per_hour: float | None
-    skew_p95_ms: float | None
-    apart_ms: float | None
-    says: str
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What the data is worth: verdict, the strategy it bears, and why, the gravest first.
-
-    ``strategy`` is what ``reconstruct`` would choose, None where nothing can be replayed; ``why``
-    has the reasons for the verdict, ``passed_over`` those against better strategies, ``notes`` what
-    should be known beside. ``gap_ratio``: None where there is no depth message.
-    """
-
-    verdict: Verdict
-    strategy: Strategy | None
-    gap_ratio: float | None
-    why: tuple[str, ...]
-    passed_over: tuple[str, ...]
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +70,7 @@ class Assessment:
     facts: Sequence[Fact]
     lag: Lag | None
     format: Mapping[str, str]
+    limits: Thresholds = field(default_factory=Thresholds)
     against: Sequence[Difference] = ()
     against_what: str = ""
 
@@ -132,6 +99,10 @@ class Assessment:
             "verdict": self.judged.verdict,
             "strategy": self.judged.strategy,
             "gap_ratio": self.judged.gap_ratio,
+            "gap_ratio_of": GAP_RATIOS[self.judged.figures.gap_of],
+            "complete": self.judged.figures.heard.to_dict(),
+            "criteria": [row.to_dict() for row in self.judged.criteria],
+            "limits": asdict(self.limits),
             "reasons": list(self.judged.why),
             "passed_over": list(self.judged.passed_over),
             "notes": list(self.judged.notes),
@@ -157,9 +128,3 @@ class Assessment:
 def overall(found: Sequence[Assessment]) -> Verdict:
     """The worst verdict of several."""
     return worst([one.judged.verdict for one in found])
-
-
-def worst(told: Sequence[Verdict]) -> Verdict:
-    """The first of NO-GO, undecided, GO that is there; undecided of none."""
-    order: tuple[Verdict, ...] = ("NO-GO", "undecided", "GO")
-    return next((one for one in order if one in told), "undecided")

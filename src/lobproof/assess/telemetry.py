@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from lobproof import __version__
 from lobproof.assess.feasibility import Feasibility
-from lobproof.assess.judgement import Judgement, verdicts
+from lobproof.assess.judge import Judgement, verdicts
 from lobproof.errors import PlaceError, UsageError, need_extra, shown
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -20,7 +20,7 @@ METRICS_ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
 _PATH = "/v1/metrics"
 _TIMEOUT_S = 10.0
 _EXPORTER = "opentelemetry.exporter.otlp"
-_VERDICTS = {"GO": 1, "unknown": 0, "NO-GO": -1}
+_VERDICTS = {"GO": 1, "undecided": 0, "NO-GO": -1}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+from lobproof.errors import UsageError, shown
 from lobproof.options import check_number
 from lobproof.pipeline.counts import GAP_LIMIT, UNUSABLE_LIMIT
 
 GB = 1e9
+_SHARES = ("gap_ratio", "unusable_books", "invalid_origin_time", "missing_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,10 @@ class Thresholds:
     invalid_origin_time
         Rows whose exchange time is null, zero, negative or out of range ÷ rows.
     skew_p95_ms
-        95th percentile of the distance between exchange time and receive time, ms.
+        95th percentile of the distance between exchange time and receive time, ms; of a clock that
+        is behind, once its median is taken off.
+    missing_time
+        Time in which nothing was heard ÷ the day, and time that a table lacks ÷ that of the others.
     memory_gb
         Peak memory of a process, GB; also the hard limit that one is run under.
     events_per_second
@@ -38,6 +44,7 @@ class Thresholds:
     unusable_books: float = UNUSABLE_LIMIT
     invalid_origin_time: float = 0.05
     skew_p95_ms: float = 100.0
+    missing_time: float = 0.05
     memory_gb: float = 24.0
     events_per_second: float = 100_000.0
     input_gb_a_month: float = 220.0
@@ -46,7 +53,7 @@ class Thresholds:
     def __post_init__(self) -> None:
         """Refuse what is no threshold."""
         for one in fields(self):
-            share = one.name in ("gap_ratio", "unusable_books", "invalid_origin_time")
+            share = one.name in _SHARES
             check_number(
                 one.name,
                 getattr(self, one.name),
@@ -55,3 +62,36 @@ class Thresholds:
                 most=1.0 if share else 1e15,
                 hint="give more than 0, and 1 at most" if share else "give more than 0",
             )
+
+    @classmethod
+    def of(cls, given: Sequence[str]) -> Thresholds:
+        """The defaults but for those that are given as ``NAME=VALUE``.
+
+        Raises
+        ------
+        UsageError
+            For a name that is none, or stands twice, and a value that is no threshold.
+        """
+        names, values = [one.name for one in fields(cls)], dict[str, float]()
+        for text in given:
+            name, _, value = text.partition("=")
+            if name not in names or name in values:
+                what = "is given twice" if name in values else "is no limit"
+                raise UsageError(
+                    f"{shown(repr(text), 60)} {what}",
+                    hint=f"give NAME=VALUE, NAME being one of {', '.join(names)}",
+                )
+            try:
+                values[name] = float(value)
+            except ValueError as error:
+                raise UsageError(
+                    f"{shown(repr(text), 60)} has no number",
+                    hint=f"such as {name}={getattr(cls(), name):g}",
+                ) from error
+        return cls(**values)
+
+    def changed(self) -> dict[str, float]:
+        """Those that are not the defaults."""
+        usual = type(self)()
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in found.items() if value != getattr(usual, name)}

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lobproof.acquire.checks.time_kernels import MARGIN_NS
 from lobproof.acquire.stamp_kernels import MISSING
-from lobproof.assess.histogram import Histogram, bins_of
+from lobproof.assess.histogram import CentredHistogram, quantiles
 from lobproof.pages.axes import TimeGrid
 from lobproof.schema import Int64
+from lobproof.timespan import HOUR_NS
 
-HOUR_NS = 3_600_000_000_000
 MS = 1e6
+_UNIT_NS = 1000
+"""Skew is counted in microseconds."""
 _QUANTILES = (0.05, 0.5, 0.95, 0.99)
+_FEWEST_CELLS = 4
+_NORMAL_95 = 1.959964
 _FLOAT_NS = 256
 """How far float seconds put a time of this century beside its microsecond."""
 
@@ -30,10 +36,45 @@ class Quantiles:
     p99: float | None
 
     @classmethod
-    def of(cls, histogram: Histogram) -> Quantiles:
+    def of(cls, histograms: Sequence[CentredHistogram]) -> Quantiles:
         """Of values in ns."""
-        found = (histogram.quantile(share) for share in _QUANTILES)
+        found = quantiles(histograms, _QUANTILES)
         return cls(*(None if one is None else round(one / MS, 4) for one in found))
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How the skew changes: slope of its medians by cell of time, ms an hour.
+
+    The median of the slopes between all pairs of cells (Theil and Sen), so that neither outlying
+    rows nor outlying cells pull it; ``low`` to ``high``: its 95 % interval by Kendall's statistic,
+    of cells that err independently.
+    """
+
+    ms_per_hour: float
+    low: float
+    high: float
+    cells: int
+
+    @property
+    def seen(self) -> bool:
+        """Whether the interval leaves no drift out."""
+        return self.low > 0 or self.high < 0
+
+    @classmethod
+    def of(cls, hours: NDArray[np.float64], medians_ms: NDArray[np.float64]) -> Drift | None:
+        """Of cells at different times; None of fewer than four."""
+        n = len(hours)
+        if n < _FEWEST_CELLS:
+            return None
+        one, other = np.triu_indices(n, 1)
+        slopes = np.sort((medians_ms[other] - medians_ms[one]) / (hours[other] - hours[one]))
+        wide = _NORMAL_95 * np.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+        low = max(round((len(slopes) - wide) / 2) - 1, 0)
+        high = min(round((len(slopes) + wide) / 2), len(slopes) - 1)
+        found = (float(np.median(slopes)), float(slopes[low]), float(slopes[high]))
+        middle, least, most = (round(slope, 4) for slope in found)
+        return cls(middle, least, most, n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +104,7 @@ class Stretch:
 class TableTimes:
     """The times of one table: all of it, its hours, and shorter cells for pictures.
 
-    ``drift_ms_per_hour``: slope of a straight line through the skew, None of a stretch too short
-    to have one; ``resolution``: of exchange times and of receive times;
+    ``drift``: None of too few cells; ``resolution``: of exchange times and of receive times;
     ``cell_ns``: length of a cell.
     """
 
@@ -72,7 +112,7 @@ class TableTimes:
     total: Stretch
     hours: tuple[Stretch, ...]
     cells: tuple[Stretch, ...]
-    drift_ms_per_hour: float | None
+    drift: Drift | None
     resolution: tuple[str, str]
     cell_ns: int
 
@@ -104,10 +144,10 @@ class TimeProfile:
         self._days = days
         self._grid = grid
         self._counts = np.zeros((6, grid.columns), np.int64)
-        self._skews = [Histogram() for _ in range(grid.columns)]
+        self._skews = [CentredHistogram(_UNIT_NS) for _ in range(grid.columns)]
         self._latest = -1
         self._cell = 0
-        self._sums = np.zeros(5)
+        self._timed = 0
         self._off = np.zeros((2, 3), np.int64)
 
     def add(self, sent: Int64, received: Int64) -> None:
@@ -148,16 +188,10 @@ class TimeProfile:
 
     def _add_skew(self, sent: Int64, received: Int64, cells: Int64) -> None:
         skew = received - sent
-        bins = bins_of(skew)
         low, high = int(cells.min()), int(cells.max())
         for cell in range(low, high + 1):
-            ours = bins if low == high else bins[cells == cell]
-            self._skews[cell].add_bins(ours)
-        hours = (sent - self._grid.origin) / HOUR_NS
-        y = skew / MS
-        self._sums += (
-            len(y), hours.sum(), y.sum(), float(hours @ hours), float(hours @ y)
-        )  # fmt: skip
+            self._skews[cell].add(skew if low == high else skew[cells == cell])
+        self._timed += len(skew)
         for column, times in enumerate((sent, received)):
             micros = (times + 500) // 1000
             beside = np.abs(times - micros * 1000)
@@ -178,35 +212,35 @@ class TimeProfile:
             self._stretch(0, every),
             tuple(self._stretch(0, of, start) for start, of in sorted(hours.items())),
             cells,
-            self._drift(cells),
+            _drift(cells),
             (self._resolution(0), self._resolution(1)),
             self._grid.width,
         )
 
     def _stretch(self, cell: int, cells: tuple[int, ...] | list[int], start: int = -1) -> Stretch:
-        joined = Histogram()
-        for one in cells:
-            joined.merge(self._skews[one])
         where = self._grid.origin + cell * self._grid.width if start < 0 else start
         rows, null, zero, negative, outside, backward = (
             int(count) for count in self._counts[:, list(cells)].sum(axis=1)
         )
-        skew = Quantiles.of(joined)
+        skew = Quantiles.of([self._skews[one] for one in cells])
         return Stretch(where, rows, null, zero, negative, outside, backward, skew)
-
-    def _drift(self, cells: tuple[Stretch, ...]) -> float | None:
-        if len(cells) < 2:
-            return None
-        n, x, y, xx, xy = self._sums
-        spread = xx - x * x / n if n else 0.0
-        return float((xy - x * y / n) / spread) if spread > 0 else None
 
     def _resolution(self, column: int) -> str:
         """What all times but one in a thousand are whole counts of, and whether floats were."""
-        few = self._sums[0] / 1000
-        if not self._sums[0]:
+        few = self._timed / 1000
+        if not self._timed:
             return "none"
         in_ms, in_us, exact = (off <= few for off in self._off[column].tolist())
         if not in_us:
             return "ns"
         return f"{'ms' if in_ms else 'µs'}{'' if exact else ', through float seconds'}"
+
+
+def _drift(cells: Sequence[Stretch]) -> Drift | None:
+    known = [(c.start_ns, c.rows, c.skew_ms.p50) for c in cells if c.skew_ms.p50 is not None]
+    # a cell that hardly begins before the data ends is no cell
+    least = np.median([rows for _, rows, _ in known]) / 10 if known else 0
+    known = [one for one in known if one[1] >= least]
+    starts = np.array([start for start, _, _ in known], np.int64)
+    hours = (starts - starts[:1]) / HOUR_NS
+    return Drift.of(hours, np.array([middle for _, _, middle in known], np.float64))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lobproof.assess.histogram import Histogram
 from lobproof.assess.times import TimeProfile
+from lobproof.fidelity.exact.ids import SeenIds
 from lobproof.replay import Chunk
 from lobproof.schema import LEVELS, EventBatch, Flag, Int64, Kind, Side
 from lobproof.schema.codes import speaks_of_the_feed
@@ -90,7 +91,7 @@ class ReplayWatch:
         self._counts = dict.fromkeys(("messages", "empty", "steps", "ones", "backward"), 0)
         self._last_id = self._first_id = -1
         self._highest = self._chain_from = -1
-        self._missing = 0
+        self._ids = SeenIds()
         self._last_ts = 0
         self._event = 0
         self._touch = np.zeros((1, 3), np.int64)
@@ -121,7 +122,7 @@ class ReplayWatch:
             self._counts["steps"],
             self._counts["ones"],
             self._counts["backward"],
-            self._missing if chained else None,
+            self._ids.missing if chained else None,
             self._highest - self._chain_from if chained else None,
             _quantiles(self._rows, 1, 0),
             _quantiles(self._spacing, 1e6, 1),
@@ -191,11 +192,9 @@ class ReplayWatch:
 
     def _add_chain(self, ids: Int64, previous: Int64) -> None:
         if self._chain_from < 0:
-            self._chain_from = self._highest = int(previous[0])
-        reached = np.maximum.accumulate(np.maximum(ids, self._highest))
-        before = np.concatenate([[self._highest], reached[:-1]])
-        self._missing += int(np.maximum(previous - before, 0).sum())
-        self._highest = int(reached[-1])
+            self._chain_from = int(previous[0])
+        self._ids.add(previous + 1, ids)
+        self._highest = max(self._highest, int(ids.max()))
 
     def _add_trades(self, events: EventBatch, chunk: Chunk) -> None:
         states = chunk.output.states

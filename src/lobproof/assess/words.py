@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from lobproof.acquire.facts import Fact, Holds
-from lobproof.acquire.facts.fact import Figure
-from lobproof.assess.result import Assessment, Verdict
+from lobproof.acquire.facts import Holds
+from lobproof.assess.judge import GAP_RATIOS, Judgement, Verdict, figure
+from lobproof.assess.result import Assessment
 from lobproof.assess.times import Stretch
-from lobproof.pages.text import moment
+from lobproof.pages.text import moment, short
 from lobproof.schema.provenance import made_of
 from lobproof.timespan import show_length
 
@@ -18,8 +18,6 @@ _HOW = {
     "anchored": "reconstruct it from snapshots (anchored)",
     "time-sorted": "use snapshots and trades as they come (time-sorted)",
 }
-_FEW_FIGURES = 6
-"""Of more than these zeros are left out."""
 
 
 class Grid(NamedTuple):
@@ -38,12 +36,18 @@ def headline(found: Assessment) -> str:
     if judged.strategy is None:
         return f"{judged.verdict}: it cannot be replayed as it is"
     how = _HOW[judged.strategy]
+    if found.judged.asked:
+        how += f", by --strategy {judged.strategy}"
     if found.source == "golden":
         how = "reconstruct it in full"
+    missing = judged.figures.heard.missing or 0.0
+    part = ""
+    if missing >= found.limits.missing_time:
+        part = f"a partial day ({short(100 * (1 - missing), 3)}% of it); "
     return {
         "GO": f"GO: {how}",
-        "NO-GO": f"NO-GO: if it must be used, {how}",
-        "undecided": f"UNDECIDED: look at the reasons; then {how}",
+        "NO-GO": f"NO-GO: {part}if it must be used, {how}",
+        "undecided": f"UNDECIDED: {part}look at the reasons; then {how}",
     }[judged.verdict]
 
 
@@ -61,26 +65,26 @@ def spanned(found: Assessment) -> str:
 
 
 def counted(found: Assessment) -> str:
-    """How many facts hold, fail and are undecided; empty without facts."""
+    """How many facts hold, fail and are undecided, and which; empty without facts."""
     if not found.facts:
         return ""
     counts = {holds: len(found.facts_that(holds)) for holds in Holds}
+    open_ = ", ".join(fact.name for fact in found.facts_that(Holds.UNDECIDED))
     return (
         f"Facts about the vendor's data: {counts[Holds.HOLDS]} hold, {counts[Holds.FAILS]} fail, "
-        f"{counts[Holds.UNDECIDED]} undecided"
+        f"{counts[Holds.UNDECIDED]} undecided{f' ({open_})' if open_ else ''}"
     )
 
 
-def figures_of(fact: Fact) -> str:
-    """A fact's figures in a line."""
-    few = len(fact.figures) <= _FEW_FIGURES
-    shown = [f"{name} {_value(value)}" for name, value in fact.figures.items() if few or value]
-    return f"{fact.rows:,} rows; {', '.join(shown)}"
+def limits_of(found: Assessment) -> str:
+    """The limits that are not the defaults; empty where all are."""
+    told = ", ".join(f"{name}={value:g}" for name, value in found.limits.changed().items())
+    return f"Limits other than the defaults: {told}" if told else ""
 
 
 def tables(found: Assessment) -> list[Grid]:
     """Everything that is shown as a table, the most telling first."""
-    grids = [_times(found)]
+    grids = [_criteria(found), _times(found)]
     if found.messages is not None:
         grids.append(_messages(found))
     if found.prints is not None and found.prints.trades:
@@ -99,7 +103,7 @@ def facts_table(found: Assessment) -> Grid:
     """All facts, those that fail first."""
     order = {Holds.FAILS: 0, Holds.UNDECIDED: 1, Holds.HOLDS: 2}
     rows = [
-        (str(fact.holds), fact.name, fact.claim, figures_of(fact))
+        (str(fact.holds), fact.name, fact.claim, fact.measured)
         for fact in sorted(found.facts, key=lambda fact: order[fact.holds])
     ]
     return Grid("Facts about the vendor's data", ("", "Fact", "Claim", "Figures"), 4, rows)
@@ -112,7 +116,10 @@ def markdown(found: Sequence[Assessment], verdict: Verdict, more: Sequence[Grid]
         lines += [f"## {about(one)}", "", f"**{headline(one)}**", "", spanned(one), ""]
         lines += [f"- {text}" for text in (*one.judged.why, *one.judged.passed_over)]
         lines += ["", *(f"> {note}\n" for note in one.judged.notes)]
-        lines += [f"Clock: {one.clock.says}", ""]
+        if not one.clock.wrong:
+            lines += [one.clock.says, ""]
+        if limits_of(one):
+            lines += [f"{limits_of(one)}.", ""]
         for grid in (*tables(one), *([facts_table(one)] if one.facts else [])):
             lines += _section(grid, "###")
         if one.facts:
@@ -139,14 +146,42 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+CRITERIA = ("Verdict", "Strategy", "Criterion", "Measured", "Limit", "Why")
+"""Columns of `criteria_rows`."""
+
+
+def criteria_rows(rows: Sequence[Judgement]) -> list[tuple[str, ...]]:
+    """One row a criterion, for a table."""
+    return [
+        (
+            row.verdict,
+            row.strategy,
+            row.criterion,
+            "–" if row.measured is None else figure(row.measured, row.unit),
+            figure(row.limit, row.unit),
+            row.reason,
+        )
+        for row in rows
+    ]
+
+
+def _criteria(found: Assessment) -> Grid:
+    asked = ("full",) if found.source == "golden" else tuple(_HOW)
+    rows = [row for row in found.judged.criteria if row.strategy in asked]
+    return Grid("GO or NO-GO by strategy", CRITERIA, 6, criteria_rows(rows), limits_of(found))
+
+
 def _times(found: Assessment) -> Grid:
     rows = []
     for one in found.times:
-        drift = "–" if one.drift_ms_per_hour is None else f"{one.drift_ms_per_hour:+,.2f}"
+        drift = "–"
+        if one.drift is not None:
+            of = one.drift
+            drift = f"{of.ms_per_hour:+,.2f} ({of.low:+,.2f} … {of.high:+,.2f}; {of.cells} cells)"
         rows.append((one.table, *_stretch(one.total), drift))
     return Grid(
         "Times",
-        ("Table", *_STRETCH, "drift, ms/h"),
+        ("Table", *_STRETCH, "drift, ms/h (95% interval)"),
         1,
         rows,
         "Invalid: no exchange time (null, 0, negative), or one outside the day. Back: rows with a "
@@ -162,7 +197,7 @@ def _sockets(found: Assessment) -> str:
     return f"Trades come {abs(apart):.2f} ms {'later' if apart >= 0 else 'earlier'} than the book."
 
 
-_STRETCH = ("rows", "invalid", "back", "p5", "p50", "p95", "p99")
+_STRETCH = ("rows", "invalid", "back", "p5, ms", "p50", "p95", "p99")
 
 
 def _stretch(one: Stretch) -> tuple[str, ...]:
@@ -186,7 +221,7 @@ def _hours(found: Assessment, table: str) -> Grid:
         )
         for one in ours.hours
     ]
-    names = ("null", "zero", "negative", "outside", "back", "p5", "p50", "p95", "p99")
+    names = ("null", "zero", "negative", "outside", "back", "p5, ms", "p50", "p95", "p99")
     return Grid(f"Times of {table} by hour", ("Hour, UTC", "rows", *names), 1, rows)
 
 
@@ -218,7 +253,8 @@ def _messages(found: Assessment) -> Grid:
         ):
             rows.append((words, f"{said.get(code, 0):,}"))
     ratio = found.judged.gap_ratio
-    rows.append(("gap ratio", "–" if ratio is None else f"{ratio:.4%}"))
+    of = GAP_RATIOS[found.judged.figures.gap_of]
+    rows.append((f"gap ratio: {of}", "–" if ratio is None else f"{ratio:.4%}"))
     return Grid(
         "Messages of the book",
         ("What", "How many"),
@@ -266,7 +302,8 @@ def _coverage(found: Assessment) -> Grid:
 def _tried(found: Assessment) -> Grid:
     rows = []
     for name, counts in found.tried.items():
-        ratio = counts.gap_ratio
+        chained = found.judged.figures.gap_of == "ids"
+        ratio = found.judged.gap_ratio if chained else counts.gap_ratio
         compared = counts.vendor_rows
         rows.append(
             (
@@ -282,7 +319,8 @@ def _tried(found: Assessment) -> Grid:
     columns = (
         "Strategy", "gap ratio", "gaps", "silences", "contradicted", "unusable `book`", "in doubt",
     )  # fmt: skip
-    return Grid("Replays", columns, 1, rows)
+    note = f"Gap ratio: {GAP_RATIOS[found.judged.figures.gap_of]}."
+    return Grid("Replays", columns, 1, rows, note)
 
 
 def _against(found: Assessment) -> Grid:
@@ -307,9 +345,3 @@ def _ms(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _value(value: Figure) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return f"{value:,}" if isinstance(value, int) else value

@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from lobproof.acquire.facts import Holds
 from lobproof.assess.day import Progress, assess_lake, assess_sample, reference
 from lobproof.assess.feasibility import feasibility
-from lobproof.assess.judgement import verdicts
+from lobproof.assess.judge import Verdict, verdicts
 from lobproof.assess.machine import Machine, machine_of
 from lobproof.assess.page import check_report, document, whole_verdict, write_report
-from lobproof.assess.result import Assessment, Verdict
+from lobproof.assess.result import Assessment
 from lobproof.assess.telemetry import export_metrics
-from lobproof.assess.words import about, counted, figures_of, headline, spanned, tables
+from lobproof.assess.thresholds import Thresholds
+from lobproof.assess.words import about, counted, headline, limits_of, spanned, tables
 from lobproof.cli.console import Json, Switch, out, print_json, progress
 from lobproof.cli.places import Kind, expect
 from lobproof.cli.times import span
@@ -29,6 +30,7 @@ from lobproof.pipeline.lake import LakeDay, lake_days
 from lobproof.sources.golden import GoldenSample
 
 CODES: dict[Verdict, int] = {"GO": 0, "NO-GO": 1, "undecided": 2}
+Limits = Annotated[tuple[str, ...], Parameter(name="--limit", negative=())]
 _STYLES: dict[Verdict, str] = {"GO": "green", "NO-GO": "red", "undecided": "yellow"}
 
 
@@ -43,6 +45,7 @@ def assess(
     date: str | None = None,
     start: str | None = None,
     end: str | None = None,
+    limit: Limits = (),
     feasibility_: Annotated[Path | None, Parameter(name="--feasibility")] = None,
     quick: Switch = False,
     metrics: str | None = None,
@@ -71,6 +74,11 @@ def assess(
         First day.
     end
         The first day that is not wanted any more.
+    limit
+        Another limit for a GO, as NAME=VALUE; may be given several times. Names and defaults:
+        gap_ratio=0.001, unusable_books=0.05, invalid_origin_time=0.05, missing_time=0.05 (shares),
+        skew_p95_ms=100; with --feasibility also memory_gb=24, events_per_second=100000,
+        input_gb_a_month=220, io_hours_a_month=24.
     feasibility_
         Measure this machine too, and the disk of the folder that is to hold the store: memory,
         throughput, decimals, and what a month and a year take. Its criteria count in the verdict.
@@ -84,6 +92,7 @@ def assess(
     kind = expect(data, Kind.LAKE, Kind.GOLDEN)
     if against is not None:
         expect(against, Kind.GOLDEN)
+    limits = Thresholds.of(limit)
     if out_ is not None:
         check_report(out_)
     if feasibility_ is None and (quick or metrics is not None):
@@ -102,7 +111,7 @@ def assess(
                     "a golden sample is assessed as a whole",
                     hint="leave out --exchange, --symbol, --date, --start and --end",
                 )
-            found.append(assess_sample(data, against=golden, progress=tell))
+            found.append(assess_sample(data, against=golden, limits=limits, progress=tell))
         else:
             first, stop = span(date, start, end)
             days = lake_days(
@@ -114,10 +123,14 @@ def assess(
                 zone=None,
             )
             largest = max(days, key=lambda day: day.bytes)
-            found += [assess_lake(day, against=golden, progress=tell) for day in days]
+            found += [
+                assess_lake(day, against=golden, limits=limits, progress=tell) for day in days
+            ]
         if feasibility_ is not None:
-            measured = feasibility(feasibility_, largest, quick=quick, progress=tell)
-            machine = machine_of(measured, found)
+            measured = feasibility(
+                feasibility_, largest, thresholds=limits, quick=quick, progress=tell
+            )
+            machine = machine_of(measured, found, limits)
     if json_:
         print_json(document(found, machine))
     else:
@@ -158,13 +171,17 @@ def show(console: Console, found: Assessment, *, short: bool = False) -> None:
         _item(console, note)
     if not found.clock.wrong:
         _item(console, found.clock.says)
+    told = " ".join(found.judged.why)
     for fact in found.facts_that(Holds.FAILS):
-        _item(
-            console,
-            f"{fact.name} does not hold: {fact.claim} ({figures_of(fact)})",
-            mark="✗",
-            style="red",
-        )
+        if fact.claim not in told:
+            _item(
+                console,
+                f"{fact.name} does not hold: {fact.claim} ({fact.measured})",
+                mark="✗",
+                style="red",
+            )
+    if limits_of(found):
+        console.print(limits_of(found))
     if found.facts:
         console.print(counted(found))
     if found.lag is not None:
@@ -175,6 +192,10 @@ def show(console: Console, found: Assessment, *, short: bool = False) -> None:
         wide = len(grid.columns) - (grid.title == "Times")  # the drift is told in words
         rows = [row[:wide] for row in grid.rows]
         console.print(_drawn(grid.columns[:wide], grid.words, rows))
+        if grid.title == "Times":
+            console.print("p5 … p99: receive time minus exchange time, ms", style="dim")
+        elif grid.note:
+            console.print(grid.note, style="dim")
     for one in found.against:
         if not one.same:
             _item(console, f"{one.field}: {one.here}; in the golden sample: {one.golden}", "≠")
@@ -189,7 +210,8 @@ def _item(console: Console, text: str, mark: str = "·", style: str = "") -> Non
 def _drawn(columns: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
     for at, name in enumerate(columns):
-        table.add_column(Text(name), justify="left" if at < words else "right")
+        side: JustifyMethod = "left" if at < words else "right"
+        table.add_column(Text(name), justify=side, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -12,7 +12,8 @@ from cyclopts import Parameter
 
 from lobproof.acquire.zones import LakeFolder
 from lobproof.assess.day import assess_lake
-from lobproof.cli.assess import CODES, show, telling
+from lobproof.assess.thresholds import Thresholds
+from lobproof.cli.assess import CODES, Limits, show, telling
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
 from lobproof.cli.places import Kind, expect
 from lobproof.cli.times import day_after
@@ -33,6 +34,7 @@ def doctor(
     symbol: str | None = None,
     date: str | None = None,
     endpoint: str | None = None,
+    limit: Limits = (),
     out_: Annotated[Path | None, Parameter(name="--out")] = None,
     json_: Json = False,
 ) -> int:
@@ -55,11 +57,14 @@ def doctor(
         The day, YYYY-MM-DD; needed where there are several.
     endpoint
         With --sample: address of another S3-compatible store; by default AWS_ENDPOINT_URL, or AWS.
+    limit
+        Another limit for a GO, as NAME=VALUE; see `lobproof assess --help`.
     out_
         With --sample: folder to keep the day in; by default it is deleted afterwards.
     json_
         Print everything as JSON.
     """
+    limits = Thresholds.of(limit)
     if sample == (folder is not None):
         raise UsageError(
             "doctor needs a folder or --sample, and not both",
@@ -72,15 +77,15 @@ def doctor(
         )
     if folder is not None:
         expect(folder, Kind.LAKE)
-        return _check(_chosen(folder, exchange, symbol, date), folder, json_)
+        return _check(_chosen(folder, exchange, symbol, date), folder, limits, json_)
     with _kept(out_) as target:
         keys = _fetch_sample(target, endpoint, exchange, symbol, date)
-        return _check(_chosen(target, *keys[0].day), out_, json_)
+        return _check(_chosen(target, *keys[0].day), out_, limits, json_)
 
 
-def _check(day: LakeDay, kept: Path | None, json_: bool) -> int:
+def _check(day: LakeDay, kept: Path | None, limits: Thresholds, json_: bool) -> int:
     with telling() as tell:
-        found = assess_lake(day, progress=tell)
+        found = assess_lake(day, limits=limits, progress=tell)
     if json_:
         print_json(found.to_dict())
     else:

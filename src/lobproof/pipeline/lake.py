@@ -232,18 +232,21 @@ def reconstruct_day(
 def rehearse_day(
     day: LakeDay,
     *,
+    strategy: Asked = "auto",
     watch: Watch | None = None,
     batch_rows: int = 1 << 16,
     progress: Progress | None = None,
     note: Note | None = None,
 ) -> Rehearsal:
-    """Replay a symbol-day as ``reconstruct_day`` does by itself, and write nothing.
+    """Replay a symbol-day as ``reconstruct_day`` does, and write nothing.
 
     Strategy and reasons are those that a reconstruction would come to: both take them from the
     same attempts.
 
     Parameters
     ----------
+    strategy
+        As for a reconstruction; by itself it finds the best.
     watch
         Makes what sees each chunk of a strategy's replay; the last one made is of the strategy
         that the day can bear.
@@ -255,7 +258,7 @@ def rehearse_day(
     """
     hashed = _hashed(day)
     survey = Survey.made(day.files, day.exchange, day.symbol, day.dt)
-    options = ReconstructOptions()
+    options = ReconstructOptions(strategy=strategy)
     tried: dict[Strategy, DayCounts] = {}
 
     def run(job: ReplayJob) -> Rehearsal:

@@ -142,8 +142,11 @@ def to_counts(values: Float64, exponent: int, out: Int64) -> None:
 REMEMBERED = 1 << 16
 """Numbers of messages that are remembered: each stands where its low bits say."""
 _LISTING_ROWS = 100
-"""So many rows without a removal are a snapshot: on recordings no message that removed nothing
+"""So many rows without a removal may be a snapshot: on recordings no message that removed nothing
 had more than 17."""
+_SLOTS = 1 << 16
+"""Levels that are remembered with their sizes: each stands where its price says."""
+_SIGN = -(2**63)
 
 MESSAGES = record(
     *integers("rows", "repeats", "nulls"),  # rows: all, with the number before, without one
@@ -151,7 +154,10 @@ MESSAGES = record(
     *integers("ones", "jumps", "ids"),  # steps of one, of more, ids stepped over
     *integers("fitting"),  # messages with at most as many rows as ids
     *integers("mixed"),  # rows with another time than their message
-    *integers("listings"),  # long messages that remove nothing
+    *integers("listings"),  # long messages that remove nothing and say again what is known
+    *integers("known", "said_again"),  # of the open message: levels remembered, of the same size
+    ("levels", INT, (_SLOTS,)),  # side and price, as bits
+    ("sizes", INT, (_SLOTS,)),  # bits
     *integers("first_rows", "first_zeros", "longest"),
     *integers("open", "number", "exchange", "receipt", "length", "zeros"),  # the open message
     *integers("before"),  # its number
@@ -179,7 +185,8 @@ def close_message(counts: Record) -> None:
         counts.first_zeros = counts.zeros
     counts.messages += 1
     counts.longest = max(counts.longest, length)
-    if length >= _LISTING_ROWS and counts.zeros == 0:
+    # a change names levels whose size is new, a listing those that stay as they are too
+    if length >= _LISTING_ROWS and counts.zeros == 0 and 2 * counts.said_again >= counts.known:
         counts.listings += 1
     slot = number & (REMEMBERED - 1)
     if counts.seen[slot] == number:
@@ -202,9 +209,18 @@ def close_message(counts: Record) -> None:
 
 @kernel
 def count_messages(
-    counts: Record, sequence: Int64, exchange: Int64, receipt: Int64, size: Float64
+    counts: Record,
+    sequence: Int64,
+    exchange: Int64,
+    receipt: Int64,
+    side: Int8,
+    price: Int64,
+    size: Int64,
 ) -> None:
-    """Add rows to ``MESSAGES``; a message may go on in the next rows."""
+    """Add rows to ``MESSAGES``; a message may go on in the next rows.
+
+    ``price`` and ``size`` are the bits of floats.
+    """
     for k in range(len(sequence)):
         counts.rows += 1
         if sequence[k] == MISSING:
@@ -222,9 +238,19 @@ def count_messages(
             counts.receipt = receipt[k]
             counts.length = 0
             counts.zeros = 0
+            counts.known = 0
+            counts.said_again = 0
         counts.length += 1
-        if size[k] == 0.0:
+        if size[k] == 0:
             counts.zeros += 1
+        level = price[k] ^ _SIGN if side[k] == BID else price[k]
+        slot = (level ^ (level >> 16) ^ (level >> 32) ^ (level >> 48)) & (_SLOTS - 1)
+        if counts.levels[slot] == level and counts.sizes[slot] != 0:
+            counts.known += 1
+            if counts.sizes[slot] == size[k]:
+                counts.said_again += 1
+        counts.levels[slot] = level
+        counts.sizes[slot] = size[k]
 
 
 @kernel

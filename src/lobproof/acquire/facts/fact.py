@@ -15,6 +15,8 @@ ENOUGH = 100
 
 Figure = int | float | str
 
+_FEW_FIGURES = 6
+
 
 class Holds(StrEnum):
     """What a day says of a claim."""
@@ -38,6 +40,13 @@ class Fact:
     figures: Mapping[str, Figure]
     rows: int
 
+    @property
+    def measured(self) -> str:
+        """The figures in a line; of many those that are zero are left out."""
+        few = len(self.figures) <= _FEW_FIGURES
+        shown = [f"{name} {_value(value)}" for name, value in self.figures.items() if few or value]
+        return f"{self.rows:,} rows; {', '.join(shown)}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**asdict(self), "holds": str(self.holds), "figures": dict(self.figures)}
@@ -53,3 +62,9 @@ def verdict(good: bool, *, rows: int, enough: int = ENOUGH) -> Holds:
 def share(part: int, whole: int) -> float:
     """``part`` of ``whole``, 0 of nothing."""
     return part / whole if whole else 0.0
+
+
+def _value(value: Figure) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else value

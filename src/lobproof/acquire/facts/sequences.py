@@ -36,7 +36,9 @@ class MessageSurvey:
             rows["sequence_number"],
             rows["timestamp"],
             rows["receipt_timestamp"],
-            rows["size"],
+            rows["side_is_bid"],
+            np.ascontiguousarray(rows["price"]).view(np.int64),
+            np.ascontiguousarray(rows["size"]).view(np.int64),
         )
 
     def facts(self) -> list[Fact]:
@@ -127,7 +129,7 @@ class MessageSurvey:
             "the book.",
             verdict(listings == 0, rows=messages),
             {
-                "long messages that remove nothing": listings,
+                "long messages that list what is known": listings,
                 "rows of the first message": int(self._counts.first_rows),
                 "removals in the first message": int(self._counts.first_zeros),
                 "rows of the longest message": int(self._counts.longest),
