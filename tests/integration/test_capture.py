@@ -165,12 +165,15 @@ def test_a_session_goes_the_whole_way(tmp_path: Path) -> None:
     assert "GAP" in doubt["code"].to_list()
 
 
-def test_a_sample_of_a_session_that_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("market", ["spot", "usdm", "coinm"])
+def test_a_sample_of_a_session_that_runs(tmp_path: Path, market: MarketName) -> None:
     """It is exact up to the last frame that was flushed, and says that there may be more."""
     out = tmp_path / "session"
+    symbol = "SIMUSD_PERP" if market == "coinm" else SYMBOL
+    tape = simulated_tape(replace(MARKET, venue_symbol=symbol), market, 3)
 
     def made(name: str) -> GoldenSample:
-        journals = sorted((out / SYMBOL / "journal").iterdir())
+        journals = sorted((out / symbol / "journal").iterdir())
         sample = import_recordings(journals, tmp_path / f"{name}-golden")
         reconstruct_sample(sample.path, tmp_path / name)
         report = verify(open_store(tmp_path / name), sample.path)
@@ -179,9 +182,8 @@ def test_a_sample_of_a_session_that_runs(tmp_path: Path) -> None:
         return sample
 
     async def run() -> GoldenSample:
-        tape = simulated_tape(MARKET, "spot", 3)
         async with LocalExchange([tape], speed=20.0) as exchange:
-            session = Session([SYMBOL], venue_at(exchange), out, pace=Pace(20.0))
+            session = Session([symbol], venue_at(exchange, market), out, pace=Pace(20.0))
             task = asyncio.create_task(session.run())
             await asyncio.sleep(4.0)
             early = await asyncio.to_thread(made, "early")

@@ -205,10 +205,48 @@ def test_who_pongs_in_time_is_kept_and_who_stops_is_cut() -> None:
     talk(work, speed=50.0, seconds=400.0)
 
 
-def test_a_frame_without_a_mask_is_taken_as_the_documentation_says() -> None:
+BARE = made(b'{"method":"LIST_SUBSCRIPTIONS","id":2}', masked=False)
+
+
+@pytest.mark.parametrize(
+    "bare",
+    [
+        BARE,
+        made(b"", masked=False),
+        made(b"x" * 300, masked=False),
+        made(b"?", PING, masked=False),
+        made(b"\x03\xe8", CLOSE, masked=False),
+    ],
+    ids=["text", "nothing", "longer", "ping", "closing"],
+)
+@pytest.mark.parametrize("before", [b"", made(b"{" + b" " * 70_000)], ids=["first", "second"])
+def test_a_frame_without_a_mask_ends_the_connection(bare: bytes, before: bytes) -> None:
     async def work(client: Client, venue: LocalExchange) -> None:
-        client.send(made(b'{"method":"LIST_SUBSCRIPTIONS","id":1}', masked=False))
+        client.send(before, bare, made(b'{"method":"LIST_SUBSCRIPTIONS","id":3}'))
+        said = await client.rest()
+        assert [one.code for one in said] == [1002]
+        assert venue.venue.connections == []
+
+    talk(work)
+
+
+def test_frames_that_come_byte_by_byte_are_told_apart() -> None:
+    async def work(client: Client, venue: LocalExchange) -> None:
+        async def drip(frame: bytes) -> None:
+            for byte in frame:
+                client.send(bytes([byte]))
+                await asyncio.sleep(0.001)
+
+        await drip(made(b'{"method":"LIST_SUBSCRIPTIONS","id":1}'))
         assert await client.reply() == {"result": [], "id": 1}
+        await drip(made(b'{"method":"GET_PROPERTY","params":["combined"],"id":2}' + b" " * 100))
+        assert await client.reply() == {"result": False, "id": 2}
+        await drip(made(b"", PING) + made(b"?", PING))
+        assert await client.frame() == Got(PONG, b"")
+        assert await client.frame() == Got(PONG, b"?")
+        await drip(BARE[:2])
+        (last,) = await client.rest()
+        assert last.code == 1002
 
     talk(work)
 

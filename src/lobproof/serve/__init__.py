@@ -2,7 +2,7 @@
 
 It answers: what does the venue say when (`tape`); what does REST tell of that (`state`, `http`);
 what passes for time (`clock`); what do requests cost (`weights`); who is connected, and
-gets what (`exchange`, `connection`); what goes wrong (`faults`); how is it run (`local`).
+gets what (`exchange`, `connection`, `masks`); what goes wrong (`faults`); how is it run (`local`).
 
 It judges no data and keeps none: what a client makes of it is for others to see.
 """

@@ -14,6 +14,7 @@ from lobproof.fixedpoint import count_to_text
 from lobproof.instruments import Instrument
 from lobproof.serve.clock import SECOND
 from lobproof.serve.exchange import Exchange
+from lobproof.serve.masks import MaskedOnly
 from lobproof.serve.state import Aggregate
 from lobproof.serve.tape import TradeMessage, in_ms, in_us, pair_of
 from lobproof.sources.binance.venue import KEY_HEADER, SBE_PATH, TIERS, MarketName
@@ -104,8 +105,10 @@ class _Front:
             raise web.HTTPBadRequest(text="too many streams")
         ws = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_CLIENT_BYTES)
         ws.headers[PROVENANCE] = exchange.provenance
-        await ws.prepare(request)
         transport = request.transport
+        if transport is not None and ws.can_prepare(request):
+            transport.set_protocol(MaskedOnly(request.protocol))
+        await ws.prepare(request)
         if transport is None:  # gone already
             return ws
         micro = request.query.get("timeUnit", "").upper() == "MICROSECOND"
