@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import time
 from base64 import b64decode
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
@@ -298,6 +299,27 @@ def test_a_silent_stream_is_told_and_connected_anew(
     assert got.count("connected") >= 2
     assert got.result.symbols[SYMBOL].gaps["depth"] >= 1
     assert_nothing_lost(got)
+
+
+def test_a_pause_of_our_own_is_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exchange stands still with us: nothing was sent meanwhile, or it is still unread."""
+    monkeypatch.setitem(lane.IDLE_S, b"depth", 20.0)
+    out = tmp_path / "session"
+
+    async def run() -> SessionResult:
+        tape = simulated_tape(MARKET, "spot", 3)
+        async with LocalExchange([tape], speed=20.0) as exchange:
+            session = Session([SYMBOL], venue_at(exchange), out, pace=Pace(20.0))
+            task = asyncio.create_task(session.run())
+            for _ in range(3):
+                await asyncio.sleep(1.0)
+                time.sleep(1.5)
+            await asyncio.sleep(0.5)
+            session.stop()
+            return await task
+
+    events = asyncio.run(run()).events
+    assert (events["connected"], events["silent"]) == (1, 0)
 
 
 def test_a_socket_is_handed_over_before_its_end(

@@ -25,6 +25,8 @@ IDLE_S = {
     b"sbeDepth": 60.0, b"sbeBestBidAsk": 120.0, b"sbeTrade": 3_600.0,
 }  # fmt: skip
 """Seconds of silence after which a stream's socket is thought to be dead."""
+PAUSE_S = 10.0
+"""Seconds between two looks that are a pause of our own: what came meanwhile is still unread."""
 LIFE_S = 23.5 * 3600
 """Age at which a socket is handed over to the next: the venue ends it at 24 hours."""
 OVERLAP_S = 30.0
@@ -81,6 +83,7 @@ class _Socket:
         self._lane = lane
         self._sink = sink
         self._pace = pace
+        self._looked = self._attended = self.opened
         self.reader = asyncio.create_task(self._read())
 
     async def _read(self) -> str:
@@ -99,13 +102,20 @@ class _Socket:
         error = socket.exception()
         return f"code {socket.close_code}" if error is None else str(error) or repr(error)
 
+    def look(self) -> None:
+        """Take note that we are here: a pause of our own is no silence of the venue's."""
+        now = self._pace.now()
+        if now - self._looked > PAUSE_S:
+            self._attended = now
+        self._looked = now
+
     def silent(self, streams: Sequence[bytes], doublings: Mapping[bytes, int]) -> bytes:
         """A stream that has been silent for too long; empty where none has."""
         now = self._pace.now()
         for stream in streams:
             heard = self.heard.get(stream)
             limit = (FIRST_FRAME_S if heard is None else IDLE_S).get(kind_of(stream))
-            since = self.opened if heard is None else heard
+            since = self._attended if heard is None else max(heard, self._attended)
             if limit is not None and now - since > limit * 2 ** doublings.get(stream, 0):
                 return stream
         return b""
@@ -213,6 +223,7 @@ class Lane:
         """Wait until a socket has ended, or is to be handed over."""
         while True:
             await asyncio.wait({socket.reader}, timeout=self._pace.ours(_LOOK_S))
+            socket.look()
             age = self._pace.now() - socket.opened
             if socket.reader.done():
                 await self._end(socket, socket.reader.result(), last=True)
@@ -241,6 +252,7 @@ class Lane:
             if new.heard.keys() >= old.heard.keys():
                 return True
             await asyncio.wait({old.reader, new.reader}, timeout=self._pace.ours(0.05))
+            new.look()
         return True
 
     async def _end(self, socket: _Socket, why: str, *, last: bool) -> None:
