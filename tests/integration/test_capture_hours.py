@@ -11,7 +11,6 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,13 +28,13 @@ from lobproof.sources.binance.venue import venue_of
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import PRESETS
 from lobproof.store import open_store
+from support.venue import truths
 
 SYMBOLS = ("SIMUSDT", "SIM2USDT")
 QUIET = replace(PRESETS["nexo"], warmup_s=60.0)
 SPEED = 200.0
 _ENDING = ("disconnect", "silent", "shutdown")
 """Faults after which a connection is another."""
-Book = dict[str, dict[Decimal, Decimal]]
 
 
 class Handed(NamedTuple):
@@ -248,29 +247,6 @@ def assert_book_is_the_venues(hours: Hours, tmp_path: Path, looks: int, least: f
                 assert known
             seen += 1
         assert seen == len(views)
-
-
-def truths(tape: Tape, end_ns: int, wanted: set[int]) -> Iterator[tuple[int, Book]]:
-    """The venue's book at these ids, by all that the tape says."""
-    book: Book = {"b": {}, "a": {}}
-    for message in tape.messages():
-        if message.ts > end_ns:
-            return
-        kind = message.key.partition("@")[2]
-        data = json.loads(message.payload) if kind in ("snapshot", "depth") else {}
-        if kind == "snapshot" and not book["b"]:
-            rows = {"b": data["bids"], "a": data["asks"]}
-        elif kind == "depth":
-            rows = {"b": data["b"], "a": data["a"]}
-        else:
-            continue
-        for side, levels in rows.items():
-            for price, size in levels:
-                book[side][Decimal(price)] = Decimal(size)
-                if not Decimal(size):
-                    del book[side][Decimal(price)]
-        if data.get("u") in wanted:
-            yield data["u"], book
 
 
 def faults_every(minutes: float, refused: str = "10s") -> list[str]:

@@ -18,6 +18,8 @@ from lobproof.instruments import Instrument, Rule, canonical_symbol
 from lobproof.serve import LocalExchange, MarketName, Message, Tape
 
 _T = TypeVar("_T")
+Book = dict[str, dict[Decimal, Decimal]]
+"""Side (``b``, ``a``) → price → size."""
 MS = 1_000_000
 SECOND = 1000 * MS
 _STRAIGHT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -73,6 +75,29 @@ def scripted(
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def truths(tape: Tape, end_ns: int, wanted: set[int]) -> Iterator[tuple[int, Book]]:
+    """The venue's book at these ids, by all that the tape says."""
+    book: Book = {"b": {}, "a": {}}
+    for message in tape.messages():
+        if message.ts > end_ns:
+            return
+        kind = message.key.partition("@")[2]
+        data = json.loads(message.payload) if kind in ("snapshot", "depth") else {}
+        if kind == "snapshot" and not book["b"]:
+            rows = {"b": data["bids"], "a": data["asks"]}
+        elif kind == "depth":
+            rows = {"b": data["b"], "a": data["a"]}
+        else:
+            continue
+        for side, levels in rows.items():
+            for price, size in levels:
+                book[side][Decimal(price)] = Decimal(size)
+                if not Decimal(size):
+                    del book[side][Decimal(price)]
+        if data.get("u") in wanted:
+            yield data["u"], book
 
 
 class Seen:
