@@ -171,7 +171,8 @@ def duration_ns(value: Duration) -> int:
     if found <= 0:
         raise UsageError(
             f"{value!r} is no length of time.",
-            hint="Give text such as '1s', '100ms', '5m', '1h', a timedelta, or int nanoseconds.",
+            hint="Give a number with its unit: '100ms', '1s', '5m', '1h', '90d' (in Python also a "
+            "timedelta, or int nanoseconds).",
         )
     if found > _MOST_NS:
         raise UsageError(

@@ -83,6 +83,14 @@ def test_all_ids_are_there_as_the_venue_had_them(captured: Captured, tmp_path: P
         assert report.check(name).verdict.value == "exact", name
     said = command("inspect", sample.path)
     assert "6 of 6 lost trades brought by REST" in said.out
+    counts = sample.document["counts"]
+    told = " ".join(said.out.split())
+    assert f"{counts['other']:,} of other streams" in told
+    assert f"{counts['level_changes']:,} changes in depth messages" in told
+    for name in ("depth", "trade", "snapshot"):
+        assert f"{name} {counts[name]:,}" in told
+    hours = abs(sample.clock_offset_ns) / 3.6e12
+    assert (hours >= 1) == ("exchange times: the recorder's clock is wrong" in told)
 
 
 def test_a_check_takes_answers_as_they_are(captured: Captured, tmp_path: Path) -> None:

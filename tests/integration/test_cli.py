@@ -289,6 +289,10 @@ def test_demo_ends_with_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["import", "missing.gz", "--out", "g"], "missing.gz"),
         (["demo", "--minutes", "-1"], "above 0"),
         (["report", "missing"], "does not exist"),
+        (
+            ["golden", "purge", "one", "two", "--older-than", "90d"],
+            "two: more than `lobproof golden",
+        ),
     ],
 )
 def test_errors_are_plain_and_carry_a_hint(

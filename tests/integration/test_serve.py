@@ -580,6 +580,23 @@ def test_a_span_is_served_and_summed_up() -> None:
     assert "/dapi/v1/depth?symbol=SIMUSD_PERP" in said.err
 
 
+def test_the_screen_says_what_each_fault_happened_to() -> None:
+    faults = ("drop@5s", "rest@6s", "reset@7s", "garbage@8s")
+    said = command(
+        "serve", "--simulate", "--preset", "nexo", "--speed", "100", "--duration", "20s",
+        *(word for fault in faults for word in ("--fault", fault)),
+    )  # fmt: skip
+    assert said.code == 0
+    told = [line.strip() for line in said.out.splitlines() if "happened" in line]
+    words = ("0 messages", "0 answers", "1 symbol", "0 connections")
+    assert told[1:] == [
+        f"{fault}: happened once, to {what}"
+        for fault, what in zip(faults[1:], words[1:], strict=True)
+    ]
+    assert told[0].startswith("drop@5s: happened once, to ")
+    assert told[0].endswith(" messages")
+
+
 def test_the_command_serves_until_it_is_interrupted() -> None:
     words = ["serve", "--simulate", "--preset", "nexo", "--speed", "50"]
     with subprocess.Popen(

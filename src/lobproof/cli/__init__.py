@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from lobproof import __version__
 from lobproof.errors import system_text, visible
@@ -274,7 +274,10 @@ def run(arguments: list[str]) -> int:
         result = app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         command = " ".join(["lobproof", *(error.command_chain or ())])
-        say_error(str(error), f"`{command} --help` lists what it takes, with examples")
+        message = str(error)
+        if isinstance(error, UnusedCliTokensError):
+            message = f"{' '.join(error.unused_tokens or ())}: more than `{command}` takes"
+        say_error(message, f"`{command} --help` lists what it takes, with examples")
         return ERROR
     except LobproofError as error:
         say_error(error.message, error.hint)

@@ -111,7 +111,7 @@ class _Time(ProgressColumn):
 
 _BAR = 16
 """Width of a bar: the words beside it are to fit into 80 columns."""
-COMPILING = "Compiling kernels, once for this version: up to a minute of one core ..."
+COMPILING = "Compiling kernels that this needs, once for this version: up to a minute ..."
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from lobproof.sources.cryptolake.lag import Lag
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store, open_store, partial_from
 from lobproof.store.catalog import told_unsealed
+from lobproof.timespan import HOUR_NS
 
 _SHOWN_FINDINGS = 12
 _SHOWN_OUTAGES = 5
@@ -92,10 +93,11 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
         "exchange time", f"{clock(span['first_event_ns'])} to {clock(span['last_event_ns'])} UTC"
     )
     table.add_row("length", duration(span["last_event_ns"] - span["first_event_ns"]))
-    table.add_row(
-        "messages",
-        ", ".join(f"{name} {count:,}" for name, count in document["counts"].items() if count),
-    )
+    counts = document["counts"]
+    table.add_row("messages", _messages_text(counts))
+    if any(counts.get(key) for key in _OTHERS):
+        table.add_row("other lines", _others_text(counts))
+    table.add_row("levels", f"{counts.get('level_changes', 0):,} changes in depth messages")
     table.add_row(
         "grid", f"price {instrument.price_exponent}, size {instrument.size_exponent} decimals"
     )
@@ -106,7 +108,14 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     if "backfill" in document:
         table.add_row("backfill", _backfill_text(document["backfill"]))
     offset = f"receive time - exchange time: {sample.clock_offset_ns / 1e6:,.1f} ms"
-    if sample.clock_offset_ns < 0:
+    if abs(sample.clock_offset_ns) >= HOUR_NS:
+        way = "after" if sample.clock_offset_ns > 0 else "before"
+        offset = (
+            f"receive times are {duration(abs(sample.clock_offset_ns))} {way} exchange times: the "
+            "recorder's clock is wrong, or lobproof serve was captured, whose time is its own "
+            "(--start)"
+        )
+    elif sample.clock_offset_ns < 0:
         offset += " (the recorder's clock is behind the exchange's, whose times give the order)"
     table.add_row("clock", offset)
     if "witness" in document:
@@ -117,6 +126,29 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     for line in _findings_text(sample):
         table.add_row(Text("finding", "yellow"), line)
     console.print(table)
+
+
+_OTHERS = {
+    "other": "of other streams",
+    "other_symbol": "of other symbols",
+    "invalid": "unreadable",
+    "blank": "blank, or a capture's notes and copies",
+}
+"""Counts of ``golden.json`` that are not of the streams lobproof uses, as the screen tells them."""
+
+
+def _messages_text(counts: Mapping[str, int]) -> str:
+    """How many messages there are of each stream."""
+    return ", ".join(
+        f"{name} {count:,}"
+        for name, count in counts.items()
+        if count and name not in _OTHERS and name != "level_changes"
+    )
+
+
+def _others_text(counts: Mapping[str, int]) -> str:
+    """How many lines are of no such stream, and what they are."""
+    return ", ".join(f"{counts[key]:,} {what}" for key, what in _OTHERS.items() if counts.get(key))
 
 
 def _backfill_text(told: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from lobproof.serve import (
     recorded_tape,
     simulated_tape,
 )
+from lobproof.serve.faults import ON_DEPTH_ANSWERS, ON_MESSAGES
 from lobproof.sources.simulator import market_config
 from lobproof.timespan import duration_ns, to_ns
 
@@ -188,6 +189,18 @@ def _addresses(url: str, ws_url: str, tapes: Sequence[Tape]) -> list[str]:
     ]
 
 
+def _befallen(kind: str, count: int) -> str:
+    """What a fault of this kind happens to, and to how many of them."""
+    one = "connection"
+    if kind in ON_MESSAGES:
+        one = "message"
+    elif kind in ON_DEPTH_ANSWERS or kind == "rest":
+        one = "answer"
+    elif kind == "reset":
+        one = "symbol"
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
+
+
 def _show(summary: dict[str, Any]) -> None:
     screen = out()
     counts = ", ".join(f"{name} {count:,}" for name, count in summary["counts"].items())
@@ -198,6 +211,8 @@ def _show(summary: dict[str, Any]) -> None:
     )
     for text, told in summary["faults"].items():
         happened, done = told.get("happened", 0), told.get("done", 0)
-        screen.print(f"  {text}: happened {happened:,}, done {done:,}", soft_wrap=True)
+        times = "once" if happened == 1 else f"{happened:,} times"
+        what = _befallen(text.partition("@")[0], done)
+        screen.print(f"  {text}: happened {times}, to {what}", soft_wrap=True)
     if silent := summary["asked_for_but_not_served"]:
         screen.print(f"  asked for, but not served: {', '.join(silent)}", "yellow", soft_wrap=True)

@@ -377,9 +377,10 @@ class _Journal:
             said.failures += ids.failures()
             said.marked += ids.marked + ids.resets_told
             if ids.marked or ids.resets_told:
-                said.notes.append(
-                    f"{ids.what}: {ids.marked:,} gaps and {ids.resets_told:,} resets, all marked"
-                )
+                gaps = "gap" if ids.marked == 1 else "gaps"
+                resets = "reset" if ids.resets_told == 1 else "resets"
+                marks = f"{ids.marked:,} {gaps} and {ids.resets_told:,} {resets}"
+                said.notes.append(f"{ids.what}: {marks}, all marked")
         if self._unreadable:
             said.unproven.append(f"{self._unreadable:,} lines cannot be read")
         if self._lost:
