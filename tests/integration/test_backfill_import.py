@@ -86,7 +86,7 @@ def test_all_ids_are_there_as_the_venue_had_them(captured: Captured, tmp_path: P
     counts = sample.document["counts"]
     told = " ".join(said.out.split())
     assert f"{counts['other']:,} of other streams" in told
-    assert f"{counts['level_changes']:,} changes in depth messages" in told
+    assert f"level changes {counts['level_changes']:,}" in told
     for name in ("depth", "trade", "snapshot"):
         assert f"{name} {counts[name]:,}" in told
     hours = abs(sample.clock_offset_ns) / 3.6e12

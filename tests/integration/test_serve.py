@@ -589,12 +589,9 @@ def test_the_screen_says_what_each_fault_happened_to() -> None:
     assert said.code == 0
     told = [line.strip() for line in said.out.splitlines() if "happened" in line]
     words = ("0 messages", "0 answers", "1 symbol", "0 connections")
-    assert told[1:] == [
-        f"{fault}: happened once, to {what}"
-        for fault, what in zip(faults[1:], words[1:], strict=True)
+    assert told == [
+        f"{fault}: happened once, to {what}" for fault, what in zip(faults, words, strict=True)
     ]
-    assert told[0].startswith("drop@5s: happened once, to ")
-    assert told[0].endswith(" messages")
 
 
 def test_the_command_serves_until_it_is_interrupted() -> None:

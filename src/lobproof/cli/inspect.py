@@ -97,7 +97,8 @@ def show_golden(console: Console, sample: GoldenSample) -> None:
     table.add_row("messages", _messages_text(counts))
     if any(counts.get(key) for key in _OTHERS):
         table.add_row("other lines", _others_text(counts))
-    table.add_row("levels", f"{counts.get('level_changes', 0):,} changes in depth messages")
+    if changes := counts.get("level_changes"):
+        table.add_row("level changes", f"{changes:,}")
     table.add_row(
         "grid", f"price {instrument.price_exponent}, size {instrument.size_exponent} decimals"
     )
@@ -132,7 +133,7 @@ _OTHERS = {
     "other": "of other streams",
     "other_symbol": "of other symbols",
     "invalid": "unreadable",
-    "blank": "blank, or a capture's notes and copies",
+    "blank": "without a message (blank, a heading, a capture's notes or copies)",
 }
 """Counts of ``golden.json`` that are not of the streams lobproof uses, as the screen tells them."""
 
