@@ -108,10 +108,13 @@ def read(
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """A plain file's bytes; ValueError where it is none, or has more than ``limit``."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("it is no plain file")
-        data = file.read(limit + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise ValueError(f"it has more than {limit:,} bytes")
     return data

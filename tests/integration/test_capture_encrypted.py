@@ -126,6 +126,7 @@ def test_who_has_no_key_or_another_is_told(whole: Encrypted, tmp_path: Path) -> 
     refused(r"is encrypted\nHint: .*--identity", *to)
     refused(r"not one of its \d+ frames can be decrypted", *to, "--identity", whole.wrong)
     refused("does not exist", *to, "--identity", tmp_path / "none.txt")
+    refused(f"{tmp_path}: it is no plain file", *to, "--identity", tmp_path)
     refused("does not exist", "golden", "check", whole.folder, "--identity", tmp_path / "none")
     secret = whole.key.read_text().splitlines()[-1]
     said = refused("a secret key stands on the command line", *to, "--identity", secret)
@@ -145,6 +146,7 @@ def test_recipients_that_cannot_be(tmp_path: Path) -> None:
     secret = str(x25519.Identity.generate())
     refused("no recipient of age", "capture", SYMBOL, *out, "--encrypt-to", "age1qqq")
     refused("does not exist", "capture", SYMBOL, *out, "--encrypt-to", tmp_path / "none")
+    refused(f"{tmp_path}: it is no plain file", "capture", SYMBOL, *out, "--encrypt-to", tmp_path)
     said = refused("a secret key stands", "capture", SYMBOL, *out, "--encrypt-to", secret)
     assert secret not in said
     assert not (tmp_path / "day").exists()
