@@ -226,6 +226,20 @@ def test_a_capture_whose_disk_was_full_at_the_end(session: Path) -> None:
     assert path.exists()
 
 
+def test_a_capture_that_failed_before_its_first_line(session: Path) -> None:
+    """There is nothing of which anything could be said: incomplete, not whole."""
+
+    def fail(document: dict[str, Any]) -> None:
+        document.update(state="failed", why="No space left on device")
+        document["figures"]["journals"] = {}
+
+    edit(session, fail)
+    shutil.rmtree(session / SYMBOL)
+    code, told = checked(session)
+    assert code == INCONCLUSIVE
+    assert "No space left" in told
+
+
 def lines_of_whole(path: Path) -> list[bytes]:
     """The lines of the frames that are whole."""
     frames = [frame for frame in read_frames(path) if not isinstance(frame, Loss)]

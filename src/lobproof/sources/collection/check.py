@@ -258,7 +258,7 @@ class _Journal:
             self._file(path, listed, last=path == here[-1])
         if document.state in _UNLISTED and (here or self._symbol):
             said.unproven.append(_UNLISTED[document.state])
-        elif figures is None and here:
+        elif figures is None and (here or self._symbol):
             said.unproven.append(
                 f"{SESSION} lists no journals: the session failed ({document.why})"
             )
