@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,8 @@ from lobproof.paths import AnyPath, as_path, placing
 from lobproof.progress import Progress
 from lobproof.store import Store, as_store
 from lobproof.timespan import Time, show_ns, to_ns
+
+_CODE = re.compile("`([^`\n]+)`")
 
 
 class _Said(msgspec.Struct):
@@ -183,9 +187,14 @@ def rendered(template: str, values: Mapping[str, Any], package: str = __package_
     ----------
     template
         Name of a file in ``templates`` of this package, or of ``package``, which may extend
-        ``base.html``.
+        ``base.html``. Its filter ``coded`` is for text that is read, not for attributes.
     """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def coded(text: str) -> Markup:
+        """Text for a page, `in ticks` as code."""
+        return Markup(_CODE.sub(r"<code>\1</code>", escape(visible(text))))
 
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader(__package__)]),
@@ -196,5 +205,6 @@ def rendered(template: str, values: Mapping[str, Any], package: str = __package_
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["coded"] = coded
     given = {"colours": COLOURS, "version": __version__, **values}
     return environment.get_template(template).render(given)
