@@ -335,6 +335,8 @@ def test_the_report_is_whole_and_needs_nothing_else(
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
     assert not re.search(r"<script|(src|href)=\"(?!data:|#)", page)
     assert page.count("<h1>") == 2
+    assert "<code>book</code>" in page
+    assert not re.search("`|&lt;code", page)
     assert page.count("data:image/svg+xml;base64,") >= 6
     for name in (found[0].name, made_of("synthetic"), "none contradicts the book"):
         assert name in text
@@ -385,10 +387,11 @@ def wrong(day: Path, golden: Path, tmp: Path) -> list[list[str]]:
         [str(golden), "--symbol", "XRP-USDT"],
         [str(golden), "--quick"],
         [str(golden), "--limit", "gap=1"],
+        [str(golden), "--limit", "memory_gb=1"],
     ]
 
 
-@pytest.mark.parametrize("which", range(9))
+@pytest.mark.parametrize("which", range(10))
 def test_what_makes_no_sense_is_refused(
     day: Path,
     golden: GoldenSample,

@@ -221,9 +221,9 @@ def test_limits_that_are_asked_for_choose_the_strategy() -> None:
 
 
 def test_limits_as_text() -> None:
-    limits = Thresholds.of(["gap_ratio=0.01", "skew_p95_ms=250"])
+    limits = Thresholds.of(["gap_ratio=0.01", "skew_p95_ms=250"], machine=False)
     assert limits.changed() == {"gap_ratio": 0.01, "skew_p95_ms": 250.0}
-    assert Thresholds.of([]) == Thresholds()
+    assert Thresholds.of([], machine=False) == Thresholds()
 
 
 @pytest.mark.parametrize(
@@ -231,6 +231,8 @@ def test_limits_as_text() -> None:
 )
 def test_text_that_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="Hint: "):
-        Thresholds.of([text])
+        Thresholds.of([text], machine=True)
     with pytest.raises(UsageError, match="given twice"):
-        Thresholds.of(["memory_gb=1", "memory_gb=2"])
+        Thresholds.of(["memory_gb=1", "memory_gb=2"], machine=True)
+    with pytest.raises(UsageError, match="of the machine, which is not measured"):
+        Thresholds.of(["memory_gb=1"], machine=False)

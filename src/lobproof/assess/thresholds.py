@@ -10,6 +10,7 @@ from lobproof.options import check_number
 from lobproof.pipeline.counts import GAP_LIMIT, UNUSABLE_LIMIT
 
 GB = 1e9
+_MACHINE = ("memory_gb", "events_per_second", "input_gb_a_month", "io_hours_a_month")
 _SHARES = ("gap_ratio", "unusable_books", "invalid_origin_time", "missing_time")
 
 
@@ -64,13 +65,19 @@ class Thresholds:
             )
 
     @classmethod
-    def of(cls, given: Sequence[str]) -> Thresholds:
+    def of(cls, given: Sequence[str], *, machine: bool) -> Thresholds:
         """The defaults but for those that are given as ``NAME=VALUE``.
+
+        Parameters
+        ----------
+        machine
+            Whether the machine is measured, too.
 
         Raises
         ------
         UsageError
-            For a name that is none, or stands twice, and a value that is no threshold.
+            For a name that is none, or stands twice, a value that is no threshold, and a limit of
+            the machine where that is not measured.
         """
         names, values = [one.name for one in fields(cls)], dict[str, float]()
         for text in given:
@@ -80,6 +87,11 @@ class Thresholds:
                 raise UsageError(
                     f"{shown(repr(text), 60)} {what}",
                     hint=f"give NAME=VALUE, NAME being one of {', '.join(names)}",
+                )
+            if name in _MACHINE and not machine:
+                raise UsageError(
+                    f"{shown(repr(text), 60)} is a limit of the machine, which is not measured",
+                    hint="it goes with `lobproof assess --feasibility STORE`",
                 )
             try:
                 values[name] = float(value)

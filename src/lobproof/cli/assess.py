@@ -92,7 +92,7 @@ def assess(
     kind = expect(data, Kind.LAKE, Kind.GOLDEN)
     if against is not None:
         expect(against, Kind.GOLDEN)
-    limits = Thresholds.of(limit)
+    limits = Thresholds.of(limit, machine=feasibility_ is not None)
     if out_ is not None:
         check_report(out_)
     if feasibility_ is None and (quick or metrics is not None):

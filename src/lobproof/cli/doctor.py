@@ -64,7 +64,7 @@ def doctor(
     json_
         Print everything as JSON.
     """
-    limits = Thresholds.of(limit)
+    limits = Thresholds.of(limit, machine=False)
     if sample == (folder is not None):
         raise UsageError(
             "doctor needs a folder or --sample, and not both",
