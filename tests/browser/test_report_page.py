@@ -1,4 +1,4 @@
-"""The report page in a real Chromium: no errors, every picture there, nothing cut off."""
+"""The pages of a report and an assessment in a real Chromium: no errors, nothing cut off."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ from pathlib import Path
 import pytest
 
 from lobproof import pages
+from lobproof.assess.day import assess_lake, assess_sample, reference
+from lobproof.assess.page import write_report
+from lobproof.pipeline import lake_days
 from lobproof.schema import Flag, Side
+from lobproof.sources.recordings import import_recordings
+from lobproof.sources.simulator import simulate
 from lobproof.store import open_store
 from plain.messages import ask, bid, to_batch
 from support.batches import make_instrument
+from support.doctor import simulated_day
 from support.report import anchor, build_store, depth, mark, random_events, trade
 
 pytestmark = pytest.mark.browser
@@ -86,6 +92,17 @@ def poor_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     build_store(folder / "poor", to_batch(messages))
     return pages.report(open_store(folder / "poor"), folder / "poor.html")
+
+
+@pytest.fixture(scope="module")
+def assessment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day of the vendor's, held against a golden sample, and that sample."""
+    folder = tmp_path_factory.mktemp("browser")
+    (day,) = lake_days(simulated_day(folder / "sim"), zone=None)
+    made = simulate(folder / "market", preset="btc", minutes=0.5, seed=3)
+    golden = import_recordings(made.recordings, folder / "golden")
+    found = [assess_lake(day, against=reference(golden)), assess_sample(golden)]
+    return write_report(found, folder / "assessment.html")[0]
 
 
 MARK = "document.documentElement.dataset.ran = 1"
@@ -165,7 +182,7 @@ def run(chromium: str, profile: Path, *arguments: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("width", [1280, 800])
-@pytest.mark.parametrize("which", ["page", "poor_page"])
+@pytest.mark.parametrize("which", ["page", "poor_page", "assessment"])
 def test_pictures_are_there_and_nothing_is_cut_off(
     chromium: str, tmp_path: Path, which: str, width: int, request: pytest.FixtureRequest
 ) -> None:
