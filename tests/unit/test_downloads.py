@@ -202,6 +202,10 @@ def test_what_is_refused(tmp_path: Path) -> None:
         import_recordings([trades, spot], tmp_path / "golden")
     with pytest.raises(InputError, match=r"is a download of Binance's and .* a recording"):
         import_recordings([trades, recording], tmp_path / "golden")
+    headed = tmp_path / "BTCUSDT-trades-2024-01-02.csv"
+    headed.write_bytes(_text(["id,price,qty,quote_qty,time,is_buyer_maker"]))
+    with pytest.raises(InputError, match="it has a header and no row"):
+        import_recordings([headed], tmp_path / "golden")
     with pytest.raises(InputError, match="the file's name has none") as caught:
         import_recordings([nameless], tmp_path / "golden")
     assert "BTCUSDT-trades-2024-01-01.zip" in caught.value.hint

@@ -461,6 +461,8 @@ def probe(path: Path, time_field: str | None = None, identities: Identities | No
         )
     elif lost:
         why = lost
+    elif file.shape.table is not None:
+        why = "it has a header and no row"
     else:
         why = "it has nothing but blank lines" if looked else "the file is empty"
     return made(why=why)
