@@ -149,6 +149,7 @@ def test_what_cannot_begin_is_said_in_words(tmp_path: Path, spot: str) -> None:
     refused("cannot be reached: Connect", "capture", "SIMUSDT", *unreachable)
     refused("is no endpoint", "capture", "SIMUSDT", "--endpoint", "host", "--out", out)
     refused("spot has no depth faster", "capture", "SIMUSDT", *there, "--fast-depth")
+    refused(r"'a\\nb' is no regime", "capture", "SIMUSDT", *there, "--regime", "a\nb")
     refused("spot has no RPI depth", "capture", "SIMUSDT", *there, "--rpi")
     refused("0 sockets side by side", "capture", "SIMUSDT", *there, "--redundancy", "0")
     refused("is over", "capture", "SIMUSDT", *there, "--until", "2020-01-01")

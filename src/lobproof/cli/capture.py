@@ -33,7 +33,7 @@ from lobproof.capture.session import SBE, Session, SessionResult, SymbolFigures
 from lobproof.capture.start import VenueError, check_start
 from lobproof.cli import INTERRUPTED
 from lobproof.cli.console import Json, Screen, Switch, clock, duration, err, out, print_json
-from lobproof.errors import UsageError
+from lobproof.errors import UsageError, shown
 from lobproof.files import write_whole
 from lobproof.sources.age import Recipients, recipients_of
 from lobproof.sources.binance.venue import MarketName, Venue, venue_of
@@ -119,6 +119,11 @@ def capture(
     if not 1 <= redundancy <= _MOST_SOCKETS:
         raise UsageError(
             f"{redundancy} sockets side by side", hint=f"give 1 to {_MOST_SOCKETS}; 2 lose little"
+        )
+    if regime is not None and not (regime.strip() and regime.isprintable()):
+        raise UsageError(
+            f"{shown(repr(regime), 60)} is no regime",
+            hint="give one line of text, such as high-volume",
         )
     end_ns = _end(duration, until)
     if schedule is not None:
