@@ -240,6 +240,17 @@ def test_a_capture_that_failed_before_its_first_line(session: Path) -> None:
     assert "No space left" in told
 
 
+def test_a_file_that_cannot_be_read_keeps_no_other_from_its_check(session: Path) -> None:
+    lines = len(lines_of(session))
+    (session / SYMBOL / "journal" / "0000-00-00T00.jsonl.zst").mkdir()
+    code, told = checked(session)
+    assert code == FAIL  # it is not listed, either
+    assert "0000-00-00T00.jsonl.zst: Is a directory" in told
+    said = command("golden", "check", session, "--json").document["checked"]
+    (of,) = (one for one in said if one["name"] == SYMBOL)
+    assert of["lines"] == lines
+
+
 def lines_of_whole(path: Path) -> list[bytes]:
     """The lines of the frames that are whole."""
     frames = [frame for frame in read_frames(path) if not isinstance(frame, Loss)]

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from lobproof.errors import LobproofError, shown
+from lobproof.errors import LobproofError, place_error, shown
 from lobproof.files import below, file_sha256
 from lobproof.schema.records import Records
 from lobproof.sources.age import Identities
@@ -303,6 +303,10 @@ class _Journal:
             return
         except LobproofError as error:
             said.failures.append(error.message)
+            return
+        except OSError as error:  # one file that cannot be read keeps no other from its check
+            error.filename = error.filename or str(path)
+            said.unproven.append(place_error(error).message)
             return
         said.lines += lines
         if listed is not None and path.name in listed and lines != listed[path.name].lines:
