@@ -1,0 +1,254 @@
+"""``Blocks``: the block store of a symbol, additive and mergeable.
+
+A block is a fixed stretch of the wall clock. Of each it has histograms on frozen bins, counts and
+sums, and the samples of the grid. `merged` puts blocks beside each other, `coarser` adds them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobproof.errors import UsageError
+from lobproof.fidelity.metrics.bin_kernels import BINS
+from lobproof.fidelity.metrics.metric_kernels import (
+    COUNT,
+    GRID_NS,
+    HALF,
+    METRICS,
+    SERIES,
+    SQUARE_CROSS,
+    SQUARE_HIGH,
+    SQUARE_LOW,
+    SUM,
+    SUMS,
+    TALLIES,
+    Block,
+)
+from lobproof.fixedpoint import decimal_to_count
+from lobproof.instruments import Instrument
+from lobproof.schema import Int64
+
+BLOCK_NS = 60_000_000_000
+SHORT_BLOCK_NS = 10_000_000_000
+"""Lengths of a stored block: of long data, and of recordings of minutes. Tests add them up."""
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Tick and lot as decimals, and the length of a block: equal for all that is compared."""
+
+    tick: str
+    lot: str
+    block_ns: int = BLOCK_NS
+
+    def __post_init__(self) -> None:
+        """Refuse a block that is no whole number of samples."""
+        if self.block_ns <= 0 or self.block_ns % GRID_NS:
+            raise ValueError(f"a block of {self.block_ns} ns is no multiple of {GRID_NS} ns")
+
+    @classmethod
+    def of(cls, instrument: Instrument, block_ns: int = BLOCK_NS) -> Self:
+        """The scale of an instrument's first rule."""
+        return cls(
+            instrument.price_text(instrument.tick), instrument.size_text(instrument.lot), block_ns
+        )
+
+    def counts(self, instrument: Instrument) -> tuple[int, int]:
+        """Tick and lot on an instrument's grid; GridError where it is coarser than they are."""
+        return (
+            decimal_to_count(self.tick, instrument.price_exponent),
+            decimal_to_count(self.lot, instrument.size_exponent),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Histograms: one entry for each bin of a block that is not empty, by metric, block and bin."""
+
+    metric: NDArray[np.int8]
+    block: NDArray[np.int32]
+    bin: NDArray[np.int16]
+    count: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, counts: NDArray[np.int32], block: int) -> Self:
+        """What a block has counted (metrics, bins)."""
+        metric, number = np.nonzero(counts)
+        return cls(
+            metric.astype(np.int8),
+            np.full(len(metric), block, np.int32),
+            number.astype(np.int16),
+            counts[metric, number],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Entries of several, in order; those of one bin add up."""
+        metric, block, number, count = (
+            np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)
+        )
+        blocks = int(block.max()) + 1 if len(block) else 1
+        key = (metric.astype(np.int64) * blocks + block) * BINS + number
+        key, place = np.unique(key, return_inverse=True)
+        counts = np.zeros(len(key), np.int64)
+        np.add.at(counts, place, count)
+        return cls(
+            (key // BINS // blocks).astype(np.int8),
+            (key // BINS % blocks).astype(np.int32),
+            (key % BINS).astype(np.int16),
+            counts.astype(np.int32),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Blocks of one symbol, by time.
+
+    ``start``: ns since the epoch (blocks,). ``bins``: histograms; their ``block`` is an index of
+    ``start``. ``sums``: (blocks, metrics, 5), see `moments`. ``tallies``: (blocks, 7).
+    ``series``: (blocks, samples of a block, 10), in counts of the instrument's grid.
+    """
+
+    instrument: Instrument
+    scale: Scale
+    start: Int64
+    bins: Bins
+    sums: Int64
+    tallies: Int64
+    series: Int64
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def counts(self, metric: int) -> Int64:
+        """Histogram of a metric in each block (blocks, bins)."""
+        table = np.zeros((len(self), BINS), np.int64)
+        first, stop = np.searchsorted(self.bins.metric, [metric, metric + 1])
+        table[self.bins.block[first:stop], self.bins.bin[first:stop]] = self.bins.count[first:stop]
+        return table
+
+    def moments(self, metric: int) -> tuple[Int64, Float64, Float64]:
+        """Number of values, their sum and the sum of their squares, in each block."""
+        sums = self.sums[:, metric]
+        squares = (
+            np.ldexp(sums[:, SQUARE_HIGH].astype(np.float64), 2 * HALF)
+            + np.ldexp(sums[:, SQUARE_CROSS].astype(np.float64), HALF + 1)
+            + sums[:, SQUARE_LOW]
+        )
+        return sums[:, COUNT], sums[:, SUM].astype(np.float64), squares
+
+    def coarser(self, block_ns: int) -> Blocks:
+        """The same in longer blocks, each a whole number of these; what is missing adds nothing."""
+        times, rest = divmod(block_ns, self.scale.block_ns)
+        if rest:
+            raise ValueError(f"{block_ns} ns is no multiple of {self.scale.block_ns} ns")
+        if times == 1:
+            return self
+        start, place = np.unique(self.start - self.start % block_ns, return_inverse=True)
+        within = (self.start % block_ns) // self.scale.block_ns
+        cells = self.series.shape[1]
+        series = np.zeros((len(start), times, cells, SERIES), np.int64)
+        series[place, within] = self.series
+        moved = replace(self.bins, block=place.astype(np.int32)[self.bins.block])
+        return replace(
+            self,
+            scale=replace(self.scale, block_ns=block_ns),
+            start=start,
+            bins=Bins.joined([moved]),
+            sums=_added(self.sums, place, len(start)),
+            tallies=_added(self.tallies, place, len(start)),
+            series=series.reshape(len(start), times * cells, SERIES),
+        )
+
+
+def _added(values: Int64, place: NDArray[np.intp], rows: int) -> Int64:
+    """Rows added up by where they belong."""
+    total = np.zeros((rows, *values.shape[1:]), np.int64)
+    np.add.at(total, place, values)
+    return total
+
+
+def merged(parts: Sequence[Blocks]) -> Blocks:
+    """Blocks of one symbol, of other days, hours or workers, as one; in whatever order.
+
+    Raises
+    ------
+    UsageError
+        If they are of different symbols or scales, or have a block in common.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        if (part.instrument, part.scale) != (first.instrument, first.scale):
+            raise UsageError(
+                f"Metrics of {first.instrument} at {first.scale} do not add up with those of "
+                f"{part.instrument} at {part.scale}.",
+                hint="measure both with one scale",
+            )
+    start = np.concatenate([part.start for part in parts])
+    order = np.argsort(start)
+    if (np.diff(start[order]) == 0).any():
+        twice = int(start[order][:-1][np.diff(start[order]) == 0][0])
+        raise UsageError(
+            f"The block from {twice} ns on is in two of the parts.", hint="give each time once"
+        )
+    place = np.empty(len(start), np.int32)
+    place[order] = np.arange(len(start), dtype=np.int32)
+    begins = np.cumsum([0, *(len(part) for part in parts)])
+    moved = [
+        replace(part.bins, block=place[begin + part.bins.block])
+        for part, begin in zip(parts, begins.tolist(), strict=False)
+    ]
+    return replace(
+        first,
+        start=start[order],
+        bins=Bins.joined(moved),
+        sums=np.concatenate([part.sums for part in parts])[order],
+        tallies=np.concatenate([part.tallies for part in parts])[order],
+        series=np.concatenate([part.series for part in parts])[order],
+    )
+
+
+class Collected:
+    """Blocks as they close."""
+
+    def __init__(self, instrument: Instrument, scale: Scale) -> None:
+        self._instrument = instrument
+        self._scale = scale
+        self._start: list[int] = []
+        self._bins: list[Bins] = []
+        self._sums: list[Int64] = []
+        self._tallies: list[Int64] = []
+        self._series: list[Int64] = []
+
+    def append(self, start: int, block: Block) -> None:
+        """Keep a block, which begins at ``start`` ns, by what is in it."""
+        self._bins.append(Bins.of(block.counts, len(self._start)))
+        self._start.append(start)
+        self._sums.append(block.sums.copy())
+        self._tallies.append(block.tallies.copy())
+        self._series.append(block.series.copy())
+
+    def blocks(self) -> Blocks:
+        """All of them; nothing can be appended then."""
+        many = len(self._start)
+        cells = self._scale.block_ns // GRID_NS
+        series = np.empty((many, cells, SERIES), np.int64)
+        for at in range(many):  # each is let go of at once: together they are most of the memory
+            series[at] = self._series[at]
+            self._series[at] = series[at]
+        return Blocks(
+            self._instrument,
+            self._scale,
+            np.array(self._start, np.int64),
+            Bins.joined([Bins.of(np.zeros((METRICS, BINS), np.int32), 0), *self._bins]),
+            np.array(self._sums, np.int64).reshape(many, METRICS, SUMS),
+            np.array(self._tallies, np.int64).reshape(many, TALLIES),
+            series,
+        )

@@ -1,0 +1,485 @@
+"""What a replay adds to the block that is open: histograms, sums, and the grid of 100 ms.
+
+Everything is a whole number, so that sums do not depend on the order in which they were made.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobproof.fidelity.metrics.bin_kernels import BINS, TOP, signed_bin, unsigned_bin
+from lobproof.jit import kernel
+from lobproof.schema import LEVELS, Int8, Int64
+from lobproof.schema.records import INT, Record, Records, integers, record
+
+# --- metrics by number ----------------------------------------------------------------------------
+
+SPREAD = 0
+"""Spread at levels 1, 5, 10, 15, 20, ticks."""
+SPREAD_BPS = 5
+"""The same, in parts of the mid."""
+DEPTH = 10
+"""Bids: level 1; levels to 5, 10, 20; within 1, 5, 10 basis points of the mid. Asks likewise."""
+DEPTHS = 7
+IMBALANCE = 24
+"""Of level 1, of levels 1 to 5."""
+TRADE_SIZE = 26
+"""Of buyers, of sellers."""
+TRADE_INTERVAL = 28
+EFFECTIVE_SPREAD = 29
+REALISED_SPREAD = 30
+"""After 1, 5, 30 s."""
+PRICE_IMPACT = 33
+"""After 1, 5, 30 s."""
+MESSAGE_INTERVAL = 36
+ADDED_SIZE = 37
+REMOVED_SIZE = 38
+ADDED_DISTANCE = 39
+REMOVED_DISTANCE = 40
+EVENT_MIX = 41
+METRICS = 42
+
+SPREAD_LEVELS = (1, 5, 10, 15, 20)
+DEPTH_LEVELS = (1, 5, 10, 20)
+DEPTH_BPS = (1, 5, 10)
+HORIZONS_NS = (1_000_000_000, 5_000_000_000, 30_000_000_000)
+"""How long after a trade its realised spread and its impact are taken."""
+HORIZONS = 3
+PART = 1e8
+"""Spreads and impacts as parts of the mid are whole numbers of 1 / PART (0.0001 basis points)."""
+IMBALANCE_STEPS = 250
+"""An imbalance of 1 is so many steps, each with a bin of its own."""
+MIX_LEVELS = (1, 5, 10, 20)
+"""Levels of an event mix: the touch, then up to each of these."""
+MIX_TRADES = 16
+"""Categories of an event mix: ``((side * 2 + removed) * 4 + level)``, then trades by taker."""
+
+BUYER, SELLER, TRADES_MISSING, BOOK_IN_DOUBT = 1, 2, 3, 4
+"""What a row of `Trades` is: a trade by its taker, or a mark: trades are missing, or the book is
+in doubt from there on."""
+
+GRID_NS = 100_000_000
+
+# --- columns of the grid --------------------------------------------------------------------------
+
+MID2, SPREAD_COUNTS, BID_SIZE, ASK_SIZE, OFI_1, OFI_5, BOUGHT, SOLD, TRADES, MESSAGES = range(10)
+SERIES = 10
+
+# --- sums of a metric -----------------------------------------------------------------------------
+
+COUNT, SUM, SQUARE_HIGH, SQUARE_CROSS, SQUARE_LOW = range(5)
+SUMS = 5
+HALF = 20
+"""A value is ``high * 2^HALF + low``: its square in three whole numbers that cannot overflow."""
+
+# --- tallies of a block ---------------------------------------------------------------------------
+
+SAMPLES, TRUSTED_SAMPLES, STATES, TRUSTED_STATES, UNKNOWN_MID, RETURN_PRODUCTS, RETURN_PAIRS = (
+    range(7)
+)
+TALLIES = 7
+_MOST_RETURN = 1 << 20
+
+TRADED = record(*integers("ts", "taker", "price", "mid2"))
+"""A trade that waits for the mid after it."""
+
+METRIC_STATE = record(
+    *integers(
+        "begun",  # whether anything was seen
+        "next_grid",  # time of the next sample
+        "block_end",
+        "book_ts",  # of the last trusted state, 0: none
+        "bid_trusted",
+        "ask_trusted",
+        "trade_ts",  # of the last trade, 0: none, or a hole behind it
+        "trade_price",
+        "trade_change",  # of its price to the trade before, counts
+        "trade_changes",  # how many of the last two changes are known
+        "next_state",
+        "next_trade",
+        "stored",  # trades that were put into the ring, ever
+        "fresh",  # whether the bins of the sample are those of the book
+        "ofi_1",
+        "ofi_5",
+        "bought",
+        "sold",
+        "trades",
+        "messages",
+    ),
+    ("met", INT, (HORIZONS,)),  # of the stored ones, how many had their mid after each time
+    ("levels", INT, (4 * LEVELS,)),
+    ("values", INT, (TRADE_SIZE,)),  # of the sample's metrics
+    ("valid", INT, (TRADE_SIZE,)),
+)
+
+
+class States(NamedTuple):
+    """Columns of states as kernels take them."""
+
+    event_id: Int64
+    ts_order: Int64
+    levels: Int64
+    bid_trusted: Int8
+    ask_trusted: Int8
+
+
+class Trades(NamedTuple):
+    """Columns of trades and of marks: see `BUYER`."""
+
+    event_id: Int64
+    ts_order: Int64
+    price: Int64
+    size: Int64
+    taker: Int8
+
+
+class Block(NamedTuple):
+    """What is open: ``counts`` (metric, bin), ``sums`` (metric, sum), tallies, and the grid."""
+
+    counts: NDArray[np.int32]
+    sums: Int64
+    tallies: Int64
+    series: Int64
+
+
+class Unit(NamedTuple):
+    """Tick and lot, counts of the instrument's grid; length of a block, ns."""
+
+    tick: int
+    lot: int
+    block_ns: int
+
+
+def new_block(block_ns: int) -> Block:
+    """A block without anything."""
+    return Block(
+        np.zeros((METRICS, BINS), np.int32),
+        np.zeros((METRICS, SUMS), np.int64),
+        np.zeros(TALLIES, np.int64),
+        np.zeros((block_ns // GRID_NS, SERIES), np.int64),
+    )
+
+
+# --- a value --------------------------------------------------------------------------------------
+
+
+@kernel
+def add_value(block: Block, metric: int, bin_number: int, value: int) -> None:
+    """Count a value of a metric."""
+    block.counts[metric, bin_number] += 1
+    # what lies beyond the last bin counts as its edge: the histogram says how often
+    value = min(max(value, -(1 << TOP)), 1 << TOP)
+    high = value >> HALF
+    low = value - (high << HALF)
+    sums = block.sums
+    sums[metric, COUNT] += 1
+    sums[metric, SUM] += value
+    sums[metric, SQUARE_HIGH] += high * high
+    sums[metric, SQUARE_CROSS] += high * low
+    sums[metric, SQUARE_LOW] += low * low
+
+
+@kernel
+def add_unsigned(block: Block, metric: int, value: int) -> None:
+    """Count a value that should not be negative."""
+    add_value(block, metric, unsigned_bin(value), value)
+
+
+@kernel
+def add_signed(block: Block, metric: int, value: int) -> None:
+    """Count a value of either sign."""
+    add_value(block, metric, signed_bin(value), value)
+
+
+@kernel
+def parts_of(value: int, whole: int) -> int:
+    """``value / whole`` in units of 1 / PART, rounded."""
+    return int(math.floor(float(value) / float(whole) * PART + 0.5))
+
+
+# --- the book at an instant -----------------------------------------------------------------------
+
+
+@kernel
+def value_book(state: Record, unit: Unit) -> None:
+    """Work out the metrics of the book as it stands, where trust reaches far enough."""
+    levels, values, valid = state.levels, state.values, state.valid
+    both = min(state.bid_trusted, state.ask_trusted)
+    mid2 = levels[0] + levels[2 * LEVELS]
+    for k in range(5):
+        level = SPREAD_LEVELS[k]
+        known = both >= level
+        valid[SPREAD + k] = valid[SPREAD_BPS + k] = known
+        if known:
+            spread = levels[2 * LEVELS + 2 * (level - 1)] - levels[2 * (level - 1)]
+            values[SPREAD + k] = spread // unit.tick
+            values[SPREAD_BPS + k] = parts_of(2 * spread, mid2)
+    for side in range(2):
+        trusted = state.bid_trusted if side == 0 else state.ask_trusted
+        first = DEPTH + side * DEPTHS
+        for k in range(DEPTHS):
+            valid[first + k] = 0
+        volume, band = 0, 0
+        for level in range(trusted):
+            at = 2 * LEVELS * side + 2 * level
+            distance = 2 * levels[at] - mid2 if side == 1 else mid2 - 2 * levels[at]
+            # volume within a band is known once a level beyond it is seen
+            while band < 3 and float(distance) > DEPTH_BPS[band] * 1e-4 * float(mid2):
+                values[first + 4 + band] = volume // unit.lot
+                valid[first + 4 + band] = 1
+                band += 1
+            volume += levels[at + 1]
+            for k in range(4):
+                if level + 1 == DEPTH_LEVELS[k]:
+                    values[first + k] = volume // unit.lot
+                    valid[first + k] = 1
+    for k in range(2):
+        bid, ask = state.values[DEPTH + k], state.values[DEPTH + DEPTHS + k]
+        known = valid[DEPTH + k] == 1 and valid[DEPTH + DEPTHS + k] == 1 and bid + ask > 0
+        valid[IMBALANCE + k] = known
+        if known:
+            share = float(bid - ask) / float(bid + ask)
+            values[IMBALANCE + k] = int(math.floor(share * IMBALANCE_STEPS + 0.5))
+
+
+@kernel
+def sample(state: Record, block: Block, ring: Records, unit: Unit) -> None:
+    """Take the book at the grid's next instant, and what came since the last one."""
+    ts = state.next_grid
+    state.next_grid = ts + GRID_NS
+    at = (ts - (state.block_end - unit.block_ns)) // GRID_NS
+    trusted = state.book_ts != 0
+    block.tallies[SAMPLES] += 1
+    levels = state.levels
+    mid2 = levels[0] + levels[2 * LEVELS] if trusted else 0
+    if trusted:
+        block.tallies[TRUSTED_SAMPLES] += 1
+        if not state.fresh:
+            value_book(state, unit)
+            state.fresh = 1
+        for metric in range(TRADE_SIZE):
+            if state.valid[metric]:
+                value = state.values[metric]
+                if metric >= IMBALANCE:
+                    add_signed(block, metric, value)
+                else:
+                    add_unsigned(block, metric, value)
+        series = block.series
+        series[at, MID2] = mid2
+        series[at, SPREAD_COUNTS] = levels[2 * LEVELS] - levels[0]
+        series[at, BID_SIZE] = levels[1]
+        series[at, ASK_SIZE] = levels[2 * LEVELS + 1]
+    block.series[at, OFI_1] = state.ofi_1
+    block.series[at, OFI_5] = state.ofi_5
+    block.series[at, BOUGHT] = state.bought
+    block.series[at, SOLD] = state.sold
+    block.series[at, TRADES] = state.trades
+    block.series[at, MESSAGES] = state.messages
+    state.ofi_1 = state.ofi_5 = state.bought = state.sold = state.trades = state.messages = 0
+    mask = len(ring) - 1
+    for horizon in range(HORIZONS):
+        number = state.met[horizon]
+        while number < state.stored and ring[number & mask].ts + HORIZONS_NS[horizon] <= ts:
+            traded = ring[number & mask]
+            if mid2 == 0 or traded.mid2 == 0:
+                block.tallies[UNKNOWN_MID] += 1
+            else:
+                sign = 1 if traded.taker == BUYER else -1
+                realised = 2 * sign * (2 * traded.price - mid2)
+                moved = 2 * sign * (mid2 - traded.mid2)
+                add_signed(block, REALISED_SPREAD + horizon, parts_of(realised, traded.mid2))
+                add_signed(block, PRICE_IMPACT + horizon, parts_of(moved, traded.mid2))
+            number += 1
+        state.met[horizon] = number
+
+
+# --- what changes ---------------------------------------------------------------------------------
+
+
+@kernel
+def mix_level(level: int) -> int:
+    """Which of the four ranges of levels ``level`` (from 0 on) lies in."""
+    for k in range(3):
+        if level < MIX_LEVELS[k]:
+            return k
+    return 3
+
+
+@kernel
+def add_change(
+    state: Record, block: Block, unit: Unit, side: int, level: int, price: int, change: int
+) -> None:
+    """Count what one message added to a price, or took away from it."""
+    removed = 1 if change < 0 else 0
+    category = (side * 2 + removed) * 4 + mix_level(level)
+    add_unsigned(block, EVENT_MIX, category)
+    add_unsigned(block, ADDED_SIZE + removed, abs(change) // unit.lot)
+    mid2 = state.levels[0] + state.levels[2 * LEVELS]
+    add_unsigned(block, ADDED_DISTANCE + removed, abs(2 * price - mid2) // unit.tick)
+
+
+@kernel
+def compare_side(
+    state: Record, block: Block, unit: Unit, now: Int64, side: int, trusted: int
+) -> None:
+    """Find what a message changed on a side, among the prices that both books show.
+
+    ``now``: levels after it; those before it are the state's. Prices beyond the worst that one of
+    them shows say nothing: a level there may have come into sight, or gone out of it.
+    """
+    was = state.levels
+    held = state.bid_trusted if side == 0 else state.ask_trusted
+    first = 2 * LEVELS * side
+    sign = -1 if side == 0 else 1
+    # prices times sign rise from the touch on
+    bound = min(sign * was[first + 2 * (held - 1)], sign * now[first + 2 * (trusted - 1)])
+    old = new = 0
+    while True:
+        old_price = sign * was[first + 2 * old] if old < held else bound + 1
+        new_price = sign * now[first + 2 * new] if new < trusted else bound + 1
+        if old_price > bound and new_price > bound:
+            break
+        if old_price == new_price:
+            change = now[first + 2 * new + 1] - was[first + 2 * old + 1]
+            if change != 0:
+                level = old if change < 0 else new
+                add_change(state, block, unit, side, level, sign * old_price, change)
+            old += 1
+            new += 1
+        elif old_price < new_price:
+            add_change(state, block, unit, side, old, sign * old_price, -was[first + 2 * old + 1])
+            old += 1
+        else:
+            add_change(state, block, unit, side, new, sign * new_price, now[first + 2 * new + 1])
+            new += 1
+
+
+@kernel
+def flow_of(was: Int64, now: Int64, level: int) -> int:
+    """Order flow imbalance of a level between two books, size counts.
+
+    Cont, Kukanov and Stoikov (2014), for levels beyond the first Xu, Gould and Howison (2019).
+    """
+    bid, ask = 2 * level, 2 * LEVELS + 2 * level
+    flow = 0
+    if now[bid] >= was[bid]:
+        flow += now[bid + 1]
+    if now[bid] <= was[bid]:
+        flow -= was[bid + 1]
+    if now[ask] <= was[ask]:
+        flow -= now[ask + 1]
+    if now[ask] >= was[ask]:
+        flow += was[ask + 1]
+    return flow
+
+
+@kernel
+def take_book(state: Record, block: Block, unit: Unit, states: States, row: int) -> None:
+    """Go on to the book after a message."""
+    ts = states.ts_order[row]
+    bid_trusted, ask_trusted = states.bid_trusted[row], states.ask_trusted[row]
+    now = states.levels[row]
+    block.tallies[STATES] += 1
+    state.messages += 1
+    state.fresh = 0
+    if bid_trusted < 1 or ask_trusted < 1:
+        state.book_ts = 0
+        return
+    block.tallies[TRUSTED_STATES] += 1
+    if state.book_ts != 0:
+        add_unsigned(block, MESSAGE_INTERVAL, (ts - state.book_ts) // 1000)
+        compare_side(state, block, unit, now, 0, bid_trusted)
+        compare_side(state, block, unit, now, 1, ask_trusted)
+        known = min(min(state.bid_trusted, state.ask_trusted), min(bid_trusted, ask_trusted))
+        for level in range(min(known, 5)):
+            flow = flow_of(state.levels, now, level)
+            if level == 0:
+                state.ofi_1 += flow
+            state.ofi_5 += flow
+    for k in range(4 * LEVELS):
+        state.levels[k] = now[k]
+    state.book_ts = ts
+    state.bid_trusted, state.ask_trusted = bid_trusted, ask_trusted
+
+
+@kernel
+def take_trade(
+    state: Record, block: Block, ring: Records, unit: Unit, trades: Trades, row: int
+) -> None:
+    """Count a trade, and let it wait for the mids after it."""
+    taker = trades.taker[row]
+    if taker == TRADES_MISSING:  # what lies on both sides of a hole is no pair
+        state.trade_ts = 0
+        state.trade_changes = 0
+        return
+    if taker == BOOK_IN_DOUBT:
+        state.book_ts = 0
+        return
+    ts, price, size = trades.ts_order[row], trades.price[row], trades.size[row]
+    state.trades += 1
+    if taker == BUYER:
+        state.bought += size
+    else:
+        state.sold += size
+    add_unsigned(block, TRADE_SIZE + taker - 1, size // unit.lot)
+    add_unsigned(block, EVENT_MIX, MIX_TRADES + taker - 1)
+    if state.trade_ts != 0:
+        add_unsigned(block, TRADE_INTERVAL, (ts - state.trade_ts) // 1000)
+        change = (price - state.trade_price) // unit.tick
+        change = min(max(change, -_MOST_RETURN), _MOST_RETURN)
+        if state.trade_changes > 0:
+            block.tallies[RETURN_PRODUCTS] += change * state.trade_change
+            block.tallies[RETURN_PAIRS] += 1
+        state.trade_change = change
+        state.trade_changes = 1
+    state.trade_ts = ts
+    state.trade_price = price
+    mid2 = state.levels[0] + state.levels[2 * LEVELS] if state.book_ts != 0 else 0
+    if mid2 == 0:
+        block.tallies[UNKNOWN_MID] += 1
+    else:
+        sign = 1 if taker == BUYER else -1
+        add_signed(block, EFFECTIVE_SPREAD, parts_of(2 * sign * (2 * price - mid2), mid2))
+    traded = ring[state.stored & (len(ring) - 1)]
+    traded.ts, traded.taker, traded.price, traded.mid2 = ts, taker, price, mid2
+    state.stored += 1
+
+
+@kernel
+def observe(
+    state: Record, block: Block, ring: Records, unit: Unit, states: States, trades: Trades
+) -> bool:
+    """Take states and trades in their order, from ``next_state`` and ``next_trade`` on.
+
+    Stops where the open block ends, and says so: it is to be kept then, and a new one opened. The
+    ring must have room for all of the trades.
+    """
+    while state.next_state < len(states.event_id) or state.next_trade < len(trades.event_id):
+        is_book = state.next_trade >= len(trades.event_id) or (
+            state.next_state < len(states.event_id)
+            and states.event_id[state.next_state] < trades.event_id[state.next_trade]
+        )
+        if is_book:
+            ts = states.ts_order[state.next_state]
+        else:
+            ts = trades.ts_order[state.next_trade]
+        if not state.begun:
+            state.begun = 1
+            state.block_end = ts - ts % unit.block_ns + unit.block_ns
+            state.next_grid = -(-ts // GRID_NS) * GRID_NS
+        # a sample at the very time of an event comes after it
+        while state.next_grid < ts and state.next_grid < state.block_end:
+            sample(state, block, ring, unit)
+        if ts >= state.block_end:
+            return True
+        if is_book:
+            take_book(state, block, unit, states, state.next_state)
+            state.next_state += 1
+        else:
+            take_trade(state, block, ring, unit, trades, state.next_trade)
+            state.next_trade += 1
+    return False
