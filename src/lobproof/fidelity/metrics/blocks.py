@@ -140,7 +140,7 @@ class Blocks:
         squares = (
             np.ldexp(sums[:, SQUARE_HIGH].astype(np.float64), 2 * HALF)
             + np.ldexp(sums[:, SQUARE_CROSS].astype(np.float64), HALF + 1)
-            + sums[:, SQUARE_LOW]
+            + sums[:, SQUARE_LOW].astype(np.float64)
         )
         return sums[:, COUNT], sums[:, SUM].astype(np.float64), squares
 

@@ -198,7 +198,7 @@ def add_signed(block: Block, metric: int, value: int) -> None:
 @kernel
 def parts_of(value: int, whole: int) -> int:
     """``value / whole`` in units of 1 / PART, rounded."""
-    return int(math.floor(float(value) / float(whole) * PART + 0.5))
+    return math.floor(float(value) / float(whole) * PART + 0.5)
 
 
 # --- the book at an instant -----------------------------------------------------------------------
@@ -243,7 +243,7 @@ def value_book(state: Record, unit: Unit) -> None:
         valid[IMBALANCE + k] = known
         if known:
             share = float(bid - ask) / float(bid + ask)
-            values[IMBALANCE + k] = int(math.floor(share * IMBALANCE_STEPS + 0.5))
+            values[IMBALANCE + k] = math.floor(share * IMBALANCE_STEPS + 0.5)
 
 
 @kernel
@@ -463,10 +463,7 @@ def observe(
             state.next_state < len(states.event_id)
             and states.event_id[state.next_state] < trades.event_id[state.next_trade]
         )
-        if is_book:
-            ts = states.ts_order[state.next_state]
-        else:
-            ts = trades.ts_order[state.next_trade]
+        ts = states.ts_order[state.next_state] if is_book else trades.ts_order[state.next_trade]
         if not state.begun:
             state.begun = 1
             state.block_end = ts - ts % unit.block_ns + unit.block_ns
