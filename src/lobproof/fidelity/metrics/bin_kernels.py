@@ -7,7 +7,7 @@ one bin each up to 255.
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
 from lobproof.jit import kernel
 
@@ -15,6 +15,9 @@ STEPS = 16
 """Bins to a power of two, beyond the values that have bins of their own."""
 TOP = 40
 """Values of 2^TOP and more share a bin."""
+_BEHIND = 48
+"""Bits of a float's mantissa behind those that tell the sixteenth."""
+_BIAS = 1023
 UNSIGNED_EXACT = 9
 SIGNED_EXACT = 8
 """Values below two to this power have a bin each."""
@@ -30,11 +33,11 @@ def magnitude_code(value: int, exact: int) -> int:
     """The number of the bin of ``value`` (0 or more), from 0 on."""
     if value < 1 << exact:
         return value
-    power = math.frexp(float(value))[1] - 1  # exact: a value has at most 40 bits where it counts
-    if power >= TOP:
+    if value >= 1 << TOP:
         return (1 << exact) + (TOP - exact) * STEPS
-    within = (value >> (power - 4)) & (STEPS - 1)
-    return (1 << exact) + (power - exact) * STEPS + within
+    # as a float its leading bits are the power of two, and which sixteenth of it this is
+    bits = np.float64(value).view(np.int64)
+    return int(bits >> _BEHIND) - ((_BIAS + exact) * STEPS - (1 << exact))
 
 
 @kernel

@@ -18,16 +18,17 @@ from lobproof.fidelity.metrics.bin_kernels import BINS
 from lobproof.fidelity.metrics.metric_kernels import (
     COUNT,
     GRID_NS,
-    HALF,
+    LIMB,
     METRICS,
     SERIES,
-    SQUARE_CROSS,
     SQUARE_HIGH,
     SQUARE_LOW,
     SUM,
     SUMS,
     TALLIES,
     Block,
+    complete_sums,
+    take_bins,
 )
 from lobproof.fixedpoint import decimal_to_count
 from lobproof.instruments import Instrument
@@ -78,14 +79,13 @@ class Bins:
     count: NDArray[np.int32]
 
     @classmethod
-    def of(cls, counts: NDArray[np.int32], block: int) -> Self:
-        """What a block has counted (metrics, bins)."""
-        metric, number = np.nonzero(counts)
+    def empty(cls, rows: int = 0) -> Self:
+        """So many entries, not initialised."""
         return cls(
-            metric.astype(np.int8),
-            np.full(len(metric), block, np.int32),
-            number.astype(np.int16),
-            counts[metric, number],
+            np.empty(rows, np.int8),
+            np.empty(rows, np.int32),
+            np.empty(rows, np.int16),
+            np.empty(rows, np.int32),
         )
 
     @classmethod
@@ -94,17 +94,15 @@ class Bins:
         metric, block, number, count = (
             np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)
         )
-        blocks = int(block.max()) + 1 if len(block) else 1
-        key = (metric.astype(np.int64) * blocks + block) * BINS + number
-        key, place = np.unique(key, return_inverse=True)
-        counts = np.zeros(len(key), np.int64)
-        np.add.at(counts, place, count)
-        return cls(
-            (key // BINS // blocks).astype(np.int8),
-            (key // BINS % blocks).astype(np.int32),
-            (key % BINS).astype(np.int16),
-            counts.astype(np.int32),
-        )
+        order = np.lexsort((number, block, metric))
+        metric, block, number, count = (column[order] for column in (metric, block, number, count))
+        is_first = np.ones(len(order), np.bool_)
+        for column in (metric, block, number):
+            is_first[1:] &= column[1:] == column[:-1]
+        is_first[1:] = ~is_first[1:]
+        first = np.flatnonzero(is_first)
+        counts = np.add.reduceat(count, first) if len(first) else count
+        return cls(metric[first], block[first], number[first], counts.astype(np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ class Blocks:
     """Blocks of one symbol, by time.
 
     ``start``: ns since the epoch (blocks,). ``bins``: histograms; their ``block`` is an index of
-    ``start``. ``sums``: (blocks, metrics, 5), see `moments`. ``tallies``: (blocks, 7).
+    ``start``. ``sums``: (blocks, metrics, 4), see `moments`. ``tallies``: (blocks, 7).
     ``series``: (blocks, samples of a block, 10), in counts of the instrument's grid.
     """
 
@@ -137,11 +135,8 @@ class Blocks:
     def moments(self, metric: int) -> tuple[Int64, Float64, Float64]:
         """Number of values, their sum and the sum of their squares, in each block."""
         sums = self.sums[:, metric]
-        squares = (
-            np.ldexp(sums[:, SQUARE_HIGH].astype(np.float64), 2 * HALF)
-            + np.ldexp(sums[:, SQUARE_CROSS].astype(np.float64), HALF + 1)
-            + sums[:, SQUARE_LOW].astype(np.float64)
-        )
+        high, low = sums[:, SQUARE_HIGH].astype(np.float64), sums[:, SQUARE_LOW]
+        squares = np.ldexp(high, LIMB) + low.astype(np.float64)
         return sums[:, COUNT], sums[:, SUM].astype(np.float64), squares
 
     def coarser(self, block_ns: int) -> Blocks:
@@ -162,7 +157,7 @@ class Blocks:
             scale=replace(self.scale, block_ns=block_ns),
             start=start,
             bins=Bins.joined([moved]),
-            sums=_added(self.sums, place, len(start)),
+            sums=_carried(_added(self.sums, place, len(start))),
             tallies=_added(self.tallies, place, len(start)),
             series=series.reshape(len(start), times * cells, SERIES),
         )
@@ -173,6 +168,13 @@ def _added(values: Int64, place: NDArray[np.intp], rows: int) -> Int64:
     total = np.zeros((rows, *values.shape[1:]), np.int64)
     np.add.at(total, place, values)
     return total
+
+
+def _carried(sums: Int64) -> Int64:
+    """Sums whose lower limbs are below 2^LIMB again; in place."""
+    sums[..., SQUARE_HIGH] += sums[..., SQUARE_LOW] >> LIMB
+    sums[..., SQUARE_LOW] &= (1 << LIMB) - 1
+    return sums
 
 
 def merged(parts: Sequence[Blocks]) -> Blocks:
@@ -228,12 +230,15 @@ class Collected:
         self._series: list[Int64] = []
 
     def append(self, start: int, block: Block) -> None:
-        """Keep a block, which begins at ``start`` ns, by what is in it."""
-        self._bins.append(Bins.of(block.counts, len(self._start)))
+        """Keep what is in a block, which begins at ``start`` ns, and empty it."""
+        bins = Bins.empty(complete_sums(block))
+        bins.block[:] = len(self._start)
+        self._bins.append(bins)
         self._start.append(start)
         self._sums.append(block.sums.copy())
         self._tallies.append(block.tallies.copy())
         self._series.append(block.series.copy())
+        take_bins(block, bins.metric, bins.bin, bins.count)
 
     def blocks(self) -> Blocks:
         """All of them; nothing can be appended then."""
@@ -247,7 +252,7 @@ class Collected:
             self._instrument,
             self._scale,
             np.array(self._start, np.int64),
-            Bins.joined([Bins.of(np.zeros((METRICS, BINS), np.int32), 0), *self._bins]),
+            Bins.joined([Bins.empty(), *self._bins]),
             np.array(self._sums, np.int64).reshape(many, METRICS, SUMS),
             np.array(self._tallies, np.int64).reshape(many, TALLIES),
             series,

@@ -11,9 +11,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.fidelity.metrics.bin_kernels import BINS, TOP, signed_bin, unsigned_bin
+from lobproof.book.event_kernels import speaks
+from lobproof.fidelity.metrics.bin_kernels import (
+    BINS,
+    SIGNED_EXACT,
+    SIGNED_SIDE,
+    TOP,
+    UNSIGNED_EXACT,
+    signed_bin,
+    unsigned_bin,
+)
 from lobproof.jit import kernel
-from lobproof.schema import LEVELS, Int8, Int64
+from lobproof.schema import LEVELS, Flag, Int8, Int32, Int64, Kind
 from lobproof.schema.records import INT, Record, Records, integers, record
 
 # --- metrics by number ----------------------------------------------------------------------------
@@ -58,9 +67,10 @@ MIX_LEVELS = (1, 5, 10, 20)
 MIX_TRADES = 16
 """Categories of an event mix: ``((side * 2 + removed) * 4 + level)``, then trades by taker."""
 
-BUYER, SELLER, TRADES_MISSING, BOOK_IN_DOUBT = 1, 2, 3, 4
-"""What a row of `Trades` is: a trade by its taker, or a mark: trades are missing, or the book is
-in doubt from there on."""
+BUYER, SELLER, TRADES_MISSING, BOOK_IN_DOUBT, BOOK_CORRECTED = 1, 2, 3, 4, 5
+"""What a row of `Told` is: a trade by its taker, or what breaks that which goes on from event to
+event. Trades are missing; the book is in doubt from there on; the state of that very event shows a
+snapshot, or a snapshot undone, and not only what a depth message changed."""
 
 GRID_NS = 100_000_000
 
@@ -71,10 +81,12 @@ SERIES = 10
 
 # --- sums of a metric -----------------------------------------------------------------------------
 
-COUNT, SUM, SQUARE_HIGH, SQUARE_CROSS, SQUARE_LOW = range(5)
-SUMS = 5
-HALF = 20
-"""A value is ``high * 2^HALF + low``: its square in three whole numbers that cannot overflow."""
+COUNT, SUM, SQUARE_HIGH, SQUARE_LOW = range(4)
+SUMS = 4
+LIMB = 40
+"""The sum of squares is ``high * 2^LIMB + low``, with ``low`` below 2^LIMB: exact."""
+_HALF = LIMB // 2
+_LOW = (1 << LIMB) - 1
 
 # --- tallies of a block ---------------------------------------------------------------------------
 
@@ -83,6 +95,8 @@ SAMPLES, TRUSTED_SAMPLES, STATES, TRUSTED_STATES, UNKNOWN_MID, RETURN_PRODUCTS, 
 )
 TALLIES = 7
 _MOST_RETURN = 1 << 20
+_NO_BOUND = 1 << 62
+"""No price lies beyond it."""
 
 TRADED = record(*integers("ts", "taker", "price", "mid2"))
 """A trade that waits for the mid after it."""
@@ -93,14 +107,18 @@ METRIC_STATE = record(
         "next_grid",  # time of the next sample
         "block_end",
         "book_ts",  # of the last trusted state, 0: none
-        "bid_trusted",
-        "ask_trusted",
+        "message_ts",  # of the last depth message, 0: none, or a doubt behind it
+        "bids",  # trusted levels of the side
+        "asks",
+        "bids_end",  # whether these are all that the side has
+        "asks_end",
+        "corrected",  # whether the next state shows a correction
         "trade_ts",  # of the last trade, 0: none, or a hole behind it
         "trade_price",
         "trade_change",  # of its price to the trade before, counts
         "trade_changes",  # how many of the last two changes are known
         "next_state",
-        "next_trade",
+        "next_told",
         "stored",  # trades that were put into the ring, ever
         "fresh",  # whether the bins of the sample are those of the book
         "ofi_1",
@@ -127,18 +145,21 @@ class States(NamedTuple):
     ask_trusted: Int8
 
 
-class Trades(NamedTuple):
-    """Columns of trades and of marks: see `BUYER`."""
+class Told(NamedTuple):
+    """Columns of trades, and of events that break what goes on: see `BUYER`."""
 
     event_id: Int64
     ts_order: Int64
     price: Int64
     size: Int64
-    taker: Int8
+    what: Int8
 
 
 class Block(NamedTuple):
-    """What is open: ``counts`` (metric, bin), ``sums`` (metric, sum), tallies, and the grid."""
+    """What is open: ``counts`` (metric, bin), ``sums`` (metric, sum), tallies, and the grid.
+
+    Until it closes, its sums lack the values that have a bin each: the histogram knows them.
+    """
 
     counts: NDArray[np.int32]
     sums: Int64
@@ -168,31 +189,80 @@ def new_block(block_ns: int) -> Block:
 
 
 @kernel
-def add_value(block: Block, metric: int, bin_number: int, value: int) -> None:
-    """Count a value of a metric."""
-    block.counts[metric, bin_number] += 1
+def is_signed(metric: int) -> bool:
+    """Whether a metric's values may be of either sign."""
+    return IMBALANCE <= metric < TRADE_SIZE or EFFECTIVE_SPREAD <= metric < MESSAGE_INTERVAL
+
+
+@kernel
+def add_sums(block: Block, metric: int, value: int, times: int) -> None:
+    """Add a value to a metric's sums, so many times (at most 2^20 where it is large)."""
     # what lies beyond the last bin counts as its edge: the histogram says how often
     value = min(max(value, -(1 << TOP)), 1 << TOP)
-    high = value >> HALF
-    low = value - (high << HALF)
     sums = block.sums
-    sums[metric, COUNT] += 1
-    sums[metric, SUM] += value
-    sums[metric, SQUARE_HIGH] += high * high
-    sums[metric, SQUARE_CROSS] += high * low
-    sums[metric, SQUARE_LOW] += low * low
+    sums[metric, SUM] += times * value
+    high, low = abs(value) >> _HALF, abs(value) & ((1 << _HALF) - 1)
+    square = ((high * low) << (_HALF + 1)) + low * low
+    if times > 1:  # of values that have a bin each: high is 0
+        square *= times
+    square += sums[metric, SQUARE_LOW]
+    sums[metric, SQUARE_HIGH] += high * high + (square >> LIMB)
+    sums[metric, SQUARE_LOW] = square & _LOW
 
 
 @kernel
 def add_unsigned(block: Block, metric: int, value: int) -> None:
     """Count a value that should not be negative."""
-    add_value(block, metric, unsigned_bin(value), value)
+    block.counts[metric, unsigned_bin(value)] += 1
+    if value < 0 or value >= 1 << UNSIGNED_EXACT:
+        add_sums(block, metric, value, 1)
 
 
 @kernel
 def add_signed(block: Block, metric: int, value: int) -> None:
     """Count a value of either sign."""
-    add_value(block, metric, signed_bin(value), value)
+    block.counts[metric, signed_bin(value)] += 1
+    if abs(value) >= 1 << SIGNED_EXACT:
+        add_sums(block, metric, value, 1)
+
+
+@kernel
+def complete_sums(block: Block) -> int:
+    """Add what the histograms know to the sums; the number of bins that are not empty."""
+    found = 0
+    for metric in range(METRICS):
+        signed = is_signed(metric)
+        zero = SIGNED_SIDE if signed else 1
+        least = 1 - (1 << SIGNED_EXACT) if signed else 0
+        most = (1 << SIGNED_EXACT) - 1 if signed else (1 << UNSIGNED_EXACT) - 1
+        counts = block.counts[metric]
+        for number in range(BINS):
+            count = int(counts[number])
+            if count == 0:
+                continue
+            found += 1
+            block.sums[metric, COUNT] += count
+            if least <= number - zero <= most:
+                add_sums(block, metric, number - zero, count)
+    return found
+
+
+@kernel
+def take_bins(
+    block: Block, metrics: Int8, bins: NDArray[np.int16], counts: NDArray[np.int32]
+) -> None:
+    """Write down the bins that are not empty, by metric and bin, and empty the block."""
+    at = 0
+    for metric in range(METRICS):
+        row = block.counts[metric]
+        for number in range(BINS):
+            if row[number] != 0:
+                metrics[at], bins[at], counts[at] = metric, number, row[number]
+                row[number] = 0
+                at += 1
+    block.sums[:] = 0
+    block.tallies[:] = 0
+    block.series[:] = 0
 
 
 @kernel
@@ -208,7 +278,7 @@ def parts_of(value: int, whole: int) -> int:
 def value_book(state: Record, unit: Unit) -> None:
     """Work out the metrics of the book as it stands, where trust reaches far enough."""
     levels, values, valid = state.levels, state.values, state.valid
-    both = min(state.bid_trusted, state.ask_trusted)
+    both = min(state.bids, state.asks)
     mid2 = levels[0] + levels[2 * LEVELS]
     for k in range(5):
         level = SPREAD_LEVELS[k]
@@ -219,24 +289,31 @@ def value_book(state: Record, unit: Unit) -> None:
             values[SPREAD + k] = spread // unit.tick
             values[SPREAD_BPS + k] = parts_of(2 * spread, mid2)
     for side in range(2):
-        trusted = state.bid_trusted if side == 0 else state.ask_trusted
+        held = state.bids if side == 0 else state.asks
+        ends = state.bids_end if side == 0 else state.asks_end
         first = DEPTH + side * DEPTHS
-        for k in range(DEPTHS):
-            valid[first + k] = 0
-        volume, band = 0, 0
-        for level in range(trusted):
+        volume, depth, band = 0, 0, 0
+        for level in range(held):
             at = 2 * LEVELS * side + 2 * level
             distance = 2 * levels[at] - mid2 if side == 1 else mid2 - 2 * levels[at]
             # volume within a band is known once a level beyond it is seen
             while band < 3 and float(distance) > DEPTH_BPS[band] * 1e-4 * float(mid2):
                 values[first + 4 + band] = volume // unit.lot
-                valid[first + 4 + band] = 1
                 band += 1
             volume += levels[at + 1]
-            for k in range(4):
-                if level + 1 == DEPTH_LEVELS[k]:
-                    values[first + k] = volume // unit.lot
-                    valid[first + k] = 1
+            if level + 1 == DEPTH_LEVELS[depth]:
+                values[first + depth] = volume // unit.lot
+                depth += 1
+        if ends:  # there is no more of the side
+            for k in range(depth, 4):
+                values[first + k] = volume // unit.lot
+            for k in range(band, 3):
+                values[first + 4 + k] = volume // unit.lot
+            depth, band = 4, 3
+        for k in range(4):
+            valid[first + k] = k < depth
+        for k in range(3):
+            valid[first + 4 + k] = k < band
     for k in range(2):
         bid, ask = state.values[DEPTH + k], state.values[DEPTH + DEPTHS + k]
         known = valid[DEPTH + k] == 1 and valid[DEPTH + DEPTHS + k] == 1 and bid + ask > 0
@@ -323,24 +400,45 @@ def add_change(
 
 
 @kernel
+def levels_within(levels: Int64, side: int, trusted: int) -> int:
+    """How many levels a side has among its trusted slots; a slot without one is 0, 0."""
+    held = trusted
+    while held > 0 and levels[2 * LEVELS * side + 2 * (held - 1)] == 0:
+        held -= 1
+    return held
+
+
+@kernel
 def compare_side(
-    state: Record, block: Block, unit: Unit, now: Int64, side: int, trusted: int
+    state: Record,
+    block: Block,
+    unit: Unit,
+    now: Int64,
+    side: int,
+    shown: int,
+    ends: bool,
 ) -> None:
     """Find what a message changed on a side, among the prices that both books show.
 
-    ``now``: levels after it; those before it are the state's. Prices beyond the worst that one of
-    them shows say nothing: a level there may have come into sight, or gone out of it.
+    ``now``: levels after it, ``shown`` of which are trusted, ``ends``: these are all of the side.
+    Those before it are the state's. Prices beyond the worst that one of them shows say nothing: a
+    level there may have come into sight, or gone out of it.
     """
     was = state.levels
-    held = state.bid_trusted if side == 0 else state.ask_trusted
+    held = state.bids if side == 0 else state.asks
+    ended = state.bids_end if side == 0 else state.asks_end
     first = 2 * LEVELS * side
     sign = -1 if side == 0 else 1
     # prices times sign rise from the touch on
-    bound = min(sign * was[first + 2 * (held - 1)], sign * now[first + 2 * (trusted - 1)])
+    bound = _NO_BOUND
+    if not ended:
+        bound = sign * was[first + 2 * (held - 1)]
+    if not ends:
+        bound = min(bound, sign * now[first + 2 * (shown - 1)])
     old = new = 0
     while True:
-        old_price = sign * was[first + 2 * old] if old < held else bound + 1
-        new_price = sign * now[first + 2 * new] if new < trusted else bound + 1
+        old_price = sign * was[first + 2 * old] if old < held else _NO_BOUND + 1
+        new_price = sign * now[first + 2 * new] if new < shown else _NO_BOUND + 1
         if old_price > bound and new_price > bound:
             break
         if old_price == new_price:
@@ -381,45 +479,47 @@ def flow_of(was: Int64, now: Int64, level: int) -> int:
 def take_book(state: Record, block: Block, unit: Unit, states: States, row: int) -> None:
     """Go on to the book after a message."""
     ts = states.ts_order[row]
-    bid_trusted, ask_trusted = states.bid_trusted[row], states.ask_trusted[row]
     now = states.levels[row]
-    block.tallies[STATES] += 1
-    state.messages += 1
+    corrected = state.corrected != 0
+    state.corrected = 0
     state.fresh = 0
-    if bid_trusted < 1 or ask_trusted < 1:
-        state.book_ts = 0
+    block.tallies[STATES] += 1
+    if not corrected:
+        state.messages += 1
+    bids = levels_within(now, 0, states.bid_trusted[row])
+    asks = levels_within(now, 1, states.ask_trusted[row])
+    if bids < 1 or asks < 1:
+        state.book_ts = state.message_ts = 0
         return
+    bids_end, asks_end = bids < states.bid_trusted[row], asks < states.ask_trusted[row]
     block.tallies[TRUSTED_STATES] += 1
-    if state.book_ts != 0:
-        add_unsigned(block, MESSAGE_INTERVAL, (ts - state.book_ts) // 1000)
-        compare_side(state, block, unit, now, 0, bid_trusted)
-        compare_side(state, block, unit, now, 1, ask_trusted)
-        known = min(min(state.bid_trusted, state.ask_trusted), min(bid_trusted, ask_trusted))
+    if not corrected and state.book_ts != 0:
+        compare_side(state, block, unit, now, 0, bids, bids_end)
+        compare_side(state, block, unit, now, 1, asks, asks_end)
+        known = min(min(state.bids, state.asks), min(bids, asks))
         for level in range(min(known, 5)):
             flow = flow_of(state.levels, now, level)
             if level == 0:
                 state.ofi_1 += flow
             state.ofi_5 += flow
+    if not corrected:
+        if state.message_ts != 0:
+            add_unsigned(block, MESSAGE_INTERVAL, (ts - state.message_ts) // 1000)
+        state.message_ts = ts
     for k in range(4 * LEVELS):
         state.levels[k] = now[k]
     state.book_ts = ts
-    state.bid_trusted, state.ask_trusted = bid_trusted, ask_trusted
+    state.bids, state.asks = bids, asks
+    state.bids_end, state.asks_end = bids_end, asks_end
 
 
 @kernel
 def take_trade(
-    state: Record, block: Block, ring: Records, unit: Unit, trades: Trades, row: int
+    state: Record, block: Block, ring: Records, unit: Unit, told: Told, row: int
 ) -> None:
     """Count a trade, and let it wait for the mids after it."""
-    taker = trades.taker[row]
-    if taker == TRADES_MISSING:  # what lies on both sides of a hole is no pair
-        state.trade_ts = 0
-        state.trade_changes = 0
-        return
-    if taker == BOOK_IN_DOUBT:
-        state.book_ts = 0
-        return
-    ts, price, size = trades.ts_order[row], trades.price[row], trades.size[row]
+    taker = told.what[row]
+    ts, price, size = told.ts_order[row], told.price[row], told.size[row]
     state.trades += 1
     if taker == BUYER:
         state.bought += size
@@ -450,20 +550,34 @@ def take_trade(
 
 
 @kernel
+def take_told(state: Record, block: Block, ring: Records, unit: Unit, told: Told, row: int) -> None:
+    """Go on behind a trade, or what breaks that which goes on."""
+    what = told.what[row]
+    if what == TRADES_MISSING:  # what lies on both sides of a hole is no pair
+        state.trade_ts = state.trade_changes = 0
+    elif what == BOOK_IN_DOUBT:
+        state.book_ts = state.message_ts = 0
+    elif what == BOOK_CORRECTED:
+        state.corrected = 1
+    else:
+        take_trade(state, block, ring, unit, told, row)
+
+
+@kernel
 def observe(
-    state: Record, block: Block, ring: Records, unit: Unit, states: States, trades: Trades
+    state: Record, block: Block, ring: Records, unit: Unit, states: States, told: Told
 ) -> bool:
-    """Take states and trades in their order, from ``next_state`` and ``next_trade`` on.
+    """Take states and events in their order, from ``next_state`` and ``next_told`` on.
 
     Stops where the open block ends, and says so: it is to be kept then, and a new one opened. The
     ring must have room for all of the trades.
     """
-    while state.next_state < len(states.event_id) or state.next_trade < len(trades.event_id):
-        is_book = state.next_trade >= len(trades.event_id) or (
+    while state.next_state < len(states.event_id) or state.next_told < len(told.event_id):
+        is_book = state.next_told >= len(told.event_id) or (
             state.next_state < len(states.event_id)
-            and states.event_id[state.next_state] < trades.event_id[state.next_trade]
+            and states.event_id[state.next_state] < told.event_id[state.next_told]
         )
-        ts = states.ts_order[state.next_state] if is_book else trades.ts_order[state.next_trade]
+        ts = states.ts_order[state.next_state] if is_book else told.ts_order[state.next_told]
         if not state.begun:
             state.begun = 1
             state.block_end = ts - ts % unit.block_ns + unit.block_ns
@@ -477,6 +591,47 @@ def observe(
             take_book(state, block, unit, states, state.next_state)
             state.next_state += 1
         else:
-            take_trade(state, block, ring, unit, trades, state.next_trade)
-            state.next_trade += 1
+            take_told(state, block, ring, unit, told, state.next_told)
+            state.next_told += 1
     return False
+
+
+# --- which events count ---------------------------------------------------------------------------
+
+_TRADE, _MARK, _SNAPSHOT, _CLEAR = (
+    int(kind) for kind in (Kind.TRADE, Kind.MARK, Kind.SNAPSHOT, Kind.CLEAR)
+)
+_LAST, _HOLE, _DOUBT, _REFUTED = (
+    int(flag) for flag in (Flag.LAST, Flag.TRADES | Flag.GAP, Flag.DOUBTFUL, Flag.REFUTED)
+)
+
+
+@kernel
+def find_told(
+    kind: Int8, side: Int8, prev_sequence: Int64, flags: Int32, rows: Int64, what: Int8
+) -> int:
+    """Write down the rows of `Told`, and what they are; how many there are.
+
+    ``rows`` and ``what`` must have room for all. A mark that speaks of the feed and leaves the
+    touch in doubt has no state, which would show it; other marks are empty depth messages, or
+    harmless.
+    """
+    found = 0
+    for row in range(len(kind)):
+        is_told = 0
+        if kind[row] == _TRADE:
+            is_told = side[row]
+        elif kind[row] == _MARK and flags[row] & _HOLE == _HOLE:
+            is_told = TRADES_MISSING
+        elif kind[row] == _MARK and (
+            flags[row] & _DOUBT and speaks(flags[row], prev_sequence[row])
+        ):
+            is_told = BOOK_IN_DOUBT
+        elif flags[row] & _LAST and (
+            kind[row] == _SNAPSHOT or kind[row] == _CLEAR or flags[row] & _REFUTED
+        ):
+            is_told = BOOK_CORRECTED
+        if is_told:
+            rows[found], what[found] = row, is_told
+            found += 1
+    return found

@@ -8,31 +8,29 @@ import numpy as np
 
 from lobproof.fidelity.metrics.blocks import Blocks, Collected, Scale
 from lobproof.fidelity.metrics.metric_kernels import (
-    BOOK_IN_DOUBT,
     METRIC_STATE,
     TRADED,
-    TRADES_MISSING,
     Block,
     States,
-    Trades,
+    Told,
     Unit,
+    find_told,
     new_block,
     observe,
     sample,
 )
 from lobproof.instruments import Instrument
-from lobproof.schema import EventBatch, Flag, Int64, Kind, StateBatch, speaks_of_the_feed
+from lobproof.schema import EventBatch, Int8, Int64, StateBatch
 from lobproof.schema.records import Record, Records, zeroed
 
 _FIRST_RING = 1 << 12
-_HOLE = int(Flag.TRADES | Flag.GAP)
-_DOUBT = int(Flag.DOUBTFUL)
 
 
 class Observer:
     """Metrics of one symbol-day, from its events and the states of its message ends.
 
-    What is added may be cut anywhere between messages: the blocks are the same.
+    What is added may be cut anywhere between messages: the blocks are the same. Of events only
+    trades, marks, the ends of snapshots and what has `Flag.REFUTED` count; others may be left out.
 
     Parameters
     ----------
@@ -40,11 +38,14 @@ class Observer:
         The grid of the counts that are given.
     scale
         Tick, lot and length of a block, the same for all that is to be compared.
+    start
+        Blocks that begin before it, ns, are not kept: what is added of them is context.
     """
 
-    def __init__(self, instrument: Instrument, scale: Scale) -> None:
+    def __init__(self, instrument: Instrument, scale: Scale, start: int = 0) -> None:
         tick, lot = scale.counts(instrument)
         self._unit = Unit(tick, lot, scale.block_ns)
+        self._start = start
         self._states = zeroed(METRIC_STATE)
         self._state: Record = self._states[0]
         self._ring: Records = np.zeros(_FIRST_RING, TRADED)
@@ -60,23 +61,32 @@ class Observer:
         parts
             Events in order, as a replay leaves them: doubt is flagged.
         first_id
-            Event id of the first row.
+            Event id of the first row; each row behind it has the next one.
         """
-        trades = _trades_of(parts, first_id)
-        self._reserve(len(trades.event_id))
-        given = States(
-            states.event_id, states.ts_order, states.levels, states.bid_trusted, states.ask_trusted
-        )
-        self._state.next_state = self._state.next_trade = 0
-        while observe(self._state, self._block, self._ring, self._unit, given, trades):
-            self._close()
-        last = [int(times[-1]) for times in (given.ts_order, trades.ts_order) if len(times)]
-        self._last_ts = max([self._last_ts, *last])
+        found = []
+        for part in parts:
+            rows, what = _told(part)
+            found.append(_columns(part, first_id + rows, rows, what))
+            first_id += len(part)
+            if len(part):
+                self._last_ts = int(part.ts_order[-1])
+        self._take(found, states)
 
-    def finish(self) -> Blocks:
-        """The blocks; the grid ends with the last event."""
+    def add_some(self, ids: Int64, events: EventBatch, states: StateBatch) -> None:
+        """The same where some events were left out: ``ids`` are those of the others."""
+        rows, what = _told(events)
+        self._take([_columns(events, ids[rows], rows, what)], states)
+
+    def finish(self, last_ts: int = 0, stop: int = 0) -> Blocks:
+        """The blocks; the grid ends with the last event, and before ``stop``, ns, if given.
+
+        ``last_ts``: when that was, where events were left out.
+        """
         state = self._state
-        while state.begun and state.next_grid <= self._last_ts:
+        last_ts = max(self._last_ts, last_ts)
+        if stop:
+            last_ts = min(last_ts, stop - 1)
+        while state.begun and state.next_grid <= last_ts:
             if state.next_grid >= state.block_end:
                 self._close()
             sample(state, self._block, self._ring, self._unit)
@@ -84,11 +94,27 @@ class Observer:
             self._close()
         return self._kept.blocks()
 
+    def _take(self, found: Sequence[Told], states: StateBatch) -> None:
+        """Go on with events and states."""
+        told = Told._make(map(np.concatenate, zip(_NOTHING, *found, strict=True)))
+        self._reserve(len(told.event_id))
+        given = States(
+            states.event_id, states.ts_order, states.levels, states.bid_trusted, states.ask_trusted
+        )
+        self._state.next_state = self._state.next_told = 0
+        while observe(self._state, self._block, self._ring, self._unit, given, told):
+            self._close()
+        last = [int(times[-1]) for times in (given.ts_order, told.ts_order) if len(times)]
+        self._last_ts = max([self._last_ts, *last])
+
     def _close(self) -> None:
         """Keep the open block, and open the next one."""
-        self._kept.append(int(self._state.block_end) - self._unit.block_ns, self._block)
-        for array in self._block:
-            array[:] = 0
+        begin = int(self._state.block_end) - self._unit.block_ns
+        if begin >= self._start:
+            self._kept.append(begin, self._block)
+        else:
+            for array in self._block:
+                array[:] = 0
         self._state.block_end += self._unit.block_ns
 
     def _reserve(self, trades: int) -> None:
@@ -103,27 +129,16 @@ class Observer:
             self._ring[waiting % capacity] = ring[waiting % len(ring)]
 
 
-def _trades_of(parts: Sequence[EventBatch], first_id: int) -> Trades:
-    """The trades of events, and the marks that break what goes on across them."""
-    found: list[tuple[Int64, EventBatch, Int64]] = []
-    for part in parts:
-        marks = part.kind == int(Kind.MARK)
-        wanted = part.kind == int(Kind.TRADE)
-        if marks.any():
-            holes = marks & (part.flags & _HOLE == _HOLE)
-            told = speaks_of_the_feed(part.flags, part.prev_sequence)
-            doubts = marks & ~holes & told & (part.flags & _DOUBT != 0)
-            wanted = wanted | holes | doubts
-        at = np.flatnonzero(wanted)
-        rows = part.take(at)
-        taker = rows.side.copy()
-        is_mark = rows.kind == int(Kind.MARK)
-        hole = rows.flags & _HOLE == _HOLE
-        taker[is_mark & hole] = TRADES_MISSING
-        taker[is_mark & ~hole] = BOOK_IN_DOUBT
-        rows.side = taker
-        found.append((first_id + at, rows, at))
-        first_id += len(part)
-    ids = np.concatenate([np.zeros(0, np.int64), *(one[0] for one in found)])
-    rows = EventBatch.concat([EventBatch.empty(), *(one[1] for one in found)])
-    return Trades(ids, rows.ts_order, rows.price, rows.size, rows.side)
+_NONE = np.zeros(0, np.int64)
+_NOTHING = Told(_NONE, _NONE, _NONE, _NONE, np.zeros(0, np.int8))
+
+
+def _told(part: EventBatch) -> tuple[Int64, Int8]:
+    """Rows of events that count, and what they are."""
+    rows, what = np.empty(len(part), np.int64), np.empty(len(part), np.int8)
+    many = find_told(part.kind, part.side, part.prev_sequence, part.flags, rows, what)
+    return rows[:many], what[:many]
+
+
+def _columns(part: EventBatch, ids: Int64, rows: Int64, what: Int8) -> Told:
+    return Told(ids, part.ts_order[rows], part.price[rows], part.size[rows], what)
