@@ -28,6 +28,7 @@ from lobproof.fidelity.metrics.metric_kernels import (
     SQUARE_HIGH,
     SQUARE_LOW,
     SUM,
+    TALLY_NAMES,
     add_signed,
     add_unsigned,
     complete_sums,
@@ -38,21 +39,13 @@ from lobproof.instruments import Instrument, Rule
 from lobproof.schema import LEVELS, Flag, Kind, StateBatch
 from plain.messages import MS, Event, to_batch
 from plain.metrics import PlainMetrics, PlainState
+from support.blocks import same
 
 START = 1_723_100_399 * 10**9
 TICK, LOT = 5, 10
 INSTRUMENT = Instrument("BINANCE", "BTC-USDT", "BTCUSDT", 2, 5, (Rule(0, TICK, LOT),))
 BLOCK = 10_000_000_000
 SCALE = Scale.of(INSTRUMENT, BLOCK)
-TALLIES = (
-    "samples",
-    "trusted_samples",
-    "states",
-    "trusted_states",
-    "unknown_mid",
-    "return_products",
-    "return_pairs",
-)
 LAST = int(Flag.LAST)
 Edges = NDArray[np.float64]
 
@@ -160,20 +153,10 @@ def bin_of(metric: Metric, value: int) -> int:
     return int(found)
 
 
-def same(one: Blocks, other: Blocks) -> None:
-    assert (one.instrument, one.scale) == (other.instrument, other.scale)
-    for name in ("start", "sums", "tallies", "series"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
-    for field in fields(one.bins):
-        left, right = getattr(one.bins, field.name), getattr(other.bins, field.name)
-        assert left.dtype == right.dtype
-        np.testing.assert_array_equal(left, right, field.name)
-
-
 def as_plain(found: Blocks, plain: PlainMetrics) -> None:
     assert found.start.tolist() == list(plain.blocks)
     for at, block in enumerate(plain.blocks.values()):
-        assert found.tallies[at].tolist() == [block.tallies[name] for name in TALLIES]
+        assert found.tallies[at].tolist() == [block.tallies[name] for name in TALLY_NAMES]
         cells = found.series.shape[1]
         wanted = [block.series.get(cell, [0] * 10) for cell in range(cells)]
         assert found.series[at].tolist() == wanted

@@ -87,6 +87,7 @@ STAGES: Mapping[str, str] = {
     "wait": "the main thread waits for a batch",
     "order": "audit, clock and merge",
     "replay": "book, trust and states",
+    "measure": "metrics of the events and states, by block",
     "append": "rows into row groups, or waiting for one to be free",
     "write events": "hashes, decimals, Parquet, and the disk at ends of parts",
     "write states": "the same of states",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lobproof.errors import UsageError
+from lobproof.fidelity.metrics.blocks import BLOCK_NS, SHORT_BLOCK_NS
 from lobproof.files import HashedFiles
 from lobproof.paths import AnyPath, as_path, writing
 from lobproof.pipeline.feed import Feed, Streams
@@ -34,6 +35,7 @@ def reconstruct_sample(
     since: PartialDay | None = None,
     strict: bool = False,
     overwrite: bool = False,
+    metrics: bool = True,
     batch_rows: int = 1 << 16,
     progress: Progress | None = None,
     waiting: Callable[[str], None] | None = None,
@@ -53,6 +55,8 @@ def reconstruct_sample(
     overwrite
         Write every day anew, also days that were sealed from other inputs or options: repairs a
         store whose files are damaged.
+    metrics
+        Keep the metrics of each day beside it, unless ``states`` are thinned.
     batch_rows
         Rows decoded at a time; no effect on the result.
     progress, waiting
@@ -83,6 +87,7 @@ def reconstruct_sample(
             options or ReconstructOptions(),
             strict=strict,
             overwrite=overwrite,
+            metrics=metrics,
             progress=progress,
             note=waiting,
         )
@@ -109,7 +114,19 @@ def golden_job(golden: GoldenSource, batch_rows: int, journals: HashedFiles) -> 
         + [[int(Finding.TRADES_ABSENT), at, at, count, AWAITED, 0] for at, count in sample.awaited],
         content=[entry["sha256"] for entry in sample.document["journals"]],
         rows=_rows(sample),
+        block_ns=_block_ns(sample),
     )
+
+
+_SHORT_NS = 6 * 3_600_000_000_000
+"""Of what is shorter than this, metrics are kept in short blocks."""
+
+
+def _block_ns(sample: GoldenSample) -> int:
+    """Length of the blocks of a sample's metrics."""
+    span = sample.document["span"]
+    length = int(span["last_recv_ns"]) - int(span["first_recv_ns"])
+    return SHORT_BLOCK_NS if length < _SHORT_NS else BLOCK_NS
 
 
 def _rows(sample: GoldenSample) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from lobproof.book import BookImage
 from lobproof.errors import UsageError
+from lobproof.fidelity.metrics.blocks import BLOCK_NS
 from lobproof.instruments import Instrument
 from lobproof.options import check_number
 from lobproof.pipeline.feed import Streams
@@ -141,6 +142,8 @@ class ReplayJob:
     """Hashes that stand for the input's content in the task's id."""
     survey: Mapping[str, Any] = field(default_factory=dict)
     """What was found out about the input beforehand, for a run that goes on."""
+    block_ns: int = BLOCK_NS
+    """Length of the blocks of its metrics."""
 
     def task_id(self, options: ReconstructOptions) -> str:
         """Hash of everything that the content follows from."""

@@ -146,6 +146,7 @@ def reconstruct_day(
     since: PartialDay | None = None,
     strict: bool = False,
     overwrite: bool = False,
+    metrics: bool = True,
     batch_rows: int = 1 << 16,
     progress: Progress | None = None,
     note: Note | None = None,
@@ -161,6 +162,8 @@ def reconstruct_day(
         Begin with the book that the day before closed with in ``out``; not with ``since``.
     since
         Make a partial day: from the last keyframe at or before a time on.
+    metrics
+        Keep the metrics of the day beside it, unless ``states`` are thinned.
     batch_rows
         Rows decoded at a time; no effect on the result.
 
@@ -209,6 +212,7 @@ def reconstruct_day(
                 options,
                 strict=strict,
                 overwrite=overwrite,
+                metrics=metrics,
                 progress=progress,
                 note=note,
             )

@@ -23,6 +23,7 @@ from lobproof.pipeline.counts import GAP_LIMIT
 from lobproof.pipeline.day import DayTask, refuse_sealed
 from lobproof.pipeline.feed import Feed
 from lobproof.pipeline.job import STATE_SPACING, Frame, ReconstructOptions, ReplayJob
+from lobproof.pipeline.measured import Watched, keep_metrics
 from lobproof.pipeline.results import (
     DayResult,
     Note,
@@ -70,10 +71,14 @@ def reconstruct_job(
     *,
     strict: bool = False,
     overwrite: bool = False,
+    metrics: bool = True,
     progress: Progress | None = None,
     note: Note | None = None,
 ) -> ReconstructResult:
     """Replay ``job`` into the store ``out``, whose lock for its days must be held.
+
+    ``metrics``: keep the blocks of each day beside it (`lobproof.fidelity.metrics`), where its
+    states are not thinned.
 
     Raises
     ------
@@ -108,7 +113,7 @@ def reconstruct_job(
     leads = list(job.start.leads if job.start else (None,))
     while True:
         lead = leads.pop(0)
-        run = _Run(job, out, options, task_id, seals, strict, overwrite, say, lead)
+        run = _Run(job, out, options, task_id, seals, strict, overwrite, metrics, say, lead)
         try:
             days = run.replay(progress)
         except AnotherBookError:
@@ -131,6 +136,7 @@ class _Run:
         seals: pl.DataFrame,
         strict: bool,
         overwrite: bool,
+        metrics: bool,
         note: Note,
         lead: Frame | None,
     ) -> None:
@@ -141,6 +147,8 @@ class _Run:
         self._seals = seals
         self._strict = strict
         self._overwrite = overwrite
+        self._metrics = metrics and options.states == "all"
+        self._watch: Watched | None = None
         self._note = note
         self._replayer = Replayer(
             job.instrument, state_every=STATE_SPACING[options.states], policy=job.policy
@@ -234,9 +242,12 @@ class _Run:
             )
         return self._task(dt, writer)
 
-    def _task(self, dt: str, writer: DayWriter | None) -> DayTask:
+    def _task(self, dt: str, writer: DayWriter | None, *, resumed: bool = False) -> DayTask:
         if writer is not None and writer.deleted:
             self._note(told_deleted(self._out, writer.deleted))
+        # a run that goes on from a checkpoint has not seen the whole day
+        is_seen = self._metrics and writer is not None and not resumed
+        self._watch = Watched(self._job) if is_seen else None
         return DayTask(
             dt,
             self._replayer,
@@ -245,6 +256,7 @@ class _Run:
             strict=self._strict,
             chainless=self._job.policy.chainless,
             told=rows_of_day(self._job.told, dt),
+            watch=self._watch,
         )
 
     def _look_at(self, day: DayTask) -> None:
@@ -311,6 +323,8 @@ class _Run:
             },
         )
         drop_checkpoints(self._out, self._partition(dt))
+        if self._metrics:
+            keep_metrics(self._out, self._job, self._partition(dt), content, self._watch)
         self._carried_from = content.hashes["keyframes"]
         self._done.append(
             DayResult(
@@ -383,7 +397,7 @@ class _Run:
         document, arrays = saved
         self._warm_up = None  # it lies behind
         self._replayer.load(_below("replayer", arrays))
-        self._day = self._task(dt, writer)
+        self._day = self._task(dt, writer, resumed=True)
         self._day.load(document["day"], _below("day", arrays))
         self._rest = segment_of(_below("rest", arrays))
         self._carried_from = document["carried_from"]

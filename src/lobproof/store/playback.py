@@ -100,8 +100,8 @@ def events_from(
             start = stop = 0
             for index in range(file.num_row_groups):
                 start, stop = stop, stop + file.metadata.row_group(index).num_rows
-                ids = _statistics(file, index, "event_id")
-                times = _statistics(file, index, "ts_order")
+                ids = statistics(file.metadata, index, "event_id")
+                times = statistics(file.metadata, index, "ts_order")
                 if ids.max < first_id or (since is not None and times.max < since):
                     continue
                 if (until is not None and times.min > until) or (
@@ -121,10 +121,10 @@ def events_from(
                     yield ids.min + low, rows.slice(low, high)
 
 
-def _statistics(file: pq.ParquetFile, group: int, name: str) -> pq.Statistics:
+def statistics(footer: pq.FileMetaData, group: int, name: str) -> pq.Statistics:
     """Least and greatest value of an integer column in a row group; ValueError without."""
-    place = file.schema_arrow.names.index(name)
-    told = file.metadata.row_group(group).column(place).statistics
+    place = footer.schema.names.index(name)
+    told = footer.row_group(group).column(place).statistics
     if told is None or not told.has_min_max or not isinstance(told.min_raw, int):
         raise ValueError(f"row group {group} does not say which {name} it has")
     return told

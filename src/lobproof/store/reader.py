@@ -52,7 +52,7 @@ from lobproof.store.columns import Grid
 from lobproof.store.daybook import DayBook, Doubts, Message
 from lobproof.store.ladder import Ladder
 from lobproof.store.layout import Partition
-from lobproof.store.playback import reading, replay_day
+from lobproof.store.playback import reading, replay_day, statistics
 from lobproof.store.views import (
     Names,
     Numbers,
@@ -691,22 +691,34 @@ class Store:
         return self._scan(_table(table), day, day.grid, View(raw=True)).drop("exchange", "symbol")
 
     def stored_groups(
-        self, table: str, dt: str, symbol: str | None = None, *, exchange: str | None = None
+        self,
+        table: str,
+        dt: str,
+        symbol: str | None = None,
+        *,
+        exchange: str | None = None,
+        columns: Sequence[str] | None = None,
+        first_id: int = 0,
     ) -> Iterator[pl.DataFrame]:
-        """The same, a row group at a time: no more than that is in memory."""
+        """The same, a row group at a time: no more than that is in memory.
+
+        ``columns``: only these, without ``dt``. ``first_id``: of `events`, `states` or `keyframes`,
+        no row group that lies before that event.
+        """
         day = self._catalog.day(symbol, exchange, dt)
         for path in self._catalog.paths(day, _table(table)):
             with reading(path):
                 footer = pq.read_metadata(path)
             rows = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-            named = rows.select(pl.lit(dt).alias("dt"), pl.all())
-            start = 0
+            chosen = [pl.lit(dt).alias("dt"), pl.all()] if columns is None else columns
+            stop = 0
             for index in range(footer.num_row_groups):
-                count = footer.row_group(index).num_rows
+                start, stop = stop, stop + footer.row_group(index).num_rows
                 with reading(path):
-                    group = named.slice(start, count).collect()
+                    if first_id and statistics(footer, index, "event_id").max < first_id:
+                        continue
+                    group = rows.select(chosen).slice(start, stop - start).collect()
                 yield group
-                start += count
 
     def _days(
         self, symbol: Symbols | None, exchange: str | None, view: View

@@ -21,7 +21,7 @@ from lobproof.fidelity.metrics.bin_kernels import (
     signed_bin,
     unsigned_bin,
 )
-from lobproof.jit import kernel
+from lobproof.jit import inlined, kernel
 from lobproof.schema import LEVELS, Flag, Int8, Int32, Int64, Kind
 from lobproof.schema.records import INT, Record, Records, integers, record
 
@@ -78,11 +78,25 @@ GRID_NS = 100_000_000
 
 MID2, SPREAD_COUNTS, BID_SIZE, ASK_SIZE, OFI_1, OFI_5, BOUGHT, SOLD, TRADES, MESSAGES = range(10)
 SERIES = 10
+SERIES_NAMES = (
+    "mid2",
+    "spread",
+    "bid_size",
+    "ask_size",
+    "ofi_1",
+    "ofi_5",
+    "bought",
+    "sold",
+    "trades",
+    "messages",
+)
+"""``mid2`` is best bid plus best ask; the first four are 0 where the touch is not trusted."""
 
 # --- sums of a metric -----------------------------------------------------------------------------
 
 COUNT, SUM, SQUARE_HIGH, SQUARE_LOW = range(4)
 SUMS = 4
+SUM_NAMES = ("count", "sum", "square_high", "square_low")
 LIMB = 40
 """The sum of squares is ``high * 2^LIMB + low``, with ``low`` below 2^LIMB: exact."""
 _HALF = LIMB // 2
@@ -94,6 +108,15 @@ SAMPLES, TRUSTED_SAMPLES, STATES, TRUSTED_STATES, UNKNOWN_MID, RETURN_PRODUCTS, 
     range(7)
 )
 TALLIES = 7
+TALLY_NAMES = (
+    "samples",
+    "trusted_samples",
+    "states",
+    "trusted_states",
+    "unknown_mid",
+    "return_products",
+    "return_pairs",
+)
 _MOST_RETURN = 1 << 20
 _NO_BOUND = 1 << 62
 """No price lies beyond it."""
@@ -195,11 +218,10 @@ def is_signed(metric: int) -> bool:
 
 
 @kernel
-def add_sums(block: Block, metric: int, value: int, times: int) -> None:
+def add_sums(sums: Int64, metric: int, value: int, times: int) -> None:
     """Add a value to a metric's sums, so many times (at most 2^20 where it is large)."""
     # what lies beyond the last bin counts as its edge: the histogram says how often
     value = min(max(value, -(1 << TOP)), 1 << TOP)
-    sums = block.sums
     sums[metric, SUM] += times * value
     high, low = abs(value) >> _HALF, abs(value) & ((1 << _HALF) - 1)
     square = ((high * low) << (_HALF + 1)) + low * low
@@ -210,20 +232,20 @@ def add_sums(block: Block, metric: int, value: int, times: int) -> None:
     sums[metric, SQUARE_LOW] = square & _LOW
 
 
-@kernel
+@inlined
 def add_unsigned(block: Block, metric: int, value: int) -> None:
     """Count a value that should not be negative."""
     block.counts[metric, unsigned_bin(value)] += 1
     if value < 0 or value >= 1 << UNSIGNED_EXACT:
-        add_sums(block, metric, value, 1)
+        add_sums(block.sums, metric, value, 1)
 
 
-@kernel
+@inlined
 def add_signed(block: Block, metric: int, value: int) -> None:
     """Count a value of either sign."""
     block.counts[metric, signed_bin(value)] += 1
     if abs(value) >= 1 << SIGNED_EXACT:
-        add_sums(block, metric, value, 1)
+        add_sums(block.sums, metric, value, 1)
 
 
 @kernel
@@ -243,7 +265,7 @@ def complete_sums(block: Block) -> int:
             found += 1
             block.sums[metric, COUNT] += count
             if least <= number - zero <= most:
-                add_sums(block, metric, number - zero, count)
+                add_sums(block.sums, metric, number - zero, count)
     return found
 
 
@@ -263,6 +285,12 @@ def take_bins(
     block.sums[:] = 0
     block.tallies[:] = 0
     block.series[:] = 0
+
+
+@kernel
+def units(count: int, unit: int) -> int:
+    """Whole units in a count, rounded down; most grids are those of tick and lot."""
+    return count if unit == 1 else count // unit
 
 
 @kernel
@@ -286,7 +314,7 @@ def value_book(state: Record, unit: Unit) -> None:
         valid[SPREAD + k] = valid[SPREAD_BPS + k] = known
         if known:
             spread = levels[2 * LEVELS + 2 * (level - 1)] - levels[2 * (level - 1)]
-            values[SPREAD + k] = spread // unit.tick
+            values[SPREAD + k] = units(spread, unit.tick)
             values[SPREAD_BPS + k] = parts_of(2 * spread, mid2)
     for side in range(2):
         held = state.bids if side == 0 else state.asks
@@ -298,17 +326,17 @@ def value_book(state: Record, unit: Unit) -> None:
             distance = 2 * levels[at] - mid2 if side == 1 else mid2 - 2 * levels[at]
             # volume within a band is known once a level beyond it is seen
             while band < 3 and float(distance) > DEPTH_BPS[band] * 1e-4 * float(mid2):
-                values[first + 4 + band] = volume // unit.lot
+                values[first + 4 + band] = units(volume, unit.lot)
                 band += 1
             volume += levels[at + 1]
             if level + 1 == DEPTH_LEVELS[depth]:
-                values[first + depth] = volume // unit.lot
+                values[first + depth] = units(volume, unit.lot)
                 depth += 1
         if ends:  # there is no more of the side
             for k in range(depth, 4):
-                values[first + k] = volume // unit.lot
+                values[first + k] = units(volume, unit.lot)
             for k in range(band, 3):
-                values[first + 4 + k] = volume // unit.lot
+                values[first + 4 + k] = units(volume, unit.lot)
             depth, band = 4, 3
         for k in range(4):
             valid[first + k] = k < depth
@@ -394,9 +422,9 @@ def add_change(
     removed = 1 if change < 0 else 0
     category = (side * 2 + removed) * 4 + mix_level(level)
     add_unsigned(block, EVENT_MIX, category)
-    add_unsigned(block, ADDED_SIZE + removed, abs(change) // unit.lot)
+    add_unsigned(block, ADDED_SIZE + removed, units(abs(change), unit.lot))
     mid2 = state.levels[0] + state.levels[2 * LEVELS]
-    add_unsigned(block, ADDED_DISTANCE + removed, abs(2 * price - mid2) // unit.tick)
+    add_unsigned(block, ADDED_DISTANCE + removed, units(abs(2 * price - mid2), unit.tick))
 
 
 @kernel
@@ -513,7 +541,7 @@ def take_book(state: Record, block: Block, unit: Unit, states: States, row: int)
     state.bids_end, state.asks_end = bids_end, asks_end
 
 
-@kernel
+@inlined
 def take_trade(
     state: Record, block: Block, ring: Records, unit: Unit, told: Told, row: int
 ) -> None:
@@ -525,11 +553,11 @@ def take_trade(
         state.bought += size
     else:
         state.sold += size
-    add_unsigned(block, TRADE_SIZE + taker - 1, size // unit.lot)
+    add_unsigned(block, TRADE_SIZE + taker - 1, units(size, unit.lot))
     add_unsigned(block, EVENT_MIX, MIX_TRADES + taker - 1)
     if state.trade_ts != 0:
         add_unsigned(block, TRADE_INTERVAL, (ts - state.trade_ts) // 1000)
-        change = (price - state.trade_price) // unit.tick
+        change = units(price - state.trade_price, unit.tick)
         change = min(max(change, -_MOST_RETURN), _MOST_RETURN)
         if state.trade_changes > 0:
             block.tallies[RETURN_PRODUCTS] += change * state.trade_change
@@ -549,7 +577,7 @@ def take_trade(
     state.stored += 1
 
 
-@kernel
+@inlined
 def take_told(state: Record, block: Block, ring: Records, unit: Unit, told: Told, row: int) -> None:
     """Go on behind a trade, or what breaks that which goes on."""
     what = told.what[row]

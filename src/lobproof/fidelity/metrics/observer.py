@@ -99,7 +99,11 @@ class Observer:
         told = Told._make(map(np.concatenate, zip(_NOTHING, *found, strict=True)))
         self._reserve(len(told.event_id))
         given = States(
-            states.event_id, states.ts_order, states.levels, states.bid_trusted, states.ask_trusted
+            states.event_id,
+            states.ts_order,
+            np.ascontiguousarray(states.levels),  # else a kernel for each way that they may lie
+            states.bid_trusted,
+            states.ask_trusted,
         )
         self._state.next_state = self._state.next_told = 0
         while observe(self._state, self._block, self._ring, self._unit, given, told):
