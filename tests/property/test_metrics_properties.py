@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 from unittest.mock import patch
@@ -47,6 +48,7 @@ INSTRUMENT = Instrument("BINANCE", "BTC-USDT", "BTCUSDT", 2, 5, (Rule(0, TICK, L
 BLOCK = 10_000_000_000
 SCALE = Scale.of(INSTRUMENT, BLOCK)
 LAST = int(Flag.LAST)
+PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
 Edges = NDArray[np.float64]
 
 
@@ -268,6 +270,9 @@ def test_the_catalogue_names_every_metric() -> None:
     assert [one.number for one in CATALOGUE] == list(range(METRICS))
     for metric in CATALOGUE:
         assert bool(metric_kernels.is_signed(metric.number)) == metric.signed
+        formula = metric.formula.replace("|", "\\|")
+        row = f"| `{metric.name}` | {metric.of} | {metric.unit or '–'} | {formula} |"
+        assert row in PAGE.read_text()
 
 
 def test_what_does_not_add_up_is_refused() -> None:
