@@ -67,6 +67,8 @@ def test_what_is_kept_is_what_the_tables_give(lake: Path) -> None:
         assert len(fine) > 3
         same(fine.coarser(found.scale.block_ns), found)
         same(measured(store, None, dt, scale=shorter), fine)
+        longer = replace(found.scale, block_ns=3 * found.scale.block_ns)
+        same(measured(store, None, dt, scale=longer), measure(store, None, dt, scale=longer))
 
 
 def test_parts_of_a_day_make_the_day(lake: Path) -> None:

@@ -6,6 +6,7 @@ They are those that an `Observer` makes while the day is replayed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 
@@ -112,7 +113,7 @@ def measured(
     scale: Scale | None = None,
     exchange: str | None = None,
 ) -> Blocks:
-    """The blocks of a sealed day: those that are kept, if of this scale, else measured anew.
+    """The blocks of a sealed day: of those that are kept, if they make this scale, else measured.
 
     Raises
     ------
@@ -122,8 +123,12 @@ def measured(
     seal = _seal(store, symbol, dt, exchange)
     partition = Partition(str(seal["exchange"]), str(seal["symbol"]), dt)
     kept = load(store.path, partition, str(seal["content_hash"]))
-    if kept is not None and scale in (None, kept.scale):
+    if kept is not None and scale is None:
         return kept
+    if kept is not None and scale is not None:
+        longer, rest = divmod(scale.block_ns, kept.scale.block_ns)
+        if not rest and longer and replace(scale, block_ns=kept.scale.block_ns) == kept.scale:
+            return kept.coarser(scale.block_ns)
     return measure(store, partition.symbol, dt, scale=scale, exchange=partition.exchange)
 
 

@@ -20,7 +20,7 @@ from lobproof.fidelity.metrics.metric_kernels import (
     sample,
 )
 from lobproof.instruments import Instrument
-from lobproof.schema import EventBatch, Int8, Int64, StateBatch
+from lobproof.schema import EventBatch, Int64, StateBatch
 from lobproof.schema.records import Record, Records, zeroed
 
 _FIRST_RING = 1 << 12
@@ -52,6 +52,7 @@ class Observer:
         self._block: Block = new_block(scale.block_ns)
         self._kept = Collected(instrument, scale)
         self._last_ts = 0
+        self._rows, self._what = np.zeros(0, np.int64), np.zeros(0, np.int8)
 
     def add(self, parts: Sequence[EventBatch], states: StateBatch, first_id: int) -> None:
         """Go on with whole messages, and a state for each depth message among them.
@@ -65,8 +66,7 @@ class Observer:
         """
         found = []
         for part in parts:
-            rows, what = _told(part)
-            found.append(_columns(part, first_id + rows, rows, what))
+            found.append(self._told(part, first_id))
             first_id += len(part)
             if len(part):
                 self._last_ts = int(part.ts_order[-1])
@@ -74,8 +74,8 @@ class Observer:
 
     def add_some(self, ids: Int64, events: EventBatch, states: StateBatch) -> None:
         """The same where some events were left out: ``ids`` are those of the others."""
-        rows, what = _told(events)
-        self._take([_columns(events, ids[rows], rows, what)], states)
+        told = self._told(events, 0)
+        self._take([told._replace(event_id=ids[told.event_id])], states)
 
     def finish(self, last_ts: int = 0, stop: int = 0) -> Blocks:
         """The blocks; the grid ends with the last event, and before ``stop``, ns, if given.
@@ -93,6 +93,17 @@ class Observer:
         if state.begun:
             self._close()
         return self._kept.blocks()
+
+    def _told(self, part: EventBatch, first_id: int) -> Told:
+        """The events that count, and what they are."""
+        if len(self._rows) < len(part):  # kept: new memory costs more than the look through it
+            self._rows, self._what = np.empty(len(part), np.int64), np.empty(len(part), np.int8)
+        many = find_told(
+            part.kind, part.side, part.prev_sequence, part.flags, self._rows, self._what
+        )
+        rows = self._rows[:many]
+        columns = (part.ts_order[rows], part.price[rows], part.size[rows])
+        return Told(first_id + rows, *columns, self._what[:many].copy())
 
     def _take(self, found: Sequence[Told], states: StateBatch) -> None:
         """Go on with events and states."""
@@ -135,14 +146,3 @@ class Observer:
 
 _NONE = np.zeros(0, np.int64)
 _NOTHING = Told(_NONE, _NONE, _NONE, _NONE, np.zeros(0, np.int8))
-
-
-def _told(part: EventBatch) -> tuple[Int64, Int8]:
-    """Rows of events that count, and what they are."""
-    rows, what = np.empty(len(part), np.int64), np.empty(len(part), np.int8)
-    many = find_told(part.kind, part.side, part.prev_sequence, part.flags, rows, what)
-    return rows[:many], what[:many]
-
-
-def _columns(part: EventBatch, ids: Int64, rows: Int64, what: Int8) -> Told:
-    return Told(ids, part.ts_order[rows], part.price[rows], part.size[rows], what)
