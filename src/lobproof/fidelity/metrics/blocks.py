@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from lobproof.fidelity.metrics.metric_kernels import (
 from lobproof.fixedpoint import decimal_to_count
 from lobproof.instruments import Instrument
 from lobproof.schema import Int64
+from lobproof.timespan import DAY_NS
 
 BLOCK_NS = 60_000_000_000
 SHORT_BLOCK_NS = 10_000_000_000
@@ -217,43 +218,70 @@ def merged(parts: Sequence[Blocks]) -> Blocks:
     )
 
 
+class _Counted(NamedTuple):
+    """What a block has counted, by metric and bin."""
+
+    metrics: NDArray[np.int8]
+    bins: NDArray[np.int16]
+    counts: NDArray[np.int32]
+
+
 class Collected:
     """Blocks as they close."""
 
     def __init__(self, instrument: Instrument, scale: Scale) -> None:
         self._instrument = instrument
         self._scale = scale
+        self._samples = (scale.block_ns // GRID_NS, SERIES)
         self._start: list[int] = []
-        self._bins: list[Bins] = []
+        self._bins: list[_Counted] = []
         self._sums: list[Int64] = []
         self._tallies: list[Int64] = []
-        self._series: list[Int64] = []
+        # memory that is not written to is none
+        self._series: Int64 = np.empty((DAY_NS // scale.block_ns, *self._samples), np.int64)
 
     def append(self, start: int, block: Block) -> None:
         """Keep what is in a block, which begins at ``start`` ns, and empty it."""
-        bins = Bins.empty(complete_sums(block))
-        bins.block[:] = len(self._start)
+        many = complete_sums(block)
+        bins = _Counted(np.empty(many, np.int8), np.empty(many, np.int16), np.empty(many, np.int32))
         self._bins.append(bins)
+        at = len(self._start)
+        if at == len(self._series):
+            more = np.empty((max(at, 64), *self._samples), np.int64)
+            self._series = np.concatenate([self._series, more])
+        self._series[at] = block.series
         self._start.append(start)
         self._sums.append(block.sums.copy())
         self._tallies.append(block.tallies.copy())
-        self._series.append(block.series.copy())
-        take_bins(block, bins.metric, bins.bin, bins.count)
+        take_bins(block, *bins)
 
     def blocks(self) -> Blocks:
         """All of them; nothing can be appended then."""
         many = len(self._start)
-        cells = self._scale.block_ns // GRID_NS
-        series = np.empty((many, cells, SERIES), np.int64)
-        for at in range(many):  # each is let go of at once: together they are most of the memory
-            series[at] = self._series[at]
-            self._series[at] = series[at]
         return Blocks(
             self._instrument,
             self._scale,
             np.array(self._start, np.int64),
-            Bins.joined([Bins.empty(), *self._bins]),
+            self._joined(),
             np.array(self._sums, np.int64).reshape(many, METRICS, SUMS),
             np.array(self._tallies, np.int64).reshape(many, TALLIES),
-            series,
+            self._series[:many],
         )
+
+    def _joined(self) -> Bins:
+        """The histograms of all blocks, by metric; to sort them would take twice their room."""
+        edges = np.arange(METRICS + 1)
+        first = np.array([np.searchsorted(one.metrics, edges) for one in self._bins])
+        first = first.reshape(len(self._bins), len(edges))
+        joined = Bins.empty(int(first[:, -1].sum()))
+        at = 0
+        for metric in range(METRICS if self._bins else 0):
+            low, high = first[:, metric], first[:, metric + 1]
+            here = slice(at, at + int((high - low).sum()))
+            joined.metric[here] = metric
+            joined.block[here] = np.repeat(np.arange(len(self._bins)), high - low)
+            rows = list(zip(self._bins, low.tolist(), high.tolist(), strict=True))
+            np.concatenate([one.bins[a:b] for one, a, b in rows], out=joined.bin[here])
+            np.concatenate([one.counts[a:b] for one, a, b in rows], out=joined.count[here])
+            at = here.stop
+        return joined
