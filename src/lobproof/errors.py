@@ -12,6 +12,7 @@ EXTRAS = {
     "acquire": ("dotenv", "stamina"),
     "capture": ("aiohttp",),
     "encrypt": ("pyrage",),
+    "fidelity": ("scipy",),
     "report": ("jinja2", "matplotlib"),
     "telemetry": ("opentelemetry",),
 }
