@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from lobproof.fidelity.metrics.blocks import Blocks, Scale
+from lobproof.fidelity.metrics.blocks import Blocks, Collected, Scale
+from lobproof.fidelity.metrics.metric_kernels import GRID_NS, new_block
 from lobproof.fidelity.metrics.observer import Observer
+from lobproof.instruments import Instrument
 from lobproof.schema import EventBatch, Flag, Int64, Kind, StateBatch
 from lobproof.sources.simulator import PRESETS, Feed, FeedConfig, Market
 
@@ -50,3 +53,22 @@ def simulated_blocks(seconds: int, seed: int = 3, block_s: int = 10) -> tuple[Bl
         first_id += len(rows)
         times.append(batch.trades[:, 0].copy())
     return observer.finish(), np.concatenate(times)
+
+
+def blocks_of(starts: Sequence[int], series: Int64, scale: Scale, instrument: Instrument) -> Blocks:
+    """Blocks with nothing but their samples (blocks, cells, 10)."""
+    kept = Collected(instrument, scale)
+    for start, samples in zip(starts, series, strict=True):
+        block = new_block(scale.block_ns)
+        block.series[:] = samples
+        kept.append(start, block)
+    return kept.blocks()
+
+
+def samples_of(blocks: Blocks) -> dict[int, list[int]]:
+    """Samples by their number since the epoch."""
+    return {
+        int(start) // GRID_NS + at: sample
+        for start, samples in zip(blocks.start, blocks.series.tolist(), strict=True)
+        for at, sample in enumerate(samples)
+    }

@@ -104,11 +104,11 @@ def fit_garch(values: Int64 | Float64, begins: Bool | None = None) -> Garch | No
         begins = np.arange(n) == 0
     deviation = float(x.std())
     x = x / deviation
-    before = _before(x - x.mean(), begins)
+    anew = before(x - x.mean(), begins)
 
     def loss(at: Float64) -> tuple[float, Float64]:
         given, slopes = _natural(at)
-        terms = likelihood(x, before, given) / -n
+        terms = likelihood(x, anew, given) / -n
         return float(terms[0]), slopes @ terms[1:]
 
     starts = [
@@ -130,15 +130,15 @@ def fit_garch(values: Int64 | Float64, begins: Bool | None = None) -> Garch | No
     )
 
 
-def _before(values: Float64, begins: Bool) -> Float64:
-    """Mean square with which each series begins; -1 where none does."""
-    before = np.full(len(values), -1.0)
+def before(values: Float64, begins: Bool) -> Float64:
+    """Mean square before each series, at its first value (values,); -1 elsewhere."""
+    found = np.full(len(values), -1.0)
     firsts = np.append(np.flatnonzero(begins), len(values))
     for first, stop in pairwise(firsts.tolist()):
         square = values[first : min(stop, first + _BACKCAST)] ** 2
         weights = _FADING ** np.arange(len(square))
-        before[first] = float((weights * square).sum() / weights.sum())
-    return before
+        found[first] = float((weights * square).sum() / weights.sum())
+    return found
 
 
 def _natural(at: Float64) -> tuple[tuple[float, float, float, float, float], Float64]:

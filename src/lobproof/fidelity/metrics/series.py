@@ -17,6 +17,7 @@ import numpy as np
 
 from lobproof.fidelity.metrics.blocks import Float64
 from lobproof.fidelity.metrics.catalogue import Family
+from lobproof.fidelity.metrics.distributions import COUNTS_S
 from lobproof.fidelity.metrics.flow import (
     FLOW_COLUMNS,
     FLOW_S,
@@ -198,7 +199,7 @@ def _flow() -> Iterator[Additive]:
         roll,
     )
     for name, column in (("trades", TRADES), ("messages", MESSAGES)):
-        for seconds in (1.0, 10.0):
+        for seconds in COUNTS_S:
             yield Additive(
                 f"{name}_{seconds:g}s_fano",
                 f"Fano factor of {name} in {seconds:g} s",
