@@ -173,6 +173,19 @@ def test_times_that_cannot_be_fitted() -> None:
     assert even.branching < 0.01
 
 
+@pytest.mark.compiled
+def test_what_has_no_memory_is_not_said_to_have_one() -> None:
+    rng = np.random.default_rng(6)
+    even = hawkes.fit_hawkes(np.cumsum(rng.exponential(1e7, 20_000)).astype(np.int64))
+    assert even is not None
+    assert even.at_edge or even.branching < 0.05
+    normal = garch.fit_garch(rng.normal(0, 1, 20_000))
+    assert normal is not None
+    assert normal.converged
+    assert normal.alpha < 0.03
+    assert normal.nu > 30
+
+
 def test_logits() -> None:
     for p in (1e-6, 0.3, 0.5, 0.999):
         assert logistic(logit(p)) == pytest.approx(p, rel=1e-9)

@@ -14,6 +14,10 @@ from lobproof.schema import Int64
 
 FEWEST = 100
 """Fewer times are not fitted."""
+DECAYS = 20.0
+"""What was observed is at least so many times ``1 / beta``: a slower echo is a trend."""
+EDGE = 1.05
+"""A ``beta`` below so many times its least one is at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,8 @@ class Hawkes:
     ``mu``: per second, of what nothing brought about. ``branching``: ``n``, how many events each
     one brings about, below 1. ``beta``: per second, how fast that fades. ``likelihood``: its
     logarithm, times in seconds. ``events``: distinct times. ``converged``: False where the search
-    did not end at a maximum.
+    did not end at a maximum. ``at_edge``: no echo fades within what was observed, so ``branching``
+    tells nothing, as of events that come evenly, or with a trend.
     """
 
     mu: float
@@ -32,6 +37,7 @@ class Hawkes:
     likelihood: float
     events: int
     converged: bool
+    at_edge: bool
 
 
 def likelihood(times: Float64, end: float, mu: float, branching: float, beta: float) -> Float64:
@@ -77,16 +83,17 @@ def fit_hawkes(times: Int64, start: int | None = None, end: int | None = None) -
         raise ValueError("times of events lie outside of what was observed")
     unit = (stop - begin) / n  # the mean time between events, so that all parameters are near 1
     x = (distinct - begin) / unit
+    slowest = DECAYS / n
 
     def loss(at: Float64) -> tuple[float, Float64]:
-        mu, branching, beta = _natural(at)
+        mu, branching, beta = _natural(at, slowest)
         terms = likelihood(x, float(n), mu, branching, beta) / -n
-        slopes = np.array([mu, branching * (1 - branching), beta])
+        slopes = np.array([mu, branching * (1 - branching), beta - slowest])
         return float(terms[0]), slopes * terms[1:]
 
     starts = [(math.log(0.5), logit(0.5), math.log(beta)) for beta in (0.3, 3.0, 30.0, 300.0)]
     best, lowest, converged = least(loss, starts)
-    mu, branching, beta = _natural(best)
+    mu, branching, beta = _natural(best, slowest)
     per_second = 1e9 / unit
     return Hawkes(
         mu * per_second,
@@ -95,10 +102,11 @@ def fit_hawkes(times: Int64, start: int | None = None, end: int | None = None) -
         n * (math.log(per_second) - lowest),
         n,
         converged,
+        beta < EDGE * slowest,
     )
 
 
-def _natural(at: Float64) -> tuple[float, float, float]:
+def _natural(at: Float64, slowest: float) -> tuple[float, float, float]:
     """Parameters of the process, of those of the search."""
     log_mu, to_branching, log_beta = (float(one) for one in np.clip(at, -40, 40))
-    return math.exp(log_mu), logistic(to_branching), math.exp(log_beta)
+    return math.exp(log_mu), logistic(to_branching), slowest + math.exp(log_beta)
