@@ -184,7 +184,7 @@ class RecordingFile:
 
     def __iter__(self) -> Iterator[bytes]:
         """Blocks of about ``BLOCK_BYTES`` that end in a line end, except possibly the last."""
-        pieces = of_download(decoded(self._plain(), self.shape), self.shape)
+        pieces = of_download(decoded(self.plain(), self.shape), self.shape)
         first = next(pieces)
         if self.shape.table is not None:
             yield from self._downloaded(self.shape.table, chain((first,), pieces))
@@ -238,8 +238,8 @@ class RecordingFile:
         self.cut = 0
         carry.clear()
 
-    def _plain(self) -> Iterator[bytes]:
-        """The decompressed bytes, in pieces of bounded size."""
+    def plain(self) -> Iterator[bytes]:
+        """The decompressed bytes as they are, in pieces of bounded size."""
         if self.path.is_dir():
             raise InputError(
                 f"{self.path} is a folder", hint="name the recording's files one by one"

@@ -1,0 +1,1 @@
+"""LOBSTER: message and order book files of NASDAQ stocks, and of what imitates them."""
