@@ -73,8 +73,8 @@ def simulated(seed: int, seconds: float, levels: int = 10) -> tuple[list[Row], l
 
 
 def time_text(ns: int) -> str:
-    """Seconds with as many decimals as needed."""
-    return f"{ns // SECOND}.{ns % SECOND:09d}".rstrip("0").rstrip(".")
+    """Seconds with nine decimals."""
+    return f"{ns // SECOND}.{ns % SECOND:09d}"
 
 
 def message_text(rows: list[Row], more: str = "") -> str:
