@@ -7,6 +7,7 @@ import statistics
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 from support.lobster_files import NO_PRICE, Book, Row
 
@@ -43,7 +44,7 @@ def values_of(file: File) -> dict[str, Values]:
         found["ask_volume"].append(sum(book[1:40:4]))
         found["bid_volume"].append(sum(book[3:40:4]))
     times = [row[0] for row in rows]
-    for before, after in zip(times, times[1:], strict=False):
+    for before, after in pairwise(times):
         found["log_inter_arrival_time"].append(log_of(after - before, 1_000_000))
     new = {row[2] for row in rows if row[1] == 1}
     changes: dict[int, list[int]] = defaultdict(list)
@@ -70,7 +71,7 @@ def values_of(file: File) -> dict[str, Values]:
                 found[what.format(side) + "_levels"].append(prices.index(price) + 1)
     found["vol_per_min"] = volume_per_minute(rows)
     flows = []
-    for was, now in zip(books, books[1:], strict=False):
+    for was, now in pairwise(books):
         flow = now[3] * (now[2] >= was[2]) - was[3] * (now[2] <= was[2])
         flows.append(flow - now[1] * (now[0] <= was[0]) + was[1] * (now[0] >= was[0]))
     means = [sum(flows[k : k + 100]) / 100 for k in range(len(flows) - 99)]
@@ -133,9 +134,7 @@ def decile_edges(pooled: Values) -> Values:
 def total_variation(real: Values, generated: Values, edges: Values) -> float:
     ours = Counter(bisect_right(edges, one) for one in real)
     theirs = Counter(bisect_right(edges, one) for one in generated)
-    return (
-        sum(abs(ours[k] / len(real) - theirs[k] / len(generated)) for k in {*ours, *theirs}) / 2
-    )
+    return sum(abs(ours[k] / len(real) - theirs[k] / len(generated)) for k in {*ours, *theirs}) / 2
 
 
 def wasserstein(real: Values, generated: Values) -> float:
@@ -144,7 +143,7 @@ def wasserstein(real: Values, generated: Values) -> float:
         return 0.0
     ours, theirs = sorted(real), sorted(generated)
     area = 0.0
-    for low, high in zip(pooled, pooled[1:], strict=False):
+    for low, high in pairwise(pooled):
         share = bisect_right(ours, low) / len(ours) - bisect_right(theirs, low) / len(theirs)
         area += abs(share) * (high - low)
     return area / statistics.stdev([*real, *generated])
@@ -164,7 +163,9 @@ def volatility(file: File) -> float:
         if is_whole(book):
             last[row[0] // 100_000_000] = mid(book)
     returns = [
-        math.log(price / last[stretch - 1]) for stretch, price in last.items() if stretch - 1 in last
+        math.log(price / last[stretch - 1])
+        for stretch, price in last.items()
+        if stretch - 1 in last
     ]
     return statistics.stdev(returns) if len(returns) > 1 else 0.0
 
@@ -202,7 +203,7 @@ def responses(files: Sequence[File]) -> dict[str, list[float]]:
         events: list[tuple[str, int, float, Row]] = []
         touch: list[int] = []
         for k, (row, book) in enumerate(zip(rows, books, strict=True)):
-            if k and book[:4] == books[k - 1][:4] or not is_whole(book) or row[1] > 4:
+            if (k and book[:4] == books[k - 1][:4]) or not is_whole(book) or row[1] > 4:
                 continue
             kind = "MO" if row[1] == 4 else "LO" if row[1] == 1 else "CA"
             moved = touch[:1] != book[:1] or touch[2:3] != book[2:3]
@@ -226,8 +227,6 @@ def responses(files: Sequence[File]) -> dict[str, list[float]]:
                 move = (events[k + lag - 1][2] - events[k - 1][2]) * sign / 100
                 found[name, lag].append(move)
     return {
-        name: [
-            statistics.fmean(found[name, lag]) if found[name, lag] else NAN for lag in LAGS
-        ]
+        name: [statistics.fmean(found[name, lag]) if found[name, lag] else NAN for lag in LAGS]
         for name in EVENTS
     }

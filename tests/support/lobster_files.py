@@ -79,9 +79,7 @@ def time_text(ns: int) -> str:
 
 def message_text(rows: list[Row], more: str = "") -> str:
     """The lines of a message file."""
-    return "".join(
-        f"{time_text(row[0])},{','.join(map(str, row[1:]))}{more}\n" for row in rows
-    )
+    return "".join(f"{time_text(row[0])},{','.join(map(str, row[1:]))}{more}\n" for row in rows)
 
 
 def book_text(books: list[Book]) -> str:

@@ -82,7 +82,9 @@ def test_conditional_scores_are_those_of_plain_python(
     found = lob_bench_scores(*folders).conditional
     pairs: dict[str, list[list[tuple[float, float]]]] = {name: [] for name in CONDITIONAL}
     for files in both:
-        volume, time, moving = [], [], []
+        volume: list[tuple[float, float]] = []
+        time: list[tuple[float, float]] = []
+        moving: list[tuple[float, float]] = []
         for file in files:
             deviation = plain.volatility(file)
             for row, book in zip(*file, strict=True):
@@ -242,9 +244,7 @@ def test_levels_and_depths_by_hand(tmp_path: Path) -> None:
 def test_volume_per_minute(
     trades: list[tuple[float, int]], expected: list[float], tmp_path: Path
 ) -> None:
-    rows: list[Row] = [
-        (START + round(at * 1e6) * 1000, 4, 0, size, 100, 1) for at, size in trades
-    ]
+    rows: list[Row] = [(START + round(at * 1e6) * 1000, 4, 0, size, 100, 1) for at, size in trades]
     of = sequence(tmp_path, rows, [[102, 5, 100, 5]] * len(rows))
     assert SCORES["vol_per_min"].values(of).tolist() == pytest.approx([60 * v for v in expected])
 

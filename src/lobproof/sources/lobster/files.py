@@ -210,14 +210,11 @@ def _rows(path: Path, columns: int, spare: int, first_exponent: int) -> Iterator
     """Rows of a file as numbers, by blocks, and the line of the first; 0 columns: as they are."""
     line = 1
     for text in _texts(path):
-        if line == 1:
-            first = text[: text.index(b"\n")]
-            if first.lstrip()[:1].isalpha():  # names of columns
-                text, line = text[len(first) + 1 :], 2
-                first = text[: text.find(b"\n")]
-            columns = columns or _width(path, line, first)
+        if line == 1 and text.lstrip()[:1].isalpha():  # names of columns
+            text, line = text[text.index(b"\n") + 1 :], 2
             if not text:
                 continue
+        columns = columns or _width(path, line, text[: text.index(b"\n")])
         out = np.empty((text.count(b"\n"), columns), np.int64)
         buffer = np.frombuffer(text, np.uint8)
         rows, column, status, start, stop = read_rows(buffer, first_exponent, spare, out)
@@ -227,8 +224,7 @@ def _rows(path: Path, columns: int, spare: int, first_exponent: int) -> Iterator
             told = f" {value!r}" if status not in (TOO_FEW, TOO_MANY) else ""
             name = _COLUMNS[column] if spare and column < 6 else f"column {column + 1}"
             raise InputError(f"{path}, row {line + rows}: {name}{told} {reason}", hint=hint)
-        if rows:
-            yield line, out
+        yield line, out
         line += rows
 
 
@@ -251,9 +247,9 @@ def _texts(path: Path) -> Iterator[bytes]:
         if len(carry) < _BLOCK_BYTES:
             continue
         # of blank lines, which may be the file's last, only the first end is taken
-        stop = len(carry[: carry.rfind(b"\n") + 1].rstrip())
-        stop = carry.find(b"\n", stop) + 1
-        if stop:
+        whole = len(carry[: carry.rfind(b"\n") + 1].rstrip())
+        if whole:
+            stop = carry.find(b"\n", whole) + 1
             yield bytes(carry[:stop])
             del carry[:stop]
         elif len(carry) > _MOST_LINE_BYTES:
