@@ -9,9 +9,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from support.lobster_files import NO_PRICE, Book, Row
-
 SECOND = 1_000_000_000
+NO_PRICE = {1: -9_999_999_999, 2: 9_999_999_999}
+"""Of bids and of asks that are not there."""
+Row = tuple[int, int, int, int, int, int]
+"""Time in ns, type, order id, size, price, direction."""
+Book = list[int]
 File = tuple[list[Row], list[Book]]
 Values = list[float]
 NAN = math.nan

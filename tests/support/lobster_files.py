@@ -9,12 +9,7 @@ from pathlib import Path
 
 from lobproof.sources.simulator import PRESETS, Market
 from lobproof.sources.simulator.layout_kernels import BID, TRADE
-
-SECOND = 1_000_000_000
-NO_PRICE = {BID: -9_999_999_999, 2: 9_999_999_999}
-Row = tuple[int, int, int, int, int, int]
-"""Time in ns, type, order id, size, price, direction."""
-Book = list[int]
+from plain.lob_bench import NO_PRICE, SECOND, Book, Row
 
 
 def simulated(seed: int, seconds: float, levels: int = 10) -> tuple[list[Row], list[Book]]:

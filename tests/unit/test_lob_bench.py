@@ -22,7 +22,8 @@ from lobproof.fidelity.lob_bench.impact import Responses
 from lobproof.fidelity.lob_bench.values import SCORES
 from lobproof.sources.lobster.files import Sequence, pairs_in, read_pair
 from plain import lob_bench as plain
-from support.lobster_files import NO_PRICE, SECOND, Book, Row, simulated, write_pair
+from plain.lob_bench import NO_PRICE, SECOND, Book, Row
+from support.lobster_files import simulated, write_pair
 
 EMPTY_ASK, EMPTY_BID = [NO_PRICE[2], 0], [NO_PRICE[1], 0]
 START = 34_200 * SECOND

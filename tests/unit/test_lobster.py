@@ -29,16 +29,8 @@ from lobproof.sources.lobster import files
 from lobproof.sources.lobster.batches import batches_of, instrument_of
 from lobproof.sources.lobster.files import Sequence, pairs_in, read_pair
 from lobproof.sources.recordings import reader
-from support.lobster_files import (
-    NO_PRICE,
-    SECOND,
-    Book,
-    Row,
-    book_text,
-    message_text,
-    simulated,
-    write_pair,
-)
+from plain.lob_bench import NO_PRICE, SECOND, Book, Row
+from support.lobster_files import book_text, message_text, simulated, write_pair
 
 pytestmark = pytest.mark.kernels
 
