@@ -19,7 +19,7 @@ from lobproof.fidelity.lob_bench.distances import (
     freedman_diaconis,
 )
 from lobproof.fidelity.lob_bench.impact import Responses
-from lobproof.fidelity.lob_bench.values import SCORES
+from lobproof.fidelity.lob_bench.values import SCORES, volatility
 from lobproof.sources.lobster.files import Sequence, pairs_in, read_pair
 from plain import lob_bench as plain
 from plain.lob_bench import NO_PRICE, SECOND, Book, Row
@@ -248,6 +248,22 @@ def test_volume_per_minute(
     rows: list[Row] = [(START + round(at * 1e6) * 1000, 4, 0, size, 100, 1) for at, size in trades]
     of = sequence(tmp_path, rows, [[102, 5, 100, 5]] * len(rows))
     assert SCORES["vol_per_min"].values(of).tolist() == pytest.approx([60 * v for v in expected])
+
+
+def test_volatility(both: tuple[list[plain.File], list[plain.File]], tmp_path: Path) -> None:
+    for number, file in enumerate(both[1]):
+        folder = tmp_path / str(number)
+        write_pair(folder, *file)
+        of = read_pair(pairs_in(folder)[0])
+        np.testing.assert_allclose(volatility(of), plain.volatility(file), rtol=1e-9)
+    # mids of 100, 110 and 99 in stretches that follow each other, then 50 after a stretch without
+    mids = [90, 100, 110, 99, 50]
+    rows: list[Row] = [
+        (START + round(at * 1e9), 1, 1, 1, 1, 1) for at in (0.0, 0.09, 0.1, 0.25, 0.45)
+    ]
+    of = sequence(tmp_path, rows, [[at + 1, 1, at - 1, 1] for at in mids])
+    up, down = math.log(1.1), math.log(0.9)
+    assert volatility(of).tolist() == pytest.approx([(up - down) / math.sqrt(2)] * 5)
 
 
 def test_responses_by_hand(tmp_path: Path) -> None:

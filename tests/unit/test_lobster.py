@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lobproof.errors import InputError, LobproofError, UsageError
+from lobproof.errors import GridError, InputError, LobproofError, UsageError
 from lobproof.fidelity.metrics.blocks import Blocks, Scale
 from lobproof.fidelity.metrics.lobster import lobster_blocks
 from lobproof.fidelity.metrics.metric_kernels import (
@@ -124,6 +124,8 @@ def _cell(text: str, row: int, column: int, value: str | None) -> str:
         (3, 3, "0", "row 3: the size is not positive"),
         (3, 4, "99999999999999999999", "row 3: price '99999999999999999999' is too large"),
         (2, 4, "-1", "row 2: the price is not positive"),
+        (2, 4, "9999999999", "row 2: the price is none"),
+        (2, 3, "9999999999", "row 2: the size is none"),
         (2, 5, "0", "row 2: the direction is neither 1 nor -1"),
         (2, 5, "1,2,3", "row 2: column 8 is one too many"),
         (4, 5, None, "row 4: direction is missing"),
@@ -149,6 +151,8 @@ def test_a_damaged_message_is_told_with_its_row(
         (3, 6, "5853301", "row 3: the bids are not sorted, or an empty level lies between"),
         (1, 0, "9999999999", "row 1: an empty ask level has a size"),
         (1, 1, "0", "row 1: the price or the size of a level of the asks is not positive"),
+        (2, 4, "10000000000", "row 2: the price or the size of a level of the asks is none"),
+        (2, 7, "9999999999", "row 2: the price or the size of a level of the bids is none"),
         (4, 2, "-7", "row 4: the price or the size of a level of the bids is not positive"),
         (4, 3, None, "row 4: column 8 is missing"),
         (4, 3, "1,1", "row 4: column 9 is one too many"),
@@ -176,6 +180,9 @@ def test_rows_are_counted_behind_names_and_blocks(
         "time,type,id,size,price,direction\n" + message_text(ROWS).replace(",3,", ",9,")
     )
     with pytest.raises(InputError, match="row 5: the type is none"):
+        read(tmp_path)
+    path.write_text(message_text([ROWS[0], ROWS[2], ROWS[1], ROWS[3]]))
+    with pytest.raises(InputError, match="row 3: the time is before that of the row above"):
         read(tmp_path)
     path.write_text(message_text(ROWS[:2]) + "\n" + message_text(ROWS[2:]))
     with pytest.raises(InputError, match="row 3: time '' is no decimal number"):
@@ -370,4 +377,6 @@ def test_a_tick_may_be_finer_than_the_prices(tmp_path: Path) -> None:
     write_pair(tmp_path, ROWS, BOOKS, name=NAME)
     finer = lobster_blocks(tmp_path, Scale("0.00005", "0.1"))
     assert finer.instrument.price_exponent == 5
+    with pytest.raises(GridError, match="too fine for shares"):
+        lobster_blocks(tmp_path, Scale("0.00000001", "1"))
     assert math.isclose(finer.series[0, 1, MID2] / 2e5, (585.39 + 585.33) / 2)

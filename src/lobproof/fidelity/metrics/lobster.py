@@ -28,6 +28,8 @@ def lobster_blocks(folder: Path, scale: Scale) -> Blocks:
     ------
     InputError
         For a damaged file, with its row.
+    GridError
+        For a tick or a lot with more than 6 digits behind the point.
     UsageError
         For files of several tickers, and for such as lie beside each other in time.
     """

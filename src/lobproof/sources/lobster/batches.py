@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.errors import GridError
 from lobproof.instruments import Instrument
 from lobproof.schema import LEVELS, EventBatch, Flag, Kind, Side, StateBatch
 from lobproof.sources.lobster.files import (
@@ -20,15 +21,25 @@ from lobproof.timespan import day_start
 
 EXCHANGE = "LOBSTER"
 _ROWS = 1 << 16
+_MOST_DIGITS = 6
 _RESUMED = 1
 """Price of a halt's message that says that trading goes on."""
 _HALTED = -1
 
 
 def instrument_of(ticker: str, tick: str, lot: str) -> Instrument:
-    """The instrument of a ticker: prices in 1e-4 dollars, or finer where the tick is."""
+    """The instrument of a ticker: prices in 1e-4 dollars, or finer where the tick is.
+
+    GridError for a tick or a lot so fine that counts of it might not fit into 64 bits.
+    """
     rules = [(0, tick, lot)]
-    return Instrument.given(EXCHANGE, ticker, ticker, rules, price_exponent=PRICE_EXPONENT)
+    found = Instrument.given(EXCHANGE, ticker, ticker, rules, price_exponent=PRICE_EXPONENT)
+    if found.price_exponent > _MOST_DIGITS or found.size_exponent > _MOST_DIGITS:
+        raise GridError(
+            f"a tick of {tick} or a lot of {lot} is too fine for shares",
+            hint=f"give both with at most {_MOST_DIGITS} digits behind the point",
+        )
+    return found
 
 
 def batches_of(
