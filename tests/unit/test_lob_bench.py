@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lobproof.errors import UsageError
-from lobproof.fidelity.lob_bench import CONDITIONAL, Summary, lob_bench_scores
+from lobproof.fidelity.lob_bench import CONDITIONAL, Summary, lob_bench_divergence, lob_bench_scores
 from lobproof.fidelity.lob_bench.distances import (
     Pooled,
     conditional,
@@ -134,6 +134,33 @@ def test_a_folder_is_no_distance_from_itself(
     for one in (*found.unconditional.values(), *found.conditional.values()):
         assert (one.l1, one.wasserstein) == (0.0, 0.0)
     assert {value for value in found.impact.differences.values() if value is not None} == {0.0}
+
+
+def test_divergence_scores_piece_by_piece(
+    both: tuple[list[plain.File], list[plain.File]], tmp_path: Path
+) -> None:
+    folders = [write_folder(tmp_path / name, files) for name, files in zip("rg", both, strict=True)]
+    horizon = 130
+    found = lob_bench_divergence(*folders, horizon=horizon)
+    longest = max(len(rows) for rows, _ in both[1])
+    whole = [plain.values_of(file) for file in both[0]]
+    for number, at in enumerate(range(0, longest, horizon)):
+        cut = [(rows[at : at + horizon], books[at : at + horizon]) for rows, books in both[1]]
+        pieces = [plain.values_of(file) for file in cut]
+        for name, score in SCORES.items():
+            real = [one for file in whole for one in file[name]]
+            generated = [one for file in pieces for one in file[name]]
+            one = found[name][number]
+            if one.l1 is None:
+                assert all(math.isnan(value) for value in generated), name
+                continue
+            expected = plain.distance(real, generated, discrete=score.discrete)
+            assert (one.l1, one.wasserstein) == pytest.approx(expected, rel=1e-9), name
+    assert {len(ones) for ones in found.values()} == {-(-longest // horizon)}
+    assert found["ofi"][0].l1 is not None
+    for odd in (0, longest // 201):
+        with pytest.raises(UsageError, match="Hint: give one of at least"):
+            lob_bench_divergence(*folders, horizon=odd)
 
 
 def test_distance_by_hand() -> None:

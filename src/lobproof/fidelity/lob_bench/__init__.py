@@ -21,7 +21,16 @@ from lobproof.fidelity.lob_bench.impact import Impact, Responses
 from lobproof.fidelity.lob_bench.values import SCORES, Float64
 from lobproof.sources.lobster import files
 
-__all__ = ["CONDITIONAL", "Conditional", "Distance", "LobBench", "Summary", "lob_bench_scores"]
+__all__ = [
+    "CONDITIONAL",
+    "MAX_PIECES",
+    "Conditional",
+    "Distance",
+    "LobBench",
+    "Summary",
+    "lob_bench_divergence",
+    "lob_bench_scores",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,8 @@ class Conditional:
     edges: tuple[float, ...] | None = None
 
 
+MAX_PIECES = 200
+"""Pieces that `lob_bench_divergence` makes of a file, at most."""
 _DAY_S = 86_400
 _TIME_EDGES = tuple(np.linspace(0, _DAY_S, 24).tolist())
 """As published: 24 edges are 23 stretches of 62.6 minutes, no hours."""
@@ -134,7 +145,7 @@ def lob_bench_scores(real: Path, generated: Path, *, tick: int = 100) -> LobBenc
     """
     if tick < 1:
         raise UsageError(f"a tick of {tick}", hint="give it in 1e-4 dollars: a cent is 100")
-    both = [[files.read_pair(pair) for pair in files.pairs_in(one)] for one in (real, generated)]
+    both = [_read(real), _read(generated)]
     least = min(sequence.levels for folder in both for sequence in folder)
     unconditional, skipped = {}, {}
     for name, score in SCORES.items():
@@ -157,6 +168,53 @@ def lob_bench_scores(real: Path, generated: Path, *, tick: int = 100) -> LobBenc
         )
     responses = [Responses.of(folder, tick) for folder in both]
     return LobBench(unconditional, given, Impact(*responses), skipped)
+
+
+def lob_bench_divergence(
+    real: Path, generated: Path, *, horizon: int = 50
+) -> dict[str, list[Distance]]:
+    """How the unconditional scores grow with the distance from where generating began.
+
+    Generated files are cut into pieces of ``horizon`` messages. The first pieces of all of them are
+    scored against the whole of the real files, then the second ones, and so on: by score a distance
+    for each piece. As published, pieces stand alone and real files are whole: a time to cancel in a
+    piece is never longer than it, and an order flow imbalance, which takes 100 messages, is only in
+    longer ones. So look at how the figures change, not at what they are.
+
+    Raises
+    ------
+    InputError
+        For a damaged file, with its row.
+    UsageError
+        For files of several tickers, a horizon that is not positive, and one that makes more than
+        `MAX_PIECES` pieces of a file.
+    """
+    ours, theirs = _read(real), _read(generated)
+    longest = max(len(sequence) for sequence in theirs)
+    if horizon < 1 or longest > MAX_PIECES * horizon:
+        raise UsageError(
+            f"a horizon of {horizon} for a file of {longest:,} messages",
+            hint=f"give one of at least {-(-longest // MAX_PIECES)}",
+        )
+    pieces = [
+        [one.piece(at, at + horizon) for one in theirs if at < len(one)]
+        for at in range(0, longest, horizon)
+    ]
+    least = min(sequence.levels for sequence in (*ours, *theirs))
+    found = {}
+    for name, score in SCORES.items():
+        if score.levels <= least:
+            whole = _joined(score.values, ours)
+            found[name] = [
+                distance(whole, _joined(score.values, piece), discrete=score.discrete)
+                for piece in pieces
+            ]
+    return found
+
+
+def _read(folder: Path) -> list[files.Sequence]:
+    """All sequences of a folder."""
+    return [files.read_pair(pair) for pair in files.pairs_in(folder)]
 
 
 def _joined(

@@ -90,6 +90,20 @@ class Sequence:
     def __len__(self) -> int:
         return len(self.time)
 
+    def piece(self, start: int, stop: int) -> Sequence:
+        """Rows ``start`` (inclusive) to ``stop`` (exclusive), as views."""
+        rows = slice(start, stop)
+        return Sequence(
+            self.pair,
+            self.time[rows],
+            self.kind[rows],
+            self.order_id[rows],
+            self.size[rows],
+            self.price[rows],
+            self.direction[rows],
+            self.book[rows],
+        )
+
     @property
     def levels(self) -> int:
         """How many levels a side the file has room for."""
