@@ -29,7 +29,7 @@ def lobster_blocks(folder: Path, scale: Scale) -> Blocks:
     InputError
         For a damaged file, with its row.
     GridError
-        For a tick or a lot with more than 6 digits behind the point.
+        For a tick with more than 6 digits behind the point, or a lot with more than 4.
     UsageError
         For files of several tickers, and for such as lie beside each other in time.
     """

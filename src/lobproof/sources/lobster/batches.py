@@ -21,7 +21,7 @@ from lobproof.timespan import day_start
 
 EXCHANGE = "LOBSTER"
 _ROWS = 1 << 16
-_MOST_DIGITS = 6
+_TICK_DIGITS, _LOT_DIGITS = 6, 4
 _RESUMED = 1
 """Price of a halt's message that says that trading goes on."""
 _HALTED = -1
@@ -34,10 +34,11 @@ def instrument_of(ticker: str, tick: str, lot: str) -> Instrument:
     """
     rules = [(0, tick, lot)]
     found = Instrument.given(EXCHANGE, ticker, ticker, rules, price_exponent=PRICE_EXPONENT)
-    if found.price_exponent > _MOST_DIGITS or found.size_exponent > _MOST_DIGITS:
+    if found.price_exponent > _TICK_DIGITS or found.size_exponent > _LOT_DIGITS:
         raise GridError(
             f"a tick of {tick} or a lot of {lot} is too fine for shares",
-            hint=f"give both with at most {_MOST_DIGITS} digits behind the point",
+            hint=f"give the tick with at most {_TICK_DIGITS} digits behind the point, and the lot "
+            f"with {_LOT_DIGITS}",
         )
     return found
 

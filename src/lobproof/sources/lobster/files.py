@@ -28,11 +28,13 @@ TIME_DIGITS = 9
 PRICE_EXPONENT = 4
 NO_ASK = 9_999_999_999
 NO_BID = -NO_ASK
-"""Prices of levels that are empty. No other price reaches them, and no size."""
+"""Prices of levels that are empty. No other price reaches them."""
+MAX_SIZE = 10**12
 MAX_LEVELS = 1000
 _EMPTY_PRICES = (NO_ASK, NO_BID, -1, 0)
 _EMPTY = "an empty level has the price 9999999999 (ask), -9999999999 (bid), -1 or 0"
 _PRICES = "prices are in 1e-4 dollars, and below 9999999999"
+_SIZES = f"sizes are up to {MAX_SIZE:,}, prices below 9999999999: count both in larger units"
 _SORTED = "list each price once, the best first, empty levels last"
 _COLUMNS = ("time", "type", "order id", "size", "price", "direction")
 _BLOCK_BYTES = 1 << 22
@@ -297,8 +299,8 @@ def _check_messages(path: Path, line: int, rows: Int64, last: int) -> None:
             ((kind < NEW) | (kind > HALT), "the type is none", "types are 1 to 5, 6 and 7"),
             (plain & (size <= 0), "the size is not positive", _FETCH),
             (plain & (price <= 0), "the price is not positive", _PRICES),
-            (price >= NO_ASK, "the price is none", _PRICES),
-            (size >= NO_ASK, "the size is none", _FETCH),
+            (price >= NO_ASK, "the price is too large", _PRICES),
+            (size > MAX_SIZE, "the size is too large", _SIZES),
             (plain & (np.abs(direction) != 1), "the direction is neither 1 nor -1", _FETCH),
             (np.abs(direction) > 1, "the direction is neither 1 nor -1", _FETCH),
         ),
@@ -313,7 +315,7 @@ def _checked_books(path: Path, line: int, rows: Int64) -> Int64:
         none = np.isin(price, _EMPTY_PRICES)
         sized: _Bools = np.any(none & (size > 0), axis=1)
         odd: _Bools = np.any(~none & ((size <= 0) | (price < 0)), axis=1)
-        large: _Bools = np.any((price > NO_ASK) | (size >= NO_ASK), axis=1)
+        large: _Bools = np.any((price > NO_ASK) | (size > MAX_SIZE), axis=1)
         price[none] = empty
         size[none] = 0
         step = sign * np.diff(price, axis=1)
@@ -321,7 +323,7 @@ def _checked_books(path: Path, line: int, rows: Int64) -> Int64:
         faults += [
             (sized, f"an empty {name} level has a size", _FETCH),
             (odd, f"the price or the size of a level of the {name}s is not positive", _EMPTY),
-            (large, f"the price or the size of a level of the {name}s is none", _FETCH),
+            (large, f"the price or the size of a level of the {name}s is too large", _SIZES),
             (wrong, f"the {name}s are not sorted, or an empty level lies between", _SORTED),
         ]
     _refuse(path, line, faults)
