@@ -281,7 +281,7 @@ def test_events_and_states(tmp_path: Path) -> None:
     assert states.event_id.tolist() == [0, 1, 2, 3]
     assert states.levels[3, :6].tolist() == [5853000, 150, 0, 0, 0, 0]
     assert states.levels[3, 40:46].tolist() == [5853900, 18, 5854000, 5, 0, 0]
-    assert states.bid_trusted.tolist() == [2, 2, 2, 1]
+    assert states.bid_trusted.tolist() == [2, 2, 2, 2]
     assert states.ask_trusted.tolist() == [2, 2, 2, 2]
 
 

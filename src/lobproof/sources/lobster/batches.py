@@ -49,8 +49,9 @@ def batches_of(
     """Events and states, both in order and one for each message, from event id 0 on.
 
     An execution (types 4 and 5) is a trade, whose taker is on the other side of the resting order;
-    any other message is a mark without doubt. A state has the best 20 levels that are listed, all
-    trusted; none is while trading is halted, and of a book that is crossed.
+    any other message is a mark without doubt. A state has the file's levels, the best 20 at most,
+    all trusted: an empty one says that the side ends. None is trusted while trading is halted, nor
+    of a book that is crossed.
     """
     halted = _halted(sequence)
     start = day_start(sequence.pair.date)
@@ -86,11 +87,8 @@ def batches_of(
             prices = np.where(sizes > 0, book[:, at : 4 * shown : 4], 0)
             states.levels[:, side : side + 2 * shown : 2] = prices * price_unit
             states.levels[:, side + 1 : side + 2 * shown : 2] = sizes * size_unit
-            trusted = np.where(crossed | halted[rows], 0, (sizes > 0).sum(axis=1)).astype(np.int8)
-            if side == 0:
-                states.bid_trusted = trusted
-            else:
-                states.ask_trusted = trusted
+        states.bid_trusted[~(crossed | halted[rows])] = shown
+        states.ask_trusted[:] = states.bid_trusted
         yield events, states
 
 
