@@ -140,6 +140,14 @@ _COMMANDS = {
             "lobproof verify store --against golden/btc --json > verdict.json",
         ),
     ),
+    "fidelity": _Command(
+        "fidelity:fidelity",
+        "Prove that a store is the market, metric by metric, with stated error rates.",
+        (
+            "lobproof fidelity store --against golden/btc",
+            "lobproof fidelity store --against monday --against tuesday --json > fidelity.json",
+        ),
+    ),
     "inspect": _Command(
         "inspect:inspect",
         "Show a store or a golden sample on one screen.",

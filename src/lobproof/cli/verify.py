@@ -14,7 +14,7 @@ from lobproof.store import Store, open_store
 from lobproof.store.catalog import told_unsealed
 from lobproof.timespan import Time
 
-_EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1}
+EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1}
 INCONCLUSIVE = 2
 
 
@@ -78,7 +78,7 @@ def verify(
             show_next("report", store, *(("--against", against) if against else ()), also=in_python)
         else:
             show_next("inspect", store)
-    return _EXIT.get(report.verdict, INCONCLUSIVE)
+    return EXIT.get(report.verdict, INCONCLUSIVE)
 
 
 def verified(

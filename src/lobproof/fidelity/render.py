@@ -20,7 +20,7 @@ from lobproof.fidelity.exact.report import (
 
 _BESIDE = 2
 """Names of checks that stand beside their reason; more stand behind it."""
-_STYLES = {
+STYLES = {
     Verdict.EXACT: "bold green",
     Verdict.PASS: "green",
     Verdict.FAIL: "bold red",
@@ -32,9 +32,7 @@ _STYLES = {
 def render_report(report: VerifyReport) -> RenderableType:
     """Verdict, the table of checks, and the first divergence where there is one."""
     verdict = report.verdict
-    head = Text.assemble(
-        (verdict.value.upper(), f"{_STYLES[verdict]} reverse"), f"  {report.title}"
-    )
+    head = Text.assemble((verdict.value.upper(), f"{STYLES[verdict]} reverse"), f"  {report.title}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     table.add_column("check", no_wrap=True)
@@ -94,7 +92,7 @@ def _row(check: Check) -> list[RenderableType]:
     return [
         Text(check.gate),
         Text(check.name),
-        Text(check.verdict.value.replace("_", " "), _STYLES[check.verdict]),
+        Text(check.verdict.value.replace("_", " "), STYLES[check.verdict]),
         Text(compared),
         Text(f"{check.compared - check.equal:,}"),
         Text(f"{check.bound:.4%}" if check.bound is not None else ""),

@@ -366,9 +366,9 @@ def _days_of(store: Store, sample: GoldenSample, symbol: str | None) -> Window:
             f"the store holds {_names(store)}.",
             hint="Verify a store against a golden sample of the same symbol.",
         )
-    first, last = _span(sample)
-    touched = mine.filter(pl.col("dt").is_between(pl.lit(_day(first)), pl.lit(_day(last))))
-    if not touched.filter((pl.col("first_ts") <= last) & (pl.col("last_ts") >= first)).height:
+    touched = sample_days(store, sample)
+    if not touched:
+        first, last = _span(sample)
         begins, ends = (int(mine.select(x).item()) for x in (_BEGIN, _END))
         raise UsageError(
             f"Store and golden sample do not overlap: the sample lasts from {show_time(first)} to "
@@ -376,7 +376,21 @@ def _days_of(store: Store, sample: GoldenSample, symbol: str | None) -> Window:
             f"to {show_time(ends)}.",
             hint="Verify against a golden sample of the same time.",
         )
-    return Window(store, golden.exchange, golden.symbol, tuple(touched["dt"].sort()))
+    return Window(store, golden.exchange, golden.symbol, touched)
+
+
+def sample_days(store: Store, sample: GoldenSample) -> tuple[str, ...]:
+    """The days of a store that a sample touches; none where their times do not overlap."""
+    golden = sample.instrument
+    first, last = _span(sample)
+    touched = store.days().filter(
+        (pl.col("exchange") == golden.exchange)
+        & (pl.col("symbol") == golden.symbol)
+        & pl.col("dt").is_between(pl.lit(_day(first)), pl.lit(_day(last)))
+    )
+    if not touched.filter((pl.col("first_ts") <= last) & (pl.col("last_ts") >= first)).height:
+        return ()
+    return tuple(touched["dt"].sort())
 
 
 def _span(sample: GoldenSample) -> tuple[int, int]:

@@ -6,41 +6,42 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from lobproof.fidelity.inference.dependence import MIN_BLOCKS, TAUS_PER_BLOCK
+from lobproof.fidelity.inference.equivalence import MARGIN
+from lobproof.fidelity.inference.permutation import PERMUTATIONS
+from lobproof.fidelity.inference.signflip import ALPHA, FLIPS
+from lobproof.fidelity.metrics.bin_kernels import SIGNED_EXACT, STEPS, TOP, UNSIGNED_EXACT
+from lobproof.fidelity.metrics.metric_kernels import GRID_NS, HORIZONS_NS, PART
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What gates C and D judge by.
 
-    Attributes
-    ----------
-    margin
-        Largest difference that still counts as none: of probability mass, and of logarithms of
-        ratios. Half of the 1 % that is to be detected.
-    alpha
-        Of each one-sided test of gate C, and of gate D.
-    least_blocks
-        With fewer blocks a metric is inconclusive.
-    lengths
-        A block is at least so many times as long as the metric depends on its past.
-    flips, permutations, seed
-        Of the joint tests.
-    least_windows
-        Golden windows that a conformal test needs to be able to reject.
+    ``margin``: largest difference that counts as none, of probability and of logarithms of ratios.
+    ``least_known``: a metric of the samples is compared where so large a share of the golden ones
+    has it. ``least_quantile``: quantiles are compared where the golden one is so many whole
+    numbers: below, the bins hold one each, and their mass says it.
     """
 
-    margin: float = 0.005
-    alpha: float = 0.05
-    least_blocks: int = 40
-    lengths: float = 20.0
-    flips: int = 999
-    permutations: int = 999
+    margin: float = MARGIN
+    flips: int = FLIPS
+    permutations: int = PERMUTATIONS
     seed: int = 20_260_105
-    least_windows: int = 19
+    least_known: float = 0.5
+    least_quantile: int = 16
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the settings, in hexadecimal."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """SHA-256, in hexadecimal, of these and of all that is fixed beside them."""
+        fixed = {
+            "alpha": ALPHA,
+            "blocks": [MIN_BLOCKS, TAUS_PER_BLOCK],
+            "bins": [UNSIGNED_EXACT, SIGNED_EXACT, STEPS, TOP],
+            "grid": [GRID_NS, *HORIZONS_NS, PART],
+        }
+        text = json.dumps({**asdict(self), **fixed}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 STANDARD = Settings()

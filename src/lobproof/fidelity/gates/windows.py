@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lobproof.errors import UsageError
 from lobproof.fidelity.metrics.blocks import Blocks
-from lobproof.fidelity.metrics.metric_kernels import SAMPLES, TRUSTED_SAMPLES
+from lobproof.fidelity.metrics.metric_kernels import SAMPLES
 from lobproof.schema import Int64
 
 Float64 = NDArray[np.float64]
@@ -58,10 +58,9 @@ def paired(ours: Blocks, golden: Blocks) -> Paired:
     )
 
 
-def trusted_share(blocks: Blocks, rows: NDArray[np.intp]) -> float:
-    """Share of the samples of some blocks at which the touch was trusted."""
-    samples = int(blocks.tallies[rows, SAMPLES].sum())
-    return int(blocks.tallies[rows, TRUSTED_SAMPLES].sum()) / samples if samples else 0.0
+def whole(blocks: Blocks) -> NDArray[np.intp]:
+    """Rows of the blocks that were sampled from end to end."""
+    return np.flatnonzero(blocks.tallies[:, SAMPLES] == blocks.series.shape[1])
 
 
 def dependence(counts: Int64, block_ns: int) -> float:

@@ -1,0 +1,132 @@
+"""A fidelity report on a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lobproof.fidelity.exact.report import Verdict
+from lobproof.fidelity.gates.other_window import OtherWindow
+from lobproof.fidelity.gates.report import Against, FidelityReport
+from lobproof.fidelity.gates.same_window import Compared, SameWindow
+from lobproof.fidelity.inference.dependence import MIN_BLOCKS
+from lobproof.fidelity.render import STYLES
+
+_WORDS = {
+    Verdict.PASS: "every difference is within its margin, with 95 % confidence",
+    Verdict.FAIL: "a difference is beyond its margin, with 95 % confidence",
+    Verdict.INCONCLUSIVE: "there is too little data to say, or it lies between",
+}
+
+
+def render_fidelity(report: FidelityReport) -> RenderableType:
+    """The verdict, then each golden sample: its gates, and the metrics of gate C or D."""
+    verdict = report.verdict
+    head = Text.assemble(
+        (verdict.value.upper(), f"{STYLES[verdict]} reverse"),
+        f"  {report.title}\n{_WORDS[verdict]}",
+    )
+    parts: list[RenderableType] = [head]
+    for one in report.against:
+        parts += _against(one)
+    return Group(*parts)
+
+
+def _against(one: Against) -> Iterator[RenderableType]:
+    yield Text(f"\nagainst {one.golden}", "bold")
+    if one.exact is not None:
+        first = one.exact.first_divergence
+        why = f": {first.detail}" if first else ""
+        yield _gate("A, B", "exact, row by row", one.exact.verdict, why)
+    if one.same is not None:
+        yield from _same(one.same)
+    if one.other is not None:
+        yield from _other(one.other)
+
+
+def _gate(name: str, what: str, verdict: Verdict, why: str) -> Text:
+    return Text.assemble(f"{name:5} {what}: ", (verdict.value, STYLES[verdict]), why)
+
+
+def _same(gate: SameWindow) -> Iterator[RenderableType]:
+    counts = Counter(one.verdict for one in gate.compared)
+    told = ", ".join(
+        f"{counts[verdict]} {verdict.value.replace('_', ' ')}"
+        for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE)
+        if counts[verdict]
+    )
+    yield _gate("C", "distributions of the same time", gate.verdict, f" ({told})")
+    plain = [one.plain for one in gate.compared if one.plain is not None]
+    passed = sum(one.ks_pass for one in plain)
+    yield Text(f"      a metric passes where it differs by less than {gate.settings.margin:.1%}")
+    yield Text(f"      plain K-S: p > 0.05 in {passed} of {len(plain)} metrics")
+    if gate.drift is not None and gate.drift.flagged:
+        metric = [one for one in gate.compared if one.figures][gate.drift.metric].metric
+        yield Text(
+            f"      the two drift apart (p {gate.drift.p:.3f}), most in {metric.name}", "yellow"
+        )
+    yield _table(gate)
+    longest = max((one.needed_ns for one in gate.compared), default=0.0)
+    if longest:
+        few = sum(one.needed_ns > 0 for one in gate.compared)
+        yield Text(
+            f"{few} metrics have fewer than {MIN_BLOCKS} blocks of 20 times their memory, too few "
+            f"to judge by: {longest / 3.6e12:,.1f} h of data would do for all.",
+            "yellow",
+        )
+    reasons: dict[str, list[str]] = {}
+    for one in gate.compared:
+        if one.reason and not one.needed_ns:
+            reasons.setdefault(one.reason, []).append(one.metric.name)
+    for reason, names in reasons.items():
+        yield Text(f"{', '.join(names)}: {reason}", "dim")
+
+
+def _table(gate: SameWindow) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("metric", no_wrap=True)
+    table.add_column("verdict", overflow="fold")
+    for name in ("figure", "differs", "at most", "K-S p", "blocks"):
+        table.add_column(name, justify="left" if name == "figure" else "right", overflow="fold")
+    for one in gate.compared:
+        if one.figures:
+            table.add_row(*_row(one))
+    return table
+
+
+def _row(one: Compared) -> list[Text]:
+    worst = one.worst
+    figures = ["", "", ""]
+    if worst is not None:
+        figures = [worst.name, _percent(worst.estimate), _percent(worst.upper)]
+    p = "" if one.plain is None else f"{one.plain.p:.3f}"
+    blocks = f"{one.blocks} x {one.block_ns // 10**9} s"
+    name = Text(one.metric.name)
+    return [name, Text(one.verdict.value, STYLES[one.verdict]), *map(Text, [*figures, p, blocks])]
+
+
+def _percent(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.2%}"
+
+
+def _other(gate: OtherWindow) -> Iterator[RenderableType]:
+    result = gate.result
+    why = f": {gate.reason}" if gate.reason else ""
+    if result is not None:
+        why = f" (p {result.p_max:.3f}; {gate.blocks[0]} and {gate.blocks[1]} blocks){why}"
+    yield _gate("D", "distributions of another time", gate.verdict, why)
+    if result is None:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("metric", "K-S distance", "p", "p as one of all"):
+        table.add_column(name, justify="left" if name == "metric" else "right", overflow="fold")
+    for metric, d, p, adjusted in zip(
+        gate.metrics, result.d, result.p, result.p_adjusted, strict=True
+    ):
+        table.add_row(metric.name, f"{d:.3f}", f"{p:.3f}", f"{adjusted:.3f}")
+    yield table

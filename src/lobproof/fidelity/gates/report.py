@@ -1,0 +1,95 @@
+"""``FidelityReport``: gates A to D of a store against golden samples, and one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lobproof.fidelity.exact.report import Verdict, VerifyReport
+from lobproof.fidelity.gates.other_window import OtherWindow
+from lobproof.fidelity.gates.same_window import Compared, SameWindow
+from lobproof.fidelity.inference.equivalence import overall
+from lobproof.schema.provenance import made_of
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A store held against one golden sample.
+
+    Of the same time: ``exact`` is of gates A and B, ``same`` of gate C. Of another time: ``other``
+    is of gate D.
+    """
+
+    golden: str
+    exact: VerifyReport | None = None
+    same: SameWindow | None = None
+    other: OtherWindow | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Pass if every gate passes."""
+        gates = (self.exact, self.same, self.other)
+        return overall(gate.verdict for gate in gates if gate is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "golden": self.golden,
+            "verdict": self.verdict.value,
+            "exact": self.exact and self.exact.to_dict(),
+            "same_window": self.same and self.same.to_dict(),
+            "other_window": self.other and self.other.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FidelityReport:
+    """The outcome of `prove`.
+
+    ``provenance`` is the least real of all that was compared; ``hashes`` the content hash of each
+    day of the store.
+    """
+
+    exchange: str
+    symbol: str
+    provenance: str
+    against: tuple[Against, ...]
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Fail if any comparison fails, pass if all pass."""
+        return overall(one.verdict for one in self.against)
+
+    @property
+    def title(self) -> str:
+        """What was compared, in words."""
+        return f"{self.exchange} {self.symbol} ({made_of(self.provenance)})"
+
+    @property
+    def compared(self) -> tuple[Compared, ...]:
+        """The metrics of all golden samples of the same time."""
+        return tuple(
+            metric for one in self.against if one.same is not None for metric in one.same.compared
+        )
+
+    def __repr__(self) -> str:
+        """Verdict and gates, a line each."""
+        lines = [f"{self.verdict.value.upper()} {self.title}"]
+        for one in self.against:
+            gates = {"A, B": one.exact, "C": one.same, "D": one.other}
+            told = (f"{name} {gate.verdict}" for name, gate in gates.items() if gate is not None)
+            lines.append(f"  {one.golden}: {', '.join(told)}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "verdict": self.verdict.value,
+            "exchange": self.exchange,
+            "symbol": self.symbol,
+            "provenance": self.provenance,
+            "content_hashes": dict(self.hashes),
+            "against": [one.to_dict() for one in self.against],
+        }

@@ -1,0 +1,90 @@
+"""``prove``: is a reconstructed store the market? Gates A to D against golden samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from lobproof.errors import UsageError, need_extra
+from lobproof.fidelity.exact import verify
+from lobproof.fidelity.exact.verify import sample_days
+from lobproof.fidelity.gates.other_window import compare_windows
+from lobproof.fidelity.gates.report import Against, FidelityReport
+from lobproof.fidelity.gates.same_window import compare
+from lobproof.fidelity.gates.settings import STANDARD, Settings
+from lobproof.fidelity.metrics.blocks import Blocks, Scale, merged
+from lobproof.fidelity.metrics.measure import measured
+from lobproof.paths import AnyPath
+from lobproof.pipeline.sampled import measure_sample
+from lobproof.progress import Progress
+from lobproof.schema.provenance import least_real
+from lobproof.sources.golden import GoldenSample
+from lobproof.store import Store, as_store
+
+
+def prove(
+    store: Store | AnyPath,
+    against: Sequence[AnyPath] | AnyPath,
+    *,
+    settings: Settings = STANDARD,
+    progress: Progress | None = None,
+) -> FidelityReport:
+    """Hold a store against golden samples: exactly, and metric by metric.
+
+    A sample of the same time goes through gates A and B (`verify`) and C, one of another time
+    through gate D. The sample is measured as a reconstruction of it would be, on the scale of its
+    own instrument; what is kept of the store's days is used where it is of that scale.
+
+    Parameters
+    ----------
+    store
+        What was reconstructed, or its path.
+    against
+        One golden sample or more, all of one symbol.
+    settings
+        Margins, error rates and seeds; their hash stands in the report.
+    progress
+        Called with what is worked at, how much of it is done, and of how much.
+
+    Raises
+    ------
+    UsageError
+        If the store has no day of the samples' symbol, or the samples are of several symbols.
+    InputError
+        If a sample is damaged.
+    ExtraError
+        If the packages of the extra ``fidelity`` are not installed.
+    """
+    need_extra("fidelity")
+    store = as_store(store)
+    paths = [against] if isinstance(against, str) or not isinstance(against, Sequence) else against
+    samples = [GoldenSample.load(path) for path in paths]
+    names = {(one.instrument.exchange, one.instrument.symbol) for one in samples}
+    if len(names) != 1:
+        raise UsageError(
+            f"{len(names)} symbols among the golden samples.",
+            hint="name one golden sample or more, all of the same symbol",
+        )
+    ((exchange, symbol),) = names
+    days = store.days().filter(exchange=exchange, symbol=symbol).sort("dt")
+    found: list[Against] = []
+    provenances = [*days["provenance"], *(one.provenance for one in samples)]
+    for sample in samples:
+        golden = measure_sample(sample)
+        touched = sample_days(store, sample)
+        if touched:
+            ours = _ours(store, exchange, symbol, touched, golden.scale)
+            exact = verify(store, sample.path, progress=progress)
+            found.append(Against(str(sample.path), exact, compare(ours, golden, settings)))
+        else:
+            ours = _ours(store, exchange, symbol, days["dt"].to_list(), golden.scale)
+            other = compare_windows(ours, golden, settings)
+            found.append(Against(str(sample.path), other=other))
+    hashes = dict(days.select("dt", pl.col("content_hash")).iter_rows())
+    return FidelityReport(exchange, symbol, least_real(*provenances), tuple(found), hashes)
+
+
+def _ours(store: Store, exchange: str, symbol: str, days: Sequence[str], scale: Scale) -> Blocks:
+    """The blocks of some of the store's days."""
+    return merged([measured(store, symbol, dt, scale=scale, exchange=exchange) for dt in days])
