@@ -10,25 +10,25 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from lobproof.errors import UsageError
 from lobproof.fidelity.exact.report import Verdict
 from lobproof.fidelity.gates.same_window import grouped, groups_of
 from lobproof.fidelity.gates.settings import STANDARD, Settings
 from lobproof.fidelity.gates.windows import dependence, whole
-from lobproof.fidelity.inference.dependence import block_rule
+from lobproof.fidelity.inference.dependence import MIN_BLOCKS, block_rule
 from lobproof.fidelity.inference.permutation import Permutation, block_permutation
 from lobproof.fidelity.inference.signflip import ALPHA
 from lobproof.fidelity.metrics.blocks import Blocks
 from lobproof.fidelity.metrics.catalogue import CATALOGUE, Metric
+from lobproof.schema import Int64
 
 
 @dataclass(frozen=True, slots=True)
 class OtherWindow:
-    """Gate D: the metrics compared, and the permutation of their blocks."""
+    """Gate D: the metrics compared, those with too few blocks, and the permutation of blocks."""
 
     metrics: tuple[Metric, ...]
+    left_out: tuple[Metric, ...]
     result: Permutation | None
     blocks: tuple[int, int]
     block_ns: int
@@ -51,6 +51,7 @@ class OtherWindow:
             "block_s": self.block_ns / 1e9,
             "settings": {**asdict(self.settings), "hash": self.settings.hash},
             "metrics": [one.name for one in self.metrics],
+            "left_out": [one.name for one in self.left_out],
             "permutation": self.result and asdict(self.result),
         }
 
@@ -58,7 +59,8 @@ class OtherWindow:
 def compare_windows(ours: Blocks, golden: Blocks, settings: Settings = STANDARD) -> OtherWindow:
     """Hold blocks against those of another time.
 
-    A block is as long as the longest memory of the metrics asks for, by the golden sample alone.
+    Blocks are as long as the longest memory asks for among the metrics of which the golden sample
+    has enough blocks; the others are left out, and named. What is judged has no part in that.
 
     Raises
     ------
@@ -72,27 +74,33 @@ def compare_windows(ours: Blocks, golden: Blocks, settings: Settings = STANDARD)
         )
     block_ns = golden.scale.block_ns
     rows = [whole(blocks) for blocks in (ours, golden)]
-    tables: list[tuple[Metric, list[np.ndarray[Any, np.dtype[np.int64]]]]] = []
-    longest = 0.0
+    tables: list[tuple[Metric, list[Int64]]] = []
+    left_out: list[Metric] = []
+    times, span = 1, len(rows[1]) * block_ns
     for metric in CATALOGUE:
         counts = [
             blocks.counts(metric.number)[at, : metric.bins]
             for blocks, at in zip((ours, golden), rows, strict=True)
         ]
-        if all(table.any() for table in counts):
-            used = counts[0].sum(axis=0) + counts[1].sum(axis=0) > 0
-            if used.sum() > 1:
-                tables.append((metric, [table[:, used] for table in counts]))
-                longest = max(longest, dependence(counts[1], block_ns))
-    rule = block_rule(longest / block_ns, block_ns, len(rows[1]) * block_ns)
-    times = max(1, math.ceil(rule.length / block_ns))
+        if not all(table.any() for table in counts):
+            continue
+        used = counts[0].sum(axis=0) + counts[1].sum(axis=0) > 0
+        spacing = span / int(counts[1].sum())
+        rule = block_rule(dependence(counts[1], block_ns) / spacing, spacing, span)
+        if used.sum() == 1 or not rule.attainable:
+            left_out.append(metric)
+            continue
+        tables.append((metric, [table[:, used] for table in counts]))
+        times = max(times, math.ceil(rule.length / block_ns))
     grouping = [
         groups_of(blocks.start[at], block_ns, times)
         for blocks, at in zip((ours, golden), rows, strict=True)
     ]
     many = tuple(int(groups.max(initial=-1)) + 1 for groups in grouping)
     reason = ""
-    if min(many) < 2:
+    if not tables:
+        reason = f"no metric has {MIN_BLOCKS} blocks of 20 times its memory in the golden sample"
+    elif min(many) < 2:
         reason = f"blocks of {times * block_ns / 1e9:,.0f} s: {many[0]} and {many[1]} of them"
     result = None
     if not reason:
@@ -112,6 +120,7 @@ def compare_windows(ours: Blocks, golden: Blocks, settings: Settings = STANDARD)
         reason = result.doubt
     return OtherWindow(
         tuple(metric for metric, _ in tables),
+        tuple(left_out),
         result,
         (many[0], many[1]),
         times * block_ns,

@@ -130,3 +130,6 @@ def _other(gate: OtherWindow) -> Iterator[RenderableType]:
     ):
         table.add_row(metric.name, f"{d:.3f}", f"{p:.3f}", f"{adjusted:.3f}")
     yield table
+    if gate.left_out:
+        names = ", ".join(one.name for one in gate.left_out)
+        yield Text(f"left out, with too few blocks of 20 times their memory: {names}", "dim")

@@ -1,0 +1,236 @@
+"""Gates C and D over blocks of simulated markets, and ``lobproof fidelity`` over real files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lobproof.errors import UsageError
+from lobproof.fidelity.exact import Verdict
+from lobproof.fidelity.gates.other_window import compare_windows
+from lobproof.fidelity.gates.same_window import Compared, SameWindow, compare
+from lobproof.fidelity.gates.settings import STANDARD, Settings
+from lobproof.fidelity.gates.windows import dependence, paired
+from lobproof.fidelity.inference.dependence import memory
+from lobproof.fidelity.metrics.blocks import Bins, Blocks, Scale, merged
+from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE
+from lobproof.fidelity.metrics.metric_kernels import COUNT, SAMPLES
+from lobproof.pipeline import reconstruct_sample
+from lobproof.pipeline.prove import prove
+from lobproof.sources.recordings import import_recordings
+from support.commands import command, refused
+from support.simulated_blocks import SECOND, simulated_blocks
+
+SECONDS = 1_800
+SEED, OTHER_SEED = 3, 4
+"""Declared before anything was looked at, and never moved."""
+
+pytestmark = pytest.mark.compiled
+
+
+@pytest.fixture(scope="module")
+def golden() -> Blocks:
+    return simulated_blocks(SECONDS, SEED)[0]
+
+
+def of(gate: SameWindow, name: str) -> Compared:
+    return next(one for one in gate.compared if one.metric.name == name)
+
+
+def thinned(blocks: Blocks, name: str, share: float) -> Blocks:
+    """The same with so large a share of a metric's values lost, here and there."""
+    number = BY_NAME[name].number
+    bins, random = blocks.bins, np.random.default_rng(11)
+    lost = np.where(bins.metric == number, random.binomial(bins.count, share), 0)
+    sums = blocks.sums.copy()
+    np.add.at(sums[:, number, COUNT], bins.block, -lost)
+    count = (bins.count - lost).astype(np.int32)
+    return replace(blocks, bins=Bins(bins.metric, bins.block, bins.bin, count), sums=sums)
+
+
+# --- gate C ---------------------------------------------------------------------------------------
+
+
+def test_identical_streams_pass_where_there_is_enough_to_say_so(golden: Blocks) -> None:
+    gate = compare(golden, golden)
+    assert {one.verdict for one in gate.compared} <= {
+        Verdict.PASS,
+        Verdict.INCONCLUSIVE,
+        Verdict.NOT_APPLICABLE,
+    }
+    for one in gate.compared:
+        enough = bool(one.figures) and one.blocks >= 40
+        assert (one.verdict is Verdict.PASS) == enough, one
+        assert all(figure.upper == 0.0 for figure in one.figures if not math.isnan(figure.upper))
+        if one.verdict is Verdict.INCONCLUSIVE:
+            assert "40 are needed" in one.reason
+            assert one.needed_ns > SECONDS * SECOND
+        if one.plain is not None:
+            assert one.plain.ks_pass
+            assert one.plain.d == 0.0
+    assert of(gate, "buy_size").verdict is Verdict.PASS
+    assert not gate.drift or gate.drift.p == 1.0
+
+
+@pytest.mark.parametrize("name", ["buy_size", "sell_size", "added_size", "removed_size"])
+def test_one_percent_of_the_values_lost_fails_that_metric_alone(golden: Blocks, name: str) -> None:
+    gate = compare(thinned(golden, name, 0.01), golden)
+    assert gate.verdict is Verdict.FAIL
+    failed = [one for one in gate.compared if one.verdict is Verdict.FAIL]
+    assert [one.metric.name for one in failed] == [name]
+    (count,) = (one for one in failed[0].figures if one.name == "count")
+    assert count.verdict is Verdict.FAIL
+    assert -0.015 < count.estimate < -0.005
+
+
+def test_too_short_a_window_is_inconclusive_and_says_what_is_needed() -> None:
+    short = simulated_blocks(60, SEED)[0]
+    gate = compare(short, short)
+    assert gate.verdict is Verdict.INCONCLUSIVE
+    assert not any(one.verdict is Verdict.PASS for one in gate.compared)
+
+
+def test_a_metric_that_one_side_lacks_fails(golden: Blocks) -> None:
+    gate = compare(thinned(golden, "buy_size", 1.0), golden)
+    lacking = of(gate, "buy_size")
+    assert lacking.verdict is Verdict.FAIL
+    assert lacking.reason == "what is judged has no value"
+
+
+def test_only_whole_blocks_of_the_same_time_are_paired(golden: Blocks) -> None:
+    tallies = golden.tallies.copy()
+    tallies[3, SAMPLES] -= 1
+    cut = replace(golden, tallies=tallies)
+    window = paired(cut, golden)
+    whole = int((golden.tallies[:, SAMPLES] == golden.series.shape[1]).sum())
+    assert len(window) == whole - 1
+    assert 3 not in window.golden
+    assert window.partial == len(golden) - whole + 1
+    assert window.alone == (0, 0)
+    other = replace(golden, scale=Scale("1", "1", golden.scale.block_ns))
+    with pytest.raises(UsageError, match=r"cannot be held against"):
+        paired(other, golden)
+
+
+def test_settings_are_frozen_by_their_hash() -> None:
+    assert STANDARD.hash == Settings().hash
+    assert Settings(margin=0.006).hash != STANDARD.hash
+    assert Settings(seed=1).hash != STANDARD.hash
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.9, 0.98])
+def test_memory_from_blocks_is_that_of_the_series(phi: float) -> None:
+    """Of an autoregression on a lattice, in blocks shorter and longer than its memory."""
+    random = np.random.default_rng(5)
+    noise = random.normal(size=400_000)
+    series = np.empty_like(noise)
+    series[0] = noise[0]
+    for at in range(1, len(noise)):
+        series[at] = phi * series[at - 1] + noise[at]
+    values = np.clip(np.round(8 * series / series.std()) + 64, 0, 127).astype(np.int64)
+    direct = memory(values.astype(np.float64)).tau
+    for length in (100, 1_000):
+        table = np.zeros((len(values) // length, 128), np.int64)
+        rows = np.repeat(np.arange(len(table)), length)
+        np.add.at(table, (rows, values[: len(rows)]), 1)
+        found = dependence(table, length)
+        assert found == pytest.approx(direct, rel=0.35)
+
+
+# --- gate D ---------------------------------------------------------------------------------------
+
+
+def test_another_run_of_one_market_passes_and_another_market_fails(golden: Blocks) -> None:
+    other = simulated_blocks(SECONDS, OTHER_SEED)[0]
+    alike = compare_windows(other, golden)
+    assert alike.verdict is Verdict.PASS, alike.to_dict()
+    metric = BY_NAME["buy_size"].number
+    bins = other.bins
+    # every size one bin up, as if the lot were coarser
+    moved = np.where(bins.metric == metric, bins.bin + 1, bins.bin).astype(np.int16)
+    scaled = replace(other, bins=Bins.joined([replace(bins, bin=moved)]))
+    apart = compare_windows(scaled, golden)
+    assert apart.verdict is Verdict.FAIL
+    assert apart.result is not None
+    worst = int(np.argmin(apart.result.p_adjusted))
+    assert apart.metrics[worst].name == "buy_size"
+
+
+def test_a_few_blocks_cannot_reject(golden: Blocks) -> None:
+    few = simulated_blocks(30, OTHER_SEED)[0]
+    gate = compare_windows(few, golden)
+    assert gate.verdict is Verdict.INCONCLUSIVE
+    assert gate.reason
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A store of two minutes across midnight, its golden sample, and one of another time."""
+    folder = tmp_path_factory.mktemp("fidelity")
+    made = []
+    for name, start in (("same", "2026-01-05T23:59:00Z"), ("later", "2026-01-06T12:00:00Z")):
+        told = command(
+            "simulate",
+            "--out",
+            folder / name,
+            "--minutes",
+            "2",
+            "--start",
+            start,
+            "--preset",
+            "btc",
+        )
+        assert told.code == 0, told
+        recordings = sorted((folder / name).glob("*.gz"))
+        import_recordings(recordings, folder / f"golden-{name}")
+        made.append(folder / f"golden-{name}")
+    reconstruct_sample(made[0], folder / "store")
+    return folder / "store", made[0], made[1]
+
+
+def test_a_store_is_its_golden_sample_to_the_last_count(files: tuple[Path, Path, Path]) -> None:
+    store, same, _ = files
+    report = prove(store, same)
+    (against,) = report.against
+    assert against.exact is not None
+    assert against.exact.verdict is Verdict.PASS
+    assert len(report.hashes) == 2
+    assert len(report.compared) == len(CATALOGUE)
+    for one in report.compared:
+        assert one.n_ours == one.n_golden
+        assert all(figure.upper == 0.0 for figure in one.figures if not math.isnan(figure.upper))
+    assert report.verdict is Verdict.INCONCLUSIVE  # two minutes are not enough for gate C
+    assert "INCONCLUSIVE" in repr(report)
+
+
+def test_the_command(files: tuple[Path, Path, Path]) -> None:
+    store, same, later = files
+    told = command("fidelity", store, "--against", same, "--against", later)
+    assert told.code == 2, told
+    assert "A, B  exact, row by row: pass" in told.out
+    assert "D     distributions of another time" in told.out
+    assert max(map(len, told.out.splitlines())) <= 80
+    document = command("fidelity", store, "--against", same, "--json").document
+    assert document["verdict"] == "inconclusive"
+    assert document["against"][0]["same_window"]["settings"]["hash"] == STANDARD.hash
+    missing = store.parent / "nothing"
+    refused(r"nothing", "fidelity", store, "--against", missing)
+
+
+def test_blocks_of_days_are_those_of_the_whole(files: tuple[Path, Path, Path]) -> None:
+    """A sample that crosses midnight is measured day by day, as its store is."""
+    store, same, _ = files
+    report = prove(store, [same])
+    gate = report.against[0].same
+    assert gate is not None
+    assert gate.window.alone == (0, 0)
+    part = simulated_blocks(20, SEED)[0]
+    with pytest.raises(UsageError, match=r"is in two of the parts"):
+        merged([part, part])
