@@ -277,10 +277,10 @@ def _problem(footer: pq.FileMetaData, group: int, file: BinaryIO, text: int) -> 
     doubted = [*names] if inflated > MAX_GROUP else doubted
     for place in sorted({*doubted, *worded}):
         column = told.column(place)
-        found = [*pages(file, column)]
-        if place in worded and not BOUNDED.issuperset(page.encoding for page in found):
+        found = pages(file, column)
+        if place in worded and not np.isin(found["encoding"], BOUNDED).all():
             return f"has texts in column {_name(column)} in an encoding that has no bound"
-        if place in doubted and sum(p.inflated for p in found) > column.total_uncompressed_size:
+        if place in doubted and int(found["inflated"].sum()) > column.total_uncompressed_size:
             return f"has pages in column {_name(column)} that are larger than its footer says"
     return ""
 

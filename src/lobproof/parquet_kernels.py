@@ -29,6 +29,8 @@ EXCESS = 16
 LEAF = record(*integers("physical", "width", "repetition", "definition"))
 """A column of the schema: physical type, bytes of a value (-1 any), highest levels."""
 BYTE_ARRAY = 6
+PAGE = record(*integers("inflated", "values", "encoding"))
+"""Bytes of a page, inflated, its values and their encoding; a dictionary's are not counted."""
 
 _BOOLEANS, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _MAP, _STRUCT = 2, 3, 6, 7, 8, 10, 11, 12
 _BODY = 16  # of a struct, as a kind of its own
@@ -382,6 +384,31 @@ def footer_problem(buf: Bytes, leaves: Records) -> tuple[int, int, int]:
             pos = _skip(buf, pos, kind, stack)
 
 
+@allocating
+def page_headers(buf: Bytes, pages: Records) -> tuple[int, int]:
+    """Pages whose headers ``buf`` holds, into ``pages``; how many, and the position behind them.
+
+    Parameters
+    ----------
+    buf
+        Bytes of a column's chunk, from a header on. The last page may go on behind them.
+    pages
+        Room for ``PAGE`` rows: it ends when there is no more, or at the first header that does not
+        end within ``buf``, or is none.
+    """
+    stack = np.zeros((_DEEP, 2), np.int64)
+    found = pos = 0
+    while found < len(pages) and pos < buf.size:
+        length, stored, inflated, values, encoding = page_header(buf[pos:], stack)
+        if length < 0:
+            break
+        page = pages[found]
+        page.inflated, page.values, page.encoding = inflated, values, encoding
+        found += 1
+        pos += length + stored
+    return found, pos
+
+
 def new_stack() -> Int64:
     """Room for `page_header`."""
     return np.zeros((_DEEP, 2), np.int64)
@@ -450,6 +477,10 @@ def _is_integer(kind: int) -> bool:
 
 @kernel
 def _count(buf: Bytes, pos: int) -> tuple[int, int]:
-    """A signed number, at least zero, and the position behind it; -1 for none."""
+    """A signed number, at least zero, and the position behind it; -1 for none.
+
+    Of 32 bits, as Arrow has it: no sum over a file's pages leaves 64.
+    """
     number, pos = _varint(buf, pos)
+    number &= (1 << 32) - 1
     return max((number >> 1) ^ -(number & 1), 0), pos

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,14 +16,14 @@ import pytest
 
 import lobproof
 from fuzz.documents import Memory
-from lobproof import parquet
+from lobproof import parquet, parquet_pages
 from lobproof.acquire.checks.scan import scan
 from lobproof.acquire.rows import read_columns
 from lobproof.errors import InputError
-from lobproof.fidelity.exact.vendor import vendor_rows
+from lobproof.fidelity.exact.vendor import _SLOTS, vendor_rows
 from lobproof.parquet import MAX_TEXT, open_parquet, read_footer, texts
 from lobproof.parquet_kernels import new_stack, page_header
-from lobproof.parquet_pages import Page, pages
+from lobproof.parquet_pages import pages
 from lobproof.sources.cryptolake.chunks import chunks
 from lobproof.sources.cryptolake.footer import read_footer as facts_of
 from lobproof.store.seal import SealedFile
@@ -188,12 +189,121 @@ def test_a_page_that_tells_of_both_versions_is_what_its_type_says(tmp_path: Path
         second = bytes([0x15, 16, 0x35, 2 * two, 0])
         return bytes([0x15, 2 * kind, 0x15, 20, 0x15, 22, 0x2C, *first, 0x3C, *second, 0])
 
-    for kind, expected in ((0, Page(10, 7, 6)), (3, Page(10, 8, 0)), (2, Page(10, 0, -1))):
+    for kind, expected in ((0, (10, 7, 6)), (3, (10, 8, 0)), (2, (10, 0, -1))):
         header = data_page(kind, 6, 0)
         found = page_header(np.frombuffer(header, np.uint8), new_stack())
         assert found == (len(header), 11, *expected)
         for cut in range(len(header)):
             assert page_header(np.frombuffer(header[:cut], np.uint8), new_stack())[0] == -1
+
+
+class Chunk:
+    """Where a column's pages are, as a footer would say."""
+
+    has_dictionary_page = False
+    dictionary_page_offset = None
+
+    def __init__(self, offset: int, size: int) -> None:
+        self.data_page_offset = offset
+        self.total_compressed_size = size
+
+
+def a_page(rng: np.random.Generator) -> tuple[bytes, tuple[int, int, int]]:
+    """A page with a header as writers make them, and what is to be found of it."""
+    kind, body = int(rng.choice([0, 2, 3])), rng.bytes(int(rng.integers(0, 300)))
+    inflated, values = (int(number) for number in rng.integers(0, 1 << 31, 2))
+    encoding = int(rng.choice([0, 2, 8]))
+    head = bytearray([0x15, 2 * kind, 0x15, *_varint(2 * inflated), 0x15, *_varint(2 * len(body))])
+    if rng.random() < 0.5:
+        head += bytes([0x15, *_varint(int(rng.integers(0, 1 << 32)))])  # its checksum
+        told = [0x1C, 0x2C, 0x3C, 0x4C]
+    else:
+        told = [0x2C, 0x3C, 0x4C, 0x5C]
+    text = rng.bytes(int(rng.integers(0, 200)))  # a least value
+    bounds = bytes([0x18, *_varint(len(text)), *text, 0])
+    if kind == 0:
+        plain = [0x15, *_varint(2 * values), 0x15, 2 * encoding, 0x15, 6, 0x15, 6, 0x1C, *bounds]
+        head += bytes([told[0], *plain, 0])
+    elif kind == 2:
+        head += bytes([told[2], 0x15, *_varint(2 * values), 0x15, 4, 0x11, 0])
+    else:
+        plain = [0x15, *_varint(2 * values), 0x15, 0, 0x15, 8, 0x15, 2 * encoding, 0x15, 0, 0x15, 0]
+        head += bytes([told[3], *plain, 0x11, 0x1C, *bounds, 0])
+    found = (inflated, 0, -1) if kind == 2 else (inflated, values, encoding)
+    return bytes([*head, 0]) + body, found
+
+
+def one_by_one(data: bytes, start: int, stop: int) -> list[tuple[int, ...]]:
+    """What `pages` is to find, a header at a time."""
+    found = []
+    while start < stop:
+        at = np.frombuffer(data[start:stop], np.uint8)
+        length, stored, *page = page_header(at, new_stack())
+        if length < 0:
+            break
+        found.append(tuple(page))
+        start += length + stored
+    return found
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("at_once", [1, 50, 1_000, 1 << 17])
+def test_headers_are_found_however_they_lie_in_what_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(parquet_pages, "_AT_ONCE", at_once)
+    monkeypatch.setattr(parquet_pages, "_LONGEST_HEADER", 1_000)
+    monkeypatch.setattr(parquet_pages, "_PAGES", 7)
+    rng = np.random.default_rng(at_once)
+    damaged = 0
+    for _ in range(60):
+        made = [a_page(rng) for _ in range(int(rng.integers(0, 40)))]
+        before = rng.bytes(int(rng.integers(0, 9)))
+        data = before + b"".join(page for page, _ in made)
+        chunk, behind = Chunk(len(before), len(data) - len(before)), rng.bytes(50)
+        path = tmp_path / "chunk"
+        path.write_bytes(data + behind)
+        with path.open("rb") as file:
+            assert pages(file, chunk).tolist() == [found for _, found in made]
+        broken = bytearray(data)
+        for at in rng.integers(0, max(len(data), 1), min(len(data), 3)):
+            broken[at] = int(rng.integers(0, 256))
+        path.write_bytes(bytes(broken) + behind)
+        expected = one_by_one(bytes(broken), len(before), len(data))
+        damaged += expected != [found for _, found in made]
+        with path.open("rb") as file:
+            assert pages(file, chunk).tolist() == expected
+        path.write_bytes(data[: len(data) // 2])  # cut off
+        with path.open("rb") as file:
+            assert pages(file, chunk).tolist() == one_by_one(
+                data[: len(data) // 2], len(before), len(data)
+            )
+    assert damaged > 10
+
+
+@pytest.mark.kernels
+def test_sizes_have_32_bits_as_for_arrow() -> None:
+    """None that is larger leaves a sum: what Arrow would take it for counts."""
+    for number in (5, 2**31 - 1, 2**31, 2**40 + 5, 2**61):
+        head = bytes([0x15, 0, 0x15, *_varint(2 * number), 0x15, 0, 0])
+        inflated = page_header(np.frombuffer(head, np.uint8), new_stack())[2]
+        assert inflated == max(int(np.int64(number).astype(np.int32)), 0)
+
+
+def test_a_page_whose_header_is_none_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    names = ["sequence_number", *_SLOTS]
+    table = pa.table({name: np.arange(1.0, 1_001.0) for name in names})
+    path = tmp_path / "1.snappy.parquet"
+    for compression in ("snappy", "zstd"):
+        pq.write_table(table, path, compression=compression)
+        column = pq.read_metadata(path).row_group(0).column(3)
+        data = bytearray(path.read_bytes())
+        for offset in (column.data_page_offset, column.dictionary_page_offset):
+            broken = data.copy()
+            broken[offset : offset + 4] = b"\xff" * 4
+            path.write_bytes(broken)
+            with pytest.raises(InputError, match=rf"{path} cannot be read"):
+                deque(vendor_rows(path), maxlen=0)
 
 
 def test_a_footer_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,11 +381,11 @@ def test_pages_are_as_large_as_their_headers_say(tmp_path: Path, codec: str, ver
         for number in range(footer.num_row_groups):
             for place in range(footer.num_columns):
                 column = footer.row_group(number).column(place)
-                found = [*pages(file, column)]
+                found = pages(file, column)
                 assert len(found) > 1
                 told = column.total_uncompressed_size
-                assert told - 200 * len(found) < sum(page.inflated for page in found) < told
-                assert sum(page.values for page in found) == column.num_values
+                assert told - 200 * len(found) < found["inflated"].sum() < told
+                assert found["values"].sum() == column.num_values
 
 
 @pytest.mark.parametrize("table", MAKERS)

@@ -128,11 +128,12 @@ def _checkpoint_problem(path: Path, size: int, changed: int) -> str:
         for group in range(footer.num_row_groups):
             told = footer.row_group(group)
             for column in map(told.column, range(told.num_columns)):
-                found = [*pages(file, column)]
-                listed = max((p.inflated for p in found if p.encoding == DICTIONARY), default=0)
+                found = pages(file, column)
+                is_listed = found["encoding"] == DICTIONARY
+                listed = int(found["inflated"][is_listed].max(initial=0))
                 if listed > _DICTIONARY:
                     return f"has a dictionary of {listed:,} bytes, more than {_DICTIONARY:,}"
-                values = sum(page.values for page in found)
+                values = int(found["values"].sum())
                 room += _NUMBER * values
                 # any value may be the longest of the dictionary
                 if values * listed > _FEW and column.physical_type == "BYTE_ARRAY":
