@@ -263,10 +263,10 @@ class ChainCheck:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Check a frame of events, whole messages."""
-        ends = rows.filter(
-            last_rows()
-        ).filter(  # one in hundreds may be: what else is asked costs more
-            depth_rows() | book_gaps() | (pl.col("kind") == int(Kind.SNAPSHOT))
+        ends = (
+            rows.select(*_MESSAGES, "kind", "flags")
+            .filter(last_rows())  # one in hundreds may be: what else is asked costs more
+            .filter(depth_rows() | book_gaps() | (pl.col("kind") == int(Kind.SNAPSHOT)))
         )
         depth = ends.filter(depth_rows()).select(*_MESSAGES)
         self._depth.append(depth)

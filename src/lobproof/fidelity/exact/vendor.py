@@ -42,6 +42,17 @@ _ID = "sequence_number"
 _ZONES = ("", "ready", "validated", "raw")
 _SIDES = (("bid", Side.BID), ("ask", Side.ASK))
 _KEY = ("number", "time", "taker", "price", "size")
+_OURS = pl.DataFrame(
+    schema={
+        "event_id": pl.Int64,
+        "number": pl.Int64,
+        "time": pl.Int64,
+        "taker": pl.Boolean,
+        "price": pl.Float64,
+        "size": pl.Float64,
+    }
+)
+"""No trade of the store."""
 _SLOTS = [name for side, _ in _SIDES for pair in LEVEL_COLUMNS[side] for name in pair]
 _OF_STATES = ["dt", "event_id", "ts_order", "bid_trusted", "ask_trusted", *_SLOTS]
 
@@ -90,17 +101,28 @@ def book_rows(files: DayFiles) -> int:
 
 
 class VendorComparison:
-    """Both checks, of the files that `vendor_files` found, a day at a time."""
+    """Both checks, of the files that `vendor_files` found, a day at a time.
+
+    `take` a day's events, then `compare_trades`; `compare_book` when one likes.
+    """
 
     def __init__(self, window: Window, files: Mapping[str, DayFiles]) -> None:
         self._book = _BookCheck(window, files["book"]) if files["book"] else None
         # a golden sample's own trades are of another stamp
         self._trades = None if window.chained else _TradeCheck(window, files["trades"])
 
-    def add(self, dt: str) -> None:
-        """Compare a day."""
+    def take(self, dt: str, rows: pl.DataFrame) -> None:
+        """Keep what is to be compared of a frame of a day's events."""
+        if self._trades is not None:
+            self._trades.take(dt, rows)
+
+    def compare_book(self, dt: str) -> None:
+        """Compare a day's rows of `book`."""
         if self._book is not None:
             self._book.add(dt)
+
+    def compare_trades(self, dt: str) -> None:
+        """Compare a day's trades, all of whose events were taken."""
         if self._trades is not None:
             self._trades.add(dt)
 
@@ -302,22 +324,33 @@ class _TradeCheck:
         self._window = window
         self._files = files
         self._days = 0
+        self._taken: dict[str, list[pl.DataFrame]] = {}
         self._marks = 0  # of trades that came again
         self._counts = dict.fromkeys(
             ("rows", "stored", "missing", "extra", "repeated", "no_trade", "marked_as_no_trade"), 0
         )
         self._first: Divergence | None = None
 
+    def take(self, dt: str, rows: pl.DataFrame) -> None:
+        """Keep the trades of a frame of a day's events as keys, and count its marks."""
+        if not self._compares(dt):
+            return
+        flags = rows.select("kind", "flags").filter(pl.col("kind") == int(Kind.MARK))["flags"]
+        of_trades = flags.filter((flags & int(Flag.TRADES)) != 0)
+        self._marks += int(((of_trades & int(Flag.DUPLICATE)) != 0).sum())
+        self._counts["marked_as_no_trade"] += int(((of_trades & int(Flag.INVALID)) != 0).sum())
+        instrument = self._window.instruments[dt]
+        exponents = (instrument.price_exponent, instrument.size_exponent)
+        self._taken.setdefault(dt, []).append(_stored_trades(rows, exponents))
+
     def add(self, dt: str) -> None:
         """Compare a day."""
-        if dt not in self._files or dt in self._window.begins:
+        if not self._compares(dt):
             return
         counts = self._counts
         self._days += 1
         theirs = pl.concat([_trades_of(path) for path in self._files[dt]])
-        ours, repeated, no_trade = _stored_trades(self._window, dt)
-        self._marks += repeated
-        counts["marked_as_no_trade"] += no_trade
+        ours = pl.concat([_OURS, *self._taken.pop(dt, [])])
         counts["no_trade"] += theirs.height
         theirs = theirs.filter("is_trade")
         counts["no_trade"] -= theirs.height
@@ -332,6 +365,9 @@ class _TradeCheck:
         if self._first is None and firsts:
             first = pl.concat(firsts).sort("time", "number", nulls_last=True).row(0, named=True)
             self._first = _trade_divergence(dt, first)
+
+    def _compares(self, dt: str) -> bool:
+        return dt in self._files and dt not in self._window.begins
 
     def _tally(
         self, theirs: pl.DataFrame, ours: pl.DataFrame, part: int, parts: int
@@ -425,11 +461,11 @@ def _trades_of(path: Path) -> pl.DataFrame:
         )
 
 
-def _stored_trades(window: Window, dt: str) -> tuple[pl.DataFrame, int, int]:
-    """The stored trades of a day as keys; marks of trades that came again, and of no trades."""
-    events = window.only(dt).table("events")
+def _stored_trades(rows: pl.DataFrame, exponents: Sequence[int]) -> pl.DataFrame:
+    """The trades among events as keys; ``exponents``: of price and size."""
     trades = (
-        events.filter(pl.col("kind") == int(Kind.TRADE))
+        rows.select("kind", "event_id", "sequence", "ts_event", "side", "price", "size")
+        .filter(pl.col("kind") == int(Kind.TRADE))
         .select(
             "event_id",
             pl.when(pl.col("sequence") >= UNORDERED)
@@ -444,20 +480,11 @@ def _stored_trades(window: Window, dt: str) -> tuple[pl.DataFrame, int, int]:
             "price",
             "size",
         )
-        .collect()
     )
-    instrument = window.instruments[dt]
-    exponents = (instrument.price_exponent, instrument.size_exponent)
     floats = _floats(trades.select("price", "size"), exponents)
-    trades = trades.with_columns(
+    return trades.with_columns(
         pl.Series("price", floats[:, 0].copy()), pl.Series("size", floats[:, 1].copy())
     )
-    marks = events.filter(pl.col("kind") == int(Kind.MARK)).select("flags").collect()["flags"]
-    of_trades = marks.filter((marks & int(Flag.TRADES)) != 0)
-    again, no_trade = (
-        int(((of_trades & int(flag)) != 0).sum()) for flag in (Flag.DUPLICATE, Flag.INVALID)
-    )
-    return trades, again, no_trade
 
 
 def _trade_divergence(dt: str, row: dict[str, Any]) -> Divergence:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -192,27 +192,34 @@ def _run(
     covered: dict[str, Any] = {}
     outside: dict[str, Any] = {}
     of_golden: list[Check] = []
+    beside = ThreadPoolExecutor(1, "vendor")  # compares a day's files while a day is read
+    compared: deque[Future[None]] = deque()
 
     def judged(day: Window) -> pl.DataFrame:
+        if vendor is not None:
+            compared.append(beside.submit(vendor.compare_book, day.days[0]))
         touch = integrity.touch(day)
         counts.update(states=touch.height, trusted_states=int(touch["trusted"].sum()))
         return touch
 
     def stored(day: Window) -> Iterator[pl.DataFrame]:
+        (dt,) = day.days
         for rows in day.events():
-            integrity.add(day.days[0], rows)
+            integrity.add(dt, rows)
+            if vendor is not None:
+                vendor.take(dt, rows)
             yield rows
+        while compared:
+            compared.popleft().result()
+        if vendor is not None:
+            compared.append(beside.submit(vendor.compare_trades, dt))
 
-    beside = ThreadPoolExecutor(1, "vendor")  # compares a day's files while the day is read
     try:
-        compared = [beside.submit(vendor.add, dt) for dt in window.days] if vendor else []
         if sample is None:
-            for number, day in enumerate(window.by_day(), start=1):
+            for day in window.by_day():
                 judged(day)
                 deque(stored(day), maxlen=0)
                 counts.update(depth_messages=integrity.depth_messages().height)
-                for files_of_day in compared[:number]:
-                    files_of_day.result()
         else:
             # tickers and snapshots are held against the states of all days that a sample touches
             touch = pl.concat([judged(day) for day in window.by_day()])
@@ -223,8 +230,8 @@ def _run(
             of_golden = golden.checks(depth)
             covered, outside = {"golden": golden.coverage()}, golden.outside()
             _check_lines(sample, covered["golden"]["lines"])
-            for files_of_day in compared:
-                files_of_day.result()
+        while compared:
+            compared.popleft().result()
     finally:
         beside.shutdown(cancel_futures=True)
     checks = [*integrity.checks(untrusted_limit), *of_golden]
