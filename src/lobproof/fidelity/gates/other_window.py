@@ -10,11 +10,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lobproof.errors import UsageError
 from lobproof.fidelity.exact.report import Verdict
 from lobproof.fidelity.gates.same_window import grouped, groups_of
 from lobproof.fidelity.gates.settings import STANDARD, Settings
-from lobproof.fidelity.gates.windows import dependence, whole
+from lobproof.fidelity.gates.windows import check_scale, dependence, whole
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS, block_rule
 from lobproof.fidelity.inference.permutation import Permutation, block_permutation
 from lobproof.fidelity.inference.signflip import ALPHA
@@ -67,11 +66,7 @@ def compare_windows(ours: Blocks, golden: Blocks, settings: Settings = STANDARD)
     UsageError
         If the two are of different scales.
     """
-    if ours.scale != golden.scale:
-        raise UsageError(
-            f"Blocks at {ours.scale} cannot be held against blocks at {golden.scale}.",
-            hint="measure both with one scale",
-        )
+    check_scale(ours, golden)
     block_ns = golden.scale.block_ns
     rows = [whole(blocks) for blocks in (ours, golden)]
     tables: list[tuple[Metric, list[Int64]]] = []

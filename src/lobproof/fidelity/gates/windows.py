@@ -41,11 +41,7 @@ def paired(ours: Blocks, golden: Blocks) -> Paired:
     UsageError
         If the two are of different scales.
     """
-    if ours.scale != golden.scale:
-        raise UsageError(
-            f"Blocks at {ours.scale} cannot be held against blocks at {golden.scale}.",
-            hint="measure both with one scale",
-        )
+    check_scale(ours, golden)
     start, at, beside = np.intersect1d(ours.start, golden.start, return_indices=True)
     samples = ours.series.shape[1]
     whole = (ours.tallies[at, SAMPLES] == samples) & (golden.tallies[beside, SAMPLES] == samples)
@@ -56,6 +52,15 @@ def paired(ours: Blocks, golden: Blocks) -> Paired:
         int((~whole).sum()),
         (len(ours) - len(start), len(golden) - len(start)),
     )
+
+
+def check_scale(ours: Blocks, golden: Blocks) -> None:
+    """Raise `UsageError` unless two sets are of one scale."""
+    if ours.scale != golden.scale:
+        raise UsageError(
+            f"Blocks at {ours.scale} cannot be held against blocks at {golden.scale}.",
+            hint="measure both with one scale",
+        )
 
 
 def whole(blocks: Blocks) -> NDArray[np.intp]:
