@@ -89,9 +89,9 @@ class _Socket:
     async def _read(self) -> str:
         """Hand on all frames; why there are no more."""
         socket, sink, lane, conn = self._socket, self._sink, self._lane, self.conn
-        heard, now = self.heard, self._pace.now
+        heard, now, time_ns = self.heard, self._pace.now, self._pace.time_ns
         async for message in socket:
-            capture_ns, mono_ns = time.time_ns(), time.monotonic_ns()
+            capture_ns, mono_ns = time_ns(), time.monotonic_ns()
             if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 continue
             stream = sink.frame(lane, conn, message.data, capture_ns, mono_ns)

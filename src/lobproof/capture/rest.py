@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -151,7 +150,7 @@ class Rest:
 
     async def _ask(self, request: _Request) -> None:
         self._used.append((self._pace.now(), request.weight))
-        asked = time.time_ns()
+        asked = self._pace.time_ns()
         try:
             async with self._http.get(
                 self._base + request.path,
@@ -161,7 +160,7 @@ class Rest:
                 allow_redirects=False,
             ) as response:
                 body = await read_body(response)
-                answered = time.time_ns()
+                answered = self._pace.time_ns()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._again(request, str(error) or type(error).__name__)
             return

@@ -236,7 +236,7 @@ class Session:
         self._sbe_lane = lanes * len(venue.groups)
         """Behind those of JSON, with which it has nothing in common."""
         self.regime = regime
-        self.started_ns = time.time_ns()
+        self.started_ns = self._pace.time_ns()
         self._every_s = snapshot_every_s
         self._out = out
         self._number = 0
@@ -415,7 +415,8 @@ class Session:
                 self.clocks,
                 bool(self._venue.sbe),
             )
-            document.ended_ns, document.figures = time.time_ns(), result.to_dict()
+            document.ended_ns = self._pace.time_ns()
+            document.figures = result.to_dict()
             with suppress(OSError, PlaceError):  # of a disk that is full, too
                 write_session(self._out, document)
         return result
@@ -446,7 +447,7 @@ class Session:
         self._told_clock("clock", said)
 
     def _told_clock(self, name: str, fields: dict[str, Any]) -> None:
-        self.clocks[fields["server"]] = {**fields, "at_ns": time.time_ns()}
+        self.clocks[fields["server"]] = {**fields, "at_ns": self._pace.time_ns()}
         self.event(name, **fields)
 
     def _disk_event(self, why: str) -> None:
@@ -662,7 +663,7 @@ class Session:
         self._journals.put(journal, line, capture_ns)
 
     def _control(self, symbol: _Symbol, event: str, conn: int = 0, **fields: Any) -> None:
-        capture_ns = time.time_ns()
+        capture_ns = self._pace.time_ns()
         text = json.dumps(
             {
                 "capture_ns": capture_ns,
