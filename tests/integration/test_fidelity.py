@@ -116,6 +116,13 @@ def test_only_whole_blocks_of_the_same_time_are_paired(golden: Blocks) -> None:
         paired(other, golden)
 
 
+def test_without_a_common_block_nothing_is_said(golden: Blocks) -> None:
+    later = replace(golden, start=golden.start + 86_400 * SECOND)
+    gate = compare(later, golden)
+    assert {one.verdict for one in gate.compared} == {Verdict.INCONCLUSIVE}
+    assert {one.reason for one in gate.compared} == {"no whole block of 10 s is common to both"}
+
+
 def test_settings_are_frozen_by_their_hash() -> None:
     assert STANDARD.hash == Settings().hash
     assert Settings(margin=0.006).hash != STANDARD.hash
@@ -222,6 +229,27 @@ def test_the_command(files: tuple[Path, Path, Path]) -> None:
     assert document["against"][0]["same_window"]["settings"]["hash"] == STANDARD.hash
     missing = store.parent / "nothing"
     refused(r"nothing", "fidelity", store, "--against", missing)
+
+
+def test_a_sample_of_another_symbol_is_refused(
+    files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    store, *_ = files
+    made = command("simulate", "--out", tmp_path / "perp", "--minutes", "1", "--preset", "perp")
+    assert made.code == 0, made
+    import_recordings(sorted((tmp_path / "perp").glob("*.gz")), tmp_path / "golden")
+    refused(
+        r"is of BINANCE_FUTURES SIM-USDT-PERP.*the store holds BINANCE SIM-USDT",
+        "fidelity", store, "--against", tmp_path / "golden",
+    )  # fmt: skip
+
+
+def test_progress_tells_of_the_sample_and_of_the_store(files: tuple[Path, Path, Path]) -> None:
+    store, same, _ = files
+    told: list[tuple[str, int, int]] = []
+    prove(store, same, progress=lambda *said: told.append(said))
+    assert {what for what, _, _ in told} == {str(same), "BINANCE SIM-USDT"}
+    assert all(done > 0 for _, done, _ in told)
 
 
 def test_blocks_of_days_are_those_of_the_whole(files: tuple[Path, Path, Path]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
 from lobproof.errors import UsageError, need_extra
 from lobproof.fidelity.exact import verify
-from lobproof.fidelity.exact.verify import sample_days
+from lobproof.fidelity.exact.verify import no_symbol, sample_days
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import compare
@@ -16,6 +16,7 @@ from lobproof.fidelity.gates.settings import STANDARD, Settings
 from lobproof.fidelity.metrics.blocks import Blocks, Scale, merged
 from lobproof.fidelity.metrics.measure import measured
 from lobproof.paths import AnyPath
+from lobproof.pipeline.results import Reached
 from lobproof.pipeline.sampled import measure_sample
 from lobproof.progress import Progress
 from lobproof.schema.provenance import least_real
@@ -68,10 +69,12 @@ def prove(
         )
     ((exchange, symbol),) = names
     days = store.days().filter(exchange=exchange, symbol=symbol).sort("dt")
+    if not days.height:
+        raise no_symbol(store, exchange, symbol)
     found: list[Against] = []
     provenances = [*days["provenance"], *(one.provenance for one in samples)]
     for sample in samples:
-        golden = measure_sample(sample)
+        golden = measure_sample(sample, progress=_telling(progress, str(sample.path)))
         touched = sample_days(store, sample)
         if touched:
             ours = _ours(store, exchange, symbol, touched, golden.scale)
@@ -83,6 +86,13 @@ def prove(
             found.append(Against(str(sample.path), other=other))
     hashes = dict(days.select("dt", pl.col("content_hash")).iter_rows())
     return FidelityReport(exchange, symbol, least_real(*provenances), tuple(found), hashes)
+
+
+def _telling(progress: Progress | None, what: str) -> Callable[[Reached], None] | None:
+    """Tells how far the replay of a sample is."""
+    if progress is None:
+        return None
+    return lambda reached: progress(what, reached.rows, reached.of_rows)
 
 
 def _ours(store: Store, exchange: str, symbol: str, days: Sequence[str], scale: Scale) -> Blocks:

@@ -368,11 +368,7 @@ def _days_of(store: Store, sample: GoldenSample, symbol: str | None) -> Window:
         (pl.col("exchange") == golden.exchange) & (pl.col("symbol") == golden.symbol)
     )
     if not mine.height:
-        raise UsageError(
-            f"The golden sample is of {golden.exchange} {golden.symbol}, "
-            f"the store holds {_names(store)}.",
-            hint="Verify a store against a golden sample of the same symbol.",
-        )
+        raise no_symbol(store, golden.exchange, golden.symbol)
     touched = sample_days(store, sample)
     if not touched:
         first, last = _span(sample)
@@ -384,6 +380,15 @@ def _days_of(store: Store, sample: GoldenSample, symbol: str | None) -> Window:
             hint="Verify against a golden sample of the same time.",
         )
     return Window(store, golden.exchange, golden.symbol, touched)
+
+
+def no_symbol(store: Store, exchange: str, symbol: str) -> UsageError:
+    """The error of a sample of whose symbol the store has no day."""
+    return UsageError(
+        f"The golden sample is of {exchange} {symbol}, "
+        f"the store holds {_names(store) or 'no sealed day'}.",
+        hint="Verify a store against a golden sample of the same symbol.",
+    )
 
 
 def sample_days(store: Store, sample: GoldenSample) -> tuple[str, ...]:

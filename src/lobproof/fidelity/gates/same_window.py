@@ -154,6 +154,10 @@ def _metric(
     def decided(verdict: Verdict, reason: str) -> Compared:
         return Compared(metric, verdict, reason, n_ours, n_golden, 0, 0, math.nan, None, ())
 
+    if not len(window):
+        seconds = golden.scale.block_ns // 1_000_000_000
+        why = f"no whole block of {seconds} s is common to both"
+        return decided(Verdict.INCONCLUSIVE, why)
     if not n_golden and not n_ours:
         return decided(Verdict.NOT_APPLICABLE, "neither side has a value")
     if not n_golden or not n_ours:
