@@ -11,14 +11,16 @@ import pytest
 
 from lobproof.errors import UsageError
 from lobproof.fidelity.exact import Verdict
+from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import compare_windows
-from lobproof.fidelity.gates.same_window import Compared, SameWindow, compare
-from lobproof.fidelity.gates.settings import STANDARD, Settings
+from lobproof.fidelity.gates.same_window import SameWindow, compare
+from lobproof.fidelity.gates.series import _RULES
+from lobproof.fidelity.gates.settings import STANDARD, Level, Settings
 from lobproof.fidelity.gates.windows import dependence, paired
 from lobproof.fidelity.inference.dependence import memory
 from lobproof.fidelity.metrics.blocks import Bins, Blocks, Scale, merged
 from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE
-from lobproof.fidelity.metrics.metric_kernels import COUNT, SAMPLES
+from lobproof.fidelity.metrics.metric_kernels import COUNT, MID2, SAMPLES
 from lobproof.pipeline import reconstruct_sample
 from lobproof.pipeline.prove import prove
 from lobproof.sources.recordings import import_recordings
@@ -209,7 +211,9 @@ def test_a_store_is_its_golden_sample_to_the_last_count(files: tuple[Path, Path,
     assert against.exact is not None
     assert against.exact.verdict is Verdict.PASS
     assert len(report.hashes) == 2
-    assert len(report.compared) == len(CATALOGUE)
+    names = [one.metric.name for one in report.compared]
+    assert names[: len(CATALOGUE)] == [one.name for one in CATALOGUE]
+    assert len(set(names)) == len(names) == len(CATALOGUE) + 14 + len(_RULES) + 4
     for one in report.compared:
         assert one.n_ours == one.n_golden
         assert all(figure.upper == 0.0 for figure in one.figures if not math.isnan(figure.upper))
@@ -262,3 +266,54 @@ def test_blocks_of_days_are_those_of_the_whole(files: tuple[Path, Path, Path]) -
     part = simulated_blocks(20, SEED)[0]
     with pytest.raises(UsageError, match=r"is in two of the parts"):
         merged([part, part])
+
+
+# --- gate C: what follows from the series ---------------------------------------------------------
+
+
+def stretched(blocks: Blocks, factor: float) -> Blocks:
+    """The same with the mid's moves away from its first value so many times as large."""
+    series = blocks.series.copy()
+    mid = series[:, :, MID2]
+    known = mid > 0
+    first = mid[known][0]
+    mid[known] = first + np.rint((mid[known] - first) * factor).astype(np.int64)
+    return replace(blocks, series=series)
+
+
+def test_series_of_identical_streams_pass_or_are_open(golden: Blocks) -> None:
+    gate = compare(golden, golden)
+    series = [one for one in gate.compared if one.metric.name not in BY_NAME]
+    assert len(series) == 14 + len(_RULES) + 4
+    allowed = {Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE}
+    assert {one.verdict for one in series} <= allowed
+    assert {one.verdict for one in series} >= {Verdict.PASS}
+    for one in series:
+        uppers = [figure.upper for figure in one.figures if not math.isnan(figure.upper)]
+        assert not any(uppers), one
+        assert bool(one.reason) == (one.verdict is not Verdict.PASS)
+
+
+def test_a_light_comparison_is_of_the_metrics_alone(golden: Blocks) -> None:
+    gate = compare(golden, golden, level=Level.LIGHT)
+    assert [one.metric.name for one in gate.compared] == [one.name for one in CATALOGUE]
+    assert gate.drift is None
+
+
+def test_larger_moves_show_in_returns_slopes_and_volatility(golden: Blocks) -> None:
+    gate = compare(stretched(golden, 1.1), golden)
+    for name, ratio in (("log_volatility", 1.1), ("ofi_1_1s_beta", 1.1), ("kyle_1s", 1.1)):
+        (figure,) = of(gate, name).figures
+        assert figure.estimate == pytest.approx(math.log(ratio), rel=0.2), name
+    assert of(gate, "ofi_1_1s_beta").verdict is Verdict.FAIL
+    (unchanged,) = of(gate, "trades_1s_fano").figures
+    assert unchanged.upper == 0
+
+
+def test_of_a_window_without_blocks_to_leave_out_the_series_say_so(golden: Blocks) -> None:
+    short = golden.taken(np.arange(3))
+    gate = compare(short, short)
+    for name in ("hill_1pc", "garch", "acf_return"):
+        found = of(gate, name)
+        assert found.verdict is Verdict.INCONCLUSIVE, found
+        assert "are needed" in found.reason

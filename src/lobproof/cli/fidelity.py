@@ -9,16 +9,24 @@ from lobproof.cli.places import Kind, expect
 from lobproof.cli.verify import EXIT, INCONCLUSIVE, tell_unsealed
 from lobproof.errors import need_extra
 from lobproof.fidelity.gates.render import render_fidelity
+from lobproof.fidelity.gates.settings import Level
 from lobproof.pipeline.prove import prove
 from lobproof.store import open_store
 
 
-def fidelity(store: Path, /, *, against: tuple[Path, ...], json_: Json = False) -> int:
+def fidelity(
+    store: Path,
+    /,
+    *,
+    against: tuple[Path, ...],
+    level: Level = Level.STANDARD,
+    json_: Json = False,
+) -> int:
     """Prove that a store is the market: exactly, and metric by metric (gates A to D).
 
     A golden sample of the same time is compared row by row (`verify`), then by the distributions
-    of 42 metrics of order flow and market state, in blocks of time as long as each metric's memory
-    asks for. One of another time shows whether the two markets differ. Exit code 0 passed,
+    of metrics of order flow, market state and returns, in blocks of time as long as each metric's
+    memory asks for. One of another time shows whether the two markets differ. Exit code 0 passed,
     1 failed, 2 inconclusive.
 
     Parameters
@@ -27,6 +35,9 @@ def fidelity(store: Path, /, *, against: tuple[Path, ...], json_: Json = False) 
         A store, as `lobproof reconstruct` makes it.
     against
         A golden sample; may be given more than once.
+    level
+        `light` compares the metrics of the book and of trades; `standard` also returns, order flow,
+        autocorrelations, slopes, volatility, tails and GARCH.
     json_
         Print the report as JSON.
     """
@@ -41,7 +52,7 @@ def fidelity(store: Path, /, *, against: tuple[Path, ...], json_: Json = False) 
         def advance(what: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, detail=f"{what} {done:,} rows")
 
-        report = prove(opened, against, progress=advance)
+        report = prove(opened, against, level=level, progress=advance)
     if json_:
         print_json(report.to_dict())
     else:

@@ -12,7 +12,7 @@ from lobproof.fidelity.exact.verify import no_symbol, sample_days
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import compare
-from lobproof.fidelity.gates.settings import STANDARD, Settings
+from lobproof.fidelity.gates.settings import STANDARD, Level, Settings
 from lobproof.fidelity.metrics.blocks import Blocks, Scale, merged
 from lobproof.fidelity.metrics.measure import measured
 from lobproof.paths import AnyPath
@@ -29,6 +29,7 @@ def prove(
     against: Sequence[AnyPath] | AnyPath,
     *,
     settings: Settings = STANDARD,
+    level: Level = Level.STANDARD,
     progress: Progress | None = None,
 ) -> FidelityReport:
     """Hold a store against golden samples: exactly, and metric by metric.
@@ -45,6 +46,8 @@ def prove(
         One golden sample or more, all of one symbol.
     settings
         Margins, error rates and seeds; their hash stands in the report.
+    level
+        How much of gate C is compared.
     progress
         Called with what is worked at, how much of it is done, and of how much.
 
@@ -79,7 +82,9 @@ def prove(
         if touched:
             ours = _ours(store, exchange, symbol, touched, golden.scale)
             exact = verify(store, sample.path, progress=progress)
-            found.append(Against(str(sample.path), exact, compare(ours, golden, settings)))
+            found.append(
+                Against(str(sample.path), exact, compare(ours, golden, settings, level=level))
+            )
         else:
             ours = _ours(store, exchange, symbol, days["dt"].to_list(), golden.scale)
             other = compare_windows(ours, golden, settings)

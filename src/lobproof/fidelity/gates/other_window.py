@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lobproof.fidelity.exact.report import Verdict
-from lobproof.fidelity.gates.same_window import grouped, groups_of
 from lobproof.fidelity.gates.settings import STANDARD, Settings
+from lobproof.fidelity.gates.sides import grouped, groups_of
 from lobproof.fidelity.gates.windows import check_scale, dependence, whole
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS, block_rule
 from lobproof.fidelity.inference.permutation import Permutation, block_permutation

@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lobproof.fidelity.exact.report import Verdict
+from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.report import Against, FidelityReport
-from lobproof.fidelity.gates.same_window import Compared, SameWindow
+from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS
 from lobproof.fidelity.render import STYLES
 

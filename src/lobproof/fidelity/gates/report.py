@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lobproof.fidelity.exact.report import Verdict, VerifyReport
+from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import OtherWindow
-from lobproof.fidelity.gates.same_window import Compared, SameWindow
+from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.inference.equivalence import overall
 from lobproof.schema.provenance import made_of
 

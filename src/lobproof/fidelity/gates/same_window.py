@@ -1,13 +1,14 @@
 """Gate C: two sets of blocks of the same time, metric by metric.
 
 Each metric has blocks as long as its own memory asks for, by the golden sample alone. Of every
-metric its distribution is compared, how many values there are, and what its kind allows beside it.
+metric its distribution is compared, how many values there are, and what its kind allows beside it;
+then what follows from the series: autocorrelations, slopes, volatility, tails, models.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lobproof.fidelity.exact.report import Verdict
-from lobproof.fidelity.gates.settings import STANDARD, Settings
-from lobproof.fidelity.gates.windows import Paired, dependence, paired
-from lobproof.fidelity.inference.dependence import MIN_BLOCKS, block_rule
+from lobproof.fidelity.gates.compared import Compared, why_open
+from lobproof.fidelity.gates.series import compare_series
+from lobproof.fidelity.gates.settings import STANDARD, Level, Settings
+from lobproof.fidelity.gates.sides import Grouping, Sides, Values, grouped, groups_of
+from lobproof.fidelity.gates.windows import Paired
 from lobproof.fidelity.inference.equivalence import (
     Equivalence,
     jackknife_equivalence,
@@ -33,81 +36,24 @@ from lobproof.fidelity.inference.functionals import (
     log_quantiles,
     log_sd,
 )
-from lobproof.fidelity.inference.plain import PlainKs, ks_of_counts
+from lobproof.fidelity.inference.plain import ks_of_counts
 from lobproof.fidelity.inference.signflip import Drift, sign_flip
 from lobproof.fidelity.metrics.blocks import Blocks
 from lobproof.fidelity.metrics.catalogue import CATALOGUE, Kind, Metric, Of
-from lobproof.fidelity.metrics.metric_kernels import GRID_NS, MIX_TRADES
+from lobproof.fidelity.metrics.metric_kernels import MIX_TRADES
 from lobproof.schema import Int64
 
 _MIX = 1 + np.array([(side * 2 + removed) * 4 for side in (0, 1) for removed in (0, 1)])
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """A metric of two sets of blocks.
-
-    ``block_ns``: length of a block here, ``tau_ns``: of the metric's memory; NaN where unknown.
-    ``reason``: why the verdict is no pass or fail.
-    """
-
-    metric: Metric
-    verdict: Verdict
-    reason: str
-    n_ours: int
-    n_golden: int
-    blocks: int
-    block_ns: int
-    tau_ns: float
-    plain: PlainKs | None
-    figures: tuple[Equivalence, ...]
-
-    @property
-    def worst(self) -> Equivalence | None:
-        """The figure that decides: what fails first, else what is nearest to its margin."""
-        if not self.figures:
-            return None
-        rank = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1}
-        known = [one for one in self.figures if not math.isnan(one.upper)] or list(self.figures)
-        return min(known, key=lambda one: (rank.get(one.verdict, 2), -one.upper / one.margin))
-
-    @property
-    def needed_ns(self) -> float:
-        """How much time it would take to have enough blocks; 0 where there are enough."""
-        if not self.figures or self.blocks >= MIN_BLOCKS:
-            return 0.0
-        return MIN_BLOCKS * self.block_ns
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "metric": self.metric.name,
-            "family": self.metric.family.value,
-            "unit": self.metric.unit,
-            "verdict": self.verdict.value,
-            "reason": self.reason,
-            "n_ours": self.n_ours,
-            "n_golden": self.n_golden,
-            "blocks": self.blocks,
-            "block_s": self.block_ns / 1e9,
-            "tau_s": _number(self.tau_ns / 1e9),
-            "needed_s": self.needed_ns / 1e9,
-            "ks": None
-            if self.plain is None
-            else {**asdict(self.plain), "ks_pass": self.plain.ks_pass},
-            "figures": [
-                {key: _number(value) for key, value in asdict(one).items()} for one in self.figures
-            ],
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class SameWindow:
-    """Gate C: all metrics, and whether the two drift apart."""
+    """Gate C: all metrics and statistics, and whether the two drift apart."""
 
     compared: tuple[Compared, ...]
     drift: Drift | None
     settings: Settings
+    level: Level
     window: Paired
 
     @property
@@ -119,6 +65,7 @@ class SameWindow:
         """Plain values for JSON."""
         return {
             "verdict": self.verdict.value,
+            "level": self.level.value,
             "settings": {**asdict(self.settings), "hash": self.settings.hash},
             "blocks": len(self.window),
             "blocks_left_out": {"partial": self.window.partial, "alone": list(self.window.alone)},
@@ -129,90 +76,98 @@ class SameWindow:
         }
 
 
-def compare(ours: Blocks, golden: Blocks, settings: Settings = STANDARD) -> SameWindow:
+def compare(
+    ours: Blocks,
+    golden: Blocks,
+    settings: Settings = STANDARD,
+    *,
+    level: Level = Level.STANDARD,
+) -> SameWindow:
     """Hold blocks against those of a golden sample of the same time.
+
+    Parameters
+    ----------
+    settings
+        What it is judged by.
+    level
+        How much is compared: see `Level`.
 
     Raises
     ------
     UsageError
         If the two are of different scales.
     """
-    window = paired(ours, golden)
-    compared = tuple(_metric(metric, ours, golden, window, settings) for metric in CATALOGUE)
-    return SameWindow(compared, _drift(compared, ours, golden, window, settings), settings, window)
-
-
-def _metric(
-    metric: Metric, ours: Blocks, golden: Blocks, window: Paired, settings: Settings
-) -> Compared:
-    counts = [
-        blocks.counts(metric.number)[rows, : metric.bins]
-        for blocks, rows in ((ours, window.ours), (golden, window.golden))
-    ]
-    n_ours, n_golden = (int(table.sum()) for table in counts)
-
-    def decided(verdict: Verdict, reason: str) -> Compared:
-        return Compared(metric, verdict, reason, n_ours, n_golden, 0, 0, math.nan, None, ())
-
-    if not len(window):
+    sides = Sides(ours, golden)
+    if not len(sides.window):
         seconds = golden.scale.block_ns // 1_000_000_000
         why = f"no whole block of {seconds} s is common to both"
-        return decided(Verdict.INCONCLUSIVE, why)
-    if not n_golden and not n_ours:
-        return decided(Verdict.NOT_APPLICABLE, "neither side has a value")
-    if not n_golden or not n_ours:
-        side = "the golden sample" if n_ours else "what is judged"
-        return decided(Verdict.FAIL, f"{side} has no value")
-    samples = len(window) * golden.scale.block_ns // GRID_NS
-    if metric.of is Of.SAMPLE and max(n_golden, n_ours) < settings.least_known * samples:
-        share = n_golden / samples
-        return decided(Verdict.NOT_APPLICABLE, f"known in {share:.1%} of the golden samples only")
-    plain = ks_of_counts(counts[0].sum(axis=0), counts[1].sum(axis=0))
-    if np.count_nonzero(counts[0].sum(axis=0) + counts[1].sum(axis=0)) == 1:
-        return decided(Verdict.NOT_APPLICABLE, "one and the same value throughout, on both sides")
-    block_ns = golden.scale.block_ns
-    tau = dependence(counts[1], block_ns)
-    spacing = len(window) * block_ns / n_golden
-    rule = block_rule(tau / spacing, spacing, len(window) * block_ns)
-    times = max(1, math.ceil(rule.length / block_ns))
-    groups = groups_of(window.start, block_ns, times)
-    many = int(groups.max(initial=-1)) + 1
-    doubt = rule.doubt(times * block_ns, many)
-    if doubt:  # in seconds, and with what would be needed
-        doubt = _needed(rule.length, many)
-    tables = [grouped(table, groups, many) for table in counts]
-    sums = [
-        grouped(np.stack(blocks.moments(metric.number), axis=1)[rows], groups, many)
-        for blocks, rows in ((ours, window.ours), (golden, window.golden))
-    ]
-    figures = tuple(_figures(metric, tables, sums, settings, doubt))
+        none = tuple(_nothing(metric, Verdict.INCONCLUSIVE, why) for metric in CATALOGUE)
+        return SameWindow(none, None, settings, level, sides.window)
+    values = [*sides.metrics()]
+    if level is not Level.LIGHT:
+        values += sides.distributions()
+    compared = [_metric(one, sides, settings) for one in values]
+    drift = None
+    if level is not Level.LIGHT:
+        drift = _drift(compared, values, sides, settings)
+        compared += compare_series(sides, values, settings)
+    return SameWindow(tuple(compared), drift, settings, level, sides.window)
+
+
+def _nothing(
+    metric: Metric, verdict: Verdict, reason: str, n_ours: int = 0, n_golden: int = 0
+) -> Compared:
+    return Compared(metric, verdict, reason, n_ours, n_golden, 0, 0, math.nan, None, ())
+
+
+def _metric(values: Values, sides: Sides, settings: Settings) -> Compared:
+    metric, counts = values.metric, values.counts
+    n_ours, n_golden = values.n
+    both = counts[0].sum(axis=0) + counts[1].sum(axis=0)
+    undecided = _undecided(values, sides, settings)
+    if undecided is not None:
+        return _nothing(metric, *undecided, n_ours, n_golden)
+    if np.count_nonzero(both) == 1:
+        why = "one and the same value throughout, on both sides"
+        return _nothing(metric, Verdict.NOT_APPLICABLE, why, n_ours, n_golden)
+    group = sides.grouping(values)
+    figures = tuple(_figures(values, group, settings))
     verdict = overall(one.verdict for one in figures)
-    reason = next((one.doubt for one in figures if one.doubt), "")
-    if verdict is Verdict.INCONCLUSIVE and not reason:
-        reason = "the intervals reach beyond the margin"
     return Compared(
         metric,
         verdict,
-        reason if verdict is Verdict.INCONCLUSIVE else "",
+        why_open(verdict, figures),
         n_ours,
         n_golden,
-        many,
-        times * block_ns,
-        tau,
-        plain,
+        group.blocks,
+        group.block_ns,
+        group.tau_ns,
+        ks_of_counts(counts[0].sum(axis=0), counts[1].sum(axis=0)),
         figures,
     )
 
 
-def _figures(
-    metric: Metric,
-    tables: list[Int64],
-    sums: list[NDArray[np.float64]],
-    settings: Settings,
-    doubt: str,
-) -> Iterator[Equivalence]:
+def _undecided(values: Values, sides: Sides, settings: Settings) -> tuple[Verdict, str] | None:
+    """The verdict on a metric of which one side, or both, have too few values to compare."""
+    n_ours, n_golden = values.n
+    if not n_golden and not n_ours:
+        return Verdict.NOT_APPLICABLE, "neither side has a value"
+    if not n_golden or not n_ours:
+        side = "the golden sample" if n_ours else "what is judged"
+        return Verdict.FAIL, f"{side} has no value"
+    if values.step_ns:
+        steps = sides.span_ns // values.step_ns
+        if max(n_golden, n_ours) < settings.least_known * steps:
+            share = n_golden / steps
+            return Verdict.NOT_APPLICABLE, f"known in {share:.1%} of the golden samples only"
+    return None
+
+
+def _figures(values: Values, group: Grouping, settings: Settings) -> Iterator[Equivalence]:
     """Everything that is compared of a metric."""
-    margin = settings.margin
+    metric, margin, doubt = values.metric, settings.margin, group.doubt
+    tables = [group.of(table) for table in values.counts]
+    sums = [group.of(table) for table in values.sums]
     if metric.kind is Kind.CATEGORY:
         r, g = (_mixed(table) for table in tables)
         yield total_variation(r, g, name="mix", margin=margin, doubt=doubt)
@@ -273,63 +228,21 @@ def _mixed(table: Int64) -> Int64:
     return np.stack([*columns, table[:, trades], table[:, trades + 1]], axis=1)
 
 
-def groups_of(start: Int64, block_ns: int, times: int) -> Int64:
-    """The longer block of each block, from 0 on; -1 where it is not whole."""
-    if not len(start):
-        return np.zeros(0, np.int64)
-    number = (start - start[0]) // (block_ns * times)
-    _, place, count = np.unique(number, return_inverse=True, return_counts=True)
-    whole = count == times
-    renumbered = np.where(whole, np.cumsum(whole) - 1, -1)
-    return np.asarray(renumbered[place], np.int64)
-
-
-def grouped(values: NDArray[Any], groups: Int64, many: int) -> NDArray[Any]:
-    """Rows added up by group; those of none are left out."""
-    total = np.zeros((many, values.shape[1]), values.dtype)
-    inside = groups >= 0
-    np.add.at(total, groups[inside], values[inside])
-    return total
-
-
-def _needed(length_ns: float, blocks: int) -> str:
-    if math.isnan(length_ns):
-        return "the golden sample's values never change: how long they remember is unknown"
-    return (
-        f"{blocks} blocks of {length_ns / 1e9:,.0f} s, {MIN_BLOCKS} are needed: "
-        f"{MIN_BLOCKS * length_ns / 3.6e12:,.1f} h of data"
-    )
-
-
 def _drift(
-    compared: tuple[Compared, ...],
-    ours: Blocks,
-    golden: Blocks,
-    window: Paired,
-    settings: Settings,
+    compared: Sequence[Compared], values: Sequence[Values], sides: Sides, settings: Settings
 ) -> Drift | None:
     """Whether the two drift apart: all metrics on the longest of their blocks."""
-    judged = [one for one in compared if one.figures]
+    judged = [one for one, said in zip(values, compared, strict=True) if said.figures]
     if not judged:
         return None
-    block_ns = golden.scale.block_ns
-    times = max(one.block_ns for one in judged) // block_ns
-    groups = groups_of(window.start, block_ns, times)
+    times = max(one.block_ns for one in compared) // sides.block_ns
+    groups = groups_of(sides.window.start, sides.block_ns, times)
     many = int(groups.max(initial=-1)) + 1
     if many < 2:
         return None
     pairs = []
     for one in judged:
-        tables = (
-            blocks.counts(one.metric.number)[rows, : one.metric.bins]
-            for blocks, rows in ((ours, window.ours), (golden, window.golden))
-        )
-        r, g = (grouped(table, groups, many) for table in tables)
+        r, g = (grouped(table, groups, many) for table in one.counts)
         used = r.sum(axis=0) + g.sum(axis=0) > 0
         pairs.append((r[:, used], g[:, used]))
     return sign_flip(pairs, flips=settings.flips, seed=settings.seed)
-
-
-def _number(value: Any) -> Any:
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS, TAUS_PER_BLOCK
 from lobproof.fidelity.inference.equivalence import MARGIN
@@ -14,6 +15,13 @@ from lobproof.fidelity.metrics.bin_kernels import SIGNED_EXACT, STEPS, TOP, UNSI
 from lobproof.fidelity.metrics.metric_kernels import GRID_NS, HORIZONS_NS, PART
 
 
+class Level(StrEnum):
+    """How much of gate C is compared."""
+
+    LIGHT = "light"  # the metrics of the blocks
+    STANDARD = "standard"  # and what follows from the series: returns, flow, tails, GARCH, drift
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What gates C and D judge by.
@@ -21,7 +29,9 @@ class Settings:
     ``margin``: largest difference that counts as none, of probability and of logarithms of ratios.
     ``least_known``: a metric of the samples is compared where so large a share of the golden ones
     has it. ``least_quantile``: quantiles are compared where the golden one is so many whole
-    numbers: below, the bins hold one each, and their mass says it.
+    numbers: below, the bins hold one each, and their mass says it. ``tail_margin``,
+    ``model_margin``: of logarithms of ratios of tail exponents, and of parameters of fitted models.
+    ``lag_share``: lags are compared up to this share of the window.
     """
 
     margin: float = MARGIN
@@ -30,6 +40,9 @@ class Settings:
     seed: int = 20_260_105
     least_known: float = 0.5
     least_quantile: int = 16
+    tail_margin: float = 0.05
+    model_margin: float = 0.1
+    lag_share: float = 0.1
 
     @property
     def hash(self) -> str:

@@ -228,28 +228,104 @@ def jackknife_equivalence(
             f"blocks or statistics differ: {r.shape} and {g.shape}",
             hint="give both streams' sums over the same blocks, a row a block",
         )
-    blocks = len(r)
-    if blocks < 2:
-        return [_nothing(name, margin, blocks, doubt or too_few(blocks)) for name in names]
+    if len(r) < 2:
+        return [_nothing(name, margin, len(r), doubt or too_few(len(r))) for name in names]
     with np.errstate(all="ignore"):  # what is not finite is said below
-        figures = functional(_whole_and_parts(r)) - functional(_whole_and_parts(g))
-    if figures.shape != (blocks + 1, len(names)):
-        raise UsageError(
-            f"{len(names)} names for figures of shape {figures.shape}",
-            hint="give a name for each figure of the functional",
-        )
+        found = functional(whole_and_parts(r)), functional(whole_and_parts(g))
+    return jackknifed(*found, names=names, margin=margin, doubt=doubt)
+
+
+def jackknifed(
+    figures_r: ArrayLike,
+    figures_g: ArrayLike,
+    *,
+    names: Sequence[str],
+    margin: float = MARGIN,
+    doubt: str = "",
+) -> list[Equivalence]:
+    """`jackknife_equivalence` of figures that are worked out already.
+
+    Parameters
+    ----------
+    figures_r, figures_g
+        float64[B + 1, q]: of the whole first, then without each block.
+    """
+    differences, blocks = _differences(figures_r, figures_g, len(names))
     t = student_95(blocks - 1)
     found = []
-    for name, column in zip(names, figures.T, strict=True):
-        whole, parts = column[:1], column[1:]
+    for name, column in zip(names, differences.T, strict=True):
         if not np.isfinite(column).all():
             undefined = doubt or "it is not defined, of a stream or of one without a block"
             found.append(_nothing(name, margin, blocks, undefined))
             continue
-        se = np.sqrt((blocks - 1) / blocks * np.sum((parts - parts.mean()) ** 2, keepdims=True))
         why = doubt or too_few(blocks)
-        found.append(_judged(name, float(whole[0]), whole, se, t, t, margin, blocks, why))
+        se = _jackknife_error(column[1:, None])
+        found.append(_judged(name, float(column[0]), column[:1], se, t, t, margin, blocks, why))
     return found
+
+
+def jackknifed_largest(
+    figures_r: ArrayLike,
+    figures_g: ArrayLike,
+    *,
+    name: str,
+    margin: float = MARGIN,
+    doubt: str = "",
+) -> Equivalence:
+    """Hold many figures of one kind against each other by their largest difference, as lags are.
+
+    ``U = max_k(|θ̂_k| + t·se_k)`` and ``L = max_k(|θ̂_k| − t·se_k)``. Figures that neither stream
+    has, in whole or without some block, are left out; one that a single stream lacks leaves the
+    verdict open, as having none does.
+
+    Parameters
+    ----------
+    figures_r, figures_g
+        As of `jackknifed`.
+    """
+    r, g = np.asarray(figures_r, np.float64), np.asarray(figures_g, np.float64)
+    both = np.isfinite(r).all(axis=0), np.isfinite(g).all(axis=0)
+    known = both[0] & both[1]
+    differences, blocks = _differences(r[:, known], g[:, known], int(known.sum()))
+    why = doubt or too_few(blocks)
+    if not known.any():
+        return _nothing(name, margin, blocks, doubt or "it is not defined, of either stream")
+    if (both[0] != both[1]).any():
+        why = why or f"{int((both[0] != both[1]).sum())} of its figures only one stream has"
+    t = student_95(blocks - 1)
+    delta = differences[0]
+    return _judged(
+        name,
+        float(np.abs(delta).max()),
+        delta,
+        _jackknife_error(differences[1:]),
+        t,
+        t,
+        margin,
+        blocks,
+        why,
+    )
+
+
+def _differences(
+    figures_r: ArrayLike, figures_g: ArrayLike, many: int
+) -> tuple[NDArray[np.float64], int]:
+    """Differences of figures, of the whole and without each block; and how many blocks."""
+    r, g = np.asarray(figures_r, np.float64), np.asarray(figures_g, np.float64)
+    if r.ndim != 2 or r.shape != g.shape or r.shape[1] != many or len(r) < 3:
+        raise UsageError(
+            f"{many} names for figures of shapes {r.shape} and {g.shape}",
+            hint="give a name for each figure, and a row for the whole and for each of two blocks",
+        )
+    with np.errstate(invalid="ignore"):
+        return r - g, len(r) - 1
+
+
+def _jackknife_error(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``se² = (B−1)/B·Σ(θ̂_(b) − mean)²`` of each column."""
+    blocks = len(parts)
+    spread = np.sum((parts - parts.mean(axis=0)) ** 2, axis=0)
+    return np.asarray(np.sqrt((blocks - 1) / blocks * spread), np.float64)
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:
@@ -289,10 +365,10 @@ def _error(differences: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(blocks / (blocks - 1) * np.sum(differences**2, axis=0)), np.float64)
 
 
-def _whole_and_parts(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sum over all blocks, and below it the sums without one each."""
+def whole_and_parts(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum over all blocks, and below it the sums without one each (B + 1, ...)."""
     total = blocks.sum(axis=0)
-    return np.vstack([total, total - blocks])
+    return np.concatenate([total[None], total - blocks])
 
 
 def _judged(

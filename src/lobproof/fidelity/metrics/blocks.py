@@ -140,6 +140,22 @@ class Blocks:
         squares = np.ldexp(high, LIMB) + low.astype(np.float64)
         return sums[:, COUNT], sums[:, SUM].astype(np.float64), squares
 
+    def taken(self, rows: NDArray[np.intp]) -> Blocks:
+        """Some of the blocks, in the order of their time."""
+        place = np.full(len(self), -1, np.int32)
+        place[rows] = np.arange(len(rows), dtype=np.int32)
+        at = place[self.bins.block]
+        kept = at >= 0
+        bins = Bins(self.bins.metric[kept], at[kept], self.bins.bin[kept], self.bins.count[kept])
+        return replace(
+            self,
+            start=self.start[rows],
+            bins=bins,
+            sums=self.sums[rows],
+            tallies=self.tallies[rows],
+            series=self.series[rows],
+        )
+
     def coarser(self, block_ns: int) -> Blocks:
         """The same in longer blocks, each a whole number of these; what is missing adds nothing."""
         times, rest = divmod(block_ns, self.scale.block_ns)

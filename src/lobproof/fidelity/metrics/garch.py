@@ -83,7 +83,9 @@ def likelihood(
     return terms
 
 
-def fit_garch(values: Int64 | Float64, begins: Bool | None = None) -> Garch | None:
+def fit_garch(
+    values: Int64 | Float64, begins: Bool | None = None, start: Garch | None = None
+) -> Garch | None:
     """The most likely parameters; None of fewer than `FEWEST` values, or of equal ones.
 
     Before a series, the variance is taken for a mean of its first 75 squares with weights that fall
@@ -98,6 +100,8 @@ def fit_garch(values: Int64 | Float64, begins: Bool | None = None) -> Garch | No
         Returns, in their order, all known.
     begins
         Where one does not follow the one before: a gap. By default only at the first.
+    start
+        A model of much the same values: the search begins there alone.
     """
     x = values.astype(np.float64)
     n = len(x)
@@ -125,6 +129,18 @@ def fit_garch(values: Int64 | Float64, begins: Bool | None = None) -> Garch | No
         for persistence in (0.5, 0.9, 0.98)
         for share in (0.08, 0.3)
     ]
+    if start is not None:
+        share = start.alpha / start.persistence
+        free = (start.nu - 2) / _MOST_FREE
+        starts = [
+            (
+                start.mu / deviation,
+                math.log(start.omega / deviation**2),
+                _logit(start.persistence),
+                _logit(share),
+                _logit(free),
+            )
+        ]
     best, lowest, converged = least(loss, starts)
     (mu, omega, alpha, beta, nu), _ = _natural(best)
     return Garch(
@@ -137,6 +153,11 @@ def fit_garch(values: Int64 | Float64, begins: Bool | None = None) -> Garch | No
         n,
         converged,
     )
+
+
+def _logit(p: float) -> float:
+    """`logit`, of a number that may be 0 or 1 as near as floats tell."""
+    return logit(min(max(p, 1e-12), 1 - 1e-12))
 
 
 def before(values: Float64, begins: Bool) -> Float64:
