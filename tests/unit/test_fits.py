@@ -120,6 +120,15 @@ def test_garch_does_not_fit_what_says_nothing() -> None:
     assert found.alpha < 0.05
 
 
+@pytest.mark.compiled
+def test_returns_that_are_zero_mostly_have_no_model() -> None:
+    rng = np.random.default_rng(14)
+    returns = np.where(rng.random(3_600) < 0.03, 7_700 * rng.choice((-1, 1), 3_600), 0)
+    found = garch.fit_garch(returns)
+    assert found is not None
+    assert found.at_edge
+
+
 def test_the_likelihood_of_hawkes_and_its_slopes() -> None:
     times = simulated_hawkes(0.5, 0.6, 2.0, 150.0, seed=1)
     given = (0.7, 0.5, 3.0)

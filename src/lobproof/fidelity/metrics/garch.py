@@ -24,8 +24,9 @@ FEWEST = 500
 EDGE = 1e-4
 """Parameters so close to a bound are at it."""
 _BACKCAST, _FADING = 75, 0.94
-_MOST_FREE = 498.0
-"""Beyond 500 degrees of freedom, Student's t is the normal law for all that data can tell."""
+_LEAST_FREE, _MOST_FREE = 2.05, 497.95
+"""Degrees of freedom lie between the one, as in the package arch, and so many more: at 2 there is
+no variance, and beyond 500 Student's t is the normal law for all that data can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Garch:
 
     ``mu``, ``omega``: in the units of what was given. ``likelihood``: its logarithm. ``returns``:
     how many. ``converged``: False where the search did not end at a maximum. ``at_edge``: alpha,
-    beta or 1 - alpha - beta is 0, as near as matters: the others then mean little.
+    beta or 1 - alpha - beta is 0, or nu 2.05, as near as matters: the others then mean little.
     """
 
     mu: float
@@ -57,7 +58,8 @@ class Garch:
     @property
     def at_edge(self) -> bool:
         """Whether a parameter is at a bound."""
-        return min(self.alpha, self.beta, 1 - self.persistence) < EDGE
+        above = self.nu - _LEAST_FREE
+        return min(self.alpha, self.beta, 1 - self.persistence, above) < EDGE
 
 
 def likelihood(
@@ -90,7 +92,7 @@ def fit_garch(
 
     Before a series, the variance is taken for a mean of its first 75 squares with weights that fall
     by 6 % each, as the package arch does. Searched with exact slopes over log omega and the logits
-    of alpha + beta, of alpha's share of it, and of nu between 2 and 500: all bounds hold by
+    of alpha + beta, of alpha's share of it, and of nu between 2.05 and 500: all bounds hold by
     themselves. Cost: a pass over the values for each evaluation, some 100 of them. Sources:
     Bollerslev (1986, 1987).
 
@@ -131,7 +133,7 @@ def fit_garch(
     ]
     if start is not None:
         share = start.alpha / start.persistence
-        free = (start.nu - 2) / _MOST_FREE
+        free = (start.nu - _LEAST_FREE) / _MOST_FREE
         starts = [
             (
                 start.mu / deviation,
@@ -184,7 +186,7 @@ def _natural(at: Float64) -> tuple[tuple[float, float, float, float, float], Flo
     slopes[3, 2] = persistence * share * (1 - share)
     slopes[3, 3] = -slopes[3, 2]
     slopes[4, 4] = _MOST_FREE * tail * (1 - tail)
-    nu = 2 + _MOST_FREE * tail
+    nu = _LEAST_FREE + _MOST_FREE * tail
     return (mu, omega, persistence * share, persistence * (1 - share), nu), slopes
 
 
