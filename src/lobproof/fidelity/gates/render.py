@@ -18,6 +18,8 @@ from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS
 from lobproof.fidelity.render import STYLES
 
+_SHORT = {"distribution": "K-S", "largest difference": "all lags"}
+"""Figures whose names would not fit into 80 columns."""
 _WORDS = {
     Verdict.PASS: "every difference is within its margin, with 95 % confidence",
     Verdict.FAIL: "a difference is beyond its margin, with 95 % confidence",
@@ -64,7 +66,11 @@ def _same(gate: SameWindow) -> Iterator[RenderableType]:
     yield _gate("C", "distributions of the same time", gate.verdict, f" ({told})")
     plain = [one.plain for one in gate.compared if one.plain is not None]
     passed = sum(one.ks_pass for one in plain)
-    yield Text(f"      a metric passes where it differs by less than {gate.settings.margin:.1%}")
+    margins = gate.settings
+    yield Text(
+        f"      passes: what differs by less than {margins.margin:.1%}; tails "
+        f"{margins.tail_margin:.0%}, GARCH {margins.model_margin:.0%}"
+    )
     yield Text(f"      plain K-S: p > 0.05 in {passed} of {len(plain)} metrics")
     if gate.drift is not None and gate.drift.flagged:
         metric = [one for one in gate.compared if one.figures][gate.drift.metric].metric
@@ -91,7 +97,7 @@ def _same(gate: SameWindow) -> Iterator[RenderableType]:
 def _table(gate: SameWindow) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("metric", no_wrap=True)
-    table.add_column("verdict", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
     for name in ("figure", "differs", "at most", "K-S p", "blocks"):
         table.add_column(name, justify="left" if name == "figure" else "right", overflow="fold")
     for one in gate.compared:
@@ -104,7 +110,11 @@ def _row(one: Compared) -> list[Text]:
     worst = one.worst
     figures = ["", "", ""]
     if worst is not None:
-        figures = [worst.name, _percent(worst.estimate), _percent(worst.upper)]
+        figures = [
+            _SHORT.get(worst.name, worst.name),
+            _percent(worst.estimate),
+            _percent(worst.upper),
+        ]
     p = "" if one.plain is None else f"{one.plain.p:.3f}"
     blocks = f"{one.blocks} x {one.block_ns // 10**9} s"
     name = Text(one.metric.name)
