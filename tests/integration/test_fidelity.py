@@ -14,10 +14,11 @@ from lobproof.fidelity.exact import Verdict
 from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.same_window import SameWindow, compare
-from lobproof.fidelity.gates.series import _RULES
+from lobproof.fidelity.gates.series import RULES
 from lobproof.fidelity.gates.settings import STANDARD, Level, Settings
 from lobproof.fidelity.gates.windows import dependence, paired
 from lobproof.fidelity.inference.dependence import memory
+from lobproof.fidelity.inference.equivalence import jackknifed_largest
 from lobproof.fidelity.metrics.blocks import Bins, Blocks, Scale, merged
 from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE
 from lobproof.fidelity.metrics.metric_kernels import COUNT, MID2, SAMPLES
@@ -213,7 +214,7 @@ def test_a_store_is_its_golden_sample_to_the_last_count(files: tuple[Path, Path,
     assert len(report.hashes) == 2
     names = [one.metric.name for one in report.compared]
     assert names[: len(CATALOGUE)] == [one.name for one in CATALOGUE]
-    assert len(set(names)) == len(names) == len(CATALOGUE) + 14 + len(_RULES) + 4
+    assert len(set(names)) == len(names) == len(CATALOGUE) + 14 + len(RULES) + 4
     for one in report.compared:
         assert one.n_ours == one.n_golden
         assert all(figure.upper == 0.0 for figure in one.figures if not math.isnan(figure.upper))
@@ -284,7 +285,7 @@ def stretched(blocks: Blocks, factor: float) -> Blocks:
 def test_series_of_identical_streams_pass_or_are_open(golden: Blocks) -> None:
     gate = compare(golden, golden)
     series = [one for one in gate.compared if one.metric.name not in BY_NAME]
-    assert len(series) == 14 + len(_RULES) + 4
+    assert len(series) == 14 + len(RULES) + 4
     allowed = {Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE}
     assert {one.verdict for one in series} <= allowed
     assert {one.verdict for one in series} >= {Verdict.PASS}
@@ -317,3 +318,13 @@ def test_of_a_window_without_blocks_to_leave_out_the_series_say_so(golden: Block
         found = of(gate, name)
         assert found.verdict is Verdict.INCONCLUSIVE, found
         assert "are needed" in found.reason
+
+
+def test_a_lag_that_one_stream_lacks_leaves_the_verdict_open() -> None:
+    r = np.zeros((42, 3))
+    g = r.copy()
+    r[:, 1] = math.nan
+    g[5, 1] = math.nan  # without one block it is not known; of the whole it is
+    found = jackknifed_largest(r, g, name="lags")
+    assert (found.verdict, found.upper) == (Verdict.INCONCLUSIVE, 0)
+    assert found.doubt == "1 of its figures only one stream has"

@@ -129,6 +129,12 @@ def test_returns_that_are_zero_mostly_have_no_model() -> None:
     assert found.at_edge
 
 
+def test_a_search_may_begin_at_a_model_without_memory() -> None:
+    values = np.random.default_rng(1).normal(0.0, 100.0, 1_000)
+    without = garch.Garch(0.0, 1e4, 0.0, 0.0, 8.0, 0.0, 1_000, True)
+    assert garch.fit_garch(values, start=without) is not None
+
+
 def test_the_likelihood_of_hawkes_and_its_slopes() -> None:
     times = simulated_hawkes(0.5, 0.6, 2.0, 150.0, seed=1)
     given = (0.7, 0.5, 3.0)

@@ -103,14 +103,11 @@ def compare(
         why = f"no whole block of {seconds} s is common to both"
         none = tuple(_nothing(metric, Verdict.INCONCLUSIVE, why) for metric in CATALOGUE)
         return SameWindow(none, None, settings, level, sides.window)
-    values = [*sides.metrics()]
-    if level is not Level.LIGHT:
-        values += sides.distributions()
-    compared = [_metric(one, sides, settings) for one in values]
+    compared = [_metric(one, sides, settings) for one in sides.values(level)]
     drift = None
     if level is not Level.LIGHT:
-        drift = _drift(compared, values, sides, settings)
-        compared += compare_series(sides, values, settings)
+        drift = _drift(compared, sides, settings, level)
+        compared += compare_series(sides, settings)
     return SameWindow(tuple(compared), drift, settings, level, sides.window)
 
 
@@ -122,7 +119,8 @@ def _nothing(
 
 def _metric(values: Values, sides: Sides, settings: Settings) -> Compared:
     metric, counts = values.metric, values.counts
-    n_ours, n_golden = values.n
+    group = sides.grouping(values)
+    n_ours, n_golden = group.n
     both = counts[0].sum(axis=0) + counts[1].sum(axis=0)
     undecided = _undecided(values, sides, settings)
     if undecided is not None:
@@ -130,7 +128,6 @@ def _metric(values: Values, sides: Sides, settings: Settings) -> Compared:
     if np.count_nonzero(both) == 1:
         why = "one and the same value throughout, on both sides"
         return _nothing(metric, Verdict.NOT_APPLICABLE, why, n_ours, n_golden)
-    group = sides.grouping(values)
     figures = tuple(_figures(values, group, settings))
     verdict = overall(one.verdict for one in figures)
     return Compared(
@@ -229,10 +226,10 @@ def _mixed(table: Int64) -> Int64:
 
 
 def _drift(
-    compared: Sequence[Compared], values: Sequence[Values], sides: Sides, settings: Settings
+    compared: Sequence[Compared], sides: Sides, settings: Settings, level: Level
 ) -> Drift | None:
     """Whether the two drift apart: all metrics on the longest of their blocks."""
-    judged = [one for one, said in zip(values, compared, strict=True) if said.figures]
+    judged = {one.metric.name for one in compared if one.figures}
     if not judged:
         return None
     times = max(one.block_ns for one in compared) // sides.block_ns
@@ -241,8 +238,9 @@ def _drift(
     if many < 2:
         return None
     pairs = []
-    for one in judged:
-        r, g = (grouped(table, groups, many) for table in one.counts)
-        used = r.sum(axis=0) + g.sum(axis=0) > 0
-        pairs.append((r[:, used], g[:, used]))
+    for one in sides.values(level):
+        if one.metric.name in judged:
+            r, g = (grouped(table, groups, many) for table in one.counts)
+            used = r.sum(axis=0) + g.sum(axis=0) > 0
+            pairs.append((r[:, used], g[:, used]))
     return sign_flip(pairs, flips=settings.flips, seed=settings.seed)

@@ -8,7 +8,7 @@ GARCH, which need all values at once, leave out one of 40 to 79 stretches at a t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,7 +17,7 @@ import numpy as np
 from lobproof.fidelity.exact.report import Verdict
 from lobproof.fidelity.gates.compared import Compared, Estimate, Named, why_open
 from lobproof.fidelity.gates.settings import Settings
-from lobproof.fidelity.gates.sides import Grouping, Sides, Values
+from lobproof.fidelity.gates.sides import Grouping, Sides
 from lobproof.fidelity.inference.dependence import too_few
 from lobproof.fidelity.inference.equivalence import (
     Equivalence,
@@ -29,7 +29,7 @@ from lobproof.fidelity.inference.equivalence import (
 from lobproof.fidelity.metrics.blocks import Float64
 from lobproof.fidelity.metrics.catalogue import Family
 from lobproof.fidelity.metrics.flow import FLOW_COLUMNS, FLOW_S
-from lobproof.fidelity.metrics.garch import Garch, fit_garch, garch_step
+from lobproof.fidelity.metrics.garch import FEWEST, Garch, fit_garch, garch_step
 from lobproof.fidelity.metrics.grid import Bool, Grid
 from lobproof.fidelity.metrics.metric_kernels import PART
 from lobproof.fidelity.metrics.pairs import LAGS
@@ -37,7 +37,7 @@ from lobproof.fidelity.metrics.returns import TAIL_SHARES, hill
 from lobproof.fidelity.metrics.series import ADDITIVE
 from lobproof.schema import Int64
 
-FEWEST = 2
+LEAST_BLOCKS = 2
 """A jackknife needs so many blocks."""
 
 
@@ -57,7 +57,7 @@ class _Rule:
     of: str
 
 
-_RULES = {
+RULES = {
     "acf_return": _Rule(_As.LAGS, "return_1s"),
     "acf_squared_return": _Rule(_As.LAGS, "return_1s"),
     "acf_absolute_return": _Rule(_As.LAGS, "return_1s"),
@@ -94,26 +94,19 @@ GARCH = Estimate(
 )
 
 
-def compare_series(
-    sides: Sides, values: Sequence[Values], settings: Settings
-) -> Iterator[Compared]:
+def compare_series(sides: Sides, settings: Settings) -> Iterator[Compared]:
     """Hold what follows from the series against that of the golden sample.
 
-    Parameters
-    ----------
-    values
-        Those of the metrics and distributions: their memory gives the blocks.
+    The metrics of the series have to be compared before: their memory gives the blocks.
     """
-    base = {one.metric.name: one for one in values}
     made: dict[object, list[Float64]] = {}
     for one in ADDITIVE:
-        rule = _RULES.get(one.name)
+        rule = RULES.get(one.name)
         if rule is None:
             continue
-        of = base[rule.of]
-        group = sides.grouping(of)
-        if group.blocks < FEWEST:
-            yield _open(one, of, group)
+        group = sides.groupings[rule.of]
+        if group.blocks < LEAST_BLOCKS:
+            yield _open(one, group)
             continue
         if one.sums not in made:
             made[one.sums] = [one.sums(grid) for grid in sides.grids]
@@ -122,28 +115,27 @@ def compare_series(
                 one.value(whole_and_parts(group.of(sums))).reshape(group.blocks + 1, -1)
                 for sums in made[one.sums]
             )
-        yield _said(one, of, group, _held(rule.how, r, g, sides, group, settings))
-    of = base["return_1s"]
-    few = sides.grouping(of).few()
-    if few.blocks < FEWEST:
-        yield from (_open(one, of, few) for one in (*TAILS, GARCH))
+        yield _said(one, group, _held(rule.how, r, g, sides, group, settings))
+    few = sides.groupings["return_1s"].few()
+    if few.blocks < LEAST_BLOCKS:
+        yield from (_open(one, few) for one in (*TAILS, GARCH))
         return
     for estimate, share in zip(TAILS, TAIL_SHARES, strict=True):
-        yield _said(estimate, of, few, _tail(share, sides, few, settings))
-    yield _said(GARCH, of, few, _garch(sides, few, settings))
+        yield _said(estimate, few, _tail(share, sides, few, settings))
+    yield _said(GARCH, few, _garch(sides, few, settings))
 
 
 Held = tuple[Equivalence, ...] | str
 """The figures of a statistic, or why it is not applicable."""
 
 
-def _open(named: Named, of: Values, group: Grouping) -> Compared:
+def _open(named: Named, group: Grouping) -> Compared:
     """What is said where there are no blocks to leave out one of."""
     return Compared(
         named,
         Verdict.INCONCLUSIVE,
         group.doubt or too_few(group.blocks),
-        *of.n,
+        *group.n,
         group.blocks,
         group.block_ns,
         group.tau_ns,
@@ -152,14 +144,14 @@ def _open(named: Named, of: Values, group: Grouping) -> Compared:
     )
 
 
-def _said(named: Named, of: Values, group: Grouping, held: Held) -> Compared:
+def _said(named: Named, group: Grouping, held: Held) -> Compared:
     figures = held if isinstance(held, tuple) else ()
     verdict = overall(one.verdict for one in figures) if figures else Verdict.NOT_APPLICABLE
     return Compared(
         named,
         verdict,
         why_open(verdict, figures) if isinstance(held, tuple) else held,
-        *of.n,
+        *group.n,
         group.blocks,
         group.block_ns,
         group.tau_ns,
@@ -222,8 +214,6 @@ def _garch(sides: Sides, few: Grouping, settings: Settings) -> Held:
                 doubt = doubt or _model_doubt(found)
             rows.append([math.nan] * 3 if found is None else _parameters(found))
         both.append(_log(np.array(rows)))
-    if not (np.isfinite(both[0][0]) | np.isfinite(both[1][0])).any():
-        return "too few returns for the model, on both sides"
     names = ("alpha", "beta", "alpha + beta")
     return tuple(jackknifed(*both, names=names, margin=settings.model_margin, doubt=doubt))
 
@@ -234,7 +224,7 @@ def _parameters(model: Garch) -> list[float]:
 
 def _model_doubt(model: Garch | None) -> str:
     if model is None:
-        return "too few returns for the model, on one side"
+        return f"fewer than {FEWEST} returns: the model is not fitted"
     if not model.converged:
         return "the search for the parameters did not end at a maximum"
     return "a parameter is at its bound: the others mean little" if model.at_edge else ""

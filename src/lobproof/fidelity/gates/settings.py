@@ -12,7 +12,12 @@ from lobproof.fidelity.inference.equivalence import MARGIN
 from lobproof.fidelity.inference.permutation import PERMUTATIONS
 from lobproof.fidelity.inference.signflip import ALPHA, FLIPS
 from lobproof.fidelity.metrics.bin_kernels import SIGNED_EXACT, STEPS, TOP, UNSIGNED_EXACT
+from lobproof.fidelity.metrics.distributions import COUNTS_S
+from lobproof.fidelity.metrics.flow import FLOW_S
+from lobproof.fidelity.metrics.garch import STEPS_S
 from lobproof.fidelity.metrics.metric_kernels import GRID_NS, HORIZONS_NS, PART
+from lobproof.fidelity.metrics.pairs import LAGS
+from lobproof.fidelity.metrics.returns import HORIZONS_S, TAIL_SHARES
 
 
 class Level(StrEnum):
@@ -52,6 +57,7 @@ class Settings:
             "blocks": [MIN_BLOCKS, TAUS_PER_BLOCK],
             "bins": [UNSIGNED_EXACT, SIGNED_EXACT, STEPS, TOP],
             "grid": [GRID_NS, *HORIZONS_NS, PART],
+            "series": [LAGS.tolist(), HORIZONS_S, FLOW_S, COUNTS_S, TAIL_SHARES, STEPS_S],
         }
         text = json.dumps({**asdict(self), **fixed}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

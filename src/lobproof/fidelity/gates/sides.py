@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.fidelity.gates.settings import Level
 from lobproof.fidelity.gates.windows import dependence, paired
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS, block_rule
 from lobproof.fidelity.metrics.blocks import Blocks, Float64
@@ -47,7 +48,8 @@ class Grouping:
 
     ``groups``: the longer block of each block; -1 where that is not whole. ``blocks``: how many
     longer ones; ``block_ns``: their length; ``tau_ns``: of the memory that asks for it.
-    ``doubt``: why they are not enough for a verdict.
+    ``doubt``: why they are not enough for a verdict. ``n``: how many values of the metric each
+    side has.
     """
 
     groups: Int64
@@ -55,6 +57,7 @@ class Grouping:
     block_ns: int
     tau_ns: float
     doubt: str
+    n: tuple[int, int]
 
     def of(self, values: NDArray[Any]) -> NDArray[Any]:
         """Rows added up by longer block (blocks, ...)."""
@@ -68,7 +71,7 @@ class Grouping:
         kept = self.blocks // times
         groups = np.where(self.groups < kept * times, self.groups // times, -1)
         groups[self.groups < 0] = -1
-        return Grouping(groups, kept, self.block_ns * times, self.tau_ns, self.doubt)
+        return replace(self, groups=groups, blocks=kept, block_ns=self.block_ns * times)
 
 
 class Sides:
@@ -79,23 +82,23 @@ class Sides:
         self.both = ours.taken(self.window.ours), golden.taken(self.window.golden)
         self.block_ns = golden.scale.block_ns
         self.span_ns = len(self.window) * self.block_ns
-        self._groupings: dict[str, Grouping] = {}
+        self.groupings: dict[str, Grouping] = {}
+        """By the name of a metric, of those whose values were met."""
 
     @cached_property
     def grids(self) -> tuple[Grid, Grid]:
         """The series of both; a step over a block that one side lacks is known to neither."""
         return Grid(self.both[0]), Grid(self.both[1])
 
-    def metrics(self) -> Iterator[Values]:
-        """The metrics of the blocks."""
+    def values(self, level: Level) -> Iterator[Values]:
+        """The values of each metric, one after the other: the tables of all would fill memory."""
         for metric in CATALOGUE:
             ours, golden = (side.counts(metric.number)[:, : metric.bins] for side in self.both)
             sums = [_stacked(side.moments(metric.number)) for side in self.both]
             step = GRID_NS if metric.of is Of.SAMPLE else 0
             yield Values(metric, step, (ours, golden), (sums[0], sums[1]))
-
-    def distributions(self) -> Iterator[Values]:
-        """The metrics of the series."""
+        if level is Level.LIGHT:
+            return
         for one in DISTRIBUTIONS:
             bins = one.metric.bins
             ours, golden = (one.counts(grid)[:, :bins].astype(np.int64) for grid in self.grids)
@@ -104,14 +107,9 @@ class Sides:
 
     def grouping(self, values: Values) -> Grouping:
         """Blocks as long as the memory of a metric asks for, by the golden sample alone."""
-        name = values.metric.name
-        if name not in self._groupings:
-            self._groupings[name] = self._grouped(values)
-        return self._groupings[name]
-
-    def _grouped(self, values: Values) -> Grouping:
+        n = values.n
         tau = dependence(values.counts[1], self.block_ns)
-        spacing = self.span_ns / max(values.n[1], 1)
+        spacing = self.span_ns / max(n[1], 1)
         rule = block_rule(tau / spacing, spacing, self.span_ns)
         times = max(1, math.ceil(rule.length / self.block_ns))
         groups = groups_of(self.window.start, self.block_ns, times)
@@ -119,7 +117,9 @@ class Sides:
         doubt = rule.doubt(times * self.block_ns, many)
         if doubt:  # in seconds, and with what would be needed
             doubt = _needed(rule.length, many)
-        return Grouping(groups, many, times * self.block_ns, tau, doubt)
+        found = Grouping(groups, many, times * self.block_ns, tau, doubt, n)
+        self.groupings[values.metric.name] = found
+        return found
 
 
 def groups_of(start: Int64, block_ns: int, times: int) -> Int64:

@@ -290,8 +290,9 @@ def jackknifed_largest(
     why = doubt or too_few(blocks)
     if not known.any():
         return _nothing(name, margin, blocks, doubt or "it is not defined, of either stream")
-    if (both[0] != both[1]).any():
-        why = why or f"{int((both[0] != both[1]).sum())} of its figures only one stream has"
+    alone = (both[0] != both[1]) | (np.isfinite(r[0]) != np.isfinite(g[0]))
+    if alone.any():
+        why = why or f"{int(alone.sum())} of its figures only one stream has"
     t = student_95(blocks - 1)
     delta = differences[0]
     return _judged(

@@ -132,7 +132,8 @@ def fit_garch(
         for share in (0.08, 0.3)
     ]
     if start is not None:
-        share = start.alpha / start.persistence
+        # of no memory at all, alpha's share says nothing
+        share = start.alpha / start.persistence if start.persistence > 0 else 0.5
         free = (start.nu - _LEAST_FREE) / _MOST_FREE
         starts = [
             (
