@@ -18,7 +18,7 @@ from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS
 from lobproof.fidelity.render import STYLES
 
-_SHORT = {"distribution": "K-S", "largest difference": "all lags"}
+_SHORT = {"distribution": "K-S", "difference": "value", "largest difference": "all lags"}
 """Figures whose names would not fit into 80 columns."""
 _WORDS = {
     Verdict.PASS: "every difference is within its margin, with 95 % confidence",
