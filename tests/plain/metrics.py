@@ -12,6 +12,7 @@ from lobproof.schema import Flag, Kind, speaks_of_the_feed
 from plain.messages import Event, Level
 
 GRID = 100_000_000
+LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 300)
 MOST_RETURN = 2**20
 
 
@@ -86,6 +87,7 @@ class PlainMetrics:
         self.blocks: dict[int, PlainBlock] = {}
         self.books: list[tuple[int, Book | None]] = []
         self.flows: list[tuple[int, str, int]] = []
+        self.events: list[tuple[int, str, int, int]] = []
         seen = [e.ts_order for i, e in enumerate(events) if i in states or self._counts(e)]
         if not seen:
             return
@@ -127,6 +129,7 @@ class PlainMetrics:
         book: Book | None = None
         message = 0
         trades: list[Event] = []
+        since: list[Event] | None = []
         self.waiting: list[tuple[Event, Book | None]] = []
         for number, event in enumerate(events):
             ts = event.ts_order
@@ -134,8 +137,9 @@ class PlainMetrics:
             if event.kind == Kind.TRADE:
                 self._trade(block, event, trades, book)
                 trades.append(event)
+                since = None if since is None else [*since, event]
             elif self.is_hole(event):
-                trades = []
+                trades, since = [], None
             elif self.is_doubt(event):
                 book, message = None, 0
                 self.books.append((ts, None))
@@ -155,7 +159,9 @@ class PlainMetrics:
                         if book is not None:
                             self._changes(block, book, now)
                             self._flow(ts, book, now)
-                book = now
+                            if since is not None:
+                                self._touch(ts, book, now, since)
+                book, since = now, []
                 self.books.append((ts, book))
 
     @staticmethod
@@ -219,6 +225,22 @@ class PlainMetrics:
             if level == 0:
                 self.flows.append((ts, "ofi_1", flow))
 
+    def _touch(self, ts: int, was: Book, now: Book, trades: Sequence[Event]) -> None:
+        """Market orders, limit orders and cancellations at the touch, each with its sign."""
+        suffix = "_moved" if mid2(now) != mid2(was) else ""
+        for side, sign in ((0, 1), (1, -1)):
+            taken = sum(trade.size for trade in trades if (trade.side == 1) == (side == 1))
+            (price0, size0), (price1, size1) = was[side].levels[0], now[side].levels[0]
+            found = [("market", -sign)] * (taken > 0)
+            if sign * price1 > sign * price0:
+                found.append(("limit", sign))
+            elif price1 == price0:
+                added = size1 - size0 + taken
+                found += [("limit", sign)] * (added > 0) + [("cancel", -sign)] * (added < 0)
+            else:
+                found += [("cancel", -sign)] * (size0 > taken)
+            self.events += [(ts, kind + suffix, e, mid2(was)) for kind, e in found]
+
     def _at(self, ts: int) -> Book | None:
         known = [book for when, book in self.books if when <= ts]
         return known[-1] if known else None
@@ -238,6 +260,12 @@ class PlainMetrics:
                 sum(n for when, what, n in self.flows if what == name and since < when <= ts)
             )
         block.series[ts % self.block_ns // GRID] = row
+        for when, kind, sign, before in self.events:
+            lag = (ts - -(-when // GRID) * GRID) // GRID
+            if book is not None and lag in LAGS:
+                name = f"{kind}_{lag / 10:g}s"
+                block.tallies[f"{name}_responses"] += 1
+                block.tallies[f"{name}_moves"] += sign * (mid2(book) - before)
         for event, then in self.waiting:
             for seconds in (1, 5, 30):
                 met = -(-(event.ts_order + seconds * 10**9) // GRID) * GRID

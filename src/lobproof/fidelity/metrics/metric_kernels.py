@@ -107,7 +107,16 @@ _LOW = (1 << LIMB) - 1
 SAMPLES, TRUSTED_SAMPLES, STATES, TRUSTED_STATES, UNKNOWN_MID, RETURN_PRODUCTS, RETURN_PAIRS = (
     range(7)
 )
-TALLIES = 7
+RESPONSE_KINDS = ("market", "market_moved", "limit", "limit_moved", "cancel", "cancel_moved")
+"""What a message may show at the touch; ``_moved``: its book has another mid than the one before.
+"""
+MARKET, LIMIT, CANCEL = 0, 2, 4
+RESPONSE_LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 300)
+"""In samples, behind the first one at or after the message."""
+RESPONSES = 7
+"""Tallies of responses: ``(kind * lags + lag) * 2``, how many, then the sum of moves of twice the
+mid towards the sign of the event."""
+TALLIES = RESPONSES + 2 * len(RESPONSE_KINDS) * len(RESPONSE_LAGS)
 TALLY_NAMES = (
     "samples",
     "trusted_samples",
@@ -116,7 +125,19 @@ TALLY_NAMES = (
     "unknown_mid",
     "return_products",
     "return_pairs",
+    *(
+        f"{kind}_{lag * GRID_NS / 1e9:g}s_{what}"
+        for kind in RESPONSE_KINDS
+        for lag in RESPONSE_LAGS
+        for what in ("responses", "moves")
+    ),
 )
+_KINDS, _LAGS = len(RESPONSE_KINDS), len(RESPONSE_LAGS)
+_CELLS = 512
+"""Samples whose events wait for the mids after them: above the longest lag, a power of two."""
+_EVENTS, _SIGNS, _MIDS = range(3)
+"""Of the events of a kind between two samples: how many, sum of their signs, sum of sign times
+twice the mid before."""
 _MOST_RETURN = 1 << 20
 _NO_BOUND = 1 << 62
 """No price lies beyond it."""
@@ -150,11 +171,15 @@ METRIC_STATE = record(
         "sold",
         "trades",
         "messages",
+        "bought_since",  # the last book
+        "sold_since",
+        "hole_since",  # whether trades are missing since then
     ),
     ("met", INT, (HORIZONS,)),  # of the stored ones, how many had their mid after each time
     ("levels", INT, (4 * LEVELS,)),
     ("values", INT, (TRADE_SIZE,)),  # of the sample's metrics
     ("valid", INT, (TRADE_SIZE,)),
+    ("cells", INT, (_CELLS, _KINDS, 3)),  # events at the touch by sample, kind
 )
 
 
@@ -352,6 +377,18 @@ def value_book(state: Record, unit: Unit) -> None:
 
 
 @kernel
+def respond(cells: Int64, tallies: Int64, number: int, mid2: int) -> None:
+    """Tell events before a sample, by its ``number`` since the epoch, where the mid is now."""
+    for lag in range(_LAGS):
+        cell = cells[(number - RESPONSE_LAGS[lag]) % _CELLS]
+        for kind in range(_KINDS):
+            if cell[kind, _EVENTS] != 0:
+                at = RESPONSES + (kind * _LAGS + lag) * 2
+                tallies[at] += cell[kind, _EVENTS]
+                tallies[at + 1] += cell[kind, _SIGNS] * mid2 - cell[kind, _MIDS]
+
+
+@kernel
 def sample(state: Record, block: Block, ring: Records, unit: Unit) -> None:
     """Take the book at the grid's next instant, and what came since the last one."""
     ts = state.next_grid
@@ -385,6 +422,9 @@ def sample(state: Record, block: Block, ring: Records, unit: Unit) -> None:
     block.series[at, TRADES] = state.trades
     block.series[at, MESSAGES] = state.messages
     state.ofi_1 = state.ofi_5 = state.bought = state.sold = state.trades = state.messages = 0
+    if trusted:
+        respond(state.cells, block.tallies, ts // GRID_NS, mid2)
+    state.cells[(ts // GRID_NS + 1) % _CELLS] = 0
     mask = len(ring) - 1
     for horizon in range(HORIZONS):
         number = state.met[horizon]
@@ -504,6 +544,39 @@ def flow_of(was: Int64, now: Int64, level: int) -> int:
 
 
 @kernel
+def add_events(state: Record, now: Int64) -> None:
+    """Note what a message shows at the touch: market orders, limit orders, cancellations.
+
+    A side's trades since the last book are market orders, and explain what is gone of its touch; a
+    better price, or size beyond that, is a limit order, and what is gone beyond it a cancellation.
+    """
+    was = state.levels
+    before = was[0] + was[2 * LEVELS]
+    moved = 1 if now[0] + now[2 * LEVELS] != before else 0
+    cell = state.cells[state.next_grid // GRID_NS % _CELLS]
+    for side in range(2):
+        sign = 1 if side == 0 else -1  # what adds to the bids, or takes from the asks
+        touch = 2 * LEVELS * side
+        taken = state.sold_since if side == 0 else state.bought_since
+        if taken > 0:
+            add_event(cell[MARKET + moved], -sign, before)
+        better = sign * (now[touch] - was[touch])
+        left = was[touch + 1] - taken
+        if better > 0 or (better == 0 and now[touch + 1] > left):
+            add_event(cell[LIMIT + moved], sign, before)
+        elif (better == 0 and now[touch + 1] < left) or (better < 0 and left > 0):
+            add_event(cell[CANCEL + moved], -sign, before)
+
+
+@inlined
+def add_event(cell: Int64, sign: int, mid2: int) -> None:
+    """Add an event to those of its kind between two samples."""
+    cell[_EVENTS] += 1
+    cell[_SIGNS] += sign
+    cell[_MIDS] += sign * mid2
+
+
+@kernel
 def take_book(state: Record, block: Block, unit: Unit, states: States, row: int) -> None:
     """Go on to the book after a message."""
     ts = states.ts_order[row]
@@ -518,6 +591,7 @@ def take_book(state: Record, block: Block, unit: Unit, states: States, row: int)
     asks = levels_within(now, 1, states.ask_trusted[row])
     if bids < 1 or asks < 1:
         state.book_ts = state.message_ts = 0
+        state.bought_since = state.sold_since = state.hole_since = 0
         return
     bids_end, asks_end = bids < states.bid_trusted[row], asks < states.ask_trusted[row]
     block.tallies[TRUSTED_STATES] += 1
@@ -530,6 +604,9 @@ def take_book(state: Record, block: Block, unit: Unit, states: States, row: int)
             if level == 0:
                 state.ofi_1 += flow
             state.ofi_5 += flow
+        if not state.hole_since:
+            add_events(state, now)
+    state.bought_since = state.sold_since = state.hole_since = 0
     if not corrected:
         if state.message_ts != 0:
             add_unsigned(block, MESSAGE_INTERVAL, (ts - state.message_ts) // 1000)
@@ -551,8 +628,10 @@ def take_trade(
     state.trades += 1
     if taker == BUYER:
         state.bought += size
+        state.bought_since += size
     else:
         state.sold += size
+        state.sold_since += size
     add_unsigned(block, TRADE_SIZE + taker - 1, units(size, unit.lot))
     add_unsigned(block, EVENT_MIX, MIX_TRADES + taker - 1)
     if state.trade_ts != 0:
@@ -583,6 +662,7 @@ def take_told(state: Record, block: Block, ring: Records, unit: Unit, told: Told
     what = told.what[row]
     if what == TRADES_MISSING:  # what lies on both sides of a hole is no pair
         state.trade_ts = state.trade_changes = 0
+        state.hole_since = 1
     elif what == BOOK_IN_DOUBT:
         state.book_ts = state.message_ts = 0
     elif what == BOOK_CORRECTED:
