@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,6 +67,11 @@ def parts(value: int, whole: int) -> int:
     return math.floor(float(value) / float(whole) * 1e8 + 0.5)
 
 
+def sample_behind(ts: int) -> int:
+    """The first sample at or after a time."""
+    return -(-ts // GRID) * GRID
+
+
 def range_of(level: int) -> int:
     """Touch, to level 5, to level 10, beyond."""
     return sum(level >= bound for bound in (1, 5, 10))
@@ -88,14 +94,27 @@ class PlainMetrics:
         self.books: list[tuple[int, Book | None]] = []
         self.flows: list[tuple[int, str, int]] = []
         self.events: list[tuple[int, str, int, int]] = []
-        seen = [e.ts_order for i, e in enumerate(events) if i in states or self._counts(e)]
+        seen = [i for i, event in enumerate(events) if i in states or self._counts(event)]
         if not seen:
             return
-        begin, end = seen[0], events[-1].ts_order
+        begin, end = events[seen[0]].ts_order, events[-1].ts_order
         for start in range(begin // block_ns, end // block_ns + 1):
             self.blocks[start * block_ns] = PlainBlock()
-        self.grid = range(-(-begin // GRID) * GRID, end + 1, GRID)
-        self._walk(events, states)
+        self.grid = range(sample_behind(begin), end + 1, GRID)
+        self._walk(events, states, seen[0])
+        self.cells: dict[tuple[int, str], int] = defaultdict(int)
+        for when, name, n in self.flows:
+            self.cells[max(sample_behind(when), self.grid.start), name] += n
+        self.due: dict[int, list[tuple[int, Event, Book | None]]] = defaultdict(list)
+        for event, book in self.waiting:
+            for seconds in (1, 5, 30):
+                met = sample_behind(event.ts_order + seconds * 10**9)
+                self.due[met].append((seconds, event, book))
+        self.echoes: dict[int, list[tuple[str, int, int]]] = defaultdict(list)
+        for when, kind, sign, before in self.events:
+            for lag in LAGS:
+                met = sample_behind(when) + lag * GRID
+                self.echoes[met].append((f"{kind}_{lag / 10:g}s", sign, before))
         for ts in self.grid:
             self._sample(ts)
 
@@ -125,13 +144,13 @@ class PlainMetrics:
     def _block(self, ts: int) -> PlainBlock:
         return self.blocks[ts - ts % self.block_ns]
 
-    def _walk(self, events: Sequence[Event], states: Mapping[int, PlainState]) -> None:
+    def _walk(self, events: Sequence[Event], states: Mapping[int, PlainState], first: int) -> None:
         book: Book | None = None
         message = 0
         trades: list[Event] = []
         since: list[Event] | None = []
         self.waiting: list[tuple[Event, Book | None]] = []
-        for number, event in enumerate(events):
+        for number, event in enumerate(events[first:], first):
             ts = event.ts_order
             block = self._block(ts)
             if event.kind == Kind.TRADE:
@@ -242,8 +261,8 @@ class PlainMetrics:
             self.events += [(ts, kind + suffix, e, mid2(was)) for kind, e in found]
 
     def _at(self, ts: int) -> Book | None:
-        known = [book for when, book in self.books if when <= ts]
-        return known[-1] if known else None
+        at = bisect_right(self.books, ts, key=lambda found: found[0])
+        return self.books[at - 1][1] if at else None
 
     def _sample(self, ts: int) -> None:
         block, book = self._block(ts), self._at(ts)
@@ -255,31 +274,22 @@ class PlainMetrics:
             row = [bid + ask, ask - bid, bid_size, ask_size]
             self._state(block, book)
         for name in ("ofi_1", "ofi_5", "bought", "sold", "trades", "messages"):
-            since = -1 if ts == self.grid[0] else ts - GRID
-            row.append(
-                sum(n for when, what, n in self.flows if what == name and since < when <= ts)
-            )
+            row.append(self.cells[ts, name])
         block.series[ts % self.block_ns // GRID] = row
-        for when, kind, sign, before in self.events:
-            lag = (ts - -(-when // GRID) * GRID) // GRID
-            if book is not None and lag in LAGS:
-                name = f"{kind}_{lag / 10:g}s"
+        if book is not None:
+            for name, sign, before in self.echoes[ts]:
                 block.tallies[f"{name}_responses"] += 1
                 block.tallies[f"{name}_moves"] += sign * (mid2(book) - before)
-        for event, then in self.waiting:
-            for seconds in (1, 5, 30):
-                met = -(-(event.ts_order + seconds * 10**9) // GRID) * GRID
-                if met != ts:
-                    continue
-                if book is None or then is None:
-                    block.tallies["unknown_mid"] += 1
-                    continue
-                sign = 1 if event.side == 1 else -1
-                realised = 2 * sign * (2 * event.price - mid2(book))
-                moved = 2 * sign * (mid2(book) - mid2(then))
-                whole = mid2(then)
-                block.values[f"realised_spread_{seconds}s"].append(parts(realised, whole))
-                block.values[f"impact_{seconds}s"].append(parts(moved, whole))
+        for seconds, event, then in self.due[ts]:
+            if book is None or then is None:
+                block.tallies["unknown_mid"] += 1
+                continue
+            sign = 1 if event.side == 1 else -1
+            realised = 2 * sign * (2 * event.price - mid2(book))
+            moved = 2 * sign * (mid2(book) - mid2(then))
+            whole = mid2(then)
+            block.values[f"realised_spread_{seconds}s"].append(parts(realised, whole))
+            block.values[f"impact_{seconds}s"].append(parts(moved, whole))
 
     def _state(self, block: PlainBlock, book: Book) -> None:
         bids, asks = book

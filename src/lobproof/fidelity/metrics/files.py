@@ -39,7 +39,7 @@ from lobproof.schema import Int64
 from lobproof.store import Partition
 from lobproof.store.hashing import leaf
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same events would give other blocks."""
 FOLDER = "metrics"
 TABLES = ("histograms", "moments", "series", "blocks")

@@ -64,6 +64,11 @@ def trade_imbalance(grid: Grid, steps: Steps) -> Float64:
     return shares
 
 
+def order_flow(grid: Grid, steps: Steps) -> Float64:
+    """Order flow imbalance of level 1 over each step, lots."""
+    return grid.flow(steps, OFI_1) / grid.lot
+
+
 def roll(tallies: Float64 | Int64) -> Float64:
     """Roll's measure of the effective spread, ticks, of tallies (..., 7).
 

@@ -24,6 +24,7 @@ from lobproof.fidelity.metrics.flow import (
     fano,
     flow_impact,
     kyle,
+    order_flow,
     roll,
     sign_of_flow,
     trade_imbalance,
@@ -32,6 +33,8 @@ from lobproof.fidelity.metrics.flow import (
 from lobproof.fidelity.metrics.garch import garch_of, garch_step
 from lobproof.fidelity.metrics.grid import Grid, Steps
 from lobproof.fidelity.metrics.groups import (
+    HOURS,
+    OCTAVES,
     Given,
     ask_given_spread,
     group_means,
@@ -39,13 +42,22 @@ from lobproof.fidelity.metrics.groups import (
     spread_given_volatility,
     volume_given_hour,
 )
-from lobproof.fidelity.metrics.metric_kernels import MESSAGES, TRADES
+from lobproof.fidelity.metrics.metric_kernels import MESSAGES, RESPONSE_KINDS, TRADES
 from lobproof.fidelity.metrics.pairs import (
+    LAGS,
     autocorrelation,
     correlation,
     lag_sums,
     r_squared,
     slope,
+)
+from lobproof.fidelity.metrics.responses import (
+    RESPONSES_S,
+    depth_back,
+    mean_move,
+    resilience_sums,
+    response_sums,
+    spread_back,
 )
 from lobproof.fidelity.metrics.returns import (
     HORIZONS_S,
@@ -60,6 +72,9 @@ from lobproof.fidelity.metrics.returns import (
     variance,
 )
 from lobproof.fidelity.metrics.volatility import (
+    SIGNATURE_S,
+    flatness,
+    intermittency,
     log_realised,
     noise_variance,
     signature,
@@ -81,7 +96,8 @@ class Additive:
 
     ``sums``: of a grid (blocks, ...). ``value``: of a total (..., and what ``sums`` adds), numbers
     with the same leading axes: one, or one for each lag, step or group; NaN where it is not
-    defined.
+    defined. ``at``: where each of several numbers lies: its lag or step in seconds, its hour, or
+    the least value of its group; so ``at`` and the value are a curve.
     """
 
     name: str
@@ -91,6 +107,7 @@ class Additive:
     formula: str
     sums: Sums
     value: Callable[[Float64], Float64]
+    at: tuple[float, ...] = ()
 
 
 def total(sums: Float64) -> Float64:
@@ -103,6 +120,7 @@ def total(sums: Float64) -> Float64:
 def _additive() -> Iterator[Additive]:
     yield from _returns()
     yield from _flow()
+    yield from _responses()
     yield from _groups()
 
 
@@ -146,14 +164,29 @@ def _returns() -> Iterator[Additive]:
             "c_k / c_0, lags of `pairs.LAGS` but 0",
             partial(_return_lags, made),
             autocorrelation,
+            _ACF_S,
         )
-    for name, title, formula, value in (
-        ("signature", "Realised variance per second by step", "sum r^2 / (n k)", signature),
-        ("two_scale", "Variance per second without noise", "see `two_scale`", two_scale),
-        ("noise", "Variance of the noise of the mid", "see `noise_variance`", noise_variance),
-        ("log_volatility", "Log of realised volatility", "log(sum r^2 / (n k)) / 2", log_realised),
+    for name, title, formula, value, at in (
+        (
+            "signature",
+            "Realised variance per second by step",
+            "sum r^2 / (n k)",
+            signature,
+            SIGNATURE_S,
+        ),
+        ("two_scale", "Variance per second without noise", "see `two_scale`", two_scale, ()),
+        ("noise", "Variance of the noise of the mid", "see `noise_variance`", noise_variance, ()),
+        (
+            "log_volatility",
+            "Log of realised volatility",
+            "log(sum r^2 / (n k)) / 2",
+            log_realised,
+            (),
+        ),
+        ("flatness", "Flatness of returns by step", "E r^4 / (E r^2)^2", flatness, SIGNATURE_S),
+        ("intermittency", "Intermittency of returns", "see `intermittency`", intermittency, ()),
     ):
-        yield Additive(name, title, Family.RETURNS, "", formula, signature_sums, value)
+        yield Additive(name, title, Family.RETURNS, "", formula, signature_sums, value, at)
 
 
 def _flow() -> Iterator[Additive]:
@@ -212,6 +245,7 @@ def _flow() -> Iterator[Additive]:
     for name, title, made in (
         ("acf_trade_sign", "Autocorrelation of the sign of net trading, 1 s", sign_of_flow),
         ("acf_trade_imbalance", "Autocorrelation of trade imbalance, 1 s", trade_imbalance),
+        ("acf_order_flow", "Autocorrelation of order flow imbalance, 1 s", order_flow),
     ):
         yield Additive(
             name,
@@ -221,6 +255,7 @@ def _flow() -> Iterator[Additive]:
             "c_k / c_0, lags of `pairs.LAGS` but 0",
             partial(_flow_lags, made),
             autocorrelation,
+            _ACF_S,
         )
     yield Additive(
         "volume_volatility",
@@ -233,12 +268,61 @@ def _flow() -> Iterator[Additive]:
     )
 
 
+def _responses() -> Iterator[Additive]:
+    for kind in RESPONSE_KINDS:
+        event, _, moved = kind.partition("_")
+        what = {"market": "market orders", "limit": "limit orders", "cancel": "cancellations"}[
+            event
+        ]
+        yield Additive(
+            f"response_{kind}",
+            f"Response of the mid to {what}{' that move it' if moved else ''}",
+            Family.FLOW,
+            "ticks",
+            "mean of e (m(t + l) - m)",
+            partial(response_sums, kind=kind),
+            mean_move,
+            RESPONSES_S,
+        )
+    for name, title, formula, value in (
+        ("spread", "Spread behind large trades", "mean s(t + l) / mean s", spread_back),
+        ("depth", "Size of the touch behind large trades", "mean q(t + l) / mean q", depth_back),
+    ):
+        yield Additive(
+            f"resilience_{name}",
+            title,
+            Family.STATE,
+            "",
+            formula,
+            resilience_sums,
+            value,
+            RESPONSES_S,
+        )
+
+
+_ACF_S = tuple(LAGS[1:].tolist())
+_HOURS = tuple(float(hour) for hour in range(HOURS))
+_OCTAVES = (0.0, *(2.0**k for k in range(OCTAVES - 1)))
+
+
 def _groups() -> Iterator[Additive]:
-    for name, title, unit, made in (
-        ("ask_given_spread", "Mean size at the best ask by spread", "lots", ask_given_spread),
-        ("spread_given_hour", "Mean spread by hour", "ticks", spread_given_hour),
-        ("volume_given_hour", "Mean volume of 0.1 s by hour", "lots", volume_given_hour),
-        ("spread_given_volatility", "Mean spread by volatility", "ticks", spread_given_volatility),
+    for name, title, unit, made, at in (
+        (
+            "ask_given_spread",
+            "Mean size at the best ask by spread",
+            "lots",
+            ask_given_spread,
+            _OCTAVES,
+        ),
+        ("spread_given_hour", "Mean spread by hour", "ticks", spread_given_hour, _HOURS),
+        ("volume_given_hour", "Mean volume of 0.1 s by hour", "lots", volume_given_hour, _HOURS),
+        (
+            "spread_given_volatility",
+            "Mean spread by volatility",
+            "ticks",
+            spread_given_volatility,
+            _OCTAVES,
+        ),
     ):
         yield Additive(
             name,
@@ -248,6 +332,7 @@ def _groups() -> Iterator[Additive]:
             "mean of each group",
             partial(_group_sums, made),
             group_means,
+            at,
         )
 
 
