@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,6 +88,36 @@ def realised(samples: Samples, length: int) -> float:
     """Mean squared return over all overlapping steps."""
     squares = [return_of(samples, end, length) ** 2 for end in ends(samples, length, 1)]
     return float(Fraction(sum(squares), len(squares))) * 1e-16
+
+
+def intermittency(samples: Samples, lengths: Sequence[int]) -> float:
+    """A quarter of the fall of log flatness along the logarithm of the step."""
+    points = []
+    for length in lengths:
+        found = [return_of(samples, end, length) for end in ends(samples, length, 1)]
+        squares, fourths = (sum(r**q for r in found) for q in (2, 4))
+        points.append((math.log(length), math.log(Fraction(fourths * len(found), squares**2))))
+    x, y = zip(*points, strict=True)
+    return -statistics.linear_regression(x, y).slope / 4
+
+
+def resilience(samples: Samples, lag: int) -> tuple[float, float]:
+    """Mean spread, and size of the touch that was hit, behind large trades over that before."""
+    spreads: list[tuple[int, int]] = []
+    sizes: list[tuple[int, int]] = []
+    for at in samples:
+        if not known(samples, at + lag, lag + 1):
+            continue
+        before, now, behind = (samples[k] for k in (at - 1, at, at + lag))
+        for traded, touch in ((BOUGHT, ASK), (SOLD, BID)):
+            if now[traded] >= before[touch]:
+                spreads.append((before[SPREAD], behind[SPREAD]))
+                sizes.append((before[touch], behind[touch]))
+    spread, size = (
+        sum(b for _, b in pairs) / sum(a for a, _ in pairs) if pairs else math.nan
+        for pairs in (spreads, sizes)
+    )
+    return spread, size
 
 
 def groups(pairs: Pairs) -> dict[float, float]:

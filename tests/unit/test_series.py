@@ -26,17 +26,22 @@ from lobproof.fidelity.metrics.metric_kernels import (
     MID2,
     OFI_1,
     OFI_5,
+    RESPONSE_KINDS,
     RETURN_PAIRS,
     RETURN_PRODUCTS,
     SERIES,
     SPREAD_COUNTS,
     TALLIES,
+    TALLY_NAMES,
     TRADES,
 )
 from lobproof.fidelity.metrics.pairs import LAGS, pair_sums, slope
+from lobproof.fidelity.metrics.responses import RESPONSES_S
 from lobproof.fidelity.metrics.returns import hill, histogram, l_kurtosis, power_sums
 from lobproof.fidelity.metrics.volatility import (
     SIGNATURE_S,
+    flatness,
+    intermittency,
     noise_variance,
     signature,
     signature_sums,
@@ -130,6 +135,7 @@ def test_autocorrelations() -> None:
         ("acf_absolute_return", {end: float(abs(r)) for end, r in returns.items()}),
         ("acf_trade_sign", {e: float((b > s) - (b < s)) for e, (b, s) in traded.items()}),
         ("acf_trade_imbalance", {e: (b - s) / max(b + s, 1) for e, (b, s) in traded.items()}),
+        ("acf_order_flow", {e: float(plain.flow(samples, e, 10, OFI_1)) for e in returns}),
     ):
         expected = [plain.autocorrelation(values, 10, lag, samples) for lag in LAGS[1:].tolist()]
         assert found[name].tolist() == pytest.approx(expected, abs=1e-12, nan_ok=True)
@@ -150,6 +156,57 @@ def test_volatility() -> None:
     variance = (slow - fast) / 4.9
     assert float(two_scale(sums)) == pytest.approx(variance, rel=1e-12)
     assert float(noise_variance(sums)) == pytest.approx((fast - 0.1 * variance) / 2, rel=1e-12)
+
+
+@pytest.mark.compiled
+def test_bursts_of_all_lengths() -> None:
+    blocks = market()
+    lengths = [round(10 * s) for s in SIGNATURE_S if s >= 1]
+    expected = plain.intermittency(samples_of(blocks), lengths)
+    sums = series.total(signature_sums(Grid(blocks)))
+    assert intermittency(sums) == pytest.approx(expected, rel=1e-9)
+    assert flatness(sums).shape == (len(SIGNATURE_S),)
+    walk = series.total(signature_sums(Grid(random_walk(600, 2e-4, 0.0, seed=12))))
+    assert flatness(walk)[:6].tolist() == pytest.approx([3.0] * 6, abs=0.15)
+    assert abs(float(intermittency(walk))) < 0.02
+    assert math.isnan(intermittency(np.zeros_like(walk)))
+
+
+@pytest.mark.compiled
+def test_the_book_behind_large_trades() -> None:
+    blocks = market()
+    samples = samples_of(blocks)
+    found = series.values_of(series.sums_of(Grid(blocks)))
+    expected = [plain.resilience(samples, round(10 * s)) for s in RESPONSES_S]
+    for at, name in enumerate(("resilience_spread", "resilience_depth")):
+        curve = [one[at] for one in expected]
+        assert found[name].tolist() == pytest.approx(curve, rel=1e-12)
+        assert not any(math.isnan(value) for value in curve)
+    assert expected[0][0] > expected[-1][0]  # the spread closes again
+
+
+@pytest.mark.compiled
+def test_the_mid_behind_events_at_the_touch() -> None:
+    blocks, _ = simulated_blocks(300)
+    found = series.values_of(series.sums_of(Grid(blocks)))
+    tick, _ = blocks.scale.counts(blocks.instrument)
+    for kind in RESPONSE_KINDS:
+        for lag, value in zip(RESPONSES_S, found[f"response_{kind}"].tolist(), strict=True):
+            names = [f"{kind}_{lag:g}s_{what}" for what in ("responses", "moves")]
+            events, moves = (
+                int(blocks.tallies[:, TALLY_NAMES.index(name)].sum()) for name in names
+            )
+            assert events > 0
+            assert value == pytest.approx(moves / events / (2 * tick), rel=1e-12)
+    assert found["response_limit_moved"][0] > found["response_limit"][0]
+
+
+def test_a_curve_knows_where_its_values_lie() -> None:
+    sums = series.sums_of(Grid(market()))
+    for one in series.ADDITIVE:
+        value = one.value(series.total(sums[one.name]))
+        assert value.shape == ((len(one.at),) if one.at else ()), one.name
+        assert list(one.at) == sorted(set(one.at))
 
 
 def random_walk(minutes: int, volatility: float, noise: float, seed: int) -> Blocks:

@@ -26,10 +26,14 @@ RESPONSES_S = tuple(lag / SAMPLES_PER_SECOND for lag in RESPONSE_LAGS)
 
 
 def response_sums(grid: Grid, kind: str) -> Float64:
-    """Events of one of `RESPONSE_KINDS` whose mid is known at each lag, and moves of the mid
-    towards their sign since the book before them, ticks (blocks, lags, 2)."""
+    """Events of one of `RESPONSE_KINDS`, and what the mid moved since (blocks, lags, 2).
+
+    Of those whose mid is known at each lag: how many, and the sum of moves since the book before
+    them towards their sign, ticks.
+    """
     tallies = grid.tallies[:, RESPONSES:].reshape(-1, len(RESPONSE_KINDS), len(RESPONSE_LAGS), 2)
-    return tallies[:, RESPONSE_KINDS.index(kind)] / np.array([1, 2 * grid.tick])
+    sums: Float64 = tallies[:, RESPONSE_KINDS.index(kind)] / np.array([1, 2 * grid.tick])
+    return sums
 
 
 def mean_move(sums: Float64) -> Float64:
