@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import FunctionType
@@ -22,14 +20,13 @@ from numpy.typing import NDArray
 from lobproof.errors import UsageError
 from lobproof.fidelity.metrics import bin_kernels, blocks, metric_kernels, observer
 from lobproof.fidelity.metrics.blocks import Blocks, Scale, merged
-from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE, Metric
+from lobproof.fidelity.metrics.catalogue import CATALOGUE
 from lobproof.fidelity.metrics.metric_kernels import (
     LIMB,
     METRICS,
     SQUARE_HIGH,
     SQUARE_LOW,
     SUM,
-    TALLY_NAMES,
     add_signed,
     add_unsigned,
     complete_sums,
@@ -40,7 +37,7 @@ from lobproof.instruments import Instrument, Rule
 from lobproof.schema import LEVELS, Flag, Kind, StateBatch
 from plain.messages import MS, Event, to_batch
 from plain.metrics import PlainMetrics, PlainState
-from support.blocks import same
+from support.blocks import as_plain, bin_of, same
 
 START = 1_723_100_399 * 10**9
 TICK, LOT = 5, 10
@@ -143,46 +140,13 @@ def observed(
     return watch.finish()
 
 
-@cache
-def edges_of(metric: Metric) -> tuple[Edges, Edges]:
-    return metric.edges()
-
-
-def bin_of(metric: Metric, value: int) -> int:
-    """The only bin whose edges hold a value."""
-    low, high = edges_of(metric)
-    (found,) = np.flatnonzero((low <= value) & (value <= high))
-    return int(found)
-
-
-def as_plain(found: Blocks, plain: PlainMetrics) -> None:
-    assert found.start.tolist() == list(plain.blocks)
-    for at, block in enumerate(plain.blocks.values()):
-        assert found.tallies[at].tolist() == [block.tallies[name] for name in TALLY_NAMES]
-        cells = found.series.shape[1]
-        wanted = [block.series.get(cell, [0] * 10) for cell in range(cells)]
-        assert found.series[at].tolist() == wanted
-        assert set(block.values) <= set(BY_NAME)
-    for metric in CATALOGUE:
-        counts = found.counts(metric.number)
-        for at, block in enumerate(plain.blocks.values()):
-            values = block.values[metric.name]
-            bins = Counter(bin_of(metric, value) for value in values)
-            there = np.flatnonzero(counts[at]).tolist()
-            assert {number: int(counts[at, number]) for number in there} == bins, metric.name
-            capped = [max(min(value, 2**40), -(2**40)) for value in values]
-            many, total, high, low = found.sums[at, metric.number].tolist()
-            assert (many, total) == (len(values), sum(capped)), metric.name
-            assert (high << LIMB) + low == sum(value * value for value in capped), metric.name
-            assert 0 <= low < 1 << LIMB
-
-
 @settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 90), st.lists(st.integers(0, 200), max_size=6))
 def test_blocks_are_what_plain_python_adds_up(seed: int, messages: int, cuts: list[int]) -> None:
     events, states = make_day(random.Random(seed), messages)
     found = observed(events, states, cuts)
     plain = PlainMetrics(events, states, tick=TICK, lot=LOT, block_ns=BLOCK)
+    assert found.start.tolist() == list(plain.blocks)
     as_plain(found, plain)
     # in longer blocks: the same as if it had been observed in them
     longer = Scale(SCALE.tick, SCALE.lot, 6 * BLOCK)
