@@ -180,6 +180,7 @@ METRIC_STATE = record(
     ("values", INT, (TRADE_SIZE,)),  # of the sample's metrics
     ("valid", INT, (TRADE_SIZE,)),
     ("cells", INT, (_CELLS, _KINDS, 3)),  # events at the touch by sample, kind
+    ("busy", INT, (_CELLS,)),  # above 0 where a sample has some
 )
 
 
@@ -377,10 +378,13 @@ def value_book(state: Record, unit: Unit) -> None:
 
 
 @kernel
-def respond(cells: Int64, tallies: Int64, number: int, mid2: int) -> None:
+def respond(state: Record, tallies: Int64, number: int, mid2: int) -> None:
     """Tell events before a sample, by its ``number`` since the epoch, where the mid is now."""
     for lag in range(_LAGS):
-        cell = cells[(number - RESPONSE_LAGS[lag]) % _CELLS]
+        before = (number - RESPONSE_LAGS[lag]) % _CELLS
+        if state.busy[before] == 0:
+            continue
+        cell = state.cells[before]
         for kind in range(_KINDS):
             if cell[kind, _EVENTS] != 0:
                 at = RESPONSES + (kind * _LAGS + lag) * 2
@@ -423,8 +427,11 @@ def sample(state: Record, block: Block, ring: Records, unit: Unit) -> None:
     block.series[at, MESSAGES] = state.messages
     state.ofi_1 = state.ofi_5 = state.bought = state.sold = state.trades = state.messages = 0
     if trusted:
-        respond(state.cells, block.tallies, ts // GRID_NS, mid2)
-    state.cells[(ts // GRID_NS + 1) % _CELLS] = 0
+        respond(state, block.tallies, ts // GRID_NS, mid2)
+    opened = (ts // GRID_NS + 1) % _CELLS
+    if state.busy[opened] != 0:
+        state.busy[opened] = 0
+        state.cells[opened] = 0
     mask = len(ring) - 1
     for horizon in range(HORIZONS):
         number = state.met[horizon]
@@ -553,7 +560,8 @@ def add_events(state: Record, now: Int64) -> None:
     was = state.levels
     before = was[0] + was[2 * LEVELS]
     moved = 1 if now[0] + now[2 * LEVELS] != before else 0
-    cell = state.cells[state.next_grid // GRID_NS % _CELLS]
+    number = state.next_grid // GRID_NS % _CELLS
+    cell = state.cells[number]
     for side in range(2):
         sign = 1 if side == 0 else -1  # what adds to the bids, or takes from the asks
         touch = 2 * LEVELS * side
@@ -566,6 +574,8 @@ def add_events(state: Record, now: Int64) -> None:
             add_event(cell[LIMIT + moved], sign, before)
         elif (better == 0 and now[touch + 1] < left) or (better < 0 and left > 0):
             add_event(cell[CANCEL + moved], -sign, before)
+    for kind in range(_KINDS):
+        state.busy[number] += cell[kind, _EVENTS]
 
 
 @inlined
