@@ -6,11 +6,12 @@ meant: all of it is a ``ValueError`` that says what is wrong, or an error of our
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -118,6 +119,12 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     if len(data) > limit:
         raise ValueError(f"it has more than {limit:,} bytes")
     return data
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a document's content, hexadecimal, however it is written down."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

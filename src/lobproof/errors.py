@@ -13,6 +13,7 @@ EXTRAS = {
     "capture": ("aiohttp",),
     "encrypt": ("pyrage",),
     "fidelity": ("scipy",),
+    "history": ("ruptures",),
     "report": ("jinja2", "matplotlib"),
     "telemetry": ("opentelemetry",),
 }

@@ -38,13 +38,12 @@ from lobproof.acquire.audits import AUDITS, Audit, read_audit
 from lobproof.acquire.certificate import certify, verify_certificate
 from lobproof.acquire.certificate_status import (
     certificate_statuses,
-    content_digest,
     read_certificate,
 )
 from lobproof.acquire.manifest import Manifest, missing
 from lobproof.acquire.months import status
 from lobproof.cli.inspect import golden_summary, show_golden, show_store, store_summary
-from lobproof.documents import parse
+from lobproof.documents import content_digest, parse
 from lobproof.errors import InputError, LobproofError
 from lobproof.instruments import from_exchange_info
 from lobproof.pipeline import derive_lake, reconstruct_sample

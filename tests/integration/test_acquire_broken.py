@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lobproof.acquire.certificate import certify, verify_certificate
-from lobproof.acquire.certificate_status import content_digest
+from lobproof.documents import content_digest
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.zones import LakeFolder
 from support.acquired import validated_lake

@@ -20,7 +20,6 @@ from lobproof.acquire.audits import AUDIT_CHANGED, audit_path, changed_audit, re
 from lobproof.acquire.certificate_status import (
     FORMAT,
     VERSION,
-    content_digest,
     is_intact,
     read_certificate,
     require_whole,
@@ -29,6 +28,7 @@ from lobproof.acquire.checks.reasons import CROSS_FILE, NOTE
 from lobproof.acquire.judging import audit_files
 from lobproof.acquire.manifest import CERTIFIED, VALIDATED, Entry, Manifest, reconcile
 from lobproof.acquire.zones import CERTIFICATES, MARK, LakeFolder, Zone
+from lobproof.documents import content_digest
 from lobproof.errors import InputError, StoreError, UsageError, system_text, visible
 from lobproof.files import below, locked
 from lobproof.parquet import read_footer

@@ -6,8 +6,6 @@ A manifest without either has lost lines: the zones do not follow from it any mo
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ import msgspec
 from lobproof import documents
 from lobproof.acquire.manifest import CERTIFIED, NAME, ZONES, Entry, Manifest
 from lobproof.acquire.zones import LakeFolder, Zone
-from lobproof.documents import Count
+from lobproof.documents import Count, content_digest
 from lobproof.errors import InputError, StoreError, system_text
 from lobproof.sources.cryptolake.layout import LakeKey
 
@@ -80,12 +78,6 @@ def is_intact(document: dict[str, Any], name: str) -> bool:
     """Whether the id, and the name of the file, is still the hash of the content."""
     content = {k: v for k, v in document.items() if k not in ("id", "issued_at")}
     return bool(name == document["id"] == content_digest(content))
-
-
-def content_digest(content: dict[str, Any]) -> str:
-    """The id of a certificate with that content."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

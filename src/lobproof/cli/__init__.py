@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -31,6 +32,11 @@ class _Command(NamedTuple):
     place: str
     help: str
     examples: tuple[str, ...]
+
+    @property
+    def epilogue(self) -> str:
+        """What stands below its help."""
+        return "Examples:\n\n" + "\n\n".join(self.examples)
 
 
 _ACQUIRE = {
@@ -102,6 +108,17 @@ _GOLDEN = {
     ),
 }
 
+_FIDELITY = {
+    "history": _Command(
+        "history:history",
+        "Show fidelity over days: regressions, trends, change points.",
+        (
+            "lobproof fidelity history store",
+            "lobproof fidelity history store --symbol BTC-USDT --out history.html",
+        ),
+    ),
+}
+
 _COMMANDS = {
     "import": _Command(
         "importing:import_",
@@ -141,11 +158,20 @@ _COMMANDS = {
         ),
     ),
     "fidelity": _Command(
-        "fidelity:fidelity",
+        "fidelity:app",
         "Prove that a store is the market, metric by metric, with stated error rates.",
         (
             "lobproof fidelity store --against golden/btc",
             "lobproof fidelity store --against monday --against tuesday --json > fidelity.json",
+        ),
+    ),
+    "certify": _Command(
+        "certify:certify",
+        "Issue the certificate of a dataset for training, or hold one against its store.",
+        (
+            "lobproof certify store --out dataset.json",
+            "lobproof certify store --symbol BTC-USDT --start 2026-03-01 --end 2026-04-01 --json",
+            "lobproof certify store --check dataset.json",
         ),
     ),
     "inspect": _Command(
@@ -246,14 +272,29 @@ golden = App(
     result_action="return_value",
     help_epilogue="Exit codes: 0 done, 1 something is wrong, 2 evidence is incomplete, 3 error.",
 )
+
+
+def _register(group: App, commands: Mapping[str, _Command]) -> App:
+    for name, command in commands.items():
+        # one with commands of its own is a `group`, which brings its epilogue
+        about = {} if command.place.endswith(":app") else {"help_epilogue": command.epilogue}
+        group.command(f"lobproof.cli.{command.place}", name=name, help=command.help, **about)
+    return group
+
+
+def fidelity_group() -> App:
+    """``lobproof fidelity`` with the commands below it; what it does itself is its module's."""
+    group = App(
+        "fidelity",
+        help_format="markdown",
+        result_action="return_value",
+        help_epilogue=_COMMANDS["fidelity"].epilogue,
+    )
+    return _register(group, _FIDELITY)
+
+
 for _group, _commands in ((app, _COMMANDS), (acquire, _ACQUIRE), (golden, _GOLDEN)):
-    for _name, _command in _commands.items():
-        _group.command(
-            f"lobproof.cli.{_command.place}",
-            name=_name,
-            help=_command.help,
-            help_epilogue="Examples:\n\n" + "\n\n".join(_command.examples),
-        )
+    _register(_group, _commands)
 app.command(acquire)
 app.command(golden)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lobproof.cli.console import Json, out, print_json, progress
+from lobproof.cli import fidelity_group
+from lobproof.cli.console import Json, err, out, print_json, progress
 from lobproof.cli.places import Kind, expect
 from lobproof.cli.verify import EXIT, INCONCLUSIVE, tell_unsealed
-from lobproof.errors import need_extra
+from lobproof.errors import PlaceError, need_extra, place_error
 from lobproof.fidelity.gates.render import render_fidelity
+from lobproof.fidelity.gates.report import FidelityReport
 from lobproof.fidelity.gates.settings import Level
+from lobproof.fidelity.reports import keep
 from lobproof.pipeline.prove import prove
 from lobproof.store import open_store
 
@@ -27,7 +30,8 @@ def fidelity(
     A golden sample of the same time is compared row by row (`verify`), then by the distributions
     of metrics of order flow, market state and returns, in blocks of time as long as each metric's
     memory asks for. One of another time shows whether the two markets differ. Exit code 0 passed,
-    1 failed, 2 inconclusive.
+    1 failed, 2 inconclusive. The report is kept in the store, for `lobproof fidelity history` and
+    `lobproof certify`.
 
     Parameters
     ----------
@@ -53,8 +57,29 @@ def fidelity(
             bar.update(task, completed=done, total=total, detail=f"{what} {done:,} rows")
 
         report = prove(opened, against, level=level, progress=advance)
+    _keep(opened.path, report)
     if json_:
         print_json(report.to_dict())
     else:
         out().print(render_fidelity(report))
     return EXIT.get(report.verdict, INCONCLUSIVE)
+
+
+def _keep(root: Path, report: FidelityReport) -> None:
+    """Keep a report in its store; where that cannot be written to, say so."""
+    try:
+        kept = keep(root, report)
+    except (OSError, PlaceError) as error:
+        refused = error if isinstance(error, PlaceError) else place_error(error)
+        err().print(
+            f"The report is not kept: {refused.message}. `history` and `certify` do not know it.",
+            style="yellow",
+            soft_wrap=True,
+        )
+    else:
+        for path in kept:
+            err().print(f"Kept {path}", style="dim", soft_wrap=True)
+
+
+app = fidelity_group()
+app.default(fidelity)

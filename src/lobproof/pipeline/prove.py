@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import polars as pl
 
 from lobproof.errors import UsageError, need_extra
 from lobproof.fidelity.exact import verify
-from lobproof.fidelity.exact.verify import no_symbol, sample_days
+from lobproof.fidelity.exact.verify import no_symbol, sample_days, sample_span
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import compare
@@ -79,16 +80,21 @@ def prove(
     for sample in samples:
         golden = measure_sample(sample, progress=_telling(progress, str(sample.path)))
         touched = sample_days(store, sample)
+        held = touched or tuple(days["dt"])
+        ours = _ours(store, exchange, symbol, held, golden.scale)
+        one = Against(
+            str(sample.path),
+            days=held,
+            content_hash=sample.content_hash,
+            span_ns=sample_span(sample),
+        )
         if touched:
-            ours = _ours(store, exchange, symbol, touched, golden.scale)
             exact = verify(store, sample.path, progress=progress)
-            found.append(
-                Against(str(sample.path), exact, compare(ours, golden, settings, level=level))
-            )
+            same = compare(ours, golden, settings, level=level)
+            one = replace(one, exact=exact, same=same)
         else:
-            ours = _ours(store, exchange, symbol, days["dt"].to_list(), golden.scale)
-            other = compare_windows(ours, golden, settings)
-            found.append(Against(str(sample.path), other=other))
+            one = replace(one, other=compare_windows(ours, golden, settings))
+        found.append(one)
     hashes = dict(days.select("dt", pl.col("content_hash")).iter_rows())
     return FidelityReport(exchange, symbol, least_real(*provenances), tuple(found), hashes)
 

@@ -311,6 +311,14 @@ class GoldenSample:
         )
 
     @property
+    def content_hash(self) -> str:
+        """SHA-256, hexadecimal, of what it holds: its instrument and its journals' hashes."""
+        journals = [str(entry["sha256"]) for entry in self.document["journals"]]
+        return documents.content_digest(
+            {"instrument": self.document["instrument"], "journals": journals}
+        )
+
+    @property
     def journals(self) -> list[Path]:
         """The journal files in order."""
         folder = below(self.path, JOURNAL_FOLDER)

@@ -17,7 +17,7 @@ from enum import StrEnum
 from html import escape
 from statistics import NormalDist
 from textwrap import wrap
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,8 +171,8 @@ class Check:
     first: Divergence | None = None
 
     @property
-    def gate(self) -> str:
-        """``A`` or ``B``."""
+    def gate(self) -> Literal["A", "B"]:
+        """Of whose checks it is one."""
         return "A" if self.name in GATE_A else "B"
 
     def to_dict(self) -> dict[str, Any]:

@@ -371,7 +371,7 @@ def _days_of(store: Store, sample: GoldenSample, symbol: str | None) -> Window:
         raise no_symbol(store, golden.exchange, golden.symbol)
     touched = sample_days(store, sample)
     if not touched:
-        first, last = _span(sample)
+        first, last = sample_span(sample)
         begins, ends = (int(mine.select(x).item()) for x in (_BEGIN, _END))
         raise UsageError(
             f"Store and golden sample do not overlap: the sample lasts from {show_time(first)} to "
@@ -394,7 +394,7 @@ def no_symbol(store: Store, exchange: str, symbol: str) -> UsageError:
 def sample_days(store: Store, sample: GoldenSample) -> tuple[str, ...]:
     """The days of a store that a sample touches; none where their times do not overlap."""
     golden = sample.instrument
-    first, last = _span(sample)
+    first, last = sample_span(sample)
     touched = store.days().filter(
         (pl.col("exchange") == golden.exchange)
         & (pl.col("symbol") == golden.symbol)
@@ -405,7 +405,7 @@ def sample_days(store: Store, sample: GoldenSample) -> tuple[str, ...]:
     return tuple(touched["dt"].sort())
 
 
-def _span(sample: GoldenSample) -> tuple[int, int]:
+def sample_span(sample: GoldenSample) -> tuple[int, int]:
     """First and last time of the sample by the exchange's clock."""
     span = sample.document["span"]
     first, last = int(span["first_event_ns"]), int(span["last_event_ns"])

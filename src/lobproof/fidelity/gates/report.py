@@ -19,13 +19,17 @@ class Against:
     """A store held against one golden sample.
 
     Of the same time: ``exact`` is of gates A and B, ``same`` of gate C. Of another time: ``other``
-    is of gate D.
+    is of gate D. ``days`` are those of the store that were held against it; ``content_hash`` and
+    ``span_ns`` (first and last time) are the sample's.
     """
 
     golden: str
     exact: VerifyReport | None = None
     same: SameWindow | None = None
     other: OtherWindow | None = None
+    days: tuple[str, ...] = ()
+    content_hash: str = ""
+    span_ns: tuple[int, int] = (0, 0)
 
     @property
     def verdict(self) -> Verdict:
@@ -37,6 +41,8 @@ class Against:
         """Plain values for JSON."""
         return {
             "golden": self.golden,
+            "content_hash": self.content_hash,
+            "days": list(self.days),
             "verdict": self.verdict.value,
             "exact": self.exact and self.exact.to_dict(),
             "same_window": self.same and self.same.to_dict(),
@@ -49,7 +55,7 @@ class FidelityReport:
     """The outcome of `prove`.
 
     ``provenance`` is the least real of all that was compared; ``hashes`` the content hash of each
-    day of the store.
+    day of the store; ``level`` how much was measured.
     """
 
     exchange: str
@@ -57,6 +63,7 @@ class FidelityReport:
     provenance: str
     against: tuple[Against, ...]
     hashes: Mapping[str, str] = field(default_factory=dict)
+    level: str = "standard"
 
     @property
     def verdict(self) -> Verdict:
@@ -91,6 +98,7 @@ class FidelityReport:
             "exchange": self.exchange,
             "symbol": self.symbol,
             "provenance": self.provenance,
+            "level": self.level,
             "content_hashes": dict(self.hashes),
             "against": [one.to_dict() for one in self.against],
         }
