@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from lobproof.acquire.certificate import certify, verify_certificate
-from lobproof.documents import content_digest
 from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.zones import LakeFolder
+from lobproof.documents import content_digest
 from support.acquired import validated_lake
 from support.commands import command, refused
 

@@ -328,7 +328,7 @@ def _holes(seals: pl.DataFrame, start: str | None, end: str | None) -> dict[str,
 def _unsealed(
     store: Store, seals: pl.DataFrame, start: str | None, end: str | None, holes: Mapping[str, Any]
 ) -> Iterator[Refusal]:
-    """Days that have no seal: of those that a table speaks of, or that were asked for by both ends."""
+    """Days without a seal: those that a table speaks of, and those that both ends ask for."""
     known = {tuple(names) for names in seals.select("exchange", "symbol").unique().iter_rows()}
     said = set()
     for one in store.unsealed():
