@@ -45,8 +45,12 @@ from lobproof.acquire.months import status
 from lobproof.cli.inspect import golden_summary, show_golden, show_store, store_summary
 from lobproof.documents import content_digest, parse
 from lobproof.errors import InputError, LobproofError
+from lobproof.fidelity.history import history
+from lobproof.fidelity.reports import keep, kept_reports
 from lobproof.instruments import from_exchange_info
 from lobproof.pipeline import derive_lake, reconstruct_sample
+from lobproof.pipeline.certificate import certify_dataset, check_certificate
+from lobproof.pipeline.prove import prove
 from lobproof.pipeline.results import sealed_days
 from lobproof.schema.tables import DAYS, EVENTS
 from lobproof.sources.binance.journal import read_frames
@@ -262,6 +266,8 @@ class World:
             self._file("simulation", self.root / "sim" / "simulation.json", self._simulation),
             self._file("marker", self.root / "store" / "lobproof-store.json", self._store),
             self._certificate(),
+            self._report(),
+            self._dataset(),
             self._manifest(),
             self._audit(),
             self._note(),
@@ -334,6 +340,52 @@ class World:
             verify_certificate(place, quick=True)
 
         return Kind("certificate", place.read_bytes(), put, read)
+
+    def _report(self) -> Kind:
+        store = self.root / "store"
+        place, *_ = keep(store, prove(store, self.golden))
+
+        def put(data: bytes) -> None:
+            name = place.name
+            try:
+                document = json.loads(data)
+                own = {k: v for k, v in document.items() if k not in ("id", "run_at")}
+                document["id"] = content_digest(own)
+                data = json.dumps(document).encode()
+                name = f"{name.partition('-')[0]}-{document['id'][:12]}.json"
+            except _UNFIT:
+                pass
+            for old in place.parent.iterdir():
+                old.unlink()
+            place.with_name(name).write_bytes(data)
+
+        def read() -> None:
+            for damaged in kept_reports(store).damaged:
+                str(damaged).encode()
+            json.dumps(history(store).to_dict(), default=str).encode()
+            json.dumps(certify_dataset(store).document).encode()
+
+        return Kind("fidelity-report", place.read_bytes(), put, read)
+
+    def _dataset(self) -> Kind:
+        store, place = self.root / "store", self.root / "dataset.json"
+        document = certify_dataset(store).document
+
+        def put(data: bytes) -> None:
+            try:
+                changed = json.loads(data)
+                own = {k: v for k, v in changed.items() if k not in ("id", "issued_at")}
+                changed["id"] = content_digest(own)
+                data = json.dumps(changed).encode()
+            except _UNFIT:
+                pass
+            place.write_bytes(data)
+
+        def read() -> None:
+            for refusal in check_certificate(place, store):
+                json.dumps(refusal.to_dict()).encode()
+
+        return Kind("dataset-certificate", json.dumps(document).encode(), put, read)
 
     def _manifest(self) -> Kind:
         path = self.lake.root / "manifest.jsonl"

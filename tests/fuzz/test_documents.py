@@ -15,6 +15,8 @@ NAMES = (
     "simulation",
     "marker",
     "certificate",
+    "fidelity-report",
+    "dataset-certificate",
     "manifest",
     "audit",
     "note",

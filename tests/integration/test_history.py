@@ -129,7 +129,7 @@ def test_the_table_fits_80_columns_and_says_that_it_has_too_few_days(
     table = said.out.partition("gates:")[0]
     assert max(map(len, table.splitlines())) <= 80
     assert "DEMO: synthetic data" in said.out
-    assert f"change points need {LEAST} days of gate C" in said.out
+    assert f"change points need {LEAST} days with figures" in said.out
     _, shown = on_terminal("fidelity", "history", store)
     assert "worse" in shown
 
@@ -226,4 +226,4 @@ def test_the_page_of_many_days_has_all_its_pictures(proved: Proved, tmp_path: Pa
 def test_too_few_days_are_told(proved: Proved) -> None:
     changes, why = changes_of(dated(proved, [0.0] * (LEAST - 1)))
     assert changes == ()
-    assert why == f"change points need {LEAST} days of gate C, there are {LEAST - 1}"
+    assert why == f"change points need {LEAST} days with figures of gate C, there are {LEAST - 1}"

@@ -35,7 +35,7 @@ def certify(
     store: Path,
     /,
     *,
-    symbol: tuple[str, ...] = (),
+    symbol: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     start: str | None = None,
     end: str | None = None,
     lake: Path | None = None,

@@ -248,7 +248,7 @@ def changes_of(rows: Sequence[Row]) -> tuple[tuple[Change, ...], str]:
                         days[row.report.dt] = figure.estimate
     longest = max(map(len, series.values()), default=0)
     if longest < LEAST:
-        return (), f"change points need {LEAST} days of gate C, there are {longest}"
+        return (), f"change points need {LEAST} days with figures of gate C, there are {longest}"
     try:
         dated = {names: sorted(days.items()) for names, days in series.items()}
         found = change_points([[value for _, value in days] for days in dated.values()], _FLOOR)
