@@ -20,6 +20,7 @@ from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.settings import STANDARD, Settings
 from lobproof.fidelity.inference.permutation import Permutation
+from lobproof.fidelity.metrics.catalogue import BY_NAME
 from lobproof.fidelity.reports import FOLDER, keep
 from lobproof.pipeline.certificate import REMEDIES, certify_dataset
 from support.commands import command, refused
@@ -28,6 +29,7 @@ from support.kept_reports import (
     all_pass,
     changed,
     failing,
+    light,
     metric_judged,
     proved_store,
 )
@@ -62,8 +64,7 @@ def another_time(one: Against) -> Against:
     """Gate D instead of the others."""
     p = (0.5,)
     result = Permutation((0.01,), p, p, 0.5, 0.5, 1_000, "")
-    assert one.same is not None
-    metrics = (one.same.compared[0].metric,)
+    metrics = (BY_NAME["buy_size"],)
     gate = OtherWindow(metrics, (), result, (50, 50), 10**10, STANDARD, "")
     return replace(one, exact=None, same=None, other=gate, content_hash="2" * 64)
 
@@ -150,6 +151,12 @@ def test_the_newest_report_of_a_sample_counts(proved: Proved, store: Path) -> No
     keep(store, proved[2], run_at=SECOND)
     assert reasons(store) == []
     keep(store, changed(proved[2], failing("chain")), run_at=THIRD)
+    assert reasons(store) == [("fidelity-failed", name) for name in NAMES]
+
+
+def test_a_lighter_report_does_not_cover_up_a_failure(proved: Proved, store: Path) -> None:
+    keep(store, changed(proved[2], metric_judged("buy_size", Verdict.FAIL)), run_at=FIRST)
+    keep(store, changed(proved[2], light), run_at=SECOND)
     assert reasons(store) == [("fidelity-failed", name) for name in NAMES]
 
 

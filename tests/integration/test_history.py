@@ -25,7 +25,15 @@ from lobproof.fidelity.inference.changes import LEAST
 from lobproof.fidelity.reports import KeptReport, keep, kept_of
 from lobproof.pages.history import history_page
 from support.commands import command, on_terminal, refused
-from support.kept_reports import DAYS, all_pass, changed, failing, metric_judged, proved_store
+from support.kept_reports import (
+    DAYS,
+    all_pass,
+    changed,
+    failing,
+    light,
+    metric_judged,
+    proved_store,
+)
 
 pytestmark = pytest.mark.compiled
 
@@ -109,6 +117,13 @@ def test_each_golden_sample_has_a_line_of_its_own(proved: Proved, store: Path) -
     assert [row.report.dt for row in found] == [DAYS[0], DAYS[0], DAYS[1], DAYS[1]]
     assert [row.against.verdict for row in found[:2]] == [Verdict.FAIL, Verdict.INCONCLUSIVE]
     assert [row.change for row in found] == ["first report"] * 4
+
+
+def test_each_level_has_a_line_of_its_own(proved: Proved, store: Path) -> None:
+    keep(store, changed(proved[2], failing("chain")), run_at=FIRST)
+    keep(store, changed(proved[2], light), run_at=SECOND)
+    assert [row.change for row in rows(store)[:2]] == ["first report", "first report; light"]
+    assert not history(store).is_worse
 
 
 def test_days_that_were_never_measured_are_named(proved: Proved, store: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lobproof.fidelity.exact import Verdict
 from lobproof.fidelity.gates.report import Against, FidelityReport
-from lobproof.fidelity.gates.same_window import SameWindow
+from lobproof.fidelity.gates.settings import Level
 from lobproof.pipeline import reconstruct_sample
 from lobproof.pipeline.prove import prove
 from lobproof.sources.recordings import import_recordings
@@ -59,8 +59,14 @@ def metric_judged(name: str, verdict: Verdict) -> Change:
     return change
 
 
+def light(one: Against) -> Against:
+    """The same, as of the light level."""
+    assert one.same is not None
+    return replace(one, same=replace(one.same, level=Level.LIGHT))
+
+
 def all_pass(one: Against) -> Against:
     """Every metric of gate C passes."""
     assert one.same is not None
     compared = tuple(replace(found, verdict=Verdict.PASS) for found in one.same.compared)
-    return replace(one, same=SameWindow(compared, None, one.same.settings, one.same.window))
+    return replace(one, same=replace(one.same, compared=compared, drift=None))

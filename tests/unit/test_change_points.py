@@ -52,7 +52,7 @@ def test_they_are_those_of_the_cheapest_cut(seed: int) -> None:
     x = random.normal(size=n)
     for _ in range(int(random.integers(0, 4))):
         x[int(random.integers(0, n)) :] += random.normal() * 5
-    assert change_points([x], 0.0) == [plain(x, 0.0, 1)]
+    assert change_points([x], [0.0]) == [plain(x, 0.0, 1)]
 
 
 @pytest.mark.usefixtures("library")
@@ -61,9 +61,9 @@ def test_false_alarms_are_rare_over_all_series_and_a_shift_is_seen() -> None:
     alarms = found = 0
     for seed in range(100):
         series = np.random.default_rng([77, seed]).normal(size=(100, 40))
-        alarms += any(change_points(list(series), 0.0))
+        alarms += any(change_points(list(series), [0.0] * 100))
         series[0, 25:] += 4.0
-        starts = change_points(list(series), 0.0)[0]
+        starts = change_points(list(series), [0.0] * 100)[0]
         found += len(starts) == 1 and abs(starts[0] - 25) <= 1
     assert alarms <= 5
     assert found >= 95
@@ -72,7 +72,7 @@ def test_false_alarms_are_rare_over_all_series_and_a_shift_is_seen() -> None:
 @pytest.mark.usefixtures("library")
 def test_what_stays_the_same_or_is_too_short_has_none() -> None:
     step = np.repeat([0.0, 1.0], LEAST)
-    assert change_points([np.zeros(50), step[LEAST - 4 : LEAST + 5], step], 0.0) == [
+    assert change_points([np.zeros(50), step[LEAST - 4 : LEAST + 5], step], [0.0] * 3) == [
         [],
         [],
         [LEAST],
@@ -82,17 +82,17 @@ def test_what_stays_the_same_or_is_too_short_has_none() -> None:
 @pytest.mark.usefixtures("library")
 def test_shifts_far_below_the_floor_do_not_matter() -> None:
     step = np.repeat([0.0, 1e-5], 20)
-    assert change_points([step], 5e-4) == [[]]
-    assert change_points([step], 1e-7) == [[20]]
+    assert change_points([step], [5e-4]) == [[]]
+    assert change_points([step], [1e-7]) == [[20]]
 
 
 @pytest.mark.usefixtures("library")
 def test_what_is_no_number_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no numbers"):
-        change_points([np.full(20, np.nan)], 0.0)
+        change_points([np.full(20, np.nan)], [0.0])
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ruptures", None)
     with pytest.raises(ExtraError, match=r"lobproof\[history\]"):
-        change_points([np.zeros(20)], 0.0)
+        change_points([np.zeros(20)], [0.0])

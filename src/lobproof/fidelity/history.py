@@ -1,7 +1,7 @@
 """``history``: fidelity over days, from the reports that a store keeps.
 
-Of each day and golden sample the newest report stands against the one before it, and each figure
-of gate C against its own level over the days.
+Of each day, golden sample and level the newest report stands against the one before it, and each
+figure of gate C against what it was on other days.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from lobproof.errors import ExtraError, UsageError
 from lobproof.fidelity.exact.report import Verdict
+from lobproof.fidelity.gates.settings import Level
 from lobproof.fidelity.inference.changes import LEAST, change_points
 from lobproof.fidelity.inference.equivalence import MARGIN
 from lobproof.fidelity.reports import (
@@ -28,13 +29,13 @@ from lobproof.store import Store, as_store
 
 RANK = {Verdict.EXACT: 0, Verdict.PASS: 0, Verdict.INCONCLUSIVE: 1, Verdict.FAIL: 2}
 """From good to bad."""
-_FLOOR = MARGIN / 10
-"""A tenth of the margin: figures that scatter less are taken to scatter so much."""
+_FLOOR = 0.1
+"""Figures that scatter less than this share of their margin are taken to scatter so much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The newest report of a day against one golden sample, and the one before it.
+    """The newest report of a day against one golden sample at one level, and the one before it.
 
     ``stale``: the day has other content by now, or is not in the store any more.
     """
@@ -65,7 +66,7 @@ class Row:
     def change(self) -> str:
         """What became of the verdict, and what else is not as it was, in words."""
         if self.before is None or self.against_before is None:
-            return "first report"
+            return f"first report{self._level}"
         before, now = RANK[self.against_before.verdict], RANK[self.against.verdict]
         if self.is_regression:
             word = f"worse, was {self.against_before.verdict}" if now > before else "new failures"
@@ -75,10 +76,16 @@ class Row:
             "content": self.before.content_hash != self.report.content_hash,
             "settings": self.before.settings_hash != self.report.settings_hash,
             "metrics": self.before.metrics_version != self.report.metrics_version,
-            "level": self.before.level != self.report.level,
         }
         other = [name for name, differs in what.items() if differs]
-        return f"{word}; other {', '.join(other)}" if other else word
+        told = f"; other {', '.join(other)}" if other else ""
+        return f"{word}{told}{self._level}"
+
+    @property
+    def _level(self) -> str:
+        """What is said of a level that is not the usual one."""
+        level = self.report.level
+        return "" if level in (None, Level.STANDARD) else f"; {level}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -89,6 +96,7 @@ class Row:
                 "name": self.against.golden.name,
                 "content_hash": self.against.golden.content_hash,
             },
+            "level": self.report.level,
             "verdict": self.against.verdict.value,
             "gates": {name: verdict.value for name, verdict in self.against.gates.items()},
             "failed": list(self.against.failed),
@@ -223,11 +231,11 @@ def _symbol(
 
 
 def _rows(reports: Sequence[KeptReport], sealed: dict[tuple[str, str, str], str]) -> Iterator[Row]:
-    """A row for each golden sample of a day's reports, which come in order of time."""
-    runs: dict[str, list[tuple[KeptReport, KeptAgainst]]] = {}
+    """A row for each golden sample and level of a day's reports, which come in order of time."""
+    runs: dict[tuple[str, Level | None], list[tuple[KeptReport, KeptAgainst]]] = {}
     for report in reports:
         for one in report.against:
-            runs.setdefault(one.golden.content_hash, []).append((report, one))
+            runs.setdefault((one.golden.content_hash, report.level), []).append((report, one))
     for of_sample in runs.values():
         report, against = of_sample[-1]
         before, against_before = of_sample[-2] if len(of_sample) > 1 else (None, None)
@@ -239,27 +247,30 @@ def _rows(reports: Sequence[KeptReport], sealed: dict[tuple[str, str, str], str]
 def changes_of(rows: Sequence[Row]) -> tuple[tuple[Change, ...], str]:
     """Change points of the figures of gate C, and why none were looked for."""
     series: dict[tuple[str, str], dict[str, float]] = {}
+    floors: dict[tuple[str, str], float] = {}
     for row in sorted(rows, key=lambda one: one.report.run_at):  # of several of a day the newest
         if "C" in row.against.gates:
             for metric in row.against.metrics:
                 for figure in metric.figures:
                     if figure.estimate is not None:
-                        days = series.setdefault((metric.name, figure.name), {})
-                        days[row.report.dt] = figure.estimate
+                        names = (metric.name, figure.name)
+                        series.setdefault(names, {})[row.report.dt] = figure.estimate
+                        floors[names] = _FLOOR * (figure.margin or MARGIN)
     longest = max(map(len, series.values()), default=0)
     if longest < LEAST:
         return (), f"change points need {LEAST} days with figures of gate C, there are {longest}"
     try:
         dated = {names: sorted(days.items()) for names, days in series.items()}
-        found = change_points([[value for _, value in days] for days in dated.values()], _FLOOR)
+        values = [[value for _, value in days] for days in dated.values()]
+        found = change_points(values, [floors[names] for names in dated])
     except ExtraError as error:
         return (), f"change points were not looked for: {error.message}; {error.hint}"
     changes: list[Change] = []
-    for (names, values), starts in zip(dated.items(), found, strict=True):
-        parts = pairwise([0, *starts, len(values)])
-        levels = [fmean(value for _, value in values[begin:end]) for begin, end in parts]
+    for (names, days), starts in zip(dated.items(), found, strict=True):
+        parts = pairwise([0, *starts, len(days)])
+        levels = [fmean(value for _, value in days[begin:end]) for begin, end in parts]
         changes += [
-            Change(*names, values[start][0], *level)
+            Change(*names, days[start][0], *level)
             for start, level in zip(starts, pairwise(levels), strict=True)
         ]
     return tuple(sorted(changes, key=lambda one: one.dt)), ""

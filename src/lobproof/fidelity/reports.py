@@ -8,7 +8,6 @@ in a store depends on these files.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +21,9 @@ from lobproof import documents
 from lobproof.documents import Count, content_digest
 from lobproof.errors import LobproofError, StoreError
 from lobproof.fidelity.exact.report import Check, Verdict
+from lobproof.fidelity.gates.compared import number
 from lobproof.fidelity.gates.report import Against, FidelityReport
+from lobproof.fidelity.gates.settings import Level
 from lobproof.fidelity.inference.equivalence import overall
 from lobproof.fidelity.inference.signflip import ALPHA
 from lobproof.fidelity.metrics.files import VERSION as METRICS_VERSION
@@ -115,7 +116,8 @@ class KeptAgainst(msgspec.Struct, frozen=True):
 class KeptReport(msgspec.Struct, frozen=True):
     """A report of one symbol-day, as it is kept.
 
-    ``content_hash`` is of the day, ``days`` of all that were judged together.
+    ``content_hash`` is of the day, ``days`` of all that were judged together; ``level`` is of gate
+    C, None where it was not run.
     """
 
     format: Literal["lobproof fidelity report"]
@@ -125,7 +127,7 @@ class KeptReport(msgspec.Struct, frozen=True):
     lobproof_version: str
     metrics_version: int
     settings_hash: _Sha256 | None
-    level: str
+    level: Level | None
     exchange: str
     symbol: str
     dt: str
@@ -207,7 +209,7 @@ def kept_of(report: FidelityReport, run_at: datetime) -> Iterator[KeptReport]:
             "lobproof_version": lobproof.__version__,
             "metrics_version": METRICS_VERSION,
             "settings_hash": next((one.hash for one in settings), None),
-            "level": report.level,
+            "level": next((one.same.level for one in of_day if one.same), None),
             "exchange": report.exchange,
             "symbol": report.symbol,
             "dt": dt,
@@ -294,8 +296,8 @@ def _against(one: Against) -> dict[str, Any]:
                     KeptFigure(
                         figure.name,
                         figure.verdict,
-                        _number(figure.estimate),
-                        _number(figure.upper),
+                        number(figure.estimate),
+                        number(figure.upper),
                         figure.margin,
                     )
                     for figure in found.figures
@@ -328,8 +330,3 @@ def _against(one: Against) -> dict[str, Any]:
 def _gate(checks: Iterable[Check]) -> Verdict:
     verdicts = {check.verdict for check in checks}
     return Verdict.EXACT if verdicts == {Verdict.EXACT} else overall(verdicts)
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None

@@ -407,12 +407,15 @@ def _of_day(kept: KeptReports, seal: Mapping[str, Any]) -> list[KeptReport]:
 
 
 def _evidence(seal: Mapping[str, Any], reports: Iterable[KeptReport]) -> list[_Evidence]:
-    """Of each golden sample the newest report that counts: of this content, by these settings."""
-    newest: dict[str, _Evidence] = {}
+    """Of each golden sample and level the newest report that counts, see `_why_not`.
+
+    So a lighter one never covers up what another found.
+    """
+    newest: dict[tuple[str, str | None], _Evidence] = {}
     for report in reports:
         if not _why_not(seal, report):
             for against in report.against:
-                newest[against.golden.content_hash] = _Evidence(report, against)
+                newest[against.golden.content_hash, report.level] = _Evidence(report, against)
     return list(newest.values())
 
 

@@ -55,7 +55,7 @@ class FidelityReport:
     """The outcome of `prove`.
 
     ``provenance`` is the least real of all that was compared; ``hashes`` the content hash of each
-    day of the store; ``level`` how much was measured.
+    day of the store.
     """
 
     exchange: str
@@ -63,7 +63,6 @@ class FidelityReport:
     provenance: str
     against: tuple[Against, ...]
     hashes: Mapping[str, str] = field(default_factory=dict)
-    level: str = "standard"
 
     @property
     def verdict(self) -> Verdict:
@@ -98,7 +97,6 @@ class FidelityReport:
             "exchange": self.exchange,
             "symbol": self.symbol,
             "provenance": self.provenance,
-            "level": self.level,
             "content_hashes": dict(self.hashes),
             "against": [one.to_dict() for one in self.against],
         }

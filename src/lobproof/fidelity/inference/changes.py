@@ -24,15 +24,16 @@ LEAST = 2 * SEGMENT
 PENALTY = 4.0
 
 
-def change_points(series: Sequence[ArrayLike], floor: float) -> list[list[int]]:
+def change_points(series: Sequence[ArrayLike], floors: Sequence[float]) -> list[list[int]]:
     """Where the level of each series shifts, all of them judged together; O(n²) each at worst.
 
     Parameters
     ----------
     series
         Each float64[n], one value a day; those with fewer than `LEAST` have no change point.
-    floor
-        Least standard deviation that is assumed of one value: smaller shifts do not matter.
+    floors
+        Of each the least standard deviation that is assumed of one value: smaller shifts do not
+        matter.
 
     Returns
     -------
@@ -50,7 +51,7 @@ def change_points(series: Sequence[ArrayLike], floor: float) -> list[list[int]]:
     from ruptures import KernelCPD
 
     found: list[list[int]] = []
-    for values in series:
+    for values, floor in zip(series, floors, strict=True):
         x = np.asarray(values, np.float64)
         if not np.isfinite(x).all():
             raise UsageError(
