@@ -60,10 +60,9 @@ def reasons(store: Path, **named: Any) -> list[tuple[str, str]]:
     return [(one["reason"], one["key"]) for one in certificate.refusals]
 
 
-def another_time(one: Against) -> Against:
+def another_time(one: Against, p: float = 0.5) -> Against:
     """Gate D instead of the others."""
-    p = (0.5,)
-    result = Permutation((0.01,), p, p, 0.5, 0.5, 1_000, "")
+    result = Permutation((0.01,), (p,), (p,), p, p, 1_000, "")
     metrics = (BY_NAME["buy_size"],)
     gate = OtherWindow(metrics, (), result, (50, 50), 10**10, STANDARD, "")
     return replace(one, exact=None, same=None, other=gate, content_hash="2" * 64)
@@ -189,6 +188,16 @@ def test_gate_d_alone_proves_nothing_row_by_row(proved: Proved, store: Path) -> 
     assert "were not run" in certify_dataset(store).refusals[0]["detail"]
     keep(store, proved[2], run_at=SECOND)
     assert reasons(store) == []
+
+
+def test_another_regime_is_said_and_refuses_nothing(proved: Proved, store: Path) -> None:
+    unlike = changed(proved[2], lambda one: another_time(one, 0.001))
+    assert [one.verdict for one in unlike.against] == [Verdict.FAIL]
+    keep(store, unlike, run_at=FIRST)
+    assert reasons(store) == [("not-exact", name) for name in NAMES]
+    keep(store, proved[2], run_at=SECOND)
+    assert reasons(store) == []
+    assert "unlike 1 golden sample(s) of other times" in certify_dataset(store).document["says"]
 
 
 def test_gates_that_are_inconclusive_are_not_enough(proved: Proved, store: Path) -> None:

@@ -267,7 +267,7 @@ def _differences(
         if one["id"] not in reports:
             yield Refusal("report-missing", f"{one['file']} is not there as it was", name)
     for proof in _evidence(seal, reports.values()):
-        if proof.against.verdict is Verdict.FAIL:
+        if proof.refutes:
             yield _failed(proof, name)
 
 
@@ -378,6 +378,16 @@ class _Evidence:
         """Whether gates A and B were run, and passed."""
         return {self.against.gates.get("A"), self.against.gates.get("B")} <= set(_GOOD)
 
+    @property
+    def is_of_another_time(self) -> bool:
+        """Whether gate D alone was run: a failure may be another regime of a right market."""
+        return self.against.gates.keys() == {"D"}
+
+    @property
+    def refutes(self) -> bool:
+        """Whether it shows that the day's rows are wrong."""
+        return self.against.verdict is Verdict.FAIL and not self.is_of_another_time
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         report, against = self.report, self.against
@@ -435,7 +445,7 @@ def _judged(
 ) -> tuple[dict[str, Any], list[Refusal]]:
     """What fidelity says of a day, and what stands against it."""
     name, found = _name(seal), _evidence(seal, reports)
-    against = [_failed(one, name) for one in found if one.against.verdict is Verdict.FAIL]
+    against = [_failed(one, name) for one in found if one.refutes]
     exact = [one for one in found if one.is_exact]
     if not reports:
         against.append(Refusal("not-measured", "there is no fidelity report of it", name))
@@ -447,7 +457,7 @@ def _judged(
         why = "are inconclusive" if ran else "were not run: no golden sample is of its time"
         against.append(Refusal("not-exact", f"gates A and B {why}", name))
     share = _share(seal, exact)
-    says = "refused" if against else _words(exact, share)
+    says = "refused" if against else _words(found, share)
     shown = [one.to_dict() for one in found]
     return {"says": says, "compared_share": share, "reports": shown}, against
 
@@ -468,20 +478,27 @@ def _share(seal: Mapping[str, Any], exact: Sequence[_Evidence]) -> float:
     return round(covered / (last - first), 6) if last > first else float(bool(exact))
 
 
-def _words(exact: Sequence[_Evidence], share: float) -> str:
-    """What a trainer has to know of a day."""
+def _words(found: Sequence[_Evidence], share: float) -> str:
+    """What a trainer has to know of a day that nothing stands against."""
+    exact = [one for one in found if one.is_exact]
     rows = {one.against.gates[gate] for one in exact for gate in ("A", "B")}
     first = "exact" if rows == {Verdict.EXACT} else "right row by row, within 0.1 %"
     if share < _WHOLE:
         first += f" in {share:.1%} of its time, the rest not compared"
+    unlike = sum(one.is_of_another_time and one.against.verdict is Verdict.FAIL for one in found)
+    other = f"; unlike {unlike} golden sample(s) of other times" if unlike else ""
+    return f"{first}; {_distributions(exact)}{other}"
+
+
+def _distributions(exact: Sequence[_Evidence]) -> str:
+    """What gate C says; one sample that passes is enough, as none fails."""
     c = [one for one in exact if one.against.gates.get("C") is not Verdict.PASS]
-    if len(c) < len(exact):  # one that passes is enough: none fails
-        return f"{first}; distributions pass"
+    if len(c) < len(exact):
+        return "distributions pass"
     metrics = min((one.to_dict() for one in c), key=lambda one: len(one["inconclusive"]))
     needed = metrics["needed_ns"] / 3.6e12
     hours = f", {needed:,.1f} h of data would do" if needed else ""
-    count = len(metrics["inconclusive"])
-    return f"{first}; distributions inconclusive: {count} metrics{hours}"
+    return f"distributions inconclusive: {len(metrics['inconclusive'])} metrics{hours}"
 
 
 def _described(
