@@ -14,8 +14,9 @@ from lobproof.fidelity.exact import Verdict
 from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.same_window import SameWindow, compare
-from lobproof.fidelity.gates.series import RULES
+from lobproof.fidelity.gates.series import RULES, compare_hawkes
 from lobproof.fidelity.gates.settings import STANDARD, Level, Settings
+from lobproof.fidelity.gates.sides import Grouping, Sides, groups_of
 from lobproof.fidelity.gates.windows import dependence, paired
 from lobproof.fidelity.inference.dependence import memory
 from lobproof.fidelity.inference.equivalence import jackknifed_largest
@@ -24,7 +25,11 @@ from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE
 from lobproof.fidelity.metrics.metric_kernels import COUNT, MID2, SAMPLES
 from lobproof.pipeline import reconstruct_sample
 from lobproof.pipeline.prove import prove
+from lobproof.pipeline.sampled import trade_times
+from lobproof.schema import Int64
+from lobproof.sources.golden import GoldenSample
 from lobproof.sources.recordings import import_recordings
+from lobproof.store import open_store
 from support.commands import command, refused
 from support.simulated_blocks import SECOND, simulated_blocks
 
@@ -207,19 +212,21 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 def test_a_store_is_its_golden_sample_to_the_last_count(files: tuple[Path, Path, Path]) -> None:
     store, same, _ = files
-    report = prove(store, same)
+    report = prove(store, same, level=Level.FULL)
     (against,) = report.against
     assert against.exact is not None
     assert against.exact.verdict is Verdict.PASS
     assert len(report.hashes) == 2
     names = [one.metric.name for one in report.compared]
     assert names[: len(CATALOGUE)] == [one.name for one in CATALOGUE]
-    assert len(set(names)) == len(names) == len(CATALOGUE) + 14 + len(RULES) + 4
+    assert len(set(names)) == len(names) == len(CATALOGUE) + 14 + len(RULES) + 5
     for one in report.compared:
         assert one.n_ours == one.n_golden
         assert all(figure.upper == 0.0 for figure in one.figures if not math.isnan(figure.upper))
     assert report.verdict is Verdict.INCONCLUSIVE  # two minutes are not enough for gate C
     assert "INCONCLUSIVE" in repr(report)
+    stored = open_store(store).trades().select("ts_event").collect()["ts_event"].sort()
+    assert trade_times(GoldenSample.load(same)).tolist() == stored.to_physical().to_list()
 
 
 def test_the_command(files: tuple[Path, Path, Path]) -> None:
@@ -299,6 +306,61 @@ def test_a_light_comparison_is_of_the_metrics_alone(golden: Blocks) -> None:
     gate = compare(golden, golden, level=Level.LIGHT)
     assert [one.metric.name for one in gate.compared] == [one.name for one in CATALOGUE]
     assert gate.drift is None
+
+
+def clusters(seed: int, branching: float, blocks: Blocks) -> Int64:
+    """Times over the time of the blocks: each is followed by others within some 0.1 s."""
+    rng = np.random.default_rng(seed)
+    begin, end = int(blocks.start[0]), int(blocks.start[-1]) + blocks.scale.block_ns
+    generation = rng.uniform(begin, end, (end - begin) // 200_000_000)
+    found = [generation]
+    while len(generation):
+        children = np.repeat(generation, rng.poisson(branching, len(generation)))
+        generation = children + rng.exponential(1e8, len(children))
+        generation = generation[generation < end]
+        found.append(generation)
+    return np.sort(np.concatenate(found)).astype(np.int64)
+
+
+def test_the_level_full_compares_how_trades_bring_about_trades(golden: Blocks) -> None:
+    times = clusters(1, 0.5, golden)
+    rng = np.random.default_rng(2)
+    apart = np.sort(rng.integers(times[0], times[-1], len(times)))  # as many, without an echo
+
+    sides = Sides(golden, golden)
+    groups = groups_of(sides.window.start, sides.block_ns, 4)
+    many = int(groups.max()) + 1
+    assert many >= 40
+    group = Grouping(groups, many, 4 * sides.block_ns, 1e9, "", (1, 1))
+    sides.groupings["trades_1s"] = group
+
+    def branching(ours: Int64, theirs: Int64) -> Compared:
+        return compare_hawkes((ours, theirs), sides, STANDARD)
+
+    same = branching(times, times)
+    assert same.verdict is Verdict.PASS
+    assert [one.upper for one in same.figures] == [0.0]
+    more = branching(clusters(1, 0.7, golden), times)
+    assert more.verdict is Verdict.FAIL
+    assert more.figures[0].estimate == pytest.approx(math.log(0.7 / 0.5), rel=0.25)
+    assert branching(apart, times).verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+    half = branching(times[: len(times) // 2], times)
+    assert half.verdict is Verdict.INCONCLUSIVE
+    assert "one side alone can be fitted" in half.reason
+    none = branching(times[:50], times)
+    assert none.verdict is Verdict.INCONCLUSIVE
+    assert "both sides can be fitted in 0 of" in none.reason
+    nothing = branching(times[:50], times[:50])
+    assert nothing.verdict is Verdict.NOT_APPLICABLE
+
+
+def test_the_level_full_needs_the_times_of_trades(golden: Blocks) -> None:
+    times = clusters(1, 0.5, golden)
+    gate = compare(golden, golden, level=Level.FULL, trade_times=(times, times))
+    assert [one.metric.name for one in gate.compared][-2:] == ["garch", "hawkes"]
+    assert of(gate, "hawkes").verdict is Verdict.INCONCLUSIVE  # of half an hour
+    with pytest.raises(UsageError, match="times of all trades"):
+        compare(golden, golden, level=Level.FULL)
 
 
 def test_larger_moves_show_in_returns_slopes_and_volatility(golden: Blocks) -> None:

@@ -41,7 +41,8 @@ def fidelity(
         A golden sample; may be given more than once.
     level
         `light` compares the metrics of the book and of trades; `standard` also returns, order flow,
-        autocorrelations, slopes, volatility, tails and GARCH.
+        autocorrelations, slopes, volatility, tails and GARCH; `full` also how trades bring about
+        trades, of the times of all of them.
     json_
         Print the report as JSON.
     """

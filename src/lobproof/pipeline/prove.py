@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 
 from lobproof.errors import UsageError, need_extra
@@ -18,8 +19,9 @@ from lobproof.fidelity.metrics.blocks import Blocks, Scale, merged
 from lobproof.fidelity.metrics.measure import measured
 from lobproof.paths import AnyPath
 from lobproof.pipeline.results import Reached
-from lobproof.pipeline.sampled import measure_sample
+from lobproof.pipeline.sampled import measure_sample, trade_times
 from lobproof.progress import Progress
+from lobproof.schema import Int64, Kind
 from lobproof.schema.provenance import least_real
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store, as_store
@@ -90,7 +92,10 @@ def prove(
         )
         if touched:
             exact = verify(store, sample.path, progress=progress)
-            same = compare(ours, golden, settings, level=level)
+            times = None
+            if level is Level.FULL:
+                times = _trade_times(store, exchange, symbol, held), trade_times(sample)
+            same = compare(ours, golden, settings, level=level, trade_times=times)
             one = replace(one, exact=exact, same=same)
         else:
             one = replace(one, other=compare_windows(ours, golden, settings))
@@ -109,3 +114,11 @@ def _telling(progress: Progress | None, what: str) -> Callable[[Reached], None] 
 def _ours(store: Store, exchange: str, symbol: str, days: Sequence[str], scale: Scale) -> Blocks:
     """The blocks of some of the store's days."""
     return merged([measured(store, symbol, dt, scale=scale, exchange=exchange) for dt in days])
+
+
+def _trade_times(store: Store, exchange: str, symbol: str, days: Sequence[str]) -> Int64:
+    """The exchange's times of the trades of some of the store's days, ns, in order."""
+    parts = [store.stored("events", dt, symbol, exchange=exchange) for dt in days]
+    trades = pl.concat(parts).filter(pl.col("kind") == int(Kind.TRADE))
+    times = trades.select("ts_event").collect()["ts_event"].sort()
+    return times.to_physical().to_numpy().astype(np.int64)

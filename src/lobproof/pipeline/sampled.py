@@ -15,6 +15,8 @@ from lobproof.pipeline.measured import scale_of
 from lobproof.pipeline.rehearse import rehearse_sample
 from lobproof.pipeline.results import Reached
 from lobproof.replay import Chunk
+from lobproof.schema import Int64
+from lobproof.sources.binance.source import GoldenSource
 from lobproof.sources.golden import GoldenSample
 from lobproof.timespan import DAY_NS
 
@@ -87,3 +89,12 @@ def measure_sample(
 
     rehearse_sample(source, watch=watch, progress=progress)
     return merged(watches[-1].finish())
+
+
+def trade_times(sample: GoldenSample) -> Int64:
+    """The exchange's times of a golden sample's trades, ns, in order.
+
+    Errors as of `measure_sample`.
+    """
+    found = [batch.ts_event for batch in GoldenSource(sample).trades()]
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *found]))

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.errors import UsageError
 from lobproof.fidelity.exact.report import Verdict
 from lobproof.fidelity.gates.compared import Compared, why_open
-from lobproof.fidelity.gates.series import compare_series
+from lobproof.fidelity.gates.series import compare_hawkes, compare_series
 from lobproof.fidelity.gates.settings import STANDARD, Level, Settings
 from lobproof.fidelity.gates.sides import Grouping, Sides, Values, grouped, groups_of
 from lobproof.fidelity.gates.windows import Paired
@@ -82,6 +83,7 @@ def compare(
     settings: Settings = STANDARD,
     *,
     level: Level = Level.STANDARD,
+    trade_times: tuple[Int64, Int64] | None = None,
 ) -> SameWindow:
     """Hold blocks against those of a golden sample of the same time.
 
@@ -91,12 +93,19 @@ def compare(
         What it is judged by.
     level
         How much is compared: see `Level`.
+    trade_times
+        Of all trades, ours and the golden sample's, ns in order: for the level ``full``.
 
     Raises
     ------
     UsageError
-        If the two are of different scales.
+        If the two are of different scales, or the level is ``full`` without times.
     """
+    if level is Level.FULL and trade_times is None:
+        raise UsageError(
+            "the level full needs the times of all trades",
+            hint="give trade_times, or the level standard",
+        )
     sides = Sides(ours, golden)
     if not len(sides.window):
         seconds = golden.scale.block_ns // 1_000_000_000
@@ -108,6 +117,8 @@ def compare(
     if level is not Level.LIGHT:
         drift = _drift(compared, sides, settings, level)
         compared += compare_series(sides, settings)
+    if level is Level.FULL and trade_times is not None:
+        compared.append(compare_hawkes(trade_times, sides, settings))
     return SameWindow(tuple(compared), drift, settings, level, sides.window)
 
 

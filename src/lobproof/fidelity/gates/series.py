@@ -2,7 +2,8 @@
 
 All are held against each other by a jackknife over blocks that are as long as the memory of the
 metric asks for that they are made of. What adds up over blocks takes each of them; tails and
-GARCH, which need all values at once, leave out one of 40 to 79 stretches at a time.
+GARCH, which need all values at once, leave out one of 40 to 79 stretches at a time; a Hawkes
+process is fitted to each of these by itself.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from lobproof.fidelity.metrics.catalogue import Family
 from lobproof.fidelity.metrics.flow import FLOW_COLUMNS, FLOW_S
 from lobproof.fidelity.metrics.garch import FEWEST, Garch, fit_garch, garch_step
 from lobproof.fidelity.metrics.grid import Bool, Grid
+from lobproof.fidelity.metrics.hawkes import Hawkes, fit_hawkes
 from lobproof.fidelity.metrics.metric_kernels import PART
 from lobproof.fidelity.metrics.pairs import LAGS
 from lobproof.fidelity.metrics.returns import TAIL_SHARES, hill
@@ -93,6 +95,14 @@ GARCH = Estimate(
     "garch", "GARCH(1,1) with Student's t", Family.RETURNS, "", "v = omega + alpha e^2 + beta v"
 )
 
+HAWKES = Estimate(
+    "hawkes",
+    "Branching ratio of trades",
+    Family.FLOW,
+    "",
+    "n of mu + sum of n b exp(-b (t - t_i))",
+)
+
 
 def compare_series(sides: Sides, settings: Settings) -> Iterator[Compared]:
     """Hold what follows from the series against that of the golden sample.
@@ -129,12 +139,12 @@ Held = tuple[Equivalence, ...] | str
 """The figures of a statistic, or why it is not applicable."""
 
 
-def _open(named: Named, group: Grouping) -> Compared:
-    """What is said where there are no blocks to leave out one of."""
+def _open(named: Named, group: Grouping, why: str = "") -> Compared:
+    """What is said where there are no blocks to leave out one of, or why there are none."""
     return Compared(
         named,
         Verdict.INCONCLUSIVE,
-        group.doubt or too_few(group.blocks),
+        why or group.doubt or too_few(group.blocks),
         *group.n,
         group.blocks,
         group.block_ns,
@@ -216,6 +226,56 @@ def _garch(sides: Sides, few: Grouping, settings: Settings) -> Held:
         both.append(_log(np.array(rows)))
     names = ("alpha", "beta", "alpha + beta")
     return tuple(jackknifed(*both, names=names, margin=settings.model_margin, doubt=doubt))
+
+
+def compare_hawkes(times: tuple[Int64, Int64], sides: Sides, settings: Settings) -> Compared:
+    """Hold the mean branching ratio of trades over stretches against that of the golden sample.
+
+    A stretch that neither side can be fitted in has no part in it; one that a single side alone can
+    be fitted in leaves the verdict open.
+
+    Parameters
+    ----------
+    times
+        Of all trades, ours and the golden sample's, ns in order.
+    """
+    few = sides.groupings["trades_1s"].few()
+    if few.blocks < LEAST_BLOCKS:
+        return _open(HAWKES, few)
+    ratios = np.full((2, few.blocks), math.nan)
+    for k in range(few.blocks):
+        starts = sides.window.start[few.groups == k]
+        start, stop = int(starts[0]), int(starts[-1]) + sides.block_ns
+        if stop - start > few.block_ns:
+            continue  # something is missing in between
+        for side, of_side in enumerate(times):
+            found = _fitted(of_side, start, stop)
+            if found is not None and found.converged and not found.at_edge:
+                ratios[side, k] = found.branching
+    known = np.isfinite(ratios)
+    if not known.any():
+        return _said(HAWKES, few, "the process cannot be fitted in any stretch of either side")
+    both = known.all(axis=0)
+    many = int(both.sum())
+    if many < LEAST_BLOCKS:
+        return _open(HAWKES, few, f"both sides can be fitted in {many} of {few.blocks} stretches")
+    alone = int((known.any(axis=0) & ~both).sum())
+    one_sided = f"in {alone} of {few.blocks} stretches one side alone can be fitted"
+    doubt = few.doubt or (one_sided if alone else too_few(many))
+    r, g = (_log(whole_and_parts(side[both]) / _counted(many))[:, None] for side in ratios)
+    margin = settings.model_margin
+    figures = jackknifed(r, g, names=("branching",), margin=margin, doubt=doubt)
+    return _said(HAWKES, few, tuple(figures))
+
+
+def _counted(many: int) -> Float64:
+    """How many values the whole has, and each part without one."""
+    return np.array([many, *[many - 1] * many], np.float64)
+
+
+def _fitted(times: Int64, start: int, stop: int) -> Hawkes | None:
+    first, last = np.searchsorted(times, [start, stop])
+    return fit_hawkes(times[first:last], start, stop)
 
 
 def _parameters(model: Garch) -> list[float]:

@@ -25,6 +25,7 @@ class Level(StrEnum):
 
     LIGHT = "light"  # the metrics of the blocks
     STANDARD = "standard"  # and what follows from the series: returns, flow, tails, GARCH, drift
+    FULL = "full"  # and the Hawkes process, which needs the time of every trade
 
 
 @dataclass(frozen=True, slots=True)
