@@ -42,6 +42,7 @@ __all__ = [
     "parse_decimal",
     "significant_decimals",
     "to_decimal128",
+    "words_of",
 ]
 
 MAX_EXPONENT = PRICE_SCALE
@@ -196,10 +197,7 @@ def from_decimal128(
             )
         if not len(chunk):
             continue
-        end = chunk.offset + len(chunk)
-        words = np.frombuffer(chunk.buffers()[1], np.uint64, count=2 * end).reshape(-1, 2)
-        words = words[chunk.offset :]
-        bad = narrow(words, power, out[done : done + len(chunk)].view(np.uint64))
+        bad = narrow(words_of(chunk), power, out[done : done + len(chunk)].view(np.uint64))
         if bad >= 0:
             value = chunk[bad].as_py()
             finer = value.as_tuple().digits[-power:] if power else ()
@@ -207,6 +205,13 @@ def from_decimal128(
             raise grid_error(status, str(value), exponent, done + bad)
         done += len(chunk)
     return out
+
+
+def words_of(chunk: pa.Decimal128Array) -> NDArray[np.uint64]:
+    """uint64 (n, 2): the low and high halves of each of the decimals, read where they lie."""
+    end = chunk.offset + len(chunk)
+    words = np.frombuffer(chunk.buffers()[1], np.uint64, count=2 * end)
+    return words.reshape(-1, 2)[chunk.offset :]
 
 
 def _power(exponent: int, scale: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.jit import kernel
+from lobproof.jit import inlined, kernel
 
 OK = 0
 MALFORMED = 1
@@ -29,6 +29,7 @@ _ALL64 = 0xFFFF_FFFF_FFFF_FFFF
 POWERS = np.array([10**k for k in range(19)], np.int64)
 _FIVES = np.array([5**k for k in range(19)], np.uint64)
 _FIVES_INVERSE = np.array([pow(5, -k, 2**64) for k in range(19)], np.uint64)
+_MOST_FIVES = np.array([(2**64 - 1) // 5**k for k in range(19)], np.uint64)
 
 
 @kernel
@@ -150,6 +151,17 @@ def widen(counts: NDArray[np.uint64], power: int, out: NDArray[np.uint64]) -> No
         out[i, 1] = high & _ALL64
 
 
+@inlined
+def _shifted(low: int, high: int, power: int) -> tuple[int, int]:
+    """128 bits of two's complement divided by ``2**power``, without the rest."""
+    # two shifts, since a single one by 64 is undefined
+    sign = high >> 63
+    return (
+        (low >> power) | (((high << 1) << (63 - power)) & _ALL64),
+        (high >> power) | (((sign * _ALL64) << 1 << (63 - power)) & _ALL64),
+    )
+
+
 @kernel
 def narrow(wide: NDArray[np.uint64], power: int, out: NDArray[np.uint64]) -> int:
     """Exact ``wide / 10**power`` as the bits of int64; first row where that is none, or -1.
@@ -163,13 +175,9 @@ def narrow(wide: NDArray[np.uint64], power: int, out: NDArray[np.uint64]) -> int
     remainder = (_ALL64 >> 1) >> (63 - power)
     for i in range(len(wide)):
         low = int(wide[i, 0])
-        high = int(wide[i, 1])
         if low & remainder:
             return i
-        # two shifts, since a single one by 64 is undefined
-        low = (low >> power) | (((high << 1) << (63 - power)) & _ALL64)
-        sign = high >> 63
-        high = (high >> power) | (((sign * _ALL64) << 1 << (63 - power)) & _ALL64)
+        low, high = _shifted(low, int(wide[i, 1]), power)
         quotient = (low * inverse) & _ALL64
         check = _multiply_high(quotient, factor)
         if quotient >> 63:
@@ -178,3 +186,25 @@ def narrow(wide: NDArray[np.uint64], power: int, out: NDArray[np.uint64]) -> int
             return i
         out[i] = quotient
     return -1
+
+
+@kernel
+def on_grid(low: int, high: int, power: int) -> bool:
+    """Whether 128 bits that are no negative number are a multiple of ``10**power``.
+
+    A multiple of ``5**k`` within 64 bits is one whose product with the inverse, which is the
+    quotient then, is at most that of the largest number.
+    """
+    if low & ((_ALL64 >> 1) >> (63 - power)):
+        return False
+    low, high = _shifted(low, high, power)
+    quotient = (low * int(_FIVES_INVERSE[power])) & _ALL64
+    if high == 0:
+        return quotient <= int(_MOST_FIVES[power])
+    factor = int(_FIVES[power])
+    if _multiply_high(quotient, factor) == high:
+        return True
+    rest = high % factor  # below 2**42: 16 bits more are within 64
+    for shift in (48, 32, 16, 0):
+        rest = ((rest << 16) | ((low >> shift) & (_ALL64 >> 48))) % factor
+    return rest == 0

@@ -7,7 +7,7 @@ Nothing is held against what the market did: that is gate B, in :mod:`~.golden` 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lobproof.errors import GridError
 from lobproof.fidelity.exact.ids import LATE, NEW, SeenIds
 from lobproof.fidelity.exact.report import (
     LISTED,
@@ -27,6 +26,7 @@ from lobproof.fidelity.exact.report import (
     not_applicable,
     plain,
 )
+from lobproof.fidelity.exact.row_kernels import Ordered, grid_faults, order_faults
 from lobproof.fidelity.exact.window import (
     LEVEL_COLUMNS,
     TOUCH,
@@ -36,7 +36,7 @@ from lobproof.fidelity.exact.window import (
     inside,
     last_rows,
 )
-from lobproof.fixedpoint import from_decimal128
+from lobproof.fixedpoint import words_of
 from lobproof.instruments import Instrument
 from lobproof.schema import UNORDERED, Finding, Flag, Int64, Kind, Order
 from lobproof.schema.codes import PRICE_SCALE
@@ -48,8 +48,7 @@ WARM_UP_LIMIT_NS = 60_000_000_000
 BEYOND_LIMIT = 0.01
 """Largest share of time in which the touch of a Crypto Lake day is beyond the levels listed."""
 
-_LEVELS = (int(Kind.DELTA), int(Kind.SNAPSHOT))
-_OF_THE_BOOK = (*_LEVELS, int(Kind.CLEAR))
+_TRADE = pl.col("kind") == int(Kind.TRADE)
 
 
 class Integrity:
@@ -79,13 +78,14 @@ class Integrity:
             kept.append(self._states.add(states))
         return pl.concat(kept) if kept else self._states.none()
 
-    def add(self, dt: str, rows: pl.DataFrame) -> None:
-        """Check a frame of a day's events, whole messages, in stored order."""
+    def add(self, dt: str, rows: pl.DataFrame, trades: pl.DataFrame) -> None:
+        """Check a frame of a day's events, whole messages, in stored order, and its trades."""
         self._schema.count("events", dt, rows)
         self._chain.add(rows)
-        self._order.add(rows)
-        self._trade_ids.add(rows)
-        self._grid.add_events(dt, rows)
+        self._trade_ids.add(trades)
+        for piece in _pieces(rows):
+            self._order.add(dt, piece)
+            self._grid.add_events(dt, piece)
 
     def depth_messages(self) -> pl.DataFrame:
         """Last rows of the depth messages added since the last call.
@@ -124,11 +124,21 @@ class _Rows:
         why: Callable[[dict[str, Any]], str],
     ) -> None:
         """Count ``frame``; ``wrong`` says which of its rows are, ``why`` what is wrong with one."""
+        self.count(frame, (int(wrong.sum()), wrong.arg_max() or 0), kind, why)
+
+    def count(
+        self,
+        frame: pl.DataFrame,
+        wrong: tuple[int, int],
+        kind: Class,
+        why: Callable[[dict[str, Any]], str],
+    ) -> None:
+        """The same, where ``wrong`` says how many of its rows are, and which is the first."""
+        count, first = wrong
         self.rows += frame.height
-        bad = frame.filter(wrong)
-        self.right += frame.height - bad.height
-        if bad.height and self.first is None:
-            row = bad.row(0, named=True)
+        self.right += frame.height - count
+        if count and self.first is None:
+            row = frame.row(first, named=True)
             self.first = Divergence.at(self.name, kind, row, why(row))
 
     def check(self, what: str, **details: object) -> Check:
@@ -265,7 +275,7 @@ class ChainCheck:
         """Check a frame of events, whole messages."""
         ends = (
             rows.select(*_MESSAGES, "kind", "flags")
-            .filter(last_rows())  # one in hundreds may be: what else is asked costs more
+            .filter(last_rows() & ~_TRADE)  # one in hundreds may be: what else is asked costs more
             .filter(depth_rows() | book_gaps() | (pl.col("kind") == int(Kind.SNAPSHOT)))
         )
         depth = ends.filter(depth_rows()).select(*_MESSAGES)
@@ -394,6 +404,24 @@ class ChainCheck:
 # grid, order, trade ids ----------------------------------------------------------------------
 
 
+def _pieces(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """A frame in parts that each lie in one piece: kernels read them where they are."""
+    start = 0
+    for chunk in frame["event_id"].get_chunks():
+        yield frame.slice(start, len(chunk))
+        start += len(chunk)
+
+
+def _array(column: pl.Series) -> NDArray[Any]:
+    values = column.to_numpy()
+    values.flags.writeable = False  # kernels are compiled once, for Polars' own memory
+    return values
+
+
+def _ordered(rows: pl.DataFrame) -> Ordered:
+    return Ordered(*(_array(rows[name]) for name in Ordered._fields))
+
+
 def off_grid(column: str, exponent: int) -> pl.Expr:
     """Whether a stored decimal is no multiple of ``10**-exponent``, or negative."""
     step = pl.lit(10 ** (PRICE_SCALE - exponent), pl.Int128)
@@ -426,32 +454,16 @@ class GridCheck:
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
         self._rows = _Rows("grid")
-        trade, level = pl.col("kind") == int(Kind.TRADE), pl.col("kind").is_in(_LEVELS)
-        snapshot = pl.col("kind") == int(Kind.SNAPSHOT)
-        price, size = pl.col("price"), pl.col("size")
-        zero = (price <= 0) & (trade | level) | (size <= 0) & (trade | snapshot)
-        self._impossible = zero | ((price != 0) | (size != 0)) & ~(trade | level)
         self._of_states = {dt: _state_off(one) for dt, one in instruments.items()}
 
     def add_events(self, dt: str, rows: pl.DataFrame) -> None:
         """Check a frame of a day's events."""
         instrument = self._instruments[dt]
-        exponents = {"price": instrument.price_exponent, "size": instrument.size_exponent}
-        try:  # counts compare in a twentieth of the time, and to make them asks for the grid
-            counted = rows.select(
-                "kind",
-                *(
-                    pl.Series(n, from_decimal128(rows[n].to_arrow(), e))
-                    for n, e in exponents.items()
-                ),
-            )
-            off = (pl.col("price") < 0) | (pl.col("size") < 0)
-        except GridError:
-            counted = rows
-            off = off_grid("price", exponents["price"]) | off_grid("size", exponents["size"])
-        self._rows.add(
+        price, size = (words_of(rows[name].to_arrow()) for name in ("price", "size"))
+        powers = PRICE_SCALE - instrument.price_exponent, PRICE_SCALE - instrument.size_exponent
+        self._rows.count(
             rows,
-            counted.select((off | self._impossible).alias("wrong"))["wrong"],
+            grid_faults(_array(rows["kind"]), price, size, *powers),
             Class.ROUNDING,
             lambda row: (
                 f"price {plain(row['price'])} or size {plain(row['size'])} of this "
@@ -474,33 +486,6 @@ class GridCheck:
         return self._rows.check("events")
 
 
-def _out_of_order(same_day: pl.Expr, trade_first: pl.Expr) -> pl.Expr:
-    """Whether a row does not follow on the one before it."""
-    shared_names = ("ts_order", "sequence", "prev_sequence", "ts_event")
-    before = {name: pl.col(name).shift(1) for name in ("event_id", "kind", *shared_names)}
-    counted = pl.when(same_day).then(before["event_id"] + 1).otherwise(0)
-    opened = ~last_rows().shift(1)  # the row before is not the last of its message
-    shared = pl.all_horizontal(
-        same_day,
-        *(pl.col(name) == before[name] for name in shared_names),
-        (pl.col("kind") == before["kind"])
-        | ((before["kind"] == int(Kind.CLEAR)) & (pl.col("kind") == int(Kind.SNAPSHOT))),
-    )
-    kinds = [pl.col("kind").is_in(kind) for kind in ([int(Kind.TRADE)], _OF_THE_BOOK)]
-    (trades, book), (trades_before, book_before) = kinds, (kind.shift(1) for kind in kinds)
-    swapped = (pl.col("ts_order") == before["ts_order"]) & (
-        pl.when(trade_first).then(book_before & trades).otherwise(trades_before & book)
-    )
-    wrong = (
-        (pl.col("event_id") != counted)
-        | (pl.col("ts_order") < before["ts_order"])
-        | (opened & ~shared)
-        | (same_day & swapped)
-        | ((pl.col("kind") == int(Kind.TRADE)) & ~last_rows())
-    )
-    return wrong.fill_null(value=False)
-
-
 class OrderCheck:
     """``order``: event ids 0, 1, 2 … in each day, time never back, messages whole.
 
@@ -508,36 +493,26 @@ class OrderCheck:
     """
 
     def __init__(self, orders: Mapping[str, Order]) -> None:
-        first = [dt for dt, order in orders.items() if order.first_on_tie == "trade"]
-        trade_first = pl.col("dt").is_in(first)
+        self._first = {dt: order.first_on_tie for dt, order in orders.items()}
         self._rows = _Rows("order")
-        self._tail: pl.DataFrame | None = None
-        self._trade = (pl.col("kind") == int(Kind.TRADE)) & ~last_rows()
-        # texts take longest to compare: most frames are of one day
-        one_day = pl.lit(value=True)
-        self._wrong = _out_of_order(pl.col("dt") == pl.col("dt").shift(1), trade_first)
-        self._wrong_in_a_day = _out_of_order(one_day, trade_first)
+        self._tail: pl.DataFrame | None = None  # the row before, and the day that it is of
+        self._day = ""
 
-    def add(self, rows: pl.DataFrame) -> None:
-        """Check a frame of events."""
-        frame = rows if self._tail is None else pl.concat([self._tail, rows])
-        one_day = frame.height > 0 and frame["dt"][0] == frame["dt"][-1]
-        wrong = self._wrong_in_a_day if one_day else self._wrong
-        first = (pl.col("event_id") != 0) if self._tail is None else pl.lit(value=False)
-        at_start = pl.int_range(pl.len()) == 0
-        judged = frame.select(
-            pl.when(at_start).then(first | self._trade).otherwise(wrong).alias("wrong")
-        )["wrong"]
-        self._rows.add(
+    def add(self, dt: str, rows: pl.DataFrame) -> None:
+        """Check a frame of a day's events."""
+        before = rows.head(0) if self._tail is None else self._tail
+        self._rows.count(
             rows,
-            judged.slice(frame.height - rows.height),
+            order_faults(
+                _ordered(rows), _ordered(before), dt == self._day, self._first[dt] == "trade"
+            ),
             Class.ORDER,
             lambda _: (
                 "the row does not follow on the one before: event_id, ts_order, the message that "
                 "it belongs to, or which of book and trade goes first"
             ),
         )
-        self._tail = rows.tail(1)
+        self._tail, self._day = rows.tail(1), dt
 
     def result(self) -> Check:
         """The check."""
@@ -562,12 +537,12 @@ class TradeIdCheck:
         self._late = 0
         self._unordered = 0
 
-    def add(self, rows: pl.DataFrame) -> None:
-        """Check a frame of events."""
-        trades = rows.filter(pl.col("kind") == int(Kind.TRADE))
-        numbered = pl.col("sequence").is_between(0, UNORDERED, closed="left")
-        self._unordered += trades.select((~numbered).sum()).item()
-        trades = trades.filter(numbered)
+    def add(self, trades: pl.DataFrame) -> None:
+        """Check the trades of a frame of events."""
+        numbered = trades["sequence"].is_between(0, UNORDERED, closed="left")
+        if not numbered.all():
+            self._unordered += trades.height - int(numbered.sum())
+            trades = trades.filter(numbered)
         ids, before = trades["sequence"].to_numpy(), trades["prev_sequence"].to_numpy()
         status = self._seen.add(np.where(before < 0, ids, before + 1), ids)
         flagged = (trades["flags"].to_numpy() & int(Flag.OUT_OF_ORDER)) != 0

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lobproof.errors import InputError, UsageError
+from lobproof.errors import GridError, InputError, UsageError
 from lobproof.fidelity.exact.report import (
     Check,
     Class,
@@ -25,10 +25,12 @@ from lobproof.fidelity.exact.report import (
     Verdict,
     not_applicable,
 )
-from lobproof.fidelity.exact.window import LEVEL_COLUMNS, Window, depth_rows, inside, last_rows
+from lobproof.fidelity.exact.window import LEVEL_COLUMNS, Window, inside
 from lobproof.files import walk
+from lobproof.fixedpoint import from_decimal128
+from lobproof.instruments import Instrument
 from lobproof.parquet import read_footer
-from lobproof.schema import LEVELS, UNORDERED, Flag, Int64, Kind, Side
+from lobproof.schema import LEVELS, UNORDERED, Flag, Kind, Side
 from lobproof.schema.codes import PRICE_SCALE
 from lobproof.sources.cryptolake.chunks import TAKERS
 from lobproof.sources.cryptolake.footer import in_order
@@ -103,7 +105,7 @@ def book_rows(files: DayFiles) -> int:
 class VendorComparison:
     """Both checks, of the files that `vendor_files` found, a day at a time.
 
-    `take` a day's events, then `compare_trades`; `compare_book` when one likes.
+    `take` a day's events, then `compare_trades` and `compare_book`, which may be at once.
     """
 
     def __init__(self, window: Window, files: Mapping[str, DayFiles]) -> None:
@@ -111,15 +113,19 @@ class VendorComparison:
         # a golden sample's own trades are of another stamp
         self._trades = None if window.chained else _TradeCheck(window, files["trades"])
 
-    def take(self, dt: str, rows: pl.DataFrame) -> None:
-        """Keep what is to be compared of a frame of a day's events."""
+    def take(self, dt: str, rows: pl.DataFrame, trades: pl.DataFrame) -> None:
+        """Keep what is to be compared of a frame of a day's events, and of its trades."""
         if self._trades is not None:
-            self._trades.take(dt, rows)
+            self._trades.take(dt, rows, trades)
 
-    def compare_book(self, dt: str) -> None:
-        """Compare a day's rows of `book`."""
+    def compare_book(self, dt: str, states: pl.DataFrame, depth: pl.DataFrame) -> None:
+        """Compare a day's rows of `book`.
+
+        ``states``: event_id and sequence of all the day's states, in stored order; ``depth``:
+        event_id of the last rows of its depth messages.
+        """
         if self._book is not None:
-            self._book.add(dt)
+            self._book.add(dt, states, depth)
 
     def compare_trades(self, dt: str) -> None:
         """Compare a day's trades, all of whose events were taken."""
@@ -157,15 +163,15 @@ class _BookCheck:
         )
         self._first: Divergence | None = None
 
-    def add(self, dt: str) -> None:
+    def add(self, dt: str, states: pl.DataFrame, depth: pl.DataFrame) -> None:
         """Compare a day."""
         if dt not in self._files:
             return
-        states = self._window.only(dt).table("states")
-        places = self._places(dt, states)
+        places = self._places(dt, states, depth)
+        stored = self._window.only(dt).table("states")
         for path in self._files[dt]:
             for rows in vendor_rows(path):
-                self._compare(dt, rows, states, places)
+                self._compare(dt, rows, stored, places)
 
     def result(self) -> Check:
         """The check, of the days that were added."""
@@ -189,14 +195,13 @@ class _BookCheck:
             first=self._first,
         )
 
-    def _places(self, dt: str, states: pl.LazyFrame) -> pl.DataFrame:
+    def _places(self, dt: str, states: pl.DataFrame, depth: pl.DataFrame) -> pl.DataFrame:
         """Which state each sequence of a day is held against: sequence, event_id."""
         places = states.select("sequence", "event_id")
         if dt not in self._window.known_at_snapshots:
-            events = self._window.only(dt).table("events")
-            ends = events.filter(depth_rows() & last_rows()).select("event_id")
+            ends = depth.select("event_id")
             places = places.join(ends, on="event_id", how="semi", maintain_order="left")
-        return places.collect().unique("sequence", keep="last", maintain_order=True)
+        return places.unique("sequence", keep="last", maintain_order=True)
 
     def _compare(
         self, dt: str, rows: pl.DataFrame, states: pl.LazyFrame, places: pl.DataFrame
@@ -205,51 +210,79 @@ class _BookCheck:
         self._window.read(rows.height)
         if not rows.height:
             return
-        placed = rows.join(places, on="sequence", how="inner", maintain_order="left")
+        placed = (
+            rows.select("sequence")
+            .with_row_index("row")
+            .join(places, on="sequence", how="inner", maintain_order="left")
+        )
         low, high = placed["event_id"].min(), placed["event_id"].max()
         near = states.filter(pl.col("event_id").is_between(low, high)).select(_OF_STATES).collect()
-        both = placed.join(near, on="event_id", how="inner", suffix="_state", maintain_order="left")
+        both = placed.join(
+            near.drop(_SLOTS).with_row_index("state"),
+            on="event_id",
+            how="inner",
+            maintain_order="left",
+        )
         self._counts["without_state"] += rows.height - both.height
-        theirs = both.select(_SLOTS).to_numpy(order="c")
-        wrong, slots = self._differing(dt, both, theirs)
+        theirs = _slots(rows.select(_SLOTS).to_numpy(order="fortran"), both["row"])
+        ours = _slots(self._floats_of(dt, near), both["state"])
+        wrong, slots = _differing(theirs, ours, both.select("bid_trusted", "ask_trusted"))
         doubtful = inside(both, self._doubts)
         trusted = both.select(pl.min_horizontal("bid_trusted", "ask_trusted") > 0)
         trusted_rows = trusted.to_series().to_numpy()
         # infinite or below 0: such a row says nothing of any slot
-        no_book = np.any(np.isinf(theirs) | (theirs < 0), axis=1)
+        no_book = np.any(np.isinf(theirs) | (theirs < 0), axis=(0, 1, 2))
         known = trusted_rows & ~doubtful & ~no_book
-        bad: NDArray[np.bool_] = np.any(wrong, axis=1)
+        bad: NDArray[np.bool_] = np.any(wrong, axis=0)
         self._counts["no_book"] += int(np.count_nonzero(no_book))
         self._counts["untrusted"] += int(np.count_nonzero(~trusted_rows & ~doubtful))
         self._counts["in_doubt"] += int(np.count_nonzero(doubtful))
         self._counts["in_doubt_equal"] += int(np.count_nonzero(doubtful & ~bad))
         self._slots += int(slots[known].sum())
-        self._bad_slots += int(wrong[known].sum())
+        self._bad_slots += int(wrong[:, known].sum())
         self._rate.add(both["ts_order"].to_numpy()[known], bad[known])
         contradicted = np.flatnonzero(bad & known)
         if self._first is None and len(contradicted):
             at = int(contradicted[0])
-            self._first = _divergence(both.row(at, named=True), int(np.argmax(wrong[at])))
+            row = both.row(at, named=True)
+            self._first = _divergence(
+                row,
+                rows.row(row["row"], named=True),
+                near.row(row["state"], named=True),
+                int(np.argmax(wrong[:, at])),
+            )
 
-    def _differing(
-        self, dt: str, both: pl.DataFrame, theirs: NDArray[np.float64]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Per row: which of the trusted slots (twenty bids, then asks) differ, and their number."""
+    def _floats_of(self, dt: str, states: pl.DataFrame) -> NDArray[np.float64]:
+        """The slots of states as the vendor has them, (states, slots)."""
         instrument = self._window.instruments[dt]
         exponents = [instrument.price_exponent, instrument.size_exponent]
-        ours = _floats(
-            both.select(pl.col(f"{name}_state") for name in _SLOTS),
-            np.repeat([*exponents, *exponents], LEVELS),
-        )
-        by_slot = (len(both), len(_SIDES), len(exponents), LEVELS)
-        theirs, ours = theirs.reshape(by_slot), ours.reshape(by_slot)
-        listed = np.all(theirs > 0, axis=2)  # null, NaN and 0 are one thing
-        trusted = both.select("bid_trusted", "ask_trusted").to_numpy()
-        # fewer than twenty may be all that the vendor kept: what lies beyond it does not deny
-        known = np.minimum(trusted, listed.sum(axis=2))
-        same = np.all(ours == np.where(listed[:, :, None], theirs, 0.0), axis=2)
-        wrong = ~same & (np.arange(LEVELS) < known[:, :, None])
-        return wrong.reshape(len(both), len(_SIDES) * LEVELS), known.sum(axis=1)
+        floats = np.empty((len(_SLOTS), states.height))
+        for row, name, exponent in zip(
+            floats, _SLOTS, np.repeat([*exponents, *exponents], LEVELS), strict=True
+        ):
+            row[:] = _floats(states[name], int(exponent))
+        return floats.T
+
+
+def _slots(values: NDArray[np.float64], rows: pl.Series) -> NDArray[np.float64]:
+    """Of chosen rows of (rows, slots): (bids and asks, price and size, level, rows)."""
+    chosen = rows.to_numpy()
+    by_slot = values.T
+    if not np.array_equal(chosen, np.arange(len(values))):
+        by_slot = by_slot[:, chosen]
+    return by_slot.reshape(len(_SIDES), 2, LEVELS, len(chosen))
+
+
+def _differing(
+    theirs: NDArray[np.float64], ours: NDArray[np.float64], trusted: pl.DataFrame
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which of the trusted slots (twenty bids, then asks) of each row differ, and their number."""
+    listed = np.all(theirs > 0, axis=1)  # null, NaN and 0 are one thing
+    # fewer than twenty may be all that the vendor kept: what lies beyond it does not deny
+    known = np.minimum(trusted.to_numpy().T, listed.sum(axis=1))
+    same = np.all(ours == np.where(listed[:, None], theirs, 0.0), axis=1)
+    wrong = ~same & (np.arange(LEVELS)[:, None] < known[:, None])
+    return wrong.reshape(len(_SIDES) * LEVELS, -1), known.sum(axis=0)
 
 
 @contextmanager
@@ -283,32 +316,35 @@ def vendor_rows(path: Path) -> Iterator[pl.DataFrame]:
         )
 
 
-def _floats(stored: pl.DataFrame, exponents: Sequence[int] | Int64) -> NDArray[np.float64]:
-    """Columns of stored decimals as the vendor has them, each with the exponent of its grid.
+def _floats(stored: pl.Series, exponent: int) -> NDArray[np.float64]:
+    """A column of stored decimals as the vendor has them, by the exponent of its grid.
 
     A count and its unit are exact, so their quotient is the nearest float; by NumPy, for Polars
     multiplies by the inverse.
     """
-    steps = (pl.lit(10 ** (PRICE_SCALE - int(exponent)), pl.Int128) for exponent in exponents)
-    counts = stored.select(
-        (pl.col(name).to_physical() // step).cast(pl.Int64)
-        for name, step in zip(stored.columns, steps, strict=True)
-    ).to_numpy(order="c")
-    floats: NDArray[np.float64] = counts / [10.0 ** int(exponent) for exponent in exponents]
+    try:
+        counts = from_decimal128(stored.to_arrow(), exponent)
+    except GridError:  # which is for `grid` to tell: here it is what its whole steps are
+        step = pl.lit(10 ** (PRICE_SCALE - exponent), pl.Int128)
+        whole = stored.to_frame().select((pl.all().to_physical() // step).cast(pl.Int64))
+        counts = whole.to_series().to_numpy()
+    floats: NDArray[np.float64] = counts / 10.0**exponent
     return floats
 
 
-def _divergence(row: dict[str, Any], at: int) -> Divergence:
+def _divergence(
+    place: dict[str, Any], theirs: dict[str, Any], ours: dict[str, Any], at: int
+) -> Divergence:
     side, _ = _SIDES[at // LEVELS]
     slot = at % LEVELS
     names = {what: f"{side}_{slot}_{what}" for what in ("price", "size")}
     return Divergence.at(
         BOOK,
         Class.CHANGED,
-        row,
-        f"{side} {slot} after update id {row['sequence']} is not that of the vendor's `book`",
-        expected={what: row[name] for what, name in names.items()},
-        found={what: row[f"{name}_state"] for what, name in names.items()},
+        place,
+        f"{side} {slot} after update id {place['sequence']} is not that of the vendor's `book`",
+        expected={what: theirs[name] for what, name in names.items()},
+        found={what: ours[name] for what, name in names.items()},
     )
 
 
@@ -331,7 +367,7 @@ class _TradeCheck:
         )
         self._first: Divergence | None = None
 
-    def take(self, dt: str, rows: pl.DataFrame) -> None:
+    def take(self, dt: str, rows: pl.DataFrame, trades: pl.DataFrame) -> None:
         """Keep the trades of a frame of a day's events as keys, and count its marks."""
         if not self._compares(dt):
             return
@@ -340,8 +376,7 @@ class _TradeCheck:
         self._marks += int(((of_trades & int(Flag.DUPLICATE)) != 0).sum())
         self._counts["marked_as_no_trade"] += int(((of_trades & int(Flag.INVALID)) != 0).sum())
         instrument = self._window.instruments[dt]
-        exponents = (instrument.price_exponent, instrument.size_exponent)
-        self._taken.setdefault(dt, []).append(_stored_trades(rows, exponents))
+        self._taken.setdefault(dt, []).append(_stored_trades(trades, instrument))
 
     def add(self, dt: str) -> None:
         """Compare a day."""
@@ -431,15 +466,20 @@ def _trades_of(path: Path) -> pl.DataFrame:
     """The trades of a file as keys."""
     with _reading(path):
         names = actual_names("trades", read_footer(path).schema.names)
-        number = pl.col(names["id"]).cast(pl.String).str
-        is_text = ~number.contains(r"^[0-9]{0,18}$")
+        rows = pl.scan_parquet(path, hive_partitioning=False)
+        number = pl.col(names["id"])
+        if rows.collect_schema()[names["id"]].is_integer():
+            is_text = ~number.is_between(0, 10**18, closed="left")
+        else:
+            digits = number.cast(pl.String).str
+            is_text = ~digits.contains(r"^[0-9]{0,18}$")
+            number = digits.to_integer(strict=False)
         time = pl.col(names["timestamp"]).cast(pl.Int64)
         return (
-            pl.scan_parquet(path, hive_partitioning=False)
-            .select(
+            rows.select(
                 pl.when(is_text)
                 .then(-2)
-                .otherwise(number.to_integer(strict=False))
+                .otherwise(number)
                 .fill_null(-1)
                 .cast(pl.Int64)
                 .alias("number"),
@@ -461,29 +501,21 @@ def _trades_of(path: Path) -> pl.DataFrame:
         )
 
 
-def _stored_trades(rows: pl.DataFrame, exponents: Sequence[int]) -> pl.DataFrame:
-    """The trades among events as keys; ``exponents``: of price and size."""
-    trades = (
-        rows.select("kind", "event_id", "sequence", "ts_event", "side", "price", "size")
-        .filter(pl.col("kind") == int(Kind.TRADE))
-        .select(
-            "event_id",
-            pl.when(pl.col("sequence") >= UNORDERED)
-            .then(-2)
-            .when(pl.col("sequence") < 0)
-            .then(-1)
-            .otherwise("sequence")
-            .cast(pl.Int64)
-            .alias("number"),
-            pl.col("ts_event").cast(pl.Int64).alias("time"),
-            (pl.col("side") == int(Side.BUY)).alias("taker"),
-            "price",
-            "size",
-        )
-    )
-    floats = _floats(trades.select("price", "size"), exponents)
-    return trades.with_columns(
-        pl.Series("price", floats[:, 0].copy()), pl.Series("size", floats[:, 1].copy())
+def _stored_trades(trades: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
+    """Trades among events as keys."""
+    return trades.select(
+        "event_id",
+        pl.when(pl.col("sequence") >= UNORDERED)
+        .then(-2)
+        .when(pl.col("sequence") < 0)
+        .then(-1)
+        .otherwise("sequence")
+        .cast(pl.Int64)
+        .alias("number"),
+        pl.col("ts_event").cast(pl.Int64).alias("time"),
+        (pl.col("side") == int(Side.BUY)).alias("taker"),
+        pl.Series("price", _floats(trades["price"], instrument.price_exponent)),
+        pl.Series("size", _floats(trades["size"], instrument.size_exponent)),
     )
 
 

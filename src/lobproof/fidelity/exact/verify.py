@@ -39,6 +39,7 @@ from lobproof.fidelity.exact.window import Window
 from lobproof.options import check_number
 from lobproof.paths import AnyPath, as_path
 from lobproof.progress import Progress
+from lobproof.schema import Kind
 from lobproof.schema.provenance import least_real
 from lobproof.sources.cryptolake.footer import read_footer
 from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
@@ -192,26 +193,31 @@ def _run(
     covered: dict[str, Any] = {}
     outside: dict[str, Any] = {}
     of_golden: list[Check] = []
-    beside = ThreadPoolExecutor(1, "vendor")  # compares a day's files while a day is read
+    states: dict[str, pl.DataFrame] = {}  # which there are, of days that wait to be compared
+    depth: list[pl.DataFrame] = []  # the last rows of the depth messages, by day
+    beside = ThreadPoolExecutor(2, "vendor")  # compares a day's files while the next one is read
     compared: deque[Future[None]] = deque()
 
     def judged(day: Window) -> pl.DataFrame:
-        if vendor is not None:
-            compared.append(beside.submit(vendor.compare_book, day.days[0]))
         touch = integrity.touch(day)
+        states[day.days[0]] = touch.select("event_id", "sequence")
         counts.update(states=touch.height, trusted_states=int(touch["trusted"].sum()))
         return touch
 
     def stored(day: Window) -> Iterator[pl.DataFrame]:
         (dt,) = day.days
         for rows in day.events():
-            integrity.add(dt, rows)
+            trades = rows.filter(pl.col("kind") == int(Kind.TRADE))
+            integrity.add(dt, rows, trades)
             if vendor is not None:
-                vendor.take(dt, rows)
+                vendor.take(dt, rows, trades)
             yield rows
+        depth.append(integrity.depth_messages())
+        counts.update(depth_messages=depth[-1].height)
         while compared:
             compared.popleft().result()
         if vendor is not None:
+            compared.append(beside.submit(vendor.compare_book, dt, states.pop(dt), depth[-1]))
             compared.append(beside.submit(vendor.compare_trades, dt))
 
     try:
@@ -219,15 +225,13 @@ def _run(
             for day in window.by_day():
                 judged(day)
                 deque(stored(day), maxlen=0)
-                counts.update(depth_messages=integrity.depth_messages().height)
+                depth.clear()
         else:
             # tickers and snapshots are held against the states of all days that a sample touches
             touch = pl.concat([judged(day) for day in window.by_day()])
             golden = GoldenComparison(window, _decoder(window, sample), touch)
             golden.run(chain.from_iterable(map(stored, window.by_day())))
-            depth = integrity.depth_messages()
-            counts.update(depth_messages=depth.height)
-            of_golden = golden.checks(depth)
+            of_golden = golden.checks(pl.concat(depth))
             covered, outside = {"golden": golden.coverage()}, golden.outside()
             _check_lines(sample, covered["golden"]["lines"])
         while compared:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lobproof.errors import StoreError
 from lobproof.instruments import Instrument
 from lobproof.readahead import read_ahead
 from lobproof.schema import DISTRUSTS, LEVELS, Flag, Kind, Order, Severity, speaks_of_the_feed
@@ -104,6 +105,7 @@ class Window:
         for dt in self.days:
             groups = self.store.stored_groups(name, dt, self.symbol, exchange=self.exchange)
             for group in read_ahead(groups, depth=1):
+                _check_nulls(name, dt, group)
                 for frame in group.iter_slices(rows):
                     self.read(frame.height)
                     yield frame
@@ -134,6 +136,17 @@ class Window:
             .filter(pl.col("severity") >= int(Severity.DOUBT))
             .select("dt", "first_event_id", "last_event_id", "code")
             .collect()
+        )
+
+
+def _check_nulls(table: str, dt: str, rows: pl.DataFrame) -> None:
+    """No column of a stored table has nulls: they would be compared as equal to anything."""
+    counts = rows.null_count().row(0, named=True)
+    lacking = [name for name, count in counts.items() if count]
+    if lacking:
+        raise StoreError(
+            f"{table} of {dt} has nulls in the column {lacking[0]}",
+            hint="Reconstruct that day again.",
         )
 
 
