@@ -390,16 +390,17 @@ def test_on_a_tie_goes_first_what_the_seal_says(first: str) -> None:
             "ts_event": 0,
             "kind": [int(kind) for kind in kinds],
             "flags": int(Flag.LAST),
-        }
+        },
+        schema_overrides={"kind": pl.Int8, "flags": pl.Int32},
     )
     swapped = rows.with_columns(
-        pl.Series("kind", [int(kind) for kind in (Kind.TRADE, Kind.CLEAR, *kinds[2:])])
+        pl.Series("kind", [int(kind) for kind in (Kind.TRADE, Kind.CLEAR, *kinds[2:])], pl.Int8)
     )
     for frame, wrong in ((rows, first == "trade"), (swapped, first == "book")):
         for cut in (5, 1):
             check = OrderCheck({"d": Order(first_on_tie="trade" if first == "trade" else "book")})
             for part in (frame.head(cut), frame.slice(cut)):
-                check.add(part)
+                check.add("d", part)
             assert check.result().equal == 6 - wrong
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -13,8 +14,9 @@ import pytest
 from rich.console import Console
 
 from lobproof import pages
-from lobproof.errors import InputError, UsageError
+from lobproof.errors import InputError, StoreError, UsageError
 from lobproof.fidelity.exact import Verdict, VerifyReport, vendor, verify
+from lobproof.fidelity.exact.window import Window
 from lobproof.fidelity.render import render_report
 from lobproof.pipeline import ReconstructOptions, derive_lake, reconstruct_sample
 from lobproof.pipeline.lake import lake_days, reconstruct_day
@@ -275,3 +277,46 @@ def test_days_of_two_kinds_are_refused(folder: Path, tmp_path: Path) -> None:
     reconstruct_day(lake_days(folder / "lake")[0], store, overwrite=True)
     with pytest.raises(UsageError, match="come from Crypto Lake"):
         verify(open_store(store), folder / "golden")
+
+
+DAY = "2024-08-08"
+
+
+def test_a_store_with_nulls_is_unreadable(folder: Path, tmp_path: Path) -> None:
+    """They would be held against nothing; no check may take that for equal."""
+    shutil.copytree(folder / "store", tmp_path / "store")
+    for table, column in (("events", "price"), ("states", "ask_3_size")):
+        path = next((tmp_path / "store" / table).rglob(f"dt={DAY}/*.parquet"))
+        rows = pl.read_parquet(path)
+        nothing = pl.when(pl.int_range(pl.len()) > 0).then(column).alias(column)
+        rows.with_columns(nothing).write_parquet(path)
+        window = Window(open_store(tmp_path / "store"), "BINANCE", "BTC-USDT", (DAY,))
+        with pytest.raises(StoreError, match=f"{table} of {DAY} has nulls in .* {column}"):
+            list(window.states() if table == "states" else window.events())
+
+
+def test_ids_of_trades_as_numbers_are_those_as_text(tmp_path: Path) -> None:
+    numbers = [0, 7, -5, None, 10**18 - 1, 10**18, 2**63 - 1, 12]
+    frame = pl.DataFrame(
+        {
+            "side": "buy",
+            "amount": 1.0,
+            "price": 2.0,
+            "id": pl.Series(numbers, dtype=pl.Int64),
+            "timestamp": 10**18,
+        }
+    )
+    found = []
+    for name, kind in (("int", pl.Int64), ("text", pl.String)):
+        frame.with_columns(pl.col("id").cast(kind)).write_parquet(tmp_path / name)
+        found.append(vendor._trades_of(tmp_path / name)["number"].to_list())
+    assert found == [[0, 7, -2, -1, 10**18 - 1, -2, -2, 12]] * 2
+
+
+@pytest.mark.parametrize("counts", [[0, 7, 10**12], [0, -3, 5]])
+def test_decimals_off_the_grid_are_their_whole_steps(counts: list[int]) -> None:
+    """The grid is another check's: this one compares what can be."""
+    for rest in (0, 10**15):
+        texts = [f"{Decimal(count * 10**16 + rest).scaleb(-18):f}" for count in counts]
+        stored = pl.DataFrame({"size": pl.Series(texts).cast(pl.Decimal(38, 18))})
+        assert vendor._floats(stored, [2]).tolist() == [[count / 100 for count in counts]]

@@ -281,14 +281,22 @@ class ChainCheck:
         depth = ends.filter(depth_rows()).select(*_MESSAGES)
         self._depth.append(depth)
         self._messages += depth.height
-        for mark in ends.filter(book_gaps()).iter_rows(named=True):
-            key = (mark["dt"], mark["prev_sequence"], mark["sequence"])
-            self._marks[key] = mark["ts_order"]
+        if depth.height < ends.height:
+            for mark in ends.filter(book_gaps()).iter_rows(named=True):
+                key = (mark["dt"], mark["prev_sequence"], mark["sequence"])
+                self._marks[key] = mark["ts_order"]
         if self._last is None:
             self._open(ends, depth)
         if not depth.height:
             return
-        self._without_previous += depth.filter(pl.col("prev_sequence") < 0).height
+        without = int((depth["prev_sequence"] < 0).sum())
+        self._without_previous += without
+        if without < depth.height:
+            self._link(depth)
+        self._last = depth.row(-1, named=True)
+
+    def _link(self, depth: pl.DataFrame) -> None:
+        """Depth messages against the one before each."""
         before = pl.DataFrame([self._last] if self._last else [], schema=depth.schema)
         links = (
             pl.concat([before, depth])
@@ -304,7 +312,6 @@ class ChainCheck:
             # what lies between days that do not join was not looked at
             if self._window.joined(row["dt_before"], row["dt"]):
                 self._break(row)
-        self._last = depth.row(-1, named=True)
 
     def _open(self, ends: pl.DataFrame, depth: pl.DataFrame) -> None:
         """The first depth message against the snapshot before it, if there is one."""

@@ -28,9 +28,8 @@ from lobproof.fidelity.exact.report import (
 from lobproof.fidelity.exact.window import LEVEL_COLUMNS, Window, inside
 from lobproof.files import walk
 from lobproof.fixedpoint import from_decimal128
-from lobproof.instruments import Instrument
 from lobproof.parquet import read_footer
-from lobproof.schema import LEVELS, UNORDERED, Flag, Kind, Side
+from lobproof.schema import LEVELS, UNORDERED, Flag, Int64, Kind, Side
 from lobproof.schema.codes import PRICE_SCALE
 from lobproof.sources.cryptolake.chunks import TAKERS
 from lobproof.sources.cryptolake.footer import in_order
@@ -224,8 +223,13 @@ class _BookCheck:
             maintain_order="left",
         )
         self._counts["without_state"] += rows.height - both.height
-        theirs = _slots(rows.select(_SLOTS).to_numpy(order="fortran"), both["row"])
-        ours = _slots(self._floats_of(dt, near), both["state"])
+        instrument = self._window.instruments[dt]
+        exponents = [instrument.price_exponent, instrument.size_exponent]
+        stored = near.select(pl.col(_SLOTS).name.suffix("_state"))
+        theirs = _by_slot(_chosen(rows.select(_SLOTS), both["row"]).to_numpy(order="fortran").T)
+        ours = _by_slot(
+            _floats(_chosen(stored, both["state"]), np.repeat([*exponents, *exponents], LEVELS))
+        )
         wrong, slots = _differing(theirs, ours, both.select("bid_trusted", "ask_trusted"))
         doubtful = inside(both, self._doubts)
         trusted = both.select(pl.min_horizontal("bid_trusted", "ask_trusted") > 0)
@@ -252,25 +256,16 @@ class _BookCheck:
                 int(np.argmax(wrong[:, at])),
             )
 
-    def _floats_of(self, dt: str, states: pl.DataFrame) -> NDArray[np.float64]:
-        """The slots of states as the vendor has them, (states, slots)."""
-        instrument = self._window.instruments[dt]
-        exponents = [instrument.price_exponent, instrument.size_exponent]
-        floats = np.empty((len(_SLOTS), states.height))
-        for row, name, exponent in zip(
-            floats, _SLOTS, np.repeat([*exponents, *exponents], LEVELS), strict=True
-        ):
-            row[:] = _floats(states[name], int(exponent))
-        return floats.T
+
+def _chosen(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """Rows of a frame by their numbers, as it is where these are all of them, in order."""
+    every = len(rows) == frame.height and rows.equals(pl.int_range(len(rows), eager=True))
+    return frame if every else frame[rows]
 
 
-def _slots(values: NDArray[np.float64], rows: pl.Series) -> NDArray[np.float64]:
-    """Of chosen rows of (rows, slots): (bids and asks, price and size, level, rows)."""
-    chosen = rows.to_numpy()
-    by_slot = values.T
-    if not np.array_equal(chosen, np.arange(len(values))):
-        by_slot = by_slot[:, chosen]
-    return by_slot.reshape(len(_SIDES), 2, LEVELS, len(chosen))
+def _by_slot(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of (slots, rows): (bids and asks, price and size, level, rows)."""
+    return values.reshape(len(_SIDES), 2, LEVELS, values.shape[1])
 
 
 def _differing(
@@ -316,19 +311,26 @@ def vendor_rows(path: Path) -> Iterator[pl.DataFrame]:
         )
 
 
-def _floats(stored: pl.Series, exponent: int) -> NDArray[np.float64]:
-    """A column of stored decimals as the vendor has them, by the exponent of its grid.
+def _floats(stored: pl.DataFrame, exponents: Sequence[int] | Int64) -> NDArray[np.float64]:
+    """Columns of stored decimals as the vendor has them, each with the exponent of its grid.
 
-    A count and its unit are exact, so their quotient is the nearest float; by NumPy, for Polars
-    multiplies by the inverse.
+    Float64 (columns, rows). A count and its unit are exact, so their quotient is the nearest float;
+    by NumPy, for Polars multiplies by the inverse.
     """
+    floats = np.empty((stored.width, stored.height))
+    columns = list(zip(stored.columns, map(int, exponents), strict=True))
     try:
-        counts = from_decimal128(stored.to_arrow(), exponent)
-    except GridError:  # which is for `grid` to tell: here it is what its whole steps are
-        step = pl.lit(10 ** (PRICE_SCALE - exponent), pl.Int128)
-        whole = stored.to_frame().select((pl.all().to_physical() // step).cast(pl.Int64))
-        counts = whole.to_series().to_numpy()
-    floats: NDArray[np.float64] = counts / 10.0**exponent
+        for out, (name, exponent) in zip(floats, columns, strict=True):
+            out[:] = from_decimal128(stored[name].to_arrow(), exponent)
+    except GridError:  # which is for `grid` to tell: here whole steps are compared
+        counts = stored.select(
+            (pl.col(name).to_physical() // pl.lit(10 ** (PRICE_SCALE - exponent), pl.Int128)).cast(
+                pl.Int64
+            )
+            for name, exponent in columns
+        )
+        floats[:] = counts.to_numpy().T
+    floats /= np.array([[10.0**exponent] for _, exponent in columns])
     return floats
 
 
@@ -376,7 +378,8 @@ class _TradeCheck:
         self._marks += int(((of_trades & int(Flag.DUPLICATE)) != 0).sum())
         self._counts["marked_as_no_trade"] += int(((of_trades & int(Flag.INVALID)) != 0).sum())
         instrument = self._window.instruments[dt]
-        self._taken.setdefault(dt, []).append(_stored_trades(trades, instrument))
+        exponents = (instrument.price_exponent, instrument.size_exponent)
+        self._taken.setdefault(dt, []).append(_stored_trades(trades, exponents))
 
     def add(self, dt: str) -> None:
         """Compare a day."""
@@ -501,8 +504,9 @@ def _trades_of(path: Path) -> pl.DataFrame:
         )
 
 
-def _stored_trades(trades: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
-    """Trades among events as keys."""
+def _stored_trades(trades: pl.DataFrame, exponents: Sequence[int]) -> pl.DataFrame:
+    """Trades among events as keys; ``exponents``: of price and size."""
+    price, size = _floats(trades.select("price", "size"), exponents)
     return trades.select(
         "event_id",
         pl.when(pl.col("sequence") >= UNORDERED)
@@ -514,8 +518,8 @@ def _stored_trades(trades: pl.DataFrame, instrument: Instrument) -> pl.DataFrame
         .alias("number"),
         pl.col("ts_event").cast(pl.Int64).alias("time"),
         (pl.col("side") == int(Side.BUY)).alias("taker"),
-        pl.Series("price", _floats(trades["price"], instrument.price_exponent)),
-        pl.Series("size", _floats(trades["size"], instrument.size_exponent)),
+        pl.Series("price", price),
+        pl.Series("size", size),
     )
 
 
