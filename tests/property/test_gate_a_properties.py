@@ -89,7 +89,7 @@ def rows_of(days: list[list[Any]]) -> list[Row]:
             ids[column] += differs
             if same and before is not None and not before.flags & LAST and not differs:
                 time, kind = before.ts_order, kind if kind == Kind.SNAPSHOT else before.kind
-            rows.append(Row(dt, at, time, *ids, kind, flags))
+            rows.append(Row(dt, at, time, ids[0], ids[1], ids[2], kind, flags))
     return rows
 
 

@@ -29,7 +29,9 @@ class Ordered(NamedTuple):
 
 
 @kernel
-def order_faults(rows: Ordered, before: Ordered, same_day: bool, trade_first: bool) -> tuple[int, int]:
+def order_faults(
+    rows: Ordered, before: Ordered, same_day: bool, trade_first: bool
+) -> tuple[int, int]:
     """Rows that do not follow on the one before: ``before`` has that of the first, if there is one.
 
     ``same_day``: whether that one is of the same day, ``trade_first``: what goes first on a tie.
@@ -57,7 +59,7 @@ def _misplaced(
     kind, kind_before = rows.kind[i], before.kind[j]
     same_time = rows.ts_order[i] == before.ts_order[j]
     expected = before.event_id[j] + 1 if same_day else 0
-    fault = rows.event_id[i] != expected or rows.ts_order[i] < before.ts_order[j]
+    fault = bool(rows.event_id[i] != expected or rows.ts_order[i] < before.ts_order[j])
     if not before.flags[j] & F_LAST:  # a message that goes on
         fault |= not (
             same_day
@@ -69,7 +71,7 @@ def _misplaced(
         )
     if same_day and same_time:
         ahead, behind = (kind_before, kind) if trade_first else (kind, kind_before)
-        fault |= behind == TRADE and (ahead == DELTA or ahead == SNAPSHOT or ahead == CLEAR)
+        fault |= behind == TRADE and ahead in (DELTA, SNAPSHOT, CLEAR)
     return fault
 
 

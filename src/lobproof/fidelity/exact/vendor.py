@@ -478,30 +478,27 @@ def _trades_of(path: Path) -> pl.DataFrame:
             is_text = ~digits.contains(r"^[0-9]{0,18}$")
             number = digits.to_integer(strict=False)
         time = pl.col(names["timestamp"]).cast(pl.Int64)
-        return (
-            rows.select(
-                pl.when(is_text)
-                .then(-2)
-                .otherwise(number)
-                .fill_null(-1)
-                .cast(pl.Int64)
-                .alias("number"),
-                pl.when(time > 0).then((time + 500) // 1000 * 1000).otherwise(0).alias("time"),
-                (pl.col(names["side"]).cast(pl.String) == "buy").alias("taker"),
-                pl.col(names["price"]).alias("price"),
-                pl.col(names["amount"]).alias("size"),
-                pl.all_horizontal(
-                    pl.col(names["side"]).cast(pl.String).is_in(TAKERS),
-                    *(
-                        pl.col(names[raw]).is_finite() & (pl.col(names[raw]) > 0)
-                        for raw in ("price", "amount")
-                    ),
-                )
-                .fill_null(value=False)
-                .alias("is_trade"),
+        return rows.select(
+            pl.when(is_text)
+            .then(-2)
+            .otherwise(number)
+            .fill_null(-1)
+            .cast(pl.Int64)
+            .alias("number"),
+            pl.when(time > 0).then((time + 500) // 1000 * 1000).otherwise(0).alias("time"),
+            (pl.col(names["side"]).cast(pl.String) == "buy").alias("taker"),
+            pl.col(names["price"]).alias("price"),
+            pl.col(names["amount"]).alias("size"),
+            pl.all_horizontal(
+                pl.col(names["side"]).cast(pl.String).is_in(TAKERS),
+                *(
+                    pl.col(names[raw]).is_finite() & (pl.col(names[raw]) > 0)
+                    for raw in ("price", "amount")
+                ),
             )
-            .collect()
-        )
+            .fill_null(value=False)
+            .alias("is_trade"),
+        ).collect()
 
 
 def _stored_trades(trades: pl.DataFrame, exponents: Sequence[int]) -> pl.DataFrame:
