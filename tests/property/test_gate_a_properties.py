@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lobproof.fidelity.exact.integrity import GridCheck, OrderCheck
-from lobproof.fixedpoint.kernels import on_grid
+from lobproof.fidelity.exact.row_kernels import grid_faults
 from lobproof.instruments import Instrument, Rule
 from lobproof.schema import Flag, Kind, Order
 
@@ -136,8 +136,13 @@ numbers = st.one_of(
 @example(2**64 * 10**18 + 10**18, 18)
 @example(2**64 * 10**18 + 2**18, 18)
 def test_on_the_grid_is_what_leaves_no_rest(number: int, power: int) -> None:
-    low, high = np.array([number % 2**64, number >> 64], np.uint64)
-    assert on_grid(low, high, power) == (number % 10**power == 0)
+    kind = np.array([Kind.DELTA], np.int8)
+    price = np.array([[1, 0]], np.uint64)
+    size = np.array([[number % 2**64, number >> 64]], np.uint64)
+    for column in (kind, price, size):
+        column.flags.writeable = False
+    on_grid = number % 10**power == 0
+    assert grid_faults(kind, price, size, 0, power) == ((0, -1) if on_grid else (1, 0))
 
 
 INSTRUMENT = Instrument("BINANCE", "ABC-USDT", "ABCUSDT", 2, 5, (Rule(0, 1, 1),))

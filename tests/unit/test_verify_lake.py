@@ -282,17 +282,20 @@ def test_days_of_two_kinds_are_refused(folder: Path, tmp_path: Path) -> None:
 DAY = "2024-08-08"
 
 
-def test_a_store_with_nulls_is_unreadable(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("table", "column"), [("events", "price"), ("states", "ask_3_size")])
+def test_a_table_with_nulls_is_unreadable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, table: str, column: str
+) -> None:
     """They would be held against nothing; no check may take that for equal."""
-    shutil.copytree(folder / "store", tmp_path / "store")
-    for table, column in (("events", "price"), ("states", "ask_3_size")):
-        path = next((tmp_path / "store" / table).rglob(f"dt={DAY}/*.parquet"))
-        rows = pl.read_parquet(path)
-        nothing = pl.when(pl.int_range(pl.len()) > 0).then(column).alias(column)
-        rows.with_columns(nothing).write_parquet(path)
-        window = Window(open_store(tmp_path / "store"), "BINANCE", "BTC-USDT", (DAY,))
-        with pytest.raises(StoreError, match=f"{table} of {DAY} has nulls in .* {column}"):
-            list(window.states() if table == "states" else window.events())
+    store = open_store(folder / "store")
+    window = Window(store, "BINANCE", "BTC-USDT", (DAY,))
+    read = window.states if table == "states" else window.events
+    (frame,) = list(read())
+    none = pl.when(pl.int_range(pl.len()) > 0).then(column).alias(column)
+    spoilt = frame.with_columns(none)
+    monkeypatch.setattr(type(store), "stored_groups", lambda *_, **__: iter([spoilt]))
+    with pytest.raises(StoreError, match=f"{table} of {DAY} has nulls in .* {column}"):
+        list(read())
 
 
 def test_ids_of_trades_as_numbers_are_those_as_text(tmp_path: Path) -> None:
@@ -304,6 +307,7 @@ def test_ids_of_trades_as_numbers_are_those_as_text(tmp_path: Path) -> None:
             "price": 2.0,
             "id": pl.Series(numbers, dtype=pl.Int64),
             "timestamp": 10**18,
+            "receipt_timestamp": 10**18,
         }
     )
     found = []
