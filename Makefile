@@ -33,8 +33,8 @@ PLAIN := 'kernels and not compiled and not slow and not real'
 
 .PHONY: help demo test coverage test-faults fuzz fuzz-bytes fuzz-documents test-lake test-lakeapi lake lint \
 	format \
-	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-first-hour bench-shapes bench-capture \
-	bench-ablation lock setup check-setup \
+	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-first-hour bench-metrics bench-shapes \
+	bench-capture bench-ablation lock setup check-setup \
 	check-install clean
 
 help: ## this list
@@ -120,6 +120,9 @@ bench-reconstruct: setup ## whole days of Crypto Lake files of 10 to 200 M rows 
 
 bench-first-hour: setup ## first use, golden samples, verify, report, books at instants (a quarter of an hour)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --first-hour
+
+bench-metrics: setup ## what the metrics of a day of 100 M rows cost (half an hour, 4 GB of disk)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --metrics
 
 bench-shapes: setup ## imports in each shape of recordings beside the plain one (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --shapes

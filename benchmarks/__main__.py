@@ -17,6 +17,7 @@ from benchmarks import (
     first_hour,
     lake_decode,
     memory,
+    metrics,
     parts,
     reconstruct_lake,
     shapes,
@@ -56,6 +57,7 @@ def main() -> int:
     parser.add_argument("--ablation", action="store_true", help="only what is often recommended")
     parser.add_argument("--shapes", action="store_true", help="only shapes of recordings")
     parser.add_argument("--capture", action="store_true", help="only a capture under load")
+    parser.add_argument("--metrics", action="store_true", help="only what a day's metrics cost")
     parser.add_argument("--first-hour", action="store_true", help="only what a new user meets")
     parser.add_argument(
         "--sizes",
@@ -64,7 +66,9 @@ def main() -> int:
         default=[size / 1e6 for size in reconstruct_lake.SIZES],
         help="of those days, M deltas",
     )
-    parser.add_argument("--rows", type=int, default=100_000_000, help="to validate or decode")
+    parser.add_argument(
+        "--rows", type=int, default=100_000_000, help="to validate, decode or measure"
+    )
     parser.add_argument("--changes", type=float, default=memory.DAY_CHANGES, help="of that day")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lobproof-bench-") as folder:
@@ -81,6 +85,8 @@ def main() -> int:
         elif options.reconstruct:
             sizes = tuple(round(size * 1e6) for size in options.sizes)
             section = reconstruct_lake.measure(scratch, sizes, say)
+        elif options.metrics:
+            section = metrics.costs(scratch, options.rows, 1 if options.quick else 3, say)
         elif options.first_hour:
             few = 1 if options.quick else options.repeats
             section = first_hour.measure(scratch, few, say, 1.0 if options.quick else 30.0)

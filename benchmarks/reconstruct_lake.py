@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -178,14 +178,17 @@ _STEPS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
 }
 
 
-def _command(step: str, warm: Path, folder: Path, out: Path) -> list[str]:
+_HERE = "benchmarks.reconstruct_lake"
+
+
+def _command(module: str, step: str, warm: Path, folder: Path, out: Path) -> list[str]:
     rest = (step, str(warm), str(folder), str(out))
-    return [sys.executable, "-m", "benchmarks.reconstruct_lake", *rest]
+    return [sys.executable, "-m", module, *rest]
 
 
-def child(step: str, warm: Path, folder: Path, out: Path) -> dict[str, Any]:
-    """One step in a process of its own, into ``out``."""
-    answer = subprocess.check_output(_command(step, warm, folder, out), text=True)
+def child(step: str, warm: Path, folder: Path, out: Path, *, module: str = _HERE) -> dict[str, Any]:
+    """One step of a module in a process of its own, into ``out``."""
+    answer = subprocess.check_output(_command(module, step, warm, folder, out), text=True)
     found: dict[str, Any] = json.loads(answer.splitlines()[-1])
     return found
 
@@ -195,7 +198,9 @@ def kill_at_part(warm: Path, folder: Path, out: Path, parts: int) -> int:
     day = _day(folder)
     where = Partition(day.exchange, day.symbol, day.dt)
     process = subprocess.Popen(
-        _command("whole", warm, folder, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        _command(_HERE, "whole", warm, folder, out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     seen: set[int] = set()
     while process.poll() is None and len(seen) < parts:
@@ -331,10 +336,10 @@ def _checkpoint_share(one: dict[str, Any]) -> float:
     return 100 * float(stages.get(CHECKPOINTS, 0.0)) / float(one["stages"]["used"])
 
 
-def main() -> None:
-    """One step, for :func:`child`."""
+def main(steps: Mapping[str, Callable[[Path, Path], dict[str, Any]]] = _STEPS) -> None:
+    """One of the steps, for :func:`child`."""
     step, warm, folder, out = sys.argv[1], *map(Path, sys.argv[2:])
-    run = _STEPS[step]
+    run = steps[step]
     aside = out.with_name(f"{out.name}-warm")
     shutil.rmtree(aside, ignore_errors=True)
     (_whole if step == "resume" else run)(warm, aside)
