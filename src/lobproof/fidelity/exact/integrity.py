@@ -414,9 +414,10 @@ class ChainCheck:
 def _pieces(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """A frame in parts that each lie in one piece: kernels read them where they are."""
     start = 0
-    for chunk in frame["event_id"].get_chunks():
-        yield frame.slice(start, len(chunk))
-        start += len(chunk)
+    for rows in map(len, frame["event_id"].get_chunks()):
+        if rows:  # a piece without any would be what the next one follows on
+            yield frame.slice(start, rows)
+        start += rows
 
 
 def _array(column: pl.Series) -> NDArray[Any]:
@@ -502,11 +503,11 @@ class OrderCheck:
     def __init__(self, orders: Mapping[str, Order]) -> None:
         self._first = {dt: order.first_on_tie for dt, order in orders.items()}
         self._rows = _Rows("order")
-        self._tail: pl.DataFrame | None = None  # the row before, and the day that it is of
+        self._tail: pl.DataFrame | None = None  # the row before; its day:
         self._day = ""
 
     def add(self, dt: str, rows: pl.DataFrame) -> None:
-        """Check a frame of a day's events."""
+        """Check a frame of a day's events, at least one."""
         before = rows.head(0) if self._tail is None else self._tail
         self._rows.count(
             rows,
