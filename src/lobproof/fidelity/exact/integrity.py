@@ -503,8 +503,8 @@ class OrderCheck:
     def __init__(self, orders: Mapping[str, Order]) -> None:
         self._first = {dt: order.first_on_tie for dt, order in orders.items()}
         self._rows = _Rows("order")
-        self._tail: pl.DataFrame | None = None  # the row before; its day:
-        self._day = ""
+        self._tail: pl.DataFrame | None = None  # the row before
+        self._day = ""  # that it is of
 
     def add(self, dt: str, rows: pl.DataFrame) -> None:
         """Check a frame of a day's events, at least one."""
