@@ -323,7 +323,7 @@ def _floats(stored: pl.DataFrame, exponents: Sequence[int] | Int64) -> NDArray[n
         for out, (name, exponent) in zip(floats, columns, strict=True):
             out[:] = from_decimal128(stored[name].to_arrow(), exponent)
     except GridError:  # which is for `grid` to tell: here whole steps are compared
-        counts = stored.select(
+        counts = stored.rechunk().select(
             (pl.col(name).to_physical() // pl.lit(10 ** (PRICE_SCALE - exponent), pl.Int128)).cast(
                 pl.Int64
             )
