@@ -170,7 +170,7 @@ def test_the_verdict_and_its_checks_are_shown(store: Path, tmp_path: Path, plain
     said = words(page)
     assert "Verified: FAIL" in said
     assert "2 of 3 checks passed; 1 had nothing to compare" in said
-    assert "book ticker last B 5 000 5 000 4 999 0.09 % 0.1 % pass 1 in a burst" in said
+    assert "book ticker last B pass 5 000 5 000 4 999 0.09 % 0.1 % 1 in a burst" in said
     assert "First divergence (level changes, missing)" in said
     assert "level &lt;9&gt; is gone" in page
     assert "Not verified" not in said

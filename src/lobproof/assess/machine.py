@@ -11,7 +11,8 @@ from lobproof.assess.feasibility import Feasibility
 from lobproof.assess.judge import Judgement, ProfileFigures, Verdict, judge, verdicts, worst
 from lobproof.assess.result import Assessment
 from lobproof.assess.thresholds import GB, Thresholds
-from lobproof.assess.words import CRITERIA, Grid, criteria_rows
+from lobproof.assess.words import CRITERIA, criteria_rows
+from lobproof.pages.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,13 @@ def _worst(values: Sequence[float | None]) -> float | None:
     return max((one for one in values if one is not None), default=None)
 
 
-def machine_tables(machine: Machine) -> list[Grid]:
+def machine_tables(machine: Machine) -> list[Table]:
     """Verdicts, runs, disk and projections."""
     return [_criteria(machine), _runs(machine), _projections(machine)]
 
 
-def _criteria(machine: Machine) -> Grid:
-    return Grid(
+def _criteria(machine: Machine) -> Table:
+    return Table(
         "GO or NO-GO on this machine",
         CRITERIA,
         6,
@@ -95,7 +96,7 @@ def _criteria(machine: Machine) -> Grid:
     )
 
 
-def _runs(machine: Machine) -> Grid:
+def _runs(machine: Machine) -> Table:
     rows = [
         (
             run.strategy,
@@ -116,10 +117,10 @@ def _runs(machine: Machine) -> Grid:
         f"The disk reads {disk.read_bytes_per_second / 1e6:,.0f} MB/s and writes "
         f"{disk.write_bytes_per_second / 1e6:,.0f} MB/s."
     )
-    return Grid("Reconstructions that were measured", columns, 3, rows, note)
+    return Table("Reconstructions that were measured", columns, 3, rows, note)
 
 
-def _projections(machine: Machine) -> Grid:
+def _projections(machine: Machine) -> Table:
     rows = [
         (
             one.strategy,
@@ -133,4 +134,4 @@ def _projections(machine: Machine) -> Grid:
         for one in machine.measured.projections
     ]
     columns = ("Strategy", "Data", "Of a", "input, GB", "output, GB", "hours", "fits now")
-    return Grid("Time and space for a month and a year", columns, 3, rows)
+    return Table("Time and space for a month and a year", columns, 3, rows)

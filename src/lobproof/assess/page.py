@@ -13,7 +13,6 @@ from lobproof.assess.judge import GAP_RATIOS, Verdict, figure, worst
 from lobproof.assess.machine import Machine, machine_tables
 from lobproof.assess.result import FORMAT, VERSION, Assessment, overall
 from lobproof.assess.words import (
-    Grid,
     counted,
     facts_table,
     headline,
@@ -26,6 +25,7 @@ from lobproof.files import check_place, write_whole
 from lobproof.pages import check_page
 from lobproof.pages.figures import Figure
 from lobproof.pages.page import rendered
+from lobproof.pages.tables import Table
 from lobproof.pages.text import count, duration, share, short
 from lobproof.paths import AnyPath, as_path, placing
 from lobproof.schema.provenance import least_real, made_of
@@ -146,10 +146,10 @@ class _Part:
     clock: str
     tiles: Sequence[_Tile]
     figures: Sequence[Figure]
-    first: Sequence[Grid]
-    grids: Sequence[Grid]
-    hours: Sequence[Grid]
-    facts: Grid
+    first: Sequence[Table]
+    grids: Sequence[Table]
+    hours: Sequence[Table]
+    facts: Table
 
 
 def _html(found: Sequence[Assessment], machine: Machine | None) -> str:

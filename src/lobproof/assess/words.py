@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from lobproof.acquire.facts import Holds
 from lobproof.assess.judge import GAP_RATIOS, Judgement, Verdict, figure
 from lobproof.assess.result import Assessment
 from lobproof.assess.times import Stretch
+from lobproof.pages.tables import Table, markdown_section
 from lobproof.pages.text import moment, short
 from lobproof.schema.provenance import made_of
 from lobproof.timespan import show_length
@@ -18,16 +18,6 @@ _HOW = {
     "anchored": "reconstruct it from snapshots (anchored)",
     "time-sorted": "use snapshots and trades as they come (time-sorted)",
 }
-
-
-class Grid(NamedTuple):
-    """A table: columns, of which the first are words and the rest numbers, and rows."""
-
-    title: str
-    columns: tuple[str, ...]
-    words: int
-    rows: Sequence[tuple[str, ...]]
-    note: str = ""
 
 
 def headline(found: Assessment) -> str:
@@ -82,7 +72,7 @@ def limits_of(found: Assessment) -> str:
     return f"Limits other than the defaults: {told}" if told else ""
 
 
-def tables(found: Assessment) -> list[Grid]:
+def tables(found: Assessment) -> list[Table]:
     """Everything that is shown as a table, the most telling first."""
     grids = [_criteria(found), _times(found)]
     if found.messages is not None:
@@ -99,17 +89,17 @@ def tables(found: Assessment) -> list[Grid]:
     return [grid for grid in grids if grid.rows]
 
 
-def facts_table(found: Assessment) -> Grid:
+def facts_table(found: Assessment) -> Table:
     """All facts, those that fail first."""
     order = {Holds.FAILS: 0, Holds.UNDECIDED: 1, Holds.HOLDS: 2}
     rows = [
         (str(fact.holds), fact.name, fact.claim, fact.measured)
         for fact in sorted(found.facts, key=lambda fact: order[fact.holds])
     ]
-    return Grid("Facts about the vendor's data", ("", "Fact", "Claim", "Figures"), 4, rows)
+    return Table("Facts about the vendor's data", ("", "Fact", "Claim", "Figures"), 4, rows)
 
 
-def markdown(found: Sequence[Assessment], verdict: Verdict, more: Sequence[Grid] = ()) -> str:
+def markdown(found: Sequence[Assessment], verdict: Verdict, more: Sequence[Table] = ()) -> str:
     """All of it as Markdown, and ``more`` tables at its end."""
     lines = [f"# Assessment: {verdict}", ""]
     for one in found:
@@ -121,29 +111,12 @@ def markdown(found: Sequence[Assessment], verdict: Verdict, more: Sequence[Grid]
         if limits_of(one):
             lines += [f"{limits_of(one)}.", ""]
         for grid in (*tables(one), *([facts_table(one)] if one.facts else [])):
-            lines += _section(grid, "###")
+            lines += markdown_section(grid, "###")
         if one.facts:
             lines += [counted(one) + ".", ""]
     for grid in more:
-        lines += _section(grid, "##")
+        lines += markdown_section(grid, "##")
     return "\n".join(lines)
-
-
-def _section(grid: Grid, mark: str) -> list[str]:
-    note = [grid.note, ""] if grid.note else []
-    return [f"{mark} {grid.title}", "", *_pipes(grid), "", *note]
-
-
-def _pipes(grid: Grid) -> list[str]:
-    marks = ["---" if at < grid.words else "---:" for at in range(len(grid.columns))]
-    return [
-        f"| {' | '.join(_cell(text) for text in row)} |"
-        for row in (grid.columns, tuple(marks), *grid.rows)
-    ]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 CRITERIA = ("Verdict", "Strategy", "Criterion", "Measured", "Limit", "Why")
@@ -165,13 +138,13 @@ def criteria_rows(rows: Sequence[Judgement]) -> list[tuple[str, ...]]:
     ]
 
 
-def _criteria(found: Assessment) -> Grid:
+def _criteria(found: Assessment) -> Table:
     asked = ("full",) if found.source == "golden" else tuple(_HOW)
     rows = [row for row in found.judged.criteria if row.strategy in asked]
-    return Grid("GO or NO-GO by strategy", CRITERIA, 6, criteria_rows(rows), limits_of(found))
+    return Table("GO or NO-GO by strategy", CRITERIA, 6, criteria_rows(rows), limits_of(found))
 
 
-def _times(found: Assessment) -> Grid:
+def _times(found: Assessment) -> Table:
     rows = []
     for one in found.times:
         drift = "–"
@@ -179,7 +152,7 @@ def _times(found: Assessment) -> Grid:
             of = one.drift
             drift = f"{of.ms_per_hour:+,.2f} ({of.low:+,.2f} … {of.high:+,.2f}; {of.cells} cells)"
         rows.append((one.table, *_stretch(one.total), drift))
-    return Grid(
+    return Table(
         "Times",
         ("Table", *_STRETCH, "drift, ms/h (95% interval)"),
         1,
@@ -210,7 +183,7 @@ def _stretch(one: Stretch) -> tuple[str, ...]:
     )
 
 
-def _hours(found: Assessment, table: str) -> Grid:
+def _hours(found: Assessment, table: str) -> Table:
     (ours,) = [one for one in found.times if one.table == table]
     rows = [
         (
@@ -222,10 +195,10 @@ def _hours(found: Assessment, table: str) -> Grid:
         for one in ours.hours
     ]
     names = ("null", "zero", "negative", "outside", "back", "p5, ms", "p50", "p95", "p99")
-    return Grid(f"Times of {table} by hour", ("Hour, UTC", "rows", *names), 1, rows)
+    return Table(f"Times of {table} by hour", ("Hour, UTC", "rows", *names), 1, rows)
 
 
-def _messages(found: Assessment) -> Grid:
+def _messages(found: Assessment) -> Table:
     seen = found.messages
     assert seen is not None
     rows = [
@@ -255,7 +228,7 @@ def _messages(found: Assessment) -> Grid:
     ratio = found.judged.gap_ratio
     of = GAP_RATIOS[found.judged.figures.gap_of]
     rows.append((f"gap ratio: {of}", "–" if ratio is None else f"{ratio:.4%}"))
-    return Grid(
+    return Table(
         "Messages of the book",
         ("What", "How many"),
         1,
@@ -264,7 +237,7 @@ def _messages(found: Assessment) -> Grid:
     )
 
 
-def _prints(found: Assessment) -> Grid:
+def _prints(found: Assessment) -> Table:
     seen = found.prints
     assert seen is not None
     rows = [
@@ -280,10 +253,10 @@ def _prints(found: Assessment) -> Grid:
         ("… before every later message of the book", _part(seen.in_order, seen.timed)),
         ("… behind so many of them (p99, most)", f"{seen.late_p99:,}, {seen.late_most:,}"),
     ]
-    return Grid("Trades beside the book", ("What", "How many"), 1, rows)
+    return Table("Trades beside the book", ("What", "How many"), 1, rows)
 
 
-def _coverage(found: Assessment) -> Grid:
+def _coverage(found: Assessment) -> Table:
     rows = [
         (
             name,
@@ -296,10 +269,10 @@ def _coverage(found: Assessment) -> Grid:
         for name, one in found.coverage["streams"].items()
     ]
     columns = ("Stream", "messages", "from", "to", "silences", "silent in all")
-    return Grid("When each stream was heard", columns, 1, rows)
+    return Table("When each stream was heard", columns, 1, rows)
 
 
-def _tried(found: Assessment) -> Grid:
+def _tried(found: Assessment) -> Table:
     rows = []
     for name, counts in found.tried.items():
         chained = found.judged.figures.gap_of == "ids"
@@ -320,15 +293,15 @@ def _tried(found: Assessment) -> Grid:
         "Strategy", "gap ratio", "gaps", "silences", "contradicted", "unusable `book`", "in doubt",
     )  # fmt: skip
     note = f"Gap ratio: {GAP_RATIOS[found.judged.figures.gap_of]}."
-    return Grid("Replays", columns, 1, rows, note)
+    return Table("Replays", columns, 1, rows, note)
 
 
-def _against(found: Assessment) -> Grid:
+def _against(found: Assessment) -> Table:
     rows = [
         ("same" if one.same else "differs", one.field, one.here, one.golden)
         for one in found.against
     ]
-    return Grid(
+    return Table(
         f"Format beside {found.against_what}", ("", "Field", "Here", "Golden sample"), 4, rows
     )
 

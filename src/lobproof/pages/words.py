@@ -21,6 +21,7 @@ from lobproof.pages.figures import (
     trust,
 )
 from lobproof.pages.survey import LISTED, Survey
+from lobproof.pages.tables import Table
 from lobproof.pages.text import count, duration, moment, share, short, size_of
 from lobproof.schema import Finding, Severity
 from lobproof.store import partial_from
@@ -177,18 +178,16 @@ def _verdict(survey: Survey, verification: Verification | None) -> dict[str, Any
         return {
             "word": "Not verified",
             "tone": "none",
-            "checks": [],
+            "checks": None,
             "first": None,
             "note": f"Nothing was compared with the {source} that this came from.",
             "command": f"lobproof verify STORE {option}",
         }
     word, tone = _VERDICTS[str(verification["verdict"])]
-    checks = [_check(check) for check in verification["checks"]]
-    decided = [check for check in checks if check["tone"] != "none"]
-    good = sum(check["tone"] == "ok" for check in decided)
+    checks = checks_table(verification)
+    good, nothing = checks.tones.count("ok"), checks.tones.count("none")
     note = (
-        f"{good} of {len(decided)} checks passed; {len(checks) - len(decided)} had nothing "
-        "to compare."
+        f"{good} of {len(checks.rows) - nothing} checks passed; {nothing} had nothing to compare."
     )
     left = sorted({day["dt"] for day in survey.days} - set(_verified_days(verification)))
     if left:
@@ -199,7 +198,7 @@ def _verdict(survey: Survey, verification: Verification | None) -> dict[str, Any
         "word": word,
         "tone": tone,
         "checks": checks,
-        "first": _divergence(verification.get("first_divergence")),
+        "first": first_words(verification.get("first_divergence")),
         "note": note,
     }
 
@@ -235,29 +234,56 @@ def _verified_days(verification: Verification) -> list[str]:
     return list(verification.get("coverage", {}).get("days", []))
 
 
-def _check(check: Mapping[str, Any]) -> dict[str, str]:
+def checks_table(verification: Verification) -> Table:
+    """The checks of gates A and B."""
+    checks = verification["checks"]
+    return Table(
+        "Checks against the recording",
+        (
+            "Check",
+            "Gate",
+            "Verdict",
+            "Comparable",
+            "Compared",
+            "Equal",
+            "Differing, 95 % bound",
+            "Allowed",
+            "Remark",
+        ),
+        3,
+        [_check(check) for check in checks],
+        "Gate A looks at the store alone; gate B compares it with the recording. “Exact”: all that "
+        "was compared is equal; the bound then says how many differences so many comparisons could "
+        "still have missed. “Not applicable” had nothing to compare and decides nothing.",
+        remarks=1,
+        verdict=2,
+        tones=[_CHECK_WORDS.get(str(check["verdict"]), "none") for check in checks],
+    )
+
+
+def _check(check: Mapping[str, Any]) -> tuple[str, ...]:
     verdict = str(check["verdict"])
-    tone = _CHECK_WORDS.get(verdict, "none")
     bound, limit = check.get("bound95"), float(check.get("limit") or 0)
-    return {
-        "name": str(check["name"]).replace("_", " "),
-        "gate": str(check.get("gate", "")),
-        "comparable": count(check.get("comparable", 0)),
-        "compared": count(check["compared"]),
-        "equal": count(check["equal"]),
-        "bound": "–" if bound is None else f"{_rate(float(bound))}",
-        "limit": "–" if tone == "none" else "none differs" if limit == 0 else _rate(limit),
-        "verdict": verdict.replace("_", " "),
-        "reason": str(check.get("reason") or ""),
-        "tone": tone,
-    }
+    allowed = "none differs" if limit == 0 else _rate(limit)
+    return (
+        str(check["name"]).replace("_", " "),
+        str(check.get("gate", "")),
+        verdict.replace("_", " "),
+        count(check.get("comparable", 0)),
+        count(check["compared"]),
+        count(check["equal"]),
+        "–" if bound is None else _rate(float(bound)),
+        allowed if verdict in _CHECK_WORDS else "–",
+        str(check.get("reason") or ""),
+    )
 
 
 def _rate(rate: float) -> str:
     return f"{short(100 * rate, 2)}\u202f%"
 
 
-def _divergence(first: Mapping[str, Any] | None) -> str | None:
+def first_words(first: Mapping[str, Any] | None) -> str | None:
+    """Where a store first differs, of ``VerifyReport.to_dict()``; None where it does not."""
     if not first:
         return None
     where = f" at {first['time']}" if first.get("time") else ""
