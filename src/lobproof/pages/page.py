@@ -115,11 +115,7 @@ def report(
         parts.append(section(found, ours, number))
     if not parts and unheard is not None:
         raise unheard
-    page = _render(parts, empty, _limits(start, end))
-    with placing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(out, page.encode())
-    return out
+    return written(out, _render(parts, empty, _limits(start, end)))
 
 
 def _proof(given: VerifyReport | Verification | None) -> Verification | None:
@@ -136,6 +132,14 @@ def _proof(given: VerifyReport | Verification | None) -> Verification | None:
             hint="Give the whole report, or its `to_dict()`.",
         ) from error
     return found
+
+
+def written(out: Path, text: str) -> Path:
+    """Write a page or a document as a whole, and its folder; PlaceError where that fails."""
+    with placing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(out, text.encode())
+    return out
 
 
 def check_page(out: Path) -> None:

@@ -33,6 +33,7 @@ def prove(
     *,
     settings: Settings = STANDARD,
     level: Level = Level.STANDARD,
+    keep_blocks: bool = False,
     progress: Progress | None = None,
 ) -> FidelityReport:
     """Hold a store against golden samples: exactly, and metric by metric.
@@ -51,6 +52,8 @@ def prove(
         Margins, error rates and seeds; their hash stands in the report.
     level
         How much of gate C is compared.
+    keep_blocks
+        Leave the blocks of both sides in the report, some 150 MB a day: a page is drawn from them.
     progress
         Called with what is worked at, how much of it is done, and of how much.
 
@@ -99,7 +102,7 @@ def prove(
             one = replace(one, exact=exact, same=same)
         else:
             one = replace(one, other=compare_windows(ours, golden, settings))
-        found.append(one)
+        found.append(replace(one, blocks=(ours, golden)) if keep_blocks else one)
     hashes = dict(days.select("dt", pl.col("content_hash")).iter_rows())
     return FidelityReport(exchange, symbol, least_real(*provenances), tuple(found), hashes)
 

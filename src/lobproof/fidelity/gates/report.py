@@ -11,6 +11,7 @@ from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.inference.equivalence import overall
+from lobproof.fidelity.metrics.blocks import Blocks
 from lobproof.schema.provenance import made_of
 
 
@@ -20,7 +21,8 @@ class Against:
 
     Of the same time: ``exact`` is of gates A and B, ``same`` of gate C. Of another time: ``other``
     is of gate D. ``days`` are those of the store that were held against it; ``content_hash`` and
-    ``span_ns`` (first and last time) are the sample's.
+    ``span_ns`` (first and last time) are the sample's. ``blocks``: ours and the sample's, where
+    `prove` was to keep them; JSON has them not.
     """
 
     golden: str
@@ -30,6 +32,7 @@ class Against:
     days: tuple[str, ...] = ()
     content_hash: str = ""
     span_ns: tuple[int, int] = (0, 0)
+    blocks: tuple[Blocks, Blocks] | None = field(default=None, repr=False, compare=False)
 
     @property
     def verdict(self) -> Verdict:

@@ -99,20 +99,34 @@ def ks_equivalence(
     doubt = doubt or _doubt(r, g)
     if not _computable(r, g):
         return _nothing(name, margin, len(r), doubt)
-    differences = _centred(cumulative(r), r) - _centred(cumulative(g), g)
-    delta = cumulative(r).sum(axis=0) / r.sum() - cumulative(g).sum(axis=0) / g.sum()
+    delta, error = difference(r, g)
     t = student_95(len(r) - 1)
     return _judged(
         name,
         float(np.abs(delta).max()),
         delta,
-        _error(differences),
+        error,
         t,
         t,
         margin,
         len(r),
         doubt,
     )
+
+
+def difference(
+    r: NDArray[np.int64], g: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``F̂_R − F̂_G`` of `ks_equivalence` at each edge, and its standard error.
+
+    Parameters
+    ----------
+    r, g
+        int64[B, K], of the same blocks and bins; at least two blocks, and no stream empty.
+    """
+    differences = _centred(cumulative(r), r) - _centred(cumulative(g), g)
+    delta = cumulative(r).sum(axis=0) / r.sum() - cumulative(g).sum(axis=0) / g.sum()
+    return delta, _error(differences)
 
 
 def total_variation(
@@ -259,7 +273,7 @@ def jackknifed(
             found.append(_nothing(name, margin, blocks, undefined))
             continue
         why = doubt or too_few(blocks)
-        se = _jackknife_error(column[1:, None])
+        se = jackknife_error(column[1:, None])
         found.append(_judged(name, float(column[0]), column[:1], se, t, t, margin, blocks, why))
     return found
 
@@ -299,7 +313,7 @@ def jackknifed_largest(
         name,
         float(np.abs(delta).max()),
         delta,
-        _jackknife_error(differences[1:]),
+        jackknife_error(differences[1:]),
         t,
         t,
         margin,
@@ -322,7 +336,7 @@ def _differences(
         return r - g, len(r) - 1
 
 
-def _jackknife_error(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+def jackknife_error(parts: NDArray[np.float64]) -> NDArray[np.float64]:
     """``se² = (B−1)/B·Σ(θ̂_(b) − mean)²`` of each column."""
     blocks = len(parts)
     spread = np.sum((parts - parts.mean(axis=0)) ** 2, axis=0)

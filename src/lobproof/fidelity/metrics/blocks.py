@@ -133,6 +133,21 @@ class Blocks:
         table[self.bins.block[first:stop], self.bins.bin[first:stop]] = self.bins.count[first:stop]
         return table
 
+    def grouped_counts(self, metric: int, groups: Int64, many: int) -> Int64:
+        """Histogram of a metric in each of ``many`` groups of blocks (many, bins).
+
+        Parameters
+        ----------
+        groups
+            Of each block; -1 where it belongs to none.
+        """
+        first, stop = np.searchsorted(self.bins.metric, [metric, metric + 1])
+        group = groups[self.bins.block[first:stop]]
+        inside = group >= 0
+        place = group[inside] * BINS + self.bins.bin[first:stop][inside]
+        counted = np.bincount(place, self.bins.count[first:stop][inside], many * BINS)
+        return counted.astype(np.int64).reshape(many, BINS)
+
     def moments(self, metric: int) -> tuple[Int64, Float64, Float64]:
         """Number of values, their sum and the sum of their squares, in each block."""
         sums = self.sums[:, metric]

@@ -47,6 +47,8 @@ COLOURS = {
 
 _FONT = "DejaVu Sans"
 _FAMILY = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
+_PLACES = re.compile(r' (?:d|x|y)="[^"]*"')
+_LONG = re.compile(r"(\.\d\d)\d+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400 * 10**9
 
@@ -180,6 +182,8 @@ def finished(drawing: Drawing, name: str) -> str:
         r'width="([\d.]+)pt" height="([\d.]+)pt"', r'width="\1" height="\2"', text, count=1
     )
     text = text.replace(f"'{_FONT}'", _FAMILY).replace("\n", " ")
+    # a hundredth of a pixel is fine enough
+    text = _PLACES.sub(lambda found: _LONG.sub(r"\1", found[0]), text)
     for key, (light, _) in COLOURS.items():
         text = text.replace(light, f"var(--{key})")
     head, rest = text.split(">", 1)

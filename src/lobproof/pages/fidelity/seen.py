@@ -1,0 +1,196 @@
+"""``Seen``: the blocks of both sides, as pictures need them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobproof.fidelity.gates.report import Against
+from lobproof.fidelity.gates.sides import groups_of
+from lobproof.fidelity.gates.windows import paired, whole
+from lobproof.fidelity.inference.equivalence import jackknife_error, whole_and_parts
+from lobproof.fidelity.metrics.blocks import Blocks, Float64
+from lobproof.fidelity.metrics.catalogue import BY_NAME, Metric
+from lobproof.fidelity.metrics.distributions import DISTRIBUTIONS, Distribution
+from lobproof.fidelity.metrics.grid import Grid, Steps
+from lobproof.fidelity.metrics.returns import histogram
+from lobproof.pages.axes import TimeGrid
+from lobproof.schema import Int64
+
+COLUMNS = 96
+"""At most so many columns of time show how the two drift apart."""
+_BY_NAME = {one.metric.name: one for one in DISTRIBUTIONS}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histograms:
+    """The values of one metric, ours and the golden sample's.
+
+    ``counts``: by longer blocks, as the gate took them (groups, bins). ``drift``: how far the means
+    differ in each column of time, in standard deviations of the golden sample; NaN where one has no
+    value, and none of different times.
+    """
+
+    metric: Metric
+    counts: tuple[Int64, Int64]
+    drift: Float64
+
+    @property
+    def totals(self) -> tuple[Int64, Int64]:
+        """Counts of all blocks (bins,)."""
+        return self.counts[0].sum(axis=0), self.counts[1].sum(axis=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """A statistic of one side: ``value`` and the half width ``reach`` of its 95 % interval.
+
+    By a jackknife over blocks, 1.96 standard errors; NaN where there are fewer than ten.
+    """
+
+    value: Float64
+    reach: Float64
+
+
+class Seen:
+    """Blocks of the same times that are whole on both sides, or of different times.
+
+    ``is_paired``: whether the times are the same.
+    """
+
+    def __init__(self, one: Against) -> None:
+        if one.blocks is None:
+            raise ValueError("the report has kept no blocks: prove(..., keep_blocks=True)")
+        ours, golden = one.blocks
+        self.is_paired = one.same is not None
+        if self.is_paired:
+            window = paired(ours, golden)
+            rows = window.ours, window.golden
+        else:
+            rows = whole(ours), whole(golden)
+        self.both: tuple[Blocks, Blocks] = ours.taken(rows[0]), golden.taken(rows[1])
+        self.block_ns = golden.scale.block_ns
+        self._steps: dict[tuple[int, float], Steps] = {}
+
+    def __len__(self) -> int:
+        return min(len(side) for side in self.both)
+
+    @cached_property
+    def grids(self) -> tuple[Grid, Grid]:
+        """The series of both sides."""
+        return Grid(self.both[0]), Grid(self.both[1])
+
+    @cached_property
+    def time(self) -> TimeGrid:
+        """Columns of time over what the golden sample spans, whole numbers of blocks."""
+        start = self.both[1].start
+        first, last = int(start[0]), int(start[-1])
+        blocks = (last - first) // self.block_ns + 1
+        return TimeGrid.of_width(first, last, -(-blocks // (COLUMNS - 1)) * self.block_ns)
+
+    def steps(self, side: int, seconds: float) -> Steps:
+        """Steps of the grid of ours (0) or of the golden sample (1)."""
+        key = side, seconds
+        if key not in self._steps:
+            self._steps[key] = self.grids[side].steps(seconds)
+        return self._steps[key]
+
+    def histograms(self, name: str, block_ns: int) -> Histograms:
+        """The values of a metric, of the blocks or of their series, in blocks of that length."""
+        if name in BY_NAME:
+            return self._of_blocks(BY_NAME[name], block_ns)
+        return self._of_series(_BY_NAME[name], block_ns)
+
+    def curve(
+        self,
+        side: int,
+        block_ns: int,
+        sums: Callable[[Grid], Float64],
+        value: Callable[[Float64], Float64],
+    ) -> Curve:
+        """What a side's sums over blocks say, with its interval over blocks of that length."""
+        made = sums(self.grids[side])
+        return self.interval(side, block_ns, made, value)
+
+    def interval(
+        self, side: int, block_ns: int, sums: Float64, value: Callable[[Float64], Float64]
+    ) -> Curve:
+        """The same of sums that are made (blocks, ...)."""
+        groups, many = self._groups(side, block_ns)
+        whole_value = np.asarray(value(sums.sum(axis=0)))
+        if many < 10:
+            return Curve(whole_value, np.full(whole_value.shape, math.nan))
+        added = np.zeros((many, *sums.shape[1:]))
+        np.add.at(added, groups[groups >= 0], sums[groups >= 0])
+        with np.errstate(all="ignore"):
+            parts = np.asarray(value(whole_and_parts(added)))[1:]
+        return Curve(whole_value, 1.96 * jackknife_error(parts))
+
+    def moments(self, side: int, *names: str) -> Float64:
+        """Number, sum and sum of squares of metrics in each block (blocks, metrics, 3)."""
+        found = [self.both[side].moments(BY_NAME[name].number) for name in names]
+        return np.stack([np.stack(one, axis=-1) for one in found], axis=1).astype(np.float64)
+
+    def _groups(self, side: int, block_ns: int) -> tuple[Int64, int]:
+        times = max(block_ns // self.block_ns, 1)
+        groups = groups_of(self.both[side].start, self.block_ns, times)
+        return groups, int(groups.max(initial=-1)) + 1
+
+    def _columns(self, side: int) -> Int64:
+        return self.time.column(self.both[side].start)
+
+    def _of_blocks(self, metric: Metric, block_ns: int) -> Histograms:
+        counts, means, sd = [], [], math.nan
+        for side, blocks in enumerate(self.both):
+            counted = blocks.grouped_counts(metric.number, *self._groups(side, block_ns))
+            counts.append(counted[:, : metric.bins])
+            if self.is_paired:
+                n, total, squares = (
+                    one.astype(np.float64) for one in blocks.moments(metric.number)
+                )
+                means.append(self._means(self._columns(side), n, total))
+                sd = _sd(float(n.sum()), float(total.sum()), float(squares.sum()))
+        return Histograms(metric, (counts[0], counts[1]), _drift(means, sd))
+
+    def _of_series(self, one: Distribution, block_ns: int) -> Histograms:
+        counts, means, sd = [], [], math.nan
+        for side in (0, 1):
+            steps = self.steps(side, one.seconds)
+            values = one.made(self.grids[side], steps)
+            groups, many = self._groups(side, block_ns)
+            group = groups[steps.block]
+            longer = replace(steps, block=group, known=steps.known & (group >= 0), blocks=many)
+            counted = histogram(longer, values, signed=one.metric.signed).astype(np.int64)
+            counts.append(counted[:, : one.metric.bins])
+            if self.is_paired:
+                known = values[steps.known].astype(np.float64)
+                at = self._columns(side)[steps.block[steps.known]]
+                means.append(self._means(at, np.ones(len(known)), known))
+                sd = float(known.std()) if len(known) else math.nan
+        return Histograms(one.metric, (counts[0], counts[1]), _drift(means, sd))
+
+    def _means(self, column: Int64, n: Float64, total: Float64) -> Float64:
+        """Mean in each column of time; NaN of none."""
+        many = self.time.columns
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found: Float64 = np.bincount(column, total, many) / np.bincount(column, n, many)
+        return found
+
+
+def _drift(means: list[Float64], sd: float) -> Float64:
+    if not means or not sd > 0:
+        return np.zeros(0)
+    found: NDArray[np.float64] = (means[0] - means[1]) / sd
+    return found
+
+
+def _sd(n: float, total: float, squares: float) -> float:
+    """Standard deviation by n; NaN of no value."""
+    if n <= 0:
+        return math.nan
+    return math.sqrt(max(squares / n - (total / n) ** 2, 0.0))
