@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,22 +13,17 @@ from lobproof.fidelity.metrics.blocks import Float64
 from lobproof.fidelity.metrics.catalogue import Kind, Metric
 from lobproof.fidelity.metrics.metric_kernels import MIX_LEVELS, MIX_TRADES
 from lobproof.pages.fidelity.seen import Histograms
+from lobproof.pages.figures.panel import Panel, Scale
 from lobproof.pages.figures.style import (
-    WIDTH,
     Figure,
     Key,
-    colour,
     drawing,
     finished,
-    number_axis,
     plain,
-    plot,
-    unit,
 )
 from lobproof.schema import Int64
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
 OURS, GOLDEN = "ask", "sky"
@@ -47,7 +42,7 @@ _PROBABILITIES = np.unique(
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
+class _Values:
     """Where values are drawn: ``first`` to ``last`` of the bins, linearly or by logarithms.
 
     ``edges``: places of the edges of these bins, one more than they are.
@@ -60,7 +55,8 @@ class _Scale:
     edges: Float64
 
     @classmethod
-    def of(cls, metric: Metric, total: Int64) -> _Scale:
+    def of(cls, metric: Metric, total: Int64) -> _Values:
+        """All but the outermost values of a histogram."""
         passed = np.cumsum(total) / total.sum()
         first = int(np.searchsorted(passed, _TAIL))
         last = max(int(np.searchsorted(passed, 1 - _TAIL)), first)
@@ -88,38 +84,27 @@ class _Scale:
         at = np.searchsorted(self.edges, wanted * (1 - 1e-12 * np.sign(wanted)))
         return np.unique(np.clip(np.append(at, [0, len(self.edges) - 1]), 0, len(self.edges) - 1))
 
-    def apply(self, axes: Axes) -> None:
-        """Make the horizontal axis of this scale."""
-        if self.is_log:
-            axes.set_xscale("log")
-        axes.set_xlim(self.edges[0], self.edges[-1])
-        ticks(axes.xaxis, self)
+    @property
+    def scale(self) -> Scale:
+        """The axis."""
+        return Scale(float(self.edges[0]), float(self.edges[-1]), self.is_log)
 
-
-def ticks(axis: Any, scale: _Scale) -> None:
-    """Round numbers on an axis of this scale; 0 where a logarithmic one has it."""
-    if not scale.is_log:
-        number_axis(axis, 5)
-        return
-    zero = 0.5 * scale.metric.scale
-    low, high = np.log10([max(scale.edges[0], zero * 2), scale.edges[-1]])
-    every = max(1, int(np.ceil((high - low) / 5)))
-    places = [10.0**power for power in range(int(np.ceil(low)), int(np.floor(high)) + 1, every)]
-    names = [plain(place) for place in places]
-    if scale.edges[0] < zero < scale.edges[-1]:
-        places, names = [zero, *places], ["0", *names]
-    axis.set_ticks(places, labels=names)
-    axis.set_ticks([], minor=True)
+    def ticks(self) -> tuple[list[float], list[str]]:
+        """Round numbers along it and their names; 0 where a logarithmic axis has it."""
+        scale, zero = self.scale, 0.5 * self.metric.scale
+        has_zero = self.is_log and scale.low < zero < scale.high
+        if has_zero:
+            scale = Scale(2 * zero, max(scale.high, 20 * zero), self.is_log)
+        places = [place for place in scale.round_numbers(5) if place <= self.edges[-1]]
+        names = [plain(place) for place in places]
+        return ([zero, *places], ["0", *names]) if has_zero else (places, names)
 
 
 def _placed(values: Float64, is_log: bool) -> Float64:
     if not is_log:
         return values
-    return np.where(
-        values < -1,
-        0.3,
-        np.where(values < 0, 0.38, np.where(values < 1, 0.5 + 0.4 * values, values)),
-    )
+    near_0 = np.where(values < 0, 0.38, np.where(values < 1, 0.5 + 0.4 * values, values))
+    return np.where(values < -1, 0.3, near_0)
 
 
 def distribution(one: Histograms, title: str, caption: str, margin: float | None) -> Figure:
@@ -137,11 +122,11 @@ def distribution(one: Histograms, title: str, caption: str, margin: float | None
         _mix(canvas, one)
     else:
         totals = one.totals
-        scale = _Scale.of(one.metric, totals[0] + totals[1])
-        _histograms(canvas, scale, totals)
-        _functions(canvas, scale, totals)
-        _difference(canvas, scale, one, margin)
-        _quantiles(canvas, scale, totals)
+        values = _Values.of(one.metric, totals[0] + totals[1])
+        _histograms(canvas, values, totals)
+        _functions(canvas, values, totals)
+        _difference(canvas, values, one, margin)
+        _quantiles(canvas, values, totals)
     keys = [*KEYS]
     if margin is not None and one.metric.kind is not Kind.CATEGORY:
         keys += [Key("box", "void", "95 % interval"), Key("dash", "doubt", "margin")]
@@ -156,41 +141,38 @@ def distribution(one: Histograms, title: str, caption: str, margin: float | None
     )
 
 
-def _histograms(canvas: Drawing, scale: _Scale, totals: tuple[Int64, Int64]) -> None:
-    axes = plot(canvas, _TOP, _PLOT, left=56, right=WIDTH - 56 - 300)
-    at = scale.between(_BARS)
-    edges = scale.edges[at]
-    widths = np.diff(np.log(edges) if scale.is_log else edges)
+def _histograms(canvas: Drawing, values: _Values, totals: tuple[Int64, Int64]) -> None:
+    at = values.between(_BARS)
+    edges = values.edges[at]
+    widths = np.diff(np.log(edges) if values.is_log else edges)
     typical = float(np.median(widths))
     heights = []
     for total in totals:
-        inside = total[scale.first : scale.last + 1].astype(np.float64)
+        inside = total[values.first : values.last + 1].astype(np.float64)
         bars = np.add.reduceat(inside, at[:-1])
         heights.append(100 * bars / max(int(total.sum()), 1) * typical / widths)
-    axes.stairs(heights[1], edges, fill=True, color=colour(GOLDEN), linewidth=0)
-    axes.stairs(heights[0], edges, baseline=None, color=colour(OURS), linewidth=1.5)
-    axes.set_ylim(0, max(float(max(one.max() for one in heights)) * 1.08, 1e-9))
-    number_axis(axes.yaxis, 4)
-    scale.apply(axes)
-    unit(axes, "% of values in each bar")
-    below(axes, _unit_of(scale))
+    y = _from_0(max(one.max() for one in heights))
+    panel = Panel(canvas, (56, _TOP, 300, _PLOT), values.scale, y)
+    panel.ticks_y(y.round_numbers(4))
+    panel.bars(edges, heights[1], GOLDEN)
+    panel.steps(edges, heights[0], OURS)
+    panel.ticks_x(*values.ticks())
+    panel.above("% of values in each bar")
+    panel.below(_unit_of(values))
 
 
-def _functions(canvas: Drawing, scale: _Scale, totals: tuple[Int64, Int64]) -> None:
-    axes = plot(canvas, _TOP, 84, left=426, right=WIDTH - 426 - 330)
-    at = scale.between(_POINTS)
+def _functions(canvas: Drawing, values: _Values, totals: tuple[Int64, Int64]) -> None:
+    panel = Panel(canvas, (426, _TOP, 330, 84), values.scale, Scale(0, 1.02))
+    panel.ticks_y([0, 0.5, 1])
+    at = values.between(_POINTS)
     for total, paint, width in ((totals[1], GOLDEN, 3.2), (totals[0], OURS, 1.3)):
         passed = np.append(0, np.cumsum(total)) / max(int(total.sum()), 1)
-        _steps(axes, scale, at, passed[scale.first :][at], paint, width)
-    axes.set_ylim(0, 1.02)
-    axes.set_yticks([0, 0.5, 1])
-    scale.apply(axes)
-    axes.tick_params(labelbottom=False)
-    unit(axes, "share of values at or below")
+        _curve(panel, values, at, passed[values.first :][at], paint, width)
+    panel.ticks_x([])
+    panel.above("share of values at or below")
 
 
-def _difference(canvas: Drawing, scale: _Scale, one: Histograms, margin: float | None) -> None:
-    axes = plot(canvas, _TOP + 84 + 34, _PLOT - 84 - 34, left=426, right=WIDTH - 426 - 330)
+def _difference(canvas: Drawing, values: _Values, one: Histograms, margin: float | None) -> None:
     r, g = one.counts
     passed = [np.append(0, np.cumsum(total)) / max(int(total.sum()), 1) for total in one.totals]
     delta, reach = passed[0] - passed[1], np.zeros(len(passed[0]))
@@ -198,47 +180,35 @@ def _difference(canvas: Drawing, scale: _Scale, one: Histograms, margin: float |
         _, error = difference(r, g)
         reach[1:-1] = student_95(len(r) - 1) * error
     # what is largest is drawn, however few edges are
-    at = np.union1d(
-        scale.between(_POINTS),
-        np.clip(_largest(delta, reach) - scale.first, 0, len(scale.edges) - 1),
-    )
-    y, band = (100 * values[scale.first :][at] for values in (delta, reach))
-    x = scale.edges[at]
+    largest = int(np.argmax(np.abs(delta) + reach)) - values.first
+    at = np.union1d(values.between(_POINTS), np.clip(largest, 0, len(values.edges) - 1))
+    y, band = (100 * part[values.first :][at] for part in (delta, reach))
+    top = max(1.15 * float((np.abs(y) + band).max()), 150 * (margin or 0), 0.01)
+    place = (426.0, _TOP + 84.0 + 34, 330.0, _PLOT - 84.0 - 34)
+    panel = Panel(canvas, place, values.scale, Scale(-top, top))
+    panel.ticks_y(panel.y.round_numbers(3))
     if reach.any():
-        axes.fill_between(x, y - band, y + band, color=colour("void"), linewidth=0, zorder=1)
-    axes.axhline(0, color=colour("frame"), linewidth=1)
-    _steps(axes, scale, at, y, OURS, 1.4)
-    top = 1.15 * float((np.abs(y) + band).max())
+        panel.fill(values.edges[at], y - band, y + band, "frame", 0.6)
+    panel.across(0, "frame")
+    _curve(panel, values, at, y, OURS, 1.4)
     if margin is not None:
-        for side in (-1, 1):
-            axes.axhline(side * 100 * margin, color=colour("doubt"), linewidth=1, linestyle="--")
-        top = max(top, 150 * margin)
-    top = max(top, 0.01)
-    axes.set_ylim(-top, top)
-    number_axis(axes.yaxis, 3)
-    scale.apply(axes)
-    unit(axes, "difference, ours − golden, %")
-    below(axes, _unit_of(scale))
+        for side in (-100 * margin, 100 * margin):
+            panel.across(side, "doubt", dashed=True)
+    panel.ticks_x(*values.ticks())
+    panel.above("difference, ours − golden, %")
+    panel.below(_unit_of(values))
 
 
-def _largest(delta: Float64, reach: Float64) -> Int64:
-    return np.array([int(np.argmax(np.abs(delta) + reach))])
-
-
-def _quantiles(canvas: Drawing, scale: _Scale, totals: tuple[Int64, Int64]) -> None:
-    axes = plot(canvas, _TOP, _PLOT, left=836, right=WIDTH - 836 - 240)
-    axes.grid(axis="x", color=colour("grid"), linewidth=1)
-    ours, golden = (scale.place(quantiles(scale.metric, total)) for total in totals)
-    low, high = scale.edges[0], scale.edges[-1]
-    axes.plot([low, high], [low, high], color=colour("frame"), linewidth=1.2)
-    axes.plot(golden, ours, color=colour(OURS), linestyle="none", marker="o", markersize=3.4)
-    scale.apply(axes)
-    if scale.is_log:
-        axes.set_yscale("log")
-    axes.set_ylim(low, high)
-    ticks(axes.yaxis, scale)
-    unit(axes, "quantiles: ours (up), golden (right)")
-    below(axes, _unit_of(scale))
+def _quantiles(canvas: Drawing, values: _Values, totals: tuple[Int64, Int64]) -> None:
+    panel = Panel(canvas, (836, _TOP, 240, _PLOT), values.scale, values.scale)
+    panel.ticks_y(*values.ticks())
+    ours, golden = (values.place(quantiles(values.metric, total)) for total in totals)
+    ends = [values.edges[0], values.edges[-1]]
+    panel.line(ends, ends, "frame", 1.2)
+    panel.line(golden, ours, OURS, dots=3.4, joined=False)
+    panel.ticks_x(*values.ticks())
+    panel.above("quantiles: ours (up), golden (right)")
+    panel.below(_unit_of(values))
 
 
 def quantiles(metric: Metric, total: Int64, at: Float64 = _PROBABILITIES) -> Float64:
@@ -250,7 +220,8 @@ def quantiles(metric: Metric, total: Int64, at: Float64 = _PROBABILITIES) -> Flo
     start, width = low[place], high[place] - low[place]
     start = np.where(np.isfinite(start), start, high[place])
     inside = (wanted - (passed[place] - total[place])) / np.maximum(total[place], 1)
-    return start + np.where(np.isfinite(width), width, 0.0) * inside
+    found: Float64 = start + np.where(np.isfinite(width), width, 0.0) * inside
+    return found
 
 
 def _mix(canvas: Drawing, one: Histograms) -> None:
@@ -258,25 +229,29 @@ def _mix(canvas: Drawing, one: Histograms) -> None:
     totals = [total[1 : MIX_TRADES + 3].astype(np.float64) for total in one.totals]
     ours, golden = (100 * total / max(total.sum(), 1) for total in totals)
     names = _mix_names()
-    place = np.arange(len(names))
-    axes = plot(canvas, _TOP, 150, left=56, right=WIDTH - 56 - 620)
-    axes.bar(place, golden, width=0.8, color=colour(GOLDEN))
-    for at, share in zip(place, ours, strict=True):
-        axes.plot([at - 0.4, at + 0.4], [share, share], color=colour(OURS), linewidth=2)
-    beside = plot(canvas, _TOP, 150, left=740, right=20)
-    beside.bar(place, ours - golden, width=0.8, color=colour(OURS))
-    beside.axhline(0, color=colour("frame"), linewidth=1)
-    top = max(float(np.abs(ours - golden).max()) * 1.2, 0.01)
-    beside.set_ylim(-top, top)
-    for part, words in (
-        (axes, "% of changes and trades"),
-        (beside, "difference, ours − golden, %"),
-    ):
-        part.set_xticks(place)
-        part.set_xticklabels(names, rotation=90, fontsize=9)
-        part.tick_params(axis="x", pad=3)
-        number_axis(part.yaxis, 4)
-        unit(part, words)
+    edges = np.arange(len(names) + 1) - 0.5
+    middle, along = edges[:-1] + 0.5, Scale(-0.5, len(names) - 0.5)
+    gone = float(np.abs(ours - golden).max())
+    panel = Panel(
+        canvas, (56, _TOP, 620, _PLOT - 20), along, _from_0(max(ours.max(), golden.max()))
+    )
+    panel.ticks_y(panel.y.round_numbers(4))
+    panel.bars(edges, golden, GOLDEN)
+    panel.steps(edges, ours, OURS)
+    panel.above("% of changes and trades; + added, − removed, at which levels")
+    top = max(gone * 1.2, 0.01)
+    beside = Panel(canvas, (740, _TOP, 350, _PLOT - 20), along, Scale(-top, top))
+    beside.ticks_y(beside.y.round_numbers(3))
+    beside.fill(
+        np.repeat(edges, 2)[1:-1], np.zeros(2 * len(names)), np.repeat(ours - golden, 2), OURS, 1
+    )
+    beside.above("difference, ours − golden, %")
+    panel.ticks_x(middle.tolist(), names)
+    beside.ticks_x(middle.tolist(), ["" for _ in names])
+
+
+def _from_0(top: float) -> Scale:
+    return Scale(0, max(float(top) * 1.08, 1e-9))
 
 
 def _mix_names() -> list[str]:
@@ -292,32 +267,13 @@ def _mix_names() -> list[str]:
     return [*named, "buy", "sell"]
 
 
-def _steps(axes: Axes, scale: _Scale, at: Int64, y: Float64, paint: str, width: float) -> None:
-    few = len(scale.edges) <= _BARS
-    axes.plot(
-        scale.edges[at],
-        y,
-        color=colour(paint),
-        linewidth=width,
-        drawstyle="steps-post" if few else "default",
-    )
+def _curve(panel: Panel, values: _Values, at: Int64, y: Float64, paint: str, width: float) -> None:
+    """A line through the values at some edges; as steps where each bin shows."""
+    if len(values.edges) <= _BARS:
+        panel.steps(values.edges[at], y[:-1], paint, width)
+    else:
+        panel.line(values.edges[at], y, paint, width)
 
 
-def _unit_of(scale: _Scale) -> str:
-    return f"{scale.metric.unit}{' (log scale)' if scale.is_log else ''}".strip()
-
-
-def below(axes: Axes, text: str) -> None:
-    """Say below the axes what the horizontal one counts."""
-    axes.annotate(
-        text,
-        (1, 0),
-        (0, -36),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=12,
-        color=colour("muted"),
-        ha="right",
-        annotation_clip=False,
-        parse_math=False,
-    )
+def _unit_of(values: _Values) -> str:
+    return f"{values.metric.unit}{' (log scale)' if values.is_log else ''}".strip()

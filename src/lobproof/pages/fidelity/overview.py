@@ -75,8 +75,8 @@ def summary(compared: Sequence[Compared]) -> Figure:
         "summary",
         "Every metric at one glance",
         "The most that each metric may differ by, with 95 % confidence, in its margins: it passes "
-        "where the bar ends before the line at 1. A bar that is cut off has its number beside it; a "
-        "metric without a bar has too little data for an interval, or nothing to compare.",
+        "where the bar ends before the line at 1. A bar that is cut off has its number beside it; "
+        "a metric without a bar has too little data for an interval, or nothing to compare.",
         "Upper bound over margin of every metric, by family",
         finished(canvas, "summary"),
         height=height,

@@ -184,9 +184,10 @@ def _markdown(one: Against, report: FidelityReport, store: Store | None) -> Iter
         yield ""
         if book.table is not None:
             yield from markdown_section(book.table, "###")
-    for table in (_checks(one), one.other and words.other_table(one.other)):
-        if table is not None and table.rows:
-            yield from markdown_section(table, "###")
+    if (checks := _checks(one)) is not None:
+        yield from markdown_section(checks, "###")
+    if one.other is not None:
+        yield from markdown_section(words.other_table(one.other), "###")
     if one.same is not None:
         for family, rows in _by_family(one.same):
             yield from markdown_section(words.metric_table(rows, f"Gate C: {family.value}"), "###")

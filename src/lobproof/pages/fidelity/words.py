@@ -44,8 +44,8 @@ NECESSARY = (
     "streams of one law."
 )
 _OTHER = (
-    "Nobody can tell 1 % across days – that would take some 26 stationary days. A pass says that no "
-    "difference was found beyond chance, not that there is none."
+    "Nobody can tell 1 % across days – that would take some 26 stationary days. A pass says that "
+    "no difference was found beyond chance, not that there is none."
 )
 _BOOK_LEVELS = 10
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.NOT_APPLICABLE)
