@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from lobproof.cli import fidelity_group
 from lobproof.cli.console import Json, err, out, print_json, progress
@@ -13,6 +16,8 @@ from lobproof.fidelity.gates.render import render_fidelity
 from lobproof.fidelity.gates.report import FidelityReport
 from lobproof.fidelity.gates.settings import Level
 from lobproof.fidelity.reports import keep
+from lobproof.pages import check_page
+from lobproof.pages.fidelity import fidelity_markdown, fidelity_page
 from lobproof.pipeline.prove import prove
 from lobproof.store import open_store
 
@@ -23,6 +28,8 @@ def fidelity(
     *,
     against: tuple[Path, ...],
     level: Level = Level.STANDARD,
+    out_: Annotated[Path | None, Parameter(name="--out")] = None,
+    markdown: Path | None = None,
     json_: Json = False,
 ) -> int:
     """Prove that a store is the market: exactly, and metric by metric (gates A to D).
@@ -43,6 +50,10 @@ def fidelity(
         `light` compares the metrics of the book and of trades; `standard` also returns, order flow,
         autocorrelations, slopes, volatility, tails and GARCH; `full` also how trades bring about
         trades, of the times of all of them.
+    out_
+        Write a page there: one offline HTML file with the verdict, tables and pictures.
+    markdown
+        Write the verdict and tables there, as Markdown.
     json_
         Print the report as JSON.
     """
@@ -50,6 +61,10 @@ def fidelity(
     expect(store, Kind.STORE)
     for one in against:
         expect(one, Kind.GOLDEN)
+    if out_ is not None:
+        need_extra("report")
+    for page in filter(None, (out_, markdown)):
+        check_page(page)
     opened = open_store(store)
     tell_unsealed(opened)
     with progress("proving") as (bar, task):
@@ -57,12 +72,17 @@ def fidelity(
         def advance(what: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, detail=f"{what} {done:,} rows")
 
-        report = prove(opened, against, level=level, progress=advance)
+        report = prove(opened, against, level=level, keep_blocks=out_ is not None, progress=advance)
     _keep(opened.path, report)
     if json_:
         print_json(report.to_dict())
     else:
         out().print(render_fidelity(report))
+    if out_ is not None:
+        err().print(f"Page: {fidelity_page(report, out_, store=opened).resolve()}", soft_wrap=True)
+    if markdown is not None:
+        path = fidelity_markdown(report, markdown, store=opened)
+        err().print(f"Markdown: {path.resolve()}", soft_wrap=True)
     return EXIT.get(report.verdict, INCONCLUSIVE)
 
 

@@ -13,7 +13,6 @@ from lobproof.errors import need_extra
 from lobproof.fidelity.exact.report import Verdict
 from lobproof.fidelity.history import RANK, Change, History, Row, SymbolHistory
 from lobproof.fidelity.reports import DIGITS, GATES, DamagedReport
-from lobproof.files import write_whole
 from lobproof.pages.axes import TimeGrid
 from lobproof.pages.figures import Figure, Key
 from lobproof.pages.figures.style import (
@@ -26,24 +25,12 @@ from lobproof.pages.figures.style import (
     time_axis,
     unit,
 )
-from lobproof.pages.page import check_page, rendered
-from lobproof.paths import AnyPath, as_path, placing
+from lobproof.pages.page import check_page, rendered, written
+from lobproof.pages.verdicts import PAINTS, TONES
+from lobproof.paths import AnyPath, as_path
 from lobproof.schema.provenance import least_real, made_of
 from lobproof.timespan import DAY_NS, day_start, show_days
 
-TONES = {
-    Verdict.EXACT: "ok",
-    Verdict.PASS: "ok",
-    Verdict.FAIL: "bad",
-    Verdict.INCONCLUSIVE: "unsure",
-    Verdict.NOT_APPLICABLE: "none",
-}
-_PAINTS = {
-    Verdict.PASS: "bid",
-    Verdict.INCONCLUSIVE: "sand",
-    Verdict.FAIL: "doubt",
-    Verdict.NOT_APPLICABLE: "frame",
-}
 _DRAWN = 120
 """So many days are drawn, the latest; the table has all."""
 _NAMES = 170
@@ -66,11 +53,7 @@ def history_page(found: History, out: AnyPath) -> Path:
     check_page(out)
     parts = [_part(one, f"symbol-{number}") for number, one in enumerate(found.symbols)]
     values = {"parts": parts, "damaged": [_damaged(one) for one in found.damaged]}
-    page = rendered("history.html", values)
-    with placing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(out, page.encode())
-    return out
+    return written(out, rendered("history.html", values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +175,7 @@ def _grid(rows: Sequence[Row], anchor: str) -> Figure:
     for verdict, found in places.items():
         left, lines = (np.array(values) for values in zip(*found, strict=True))
         axes.barh(
-            lines, day * 0.9, height=0.8, left=left + 0.05 * day, color=colour(_PAINTS[verdict])
+            lines, day * 0.9, height=0.8, left=left + 0.05 * day, color=colour(PAINTS[verdict])
         )
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)))
@@ -206,7 +189,7 @@ def _grid(rows: Sequence[Row], anchor: str) -> Figure:
         alt="Verdict of each metric on each day.",
         source=finished(canvas, f"metrics-{anchor}"),
         height=height,
-        keys=[Key("box", _PAINTS[one], one.value.replace("_", " ")) for one in places],
+        keys=[Key("box", PAINTS[one], one.value.replace("_", " ")) for one in places],
     )
 
 

@@ -23,6 +23,7 @@ from lobproof.pages.figures import (
 from lobproof.pages.survey import LISTED, Survey
 from lobproof.pages.tables import Table
 from lobproof.pages.text import count, duration, moment, share, short, size_of
+from lobproof.pages.verdicts import TONES
 from lobproof.schema import Finding, Severity
 from lobproof.store import partial_from
 from lobproof.store.catalog import Coverage
@@ -43,7 +44,6 @@ _VERDICTS = {
     "fail": ("Verified: FAIL", "bad"),
     "inconclusive": ("Verified: inconclusive", "unsure"),
 }
-_CHECK_WORDS = {"exact": "ok", "pass": "ok", "fail": "bad", "inconclusive": "unsure"}
 _WORST_MINUTES = 8
 
 
@@ -257,7 +257,7 @@ def checks_table(verification: Verification) -> Table:
         "still have missed. “Not applicable” had nothing to compare and decides nothing.",
         remarks=1,
         verdict=2,
-        tones=[_CHECK_WORDS.get(str(check["verdict"]), "none") for check in checks],
+        tones=[TONES.get(str(check["verdict"]), "none") for check in checks],
     )
 
 
@@ -273,7 +273,7 @@ def _check(check: Mapping[str, Any]) -> tuple[str, ...]:
         count(check["compared"]),
         count(check["equal"]),
         "–" if bound is None else _rate(float(bound)),
-        allowed if verdict in _CHECK_WORDS else "–",
+        "–" if TONES.get(verdict, "none") == "none" else allowed,
         str(check.get("reason") or ""),
     )
 

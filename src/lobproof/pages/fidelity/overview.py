@@ -28,19 +28,13 @@ from lobproof.pages.figures.style import (
     unit,
 )
 from lobproof.pages.text import duration, short
+from lobproof.pages.verdicts import PAINTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PAINTS = {
-    Verdict.PASS: "bid",
-    Verdict.INCONCLUSIVE: "sand",
-    Verdict.FAIL: "doubt",
-    Verdict.NOT_APPLICABLE: "frame",
-}
-"""Colour of a verdict."""
 _ROW = 15.5
-_NAMES = 156
+_NAMES = 150
 _CUT = 2.5
 """Bars end after so many margins; how many there are stands beside."""
 _MOST = 30
@@ -120,7 +114,7 @@ def _bars(axes: Axes, rows: Sequence[Compared]) -> None:
     axes.axvline(1, color=colour("ink"), linewidth=1.2)
     axes.set_xlim(0, _CUT)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xticks([0, 1, 2], labels=["0", "1 = margin", "2"])
+    axes.set_xticks([0, 1, 2], labels=["0", "1", "2"])
     axes.set_yticks(place, labels=[one.metric.name for one in rows])
     axes.tick_params(axis="y", labelsize=10.5, labelcolor=colour("ink"), pad=4)
 

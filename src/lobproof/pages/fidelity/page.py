@@ -15,6 +15,7 @@ from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS
 from lobproof.fidelity.metrics.catalogue import Family, Kind, Metric
 from lobproof.pages.fidelity import words
+from lobproof.pages.fidelity.curves import Curves
 from lobproof.pages.fidelity.distributions import distribution
 from lobproof.pages.fidelity.overview import Strip, drift, nearness, summary
 from lobproof.pages.fidelity.seen import Seen
@@ -22,6 +23,7 @@ from lobproof.pages.figures.style import Figure
 from lobproof.pages.page import check_page, rendered, written
 from lobproof.pages.tables import Table, markdown_section
 from lobproof.pages.text import duration
+from lobproof.pages.verdicts import TONES
 from lobproof.pages.words import checks_table, first_words
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema.provenance import made_of
@@ -126,7 +128,7 @@ def fidelity_page(report: FidelityReport, out: AnyPath, *, store: Store | None =
         "symbol": report.symbol,
         "exchange": report.exchange,
         "verdict": report.verdict,
-        "tone": words.TONES[report.verdict],
+        "tone": TONES[report.verdict],
         "means": words.MEANS[report.verdict],
         "demo": report.provenance != "real",
         "made_of": made_of(report.provenance),
@@ -213,7 +215,7 @@ def _part(one: Against, report: FidelityReport, store: Store | None, anchor: str
         Path(one.golden).name or one.golden,
         one.golden,
         one.verdict.value,
-        words.TONES[one.verdict],
+        TONES[one.verdict],
         _spans(one),
         words.tiles(one),
         words.reasons(one),
@@ -297,7 +299,10 @@ def _families(one: Against, seen: Seen | None, anchor: str) -> list[_Family]:
     found = []
     if one.same is not None:
         for family, rows in _by_family(one.same):
-            curves, pictures = ([], []) if seen is None else _same(seen, rows, family, one.same)
+            curves: list[Figure] = []
+            pictures: list[Figure] = []
+            if seen is not None:
+                curves, pictures = _same(seen, rows, family, one.same)
             open_ = max(_LEAST_SHOWN, min(_SHOWN, sum(_reaches_over(row) for row in rows)))
             found.append(
                 _Family(
@@ -313,6 +318,7 @@ def _families(one: Against, seen: Seen | None, anchor: str) -> list[_Family]:
     if one.other is not None and seen is not None:
         for family in Family:
             pictures = _other(seen, family, one.other)
+            curves = Curves(seen, {"all": one.other.block_ns}, None).of(family)
             if pictures:
                 found.append(
                     _Family(
@@ -320,7 +326,7 @@ def _families(one: Against, seen: Seen | None, anchor: str) -> list[_Family]:
                         family.value.capitalize(),
                         None,
                         None,
-                        [],
+                        curves,
                         pictures[:_SHOWN],
                         pictures[_SHOWN:],
                     )
@@ -349,7 +355,9 @@ def _same(
         over = nearness(row)
         pictures.append((row.verdict is not Verdict.FAIL, -over if over == over else 0.0, figure))
     pictures.sort(key=lambda one: one[:2])
-    return [drift(strips, seen.time, family)], [figure for _, _, figure in pictures]
+    blocks = {row.metric.name: row.block_ns for row in gate.compared if row.block_ns}
+    curves = Curves(seen, blocks, gate.settings.margin).of(family)
+    return [drift(strips, seen.time, family), *curves], [figure for _, _, figure in pictures]
 
 
 def _other(seen: Seen, family: Family, gate: OtherWindow) -> list[Figure]:

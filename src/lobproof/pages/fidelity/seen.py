@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from lobproof.fidelity.exact.report import student_95
 from lobproof.fidelity.gates.report import Against
 from lobproof.fidelity.gates.sides import groups_of
 from lobproof.fidelity.gates.windows import paired, whole
@@ -48,13 +49,26 @@ class Histograms:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A statistic of one side: ``value`` and the half width ``reach`` of its 95 % interval.
+    """A statistic of one side.
 
-    By a jackknife over blocks, 1.96 standard errors; NaN where there are fewer than ten.
+    ``value``: of all blocks (n,). ``parts``: without each longer block (groups, n), for a
+    jackknife.
     """
 
     value: Float64
-    reach: Float64
+    parts: Float64
+
+    @property
+    def reach(self) -> Float64:
+        """From the value to its 95 % bounds; NaN with fewer than two blocks."""
+        return reach(self.parts)
+
+
+def reach(parts: Float64) -> Float64:
+    """From a value to its 95 % bounds, as gate C has them, of what it is without each block."""
+    if len(parts) < 2:
+        return np.full(parts.shape[1:], math.nan)
+    return student_95(len(parts) - 1) * jackknife_error(parts)
 
 
 class Seen:
@@ -107,29 +121,20 @@ class Seen:
         return self._of_series(_BY_NAME[name], block_ns)
 
     def curve(
-        self,
-        side: int,
-        block_ns: int,
-        sums: Callable[[Grid], Float64],
-        value: Callable[[Float64], Float64],
-    ) -> Curve:
-        """What a side's sums over blocks say, with its interval over blocks of that length."""
-        made = sums(self.grids[side])
-        return self.interval(side, block_ns, made, value)
-
-    def interval(
         self, side: int, block_ns: int, sums: Float64, value: Callable[[Float64], Float64]
     ) -> Curve:
-        """The same of sums that are made (blocks, ...)."""
+        """What sums of a side's blocks (blocks, ...) say, by blocks of that length."""
         groups, many = self._groups(side, block_ns)
-        whole_value = np.asarray(value(sums.sum(axis=0)))
-        if many < 10:
-            return Curve(whole_value, np.full(whole_value.shape, math.nan))
         added = np.zeros((many, *sums.shape[1:]))
         np.add.at(added, groups[groups >= 0], sums[groups >= 0])
         with np.errstate(all="ignore"):
-            parts = np.asarray(value(whole_and_parts(added)))[1:]
-        return Curve(whole_value, 1.96 * jackknife_error(parts))
+            found = np.asarray(value(whole_and_parts(added)), np.float64)
+        return Curve(found[0], found[1:])
+
+    @staticmethod
+    def scale(name: str) -> float:
+        """What a whole number of a metric of the blocks is in its unit."""
+        return BY_NAME[name].scale
 
     def moments(self, side: int, *names: str) -> Float64:
         """Number, sum and sum of squares of metrics in each block (blocks, metrics, 3)."""

@@ -21,15 +21,9 @@ from lobproof.fidelity.metrics.catalogue import Family
 from lobproof.pages.fidelity.overview import nearness
 from lobproof.pages.tables import Table
 from lobproof.pages.text import THIN, count, duration, moment, short
+from lobproof.pages.verdicts import TONES
 from lobproof.store import Store
 
-TONES = {
-    Verdict.EXACT: "ok",
-    Verdict.PASS: "ok",
-    Verdict.FAIL: "bad",
-    Verdict.INCONCLUSIVE: "unsure",
-    Verdict.NOT_APPLICABLE: "none",
-}
 MEANS = {
     Verdict.PASS: "Every difference is within its margin, with 95 % confidence.",
     Verdict.FAIL: "A difference is beyond its margin, with 95 % confidence, or something is not "
@@ -209,8 +203,7 @@ _METRIC_COLUMNS = (
     "plain p",
     "Blocks",
     "τ",
-    "Values, ours",
-    "golden",
+    "Values, ours / golden",
     "Remark",
 )
 
@@ -253,9 +246,10 @@ def _metric_row(one: Compared) -> tuple[str, ...]:
         "–" if ks is None else f"{ks.p:.3f}",
         "–" if not one.blocks else f"{one.blocks} × {duration(one.block_ns)}",
         "–" if math.isnan(one.tau_ns) else duration(round(one.tau_ns)),
-        count(one.n_ours),
-        count(one.n_golden),
-        one.reason,
+        count(one.n_ours)
+        if one.n_ours == one.n_golden
+        else f"{count(one.n_ours)} / {count(one.n_golden)}",
+        f"needs {duration(round(one.needed_ns))}" if one.needed_ns else one.reason,
     )
 
 

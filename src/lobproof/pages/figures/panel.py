@@ -1,6 +1,7 @@
 """``Panel``: a plot without Matplotlib's axes, for pages with hundreds of them.
 
-It draws straight onto the canvas, in pixels: a quarter of the time of axes, most of which are ticks.
+It draws straight onto the canvas, in pixels, and takes a quarter of the time of axes: most of that
+goes into ticks.
 """
 
 from __future__ import annotations
