@@ -126,10 +126,16 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.start)
 
+    def _of(self, metric: int) -> tuple[int, int]:
+        """Where the histograms of a metric lie."""
+        kind = self.bins.metric.dtype  # with another all of them would be converted first
+        first, stop = np.searchsorted(self.bins.metric, np.array([metric, metric + 1], kind))
+        return int(first), int(stop)
+
     def counts(self, metric: int) -> Int64:
         """Histogram of a metric in each block (blocks, bins)."""
         table = np.zeros((len(self), BINS), np.int64)
-        first, stop = np.searchsorted(self.bins.metric, [metric, metric + 1])
+        first, stop = self._of(metric)
         table[self.bins.block[first:stop], self.bins.bin[first:stop]] = self.bins.count[first:stop]
         return table
 
@@ -141,7 +147,7 @@ class Blocks:
         groups
             Of each block; -1 where it belongs to none.
         """
-        first, stop = np.searchsorted(self.bins.metric, [metric, metric + 1])
+        first, stop = self._of(metric)
         group = groups[self.bins.block[first:stop]]
         inside = group >= 0
         place = group[inside] * BINS + self.bins.bin[first:stop][inside]

@@ -65,12 +65,10 @@ class Curves:
             )
         ):
             x = np.array(where, np.float64)
-            both = [
-                [self._means([name.format(side) for name in names], s) for side in ("bid", "ask")]
-                for s in (0, 1)
-            ]
+            named = [name.format("bid") for name in reversed(names)]
+            named += [name.format("ask") for name in names]
+            lines = [self._means(named, side) for side in (0, 1)]
             places = [np.concatenate([-x[::-1], x])] * 2
-            lines = [_joined(mirrored[0], mirrored[1]) for mirrored in both]
             scale = Scale(-1.05 * x[-1], 1.05 * x[-1])
             panel = self._panel(canvas, at, 2, scale, lines, from_0=True)
             _both(panel, places, lines)
@@ -286,12 +284,12 @@ class Curves:
         scale = Scale(-0.5, max(len(x), 1) - 0.5)
         top = _TOP + (at // 2) * _HEIGHT
         panel = self._panel(canvas, at % 2, 2, scale, lines, top=top, from_0=True)
-        if len(x):
+        if len(x) > 1:
             _both(panel, [x, x], lines)
         names = [plain(float(f"{places[k]:.2g}")) for k in np.flatnonzero(many).tolist()]
         every = max(1, -(-len(x) // 8))
         panel.ticks_x(x[::every].tolist(), names[::every])
-        panel.above(words if len(x) else f"{words}: no group has enough values")
+        panel.above(words if len(x) > 1 else f"{words}: fewer than two groups have enough values")
         panel.below(below)
 
     def _gap(
@@ -378,14 +376,6 @@ def _volatility(sums: Float64) -> Float64:
 def _mean(sums: Float64) -> Float64:
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(sums[..., 1] / sums[..., 0], np.float64)
-
-
-def _joined(bids: Curve, asks: Curve) -> Curve:
-    """Bids mirrored to the left of asks."""
-    return Curve(
-        np.concatenate([bids.value[::-1], asks.value]),
-        np.concatenate([bids.parts[:, ::-1], asks.parts], axis=1),
-    )
 
 
 def _both(

@@ -129,7 +129,7 @@ def distribution(one: Histograms, title: str, caption: str, margin: float | None
         _quantiles(canvas, values, totals)
     keys = [*KEYS]
     if margin is not None and one.metric.kind is not Kind.CATEGORY:
-        keys += [Key("box", "void", "95 % interval"), Key("dash", "doubt", "margin")]
+        keys += [Key("box", "frame", "95 % bounds"), Key("dash", "doubt", "margin")]
     return Figure(
         name,
         title,
@@ -145,12 +145,14 @@ def _histograms(canvas: Drawing, values: _Values, totals: tuple[Int64, Int64]) -
     at = values.between(_BARS)
     edges = values.edges[at]
     widths = np.diff(np.log(edges) if values.is_log else edges)
-    typical = float(np.median(widths))
+    weights = float(np.median(widths)) / widths
+    if values.is_log:  # a bar of a single value shows its share, however wide it is
+        weights[np.diff(at) == 1] = 1.0
     heights = []
     for total in totals:
         inside = total[values.first : values.last + 1].astype(np.float64)
         bars = np.add.reduceat(inside, at[:-1])
-        heights.append(100 * bars / max(int(total.sum()), 1) * typical / widths)
+        heights.append(100 * bars / max(int(total.sum()), 1) * weights)
     y = _from_0(max(one.max() for one in heights))
     panel = Panel(canvas, (56, _TOP, 300, _PLOT), values.scale, y)
     panel.ticks_y(y.round_numbers(4))

@@ -108,9 +108,9 @@ def _bars(axes: Axes, rows: Sequence[Compared]) -> None:
                 text = "missing"
             _say(axes, text, 0.03, at, colour("muted" if text != "missing" else "doubt"))
         elif value > _CUT:
-            _say(axes, f"{short(value, 2)}×", _CUT + 0.04, at, paints[at])
+            _say(axes, f"{short(value, 2)}×", _CUT + 0.04, at, colour("ink"))
         elif value < 0.02:
-            _say(axes, "0", 0.03, at, paints[at])
+            _say(axes, "0", 0.05, at, colour("muted"))
     axes.axvline(1, color=colour("ink"), linewidth=1.2)
     axes.set_xlim(0, _CUT)
     axes.set_ylim(len(rows) - 0.4, -0.6)

@@ -253,7 +253,7 @@ def _drift_words(gate: SameWindow) -> str:
         return ""
     metric = [one for one in gate.compared if one.figures][gate.drift.metric].metric
     return (
-        f"The two drift apart (p {gate.drift.p:.3f}), most in {metric.name}. This informs, and "
+        f"The two drift apart (p {words.chance(gate.drift.p)}), most in {metric.name}. This informs, and "
         "fails nothing."
     )
 
@@ -368,7 +368,7 @@ def _other(seen: Seen, family: Family, gate: OtherWindow) -> list[Figure]:
     for metric, d, p in zip(gate.metrics, result.d, result.p, strict=True):
         if metric.family is family:
             said = (
-                f"`{metric.name}`: {metric.formula}. K-S distance {d:.4f}, p {p:.3f} by "
+                f"`{metric.name}`: {metric.formula}. K-S distance {d:.4f}, p {words.chance(p)} by "
                 f"{result.permutations} permutations of blocks."
             )
             one = seen.histograms(metric.name, gate.block_ns)

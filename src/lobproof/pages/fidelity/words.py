@@ -62,6 +62,11 @@ def percent(value: float, digits: int = 3) -> str:
     return f"{text}{THIN}%"
 
 
+def chance(p: float) -> str:
+    """A probability; something small never reads as nothing."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def interval(figure: Equivalence) -> str:
     """The least and the most that two sides differ by, with 95 % confidence."""
     if math.isnan(figure.upper):
@@ -171,7 +176,7 @@ def tiles(one: Against) -> list[Tile]:
             Tile(
                 "D: another time",
                 one.other.verdict.value,
-                one.other.reason if result is None else f"p {result.p_max:.3f}, all metrics",
+                one.other.reason if result is None else f"p {chance(result.p_max)}, all metrics",
                 TONES[one.other.verdict],
             )
         )
@@ -243,7 +248,7 @@ def _metric_row(one: Compared) -> tuple[str, ...]:
         one.verdict.value.replace("_", " "),
         *figure,
         "–" if ks is None else short(ks.d, 2),
-        "–" if ks is None else f"{ks.p:.3f}",
+        "–" if ks is None else chance(ks.p),
         "–" if not one.blocks else f"{one.blocks} × {duration(one.block_ns)}",
         "–" if math.isnan(one.tau_ns) else duration(round(one.tau_ns)),
         count(one.n_ours)
@@ -282,7 +287,7 @@ def other_table(gate: OtherWindow) -> Table:
     rows: list[tuple[str, ...]] = []
     if result is not None:
         rows = [
-            (f"`{metric.name}`", metric.title, f"{d:.4f}", f"{p:.3f}", f"{adjusted:.3f}")
+            (f"`{metric.name}`", metric.title, f"{d:.4f}", chance(p), chance(adjusted))
             for metric, d, p, adjusted in zip(
                 gate.metrics, result.d, result.p, result.p_adjusted, strict=True
             )
@@ -310,7 +315,7 @@ def caption(one: Compared) -> str:
     if one.reason:
         said.append(f"{one.reason[0].upper()}{one.reason[1:]}.")
     if one.plain is not None:
-        said.append(f"Plain K-S: D {short(one.plain.d, 2)}, p {one.plain.p:.3f}.")
+        said.append(f"Plain K-S: D {short(one.plain.d, 2)}, p {chance(one.plain.p)}.")
     return " ".join(said)
 
 

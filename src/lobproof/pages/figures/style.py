@@ -47,6 +47,8 @@ COLOURS = {
 
 _FONT = "DejaVu Sans"
 _FAMILY = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
+_WORDY = re.compile(r"font-family: [^;\"]*; ?| transform=\"rotate\(-?0 [^)]*\)\"")
+_SPACES = re.compile(r"[ \n]+")
 _PLACES = re.compile(r' (?:d|x|y)="[^"]*"')
 _LONG = re.compile(r"(\.\d\d)\d+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -181,7 +183,8 @@ def finished(drawing: Drawing, name: str) -> str:
     text = re.sub(
         r'width="([\d.]+)pt" height="([\d.]+)pt"', r'width="\1" height="\2"', text, count=1
     )
-    text = text.replace(f"'{_FONT}'", _FAMILY).replace("\n", " ")
+    text = _WORDY.sub("", text)
+    text = _SPACES.sub(" ", text)
     # a hundredth of a pixel is fine enough
     text = _PLACES.sub(lambda found: _LONG.sub(r"\1", found[0]), text)
     for key, (light, _) in COLOURS.items():
@@ -197,7 +200,7 @@ def _scheme() -> str:
     )
     return (
         f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
-        "text{font-variant-numeric:tabular-nums}</style>"
+        f"text{{font-family:{_FAMILY};font-variant-numeric:tabular-nums}}</style>"
     )
 
 
