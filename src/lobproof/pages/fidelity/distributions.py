@@ -178,7 +178,7 @@ def _difference(canvas: Drawing, values: _Values, one: Histograms, margin: float
     r, g = one.counts
     passed = [np.append(0, np.cumsum(total)) / max(int(total.sum()), 1) for total in one.totals]
     delta, reach = passed[0] - passed[1], np.zeros(len(passed[0]))
-    if margin is not None and len(r) > 1 and r.any() and g.any():
+    if margin is not None and one.is_judged:
         _, error = difference(r, g)
         reach[1:-1] = student_95(len(r) - 1) * error
     # what is largest is drawn, however few edges are

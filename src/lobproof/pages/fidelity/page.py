@@ -68,8 +68,7 @@ class _Part:
     spans: Sequence[str]
     tiles: Sequence[words.Tile]
     says: Sequence[str]
-    plain: str
-    necessary: str
+    plain: tuple[str, str] | None
     drift: str
     first: str | None
     book: words.Book
@@ -175,9 +174,10 @@ def _markdown(one: Against, report: FidelityReport, store: Store | None) -> Iter
     yield from (f"- {line}" for line in (*_spans(one), *words.reasons(one)))
     yield ""
     if one.same is not None:
-        yield from (f"**{words.plain_ks(one.same)}** {words.NECESSARY}", "")
-        if said := _drift_words(one.same):
-            yield from (said, "")
+        said, more = words.plain_ks(one.same)
+        yield from (f"**{said}** {more}", "")
+        if drifts := _drift_words(one.same):
+            yield from (drifts, "")
     first = _first(one)
     if first:
         yield from (f"**{first}**", "")
@@ -219,8 +219,7 @@ def _part(one: Against, report: FidelityReport, store: Store | None, anchor: str
         _spans(one),
         words.tiles(one),
         words.reasons(one),
-        "" if one.same is None else words.plain_ks(one.same),
-        words.NECESSARY,
+        None if one.same is None else words.plain_ks(one.same),
         "" if one.same is None else _drift_words(one.same),
         _first(one),
         _book(one, report, store),
@@ -253,8 +252,8 @@ def _drift_words(gate: SameWindow) -> str:
         return ""
     metric = [one for one in gate.compared if one.figures][gate.drift.metric].metric
     return (
-        f"The two drift apart (p {words.chance(gate.drift.p)}), most in {metric.name}. This informs, and "
-        "fails nothing."
+        f"The two drift apart (p {words.chance(gate.drift.p)}), most in {metric.name}. This "
+        "informs, and fails nothing."
     )
 
 

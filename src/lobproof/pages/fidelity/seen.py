@@ -27,19 +27,23 @@ COLUMNS = 96
 """At most so many columns of time show how the two drift apart."""
 _BY_NAME = {one.metric.name: one for one in DISTRIBUTIONS}
 
+_Made = tuple[tuple[Int64, Int64], Float64]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histograms:
     """The values of one metric, ours and the golden sample's.
 
-    ``counts``: by longer blocks, as the gate took them (groups, bins). ``drift``: how far the means
-    differ in each column of time, in standard deviations of the golden sample; NaN where one has no
-    value, and none of different times.
+    ``counts``: by longer blocks, as the gate took them (groups, bins); where it has fewer than two,
+    by the blocks that are stored, and ``is_judged`` is false. ``drift``: how far the means differ
+    in each column of time, in standard deviations of the golden sample; NaN where one has no value,
+    and none of different times.
     """
 
     metric: Metric
     counts: tuple[Int64, Int64]
     drift: Float64
+    is_judged: bool
 
     @property
     def totals(self) -> tuple[Int64, Int64]:
@@ -116,9 +120,13 @@ class Seen:
 
     def histograms(self, name: str, block_ns: int) -> Histograms:
         """The values of a metric, of the blocks or of their series, in blocks of that length."""
+        many = [self._groups(side, block_ns)[1] for side in (0, 1)]
+        is_judged = min(many) > 1
+        length = block_ns if is_judged else self.block_ns
         if name in BY_NAME:
-            return self._of_blocks(BY_NAME[name], block_ns)
-        return self._of_series(_BY_NAME[name], block_ns)
+            return Histograms(BY_NAME[name], *self._of_blocks(BY_NAME[name], length), is_judged)
+        one = _BY_NAME[name]
+        return Histograms(one.metric, *self._of_series(one, length), is_judged)
 
     def curve(
         self, side: int, block_ns: int, sums: Float64, value: Callable[[Float64], Float64]
@@ -149,7 +157,7 @@ class Seen:
     def _columns(self, side: int) -> Int64:
         return self.time.column(self.both[side].start)
 
-    def _of_blocks(self, metric: Metric, block_ns: int) -> Histograms:
+    def _of_blocks(self, metric: Metric, block_ns: int) -> _Made:
         counts, means, sd = [], [], math.nan
         for side, blocks in enumerate(self.both):
             counted = blocks.grouped_counts(metric.number, *self._groups(side, block_ns))
@@ -160,9 +168,9 @@ class Seen:
                 )
                 means.append(self._means(self._columns(side), n, total))
                 sd = _sd(float(n.sum()), float(total.sum()), float(squares.sum()))
-        return Histograms(metric, (counts[0], counts[1]), _drift(means, sd))
+        return (counts[0], counts[1]), _drift(means, sd)
 
-    def _of_series(self, one: Distribution, block_ns: int) -> Histograms:
+    def _of_series(self, one: Distribution, block_ns: int) -> _Made:
         counts, means, sd = [], [], math.nan
         for side in (0, 1):
             steps = self.steps(side, one.seconds)
@@ -177,7 +185,7 @@ class Seen:
                 at = self._columns(side)[steps.block[steps.known]]
                 means.append(self._means(at, np.ones(len(known)), known))
                 sd = float(known.std()) if len(known) else math.nan
-        return Histograms(one.metric, (counts[0], counts[1]), _drift(means, sd))
+        return (counts[0], counts[1]), _drift(means, sd)
 
     def _means(self, column: Int64, n: Float64, total: Float64) -> Float64:
         """Mean in each column of time; NaN of none."""

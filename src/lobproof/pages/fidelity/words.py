@@ -84,15 +84,17 @@ def counted(compared: Sequence[Compared]) -> str:
     )
 
 
-def plain_ks(gate: SameWindow) -> str:
-    """The plain K-S criterion, in a line."""
-    held = [one for one in gate.compared if one.plain is not None]
-    passed = sum(one.plain.ks_pass for one in held if one.plain is not None)
-    failed = [one.metric.name for one in held if one.plain is not None and not one.plain.ks_pass]
+def plain_ks(gate: SameWindow) -> tuple[str, str]:
+    """The plain K-S criterion in a line; which metrics do not meet it, and what it is worth."""
+    held = [(one.metric.name, one.plain.ks_pass) for one in gate.compared if one.plain is not None]
     if not held:
-        return "Plain K-S criterion: no metric has a value on both sides."
-    below = f" At or below: {', '.join(failed)}." if failed else ""
-    return f"Plain K-S criterion: p > 0.05 in {passed} of {len(held)} metrics.{below}"
+        return "Plain K-S criterion: no metric has a value on both sides.", NECESSARY
+    failed = ", ".join(name for name, passed in held if not passed)
+    passed = sum(passed for _, passed in held)
+    return (
+        f"Plain K-S criterion: p > 0.05 in {passed} of {len(held)} metrics.",
+        f"{f'At or below: {failed}. ' if failed else ''}{NECESSARY}",
+    )
 
 
 def reasons(one: Against) -> list[str]:
