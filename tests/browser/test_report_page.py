@@ -1,4 +1,4 @@
-"""The pages of a report and an assessment in a real Chromium: no errors, nothing cut off."""
+"""The pages of a report, an assessment and a proof in a real Chromium: whole, without errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,17 @@ import pytest
 from lobproof import pages
 from lobproof.assess.day import assess_lake, assess_sample, reference
 from lobproof.assess.page import write_report
-from lobproof.pipeline import lake_days
+from lobproof.fidelity.gates.other_window import compare_windows
+from lobproof.fidelity.gates.report import Against
+from lobproof.pages.fidelity import fidelity_page
+from lobproof.pipeline import lake_days, reconstruct_sample
+from lobproof.pipeline.prove import prove
 from lobproof.schema import Flag, Side
 from lobproof.sources.recordings import import_recordings
 from lobproof.sources.simulator import simulate
 from lobproof.store import open_store
 from plain.messages import ask, bid, to_batch
-from support.batches import make_instrument
+from support.batches import DAY_NS, make_instrument
 from support.doctor import simulated_day
 from support.report import anchor, build_store, depth, mark, random_events, trade
 
@@ -31,6 +36,7 @@ pytestmark = pytest.mark.browser
 _PROBE = """
 <script nonce="probe">
 addEventListener("load", () => {
+  document.querySelectorAll("details").forEach(one => { one.open = true; });
   const out = document.createElement("script");
   out.type = "application/json"; out.id = "measured";
   const root = document.scrollingElement;
@@ -92,6 +98,24 @@ def poor_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     build_store(folder / "poor", to_batch(messages))
     return pages.report(open_store(folder / "poor"), folder / "poor.html")
+
+
+@pytest.fixture(scope="module")
+def proof(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store held against the sample that it was made of, and against one of another time."""
+    folder = tmp_path_factory.mktemp("browser")
+    made = simulate(folder / "market", preset="btc", minutes=1, seed=3)
+    import_recordings(made.recordings, folder / "golden")
+    reconstruct_sample(folder / "golden", folder / "store")
+    store = open_store(folder / "store")
+    report = prove(store, folder / "golden", keep_blocks=True)
+    (same,) = report.against
+    assert same.blocks is not None
+    ours, golden = same.blocks
+    moved = replace(golden, start=golden.start + DAY_NS)
+    other = Against("other", other=compare_windows(ours, moved), blocks=(ours, moved))
+    both = replace(report, against=(same, other))
+    return fidelity_page(both, folder / "proof.html", store=store)
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +205,8 @@ def run(chromium: str, profile: Path, *arguments: str) -> subprocess.CompletedPr
     )
 
 
-@pytest.mark.parametrize("width", [1280, 800])
-@pytest.mark.parametrize("which", ["page", "poor_page", "assessment"])
+@pytest.mark.parametrize("width", [1280, 800, 500])
+@pytest.mark.parametrize("which", ["page", "poor_page", "assessment", "proof"])
 def test_pictures_are_there_and_nothing_is_cut_off(
     chromium: str, tmp_path: Path, which: str, width: int, request: pytest.FixtureRequest
 ) -> None:

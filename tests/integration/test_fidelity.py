@@ -243,6 +243,31 @@ def test_the_command(files: tuple[Path, Path, Path]) -> None:
     refused(r"nothing", "fidelity", store, "--against", missing)
 
 
+def test_the_command_writes_a_page_and_markdown(
+    files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    store, same, later = files
+    page, marked = tmp_path / "p.html", tmp_path / "p.md"
+    told = command(
+        "fidelity", store, "--against", same, "--against", later, "--level", "light",
+        "--out", page, "--markdown", marked, "--json",
+    )  # fmt: skip
+    assert told.code == 2, told
+    assert str(page) in told.err
+    assert str(marked) in told.err
+    assert told.document["verdict"] == "inconclusive"
+    text, table = page.read_text("utf-8"), marked.read_text("utf-8")
+    assert str(store) in text
+    assert 'id="sample-2"' in text
+    assert len(text.encode()) < 5_000_000
+    assert table.startswith("# Fidelity of BINANCE SIM-USDT: INCONCLUSIVE\n")
+    assert all(f"| `{one.name}` |" in table for one in CATALOGUE)
+    refused(r"is a folder", "fidelity", store, "--against", same, "--out", tmp_path)
+    none = command("fidelity", store, "--against", same, "--level", "light")
+    assert "Page" not in none.err
+    assert prove(store, same, level=Level.LIGHT).against[0].blocks is None
+
+
 def test_a_sample_of_another_symbol_is_refused(
     files: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:

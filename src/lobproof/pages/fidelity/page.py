@@ -318,7 +318,7 @@ def _families(one: Against, seen: Seen | None, anchor: str) -> list[_Family]:
         for family in Family:
             pictures = _other(seen, family, one.other)
             curves = Curves(seen, {"all": one.other.block_ns}, None).of(family)
-            if pictures:
+            if pictures or curves:
                 found.append(
                     _Family(
                         f"{anchor}-{family.name.lower()}",
