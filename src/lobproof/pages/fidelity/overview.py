@@ -70,7 +70,7 @@ def summary(compared: Sequence[Compared]) -> Figure:
         "Every metric at one glance",
         "The most that each metric may differ by, with 95 % confidence, in its margins: it passes "
         "where the bar ends before the line at 1. A bar that is cut off has its number beside it; "
-        "a metric without a bar has too little data for an interval, or nothing to compare.",
+        "– is too little data for an interval, n/a nothing to compare.",
         "Upper bound over margin of every metric, by family",
         finished(canvas, "summary"),
         height=height,
@@ -103,7 +103,7 @@ def _bars(axes: Axes, rows: Sequence[Compared]) -> None:
     axes.barh(place, shown, height=0.62, color=paints)
     for at, value in enumerate(near.tolist()):
         if math.isnan(value):
-            text = "n/a" if rows[at].verdict is Verdict.NOT_APPLICABLE else "no interval"
+            text = "n/a" if rows[at].verdict is Verdict.NOT_APPLICABLE else "–"
             if rows[at].verdict is Verdict.FAIL:
                 text = "missing"
             _say(axes, text, 0.03, at, colour("muted" if text != "missing" else "doubt"))

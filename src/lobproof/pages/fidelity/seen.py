@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lobproof.fidelity.exact.report import student_95
 from lobproof.fidelity.gates.report import Against
-from lobproof.fidelity.gates.sides import groups_of
+from lobproof.fidelity.gates.sides import grouped, groups_of
 from lobproof.fidelity.gates.windows import paired, whole
 from lobproof.fidelity.inference.equivalence import jackknife_error, whole_and_parts
 from lobproof.fidelity.metrics.blocks import Blocks, Float64
@@ -133,10 +133,11 @@ class Seen:
     ) -> Curve:
         """What sums of a side's blocks (blocks, ...) say, by blocks of that length."""
         groups, many = self._groups(side, block_ns)
-        added = np.zeros((many, *sums.shape[1:]))
-        np.add.at(added, groups[groups >= 0], sums[groups >= 0])
         with np.errstate(all="ignore"):
-            found = np.asarray(value(whole_and_parts(added)), np.float64)
+            if many < 2:
+                found = np.asarray(value(sums.sum(axis=0)), np.float64)
+                return Curve(found, np.zeros((0, *found.shape)))
+            found = np.asarray(value(whole_and_parts(grouped(sums, groups, many))), np.float64)
         return Curve(found[0], found[1:])
 
     @staticmethod
