@@ -20,11 +20,6 @@ from lobproof.fidelity.render import STYLES
 
 _SHORT = {"distribution": "K-S", "difference": "value", "largest difference": "all lags"}
 """Figures whose names would not fit into 80 columns."""
-_WORDS = {
-    Verdict.PASS: "every difference is within its margin, with 95 % confidence",
-    Verdict.FAIL: "a difference is beyond its margin, with 95 % confidence",
-    Verdict.INCONCLUSIVE: "there is too little data to say, or it lies between",
-}
 
 
 def render_fidelity(report: FidelityReport) -> RenderableType:
@@ -32,7 +27,7 @@ def render_fidelity(report: FidelityReport) -> RenderableType:
     verdict = report.verdict
     head = Text.assemble(
         (verdict.value.upper(), f"{STYLES[verdict]} reverse"),
-        f"  {report.title}\n{_WORDS[verdict]}",
+        f"  {report.title}\n{report.meaning}",
     )
     parts: list[RenderableType] = [head]
     for one in report.against:

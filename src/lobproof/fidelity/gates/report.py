@@ -73,6 +73,26 @@ class FidelityReport:
         return overall(one.verdict for one in self.against)
 
     @property
+    def meaning(self) -> str:
+        """What the verdict means, in words."""
+        if self.verdict is Verdict.FAIL:
+            return (
+                "A difference is beyond its margin with 95 % confidence, or beyond chance, or "
+                "something is not equal that has to be."
+            )
+        if self.verdict is Verdict.INCONCLUSIVE:
+            return (
+                "Neither: there is too little data to say, or an interval reaches over its margin. "
+                "It is not a pass."
+            )
+        said = []
+        if any(one.same is not None for one in self.against):
+            said.append("Every difference is within its margin, with 95 % confidence.")
+        if any(one.other is not None for one in self.against):
+            said.append("Of another time, no difference beyond chance was found; there may be one.")
+        return " ".join(said)
+
+    @property
     def title(self) -> str:
         """What was compared, in words."""
         return f"{self.exchange} {self.symbol} ({made_of(self.provenance)})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lobproof.fidelity.gates.settings import STANDARD
+from lobproof.fidelity.gates.settings import Settings
 from lobproof.fidelity.metrics.blocks import Float64
 from lobproof.fidelity.metrics.catalogue import Family
 from lobproof.fidelity.metrics.groups import HOURS, OCTAVES
@@ -40,12 +40,11 @@ class Curves:
     """The curves of a pair of sides.
 
     ``block_ns``: how long the blocks of each metric are; of what has none, the longest.
-    ``margin``: of differences of autocorrelations; None of different times.
     """
 
     seen: Seen
     block_ns: Mapping[str, int]
-    margin: float | None
+    settings: Settings
 
     def of(self, family: Family) -> list[Figure]:
         """All of a family."""
@@ -126,7 +125,7 @@ class Curves:
             shown = (("acf_trade_sign", "sign of trading"), ("acf_trade_imbalance", "imbalance"))
         height = _TOP + 120 + 40 + 90 + 54
         canvas = drawing(height)
-        near = LAGS[1:] * 1_000_000_000 <= STANDARD.lag_share * self._span_ns()
+        near = LAGS[1:] * 1_000_000_000 <= self.settings.lag_share * self._span_ns()
         lags = LAGS[1:][near].astype(np.float64)
         name = f"lags_{family.name.lower()}"
         title = "Autocorrelation"
@@ -148,7 +147,7 @@ class Curves:
             panel.above(f"{words}: correlation")
             self._gap(canvas, at, len(shown), scale, lags, lines)
         keys = [*KEYS, BOUNDS]
-        if self.margin is not None and self.seen.is_paired:
+        if self.seen.is_paired:
             keys.append(MARGIN)
         return Figure(
             name,
@@ -304,11 +303,12 @@ class Curves:
         """The difference of two curves over the same blocks, with its bounds and margin."""
         gap = lines[0].value - lines[1].value
         band = np.zeros(len(gap))
+        margin = self.settings.margin if self.seen.is_paired else 0.0
         if self.seen.is_paired:
             band = np.nan_to_num(reach(lines[0].parts - lines[1].parts))
         known = np.isfinite(gap)
         gap, band, x = gap[known], band[known], x[known]
-        top = max([1.15 * float((np.abs(gap) + band).max(initial=0.0)), 1.5 * (self.margin or 0)])
+        top = max([1.15 * float((np.abs(gap) + band).max(initial=0.0)), 1.5 * margin])
         panel = Panel(
             canvas, _place(at, many, 90, _TOP + 160), scale, Scale(-max(top, 1e-4), max(top, 1e-4))
         )
@@ -318,8 +318,8 @@ class Curves:
         panel.across(0, "frame")
         if len(x):
             panel.line(x, gap, OURS, 1.4)
-        if self.margin is not None and self.seen.is_paired:
-            for side in (-self.margin, self.margin):
+        if margin:
+            for side in (-margin, margin):
                 panel.across(side, "doubt", dashed=True)
         panel.ticks_x([place for place in (1, 10, 100, 1000) if place <= scale.high])
         panel.above("difference, ours − golden")

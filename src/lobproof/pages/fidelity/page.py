@@ -128,7 +128,7 @@ def fidelity_page(report: FidelityReport, out: AnyPath, *, store: Store | None =
         "exchange": report.exchange,
         "verdict": report.verdict,
         "tone": TONES[report.verdict],
-        "means": words.MEANS[report.verdict],
+        "means": report.meaning,
         "demo": report.provenance != "real",
         "made_of": made_of(report.provenance),
         "loud": _LOUD.get(report.provenance, _LOUD["unknown"]),
@@ -155,7 +155,7 @@ def fidelity_markdown(report: FidelityReport, out: AnyPath, *, store: Store | No
     lines = [
         f"# Fidelity of {report.exchange} {report.symbol}: {report.verdict.value.upper()}",
         "",
-        words.MEANS[report.verdict],
+        report.meaning,
         "",
         f"{made_of(report.provenance)}. {_about(report, store)}",
         "",
@@ -317,7 +317,7 @@ def _families(one: Against, seen: Seen | None, anchor: str) -> list[_Family]:
     if one.other is not None and seen is not None:
         for family in Family:
             pictures = _other(seen, family, one.other)
-            curves = Curves(seen, {"all": one.other.block_ns}, None).of(family)
+            curves = Curves(seen, {"all": one.other.block_ns}, one.other.settings).of(family)
             if pictures or curves:
                 found.append(
                     _Family(
@@ -355,7 +355,7 @@ def _same(
         pictures.append((row.verdict is not Verdict.FAIL, -over if over == over else 0.0, figure))
     pictures.sort(key=lambda one: one[:2])
     blocks = {row.metric.name: row.block_ns for row in gate.compared if row.block_ns}
-    curves = Curves(seen, blocks, gate.settings.margin).of(family)
+    curves = Curves(seen, blocks, gate.settings).of(family)
     return [drift(strips, seen.time, family), *curves], [figure for _, _, figure in pictures]
 
 

@@ -24,14 +24,6 @@ from lobproof.pages.text import THIN, count, duration, moment, short
 from lobproof.pages.verdicts import TONES
 from lobproof.store import Store
 
-MEANS = {
-    Verdict.PASS: "Every difference is within its margin, with 95 % confidence.",
-    Verdict.FAIL: "A difference is beyond its margin, with 95 % confidence, or something is not "
-    "equal that has to be.",
-    Verdict.INCONCLUSIVE: "Neither: there is too little data to say, or an interval reaches over "
-    "its margin. It is not a pass.",
-}
-"""What a verdict means, where it stands."""
 NECESSARY = (
     "It is necessary and not sufficient: it takes values for independent. Where both streams share "
     "their noise it passes one that is 1 % off, and where values depend on their past it fails "
