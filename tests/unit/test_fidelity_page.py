@@ -28,7 +28,9 @@ from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import SameWindow, compare
+from lobproof.fidelity.gates.windows import whole
 from lobproof.fidelity.inference.equivalence import difference
+from lobproof.fidelity.inference.plain import ks_of_counts
 from lobproof.fidelity.metrics.blocks import Bins, Blocks
 from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE, Family, Kind
 from lobproof.fidelity.metrics.distributions import DISTRIBUTIONS
@@ -39,6 +41,7 @@ from lobproof.pages.fidelity import fidelity_markdown, fidelity_page
 from lobproof.pages.fidelity.distributions import quantiles
 from lobproof.pages.fidelity.overview import nearness
 from lobproof.pages.fidelity.seen import Seen, reach
+from lobproof.pages.fidelity.words import chance
 from lobproof.pages.figures.panel import Scale
 from lobproof.store import open_store
 from support.batches import START_NS
@@ -304,6 +307,24 @@ def test_every_distribution_has_a_picture(
     of_other = re.findall(r'<figure class="card" id="sample-2-[a-z]+-([^"]+)"', text)
     assert {"signature", "profile"} <= set(of_other)
     assert "drift_state" not in of_other
+
+
+def test_gate_d_stands_beside_the_plain_test(page: tuple[FidelityReport, str, str]) -> None:
+    report, text, marked = page
+    gate, blocks = report.against[1].other, report.against[1].blocks
+    assert gate is not None
+    assert gate.result is not None
+    assert blocks is not None
+    start = marked.index("### Gate D")
+    for metric, d, p in zip(gate.metrics, gate.result.d, gate.result.p, strict=True):
+        both = [side.counts(metric.number)[whole(side)].sum(axis=0) for side in blocks]
+        row = marked[marked.index(f"| `{metric.name}` |", start) :].split("\n")[0]
+        cells = row.strip("| ").split(" | ")
+        assert cells[2:4] == [f"{d:.4f}", chance(p)]
+        assert cells[5] == chance(ks_of_counts(*both).p)
+    said = words(text)
+    assert "Of different times it is shown beside the p of gate D." in said
+    assert f"p {chance(gate.result.p_max)} of all metrics together" in said
 
 
 def test_the_first_divergence_has_the_book_around_it(page: tuple[FidelityReport, str, str]) -> None:

@@ -63,6 +63,7 @@ def fidelity(
         expect(one, Kind.GOLDEN)
     if out_ is not None:
         need_extra("report")
+    is_drawn = out_ is not None or markdown is not None
     for page in filter(None, (out_, markdown)):
         check_page(page)
     opened = open_store(store)
@@ -72,7 +73,7 @@ def fidelity(
         def advance(what: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, detail=f"{what} {done:,} rows")
 
-        report = prove(opened, against, level=level, keep_blocks=out_ is not None, progress=advance)
+        report = prove(opened, against, level=level, keep_blocks=is_drawn, progress=advance)
     _keep(opened.path, report)
     if json_:
         print_json(report.to_dict())

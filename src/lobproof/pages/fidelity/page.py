@@ -13,6 +13,7 @@ from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS
+from lobproof.fidelity.inference.plain import PlainKs, ks_of_counts
 from lobproof.fidelity.metrics.catalogue import Family, Kind, Metric
 from lobproof.pages.fidelity import words
 from lobproof.pages.fidelity.curves import Curves
@@ -173,11 +174,12 @@ def _markdown(one: Against, report: FidelityReport, store: Store | None) -> Iter
     yield from (f"## Against {one.golden}: {one.verdict.value}", "")
     yield from (f"- {line}" for line in (*_spans(one), *words.reasons(one)))
     yield ""
-    if one.same is not None:
-        said, more = words.plain_ks(one.same)
+    plain = _plain(one, _seen(one))
+    if plain:
+        said, more = words.plain_ks(plain, required=one.same is not None)
         yield from (f"**{said}** {more}", "")
-        if drifts := _drift_words(one.same):
-            yield from (drifts, "")
+    if one.same is not None and (drifts := _drift_words(one.same)):
+        yield from (drifts, "")
     first = _first(one)
     if first:
         yield from (f"**{first}**", "")
@@ -189,7 +191,7 @@ def _markdown(one: Against, report: FidelityReport, store: Store | None) -> Iter
     if (checks := _checks(one)) is not None:
         yield from markdown_section(checks, "###")
     if one.other is not None:
-        yield from markdown_section(words.other_table(one.other), "###")
+        yield from markdown_section(words.other_table(one.other, plain), "###")
     if one.same is not None:
         for family, rows in _by_family(one.same):
             yield from markdown_section(words.metric_table(rows, f"Gate C: {family.value}"), "###")
@@ -207,9 +209,8 @@ def _days(report: FidelityReport) -> list[str]:
 
 
 def _part(one: Against, report: FidelityReport, store: Store | None, anchor: str) -> _Part:
-    seen = Seen(one) if one.blocks is not None else None
-    if seen is not None and not len(seen):
-        seen = None
+    seen = _seen(one)
+    plain = _plain(one, seen)
     return _Part(
         anchor,
         Path(one.golden).name or one.golden,
@@ -219,16 +220,34 @@ def _part(one: Against, report: FidelityReport, store: Store | None, anchor: str
         _spans(one),
         words.tiles(one),
         words.reasons(one),
-        None if one.same is None else words.plain_ks(one.same),
+        words.plain_ks(plain, required=one.same is not None) if plain else None,
         "" if one.same is None else _drift_words(one.same),
         _first(one),
         _book(one, report, store),
         _checks(one),
-        None if one.other is None else words.other_table(one.other),
+        None if one.other is None else words.other_table(one.other, plain),
         "" if one.other is None else f"Nothing was compared: {one.other.reason}.",
         None if one.same is None else summary(one.same.compared),
         _families(one, seen, anchor),
     )
+
+
+def _seen(one: Against) -> Seen | None:
+    """Both sides' blocks; None where there are none to be seen."""
+    seen = Seen(one) if one.blocks is not None else None
+    return seen if seen is not None and len(seen) else None
+
+
+def _plain(one: Against, seen: Seen | None) -> dict[str, PlainKs]:
+    """The plain K-S test of each metric: of gate C, or of the metrics of gate D."""
+    if one.same is not None:
+        return words.plain_of(one.same)
+    if one.other is None or seen is None:
+        return {}
+    return {
+        metric.name: ks_of_counts(*seen.histograms(metric.name, seen.block_ns).totals)
+        for metric in one.other.metrics
+    }
 
 
 def _first(one: Against) -> str | None:

@@ -17,6 +17,8 @@ from lobproof.fidelity.gates.report import Against
 from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS
 from lobproof.fidelity.inference.equivalence import Equivalence
+from lobproof.fidelity.inference.plain import PlainKs
+from lobproof.fidelity.inference.signflip import ALPHA
 from lobproof.fidelity.metrics.catalogue import Family
 from lobproof.pages.fidelity.overview import nearness
 from lobproof.pages.tables import Table
@@ -76,17 +78,22 @@ def counted(compared: Sequence[Compared]) -> str:
     )
 
 
-def plain_ks(gate: SameWindow) -> tuple[str, str]:
+def plain_ks(held: Mapping[str, PlainKs], *, required: bool) -> tuple[str, str]:
     """The plain K-S criterion in a line; which metrics do not meet it, and what it is worth."""
-    held = [(one.metric.name, one.plain.ks_pass) for one in gate.compared if one.plain is not None]
     if not held:
         return "Plain K-S criterion: no metric has a value on both sides.", NECESSARY
-    failed = ", ".join(name for name, passed in held if not passed)
-    passed = sum(passed for _, passed in held)
+    failed = ", ".join(name for name, one in held.items() if not one.ks_pass)
+    passed = sum(one.ks_pass for one in held.values())
+    beside = "" if required else "Of different times it is shown beside the p of gate D. "
     return (
         f"Plain K-S criterion: p > 0.05 in {passed} of {len(held)} metrics.",
-        f"{f'At or below: {failed}. ' if failed else ''}{NECESSARY}",
+        f"{f'At or below: {failed}. ' if failed else ''}{beside}{NECESSARY}",
     )
+
+
+def plain_of(gate: SameWindow) -> dict[str, PlainKs]:
+    """The plain K-S test of every metric of gate C."""
+    return {one.metric.name: one.plain for one in gate.compared if one.plain is not None}
 
 
 def reasons(one: Against) -> list[str]:
@@ -104,9 +111,22 @@ def reasons(one: Against) -> list[str]:
         found.append(f"Gate C (same time) {one.same.verdict.value}: {counted(one.same.compared)}.")
         found += _named(one.same.compared)
     if one.other is not None:
-        why = f": {one.other.reason}" if one.other.reason else ""
-        found.append(f"Gate D (another time) {one.other.verdict.value}{why}.")
+        found.append(f"Gate D (another time) {one.other.verdict.value}{_differing(one.other)}.")
     return found
+
+
+def _differing(gate: OtherWindow) -> str:
+    """Why gate D is open, or which metrics differ."""
+    if gate.reason or gate.result is None:
+        return f": {gate.reason}" if gate.reason else ""
+    names = [
+        metric.name
+        for metric, p in zip(gate.metrics, gate.result.p_adjusted, strict=True)
+        if p <= ALPHA
+    ]
+    together = f"p {chance(gate.result.p_max)} of all metrics together"
+    differ = f"; as one of all differ {', '.join(names)}" if names else ""
+    return f": {together}{differ}"
 
 
 def _named(compared: Sequence[Compared]) -> Iterator[str]:
@@ -275,25 +295,29 @@ def figures_table(rows: Sequence[Compared], title: str) -> Table:
     )
 
 
-def other_table(gate: OtherWindow) -> Table:
-    """Gate D, metric by metric."""
+def other_table(gate: OtherWindow, plain: Mapping[str, PlainKs]) -> Table:
+    """Gate D, metric by metric, the least p first; ``plain``: the plain test of some of them."""
     result = gate.result
     rows: list[tuple[str, ...]] = []
+    tones: list[str] = []
     if result is not None:
-        rows = [
-            (f"`{metric.name}`", metric.title, f"{d:.4f}", chance(p), chance(adjusted))
-            for metric, d, p, adjusted in zip(
-                gate.metrics, result.d, result.p, result.p_adjusted, strict=True
-            )
-        ]
+        found = zip(gate.metrics, result.d, result.p, result.p_adjusted, strict=True)
+        for metric, d, p, adjusted in sorted(found, key=lambda one: (one[3], one[2])):
+            test = plain.get(metric.name)
+            beside = "–" if test is None else chance(test.p)
+            name = f"`{metric.name}`"
+            rows.append((name, metric.title, f"{d:.4f}", chance(p), chance(adjusted), beside))
+            tones.append("bad" if adjusted <= ALPHA else "")
     left = ", ".join(metric.name for metric in gate.left_out)
     return Table(
         "Gate D: distributions of another time",
-        ("Metric", "What", "K-S distance", "p", "p as one of all"),
+        ("Metric", "What", "K-S distance", "p", "p as one of all", "plain p"),
         2,
         rows,
         f"Blocks of {duration(gate.block_ns)} change places between the two, all metrics together. "
         f"{_OTHER}{f' Left out, with too few blocks: {left}.' if left else ''}",
+        verdict=0,
+        tones=tones,
     )
 
 
