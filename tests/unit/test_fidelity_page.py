@@ -36,13 +36,15 @@ from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE, Family, Kind
 from lobproof.fidelity.metrics.distributions import DISTRIBUTIONS
 from lobproof.fidelity.metrics.metric_kernels import COUNT, MID2
 from lobproof.fidelity.metrics.pairs import LAGS
-from lobproof.fidelity.metrics.series import ADDITIVE
+from lobproof.fidelity.metrics.series import ADDITIVE, sums_of, values_of
 from lobproof.pages.fidelity import fidelity_markdown, fidelity_page
+from lobproof.pages.fidelity.curves import Curves
 from lobproof.pages.fidelity.distributions import quantiles
 from lobproof.pages.fidelity.overview import nearness
 from lobproof.pages.fidelity.seen import Seen, reach
 from lobproof.pages.fidelity.words import chance
 from lobproof.pages.figures.panel import Scale
+from lobproof.pages.text import short
 from lobproof.store import open_store
 from support.batches import START_NS
 from support.report import build_store, random_events
@@ -232,6 +234,27 @@ def test_round_numbers_lie_within_the_axis(
     shares = scale.share(found)
     assert ((shares >= 0) & (shares <= 1)).all()
     assert scale.share([low, low * times]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_what_is_reported_is_what_the_sums_say(
+    same: SameWindow, seen: Seen, family: Family
+) -> None:
+    judged = {one.metric.name for one in same.compared}
+    blocks = {one.metric.name: one.block_ns for one in same.compared if one.block_ns}
+    rows = Curves(seen, blocks, same.settings).reported(family, judged).rows
+    values = values_of(sums_of(seen.grids[1]))
+    single = {
+        one.name
+        for one in ADDITIVE
+        if one.family is family and one.name not in judged and not values[one.name].ndim
+    }
+    assert {row[0].strip("`") for row in rows} == single
+    assert (family is Family.STATE) == (not single)
+    for row in Curves(seen, {"all": 10**15}, same.settings).reported(family, judged).rows:
+        value = float(values[row[0].strip("`")])
+        told = "–" if math.isnan(value) else short(value, 4).replace("-", "−")
+        assert row[5] == told  # one block has no bounds
 
 
 # --- what is said ---------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class _Family:
     title: str
     table: Table | None
     figures: Table | None
+    reported: Table | None
     curves: Sequence[Figure]
     shown: Sequence[Figure]
     folded: Sequence[Figure]
@@ -174,7 +175,8 @@ def _markdown(one: Against, report: FidelityReport, store: Store | None) -> Iter
     yield from (f"## Against {one.golden}: {one.verdict.value}", "")
     yield from (f"- {line}" for line in (*_spans(one), *words.reasons(one)))
     yield ""
-    plain = _plain(one, _seen(one))
+    seen = _seen(one)
+    plain = _plain(one, seen)
     if plain:
         said, more = words.plain_ks(plain, required=one.same is not None)
         yield from (f"**{said}** {more}", "")
@@ -192,9 +194,15 @@ def _markdown(one: Against, report: FidelityReport, store: Store | None) -> Iter
         yield from markdown_section(checks, "###")
     if one.other is not None:
         yield from markdown_section(words.other_table(one.other, plain), "###")
-    if one.same is not None:
-        for family, rows in _by_family(one.same):
+    curves = _curves(one, seen)
+    for family in Family:
+        rows = [] if one.same is None else _of_family(one.same, family)
+        if rows:
             yield from markdown_section(words.metric_table(rows, f"Gate C: {family.value}"), "###")
+        if curves is not None:
+            reported = curves.reported(family, _judged(one))
+            if reported.rows:
+                yield from markdown_section(reported, "###")
 
 
 def _about(report: FidelityReport, store: Store | None) -> str:
@@ -306,50 +314,56 @@ def _block_ns(one: Against) -> int:
     return 0 if one.blocks is None else one.blocks[1].scale.block_ns
 
 
-def _by_family(gate: SameWindow) -> list[tuple[Family, list[Compared]]]:
-    found = [
-        (family, [one for one in gate.compared if one.metric.family is family]) for family in Family
-    ]
-    return [(family, rows) for family, rows in found if rows]
+def _of_family(gate: SameWindow, family: Family) -> list[Compared]:
+    return [one for one in gate.compared if one.metric.family is family]
 
 
 def _families(one: Against, seen: Seen | None, anchor: str) -> list[_Family]:
+    curves = _curves(one, seen)
     found = []
-    if one.same is not None:
-        for family, rows in _by_family(one.same):
-            curves: list[Figure] = []
-            pictures: list[Figure] = []
-            if seen is not None:
-                curves, pictures = _same(seen, rows, family, one.same)
-            open_ = max(_LEAST_SHOWN, min(_SHOWN, sum(_reaches_over(row) for row in rows)))
-            found.append(
-                _Family(
-                    f"{anchor}-{family.name.lower()}",
-                    family.value.capitalize(),
-                    words.metric_table(rows, family.value),
-                    words.figures_table(rows, family.value),
-                    curves,
-                    pictures[:open_],
-                    pictures[open_:],
-                )
-            )
-    if one.other is not None and seen is not None:
-        for family in Family:
+    for family in Family:
+        rows = [] if one.same is None else _of_family(one.same, family)
+        drawn: list[Figure] = []
+        pictures: list[Figure] = []
+        if seen is not None and one.same is not None:
+            strips, pictures = _same(seen, rows, one.same)
+            drawn = [drift(strips, seen.time, family)]
+        elif seen is not None and one.other is not None:
             pictures = _other(seen, family, one.other)
-            curves = Curves(seen, {"all": one.other.block_ns}, one.other.settings).of(family)
-            if pictures or curves:
-                found.append(
-                    _Family(
-                        f"{anchor}-{family.name.lower()}",
-                        family.value.capitalize(),
-                        None,
-                        None,
-                        curves,
-                        pictures[:_SHOWN],
-                        pictures[_SHOWN:],
-                    )
-                )
+        if curves is not None:
+            drawn += curves.of(family)
+        if not (rows or drawn):
+            continue
+        shown = max(_LEAST_SHOWN, min(_SHOWN, sum(_reaches_over(row) for row in rows)))
+        found.append(
+            _Family(
+                f"{anchor}-{family.name.lower()}",
+                family.value.capitalize(),
+                words.metric_table(rows, family.value) if rows else None,
+                words.figures_table(rows, family.value) if rows else None,
+                None if curves is None else curves.reported(family, _judged(one)),
+                drawn,
+                pictures[:shown],
+                pictures[shown:],
+            )
+        )
     return found
+
+
+def _curves(one: Against, seen: Seen | None) -> Curves | None:
+    """What draws both sides, on the blocks of the gate."""
+    if seen is None:
+        return None
+    if one.same is not None:
+        blocks = {row.metric.name: row.block_ns for row in one.same.compared if row.block_ns}
+        return Curves(seen, blocks, one.same.settings)
+    if one.other is not None:
+        return Curves(seen, {"all": one.other.block_ns}, one.other.settings)
+    return None
+
+
+def _judged(one: Against) -> set[str]:
+    return set() if one.same is None else {row.metric.name for row in one.same.compared}
 
 
 def _reaches_over(one: Compared) -> bool:
@@ -357,9 +371,9 @@ def _reaches_over(one: Compared) -> bool:
 
 
 def _same(
-    seen: Seen, rows: Sequence[Compared], family: Family, gate: SameWindow
-) -> tuple[list[Figure], list[Figure]]:
-    """Curves of a family, and its distributions, what is nearest to its margin first."""
+    seen: Seen, rows: Sequence[Compared], gate: SameWindow
+) -> tuple[list[Strip], list[Figure]]:
+    """How metrics drift, and their distributions, what is nearest to its margin first."""
     strips, pictures = [], []
     for row in rows:
         if not row.figures or row.plain is None or not isinstance(row.metric, Metric):
@@ -373,9 +387,7 @@ def _same(
         over = nearness(row)
         pictures.append((row.verdict is not Verdict.FAIL, -over if over == over else 0.0, figure))
     pictures.sort(key=lambda one: one[:2])
-    blocks = {row.metric.name: row.block_ns for row in gate.compared if row.block_ns}
-    curves = Curves(seen, blocks, gate.settings).of(family)
-    return [drift(strips, seen.time, family), *curves], [figure for _, _, figure in pictures]
+    return strips, [figure for _, _, figure in pictures]
 
 
 def _other(seen: Seen, family: Family, gate: OtherWindow) -> list[Figure]:
