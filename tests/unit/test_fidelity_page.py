@@ -328,7 +328,8 @@ def test_every_distribution_has_a_picture(
     assert len(drawn) == len(set(drawn))
     assert {"signature", "hill", "profile", "given", "responses", "drift_state"} <= set(drawn)
     of_other = re.findall(r'<figure class="card" id="sample-2-[a-z]+-([^"]+)"', text)
-    assert {"signature", "profile"} <= set(of_other)
+    assert {"events", "resilience", "lags_flow", "lags_returns"} <= set(drawn)
+    assert {"signature", "profile", "events", "resilience"} <= set(of_other)
     assert "drift_state" not in of_other
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from lobproof.fidelity.gates.settings import Settings
 from lobproof.fidelity.metrics.blocks import Float64
 from lobproof.fidelity.metrics.catalogue import Family
-from lobproof.fidelity.metrics.groups import HOURS, OCTAVES
 from lobproof.fidelity.metrics.metric_kernels import DEPTH_BPS, DEPTH_LEVELS, HORIZONS_NS, PART
 from lobproof.fidelity.metrics.pairs import LAGS
 from lobproof.fidelity.metrics.returns import TAIL_SHARES, hill
@@ -34,6 +33,8 @@ _STATISTICS = {one.name: one for one in ADDITIVE}
 _TOP, _PLOT = 36, 170
 _HEIGHT = 260
 _TAILS = np.unique(np.concatenate([np.geomspace(0.001, 0.1, 40), TAIL_SHARES]))
+_AT_ONCE = 0.04
+"""Where 0 s lies on a logarithmic axis."""
 _FEWEST = 50
 """A group of fewer values than that is not drawn."""
 
@@ -52,9 +53,9 @@ class Curves:
     def of(self, family: Family) -> list[Figure]:
         """All of a family."""
         if family is Family.STATE:
-            return [self.profile(), self.given()]
+            return [self.profile(), self.resilience(), self.given()]
         if family is Family.FLOW:
-            return [self.responses(), self.lags(family)]
+            return [self.responses(), self.events(), self.lags(family)]
         return [self.lags(family), self.signature(), self.hill()]
 
     def reported(self, family: Family, judged: Collection[str]) -> Table:
@@ -62,7 +63,7 @@ class Curves:
         rows: list[tuple[str, ...]] = []
         made: dict[object, list[Float64]] = {}
         for one in ADDITIVE:
-            if one.family is not family or one.name in judged:
+            if one.family is not family or one.name in judged or one.at:
                 continue
             if one.sums not in made:
                 made[one.sums] = [one.sums(grid) for grid in self.seen.grids]
@@ -71,9 +72,8 @@ class Curves:
                 self._curve(name if name in self.block_ns else "return_1s", side, sums, one.value)
                 for side, sums in enumerate(made[one.sums])
             ]
-            if not lines[0].value.ndim:
-                said = (_with_reach(line) for line in lines)
-                rows.append((f"`{one.name}`", one.title, one.unit, one.formula, *said))
+            said = (_with_reach(line) for line in lines)
+            rows.append((f"`{one.name}`", one.title, one.unit, one.formula, *said))
         return Table(
             f"Reported of {family.value}, not judged",
             ("Figure", "What", "Unit", "Formula", "Ours", "Golden sample"),
@@ -143,6 +143,65 @@ class Curves:
             "Mean effective and realised spread and price impact of both sides",
             finished(canvas, "responses"),
             height=_HEIGHT,
+            keys=[*KEYS, BOUNDS],
+        )
+
+    def events(self) -> Figure:
+        """How the mid goes on behind events at the touch."""
+        kinds = ("market", "limit", "cancel", "market_moved", "limit_moved", "cancel_moved")
+        named = {"market": "market orders", "limit": "limit orders", "cancel": "cancellations"}
+        words = [
+            f"{named[event]}{' that move the mid' if moved else ''}, ticks"
+            for event, _, moved in (kind.partition("_") for kind in kinds)
+        ]
+        return self._behind(
+            "events",
+            "Response to events at the touch",
+            "How far the mid has moved towards an event's direction, by the time since, on "
+            "average. Nothing is judged by it.",
+            [f"response_{kind}" for kind in kinds],
+            words,
+        )
+
+    def resilience(self) -> Figure:
+        """How the book comes back behind large trades."""
+        return self._behind(
+            "resilience",
+            "The book behind large trades",
+            "Spread, and size of the touch that was hit, beside what they were before a trade as "
+            "large as the touch. At 1 the book is as it was. Nothing is judged by it.",
+            ["resilience_spread", "resilience_depth"],
+            ["spread, times that before", "size of the touch, times that before"],
+        )
+
+    def _behind(
+        self, name: str, title: str, caption: str, statistics: Sequence[str], words: Sequence[str]
+    ) -> Figure:
+        """Statistics by the time since something."""
+        many = min(len(statistics), 3)
+        height = _HEIGHT * -(-len(statistics) // many)
+        canvas = drawing(height)
+        for at, (what, said) in enumerate(zip(statistics, words, strict=True)):
+            one = _STATISTICS[what]
+            x = np.array([place or _AT_ONCE for place in one.at])
+            lines = [
+                self._curve("return_1s", side, one.sums(self.seen.grids[side]), one.value)
+                for side in (0, 1)
+            ]
+            scale = Scale(0.8 * _AT_ONCE, 1.2 * float(x[-1]), True)
+            top = _TOP + at // many * _HEIGHT
+            panel = self._panel(canvas, at % many, many, scale, lines, top=top)
+            _both(panel, [x, x], lines)
+            panel.ticks_x([_AT_ONCE, 0.1, 1, 10], ["0", "0.1", "1", "10"])
+            panel.above(said)
+            panel.below("s after (log scale)")
+        return Figure(
+            name,
+            title,
+            caption,
+            f"{title}, of both sides",
+            finished(canvas, name),
+            height=height,
             keys=[*KEYS, BOUNDS],
         )
 
@@ -260,26 +319,20 @@ class Curves:
     def given(self) -> Figure:
         """One value given another."""
         canvas = drawing(2 * _HEIGHT)
-        octaves = [0.0, *(2.0**k for k in range(OCTAVES - 1))]
-        hours = [float(hour) for hour in range(HOURS)]
-        for at, (name, words, below, places) in enumerate(
+        for at, (name, words, below, scale) in enumerate(
             (
-                ("ask_given_spread", "mean size at the best ask, lots", "spread, ticks", octaves),
+                ("ask_given_spread", "mean size at the best ask, lots", "spread, ticks", 1.0),
                 (
                     "spread_given_volatility",
                     "mean spread, ticks",
                     "volatility of the minute, bps per √s",
-                    [place * 1e4 / PART for place in octaves],
+                    1e4 / PART,
                 ),
-                ("spread_given_hour", "mean spread, ticks", "hour, UTC", hours),
-                (
-                    "volume_given_hour",
-                    "mean volume of 0.1 s, lots",
-                    "hour, UTC",
-                    hours,
-                ),
+                ("spread_given_hour", "mean spread, ticks", "hour, UTC", 1.0),
+                ("volume_given_hour", "mean volume of 0.1 s, lots", "hour, UTC", 1.0),
             )
         ):
+            places = [scale * place for place in _STATISTICS[name].at]
             self._group(canvas, at, name, places, words, below)
         return Figure(
             "given",
