@@ -367,7 +367,7 @@ class Curves:
         panel = self._panel(canvas, at % 2, 2, scale, lines, top=top, from_0=True)
         if len(x) > 1:
             _both(panel, [x, x], lines)
-        names = [plain(float(f"{places[k]:.2g}")) for k in np.flatnonzero(many).tolist()]
+        names = [plain(float(f"{places[k]:.3g}")) for k in np.flatnonzero(many).tolist()]
         every = max(1, -(-len(x) // 8))
         panel.ticks_x(x[::every].tolist(), names[::every])
         panel.above(words if len(x) > 1 else f"{words}: fewer than two groups have enough values")
