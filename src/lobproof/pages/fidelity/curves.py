@@ -61,16 +61,14 @@ class Curves:
     def reported(self, family: Family, judged: Collection[str]) -> Table:
         """Single figures of a family that no gate judges, of both sides."""
         rows: list[tuple[str, ...]] = []
-        made: dict[object, list[Float64]] = {}
         for one in ADDITIVE:
             if one.family is not family or one.name in judged or one.at:
                 continue
-            if one.sums not in made:
-                made[one.sums] = [one.sums(grid) for grid in self.seen.grids]
             name = one.name.rpartition("_")[0]
+            name = name if name in self.block_ns else "return_1s"
             lines = [
-                self._curve(name if name in self.block_ns else "return_1s", side, sums, one.value)
-                for side, sums in enumerate(made[one.sums])
+                self._curve(name, side, self.seen.sums(side, one.sums), one.value)
+                for side in (0, 1)
             ]
             said = (_with_reach(line) for line in lines)
             rows.append((f"`{one.name}`", one.title, one.unit, one.formula, *said))
@@ -185,7 +183,7 @@ class Curves:
             one = _STATISTICS[what]
             x = np.array([place or _AT_ONCE for place in one.at])
             lines = [
-                self._curve("return_1s", side, one.sums(self.seen.grids[side]), one.value)
+                self._curve("return_1s", side, self.seen.sums(side, one.sums), one.value)
                 for side in (0, 1)
             ]
             scale = Scale(0.8 * _AT_ONCE, 1.2 * float(x[-1]), True)
@@ -224,7 +222,7 @@ class Curves:
         for at, (what, words) in enumerate(shown):
             one = _STATISTICS[what]
             lines = [
-                self._curve(what, side, one.sums(self.seen.grids[side]), one.value)
+                self._curve(what, side, self.seen.sums(side, one.sums), one.value)
                 for side in (0, 1)
             ]
             lines = [Curve(line.value[near], line.parts[:, near]) for line in lines]
@@ -253,7 +251,7 @@ class Curves:
         canvas = drawing(_HEIGHT)
         sums = _STATISTICS["signature"].sums
         lines = [
-            self._curve("return_1s", side, sums(self.seen.grids[side]), _volatility)
+            self._curve("return_1s", side, self.seen.sums(side, sums), _volatility)
             for side in (0, 1)
         ]
         x = np.array(SIGNATURE_S)
@@ -355,7 +353,7 @@ class Curves:
         below: str,
     ) -> None:
         one = _STATISTICS[name]
-        sums = [one.sums(self.seen.grids[side]) for side in (0, 1)]
+        sums = [self.seen.sums(side, one.sums) for side in (0, 1)]
         many = np.minimum(*(part[..., 0].sum(axis=0) for part in sums)) >= _FEWEST
         x = np.arange(int(many.sum()), dtype=np.float64)
         lines = []

@@ -20,6 +20,7 @@ from lobproof.fidelity.metrics.catalogue import BY_NAME, Metric
 from lobproof.fidelity.metrics.distributions import DISTRIBUTIONS, Distribution
 from lobproof.fidelity.metrics.grid import Grid, Steps
 from lobproof.fidelity.metrics.returns import histogram
+from lobproof.fidelity.metrics.series import Sums
 from lobproof.pages.axes import TimeGrid
 from lobproof.schema import Int64
 
@@ -94,6 +95,7 @@ class Seen:
         self.both: tuple[Blocks, Blocks] = ours.taken(rows[0]), golden.taken(rows[1])
         self.block_ns = golden.scale.block_ns
         self._steps: dict[tuple[int, float], Steps] = {}
+        self._sums: dict[tuple[int, Sums], Float64] = {}
 
     def __len__(self) -> int:
         return min(len(side) for side in self.both)
@@ -117,6 +119,13 @@ class Seen:
         if key not in self._steps:
             self._steps[key] = self.grids[side].steps(seconds)
         return self._steps[key]
+
+    def sums(self, side: int, made: Sums) -> Float64:
+        """Sums of a side's blocks (blocks, ...); those that several statistics share made once."""
+        key = side, made
+        if key not in self._sums:
+            self._sums[key] = made(self.grids[side])
+        return self._sums[key]
 
     def histograms(self, name: str, block_ns: int) -> Histograms:
         """The values of a metric, of the blocks or of their series, in blocks of that length."""
