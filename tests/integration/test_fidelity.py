@@ -17,7 +17,7 @@ from lobproof.fidelity.gates.same_window import SameWindow, compare
 from lobproof.fidelity.gates.series import RULES, compare_hawkes
 from lobproof.fidelity.gates.settings import STANDARD, Level, Settings
 from lobproof.fidelity.gates.sides import Grouping, Sides, groups_of
-from lobproof.fidelity.gates.windows import dependence, paired
+from lobproof.fidelity.gates.windows import dependence, follows, paired
 from lobproof.fidelity.inference.dependence import memory
 from lobproof.fidelity.inference.equivalence import jackknifed_largest
 from lobproof.fidelity.metrics.blocks import Bins, Blocks, Scale, merged
@@ -173,6 +173,29 @@ def test_another_run_of_one_market_passes_and_another_market_fails(golden: Block
     assert apart.result is not None
     worst = int(np.argmin(apart.result.p_adjusted))
     assert apart.metrics[worst].name == "buy_size"
+
+
+def test_metrics_relative_to_the_price_are_not_compared_where_it_has_gone(golden: Blocks) -> None:
+    other = simulated_blocks(SECONDS, OTHER_SEED)[0]
+    gate = compare_windows(other, golden)
+    assert not [one for one in gate.metrics if one.unit == "bps"]
+    assert "in parts of the price" in dict(gate.left_out)[BY_NAME["spread_1_bps"]]
+
+
+def test_a_slow_memory_shows_from_block_to_block() -> None:
+    """Weak beside what is fast within blocks, and yet all that two blocks differ by."""
+    random = np.random.default_rng(SEED)
+    slow = np.sin(np.arange(40) / 5.0)
+    found = 0
+    for _ in range(200):
+        below = random.binomial(1_000, 0.5, 40)
+        table = np.stack([below, 1_000 - below], axis=1)
+        found += follows(table)
+        moved = random.binomial(1_000, 0.5 + 0.05 * slow)
+        assert follows(np.stack([moved, 1_000 - moved], axis=1))
+    assert found <= 12  # 1 in 100 for each of two indicators
+    assert not follows(np.zeros((40, 3), np.int64))
+    assert not follows(np.full((40, 3), 5))
 
 
 def test_a_few_blocks_cannot_reject(golden: Blocks) -> None:

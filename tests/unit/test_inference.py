@@ -228,10 +228,30 @@ def test_permutations_of_little_or_nothing() -> None:
     few = block_permutation([COUNTS[:2]], [COUNTS[2:5]], permutations=99)
     assert "stays above 5 %" in few.doubt
     empty = block_permutation([COUNTS[:20] * 0], [COUNTS[20:]], permutations=99)
-    assert "empty" in empty.doubt
-    assert empty.d == (1.0,)
+    assert (empty.d, empty.p, empty.doubt) == ((1.0,), (0.01,), "")
+    one = np.zeros_like(COUNTS)
+    one[-1, 0] = 1  # whose window it lies in is chance
+    assert block_permutation([one[:20]], [one[20:]], permutations=99).p == (1.0,)
+    assert "both windows are empty" in block_permutation([one[:9]], [one[9:18]]).doubt
     with pytest.raises(UsageError, match="Hint"):
         block_permutation([COUNTS], [COUNTS[:, :5]])
+
+
+def test_blocks_change_places_within_their_stratum_alone() -> None:
+    """Strata lie far apart: only within them does it show that G is a bit lower in each."""
+    strata = np.arange(12)
+    low = 5 * strata
+    r = np.stack([low, 100 - low], axis=1)
+    g = np.repeat(np.stack([low + 2, 98 - low], axis=1), 2, axis=0)
+    within = block_permutation([r], [g], strata=(strata, np.arange(24) // 2))
+    assert within.p[0] == 0.001
+    assert block_permutation([r], [g]).p[0] > 0.5
+    same = block_permutation([r], [np.repeat(r, 2, axis=0)], strata=(strata, np.arange(24) // 2))
+    assert (same.d, same.p) == ((0.0,), (1.0,))
+    few = block_permutation([r[:4]], [g[:4]], strata=([0, 1, 2, 3], [0, 1, 2, 9]))
+    assert few.doubt == "4 and 4 blocks in 5 strata, 999 permutations: p stays above 5 %"
+    with pytest.raises(UsageError, match="Hint: give a number for each of 12 and 24 blocks"):
+        block_permutation([r], [g], strata=(strata, strata))
 
 
 def test_few_golden_windows_can_never_reject() -> None:

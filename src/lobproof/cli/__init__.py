@@ -163,6 +163,7 @@ _COMMANDS = {
         (
             "lobproof fidelity store --against golden/btc",
             "lobproof fidelity store --against monday --against tuesday --json > fidelity.json",
+            "lobproof fidelity --lobster-dir real generated --markdown fidelity.md",
         ),
     ),
     "certify": _Command(

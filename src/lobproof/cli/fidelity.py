@@ -11,22 +11,27 @@ from lobproof.cli import fidelity_group
 from lobproof.cli.console import Json, err, out, print_json, progress
 from lobproof.cli.places import Kind, expect
 from lobproof.cli.verify import EXIT, INCONCLUSIVE, tell_unsealed
-from lobproof.errors import PlaceError, need_extra, place_error
+from lobproof.errors import PlaceError, UsageError, need_extra, place_error
 from lobproof.fidelity.gates.render import render_fidelity
 from lobproof.fidelity.gates.report import FidelityReport
 from lobproof.fidelity.gates.settings import Level
+from lobproof.fidelity.lobster.render import lobster_markdown, render_lobster
 from lobproof.fidelity.reports import keep
+from lobproof.files import write_whole
 from lobproof.pages import check_page
 from lobproof.pages.fidelity import fidelity_markdown, fidelity_page
 from lobproof.pipeline.prove import prove
+from lobproof.pipeline.prove_lobster import TICK, prove_lobster
 from lobproof.store import open_store
 
 
 def fidelity(
-    store: Path,
+    store: Path | None = None,
     /,
     *,
-    against: tuple[Path, ...],
+    against: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = (),
+    lobster_dir: Annotated[tuple[Path, Path] | None, Parameter(negative=())] = None,
+    tick: str | None = None,
     level: Level = Level.STANDARD,
     out_: Annotated[Path | None, Parameter(name="--out")] = None,
     markdown: Path | None = None,
@@ -36,9 +41,10 @@ def fidelity(
 
     A golden sample of the same time is compared row by row (`verify`), then by the distributions
     of metrics of order flow, market state and returns, in blocks of time as long as each metric's
-    memory asks for. One of another time shows whether the two markets differ. Exit code 0 passed,
-    1 failed, 2 inconclusive. The report is kept in the store, for `lobproof fidelity history` and
-    `lobproof certify`.
+    memory asks for. One of another time shows whether the two markets differ. Two folders of
+    LOBSTER files, real and generated ones, go through the same gates, and get the scores of
+    LOB-Bench. Exit code 0 passed, 1 failed, 2 inconclusive. The report on a store is kept in it,
+    for `lobproof fidelity history` and `lobproof certify`.
 
     Parameters
     ----------
@@ -46,6 +52,10 @@ def fidelity(
         A store, as `lobproof reconstruct` makes it.
     against
         A golden sample; may be given more than once.
+    lobster_dir
+        Two folders instead of a store: LOBSTER files of the market, and those that were generated.
+    tick
+        With --lobster-dir: the least difference of two prices, in dollars; 0.01 by default.
     level
         `light` compares the metrics of the book and of trades; `standard` also returns, order flow,
         autocorrelations, slopes, volatility, tails and GARCH; `full` also how trades bring about
@@ -57,6 +67,24 @@ def fidelity(
     json_
         Print the report as JSON.
     """
+    if lobster_dir is not None:
+        if store is not None or against or level is not Level.STANDARD or out_ is not None:
+            raise UsageError(
+                "--lobster-dir goes without a store, --against, --level and --out",
+                hint="lobproof fidelity --lobster-dir REAL GENERATED",
+            )
+        return _lobster(*lobster_dir, tick or TICK, markdown, json_)
+    if store is None or not against or tick is not None:
+        told = (
+            "--tick goes with --lobster-dir"
+            if store and against
+            else "a store and a golden sample are needed, or two folders of LOBSTER files"
+        )
+        raise UsageError(
+            told,
+            hint="lobproof fidelity STORE --against GOLDEN, or lobproof fidelity --lobster-dir "
+            "REAL GENERATED",
+        )
     need_extra("fidelity")
     expect(store, Kind.STORE)
     for one in against:
@@ -101,6 +129,25 @@ def _keep(root: Path, report: FidelityReport) -> None:
     else:
         for path in kept:
             err().print(f"Kept {path}", style="dim", soft_wrap=True)
+
+
+def _lobster(real: Path, generated: Path, tick: str, markdown: Path | None, json_: bool) -> int:
+    if markdown is not None:
+        check_page(markdown)
+    with progress("reading") as (bar, task):
+
+        def advance(what: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, detail=f"{what} {done:,} files")
+
+        report = prove_lobster(real, generated, tick=tick, progress=advance)
+    if json_:
+        print_json(report.to_dict())
+    else:
+        out().print(render_lobster(report))
+    if markdown is not None:
+        write_whole(markdown, lobster_markdown(report).encode())
+        err().print(f"Markdown: {markdown.resolve()}", soft_wrap=True)
+    return EXIT.get(report.verdict, INCONCLUSIVE)
 
 
 app = fidelity_group()

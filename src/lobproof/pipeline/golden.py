@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lobproof.errors import UsageError
-from lobproof.fidelity.metrics.blocks import BLOCK_NS, SHORT_BLOCK_NS
+from lobproof.fidelity.metrics.blocks import block_ns_of
 from lobproof.files import HashedFiles
 from lobproof.paths import AnyPath, as_path, writing
 from lobproof.pipeline.feed import Feed, Streams
@@ -118,15 +118,10 @@ def golden_job(golden: GoldenSource, batch_rows: int, journals: HashedFiles) -> 
     )
 
 
-_SHORT_NS = 6 * 3_600_000_000_000
-"""Of what is shorter than this, metrics are kept in short blocks."""
-
-
 def _block_ns(sample: GoldenSample) -> int:
     """Length of the blocks of a sample's metrics."""
     span = sample.document["span"]
-    length = int(span["last_recv_ns"]) - int(span["first_recv_ns"])
-    return SHORT_BLOCK_NS if length < _SHORT_NS else BLOCK_NS
+    return block_ns_of(int(span["last_recv_ns"]) - int(span["first_recv_ns"]))
 
 
 def _rows(sample: GoldenSample) -> int:

@@ -16,6 +16,7 @@ from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS
+from lobproof.fidelity.inference.signflip import ALPHA
 from lobproof.fidelity.render import STYLES
 
 _SHORT = {"distribution": "K-S", "difference": "value", "largest difference": "all lags"}
@@ -24,15 +25,17 @@ _SHORT = {"distribution": "K-S", "difference": "value", "largest difference": "a
 
 def render_fidelity(report: FidelityReport) -> RenderableType:
     """The verdict, then each golden sample: its gates, and the metrics of gate C or D."""
-    verdict = report.verdict
-    head = Text.assemble(
-        (verdict.value.upper(), f"{STYLES[verdict]} reverse"),
-        f"  {report.title}\n{report.meaning}",
-    )
-    parts: list[RenderableType] = [head]
+    parts: list[RenderableType] = [head(report.verdict, report.title, report.meaning)]
     for one in report.against:
         parts += _against(one)
     return Group(*parts)
+
+
+def head(verdict: Verdict, title: str, meaning: str) -> Text:
+    """The verdict, of what, and what it means."""
+    return Text.assemble(
+        (verdict.value.upper(), f"{STYLES[verdict]} reverse"), f"  {title}\n{meaning}"
+    )
 
 
 def _against(one: Against) -> Iterator[RenderableType]:
@@ -41,10 +44,14 @@ def _against(one: Against) -> Iterator[RenderableType]:
         first = one.exact.first_divergence
         why = f": {first.detail}" if first else ""
         yield _gate("A, B", "exact, row by row", one.exact.verdict, why)
-    if one.same is not None:
-        yield from _same(one.same)
-    if one.other is not None:
-        yield from _other(one.other)
+    for gate in (one.same, one.other):
+        if gate is not None:
+            yield from gate_parts(gate)
+
+
+def gate_parts(gate: SameWindow | OtherWindow) -> Iterator[RenderableType]:
+    """The verdict of gate C or D, its metrics, and what was left out."""
+    yield from _same(gate) if isinstance(gate, SameWindow) else _other(gate)
 
 
 def _gate(name: str, what: str, verdict: Verdict, why: str) -> Text:
@@ -124,18 +131,26 @@ def _other(gate: OtherWindow) -> Iterator[RenderableType]:
     result = gate.result
     why = f": {gate.reason}" if gate.reason else ""
     if result is not None:
-        why = f" (p {result.p_max:.3f}; {gate.blocks[0]} and {gate.blocks[1]} blocks){why}"
-    yield _gate("D", "distributions of another time", gate.verdict, why)
-    if result is None:
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("metric", "K-S distance", "p", "p as one of all"):
-        table.add_column(name, justify="left" if name == "metric" else "right", overflow="fold")
-    for metric, d, p, adjusted in zip(
-        gate.metrics, result.d, result.p, result.p_adjusted, strict=True
-    ):
-        table.add_row(metric.name, f"{d:.3f}", f"{p:.3f}", f"{adjusted:.3f}")
-    yield table
-    if gate.left_out:
-        names = ", ".join(one.name for one in gate.left_out)
-        yield Text(f"left out, with too few blocks of 20 times their memory: {names}", "dim")
+        why = f" (p {result.p_max:.3f}; {gate.blocks[0]} and {gate.blocks[1]} {gate.unit}){why}"
+    what = "distributions of another time" if gate.block_ns else "distributions of other draws"
+    yield _gate("D", what, gate.verdict, why)
+    plain = [one.ks_pass for one in gate.plain if one is not None]
+    if plain:
+        yield Text(f"      plain K-S: p > 0.05 in {sum(plain)} of {len(plain)} metrics")
+    if result is not None:
+        differ = [
+            metric.name
+            for metric, p in zip(gate.metrics, result.p_adjusted, strict=True)
+            if p <= ALPHA
+        ]
+        if differ:
+            yield Text(f"      beyond chance, as one of all: {', '.join(differ)}", "red")
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("metric", "K-S distance", "95 % of chance", "p", "p as one of all"):
+            table.add_column(name, justify="left" if name == "metric" else "right", overflow="fold")
+        figures = zip(result.d, result.d95, result.p, result.p_adjusted, strict=True)
+        for metric, row in zip(gate.metrics, figures, strict=True):
+            table.add_row(metric.name, *(f"{figure:.3f}" for figure in row))
+        yield table
+    for why, names in gate.reasons.items():
+        yield Text(f"left out, {why}: {names}", "dim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from lobproof.fidelity.metrics.metric_kernels import SAMPLES
 from lobproof.schema import Int64
 
 Float64 = NDArray[np.float64]
+_CHANCE = 2.33
+"""A standard normal number is larger in 1 of 100 cases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +88,56 @@ def dependence(counts: Int64, block_ns: int) -> float:
     block_ns
         Length of a block.
     """
+    return max((_inflated(counts, inside, block_ns) for inside in _indicators(counts)), default=0.0)
+
+
+def follows(counts: Int64) -> bool:
+    """Whether what is in a block shows in the next: a correlation that chance has in 1 of 100.
+
+    ``dependence`` weighs a slow and weak memory little beside a fast one, though in long blocks the
+    fast one averages out and the slow one is what remains.
+
+    Parameters
+    ----------
+    counts
+        (blocks, bins), in the order of their time.
+    """
+    for inside in _indicators(counts):
+        centred = _centred(counts, inside)
+        all_of_it = float(centred @ centred)
+        next_to = float(centred[1:] @ centred[:-1])
+        if all_of_it > 0.0 and next_to / all_of_it * len(counts) ** 0.5 > _CHANCE:
+            return True
+    return False
+
+
+def _indicators(counts: Int64) -> Iterator[NDArray[np.bool_]]:
+    """Bins at or below the median, and those more than a deviation from the mean."""
     total = counts.sum(axis=0)
     n = int(total.sum())
     if n == 0:
-        return 0.0
+        return
     passed = np.cumsum(total)
-    median = int(np.searchsorted(passed, n / 2))
     place = np.arange(counts.shape[1], dtype=np.float64)
     mean = float(total @ place) / n
     spread = float(np.sqrt(total @ (place - mean) ** 2 / n))
-    sets = (place <= median, np.abs(place - mean) > spread)
-    return max(_inflated(counts, inside, block_ns) for inside in sets)
+    yield place <= int(np.searchsorted(passed, n / 2))
+    yield np.abs(place - mean) > spread
+
+
+def _centred(counts: Int64, inside: NDArray[np.bool_]) -> Float64:
+    """How many values of each block are inside, less what their share lets expect."""
+    hits = counts[:, inside].sum(axis=1).astype(np.float64)
+    values = counts.sum(axis=1).astype(np.float64)
+    return np.asarray(hits - values * (hits.sum() / values.sum()))
 
 
 def _inflated(counts: Int64, inside: NDArray[np.bool_], block_ns: int) -> float:
-    hits = counts[:, inside].sum(axis=1).astype(np.float64)
-    values = counts.sum(axis=1).astype(np.float64)
-    n = float(values.sum())
-    share = float(hits.sum()) / n
+    n = float(counts.sum())
+    share = float(counts[:, inside].sum()) / n
     if share in (0.0, 1.0):
         return 0.0
-    centred = hits - values * share
+    centred = _centred(counts, inside)
     blocks = len(centred)
     size = 1 << (2 * blocks - 1).bit_length()
     spectrum = np.fft.rfft(centred, size)

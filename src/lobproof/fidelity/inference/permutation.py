@@ -7,6 +7,7 @@ nothing is moved: their dependence and ties stay as they are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from lobproof.errors import UsageError
 from lobproof.fidelity.inference.counts import block_counts, cumulative
 from lobproof.fidelity.inference.signflip import ALPHA, TIED
+from lobproof.schema import Int64
 
 PERMUTATIONS = 999
 
@@ -25,7 +27,7 @@ class Permutation:
     """Two windows compared; tuples have an entry a metric."""
 
     d: tuple[float, ...]
-    """K-S distances; 1 where a window is empty."""
+    """K-S distances; 1 where one window is empty."""
     p: tuple[float, ...]
     """Of each metric by itself."""
     p_adjusted: tuple[float, ...]
@@ -37,12 +39,15 @@ class Permutation:
     permutations: int
     doubt: str
     """Why nothing can be rejected, or nothing is compared; empty otherwise."""
+    d95: tuple[float, ...] = ()
+    """Of each metric the distance that one permutation in twenty exceeds: what chance can do."""
 
 
 def block_permutation(
     counts_r: Sequence[ArrayLike],
     counts_g: Sequence[ArrayLike],
     *,
+    strata: tuple[ArrayLike, ArrayLike] | None = None,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> Permutation:
@@ -55,6 +60,9 @@ def block_permutation(
     counts_r, counts_g
         For each metric int64[B_R, K] and int64[B_G, K]: blocks of the one and the other window. K
         may differ between metrics, B_R and B_G may not.
+    strata
+        int64[B_R] and int64[B_G]: blocks change places only with those of the same number, such as
+        sequences that begin from one book. By default with all.
     permutations
         P, random ones.
     seed
@@ -84,7 +92,8 @@ def block_permutation(
             hint="give the same metrics on the same edges, each over the same blocks",
         )
     blocks_r, blocks_g = shapes.pop()
-    chosen = _chosen(blocks_r, blocks_g, permutations, seed)
+    places = _places(blocks_r, blocks_g, strata)
+    chosen = _chosen(*places, permutations, seed)
     distances = np.stack(
         [_distances(np.vstack([a, b]), chosen) for a, b in zip(r, g, strict=True)], axis=1
     )
@@ -107,38 +116,64 @@ def block_permutation(
         p_min=float(np.mean(smallest <= smallest[0])),
         p_max=float(np.mean(largest >= largest[0] - abs(largest[0]) * (1.0 - TIED))),
         permutations=permutations,
-        doubt=_doubt(r, g, blocks_r, blocks_g, permutations),
+        doubt=_doubt(r, g, *places, permutations),
+        d95=tuple(np.quantile(distances, 1.0 - ALPHA, axis=0).tolist()),
     )
+
+
+def _places(
+    blocks_r: int, blocks_g: int, strata: tuple[ArrayLike, ArrayLike] | None
+) -> tuple[Int64, Int64]:
+    """The stratum of each block, from 0 on, and how many blocks of R each stratum has."""
+    given = (np.zeros(blocks_r), np.zeros(blocks_g)) if strata is None else strata
+    numbers = [np.asarray(one) for one in given]
+    if [one.shape for one in numbers] != [(blocks_r,), (blocks_g,)]:
+        raise UsageError(
+            f"strata of shapes {numbers[0].shape} and {numbers[1].shape}",
+            hint=f"give a number for each of {blocks_r} and {blocks_g} blocks",
+        )
+    _, place = np.unique(np.concatenate(numbers), return_inverse=True)
+    return place, np.bincount(place[:blocks_r], minlength=int(place.max(initial=-1)) + 1)
 
 
 def _doubt(
     r: list[NDArray[np.int64]],
     g: list[NDArray[np.int64]],
-    blocks_r: int,
-    blocks_g: int,
+    place: Int64,
+    many_r: Int64,
     permutations: int,
 ) -> str:
-    empty = [k for k, (a, b) in enumerate(zip(r, g, strict=True)) if not (a.sum() and b.sum())]
+    empty = [k for k, (a, b) in enumerate(zip(r, g, strict=True)) if not (a.any() or b.any())]
     if empty:
-        return f"a window is empty of metrics {', '.join(map(str, empty))}"
-    if smallest_p(blocks_r, blocks_g, permutations) > ALPHA:
-        return f"{blocks_r} and {blocks_g} blocks, {permutations} permutations: p stays above 5 %"
+        return f"both windows are empty of metrics {', '.join(map(str, empty))}"
+    if smallest_p(many_r, np.bincount(place) - many_r, permutations) > ALPHA:
+        blocks_r = int(many_r.sum())
+        told = f"{blocks_r} and {len(place) - blocks_r} blocks"
+        if len(many_r) > 1:
+            told += f" in {len(many_r)} strata"
+        return f"{told}, {permutations} permutations: p stays above 5 %"
     return ""
 
 
-def smallest_p(blocks_r: int, blocks_g: int, permutations: int) -> float:
-    """The smallest p that so many blocks and permutations can give."""
-    ways = 1.0
-    for k in range(min(blocks_r, blocks_g)):
-        ways *= (blocks_r + blocks_g - k) / (k + 1)
+def smallest_p(many_r: ArrayLike, many_g: ArrayLike, permutations: int) -> float:
+    """The smallest p that so many blocks (of each stratum) and permutations can give."""
+    pairs = zip(np.atleast_1d(many_r).tolist(), np.atleast_1d(many_g).tolist(), strict=True)
+    ways = 1
+    for first, second in pairs:
+        ways *= math.comb(first + second, first)
+        if ways > permutations:
+            return 1.0 / (permutations + 1)
     return max(1.0 / ways, 1.0 / (permutations + 1))
 
 
-def _chosen(blocks_r: int, blocks_g: int, permutations: int, seed: int) -> NDArray[np.float64]:
+def _chosen(place: Int64, many_r: Int64, permutations: int, seed: int) -> NDArray[np.float64]:
     """Which blocks are R's: [P + 1, B_R + B_G] of 0 and 1. The first row is what was observed."""
-    ranks = np.random.default_rng(seed).random((permutations + 1, blocks_r + blocks_g))
-    ranks[0] = np.arange(blocks_r + blocks_g)
-    return np.asarray(ranks.argsort(axis=1).argsort(axis=1) < blocks_r, np.float64)
+    keys = place + np.random.default_rng(seed).random((permutations + 1, len(place)))
+    first = np.append(0, np.cumsum(np.bincount(place))[:-1])
+    rank = keys.argsort(axis=1).argsort(axis=1) - first[place]
+    chosen = np.asarray(rank < many_r[place], np.float64)
+    chosen[0] = np.arange(len(place)) < many_r.sum()
+    return chosen
 
 
 def _distances(counts: NDArray[np.int64], chosen: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -30,6 +30,7 @@ __all__ = [
     "Summary",
     "lob_bench_divergence",
     "lob_bench_scores",
+    "sequence_scores",
 ]
 
 
@@ -143,9 +144,16 @@ def lob_bench_scores(real: Path, generated: Path, *, tick: int = 100) -> LobBenc
     UsageError
         For files of several tickers, or a tick that is not positive.
     """
+    return sequence_scores(files.read_folder(real), files.read_folder(generated), tick=tick)
+
+
+def sequence_scores(
+    real: Sequence[files.Sequence], generated: Sequence[files.Sequence], *, tick: int = 100
+) -> LobBench:
+    """`lob_bench_scores` of sequences that were read."""
     if tick < 1:
         raise UsageError(f"a tick of {tick}", hint="give it in 1e-4 dollars: a cent is 100")
-    both = [_read(real), _read(generated)]
+    both = (real, generated)
     least = min(sequence.levels for folder in both for sequence in folder)
     unconditional, skipped = {}, {}
     for name, score in SCORES.items():
@@ -189,7 +197,7 @@ def lob_bench_divergence(
         For files of several tickers, a horizon that is not positive, and one that makes more than
         `MAX_PIECES` pieces of a file.
     """
-    ours, theirs = _read(real), _read(generated)
+    ours, theirs = files.read_folder(real), files.read_folder(generated)
     longest = max(len(sequence) for sequence in theirs)
     if horizon < 1 or longest > MAX_PIECES * horizon:
         raise UsageError(
@@ -210,11 +218,6 @@ def lob_bench_divergence(
                 for piece in pieces
             ]
     return found
-
-
-def _read(folder: Path) -> list[files.Sequence]:
-    """All sequences of a folder."""
-    return [files.read_pair(pair) for pair in files.pairs_in(folder)]
 
 
 def _joined(

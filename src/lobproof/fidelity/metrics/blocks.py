@@ -38,8 +38,15 @@ from lobproof.timespan import DAY_NS
 BLOCK_NS = 60_000_000_000
 SHORT_BLOCK_NS = 10_000_000_000
 """Lengths of a stored block: of long data, and of recordings of minutes. Tests add them up."""
+_SHORT_NS = 6 * 3_600_000_000_000
+"""Of what is shorter than this, metrics are kept in short blocks."""
 
 Float64 = NDArray[np.float64]
+
+
+def block_ns_of(span_ns: int) -> int:
+    """Length of the blocks of so much time."""
+    return SHORT_BLOCK_NS if span_ns < _SHORT_NS else BLOCK_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,27 @@ class Bins:
         counts = np.add.reduceat(count, first) if len(first) else count
         return cls(metric[first], block[first], number[first], counts.astype(np.int32))
 
+    def of(self, metric: int) -> tuple[int, int]:
+        """Where the histograms of a metric lie."""
+        kind = self.metric.dtype  # with another all of them would be converted first
+        first, stop = np.searchsorted(self.metric, np.array([metric, metric + 1], kind))
+        return int(first), int(stop)
+
+    def counts(self, metric: int, blocks: int) -> Int64:
+        """Histogram of a metric in each of so many blocks (blocks, bins)."""
+        table = np.zeros((blocks, BINS), np.int64)
+        first, stop = self.of(metric)
+        table[self.block[first:stop], self.bin[first:stop]] = self.count[first:stop]
+        return table
+
+    def taken(self, rows: NDArray[np.intp], blocks: int) -> Self:
+        """Those of some of so many blocks, which are numbered anew from 0 on."""
+        place = np.full(blocks, -1, np.int32)
+        place[rows] = np.arange(len(rows), dtype=np.int32)
+        at = place[self.block]
+        kept = at >= 0
+        return type(self)(self.metric[kept], at[kept], self.bin[kept], self.count[kept])
+
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
@@ -126,18 +154,9 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.start)
 
-    def _of(self, metric: int) -> tuple[int, int]:
-        """Where the histograms of a metric lie."""
-        kind = self.bins.metric.dtype  # with another all of them would be converted first
-        first, stop = np.searchsorted(self.bins.metric, np.array([metric, metric + 1], kind))
-        return int(first), int(stop)
-
     def counts(self, metric: int) -> Int64:
         """Histogram of a metric in each block (blocks, bins)."""
-        table = np.zeros((len(self), BINS), np.int64)
-        first, stop = self._of(metric)
-        table[self.bins.block[first:stop], self.bins.bin[first:stop]] = self.bins.count[first:stop]
-        return table
+        return self.bins.counts(metric, len(self))
 
     def grouped_counts(self, metric: int, groups: Int64, many: int) -> Int64:
         """Histogram of a metric in each of ``many`` groups of blocks (many, bins).
@@ -147,7 +166,7 @@ class Blocks:
         groups
             Of each block; -1 where it belongs to none.
         """
-        first, stop = self._of(metric)
+        first, stop = self.bins.of(metric)
         group = groups[self.bins.block[first:stop]]
         inside = group >= 0
         place = group[inside] * BINS + self.bins.bin[first:stop][inside]
@@ -163,15 +182,10 @@ class Blocks:
 
     def taken(self, rows: NDArray[np.intp]) -> Blocks:
         """Some of the blocks, in the order of their time."""
-        place = np.full(len(self), -1, np.int32)
-        place[rows] = np.arange(len(rows), dtype=np.int32)
-        at = place[self.bins.block]
-        kept = at >= 0
-        bins = Bins(self.bins.metric[kept], at[kept], self.bins.bin[kept], self.bins.count[kept])
         return replace(
             self,
             start=self.start[rows],
-            bins=bins,
+            bins=self.bins.taken(rows, len(self)),
             sums=self.sums[rows],
             tallies=self.tallies[rows],
             series=self.series[rows],

@@ -308,14 +308,14 @@ def other_table(gate: OtherWindow, plain: Mapping[str, PlainKs]) -> Table:
             name = f"`{metric.name}`"
             rows.append((name, metric.title, f"{d:.4f}", chance(p), chance(adjusted), beside))
             tones.append("bad" if adjusted <= ALPHA else "")
-    left = ", ".join(metric.name for metric in gate.left_out)
+    left = "".join(f" Left out, {why}: {names}." for why, names in gate.reasons.items())
     return Table(
         "Gate D: distributions of another time",
         ("Metric", "What", "K-S distance", "p", "p as one of all", "plain p"),
         2,
         rows,
         f"Blocks of {duration(gate.block_ns)} change places between the two, all metrics together. "
-        f"{_OTHER}{f' Left out, with too few blocks: {left}.' if left else ''}",
+        f"{_OTHER}{left}",
         verdict=0,
         tones=tones,
     )

@@ -6,8 +6,8 @@ Format: https://lobsterdata.com/info/DataStructure.php. Generated files may have
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ _NAME = re.compile(
     re.ASCII,
 )
 _LEVELS = re.compile(r"_(\d{1,4})(?:_|$)", re.ASCII)
+_REAL_ID = re.compile(r"real_id_(\d{1,9})(?!\d)", re.ASCII)
 _FETCH = "fetch the file again, or have it written again"
 _REASONS = {
     MALFORMED: ("is no decimal number", "write plain digits, without quotes or exponents"),
@@ -68,6 +69,12 @@ class Pair(NamedTuple):
     messages: Path
     books: Path
     levels: int
+
+    @property
+    def begin(self) -> tuple[str, int] | None:
+        """Date and number of the real sequence that it is or goes on from; None: not named."""
+        found = _REAL_ID.search(self.messages.name)
+        return (self.date, int(found[1])) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,10 @@ class Sequence:
             self.direction[rows],
             self.book[rows],
         )
+
+    def shallower(self, levels: int) -> Sequence:
+        """With so many levels a side at most."""
+        return replace(self, book=self.book[:, : 4 * levels])
 
     @property
     def levels(self) -> int:
@@ -153,6 +164,21 @@ def pairs_in(folder: Path) -> list[Pair]:
             hint="give each ticker a folder of its own",
         )
     return found
+
+
+def read_folder(folder: Path, progress: Callable[[int, int], None] | None = None) -> list[Sequence]:
+    """All sequences of a folder, by date, time of the first message and name.
+
+    ``progress`` is called with how many files are read, and of how many. Errors are those of
+    `pairs_in` and `read_pair`.
+    """
+    pairs = pairs_in(folder)
+    found = []
+    for done, pair in enumerate(pairs, 1):
+        found.append(read_pair(pair))
+        if progress is not None:
+            progress(done, len(pairs))
+    return sorted(found, key=lambda one: (one.pair.date, int(one.time[0])))
 
 
 def _pair(folder: Path, name: str, books: set[str]) -> Pair:

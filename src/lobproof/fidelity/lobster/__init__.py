@@ -1,0 +1,1 @@
+"""Two folders of LOBSTER files against each other: which gate fits them, and the report."""
