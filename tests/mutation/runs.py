@@ -1,0 +1,70 @@
+"""Seeds in two processes; what is found is kept by seed, so that a run that was killed goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from lobproof.fidelity.gates.settings import STANDARD
+from mutation.declared import DECLARED, SEEDS, declared
+from mutation.judge import judged
+
+FOLDER = Path("build/mutation")
+PROCESSES = 2
+Outcome = dict[str, Any]
+
+
+def folder_of(root: Path = FOLDER) -> Path:
+    """Where results of these declarations and of these settings of the gates are kept."""
+    return root / f"{DECLARED[:12]}-{STANDARD.hash[:12]}"
+
+
+def kept(root: Path = FOLDER) -> list[Outcome]:
+    """The outcomes that are there, by seed."""
+    return [json.loads(path.read_text()) for path in sorted(folder_of(root).glob("*.json"))]
+
+
+def run(
+    say: Callable[[str], None],
+    root: Path = FOLDER,
+    seeds: Sequence[int] = SEEDS,
+    processes: int = PROCESSES,
+) -> list[Outcome]:
+    """Judge the seeds that are not kept yet, and return all."""
+    if declared() != DECLARED:
+        raise SystemExit(
+            "The suite is not what was fixed before it was run: see tests/mutation/declared.py."
+        )
+    folder = folder_of(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [seed for seed in seeds if not _path(folder, seed).exists()]
+    say(f"{len(seeds) - len(missing)} of {len(seeds)} seeds are there, in {folder}")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if missing:  # one alone, so that the kernels are compiled once
+        _kept(folder, missing[0])
+    began = time.monotonic()
+    with ProcessPoolExecutor(processes) as pool:
+        for done, ready in enumerate(
+            as_completed([pool.submit(_kept, folder, seed) for seed in missing[1:]]), 2
+        ):
+            ready.result()
+            if done % 10 == 0 or done == len(missing):
+                took = time.monotonic() - began
+                say(f"{done} of {len(missing)} seeds, {took / (done - 1):.0f} s each")
+    return kept(root)
+
+
+def _kept(folder: Path, seed: int) -> None:
+    path = _path(folder, seed)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(judged(seed)))
+    part.replace(path)
+
+
+def _path(folder: Path, seed: int) -> Path:
+    return folder / f"{seed:04d}.json"
