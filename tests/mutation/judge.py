@@ -9,35 +9,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lobproof.fidelity.gates.compared import number
+from lobproof.fidelity.gates.compared import Compared, number
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.same_window import compare
-from lobproof.fidelity.gates.settings import STANDARD
+from lobproof.fidelity.gates.settings import STANDARD, Level
+from lobproof.fidelity.inference.equivalence import overall
 from lobproof.fidelity.inference.plain import ks_of_counts
 from lobproof.fidelity.metrics.blocks import Blocks
-from lobproof.fidelity.metrics.catalogue import CATALOGUE, Metric
+from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE, Kind, Metric
 from lobproof.schema import Int64
 from mutation.declared import (
     BLOCK_NS,
     DECLARED,
+    DRAWS,
     GOLDEN,
     LEVEL,
     MARKET,
     MUTATIONS,
+    NOISE_LEVEL,
+    OTHER_BATCHES,
     OTHER_MARKET,
     OTHER_WINDOW,
     SECOND_WINDOW,
     SECONDS,
+    SERIES,
+    SERIES_SEEDS,
+    WITHIN,
 )
 from mutation.mutations import Mutation, within_margin
 from mutation.streams import Stream, measured, simulated
 
-DRAWS = 199
-"""Pairs of samples of one law, for the noise of L1."""
-NOISE_LEVEL = 0.95
-OTHER_BATCHES = 7_919
-"""Rows of a batch where streams are replayed a second time: not where the first ones end."""
-WITHIN = "within_margin"
+FEW_VALUES = 5
+"""A metric of so many values is one of categories, to a monitor."""
 
 Said = dict[str, dict[str, Any]]
 """By metric: what the methods say."""
@@ -47,7 +50,6 @@ def judged(
     seed: int,
     seconds: int = SECONDS,
     only: tuple[str, ...] = (*MUTATIONS, WITHIN),
-    windows: bool = True,
 ) -> dict[str, Any]:
     """All comparisons of one seed, as plain values for JSON.
 
@@ -64,44 +66,47 @@ def judged(
         random = np.random.default_rng([seed, zlib.crc32(name.encode())])
         changed = mutations[name](stream, random)
         ours = measured(changed, BLOCK_NS, OTHER_BATCHES)
-        same[name] = {"exact": _equal(changed, stream), **_same_window(ours, golden)}
+        level = Level.STANDARD if seed in SERIES_SEEDS and name in SERIES else LEVEL
+        same[name] = {"exact": _equal(changed, stream), **_same_window(ours, golden, level)}
     other = {}
-    if windows:
-        for name, config, base in (
-            ("null", MARKET, SECOND_WINDOW),
-            ("power", OTHER_MARKET, OTHER_WINDOW),
-        ):
-            ours = measured(simulated(config, base + seed, seconds), BLOCK_NS)
-            other[name] = _other_window(ours, golden)
+    for name, config, base in (
+        ("null", MARKET, SECOND_WINDOW),
+        ("power", OTHER_MARKET, OTHER_WINDOW),
+    ):
+        ours = measured(simulated(config, base + seed, seconds), BLOCK_NS)
+        other[name] = _other_window(ours, golden)
     return {
         "seed": seed,
         "declared": DECLARED,
         "settings": STANDARD.hash,
-        "noise": _noise(golden, np.random.default_rng([seed, 0])) if windows else {},
+        "noise": _noise(golden, np.random.default_rng([seed, 0])),
         "same": same,
         "other": other,
     }
 
 
-def _same_window(ours: Blocks, golden: Blocks) -> dict[str, Any]:
-    gate = compare(ours, golden, level=LEVEL)
-    said: Said = {}
-    for one in gate.compared:
-        told: dict[str, Any] = {
-            "gate": one.verdict.value,
-            "blocks": one.blocks,
-            "figures": [
-                [f.name, f.verdict.value, number(f.estimate), number(f.mde95)] for f in one.figures
-            ],
-        }
-        if one.plain is not None:
-            told |= {
-                "d": one.plain.d,
-                "ks_p": one.plain.p,
-                "l1": _distance(one.metric, ours, golden),
+def _same_window(ours: Blocks, golden: Blocks, level: Level) -> dict[str, Any]:
+    """Gate C's verdict at the suite's level, that of a higher one, and each metric's."""
+    gate = compare(ours, golden, level=level)
+    light = [one for one in gate.compared if one.metric.name in BY_NAME]
+    return {
+        "gate": overall(one.verdict for one in light).value,
+        "series": None if level is LEVEL else _verdicts(gate.compared[len(light) :]),
+        "metrics": {
+            one.metric.name: {
+                "gate": one.verdict.value,
+                "fails": [figure.name for figure in one.figures if figure.verdict.value == "fail"],
+                "blocks": one.blocks,
+                "mde95": number(max((figure.mde95 for figure in one.figures), default=None)),
+                **_methods(BY_NAME[one.metric.name], ours, golden),
             }
-        said[one.metric.name] = told
-    return {"gate": gate.verdict.value, "metrics": said}
+            for one in light
+        },
+    }
+
+
+def _verdicts(compared: tuple[Compared, ...]) -> dict[str, str]:
+    return {one.metric.name: one.verdict.value for one in compared}
 
 
 def _other_window(ours: Blocks, golden: Blocks) -> dict[str, Any]:
@@ -109,36 +114,64 @@ def _other_window(ours: Blocks, golden: Blocks) -> dict[str, Any]:
     said: Said = {}
     if gate.result is not None:
         for at, metric in enumerate(gate.metrics):
-            plain = ks_of_counts(*_counts(metric, ours, golden))
             said[metric.name] = {
-                "d": plain.d,
-                "ks_p": plain.p,
-                "l1": _distance(metric, ours, golden),
                 "p": gate.result.p[at],
                 "p_adjusted": gate.result.p_adjusted[at],
+                **_methods(metric, ours, golden),
             }
     return {
         "gate": gate.verdict.value,
         "p_max": gate.result and gate.result.p_max,
         "p_min": gate.result and gate.result.p_min,
         "blocks": list(gate.blocks),
+        "left_out": [one.name for one in gate.left_out],
         "metrics": said,
     }
 
 
-def _counts(metric: Metric, *sides: Blocks) -> list[Int64]:
-    return [side.counts(metric.number).sum(axis=0) for side in sides]
+def _methods(metric: Metric, ours: Blocks, golden: Blocks) -> dict[str, float]:
+    """What the other methods say of all values, as if they were independent.
+
+    ``ks_p``: the plain test's. ``d``, ``l1``: distances. ``drift``: Wasserstein-1 in units of the
+    golden standard deviation, of a few values or categories Jensen-Shannon's distance.
+    """
+    r, g = (side.counts(metric.number).sum(axis=0)[: metric.bins] for side in (ours, golden))
+    if not r.any() or not g.any():
+        return {}
+    plain = ks_of_counts(r, g)
+    found = {"d": plain.d, "ks_p": plain.p, "l1": float(_l1(r, g))}
+    if metric.kind is Kind.CATEGORY or np.count_nonzero(r + g) <= FEW_VALUES:
+        found["drift"] = _jensen_shannon(r, g)
+    else:
+        found["drift"] = _wasserstein(metric, r, g)
+    return found
 
 
-def _distance(metric: Metric, ours: Blocks, golden: Blocks) -> float:
-    return float(_l1(*_counts(metric, ours, golden)))
+def _wasserstein(metric: Metric, r: Int64, g: Int64) -> float:
+    """Of binned values: those of a bin are its smallest; the last bins', their finite edge."""
+    low, high = metric.edges()
+    value = np.where(np.isfinite(low), low, high)
+    sd = float(np.sqrt(np.cov(value, fweights=g)))
+    area = np.abs(np.cumsum(r / r.sum()) - np.cumsum(g / g.sum()))[:-1] @ np.diff(value)
+    return float(area) / sd if sd else 0.0
+
+
+def _jensen_shannon(r: Int64, g: Int64) -> float:
+    """The root of the divergence, to base 2: 0 to 1."""
+    shares = r / r.sum(), g / g.sum()
+    middle = (shares[0] + shares[1]) / 2
+    divergence = 0.0
+    for share in shares:
+        some = share > 0
+        divergence += float(share[some] @ np.log2(share[some] / middle[some])) / 2
+    return float(np.sqrt(max(divergence, 0.0)))
 
 
 def _noise(golden: Blocks, random: np.random.Generator) -> dict[str, float]:
     """L1 below which 95 % of pairs of samples of independent values of the golden law are."""
     found = {}
     for metric in CATALOGUE:
-        (counts,) = _counts(metric, golden)
+        counts = golden.counts(metric.number).sum(axis=0)
         counts = counts[counts > 0]
         if len(counts):
             n = int(counts.sum())

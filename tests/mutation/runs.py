@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +45,21 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in seeds if not _path(folder, seed).exists()]
     say(f"{len(seeds) - len(missing)} of {len(seeds)} seeds are there, in {folder}")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if missing:  # one alone, so that the kernels are compiled once
-        _kept(folder, missing[0])
-    began = time.monotonic()
-    with ProcessPoolExecutor(processes) as pool:
-        for done, ready in enumerate(
-            as_completed([pool.submit(_kept, folder, seed) for seed in missing[1:]]), 2
-        ):
-            ready.result()
-            if done % 10 == 0 or done == len(missing):
-                took = time.monotonic() - began
-                say(f"{done} of {len(missing)} seeds, {took / (done - 1):.0f} s each")
+    if missing:
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of processes that begin anew
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            pool.submit(_keep, folder, missing[0]).result()  # alone: kernels are compiled once
+            began = time.monotonic()
+            ready = [pool.submit(_keep, folder, seed) for seed in missing[1:]]
+            for done, one in enumerate(as_completed(ready), 1):
+                one.result()
+                if done % 10 == 0 or done == len(ready):
+                    each = (time.monotonic() - began) / done
+                    say(f"{done} of {len(ready)} seeds, {each:.0f} s each")
     return kept(root)
 
 
-def _kept(folder: Path, seed: int) -> None:
+def _keep(folder: Path, seed: int) -> None:
     path = _path(folder, seed)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(judged(seed)))
