@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import fields
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.same_window import compare
 from lobproof.fidelity.gates.settings import STANDARD, Level
 from lobproof.fidelity.inference.equivalence import overall
-from lobproof.fidelity.inference.plain import ks_of_counts
+from lobproof.fidelity.inference.plain import PlainKs, ks_of_counts
 from lobproof.fidelity.metrics.blocks import Blocks
 from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE, Kind, Metric
 from lobproof.schema import Int64
@@ -58,6 +60,7 @@ def judged(
     the golden one. ``noise``: by metric, the L1 distance that 95 % of pairs of independent samples
     of its law stay below.
     """
+    began = process_time()
     stream = simulated(MARKET, GOLDEN + seed, seconds)
     golden = measured(stream, BLOCK_NS)
     mutations: dict[str, Mutation] = {**MUTATIONS, WITHIN: within_margin}
@@ -82,6 +85,7 @@ def judged(
         "noise": _noise(golden, np.random.default_rng([seed, 0])),
         "same": same,
         "other": other,
+        "processor_s": process_time() - began,
     }
 
 
@@ -98,14 +102,16 @@ def _same_window(ours: Blocks, golden: Blocks, level: Level) -> dict[str, Any]:
                 "fails": [figure.name for figure in one.figures if figure.verdict.value == "fail"],
                 "blocks": one.blocks,
                 "mde95": number(max((figure.mde95 for figure in one.figures), default=None)),
-                **_methods(BY_NAME[one.metric.name], ours, golden),
+                **(
+                    _methods(BY_NAME[one.metric.name], ours, golden, one.plain) if one.plain else {}
+                ),
             }
             for one in light
         },
     }
 
 
-def _verdicts(compared: tuple[Compared, ...]) -> dict[str, str]:
+def _verdicts(compared: Sequence[Compared]) -> dict[str, str]:
     return {one.metric.name: one.verdict.value for one in compared}
 
 
@@ -114,10 +120,11 @@ def _other_window(ours: Blocks, golden: Blocks) -> dict[str, Any]:
     said: Said = {}
     if gate.result is not None:
         for at, metric in enumerate(gate.metrics):
+            plain = ks_of_counts(*_totals(metric, ours, golden))
             said[metric.name] = {
                 "p": gate.result.p[at],
                 "p_adjusted": gate.result.p_adjusted[at],
-                **_methods(metric, ours, golden),
+                **_methods(metric, ours, golden, plain),
             }
     return {
         "gate": gate.verdict.value,
@@ -129,22 +136,22 @@ def _other_window(ours: Blocks, golden: Blocks) -> dict[str, Any]:
     }
 
 
-def _methods(metric: Metric, ours: Blocks, golden: Blocks) -> dict[str, float]:
+def _methods(metric: Metric, ours: Blocks, golden: Blocks, plain: PlainKs) -> dict[str, float]:
     """What the other methods say of all values, as if they were independent.
 
     ``ks_p``: the plain test's. ``d``, ``l1``: distances. ``drift``: Wasserstein-1 in units of the
     golden standard deviation, of a few values or categories Jensen-Shannon's distance.
     """
-    r, g = (side.counts(metric.number).sum(axis=0)[: metric.bins] for side in (ours, golden))
-    if not r.any() or not g.any():
-        return {}
-    plain = ks_of_counts(r, g)
-    found = {"d": plain.d, "ks_p": plain.p, "l1": float(_l1(r, g))}
+    r, g = _totals(metric, ours, golden)
     if metric.kind is Kind.CATEGORY or np.count_nonzero(r + g) <= FEW_VALUES:
-        found["drift"] = _jensen_shannon(r, g)
+        drift = _jensen_shannon(r, g)
     else:
-        found["drift"] = _wasserstein(metric, r, g)
-    return found
+        drift = _wasserstein(metric, r, g)
+    return {"d": plain.d, "ks_p": plain.p, "l1": float(_l1(r, g)), "drift": drift}
+
+
+def _totals(metric: Metric, *sides: Blocks) -> list[Int64]:
+    return [side.counts(metric.number).sum(axis=0)[: metric.bins] for side in sides]
 
 
 def _wasserstein(metric: Metric, r: Int64, g: Int64) -> float:
@@ -171,7 +178,7 @@ def _noise(golden: Blocks, random: np.random.Generator) -> dict[str, float]:
     """L1 below which 95 % of pairs of samples of independent values of the golden law are."""
     found = {}
     for metric in CATALOGUE:
-        counts = golden.counts(metric.number).sum(axis=0)
+        (counts,) = _totals(metric, golden)
         counts = counts[counts > 0]
         if len(counts):
             n = int(counts.sum())
