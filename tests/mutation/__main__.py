@@ -1,4 +1,7 @@
-"""``python -m mutation``: every mutation, 200 seeds each; exit code 1 where a line is not reached."""
+"""``python -m mutation``: every mutation, with 200 seeds, and whether the lines are reached.
+
+Exit code 0 where all are, 1 where one is not, 2 while seeds are missing.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from mutation.runs import FOLDER, PROCESSES, run
+from mutation.declared import SEEDS
+from mutation.runs import FOLDER, PROCESSES, kept, run
+from mutation.verdicts import exit_code, lines
 
 BEGAN = time.monotonic()
 
@@ -22,9 +27,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where outcomes are kept")
     parser.add_argument("--processes", type=int, default=PROCESSES)
+    parser.add_argument("--kept", action="store_true", help="judge those that are kept")
     options = parser.parse_args()
-    run(say, options.folder, processes=options.processes)
-    return 0
+    outcomes = (
+        kept(options.folder)
+        if options.kept
+        else run(say, options.folder, processes=options.processes)
+    )
+    for line in lines(outcomes):
+        print("  ".join(line.cells()))
+    say(f"{len(outcomes)} of {len(SEEDS)} seeds")
+    return exit_code(outcomes)
 
 
 if __name__ == "__main__":

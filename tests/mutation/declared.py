@@ -72,10 +72,10 @@ LEVEL = Level.LIGHT
 """The metrics of the blocks decide. What level `standard` adds needs what this market is without:
 models of volatility that clusters end at their bounds, and returns of 60 s need 13 hours, so that
 not even identical streams pass. Of a few mutations it is looked at whether it fails them."""
-SERIES_SEEDS = SEEDS[:50]
+SERIES_SEEDS = SEEDS[9::10]
 WITHIN = "within_margin"
 SERIES = ("frozen_book", "contiguous_loss", "swapped", WITHIN)
-"""Compared at level `standard` too, with these seeds: it costs five times as much. Reported only:
+"""Compared at level `standard` too, with these seeds: it costs ten times as much. Reported only:
 no line is to be reached."""
 
 DETECTION = 0.95
@@ -169,5 +169,5 @@ def declared() -> str:
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
-DECLARED = "7464412e500ab07fae19dc4ef720c154958a8efedc2151e7071171d64aa8aa2d"
+DECLARED = "fdc1b35aa398aa5e455b528a7d00e6db33546aa888a1f68af9678fabc0bbf267"
 """What `declared` gave when it was fixed."""

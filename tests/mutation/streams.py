@@ -83,31 +83,38 @@ def events_of(stream: Stream) -> EventBatch:
     blank = np.zeros((len(empty), 3), np.int64)
     rows = np.concatenate([depth, blank])[place]
     kind = np.repeat([int(Kind.DELTA), int(Kind.MARK)], [len(depth), len(empty)])[place]
-    deltas = _filled(
-        len(rows),
-        ts_order=messages[of, TIME],
-        sequence=messages[of, LAST],
-        prev_sequence=messages[of, PREVIOUS],
-        kind=kind,
-        side=rows[:, SIDE],
-        price=rows[:, PRICE],
-        size=rows[:, SIZE],
-        flags=np.where(np.diff(of, append=-1) != 0, int(Flag.LAST), 0),
-    )
-    takes = _filled(
-        len(trades),
-        ts_order=trades[:, TAKEN_AT],
-        sequence=trades[:, TRADE_ID],
-        prev_sequence=trades[:, TRADE_ID] - 1,
-        kind=np.full(len(trades), int(Kind.TRADE)),
-        side=trades[:, TAKER],
-        price=trades[:, TRADE_PRICE],
-        size=trades[:, TRADED],
-        flags=np.full(len(trades), int(Flag.LAST)),
-    )
-    both = EventBatch.concat([takes, deltas])  # a trade before the message of the same time
-    order = np.argsort(both.ts_order, kind="stable")
-    return EventBatch.concat([_snapshot(stream.book), both.take(order)])
+    deltas = {
+        "ts_order": messages[of, TIME],
+        "sequence": messages[of, LAST],
+        "prev_sequence": messages[of, PREVIOUS],
+        "kind": kind,
+        "side": rows[:, SIDE],
+        "price": rows[:, PRICE],
+        "size": rows[:, SIZE],
+        "flags": np.where(np.diff(of, append=-1) != 0, int(Flag.LAST), 0),
+    }
+    takes = {
+        "ts_order": trades[:, TAKEN_AT],
+        "sequence": trades[:, TRADE_ID],
+        "prev_sequence": trades[:, TRADE_ID] - 1,
+        "kind": np.full(len(trades), int(Kind.TRADE)),
+        "side": trades[:, TAKER],
+        "price": trades[:, TRADE_PRICE],
+        "size": trades[:, TRADED],
+        "flags": np.full(len(trades), int(Flag.LAST)),
+    }
+    book = _snapshot(stream.book)
+    # a trade before the message of the same time
+    order = np.argsort(np.concatenate([takes["ts_order"], deltas["ts_order"]]), kind="stable")
+    head = len(book["kind"])
+    batch = EventBatch.empty(head + len(order))
+    for name, first in book.items():
+        column = getattr(batch, name)
+        column[:head] = first
+        column[head:] = np.concatenate([takes[name], deltas[name]])[order]
+    batch.ts_event[:] = batch.ts_order
+    batch.ts_recv[:] = batch.ts_order
+    return batch
 
 
 def measured(stream: Stream, block_ns: int, batch_rows: int = _BATCH_ROWS) -> Blocks:
@@ -127,28 +134,18 @@ def measured(stream: Stream, block_ns: int, batch_rows: int = _BATCH_ROWS) -> Bl
     return observer.finish()
 
 
-def _snapshot(book: FullBook) -> EventBatch:
+def _snapshot(book: FullBook) -> dict[str, NDArray[np.int64]]:
     levels = np.concatenate([np.zeros((1, 2), np.int64), book.bids, book.asks])
     many = len(levels)
     flags = np.full(many, int(Flag.COMPLETE | Flag.RESYNC))
     flags[-1] |= int(Flag.LAST)
-    return _filled(
-        many,
-        ts_order=np.full(many, book.ts),
-        sequence=np.full(many, book.last_id),
-        prev_sequence=np.full(many, book.last_id),
-        kind=np.repeat([int(Kind.CLEAR), int(Kind.SNAPSHOT)], [1, many - 1]),
-        side=np.repeat([0, 1, 2], [1, len(book.bids), len(book.asks)]),
-        price=levels[:, 0],
-        size=levels[:, 1],
-        flags=flags,
-    )
-
-
-def _filled(many: int, **columns: NDArray[np.int64]) -> EventBatch:
-    batch = EventBatch.empty(many)
-    for name, values in columns.items():
-        getattr(batch, name)[:] = values
-    batch.ts_event[:] = batch.ts_order
-    batch.ts_recv[:] = batch.ts_order
-    return batch
+    return {
+        "ts_order": np.full(many, book.ts),
+        "sequence": np.full(many, book.last_id),
+        "prev_sequence": np.full(many, book.last_id),
+        "kind": np.repeat([int(Kind.CLEAR), int(Kind.SNAPSHOT)], [1, many - 1]),
+        "side": np.repeat([0, 1, 2], [1, len(book.bids), len(book.asks)]),
+        "price": levels[:, 0],
+        "size": levels[:, 1],
+        "flags": flags,
+    }
