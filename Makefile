@@ -34,7 +34,7 @@ PLAIN := 'kernels and not compiled and not slow and not real'
 .PHONY: help demo test coverage test-faults fuzz fuzz-bytes fuzz-documents test-lake test-lakeapi lake lint \
 	format \
 	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-first-hour bench-metrics bench-shapes \
-	bench-capture bench-ablation lock setup check-setup \
+	bench-capture bench-ablation bench-methods mutation lock setup check-setup \
 	check-install clean
 
 help: ## this list
@@ -68,6 +68,9 @@ test-faults: setup ## slow tests: kills, drops, load (about an hour)
 
 fuzz: setup ## damaged recordings and derived days, at random, against a truth kept apart (an hour)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(FUZZ)
+
+mutation: setup ## defects of a reconstruction that gates C and D are to find, 200 seeds each (two cores, goes on if killed)
+	@PYTHONPATH=tests $(BIN)/python -W ignore::RuntimeWarning -m mutation
 
 fuzz-bytes: $(FUZZER) ## parsers of bytes and of Parquet, guided by their coverage (MINUTES=30)
 	@PYTHONPATH=src:tests .venv-fuzz/bin/python -W ignore -m fuzz_bytes \
@@ -132,6 +135,9 @@ bench-capture: setup ## 50,000 messages a second into a capture, for a minute (t
 
 bench-ablation: setup ## techniques that are often recommended beside the plain variants (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --ablation
+
+bench-methods: setup ## methods of comparing feeds beside each other; runs what make mutation has not (KEPT=folder: those there)
+	@PYTHONPATH=tests $(BIN)/python -W ignore::RuntimeWarning -m benchmarks --methods $(if $(KEPT),--kept $(KEPT))
 
 lock: setup ## pin what pyproject.toml asks for, with hashes (UPGRADE=1: the newest of everything)
 	@sh tools/lock.sh $(LOCK)

@@ -18,6 +18,7 @@ from benchmarks import (
     lake_decode,
     memory,
     metrics,
+    methods,
     parts,
     reconstruct_lake,
     shapes,
@@ -58,6 +59,8 @@ def main() -> int:
     parser.add_argument("--shapes", action="store_true", help="only shapes of recordings")
     parser.add_argument("--capture", action="store_true", help="only a capture under load")
     parser.add_argument("--metrics", action="store_true", help="only what a day's metrics cost")
+    parser.add_argument("--methods", action="store_true", help="only methods of comparing feeds")
+    parser.add_argument("--kept", type=Path, help="of the outcomes in this folder: run none")
     parser.add_argument("--first-hour", action="store_true", help="only what a new user meets")
     parser.add_argument(
         "--sizes",
@@ -94,6 +97,9 @@ def main() -> int:
             section = shapes.measure(scratch, 1 if options.quick else options.repeats, say)
         elif options.capture:
             section = capture.measure(scratch, 5.0 if options.quick else 60.0, say)
+        elif options.methods:
+            options.out = methods.FILE if options.out == RESULTS else options.out
+            section = methods.measure(say, options.kept)
         elif options.ablation:
             say("techniques beside the plain variants")
             section = ablation.measure(scratch, 1 if options.quick else 3, say)

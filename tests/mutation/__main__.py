@@ -27,10 +27,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where outcomes are kept")
     parser.add_argument("--processes", type=int, default=PROCESSES)
-    parser.add_argument("--kept", action="store_true", help="judge those that are kept")
+    parser.add_argument("--kept", type=Path, help="judge the outcomes in this folder, run none")
     options = parser.parse_args()
     outcomes = (
-        kept(options.folder)
+        kept(options.kept)
         if options.kept
         else run(say, options.folder, processes=options.processes)
     )

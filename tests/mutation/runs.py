@@ -25,9 +25,21 @@ def folder_of(root: Path = FOLDER) -> Path:
     return root / f"{DECLARED[:12]}-{STANDARD.hash[:12]}"
 
 
-def kept(root: Path = FOLDER) -> list[Outcome]:
-    """The outcomes that are there, by seed."""
-    return [json.loads(path.read_text()) for path in sorted(folder_of(root).glob("*.json"))]
+def kept(folder: Path) -> list[Outcome]:
+    """The outcomes in a folder, by seed, all of one set of declarations and settings.
+
+    Raises
+    ------
+    SystemExit
+        There is none, or some are of other declarations or settings.
+    """
+    outcomes = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    if not outcomes:
+        raise SystemExit(f"No outcome of the mutation suite is in {folder}: run it first.")
+    settings = {one["settings"] for one in outcomes}
+    if len(settings) > 1 or {one["declared"] for one in outcomes} != {DECLARED}:
+        raise SystemExit(f"Outcomes in {folder} are of other declarations or settings: run anew.")
+    return outcomes
 
 
 def run(
@@ -56,7 +68,7 @@ def run(
                 if done % 10 == 0 or done == len(ready):
                     each = (time.monotonic() - began) / done
                     say(f"{done} of {len(ready)} seeds, {each:.0f} s each")
-    return kept(root)
+    return kept(folder)
 
 
 def _keep(folder: Path, seed: int) -> None:

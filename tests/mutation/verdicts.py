@@ -1,4 +1,4 @@
-"""``lines``: what the suite's outcomes add up to, and whether the lines that were fixed are reached.
+"""``lines``: what the outcomes add up to, and whether the lines that were fixed are reached.
 
 Every share is of seeds, each a market of its own, so its Clopper-Pearson interval holds.
 """

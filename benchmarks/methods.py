@@ -1,0 +1,179 @@
+"""Methods of comparing feeds beside each other: false alarms and power, on the same feeds.
+
+The feeds are those of the mutation suite, whose outcomes are kept by seed: what it has, is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.report import Section
+from mutation.declared import (
+    BLOCK_NS,
+    DECLARED,
+    DRAWS,
+    EXPECTED,
+    SECONDS,
+    SEEDS,
+    SHOWN,
+    THRESHOLD,
+    WITHIN,
+)
+from mutation.runs import Outcome, kept, run
+from mutation.verdicts import HEAD, lines, rate, share
+
+from lobproof.fidelity.inference.plain import ALPHA
+
+FILE = Path(__file__).with_name("METHODS.md")
+Said = dict[str, Any]
+Alarm = Callable[[Said, float], bool]
+"""Whether a method calls two feeds different: what was found of a metric, and the noise of L1."""
+
+PLAIN: dict[str, Alarm] = {
+    "K-S": lambda said, noise: said["ks_p"] <= ALPHA,
+    "bootstrap": lambda said, noise: said["l1"] > noise,
+    "0.1": lambda said, noise: said["drift"] > THRESHOLD,
+}
+GATES: dict[str, Alarm] = {
+    "C": lambda said, noise: said["gate"] == "fail",
+    "D": lambda said, noise: said["p"] <= ALPHA,
+}
+
+
+def measure(say: Callable[[str], None], folder: Path | None) -> Section:
+    """The tables, of the outcomes in a folder; without one, of all, and what is missing is run."""
+    outcomes = run(say) if folder is None else kept(folder)
+    section = Section(
+        "methods",
+        "Methods on the same feeds",
+        f"{len(outcomes)} of {len(SEEDS)} seeds of the mutation suite, each with three simulated "
+        f"markets of {SECONDS // 60} minutes: a golden one, an independent window of the same law, "
+        "and one of a market whose orders near the touch are 5 % larger. Values depend on their "
+        f"past and are tied. What was fixed beforehand: `{DECLARED[:16]}`; settings of the gates: "
+        f"`{outcomes[0]['settings'][:16]}`; stored blocks of {BLOCK_NS // 10**9} s. A seed takes "
+        f"{median(one['processor_s'] for one in outcomes):.0f} s of a processor.",
+    )
+    section.text(
+        "Each cell is the share of seeds in which a method calls the two feeds different, in "
+        "percent, with its 95 % interval (Clopper and Pearson). Behind it, where a metric could "
+        "not be compared in every seed, in how many.",
+    )
+    _by_window(section, outcomes)
+    _by_defect(section, outcomes)
+    _at_all(section, outcomes)
+    section.table(
+        "The mutation suite: lines that were fixed beforehand",
+        HEAD,
+        [line.cells() for line in lines(outcomes)],
+    )
+    return section
+
+
+def _by_window(section: Section, outcomes: Sequence[Outcome]) -> None:
+    """Two windows: false alarms of the same law, power against the other."""
+    methods = {**PLAIN, "D": GATES["D"]}
+    rows = []
+    for metric in (name for names in SHOWN.values() for name in names):
+        row = [f"`{metric}`"]
+        for alarm in methods.values():
+            for kind in ("null", "power"):
+                row.append(_cell(outcomes, lambda one, k=kind: one["other"][k], metric, alarm))
+        rows.append(row)
+    alarms = ["any metric"]
+    for alarm in methods.values():
+        for kind in ("null", "power"):
+            alarms.append(_any(outcomes, lambda one, k=kind: one["other"][k], alarm))
+    rows.append(alarms)
+    joint = ["all together (gate D's verdict)", *["–"] * 6]
+    for kind in ("null", "power"):
+        joint.append(rate(share(one["other"][kind]["gate"] == "fail" for one in outcomes)))
+    rows.append(joint)
+    section.table(
+        "Two windows: one law (false alarms), and orders 5 % larger (power)",
+        ("metric", *(f"{name}: {what}" for name in methods for what in ("false", "power"))),
+        rows,
+    )
+    section.text(
+        "Sizes and depths differ between the two markets; intervals, spreads and effective "
+        "spreads hardly do, so an alarm there is not power.",
+    )
+
+
+def _by_defect(section: Section, outcomes: Sequence[Outcome]) -> None:
+    """The same window: a defect to be found, a loss that is of no account."""
+    methods = {**PLAIN, "C": GATES["C"]}
+    rows = []
+    for defect, metrics in SHOWN.items():
+        for metric in metrics:
+            row = [f"`{metric}`", f"`{defect}`"]
+            for alarm in methods.values():
+                for name in (WITHIN, defect):
+                    row.append(_cell(outcomes, lambda one, k=name: one["same"][k], metric, alarm))
+            passes = share(
+                one["same"][WITHIN]["metrics"][metric]["gate"] == "pass"
+                for one in outcomes
+                if "ks_p" in one["same"][WITHIN]["metrics"][metric]
+            )
+            rows.append([*row, rate(passes)])
+    section.table(
+        "The same window: 0.1 % lost (false alarms), and a defect of 1 % (power)",
+        (
+            "metric",
+            "defect",
+            *(f"{name}: {what}" for name in methods for what in ("false", "power")),
+            "C passes 0.1 % lost",
+        ),
+        rows,
+    )
+
+
+def _at_all(section: Section, outcomes: Sequence[Outcome]) -> None:
+    """By mutation: whether any metric raises an alarm."""
+    methods = {**PLAIN, "C": GATES["C"]}
+    rows = []
+    for name in (*EXPECTED, WITHIN):
+        row = [f"`{name}`"]
+        row += [
+            _any(outcomes, lambda one, k=name: one["same"][k], alarm) for alarm in methods.values()
+        ]
+        expected = EXPECTED.get(name)
+        rows.append([*row, "–" if expected is None else "yes" if expected.seen else "no"])
+    section.table(
+        "The same window: an alarm in any metric",
+        ("mutation", *methods, "C is to see it"),
+        rows,
+    )
+
+
+def _found(one: Outcome, of: Callable[[Outcome], Said], metric: str) -> Said | None:
+    """What was found of a metric; None where it could not be compared."""
+    said: Said | None = of(one)["metrics"].get(metric)
+    return said if said and "ks_p" in said else None
+
+
+def _cell(
+    outcomes: Sequence[Outcome], of: Callable[[Outcome], Said], metric: str, alarm: Alarm
+) -> str:
+    found = [
+        alarm(said, one["noise"][metric])
+        for one in outcomes
+        if (said := _found(one, of, metric)) is not None
+    ]
+    said = rate(share(found))
+    return said if len(found) in (0, len(outcomes)) else f"{said} of {len(found)}"
+
+
+def _any(outcomes: Sequence[Outcome], of: Callable[[Outcome], Said], alarm: Alarm) -> str:
+    return rate(
+        share(
+            any(
+                alarm(said, one["noise"][metric])
+                for metric in of(one)["metrics"]
+                if (said := _found(one, of, metric)) is not None
+            )
+            for one in outcomes
+        )
+    )
