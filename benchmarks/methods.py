@@ -11,10 +11,11 @@ from statistics import median
 from typing import Any
 
 from benchmarks.report import Section
+
+from lobproof.fidelity.inference.plain import ALPHA
 from mutation.declared import (
     BLOCK_NS,
     DECLARED,
-    DRAWS,
     EXPECTED,
     SECONDS,
     SEEDS,
@@ -24,8 +25,6 @@ from mutation.declared import (
 )
 from mutation.runs import Outcome, kept, run
 from mutation.verdicts import HEAD, lines, rate, share
-
-from lobproof.fidelity.inference.plain import ALPHA
 
 FILE = Path(__file__).with_name("METHODS.md")
 Said = dict[str, Any]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ ROUND_NS = 1_000_000
 
 Random = np.random.Generator
 Mutation = Callable[[Stream, Random], Stream]
-Resize = Callable[[Int64], NDArray[np.float64]]
+Resize = Callable[[Int64], NDArray[np.floating[Any]]]
 
 
 def identity(stream: Stream, random: Random) -> Stream:

@@ -126,7 +126,7 @@ def measured(stream: Stream, block_ns: int, batch_rows: int = _BATCH_ROWS) -> Bl
     ends = np.flatnonzero(events.flags & int(Flag.LAST)) + 1
     start = 0
     while start < len(events):
-        stop = int(ends[min(np.searchsorted(ends, start + batch_rows), len(ends) - 1)])
+        stop = int(ends[min(int(np.searchsorted(ends, start + batch_rows)), len(ends) - 1)])
         part = events.slice(start, stop)
         output = replayer.process(part, start)
         observer.add([part], output.states, start)
