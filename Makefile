@@ -69,7 +69,7 @@ test-faults: setup ## slow tests: kills, drops, load (about an hour)
 fuzz: setup ## damaged recordings and derived days, at random, against a truth kept apart (an hour)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(FUZZ)
 
-mutation: setup ## defects of a reconstruction that gates C and D are to find, 200 seeds each (two cores, goes on if killed)
+mutation: setup ## defects that gates C and D are to find, 200 seeds each (an hour of two cores; goes on if killed)
 	@PYTHONPATH=tests $(BIN)/python -W ignore::RuntimeWarning -m mutation
 
 fuzz-bytes: $(FUZZER) ## parsers of bytes and of Parquet, guided by their coverage (MINUTES=30)
@@ -136,7 +136,7 @@ bench-capture: setup ## 50,000 messages a second into a capture, for a minute (t
 bench-ablation: setup ## techniques that are often recommended beside the plain variants (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --ablation
 
-bench-methods: setup ## methods of comparing feeds beside each other; runs what make mutation has not (KEPT=folder: those there)
+bench-methods: setup ## K-S, bootstrap, fixed threshold and our gates on the same feeds (make mutation first, or an hour)
 	@PYTHONPATH=tests $(BIN)/python -W ignore::RuntimeWarning -m benchmarks --methods $(if $(KEPT),--kept $(KEPT))
 
 lock: setup ## pin what pyproject.toml asks for, with hashes (UPGRADE=1: the newest of everything)

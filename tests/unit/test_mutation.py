@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -276,7 +277,7 @@ def test_lines() -> None:
     """Of outcomes made up: what is reached is said so, and what is not."""
 
     def one(hit: bool) -> Outcome:
-        same = {
+        same: dict[str, dict[str, Any]] = {
             name: {
                 "exact": name == "identity",
                 "gate": "fail" if hit and EXPECTED[name].seen else "pass",
