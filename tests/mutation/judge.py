@@ -20,6 +20,8 @@ from lobproof.fidelity.inference.plain import PlainKs, ks_of_counts
 from lobproof.fidelity.metrics.blocks import Blocks
 from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE, Kind, Metric
 from lobproof.schema import Int64
+from mutation import control
+from mutation.control import negligible
 from mutation.declared import (
     BLOCK_NS,
     DECLARED,
@@ -55,7 +57,8 @@ def judged(
 ) -> dict[str, Any]:
     """All comparisons of one seed, as plain values for JSON.
 
-    ``same``: by mutation, the mutated feed against the golden one of the same time. ``other``: an
+    ``same``: by mutation, the mutated feed against the golden one of the same time; ``control``:
+    that with a change of no account. ``other``: an
     independent window of the same law (``null``), and one of the other market (``power``), against
     the golden one. ``noise``: by metric, the L1 distance that 95 % of pairs of independent samples
     of its law stay below.
@@ -64,13 +67,16 @@ def judged(
     stream = simulated(MARKET, GOLDEN + seed, seconds)
     golden = measured(stream, BLOCK_NS)
     mutations: dict[str, Mutation] = {**MUTATIONS, WITHIN: within_margin}
-    same = {}
-    for name in only:
-        random = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        changed = mutations[name](stream, random)
-        ours = measured(changed, BLOCK_NS, OTHER_BATCHES)
-        level = Level.STANDARD if seed in SERIES_SEEDS and name in SERIES else LEVEL
-        same[name] = {"exact": _equal(changed, stream), **_same_window(ours, golden, level)}
+    same = {
+        name: _mutated(
+            stream,
+            golden,
+            mutations[name],
+            np.random.default_rng([seed, zlib.crc32(name.encode())]),
+            Level.STANDARD if seed in SERIES_SEEDS and name in SERIES else LEVEL,
+        )
+        for name in only
+    }
     other = {}
     for name, config, base in (
         ("null", MARKET, SECOND_WINDOW),
@@ -84,9 +90,25 @@ def judged(
         "settings": STANDARD.hash,
         "noise": _noise(golden, np.random.default_rng([seed, 0])),
         "same": same,
+        "control": controlled(seed, stream, golden),
         "other": other,
         "processor_s": process_time() - began,
     }
+
+
+def controlled(seed: int, stream: Stream, golden: Blocks) -> dict[str, Any]:
+    """What is said of the golden feed with a change of no account."""
+    random = np.random.default_rng([seed, zlib.crc32(negligible.__name__.encode())])
+    said = _mutated(stream, golden, negligible, random, LEVEL)
+    return {"declared": control.DECLARED, **said}
+
+
+def _mutated(
+    stream: Stream, golden: Blocks, mutation: Mutation, random: np.random.Generator, level: Level
+) -> dict[str, Any]:
+    changed = mutation(stream, random)
+    ours = measured(changed, BLOCK_NS, OTHER_BATCHES)
+    return {"exact": _equal(changed, stream), **_same_window(ours, golden, level)}
 
 
 def _same_window(ours: Blocks, golden: Blocks, level: Level) -> dict[str, Any]:

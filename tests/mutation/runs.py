@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lobproof.fidelity.gates.settings import STANDARD
+from mutation import control
 from mutation.declared import DECLARED, SEEDS, declared
 from mutation.judge import judged
 
@@ -37,7 +38,8 @@ def kept(folder: Path) -> list[Outcome]:
     if not outcomes:
         raise SystemExit(f"No outcome of the mutation suite is in {folder}: run it first.")
     settings = {one["settings"] for one in outcomes}
-    if len(settings) > 1 or {one["declared"] for one in outcomes} != {DECLARED}:
+    fixed = {(one["declared"], one["control"]["declared"]) for one in outcomes}
+    if len(settings) > 1 or fixed != {(DECLARED, control.DECLARED)}:
         raise SystemExit(f"Outcomes in {folder} are of other declarations or settings: run anew.")
     return outcomes
 
@@ -49,9 +51,10 @@ def run(
     processes: int = PROCESSES,
 ) -> list[Outcome]:
     """Judge the seeds that are not kept yet, and return all."""
-    if declared() != DECLARED:
+    if declared() != DECLARED or control.declared() != control.DECLARED:
         raise SystemExit(
-            "The suite is not what was fixed before it was run: see tests/mutation/declared.py."
+            "The suite is not what was fixed before it was run: see tests/mutation/declared.py "
+            "and control.py."
         )
     folder = folder_of(root)
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lobproof.fidelity.inference.rates import Share, clopper_pearson
+from mutation.control import PASSED
 from mutation.declared import (
     ACCEPTANCE,
     ALPHA,
@@ -86,10 +87,14 @@ def lines(outcomes: Sequence[Outcome]) -> list[Line]:
     found.append(
         Line("gate C passes identical streams", share(one == "pass" for one in said), ACCEPTANCE)
     )
+    said = [one["control"]["gate"] for one in outcomes]
+    found.append(
+        Line("gate C passes a change of no account", share(one == "pass" for one in said), PASSED)
+    )
     said = [one["same"][WITHIN]["gate"] for one in outcomes]
     found.append(
         Line(
-            f"gate C fails `{WITHIN}`, a loss of 0.1 %",
+            f"gate C fails `{WITHIN}`, 0.1 % lost",
             share(one == "fail" for one in said),
             passes=said.count("pass"),
         )

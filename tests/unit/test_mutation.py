@@ -15,7 +15,7 @@ import pytest
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS
 from lobproof.fidelity.metrics.catalogue import BY_NAME
 from lobproof.schema import Flag, Kind
-from mutation import mutations
+from mutation import control, mutations
 from mutation.declared import (
     BLOCK_NS,
     DECLARED,
@@ -71,6 +71,7 @@ def mutated(feed: Stream, name: str) -> Stream:
 
 def test_declared_before_it_was_run() -> None:
     assert declared() == DECLARED
+    assert control.declared() == control.DECLARED
     assert len(SEEDS) >= 200
     assert set(MUTATIONS) == set(EXPECTED)
     assert {name for names in SHOWN.values() for name in names} <= set(BY_NAME)
@@ -252,6 +253,15 @@ def test_identical_pass_where_blocks_are_enough(outcome: Outcome) -> None:
     assert sum(one["gate"] == "pass" for one in said.values()) >= 5
 
 
+def test_change_of_no_account(outcome: Outcome) -> None:
+    said = outcome["control"]
+    assert not said["exact"]
+    assert "fail" not in {one["gate"] for one in said["metrics"].values()}
+    assert said["metrics"]["spread_1"]["d"] == 0
+    for metric in ("buy_size", "added_size", "effective_spread", "trade_interval"):
+        assert 0 < said["metrics"][metric]["d"] < 0.005
+
+
 def test_noise_of_l1_is_that_of_independent_values(outcome: Outcome) -> None:
     noise = outcome["noise"]["buy_size"]
     golden = measured(simulated(MARKET, GOLDEN + SEED, TEN_MINUTES_S), BLOCK_NS)
@@ -288,6 +298,7 @@ def test_lines() -> None:
         same[WITHIN] = {"exact": False, "gate": "inconclusive", "series": {"hill_1pc": "pass"}}
         return {
             "same": same,
+            "control": {"gate": "fail" if hit else "pass"},
             "other": {"null": {"gate": "fail" if hit else "pass"}, "power": {"gate": "fail"}},
         }
 
@@ -302,6 +313,7 @@ def test_lines() -> None:
 
     found = {line.what: line for line in lines([one(True)] * 18 + [one(False)] * 2)}
     assert found["gate C fails `wider`"].reached is False
+    assert found["gate C passes a change of no account"].reached is False
     quiet = [one(False)] * 20
     assert {line.what: line.reached for line in lines(quiet)}[null.what] is True
     series = {line.what: line.share for line in lines(quiet)}
