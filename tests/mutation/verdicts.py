@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lobproof.fidelity.inference.rates import Share, clopper_pearson
-from mutation.control import PASSED
+from mutation.control import FAILED
 from mutation.declared import (
     ACCEPTANCE,
     ALPHA,
@@ -89,7 +89,12 @@ def lines(outcomes: Sequence[Outcome]) -> list[Line]:
     )
     said = [one["control"]["gate"] for one in outcomes]
     found.append(
-        Line("gate C passes a change of no account", share(one == "pass" for one in said), PASSED)
+        Line(
+            "gate C fails a change of no account",
+            share(one == "fail" for one in said),
+            most=FAILED,
+            passes=said.count("pass"),
+        )
     )
     said = [one["same"][WITHIN]["gate"] for one in outcomes]
     found.append(
