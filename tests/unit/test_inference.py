@@ -32,6 +32,7 @@ from lobproof.fidelity.inference.functionals import (
     log_count,
     log_mean,
     log_quantiles,
+    log_sd,
     log_slope,
     regression,
 )
@@ -145,6 +146,23 @@ def test_a_figure_that_is_not_defined_is_inconclusive() -> None:
     one_bin = (COUNTS * (np.arange(9) == 4)).astype(float)
     (median,) = jackknife_equivalence(one_bin, one_bin, log_quantiles(edges, [0.5]), names=["m"])
     assert median.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_figure_that_hangs_on_one_block_is_the_same_of_identical_streams() -> None:
+    """A feed with a message every 100 ms, once after 200: without that block it has no spread."""
+    values = np.full((50, 10), 100.0)
+    values[7, 3] = 200.0
+    sums = np.stack([np.full(50, 10.0), values.sum(axis=1), (values**2).sum(axis=1)], axis=1)
+    (sd,) = jackknife_equivalence(sums, sums, log_sd, names=["sd"])
+    assert (sd.verdict, sd.upper) == (Verdict.PASS, 0.0)
+    (sd,) = jackknife_equivalence(sums[:39], sums[:39], log_sd, names=["sd"])
+    assert sd.verdict is Verdict.INCONCLUSIVE
+    other = sums.copy()
+    other[7] = 10.0, 1101.0, 9 * 100.0**2 + 201.0**2
+    (sd,) = jackknife_equivalence(other, sums, log_sd, names=["sd"])
+    assert sd.verdict is Verdict.INCONCLUSIVE
+    (sd,) = jackknife_equivalence(sums[8:], sums[8:], log_sd, names=["sd"])
+    assert sd.verdict is Verdict.INCONCLUSIVE
 
 
 def test_figures_are_those_of_the_observations() -> None:

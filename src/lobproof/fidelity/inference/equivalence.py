@@ -226,7 +226,7 @@ def jackknife_equivalence(
     -------
     list of Equivalence
         One a figure. A figure that is no finite number, of the whole or without some block, is
-        inconclusive.
+        inconclusive, unless both streams have the same throughout and a finite one of the whole.
 
     Notes
     -----
@@ -325,7 +325,11 @@ def jackknifed_largest(
 def _differences(
     figures_r: ArrayLike, figures_g: ArrayLike, many: int
 ) -> tuple[NDArray[np.float64], int]:
-    """Differences of figures, of the whole and without each block; and how many blocks."""
+    """Differences of figures, of the whole and without each block; and how many blocks.
+
+    A figure that is the same throughout differs nowhere, not even where neither stream has it: a
+    series that leaves one value in a single block has no spread without that block.
+    """
     r, g = np.asarray(figures_r, np.float64), np.asarray(figures_g, np.float64)
     if r.ndim != 2 or r.shape != g.shape or r.shape[1] != many or len(r) < 3:
         raise UsageError(
@@ -333,7 +337,9 @@ def _differences(
             hint="give a name for each figure, and a row for the whole and for each of two blocks",
         )
     with np.errstate(invalid="ignore"):
-        return r - g, len(r) - 1
+        differences = r - g
+    same = np.isfinite(r[0]) & ((r == g) | (np.isnan(r) & np.isnan(g))).all(axis=0)
+    return np.where(same, 0.0, differences), len(r) - 1
 
 
 def jackknife_error(parts: NDArray[np.float64]) -> NDArray[np.float64]:
