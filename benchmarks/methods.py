@@ -13,9 +13,11 @@ from typing import Any
 from benchmarks.report import Section
 
 from lobproof.fidelity.inference.plain import ALPHA
+from lobproof.fidelity.inference.rates import Share
 from mutation.declared import (
     BLOCK_NS,
     DECLARED,
+    DETECTION,
     EXPECTED,
     SECONDS,
     SEEDS,
@@ -28,6 +30,8 @@ from mutation.verdicts import HEAD, lines, rate, share
 
 FILE = Path(__file__).with_name("METHODS.md")
 Said = dict[str, Any]
+Part = Callable[[Outcome], Said]
+"""Which comparison of an outcome."""
 Alarm = Callable[[Said, float], bool]
 """Whether a method calls two feeds different: what was found of a metric, and the noise of L1."""
 
@@ -60,15 +64,57 @@ def measure(say: Callable[[str], None], folder: Path | None) -> Section:
         "percent, with its 95 % interval (Clopper and Pearson). Behind it, where a metric could "
         "not be compared in every seed, in how many.",
     )
+    _summary(section, outcomes)
     _by_window(section, outcomes)
     _by_defect(section, outcomes)
     _at_all(section, outcomes)
     section.table(
-        "The mutation suite: lines that were fixed beforehand",
+        f"The mutation suite: lines that were fixed beforehand, {len(outcomes)} seeds",
         HEAD,
         [line.cells() for line in lines(outcomes)],
     )
     return section
+
+
+def _summary(section: Section, outcomes: Sequence[Outcome]) -> None:
+    """A row a method: where it alarms without a reason, and what it finds."""
+    metrics = [name for names in SHOWN.values() for name in names]
+    defects = [name for name in EXPECTED if name != "identity"]
+    rows = []
+    for name, alarm in {**PLAIN, **GATES}.items():
+        row = [name]
+        if name == "C":
+            row += ["–"] * 3
+        else:
+            alone = [_of_metric(outcomes, _other("null"), one, alarm) for one in metrics]
+            rates = [100 * one.hits / one.trials for one in alone if one.trials]
+            row.append(f"{median(rates):.0f} % ({min(rates):.0f}–{max(rates):.0f})")
+            if name == "D":
+                row += [
+                    rate(share(one["other"][kind]["gate"] == "fail" for one in outcomes))
+                    for kind in ("null", "power")
+                ]
+            else:
+                row += [_any(outcomes, _other(kind), alarm) for kind in ("null", "power")]
+        if name == "D":
+            row += ["–"] * 2
+        else:
+            found = [_of_any(outcomes, _same(defect), alarm) for defect in defects]
+            many = sum(one.hits >= DETECTION * one.trials for one in found)
+            row += [_any(outcomes, _control, alarm), f"{many} of {len(defects)}"]
+        rows.append(row)
+    section.table(
+        "In short",
+        (
+            "method",
+            "one law: of a metric, median (range)",
+            "one law: of any (D: its verdict)",
+            "orders 5 % larger: of any",
+            "same window, of no account: of any",
+            f"defects found in {100 * DETECTION:g} % of the seeds",
+        ),
+        rows,
+    )
 
 
 def _by_window(section: Section, outcomes: Sequence[Outcome]) -> None:
@@ -79,12 +125,12 @@ def _by_window(section: Section, outcomes: Sequence[Outcome]) -> None:
         row = [f"`{metric}`"]
         for alarm in methods.values():
             for kind in ("null", "power"):
-                row.append(_cell(outcomes, lambda one, k=kind: one["other"][k], metric, alarm))
+                row.append(_cell(outcomes, _other(kind), metric, alarm))
         rows.append(row)
     alarms = ["any metric"]
     for alarm in methods.values():
         for kind in ("null", "power"):
-            alarms.append(_any(outcomes, lambda one, k=kind: one["other"][k], alarm))
+            alarms.append(_any(outcomes, _other(kind), alarm))
     rows.append(alarms)
     joint = ["all together (gate D's verdict)", *["–"] * 6]
     for kind in ("null", "power"):
@@ -115,7 +161,7 @@ def _by_defect(section: Section, outcomes: Sequence[Outcome]) -> None:
             row = [f"`{metric}`", f"`{defect}`"]
             for alarm in methods.values():
                 row.append(_cell(outcomes, _control, metric, alarm))
-                row.append(_cell(outcomes, lambda one, k=defect: one["same"][k], metric, alarm))
+                row.append(_cell(outcomes, _same(defect), metric, alarm))
             rows.append(
                 [*row, _cell(outcomes, _control, metric, lambda said, noise: _passed(said))]
             )
@@ -141,9 +187,7 @@ def _at_all(section: Section, outcomes: Sequence[Outcome]) -> None:
     rows = []
     for name in (*EXPECTED, WITHIN):
         row = [f"`{name}`"]
-        row += [
-            _any(outcomes, lambda one, k=name: one["same"][k], alarm) for alarm in methods.values()
-        ]
+        row += [_any(outcomes, _same(name), alarm) for alarm in methods.values()]
         expected = EXPECTED.get(name)
         rows.append([*row, "–" if expected is None else "yes" if expected.seen else "no"])
     row = [_any(outcomes, _control, alarm) for alarm in methods.values()]
@@ -155,6 +199,14 @@ def _at_all(section: Section, outcomes: Sequence[Outcome]) -> None:
     )
 
 
+def _same(name: str) -> Part:
+    return lambda one: one["same"][name]
+
+
+def _other(name: str) -> Part:
+    return lambda one: one["other"][name]
+
+
 def _control(one: Outcome) -> Said:
     said: Said = one["control"]
     return said
@@ -164,32 +216,38 @@ def _passed(said: Said) -> bool:
     return bool(said["gate"] == "pass")
 
 
-def _found(one: Outcome, of: Callable[[Outcome], Said], metric: str) -> Said | None:
+def _found(one: Outcome, of: Part, metric: str) -> Said | None:
     """What was found of a metric; None where it could not be compared."""
     said: Said | None = of(one)["metrics"].get(metric)
     return said if said and "ks_p" in said else None
 
 
-def _cell(
-    outcomes: Sequence[Outcome], of: Callable[[Outcome], Said], metric: str, alarm: Alarm
-) -> str:
-    found = [
+def _of_metric(outcomes: Sequence[Outcome], of: Part, metric: str, alarm: Alarm) -> Share:
+    """In how many seeds a method alarms, of those where the metric could be compared."""
+    return share(
         alarm(said, one["noise"][metric])
         for one in outcomes
         if (said := _found(one, of, metric)) is not None
-    ]
-    said = rate(share(found))
-    return said if len(found) in (0, len(outcomes)) else f"{said} of {len(found)}"
-
-
-def _any(outcomes: Sequence[Outcome], of: Callable[[Outcome], Said], alarm: Alarm) -> str:
-    return rate(
-        share(
-            any(
-                alarm(said, one["noise"][metric])
-                for metric in of(one)["metrics"]
-                if (said := _found(one, of, metric)) is not None
-            )
-            for one in outcomes
-        )
     )
+
+
+def _of_any(outcomes: Sequence[Outcome], of: Part, alarm: Alarm) -> Share:
+    """In how many seeds a method alarms of any metric."""
+    return share(
+        any(
+            alarm(said, one["noise"][metric])
+            for metric in of(one)["metrics"]
+            if (said := _found(one, of, metric)) is not None
+        )
+        for one in outcomes
+    )
+
+
+def _cell(outcomes: Sequence[Outcome], of: Part, metric: str, alarm: Alarm) -> str:
+    found = _of_metric(outcomes, of, metric, alarm)
+    said = rate(found)
+    return said if found.trials in (0, len(outcomes)) else f"{said} of {found.trials}"
+
+
+def _any(outcomes: Sequence[Outcome], of: Part, alarm: Alarm) -> str:
+    return rate(_of_any(outcomes, of, alarm))

@@ -51,9 +51,9 @@ class Line:
         """The row of the table."""
         line = "–"
         if self.least is not None:
-            line = f"at least {self.least:.0%}"
+            line = f"at least {100 * self.least:g} %"
         if self.most is not None:
-            line = f"the interval reaches down to {self.most:.0%}"
+            line = f"the interval reaches down to {100 * self.most:g} %"
         said = {True: "reached", False: "**not reached**", None: "–"}[self.reached]
         passes = "–" if self.passes is None else shown(self.passes, self.share.trials)
         return [self.what, rate(self.share), passes, line, said]
