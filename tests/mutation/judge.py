@@ -153,7 +153,7 @@ def _other_window(ours: Blocks, golden: Blocks) -> dict[str, Any]:
         "p_max": gate.result and gate.result.p_max,
         "p_min": gate.result and gate.result.p_min,
         "blocks": list(gate.blocks),
-        "left_out": [one.name for one in gate.left_out],
+        "left_out": [one.name for one, _ in gate.left_out],
         "metrics": said,
     }
 
