@@ -50,7 +50,7 @@ def _first_use(section: Section, sample: Sample, scratch: Path) -> None:
     golden, store = folder / "golden", folder / "store"
     steps = (
         ("import", *map(str, sample.files), "--out", str(golden)),
-        ("reconstruct", str(golden), "--out", str(store)),
+        ("reconstruct", str(golden), "--out", str(store), "--prove", "none"),
         ("verify", str(store), "--against", str(golden)),
         ("report", str(store), "--against", str(golden), "--out", str(folder / "report.html")),
     )

@@ -94,7 +94,7 @@ def test_a_file_in_the_way(files: list[Path], tmp_path: Path, golden: GoldenSamp
     file.write_text("precious")
     refused("is no whole golden sample", "import", *files, "--out", file)
     refused("", "import", *files, "--out", file / "golden")
-    refused("", "reconstruct", golden.path, "--out", file)
+    refused("", "reconstruct", "--prove", "none", golden.path, "--out", file)
     assert file.read_text() == "precious"
 
 
@@ -105,14 +105,14 @@ def test_a_folder_that_may_not_be_written(
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     refused("ermission", "import", *files, "--out", closed / "golden")
-    refused("ermission", "reconstruct", golden.path, "--out", closed / "store")
+    refused("ermission", "reconstruct", "--prove", "none", golden.path, "--out", closed / "store")
 
 
 def _writers(files: list[Path], golden: Path, store: Path, to: Path) -> list[tuple[object, ...]]:
     """Every command that writes, below ``to``."""
     return [
         ("import", *files, "--out", to / "new"),
-        ("reconstruct", golden, "--out", to / "store"),
+        ("reconstruct", "--prove", "none", golden, "--out", to / "store"),
         ("derive-lake", golden, "--out", to / "derived"),
         ("simulate", "--minutes", "0.05", "--lake", "--out", to / "sim"),
         ("report", store, "--out", to / "page.html"),
@@ -148,7 +148,10 @@ def test_a_full_disk_leaves_nothing_half_made(
     said = command("inspect", tmp_path / "store", "--json")
     assert said.code == 3 or said.document["days"] == []
     assert command("import", *files, "--out", tmp_path / "new").code == 0
-    assert command("reconstruct", golden.path, "--out", tmp_path / "store").code == 0
+    assert (
+        command("reconstruct", "--prove", "none", golden.path, "--out", tmp_path / "store").code
+        == 0
+    )
     assert command("verify", tmp_path / "store", "--against", tmp_path / "new").code in (0, 1)
 
 
@@ -259,7 +262,15 @@ def test_a_killed_import_shows_nothing_and_can_be_run_again(
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not out.exists()
-    refused("is no golden sample|does not exist", "reconstruct", out, "--out", tmp_path / "store")
+    refused(
+        "is no golden sample|does not exist",
+        "reconstruct",
+        "--prove",
+        "none",
+        out,
+        "--out",
+        tmp_path / "store",
+    )
     again = import_recordings(files, out)
     assert again.document == golden.document
 
@@ -269,7 +280,7 @@ def test_a_killed_import_shows_nothing_and_can_be_run_again(
 
 def _store(golden: GoldenSample, tmp_path: Path) -> Path:
     store = tmp_path / "store"
-    assert command("reconstruct", golden.path, "--out", store).code == 0
+    assert command("reconstruct", "--prove", "none", golden.path, "--out", store).code == 0
     return store
 
 
@@ -279,7 +290,7 @@ def test_a_journal_cut_short(golden: GoldenSample, tmp_path: Path) -> None:
     data = journal.read_bytes()
     journal.write_bytes(data[:-100])
     for arguments in (
-        ("reconstruct", golden.path, "--out", tmp_path / "other"),
+        ("reconstruct", "--prove", "none", golden.path, "--out", tmp_path / "other"),
         ("verify", store, "--against", golden.path),
         ("inspect", golden.path),
     ):
@@ -298,8 +309,8 @@ def test_a_flipped_byte_in_a_journal(golden: GoldenSample, tmp_path: Path, place
     journal.write_bytes(data)
     for arguments in (
         ("verify", store, "--against", golden.path),
-        ("reconstruct", golden.path, "--out", tmp_path / "other"),
-        ("reconstruct", golden.path, "--out", store),  # which is sealed already
+        ("reconstruct", "--prove", "none", golden.path, "--out", tmp_path / "other"),
+        ("reconstruct", "--prove", "none", golden.path, "--out", store),  # which is sealed already
         ("derive-lake", golden.path, "--out", tmp_path / "lake"),
     ):
         hint = refused(f"{journal} is damaged or was changed: its SHA-256 is ", *arguments)
@@ -312,7 +323,7 @@ def test_a_missing_journal(golden: GoldenSample, tmp_path: Path) -> None:
     store = _store(golden, tmp_path)
     golden.journals[0].unlink()
     missing = f"{golden.journals[0]} is missing"
-    refused(missing, "reconstruct", golden.path, "--out", tmp_path / "other")
+    refused(missing, "reconstruct", "--prove", "none", golden.path, "--out", tmp_path / "other")
     refused(missing, "inspect", golden.path)
     said = command("verify", store, "--against", golden.path, "--json")
     assert said.code == 3
@@ -354,7 +365,7 @@ def test_an_edited_document(
     text = file.read_text()
     file.write_text(damage(text))
     assert file.read_text() != text
-    refused(words, "reconstruct", golden.path, "--out", tmp_path / "other")
+    refused(words, "reconstruct", "--prove", "none", golden.path, "--out", tmp_path / "other")
 
 
 def test_a_document_with_another_hash(golden: GoldenSample, tmp_path: Path) -> None:
@@ -401,5 +412,5 @@ def test_the_lines_of_a_sample_are_counted(golden: GoldenSample, tmp_path: Path)
     )
     refused(
         r"\.jsonl\.zst has [0-9,]+ lines, golden.json lists [0-9,]+",
-        *("reconstruct", golden.path, "--out", tmp_path / "other"),
+        *("reconstruct", "--prove", "none", golden.path, "--out", tmp_path / "other"),
     )

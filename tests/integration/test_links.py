@@ -89,12 +89,19 @@ def each_as_a_link(whole: Path, tmp_path: Path, commands: Commands) -> dict[str,
 
 def test_a_store(sample: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    assert command("reconstruct", sample / "golden", "--out", store).code == 0
-    assert command("reconstruct", sample / "golden", "--out", store, "--overwrite").code == 0
+    assert command("reconstruct", "--prove", "none", sample / "golden", "--out", store).code == 0
+    assert (
+        command(
+            "reconstruct", "--prove", "none", sample / "golden", "--out", store, "--overwrite"
+        ).code
+        == 0
+    )
 
     def commands(there: Path) -> Iterator[Said]:
         yield command("inspect", there)
-        yield command("reconstruct", sample / "golden", "--out", there, "--overwrite")
+        yield command(
+            "reconstruct", "--prove", "none", sample / "golden", "--out", there, "--overwrite"
+        )
         yield command("verify", there, "--against", sample / "golden")
 
     codes = each_as_a_link(store, tmp_path, commands)
@@ -107,7 +114,7 @@ def test_a_store(sample: Path, tmp_path: Path) -> None:
 def test_what_is_sealed_already_is_not_called_done(sample: Path, tmp_path: Path) -> None:
     """Where a table's log is gone, or a partition is a link though the day has no file in it."""
     store = tmp_path / "store"
-    assert command("reconstruct", sample / "golden", "--out", store).code == 0
+    assert command("reconstruct", "--prove", "none", sample / "golden", "--out", store).code == 0
     (day,) = store.glob("events/*/*/*")
     empty = store / "quality" / day.relative_to(store / "events")
     if empty.exists():
@@ -116,20 +123,35 @@ def test_what_is_sealed_already_is_not_called_done(sample: Path, tmp_path: Path)
         empty.parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "elsewhere").mkdir()
     empty.symlink_to(tmp_path / "elsewhere")
-    refused("is a link", "reconstruct", sample / "golden", "--out", store)
+    refused("is a link", "reconstruct", "--prove", "none", sample / "golden", "--out", store)
     empty.unlink()
     (tmp_path / "elsewhere").rename(empty)
-    assert command("reconstruct", sample / "golden", "--out", store).code == 0
+    assert command("reconstruct", "--prove", "none", sample / "golden", "--out", store).code == 0
     shutil.rmtree(store / "events" / "_delta_log")
-    told = refused("not in the Delta table", "reconstruct", sample / "golden", "--out", store)
+    told = refused(
+        "not in the Delta table",
+        "reconstruct",
+        "--prove",
+        "none",
+        sample / "golden",
+        "--out",
+        store,
+    )
     assert "--overwrite" in told
-    assert command("reconstruct", sample / "golden", "--out", store, "--overwrite").code == 0
+    assert (
+        command(
+            "reconstruct", "--prove", "none", sample / "golden", "--out", store, "--overwrite"
+        ).code
+        == 0
+    )
     assert command("inspect", store).code == 0
 
 
 def test_a_golden_sample(sample: Path, tmp_path: Path) -> None:
     def commands(there: Path) -> Iterator[Said]:
-        yield command("reconstruct", there, "--out", there.parent / f"{there.name}-store")
+        yield command(
+            "reconstruct", "--prove", "none", there, "--out", there.parent / f"{there.name}-store"
+        )
         yield command("derive-lake", there, "--out", there.parent / f"{there.name}-lake")
 
     codes = each_as_a_link(sample / "golden", tmp_path, commands)
@@ -138,7 +160,9 @@ def test_a_golden_sample(sample: Path, tmp_path: Path) -> None:
 
 def test_a_plain_lake(sample: Path, tmp_path: Path) -> None:
     def commands(there: Path) -> Iterator[Said]:
-        yield command("reconstruct", there, "--out", there.parent / f"{there.name}-store")
+        yield command(
+            "reconstruct", "--prove", "none", there, "--out", there.parent / f"{there.name}-store"
+        )
 
     codes = each_as_a_link(sample / "sim" / "lake", tmp_path, commands)
     assert all(ended == [3] for ended in codes.values()), codes
@@ -165,7 +189,7 @@ def test_what_is_to_be_made_is_a_link(sample: Path, tmp_path: Path, target: str)
     (outside / "file").write_text("precious")
     before = snapshot(outside)
     store = tmp_path / "store"
-    assert command("reconstruct", sample / "golden", "--out", store).code == 0
+    assert command("reconstruct", "--prove", "none", sample / "golden", "--out", store).code == 0
     for arguments in (
         ("import", next((sample / "sim").glob("*.gz")), "--out", out),
         ("derive-lake", sample / "golden", "--out", out),
@@ -202,7 +226,7 @@ def test_no_file_or_folder_takes_the_place_of_a_pipe_or_a_socket(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     out, store, lake = tmp_path / "out", tmp_path / "store", validated_lake(tmp_path).root
-    assert command("reconstruct", sample / "golden", "--out", store).code == 0
+    assert command("reconstruct", "--prove", "none", sample / "golden", "--out", store).code == 0
     with in_place(out, kind):
         before = {
             path: path.lstat().st_mode for path in (out, out.with_name("real")) if path.exists()
@@ -214,7 +238,7 @@ def test_no_file_or_folder_takes_the_place_of_a_pipe_or_a_socket(
             ("import", next((sample / "sim").glob("*.gz")), "--out", out),
             ("derive-lake", sample / "golden", "--out", out),
             ("simulate", "--minutes", "0.05", "--out", out),
-            ("reconstruct", sample / "golden", "--out", out),
+            ("reconstruct", "--prove", "none", sample / "golden", "--out", out),
             ("demo", "--minutes", "1", "--out", out),
         ):
             said = command(*arguments)
@@ -339,11 +363,13 @@ def test_a_file_of_ours_has_one_name(tmp_path: Path) -> None:
 
 def test_what_the_user_put_into_a_partition_stays(sample: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    assert command("reconstruct", sample / "golden", "--out", store).code == 0
+    assert command("reconstruct", "--prove", "none", sample / "golden", "--out", store).code == 0
     partition = next(store.glob("events/*/*/*"))
     (partition / "notes.txt").write_text("precious")
     (partition / "part-00009-0123456789abcdef.parquet").write_text("left by a kill")
-    said = command("reconstruct", sample / "golden", "--out", store, "--overwrite")
+    said = command(
+        "reconstruct", "--prove", "none", sample / "golden", "--out", store, "--overwrite"
+    )
     assert said.code == 0
     assert (partition / "notes.txt").read_text() == "precious"
     assert not (partition / "part-00009-0123456789abcdef.parquet").exists()

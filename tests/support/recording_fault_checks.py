@@ -231,7 +231,7 @@ def check_fault(fault: Fault, scene: Scene, folder: Path) -> None:
     said = command("import", *files, "--out", golden, "--json", *fault.options)
     assert said.code == PASS, said.err
     check_document(said.document, told)
-    done = command("reconstruct", golden, "--out", store, "--json")
+    done = command("reconstruct", "--prove", "none", golden, "--out", store, "--json")
     assert done.code == PASS, done.err
     assert telling(store) == Counter(told.findings)
     check_verdict(command("verify", store, "--against", golden, "--json"), told)
@@ -268,7 +268,15 @@ def check_strict(files: Sequence[Path], folder: Path, told: Told, options: Seque
         assert not strict.exists() or not list(strict.iterdir())
     else:
         assert command(*arguments).code == PASS
-    arguments = ("reconstruct", folder / "golden", "--out", strict / "store", "--strict")
+    arguments = (
+        "reconstruct",
+        "--prove",
+        "none",
+        folder / "golden",
+        "--out",
+        strict / "store",
+        "--strict",
+    )
     if told.strict:
         refused(told.strict, *arguments)
         assert not (strict / "store" / "days").exists()
@@ -302,7 +310,16 @@ def check_contradiction(scene: Scene, folder: Path) -> None:
     assert outcome.report.check("snapshots").details["refuted"] == 1
     assert failing(outcome.report) <= {"untrusted_share"}  # of a short scene a message is much
     strict = folder / "strict"
-    refused("REFUTED at event", "reconstruct", folder / "golden", "--out", strict, "--strict")
+    refused(
+        "REFUTED at event",
+        "reconstruct",
+        "--prove",
+        "none",
+        folder / "golden",
+        "--out",
+        strict,
+        "--strict",
+    )
 
 
 def check_mix(scene: Scene, folder: Path) -> None:

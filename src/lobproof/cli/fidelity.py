@@ -102,7 +102,7 @@ def fidelity(
             bar.update(task, completed=done, total=total, detail=f"{what} {done:,} rows")
 
         report = prove(opened, against, level=level, keep_blocks=is_drawn, progress=advance)
-    _keep(opened.path, report)
+    keep_report(opened.path, report)
     if json_:
         print_json(report.to_dict())
     else:
@@ -115,7 +115,7 @@ def fidelity(
     return EXIT.get(report.verdict, INCONCLUSIVE)
 
 
-def _keep(root: Path, report: FidelityReport) -> None:
+def keep_report(root: Path, report: FidelityReport) -> None:
     """Keep a report in its store; where that cannot be written to, say so."""
     try:
         kept = keep(root, report)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NamedTuple, TypedDict
 
 from cyclopts import Parameter
 
@@ -21,6 +21,7 @@ from lobproof.cli.console import (
     show_next,
 )
 from lobproof.cli.places import Kind, expect
+from lobproof.cli.reconstruct.gate import Gate, Proving, has_failed
 from lobproof.cli.reconstruct.live import live
 from lobproof.cli.reconstruct.show import document, show_failures, show_results
 from lobproof.errors import UsageError
@@ -35,6 +36,7 @@ from lobproof.pipeline import (
 )
 from lobproof.pipeline.job import States
 from lobproof.sources.cryptolake.request import Request
+from lobproof.sources.golden import GoldenSample
 from lobproof.store import sealed
 from lobproof.timespan import to_ns
 
@@ -90,6 +92,8 @@ class LakeOptions:
 
 
 ALL_DAYS = LakeOptions()
+_FAILED = 1
+"""Exit code where a golden sample shows that the store is wrong."""
 
 
 def reconstruct(
@@ -100,6 +104,8 @@ def reconstruct(
     lake: LakeOptions = ALL_DAYS,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     base: Path | None = None,
+    against: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
+    prove: Proving = "light",
     states: States = "all",
     strict: Switch = False,
     overwrite: Switch = False,
@@ -113,6 +119,9 @@ def reconstruct(
     is there. Of Crypto Lake days several run at once, each in a process: one that fails is named
     in the end, with exit code 3, and does not take others down.
 
+    What was made is then proved, as `lobproof fidelity` does: a golden sample's store against the
+    sample itself, Crypto Lake days against the samples of --against. Exit code 1 where that fails.
+
     Parameters
     ----------
     source
@@ -125,6 +134,11 @@ def reconstruct(
         2026-03-01T12:00) to the end of that day, or of the golden sample. Needs --base.
     base
         The store in which the day of --from is sealed, and whose keyframe is started at.
+    against
+        A golden sample; may be given more than once.
+    prove
+        How much of the distributions is compared: `light`, `standard`, `full`; or `none`, and
+        nothing is proved. With --states other than all nothing can be.
     states
         Spacing of the rows of `states`: every book message, the first in each interval, or none.
     strict
@@ -141,14 +155,30 @@ def reconstruct(
     how = _How(since=_since(from_, base), strict=strict, overwrite=overwrite, batch_rows=batch_rows)
     if base is not None:
         expect(base, Kind.STORE)
+    for one in against:
+        expect(one, Kind.GOLDEN)
+    if against and (prove == "none" or states != "all"):
+        why = "--prove none" if prove == "none" else f"--states {states}"
+        raise UsageError(
+            f"--against with {why}: nothing can be held against the golden samples",
+            hint="leave out one of the two",
+        )
+    asked = _Asked(against, prove)
     if expect(source, Kind.GOLDEN, Kind.LAKE) is Kind.GOLDEN:
         if lake.given():
             raise UsageError(
                 f"{source} is a golden sample, which {', '.join(lake.given())} cannot be used with",
                 hint="leave that out, or name a folder of Crypto Lake files",
             )
-        return _sample(source, out_, ReconstructOptions(states), how, json_)
-    return _lake(source, out_, lake, states, how, json_)
+        return _sample(source, out_, ReconstructOptions(states), how, asked, json_)
+    return _lake(source, out_, lake, states, how, asked, json_)
+
+
+class _Asked(NamedTuple):
+    """What is to be proved of what is made."""
+
+    against: tuple[Path, ...]
+    prove: Proving
 
 
 class _How(TypedDict):
@@ -178,8 +208,16 @@ def _since(time: str | None, base: Path | None) -> PartialDay | None:
 
 
 def _sample(
-    source: Path, store: Path, options: ReconstructOptions, how: _How, as_json: bool
+    source: Path,
+    store: Path,
+    options: ReconstructOptions,
+    how: _How,
+    asked: _Asked,
+    as_json: bool,
 ) -> int:
+    symbol = GoldenSample.load(source).instrument
+    samples = (source, *asked.against)
+    gate = Gate.of(samples, asked.prove, options.states, {(symbol.exchange, symbol.symbol)})
     began = time.perf_counter()
     with progress("reconstructing") as (bar, task):
 
@@ -196,16 +234,26 @@ def _sample(
             progress=advance,
             waiting=lambda sentence: bar.console.print(sentence),
         )
+    if not as_json:
+        show_results([result], time.perf_counter() - began)
+    found = gate.passed(store, show=not as_json) if gate else []
     if as_json:
-        print_json(asdict(result))
-        return 0
-    show_results([result], time.perf_counter() - began)
-    show_next("verify", store, "--against", source)
-    return 0
+        print_json({**asdict(result), "fidelity": found})
+    elif found:
+        show_next("report", store, "--against", source)
+    else:
+        show_next("verify", store, "--against", source)
+    return _FAILED if has_failed(found) else 0
 
 
 def _lake(
-    source: Path, store: Path, lake: LakeOptions, states: States, how: _How, as_json: bool
+    source: Path,
+    store: Path,
+    lake: LakeOptions,
+    states: States,
+    how: _How,
+    asked: _Asked,
+    as_json: bool,
 ) -> int:
     request = Request(lake.exchange, named_symbols(lake.symbols), start=lake.start, end=lake.end)
     given = {
@@ -224,6 +272,7 @@ def _lake(
     )
     if how["since"] is not None:
         days = of_the_partial_day(days, request.symbols, how["since"])
+    gate = Gate.of(asked.against, asked.prove, states, {day.key[:2] for day in days})
     began = time.perf_counter()
     with live(days) as watcher:
         outcomes = reconstruct_days(
@@ -236,13 +285,17 @@ def _lake(
             watcher=watcher,
         )
     made = [outcome.result for outcome in outcomes if outcome.result is not None]
-    if as_json:
-        print_json(document(outcomes))
-    elif made:
+    if made and not as_json:
         show_results(made, time.perf_counter() - began)
+    # a day that failed may be the one that a sample is of
+    found = gate.passed(store, show=not as_json) if gate and len(made) == len(outcomes) else []
+    if as_json:
+        print_json({**document(outcomes), "fidelity": found})
     show_failures(outcomes)
     if len(made) < len(outcomes):
         return ERROR
+    if has_failed(found):
+        return _FAILED
     if not as_json:
         if len({(day.exchange, day.symbol) for day in days}) == 1:
             show_next("verify", store, "--lake", source, *_which(store, days[0].symbol))

@@ -1,0 +1,181 @@
+"""The gate behind ``lobproof reconstruct``: what was made is held against golden samples."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.text import Text
+
+import lobproof
+from lobproof.cli.console import err, out, progress
+from lobproof.cli.fidelity import keep_report
+from lobproof.errors import ExtraError, UsageError
+from lobproof.fidelity.exact import Verdict
+from lobproof.fidelity.exact.verify import sample_days
+from lobproof.fidelity.gates.report import FidelityReport
+from lobproof.fidelity.gates.settings import STANDARD, Level
+from lobproof.fidelity.inference.equivalence import overall
+from lobproof.fidelity.metrics.files import VERSION as METRICS_VERSION
+from lobproof.fidelity.render import STYLES
+from lobproof.fidelity.reports import KeptReport, kept_reports
+from lobproof.pipeline.prove import prove
+from lobproof.sources.golden import GoldenSample
+from lobproof.store import Store, open_store
+
+Proving = Literal["light", "standard", "full", "none"]
+"""How much is proved behind a reconstruction: a level of gate C, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Golden samples that what is made will be held against, and how much of gate C is compared."""
+
+    samples: tuple[GoldenSample, ...]
+    level: Level
+
+    @classmethod
+    def of(
+        cls,
+        samples: Sequence[Path],
+        how: Proving,
+        states: str,
+        symbols: Collection[tuple[str, str]],
+    ) -> Gate | None:
+        """The gate that was asked for; None without one.
+
+        Parameters
+        ----------
+        states
+            Spacing of the states: metrics are made of all.
+        symbols
+            Exchange and symbol of all that is reconstructed.
+
+        Raises
+        ------
+        UsageError
+            If nothing can be proved of samples that are named.
+        InputError
+            If a sample cannot be read.
+        """
+        loaded = tuple(map(GoldenSample.load, samples))
+        for one in loaded:
+            if _symbol(one) not in symbols:
+                raise UsageError(
+                    f"{one.path} is a golden sample of {' '.join(_symbol(one))}, of which nothing "
+                    "is reconstructed here",
+                    hint="name samples of the symbols that are, or leave --against out",
+                )
+        if how == "none" or states != "all" or not loaded:
+            return None
+        return cls(loaded, Level(how))
+
+    def passed(self, root: Path, *, show: bool) -> list[dict[str, Any]]:
+        """Prove the store symbol by symbol, keep what is found, and show it; plain values of it."""
+        store = open_store(root)
+        by_symbol = groupby(sorted(self.samples, key=_symbol), key=_symbol)
+        return [self._symbol(store, list(samples), show=show) for _, samples in by_symbol]
+
+    def _symbol(self, store: Store, samples: list[GoldenSample], *, show: bool) -> dict[str, Any]:
+        known = self._known(store, samples)
+        if known is not None:
+            err().print("Proved already, of the same content.", style="dim")
+            return _told(samples, self.level, known)
+        try:
+            with progress("proving") as (bar, task):
+
+                def advance(what: str, done: int, total: int) -> None:
+                    bar.update(task, completed=done, total=total, detail=f"{what} {done:,} rows")
+
+                report = prove(
+                    store, [one.path for one in samples], level=self.level, progress=advance
+                )
+        except ExtraError as error:
+            _say(f"Not proved: {error.message}. Hint: {error.hint}")
+            return {**_told(samples, self.level, None), "why": error.message}
+        if show:
+            _show(report, self.level)
+        keep_report(store.path, report)
+        return _told(samples, self.level, report.verdict)
+
+    def _known(self, store: Store, samples: Sequence[GoldenSample]) -> Verdict | None:
+        """What kept reports say of this content, these samples and this level; None if not all."""
+        exchange, symbol = _symbol(samples[0])
+        sealed = {
+            str(row["dt"]): str(row["content_hash"])
+            for row in store.days().filter(exchange=exchange, symbol=symbol).iter_rows(named=True)
+        }
+        reports = [
+            one
+            for one in kept_reports(store.path, exchange, symbol).reports
+            if self._counts(one, sealed)
+        ]
+        found: list[Verdict] = []
+        for sample in samples:
+            for dt in sample_days(store, sample) or sealed:
+                verdicts = [
+                    against.verdict
+                    for report in reports
+                    if report.dt == dt
+                    for against in report.against
+                    if against.golden.content_hash == sample.content_hash
+                ]
+                if not verdicts:
+                    return None
+                found.append(verdicts[-1])  # reports come in order of their runs
+        return overall(found)
+
+    def _counts(self, report: KeptReport, sealed: dict[str, str]) -> bool:
+        """Whether a report is of what is stored now, by the same rules."""
+        return (
+            report.content_hash == sealed.get(report.dt)
+            and report.settings_hash == STANDARD.hash
+            and report.lobproof_version == lobproof.__version__
+            and report.metrics_version == METRICS_VERSION
+            and report.level in (self.level, None)  # None: gate D alone, which has no levels
+        )
+
+
+def has_failed(found: Sequence[dict[str, Any]]) -> bool:
+    """Whether a golden sample shows that a store is wrong."""
+    return any(one["verdict"] == Verdict.FAIL for one in found)
+
+
+def _symbol(sample: GoldenSample) -> tuple[str, str]:
+    return sample.instrument.exchange, sample.instrument.symbol
+
+
+def _told(samples: Sequence[GoldenSample], level: Level, verdict: Verdict | None) -> dict[str, Any]:
+    exchange, symbol = _symbol(samples[0])
+    return {
+        "exchange": exchange,
+        "symbol": symbol,
+        "level": level.value,
+        "against": [str(one.path) for one in samples],
+        "verdict": verdict,
+    }
+
+
+def _show(report: FidelityReport, level: Level) -> None:
+    """A line for each golden sample: the verdict of every gate, and what fails."""
+    for one in report.against:
+        told = Text.assemble(
+            (one.verdict.value.upper(), f"{STYLES[one.verdict]} reverse"),
+            f"  {report.title}, level {level}, against {Path(one.golden).name}",
+        )
+        out().print(told, soft_wrap=True)
+        if one.exact is not None:
+            first = one.exact.first_divergence
+            why = f": {first.detail}" if first else ""
+            out().print(f"gates A, B, row by row: {one.exact.verdict.value}{why}", soft_wrap=True)
+        gate = one.same or one.other
+        if gate is not None:
+            name = "C" if one.same else "D"
+            out().print(f"gate {name}, distributions: {gate.verdict.value}", soft_wrap=True)
+
+
+def _say(sentence: str) -> None:
+    err().print(sentence, style="yellow", soft_wrap=True)
