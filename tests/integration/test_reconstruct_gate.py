@@ -38,6 +38,9 @@ def test_a_store_is_proved_once_against_the_sample_that_it_is_made_of(
     (kept,) = kept_reports(store).reports
     assert kept.level == "light"
     assert kept.against[0].gates == {"A": "exact", "B": "exact", "C": "inconclusive"}
+    (page,) = store.rglob("fidelity.html")
+    assert "SIMULATED" in page.read_text()
+    assert str(page) in said.err
     again = command(*arguments)
     assert "Proved already" in again.err
     assert kept_reports(store).reports == (kept,)
@@ -113,11 +116,13 @@ def test_a_sample_of_another_symbol_is_refused_before_the_work(
         assert not store.exists()
 
 
-def test_a_reports_folder_that_cannot_be_written_to_is_said(sample: Path, tmp_path: Path) -> None:
+def test_reports_and_pages_that_cannot_be_written_are_said(sample: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     arguments = ("reconstruct", sample / "golden", "--out", store)
     assert command(*arguments, "--prove", "none").code == 0
-    (store / "fidelity").write_text("a file")
+    for name in ("fidelity", "pages"):
+        (store / name).write_text("a file")
     said = command(*arguments, "--json")
+    assert "There is no page" in said.err
     assert json.loads(said.out)["fidelity"][0]["verdict"] == "inconclusive"
     assert "is not kept" in said.err

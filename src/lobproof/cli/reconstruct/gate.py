@@ -13,7 +13,7 @@ from rich.text import Text
 import lobproof
 from lobproof.cli.console import err, out, progress
 from lobproof.cli.fidelity import keep_report
-from lobproof.errors import ExtraError, UsageError
+from lobproof.errors import ExtraError, PlaceError, UsageError
 from lobproof.fidelity.exact import Verdict
 from lobproof.fidelity.exact.verify import sample_days
 from lobproof.fidelity.gates.report import FidelityReport
@@ -22,10 +22,14 @@ from lobproof.fidelity.inference.equivalence import overall
 from lobproof.fidelity.metrics.files import VERSION as METRICS_VERSION
 from lobproof.fidelity.render import STYLES
 from lobproof.fidelity.reports import KeptReport, kept_reports
+from lobproof.files import make_folder
+from lobproof.pages.fidelity import fidelity_page
 from lobproof.pipeline.prove import prove
 from lobproof.sources.golden import GoldenSample
-from lobproof.store import Store, open_store
+from lobproof.store import Partition, Store, open_store
 
+_PAGES = "pages"
+"""Folder of a store with the pages of its days, by the first day of each."""
 Proving = Literal["light", "standard", "full", "none"]
 """How much is proved behind a reconstruction: a level of gate C, or nothing."""
 
@@ -90,16 +94,15 @@ class Gate:
                 def advance(what: str, done: int, total: int) -> None:
                     bar.update(task, completed=done, total=total, detail=f"{what} {done:,} rows")
 
-                report = prove(
-                    store, [one.path for one in samples], level=self.level, progress=advance
-                )
+                paths = [one.path for one in samples]
+                report = prove(store, paths, level=self.level, keep_blocks=True, progress=advance)
         except ExtraError as error:
             _say(f"Not proved: {error.message}. Hint: {error.hint}")
             return {**_told(samples, self.level, None), "why": error.message}
         if show:
             _show(report, self.level)
         keep_report(store.path, report)
-        return _told(samples, self.level, report.verdict)
+        return {**_told(samples, self.level, report.verdict), "page": _page(store, report)}
 
     def _known(self, store: Store, samples: Sequence[GoldenSample]) -> Verdict | None:
         """What kept reports say of this content, these samples and this level; None if not all."""
@@ -137,6 +140,23 @@ class Gate:
             and report.metrics_version == METRICS_VERSION
             and report.level in (self.level, None)  # None: gate D alone, which has no levels
         )
+
+
+def _page(store: Store, report: FidelityReport) -> str | None:
+    """Write the page of a report below its store, in place of the one before; its path."""
+    first = min(dt for one in report.against for dt in one.days)
+    where = Partition(report.exchange, report.symbol, first).folder
+    try:
+        folder = make_folder(store.path, f"{_PAGES}/{where}")
+        page = fidelity_page(report, folder / "fidelity.html", store=store)
+    except ExtraError as error:
+        _say(f"There is no page: {error.message}. Hint: {error.hint}")
+    except PlaceError as error:
+        _say(f"There is no page: {error.message}")
+    else:
+        err().print(f"Page: {page}", style="dim", soft_wrap=True)
+        return str(page)
+    return None
 
 
 def has_failed(found: Sequence[dict[str, Any]]) -> bool:
