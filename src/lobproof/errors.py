@@ -122,8 +122,10 @@ def panicked(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
-def place_error(error: OSError) -> PlaceError:
+def place_error(error: OSError | PlaceError) -> PlaceError:
     """What to say of an error of the operating system, in words and with what can be done."""
+    if isinstance(error, PlaceError):
+        return error
     number = system_error(error)
     told = system_text(error)
     where = " and ".join(str(name) for name in (error.filename, error.filename2) if name)

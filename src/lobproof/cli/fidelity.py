@@ -120,9 +120,9 @@ def keep_report(root: Path, report: FidelityReport) -> None:
     try:
         kept = keep(root, report)
     except (OSError, PlaceError) as error:
-        refused = error if isinstance(error, PlaceError) else place_error(error)
+        refused = place_error(error).message
         err().print(
-            f"The report is not kept: {refused.message}. `history` and `certify` do not know it.",
+            f"The report is not kept: {refused}. `history` and `certify` do not know it.",
             style="yellow",
             soft_wrap=True,
         )

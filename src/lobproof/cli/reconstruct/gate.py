@@ -13,7 +13,7 @@ from rich.text import Text
 import lobproof
 from lobproof.cli.console import err, out, progress
 from lobproof.cli.fidelity import keep_report
-from lobproof.errors import ExtraError, PlaceError, UsageError
+from lobproof.errors import ExtraError, PlaceError, UsageError, place_error
 from lobproof.fidelity.exact import Verdict
 from lobproof.fidelity.exact.verify import sample_days
 from lobproof.fidelity.gates.report import FidelityReport
@@ -151,8 +151,8 @@ def _page(store: Store, report: FidelityReport) -> str | None:
         page = fidelity_page(report, folder / "fidelity.html", store=store)
     except ExtraError as error:
         _say(f"There is no page: {error.message}. Hint: {error.hint}")
-    except PlaceError as error:
-        _say(f"There is no page: {error.message}")
+    except (OSError, PlaceError) as error:
+        _say(f"There is no page: {place_error(error).message}")
     else:
         err().print(f"Page: {page}", style="dim", soft_wrap=True)
         return str(page)
