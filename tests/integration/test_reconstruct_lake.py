@@ -62,8 +62,11 @@ def test_all_commands_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert tables == {"book", "book_delta_v2", "trades"}
     assert_tidy(store)
     assert "synthetic" in command("inspect", store).out
-    assert command("report", store, "--out", tmp_path / "page.html").code == 0
-    assert "DEMO" in (tmp_path / "page.html").read_text()
+    page = tmp_path / "page.html"
+    assert command("report", store, "--lake", lake, "--out", page).code == 0
+    assert "DEMO" in page.read_text()
+    assert "Verified: pass" in page.read_text()
+    assert "Checks against Crypto Lake files" in page.read_text()
     assert "nothing to do" in command("reconstruct", lake, "--out", store).err
 
 

@@ -176,6 +176,30 @@ def test_the_verdict_and_its_checks_are_shown(store: Path, tmp_path: Path, plain
     assert "Not verified" not in said
 
 
+def test_several_verifications_are_shown_one_by_one_and_the_worst_heads(
+    store: Path, tmp_path: Path
+) -> None:
+    good = VerifyReport(
+        "BINANCE",
+        "BTC-USDT",
+        "synthetic",
+        (Check("chain", Verdict.EXACT, 7, 7, 7),),
+        {"days": ["2024-08-08"]},
+        "Crypto Lake files",
+    )
+    said = words(page_of(store, tmp_path / "r.html", verification=[good, verification()]))
+    assert "Verified: FAIL" in said
+    assert "Held against 2 sources, each by itself: 3 of 4 checks passed" in said
+    assert "1 of 2: Checks against Crypto Lake files, 2024-08-08" in said
+    assert "2 of 2: Checks against the recording, 2024-08-08" in said
+    assert "chain A exact 7 7 7" in said
+    assert "book ticker last B pass 5 000" in said
+    with pytest.raises(UsageError, match="ETH-USDT, which is not shown"):
+        page_of(store, tmp_path / "r.html", verification=[good, verification("ETH-USDT")])
+    said = words(page_of(store, tmp_path / "r.html", verification=[]))
+    assert "Not verified" in said
+
+
 def test_a_verification_of_something_else_is_refused(store: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="ETH-USDT, which is not shown"):
         page_of(store, tmp_path / "r.html", verification=verification("ETH-USDT"))

@@ -77,7 +77,7 @@ def demo(
     report = verified(store, sample.path)
     console.print(render_report(report))
     step(5, "draw the report")
-    page = drawn(store, folder / "report.html", verification=report)
+    page = drawn(store, folder / "report.html", verification=[report])
     seconds = duration(int((time.perf_counter() - began) * 1e9))
     console.print(f"\nDEMO (synthetic data) finished in {seconds}.")
     console.print(f"Open the report: {page.resolve()}", soft_wrap=True)

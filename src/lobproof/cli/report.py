@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,8 @@ def report(
     /,
     *,
     out_: Annotated[Path, Parameter(name="--out")] = Path("report.html"),
-    against: Path | None = None,
+    against: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
+    lake: Path | None = None,
     symbol: str | None = None,
     date: str | None = None,
     start: str | None = None,
@@ -39,7 +41,10 @@ def report(
     out_
         The page to write.
     against
-        A golden sample to verify against; its verdict heads the page.
+        A golden sample to verify against; may be given more than once. The worst verdict heads the
+        page.
+    lake
+        The Crypto Lake files that the store came from, to verify against.
     symbol
         One symbol; by default all of the store.
     date
@@ -53,15 +58,20 @@ def report(
     """
     need_extra("report")
     expect(store, Kind.STORE)
-    if against is not None:
-        expect(against, Kind.GOLDEN)
+    for sample in against:
+        expect(sample, Kind.GOLDEN)
+    if lake is not None:
+        expect(lake, Kind.LAKE)
     pages.check_page(out_)
     opened = open_store(store)
     tell_unsealed(opened)
     first, stop = span(date, start, end)
-    verification = None
-    if against is not None:
-        verification = verified(opened, against, symbol=symbol, start=first, end=stop)
+    proofs = [verified(opened, sample, symbol=symbol, start=first, end=stop) for sample in against]
+    if lake is not None:
+        symbols = [symbol] if symbol else sorted(set(opened.days()["symbol"]))
+        proofs += [
+            verified(opened, None, lake=lake, symbol=one, start=first, end=stop) for one in symbols
+        ]
     page = drawn(
         opened,
         out_,
@@ -69,7 +79,7 @@ def report(
         start=first,
         end=stop,
         fresh=fresh,
-        verification=verification,
+        verification=proofs,
     )
     out().print(f"Report: {page.resolve()}", soft_wrap=True)
     return 0
@@ -83,7 +93,7 @@ def drawn(
     start: Time | None = None,
     end: Time | None = None,
     fresh: bool = False,
-    verification: VerifyReport | None,
+    verification: Sequence[VerifyReport],
 ) -> Path:
     """The page of ``lobproof.report``, with a progress line meanwhile."""
     with progress("drawing") as (bar, task):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from lobproof.progress import Progress
 from lobproof.store import Store, as_store
 from lobproof.timespan import Time, show_ns, to_ns
 
+Proof = VerifyReport | Verification
 _CODE = re.compile("`([^`\n]+)`")
 
 
@@ -42,7 +43,7 @@ def report(
     *,
     symbol: str | None = None,
     exchange: str | None = None,
-    verification: VerifyReport | Verification | None = None,
+    verification: Proof | Sequence[Proof] | None = None,
     start: Time | None = None,
     end: Time | None = None,
     fresh: bool = False,
@@ -63,7 +64,8 @@ def report(
     symbol, exchange
         What to show; by default every symbol of the store, one section each.
     verification
-        The report of ``verify`` (or its ``to_dict()``) of one of the symbols shown.
+        What ``verify`` said (or its ``to_dict()``) of a symbol that is shown; several of them, such
+        as one for each golden sample, are shown one by one, and the worst verdict heads the page.
     start, end
         Part of the time to show, by ``ts_order``; ``end`` is exclusive.
     fresh
@@ -91,13 +93,14 @@ def report(
     out = as_path(out)
     check_page(out)
     store = as_store(store)
-    proof = _proof(verification)
+    proofs = [_proof(one) for one in _each(verification)]
     shown = sections(store, symbol, exchange)
-    if proof is not None and (proof["exchange"], proof["symbol"]) not in shown:
-        raise UsageError(
-            f"The verification is of {proof['exchange']} {proof['symbol']}, which is not shown.",
-            hint=f"This page shows {', '.join(' '.join(names) for names in shown)}.",
-        )
+    for one in proofs:
+        if _names(one) not in shown:
+            raise UsageError(
+                f"The verification is of {' '.join(_names(one))}, which is not shown.",
+                hint=f"This page shows {', '.join(' '.join(names) for names in shown)}.",
+            )
     parts: list[Section] = []
     empty: list[str] = []
     unheard: UsageError | None = None
@@ -109,19 +112,27 @@ def report(
         if found is None:
             empty.append(" ".join(reversed(names)))
             continue
-        ours = proof if proof and (proof["exchange"], proof["symbol"]) == names else None
-        if ours is not None:
-            check_verified(found, ours)
+        ours = [one for one in proofs if _names(one) == names]
+        for one in ours:
+            check_verified(found, one)
         parts.append(section(found, ours, number))
     if not parts and unheard is not None:
         raise unheard
     return written(out, _render(parts, empty, _limits(start, end)))
 
 
-def _proof(given: VerifyReport | Verification | None) -> Verification | None:
-    """What `verify` said as a document; `UsageError` for what it did not say."""
+def _each(given: Proof | Sequence[Proof] | None) -> list[Proof]:
     if given is None:
-        return None
+        return []
+    return list(given) if isinstance(given, Sequence) else [given]
+
+
+def _names(proof: Verification) -> tuple[str, str]:
+    return proof["exchange"], proof["symbol"]
+
+
+def _proof(given: Proof) -> Verification:
+    """What `verify` said as a document; `UsageError` for what it did not say."""
     found = given.to_dict() if isinstance(given, VerifyReport) else given
     try:
         as_shape(found, _Said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ _VERDICTS = {
     "fail": ("Verified: FAIL", "bad"),
     "inconclusive": ("Verified: inconclusive", "unsure"),
 }
+_WORST_FIRST = ("fail", "inconclusive", "pass")
 _WORST_MINUTES = 8
 
 
@@ -72,7 +73,7 @@ class Section:
     states_note: str
 
 
-def section(survey: Survey, verification: Verification | None, number: int) -> Section:
+def section(survey: Survey, verifications: Sequence[Verification], number: int) -> Section:
     """The section of a symbol, its pictures drawn."""
     badge, provenance = _PROVENANCE[survey.provenance]
     first, last = survey.span
@@ -85,7 +86,7 @@ def section(survey: Survey, verification: Verification | None, number: int) -> S
         badge=badge,
         demo=survey.provenance != "real",
         provenance=provenance,
-        verdict=_verdict(survey, verification),
+        verdict=_verdict(survey, verifications),
         tiles=_tiles(survey),
         hero=heatmap(survey),
         figures=[
@@ -170,35 +171,49 @@ def _told_by_ids(survey: Survey, gaps: int) -> tuple[str, str]:
     return ("messages that came late", "bad") if gaps else ("this feed's ids show no losses", "")
 
 
-def _verdict(survey: Survey, verification: Verification | None) -> dict[str, Any]:
-    if verification is None:
+def _verdict(survey: Survey, verifications: Sequence[Verification]) -> dict[str, Any]:
+    if not verifications:
         source, option = ("recording", "--against GOLDEN")
         if not survey.chained:
             source, option = ("vendor's files", "--lake LAKE")
         return {
             "word": "Not verified",
             "tone": "none",
-            "checks": None,
-            "first": None,
+            "checks": [],
+            "first": [],
             "note": f"Nothing was compared with the {source} that this came from.",
             "command": f"lobproof verify STORE {option}",
         }
-    word, tone = _VERDICTS[str(verification["verdict"])]
-    checks = checks_table(verification)
-    good, nothing = checks.tones.count("ok"), checks.tones.count("none")
+    said = [str(one["verdict"]) for one in verifications]
+    word, tone = _VERDICTS[next(one for one in _WORST_FIRST if one in said)]
+    tables = [checks_table(one) for one in verifications]
+    if len(tables) > 1:
+        tables = [
+            table._replace(
+                title=f"{number} of {len(tables)}: {table.title}, {show_days(_verified_days(one))}"
+            )
+            for number, (table, one) in enumerate(zip(tables, verifications, strict=True), 1)
+        ]
+    tones = [tone for table in tables for tone in table.tones]
+    nothing = tones.count("none")
     note = (
-        f"{good} of {len(checks.rows) - nothing} checks passed; {nothing} had nothing to compare."
+        f"{tones.count('ok')} of {len(tones) - nothing} checks passed; {nothing} had nothing to "
+        "compare."
     )
-    left = sorted({day["dt"] for day in survey.days} - set(_verified_days(verification)))
+    if len(verifications) > 1:
+        note = f"Held against {len(verifications)} sources, each by itself: {note}"
+    verified = {day for one in verifications for day in _verified_days(one)}
+    left = sorted({day["dt"] for day in survey.days} - verified)
     if left:
         word = word.replace("Verified", "Verified in part")
         tone = "unsure" if tone == "ok" else tone
         note += f" Not verified: {show_days(left)}."
+    firsts = [first_words(one.get("first_divergence")) for one in verifications]
     return {
         "word": word,
         "tone": tone,
-        "checks": checks,
-        "first": first_words(verification.get("first_divergence")),
+        "checks": tables,
+        "first": [first for first in firsts if first],
         "note": note,
     }
 
@@ -238,7 +253,7 @@ def checks_table(verification: Verification) -> Table:
     """The checks of gates A and B."""
     checks = verification["checks"]
     return Table(
-        "Checks against the recording",
+        f"Checks against {verification.get('against') or 'the recording'}",
         (
             "Check",
             "Gate",
