@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lobproof.errors import StoreError, UsageError
+from lobproof.fidelity.metrics import files
 from lobproof.fidelity.metrics.blocks import Blocks, merged
 from lobproof.fidelity.metrics.catalogue import BY_NAME
 from lobproof.fidelity.metrics.files import TABLES, load, metrics_folder, save
@@ -69,6 +71,25 @@ def test_what_is_kept_is_what_the_tables_give(lake: Path) -> None:
         same(measured(store, None, dt, scale=shorter), fine)
         longer = replace(found.scale, block_ns=3 * found.scale.block_ns)
         same(measured(store, None, dt, scale=longer), measure(store, None, dt, scale=longer))
+
+
+def test_pieces_that_are_written_at_a_time_leave_no_trace(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(lake)
+    dt = str(seals(store)[0]["dt"])
+    partition, content = named(store, dt)
+    blocks, hashes = kept(store, dt), []
+    for rows, pieces in ((997, 2), (1 << 30, 1)):
+        monkeypatch.setattr(files, "_PIECE", rows)
+        folder = save(tmp_path, partition, content, blocks)
+        read = pq.read_metadata(folder / "histograms.parquet")
+        assert min(read.num_row_groups, 2) == pieces
+        loaded = load(tmp_path, partition, content)
+        assert loaded is not None
+        same(loaded, blocks)
+        hashes.append(json.loads(read.metadata[b"lobproof metrics"])["metrics_hash"])
+    assert hashes[0] == hashes[1]
 
 
 def test_parts_of_a_day_make_the_day(lake: Path) -> None:

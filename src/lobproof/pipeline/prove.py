@@ -97,7 +97,7 @@ def prove(
             exact = verify(store, sample.path, progress=progress)
             times = None
             if level is Level.FULL:
-                times = _trade_times(store, exchange, symbol, held), trade_times(sample)
+                times = stored_trade_times(store, exchange, symbol, held), trade_times(sample)
             same = compare(ours, golden, settings, level=level, trade_times=times)
             one = replace(one, exact=exact, same=same)
         else:
@@ -119,7 +119,7 @@ def _ours(store: Store, exchange: str, symbol: str, days: Sequence[str], scale: 
     return merged([measured(store, symbol, dt, scale=scale, exchange=exchange) for dt in days])
 
 
-def _trade_times(store: Store, exchange: str, symbol: str, days: Sequence[str]) -> Int64:
+def stored_trade_times(store: Store, exchange: str, symbol: str, days: Sequence[str]) -> Int64:
     """The exchange's times of the trades of some of the store's days, ns, in order."""
     parts = [store.stored("events", dt, symbol, exchange=exchange) for dt in days]
     trades = pl.concat(parts).filter(pl.col("kind") == int(Kind.TRADE))

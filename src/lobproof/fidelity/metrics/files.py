@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -51,6 +51,10 @@ _LEAST = np.array([one.edges()[0].tolist() + [0.0] * (BINS - one.bins) for one i
 _LEAST_OF = np.where(np.isinf(_LEAST), -(2.0**63), _LEAST).astype(np.int64)
 
 Arrays = dict[str, NDArray[Any]]
+Column = Callable[[slice], NDArray[Any]]
+"""Some of its rows: a whole table of columns would be as large as the blocks once more."""
+_PIECE = 1 << 17
+"""Rows that are written at a time."""
 
 
 class _Header(msgspec.Struct):
@@ -129,7 +133,10 @@ def load(root: Path, partition: Partition, content_hash: str) -> Blocks | None:
             raise _damaged(paths[name], "it belongs to another measurement")
     tables = {name: _read(path, name) for name, path in paths.items()}
     plain = {key: value for key, value in asdict_of(header).items() if key != "metrics_hash"}
-    if _hash(plain, tables) != header.metrics_hash:
+    if (
+        _hash(plain, {name: _Table.of(columns) for name, columns in tables.items()})
+        != header.metrics_hash
+    ):
         raise _damaged(folder, "the content is not what was written")
     try:
         return _blocks(header, tables)
@@ -150,64 +157,103 @@ def _damaged(path: Path, why: str) -> StoreError:
     return StoreError(f"{path} is damaged: {why}", hint=_AGAIN)
 
 
-def _tables(blocks: Blocks) -> dict[str, Arrays]:
+class _Table(NamedTuple):
+    """The columns of a table of so many rows, which are made as they are asked for."""
+
+    rows: int
+    columns: Mapping[str, Column]
+
+    @classmethod
+    def of(cls, columns: Arrays) -> Self:
+        """Of columns that are there."""
+        rows = len(next(iter(columns.values())))
+        return cls(rows, {name: column.__getitem__ for name, column in columns.items()})
+
+
+def _tables(blocks: Blocks) -> dict[str, _Table]:
     """The columns of each table; ``metric`` by its number."""
-    many, bins = len(blocks), blocks.bins
-    times = blocks.start[:, None] + GRID_NS * np.arange(blocks.series.shape[1])
-    rows = blocks.series.reshape(-1, SERIES)
+    bins, start = blocks.bins, blocks.start
+    cells = blocks.series.shape[1]
+
+    def of(rows: slice, parts: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The block of each of these rows, and which of so many parts of it."""
+        return np.divmod(np.arange(rows.start, rows.stop), parts)
+
+    def metric(rows: slice) -> NDArray[np.int8]:
+        return of(rows, METRICS)[1].astype(np.int8)
+
+    def time(rows: slice) -> Int64:
+        block, cell = of(rows, cells)
+        return np.asarray(start[block] + GRID_NS * cell)
+
     return {
-        "histograms": {
-            "metric": bins.metric,
-            "start": blocks.start[bins.block],
-            "bin": bins.bin,
-            "least": _LEAST_OF[bins.metric, bins.bin],
-            "count": bins.count,
-        },
-        "moments": {
-            "metric": np.tile(np.arange(METRICS, dtype=np.int8), many),
-            "start": np.repeat(blocks.start, METRICS),
-            **_split(blocks.sums.reshape(-1, len(SUM_NAMES)), SUM_NAMES),
-        },
-        "series": {"time": times.reshape(-1), **_split(rows, SERIES_NAMES)},
-        "blocks": {"start": blocks.start, **_split(blocks.tallies, TALLY_NAMES)},
+        "histograms": _Table(
+            len(bins.metric),
+            {
+                "metric": lambda rows: bins.metric[rows],
+                "start": lambda rows: start[bins.block[rows]],
+                "bin": lambda rows: bins.bin[rows],
+                "least": lambda rows: _LEAST_OF[bins.metric[rows], bins.bin[rows]],
+                "count": lambda rows: bins.count[rows],
+            },
+        ),
+        "moments": _Table(
+            METRICS * len(blocks),
+            {
+                "metric": metric,
+                "start": lambda rows: start[of(rows, METRICS)[0]],
+                **_split(blocks.sums, SUM_NAMES),
+            },
+        ),
+        "series": _Table(
+            cells * len(blocks), {"time": time, **_split(blocks.series, SERIES_NAMES)}
+        ),
+        "blocks": _Table(
+            len(blocks),
+            {"start": lambda rows: start[rows], **_split(blocks.tallies, TALLY_NAMES)},
+        ),
     }
 
 
-def _split(rows: Int64, names: tuple[str, ...]) -> Arrays:
-    return {name: rows[:, at] for at, name in enumerate(names)}
+def _split(values: Int64, names: tuple[str, ...]) -> dict[str, Column]:
+    rows = values.reshape(-1, len(names))
+    return {name: rows[:, at].__getitem__ for at, name in enumerate(names)}
 
 
-def _hash(header: Mapping[str, Any], tables: Mapping[str, Arrays]) -> str:
+def _hash(header: Mapping[str, Any], tables: Mapping[str, _Table]) -> str:
     """SHA-256 over header, names and columns, in hexadecimal."""
-    named = {name: list(columns) for name, columns in tables.items()}
+    named = {name: list(table.columns) for name, table in tables.items()}
     told = json.dumps([header, _NAMES, named], sort_keys=True).encode()
     digest = hashlib.sha256(told)
     for name in TABLES:
-        for column in tables[name].values():
-            digest.update(leaf(np.ascontiguousarray(column)))
+        for column in tables[name].columns.values():
+            digest.update(leaf(column(slice(0, tables[name].rows))))
     return digest.hexdigest()
 
 
-def _write(path: Path, columns: Arrays, document: bytes) -> None:
-    arrays = [
-        pa.DictionaryArray.from_arrays(pa.array(column), _NAMES)
-        if name == "metric"
-        else pa.array(np.ascontiguousarray(column))
-        for name, column in columns.items()
-    ]
-    fields = [
-        pa.field(name, array.type, nullable=False)
-        for name, array in zip(columns, arrays, strict=True)
-    ]
-    schema = pa.schema(fields, {_KEY: document})
-    packed = [name for name, column in columns.items() if column.dtype in (np.int64, np.int32)]
-    pq.write_table(
-        pa.Table.from_arrays(arrays, schema=schema),
+def _write(path: Path, table: _Table, document: bytes) -> None:
+    def piece(first: int) -> pa.RecordBatch:
+        rows = slice(first, min(first + _PIECE, table.rows))
+        arrays = [
+            pa.DictionaryArray.from_arrays(pa.array(of(rows)), _NAMES)
+            if name == "metric"
+            else pa.array(np.ascontiguousarray(of(rows)))
+            for name, of in table.columns.items()
+        ]
+        return pa.RecordBatch.from_arrays(arrays, names=list(table.columns))
+
+    kinds = piece(0).schema
+    schema = pa.schema([field.with_nullable(False) for field in kinds], {_KEY: document})
+    packed = [field.name for field in kinds if field.type in (pa.int64(), pa.int32())]
+    with pq.ParquetWriter(
         path,
+        schema,
         compression="zstd",
         use_dictionary=["metric"],
         column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
-    )
+    ) as writer:
+        for first in range(0, table.rows, _PIECE):
+            writer.write_batch(piece(first).cast(schema), _PIECE)
 
 
 def _header(path: Path, partition: Partition) -> _Header:
@@ -224,12 +270,12 @@ def _header(path: Path, partition: Partition) -> _Header:
 
 def _read(path: Path, name: str) -> Arrays:
     """The columns of a table."""
-    wanted = _tables(_NOTHING)[name]
+    wanted = {key: of(slice(0, 0)).dtype for key, of in _tables(_NOTHING)[name].columns.items()}
     try:
         with open_parquet(path) as file:
             if file.schema_arrow.names != list(wanted):
                 raise ValueError(f"its columns are {file.schema_arrow.names}")
-            table = file.read()
+            table = file.read().unify_dictionaries()
         found = {}
         for column, kind in wanted.items():
             values = table[column].combine_chunks()
@@ -237,11 +283,10 @@ def _read(path: Path, name: str) -> Arrays:
                 if not isinstance(values, pa.DictionaryArray):
                     raise ValueError("its metrics have no names")
                 numbers = np.array([_NAMES.index(one) for one in values.dictionary.to_pylist()])
-                found[column] = numbers[values.indices.to_numpy()].astype(kind.dtype)
+                found[column] = numbers[values.indices.to_numpy()].astype(kind)
             else:
-                found[column] = values.to_numpy(zero_copy_only=False).astype(
-                    kind.dtype, casting="same_kind"
-                )
+                plain = values.to_numpy(zero_copy_only=False)
+                found[column] = plain.astype(kind, casting="same_kind", copy=False)
     except (OSError, ValueError, TypeError, IndexError, pa.ArrowException, InputError) as error:
         raise _damaged(path, str(error)) from error
     return found
