@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 from benchmarks.lake_day import simulated_lake
@@ -64,8 +65,9 @@ def _page(folder: Path, out: Path) -> dict[str, Any]:
     span_ns = int(blocks.start[0]), int(blocks.start[-1]) + blocks.scale.block_ns
     against = Against("itself", same=same, days=(dt,), span_ns=span_ns, blocks=(blocks, blocks))
     report = FidelityReport(exchange, symbol, provenance, (against,))
+    began = process_time()
     page = fidelity_page(report, out.with_name(f"{out.name}.html"), store=store)
-    return {"bytes": page.stat().st_size}
+    return {"page_s": process_time() - began, "bytes": page.stat().st_size}
 
 
 def _against_itself(store: Store, dt: str, level: Level) -> SameWindow:
@@ -151,12 +153,11 @@ def _section(rows: int, store: Path, runs: dict[str, list[dict[str, Any]]]) -> S
     more = spreads["with", "used"].over(spreads["without", "used"]).median
     peak = spreads["with", "peak"].median - spreads["without", "peak"].median
     worst = max(spreads[level.value, "used"].median for level in Level)
-    page = spreads["page", "used"].median - spreads["standard", "used"].median
     section.budgets += [
         Budget("metrics, share of the reconstruction's time", SHARE, "%", 100 * (more - 1), True),
         Budget("metrics, memory beyond the reconstruction's", MORE_MIB, "MiB", peak, True),
         Budget("gate C of a day, any level", COMPARE_S, "s", worst, True),
-        Budget("the page of a day", PAGE_S, "s", page, True),
+        Budget("the page of a day, drawn", PAGE_S, "s", runs["page"][0]["page_s"], True),
         Budget("bytes of the page", PAGE_MB, "MB", runs["page"][0]["bytes"] / 1e6, True),
     ]
     return section
