@@ -5,7 +5,7 @@ The feeds are those of the mutation suite, whose outcomes are kept by seed: what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +14,7 @@ from benchmarks.report import Section
 
 from lobproof.fidelity.inference.plain import ALPHA
 from lobproof.fidelity.inference.rates import Share
+from mutation import windows
 from mutation.declared import (
     BLOCK_NS,
     DECLARED,
@@ -52,10 +53,11 @@ def measure(say: Callable[[str], None], folder: Path | None) -> Section:
     section = Section(
         "methods",
         "Methods on the same feeds",
-        f"{len(outcomes)} of {len(SEEDS)} seeds of the mutation suite, each with three simulated "
-        f"markets of {SECONDS // 60} minutes: a golden one, an independent window of the same law, "
-        "and one of a market whose orders near the touch are 5 % larger. Values depend on their "
-        f"past and are tied. What was fixed beforehand: `{DECLARED[:16]}`; settings of the gates: "
+        f"{len(outcomes)} of {len(SEEDS)} seeds of the mutation suite, each with four simulated "
+        f"markets of {SECONDS // 60} minutes: one with defects, and of another value a golden one, "
+        "an independent window of the same law, and one of a market whose orders near the touch "
+        "are 5 % larger. Values depend on their past and are tied. What was fixed beforehand: "
+        f"`{DECLARED[:16]}`, of windows `{windows.DECLARED[:16]}`; settings of the gates: "
         f"`{outcomes[0]['settings'][:16]}`; stored blocks of {BLOCK_NS // 10**9} s. A seed takes "
         f"{median(one['processor_s'] for one in outcomes):.0f} s of a processor.",
     )
@@ -91,7 +93,7 @@ def _summary(section: Section, outcomes: Sequence[Outcome]) -> None:
             row.append(f"{median(rates):.0f} % ({min(rates):.0f}–{max(rates):.0f})")
             if name == "D":
                 row += [
-                    rate(share(one["other"][kind]["gate"] == "fail" for one in outcomes))
+                    rate(share(one["windows"][kind]["gate"] == "fail" for one in outcomes))
                     for kind in ("null", "power")
                 ]
             else:
@@ -134,7 +136,7 @@ def _by_window(section: Section, outcomes: Sequence[Outcome]) -> None:
     rows.append(alarms)
     joint = ["all together (gate D's verdict)", *["–"] * 6]
     for kind in ("null", "power"):
-        joint.append(rate(share(one["other"][kind]["gate"] == "fail" for one in outcomes)))
+        joint.append(rate(share(one["windows"][kind]["gate"] == "fail" for one in outcomes)))
     rows.append(joint)
     section.table(
         "Two windows: one law (false alarms), and orders 5 % larger (power)",
@@ -142,7 +144,7 @@ def _by_window(section: Section, outcomes: Sequence[Outcome]) -> None:
         rows,
     )
     distances = [
-        said["d"] for one in outcomes for said in one["other"]["power"]["metrics"].values()
+        said["d"] for one in outcomes for said in one["windows"]["power"]["metrics"].values()
     ]
     above = sum(distance > THRESHOLD for distance in distances)
     section.text(
@@ -200,47 +202,36 @@ def _at_all(section: Section, outcomes: Sequence[Outcome]) -> None:
 
 
 def _same(name: str) -> Part:
-    return lambda one: one["same"][name]
+    return lambda one: {"noise": one["noise"], **one["same"][name]}
 
 
 def _other(name: str) -> Part:
-    return lambda one: one["other"][name]
+    return lambda one: {"noise": one["windows"]["noise"], **one["windows"][name]}
 
 
 def _control(one: Outcome) -> Said:
-    said: Said = one["control"]
-    return said
+    return {"noise": one["noise"], **one["control"]}
 
 
 def _passed(said: Said) -> bool:
     return bool(said["gate"] == "pass")
 
 
-def _found(one: Outcome, of: Part, metric: str) -> Said | None:
-    """What was found of a metric; None where it could not be compared."""
-    said: Said | None = of(one)["metrics"].get(metric)
-    return said if said and "ks_p" in said else None
+def _alarms(part: Said, alarm: Alarm, metrics: Iterable[str]) -> list[bool]:
+    """Whether a method alarms of each of these metrics that could be compared."""
+    found = [(name, part["metrics"].get(name)) for name in metrics]
+    return [alarm(said, part["noise"][name]) for name, said in found if said and "ks_p" in said]
 
 
 def _of_metric(outcomes: Sequence[Outcome], of: Part, metric: str, alarm: Alarm) -> Share:
     """In how many seeds a method alarms, of those where the metric could be compared."""
-    return share(
-        alarm(said, one["noise"][metric])
-        for one in outcomes
-        if (said := _found(one, of, metric)) is not None
-    )
+    return share(one for outcome in outcomes for one in _alarms(of(outcome), alarm, [metric]))
 
 
 def _of_any(outcomes: Sequence[Outcome], of: Part, alarm: Alarm) -> Share:
     """In how many seeds a method alarms of any metric."""
-    return share(
-        any(
-            alarm(said, one["noise"][metric])
-            for metric in of(one)["metrics"]
-            if (said := _found(one, of, metric)) is not None
-        )
-        for one in outcomes
-    )
+    parts = map(of, outcomes)
+    return share(any(_alarms(part, alarm, part["metrics"])) for part in parts)
 
 
 def _cell(outcomes: Sequence[Outcome], of: Part, metric: str, alarm: Alarm) -> str:

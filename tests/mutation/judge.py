@@ -20,7 +20,8 @@ from lobproof.fidelity.inference.plain import PlainKs, ks_of_counts
 from lobproof.fidelity.metrics.blocks import Blocks
 from lobproof.fidelity.metrics.catalogue import BY_NAME, CATALOGUE, Kind, Metric
 from lobproof.schema import Int64
-from mutation import control
+from lobproof.sources.simulator import MarketConfig
+from mutation import control, windows
 from mutation.control import negligible
 from mutation.declared import (
     BLOCK_NS,
@@ -32,9 +33,6 @@ from mutation.declared import (
     MUTATIONS,
     NOISE_LEVEL,
     OTHER_BATCHES,
-    OTHER_MARKET,
-    OTHER_WINDOW,
-    SECOND_WINDOW,
     SECONDS,
     SERIES,
     SERIES_SEEDS,
@@ -58,10 +56,8 @@ def judged(
     """All comparisons of one seed, as plain values for JSON.
 
     ``same``: by mutation, the mutated feed against the golden one of the same time; ``control``:
-    that with a change of no account. ``other``: an
-    independent window of the same law (``null``), and one of the other market (``power``), against
-    the golden one. ``noise``: by metric, the L1 distance that 95 % of pairs of independent samples
-    of its law stay below.
+    that with a change of no account; ``windows``: those of another time. ``noise``: by metric, the
+    L1 distance that 95 % of pairs of independent samples of its law stay below.
     """
     began = process_time()
     stream = simulated(MARKET, GOLDEN + seed, seconds)
@@ -77,13 +73,6 @@ def judged(
         )
         for name in only
     }
-    other = {}
-    for name, config, base in (
-        ("null", MARKET, SECOND_WINDOW),
-        ("power", OTHER_MARKET, OTHER_WINDOW),
-    ):
-        ours = measured(simulated(config, base + seed, seconds), BLOCK_NS)
-        other[name] = _other_window(ours, golden)
     return {
         "seed": seed,
         "declared": DECLARED,
@@ -91,7 +80,7 @@ def judged(
         "noise": _noise(golden, np.random.default_rng([seed, 0])),
         "same": same,
         "control": controlled(seed, stream, golden),
-        "other": other,
+        "windows": windowed(seed, seconds),
         "processor_s": process_time() - began,
     }
 
@@ -101,6 +90,24 @@ def controlled(seed: int, stream: Stream, golden: Blocks) -> dict[str, Any]:
     random = np.random.default_rng([seed, zlib.crc32(negligible.__name__.encode())])
     said = _mutated(stream, golden, negligible, random, LEVEL)
     return {"declared": control.DECLARED, **said}
+
+
+def windowed(seed: int, seconds: int = SECONDS) -> dict[str, Any]:
+    """What is said of windows of other times than the golden one, in the market of `windows`.
+
+    ``null``: an independent window of the same law; ``power``: one of the other market.
+    """
+
+    def of(market: MarketConfig, base: int) -> Blocks:
+        return measured(simulated(market, base + seed, seconds), BLOCK_NS)
+
+    golden = of(windows.WINDOW_MARKET, windows.GOLDEN)
+    return {
+        "declared": windows.DECLARED,
+        "noise": _noise(golden, np.random.default_rng([seed, 1])),
+        "null": _other_window(of(windows.WINDOW_MARKET, windows.SECOND), golden),
+        "power": _other_window(of(windows.OTHER_WINDOW_MARKET, windows.OTHER), golden),
+    }
 
 
 def _mutated(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lobproof.fidelity.gates.settings import STANDARD
-from mutation import control
+from mutation import control, windows
 from mutation.declared import DECLARED, SEEDS, declared
 from mutation.judge import judged
 
@@ -38,8 +38,9 @@ def kept(folder: Path) -> list[Outcome]:
     if not outcomes:
         raise SystemExit(f"No outcome of the mutation suite is in {folder}: run it first.")
     settings = {one["settings"] for one in outcomes}
-    fixed = {(one["declared"], one["control"]["declared"]) for one in outcomes}
-    if len(settings) > 1 or fixed != {(DECLARED, control.DECLARED)}:
+    parts = ("control", "windows")
+    fixed = {(one["declared"], *(one[part]["declared"] for part in parts)) for one in outcomes}
+    if len(settings) > 1 or fixed != {(DECLARED, control.DECLARED, windows.DECLARED)}:
         raise SystemExit(f"Outcomes in {folder} are of other declarations or settings: run anew.")
     return outcomes
 
@@ -51,10 +52,11 @@ def run(
     processes: int = PROCESSES,
 ) -> list[Outcome]:
     """Judge the seeds that are not kept yet, and return all."""
-    if declared() != DECLARED or control.declared() != control.DECLARED:
+    fixed = [(declared(), DECLARED), *((of.declared(), of.DECLARED) for of in (control, windows))]
+    if any(now != then for now, then in fixed):
         raise SystemExit(
-            "The suite is not what was fixed before it was run: see tests/mutation/declared.py "
-            "and control.py."
+            "The suite is not what was fixed before it was run: see declared.py, control.py and "
+            "windows.py in tests/mutation."
         )
     folder = folder_of(root)
     folder.mkdir(parents=True, exist_ok=True)

@@ -120,7 +120,7 @@ def lines(outcomes: Sequence[Outcome]) -> list[Line]:
         ("null", "gate D fails another window of the same market", None, ALPHA),
         ("power", "gate D fails a market whose orders are 5 % larger", POWER, None),
     ):
-        said = [one["other"][name]["gate"] for one in outcomes]
+        said = [one["windows"][name]["gate"] for one in outcomes]
         found.append(Line(what, share(one == "fail" for one in said), least, most))
     return found
 

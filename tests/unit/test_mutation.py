@@ -15,7 +15,7 @@ import pytest
 from lobproof.fidelity.inference.dependence import MIN_BLOCKS
 from lobproof.fidelity.metrics.catalogue import BY_NAME
 from lobproof.schema import Flag, Kind
-from mutation import control, mutations
+from mutation import control, mutations, windows
 from mutation.declared import (
     BLOCK_NS,
     DECLARED,
@@ -72,6 +72,7 @@ def mutated(feed: Stream, name: str) -> Stream:
 def test_declared_before_it_was_run() -> None:
     assert declared() == DECLARED
     assert control.declared() == control.DECLARED
+    assert windows.declared() == windows.DECLARED
     assert len(SEEDS) >= 200
     assert set(MUTATIONS) == set(EXPECTED)
     assert {name for names in SHOWN.values() for name in names} <= set(BY_NAME)
@@ -299,7 +300,7 @@ def test_lines() -> None:
         return {
             "same": same,
             "control": {"gate": "fail" if hit else "inconclusive"},
-            "other": {"null": {"gate": "fail" if hit else "pass"}, "power": {"gate": "fail"}},
+            "windows": {"null": {"gate": "fail" if hit else "pass"}, "power": {"gate": "fail"}},
         }
 
     found = {line.what: line for line in lines([one(True)] * 19 + [one(False)])}
