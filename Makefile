@@ -69,7 +69,7 @@ test-faults: setup ## slow tests: kills, drops, load (about an hour)
 fuzz: setup ## damaged recordings and derived days, at random, against a truth kept apart (an hour)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(FUZZ)
 
-mutation: setup ## defects that gates C and D are to find, 200 seeds each (an hour of two cores; goes on if killed)
+mutation: setup ## defects that gates C and D are to find, 200 seeds each (75 minutes of two cores; goes on if killed)
 	@PYTHONPATH=tests $(BIN)/python -W ignore::RuntimeWarning -m mutation
 
 fuzz-bytes: $(FUZZER) ## parsers of bytes and of Parquet, guided by their coverage (MINUTES=30)

@@ -143,6 +143,9 @@ def _by_window(section: Section, outcomes: Sequence[Outcome]) -> None:
         ("metric", *(f"{name}: {what}" for name in methods for what in ("false", "power"))),
         rows,
     )
+    section.text(
+        "A dash: gate D leaves out what is in parts of the price, and the others are not asked.",
+    )
     distances = [
         said["d"] for one in outcomes for said in one["windows"]["power"]["metrics"].values()
     ]
