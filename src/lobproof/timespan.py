@@ -52,6 +52,11 @@ _FRACTION = re.compile(r"([-\dW]+\D\d\d(:?)\d\d\2\d\d)[.,](\d{1,9})(Z|[-+].*)?",
 _MOST_NS = (1 << 63) - 1
 
 
+def utc_day(ns: int) -> str:
+    """The UTC day of a time, YYYY-MM-DD."""
+    return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%d}"
+
+
 def covered_ns(spans: Iterable[tuple[int, int]]) -> tuple[int, int]:
     """How long spans (start, end) last together: any of them, and more than one at once."""
     edges = sorted(edge for start, end in spans if start < end for edge in ((start, 1), (end, -1)))

@@ -201,7 +201,7 @@ def kept_of(report: FidelityReport, run_at: datetime) -> Iterator[KeptReport]:
     """What is kept of a report, by day."""
     days = sorted({dt for one in report.against for dt in one.days})
     for dt in days:
-        of_day = [one for one in report.against if dt in one.days]
+        of_day = [one.on(dt) for one in report.against if dt in one.days]
         settings = {gate.settings for one in of_day for gate in (one.same, one.other) if gate}
         content = {
             "format": FORMAT,
@@ -305,8 +305,14 @@ def _against(one: Against) -> dict[str, Any]:
             )
             for found in one.same.compared
         ]
-    if one.other is not None:
-        gates["D"] = one.other.verdict
+    if one.gate_d is not None:
+        gates["D"] = one.gate_d.verdict
+    if one.across is not None:
+        for day in one.across.days:
+            if day.strangest is not None:
+                figure = KeptFigure("times the usual distance", gates["D"], number(day.score))
+                metrics.append(KeptMetric(day.strangest.name, gates["D"], "", 0, (figure,)))
+    elif one.other is not None:
         result = one.other.result
         for metric, d, p in (
             zip(one.other.metrics, result.d, result.p_adjusted, strict=True)

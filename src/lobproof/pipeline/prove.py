@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import polars as pl
 from lobproof.errors import UsageError, need_extra
 from lobproof.fidelity.exact import verify
 from lobproof.fidelity.exact.verify import no_symbol, sample_days, sample_span
+from lobproof.fidelity.gates.across_days import compare_days, is_alike, without_series
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import compare
@@ -25,6 +27,7 @@ from lobproof.schema import Int64, Kind
 from lobproof.schema.provenance import least_real
 from lobproof.sources.golden import GoldenSample
 from lobproof.store import Store, as_store
+from lobproof.timespan import utc_day
 
 
 def prove(
@@ -39,8 +42,10 @@ def prove(
     """Hold a store against golden samples: exactly, and metric by metric.
 
     A sample of the same time goes through gates A and B (`verify`) and C, one of another time
-    through gate D. The sample is measured as a reconstruction of it would be, on the scale of its
-    own instrument; what is kept of the store's days is used where it is of that scale.
+    through gate D. With samples of two other days or more the store's days are ranked among them
+    (`compare_days`), and where those are enough, the rank decides. A sample is measured as a
+    reconstruction of it would be, on the scale of its own instrument; what is kept of the store's
+    days is used where it is of that scale.
 
     Parameters
     ----------
@@ -81,12 +86,15 @@ def prove(
     if not days.height:
         raise no_symbol(store, exchange, symbol)
     found: list[Against] = []
+    ours_of = lru_cache(maxsize=1)(partial(_ours, store, exchange, symbol))
+    others: dict[int, Blocks] = {}
+    candidates: dict[str, Blocks] = {}
     provenances = [*days["provenance"], *(one.provenance for one in samples)]
     for sample in samples:
         golden = measure_sample(sample, progress=_telling(progress, str(sample.path)))
         touched = sample_days(store, sample)
         held = touched or tuple(days["dt"])
-        ours = _ours(store, exchange, symbol, held, golden.scale)
+        ours = ours_of(held, golden.scale)
         one = Against(
             str(sample.path),
             days=held,
@@ -102,9 +110,20 @@ def prove(
             one = replace(one, exact=exact, same=same)
         else:
             one = replace(one, other=compare_windows(ours, golden, settings))
+            first, last = map(utc_day, one.span_ns)
+            if not any(first <= dt <= last for dt in held):
+                others[len(found)] = without_series(golden)
+                candidates = candidates or _by_day(ours, held)
         found.append(replace(one, blocks=(ours, golden)) if keep_blocks else one)
+    across = None
+    if len({utc_day(found[at].span_ns[0]) for at in others}) > 1:
+        across = compare_days(candidates, list(others.values()))
+        scale = candidates[held[0]].scale
+        for at, golden in others.items():
+            if across.decides and is_alike(golden.scale, scale):
+                found[at] = replace(found[at], across=across)
     hashes = dict(days.select("dt", pl.col("content_hash")).iter_rows())
-    return FidelityReport(exchange, symbol, least_real(*provenances), tuple(found), hashes)
+    return FidelityReport(exchange, symbol, least_real(*provenances), tuple(found), hashes, across)
 
 
 def _telling(progress: Progress | None, what: str) -> Callable[[Reached], None] | None:
@@ -117,6 +136,12 @@ def _telling(progress: Progress | None, what: str) -> Callable[[Reached], None] 
 def _ours(store: Store, exchange: str, symbol: str, days: Sequence[str], scale: Scale) -> Blocks:
     """The blocks of some of the store's days."""
     return merged([measured(store, symbol, dt, scale=scale, exchange=exchange) for dt in days])
+
+
+def _by_day(blocks: Blocks, days: Sequence[str]) -> dict[str, Blocks]:
+    """The blocks of each of the store's days."""
+    dts = np.array([utc_day(start) for start in blocks.start.tolist()])
+    return {dt: without_series(blocks.taken(np.flatnonzero(dts == dt))) for dt in days}
 
 
 def stored_trade_times(store: Store, exchange: str, symbol: str, days: Sequence[str]) -> Int64:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from lobproof.replay import Replayer, Segment
 from lobproof.schema import EVERYTHING, PENDING_MESSAGES, PENDING_NS, UNTRUSTED, Flag, Kind
 from lobproof.store import Keyframe, Store, open_store, partial_from, sealed
 from lobproof.store.seal import config_of, inputs_of, verdicts_of
-from lobproof.timespan import show_ns
+from lobproof.timespan import show_ns, utc_day
 
 # --- books of sealed days ---------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class PartialDay:
     @property
     def dt(self) -> str:
         """The time's UTC day."""
-        return datetime.fromtimestamp(self.time_ns // 10**9, UTC).date().isoformat()
+        return utc_day(self.time_ns)
 
 
 def refuse_carry(carry: bool, since: PartialDay | None) -> None:

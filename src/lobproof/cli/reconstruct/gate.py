@@ -105,7 +105,10 @@ class Gate:
         return {**_told(samples, self.level, report.verdict), "page": _page(store, report)}
 
     def _known(self, store: Store, samples: Sequence[GoldenSample]) -> Verdict | None:
-        """What kept reports say of this content, these samples and this level; None if not all."""
+        """What kept reports say of this content, these samples and this level; None if not all.
+
+        A report of other samples beside them does not count: gate D may rank a day among all.
+        """
         exchange, symbol = _symbol(samples[0])
         sealed = {
             str(row["dt"]): str(row["content_hash"])
@@ -116,19 +119,20 @@ class Gate:
             for one in kept_reports(store.path, exchange, symbol).reports
             if self._counts(one, sealed)
         ]
-        found: list[Verdict] = []
+        wanted: dict[str, set[str]] = {}
         for sample in samples:
             for dt in sample_days(store, sample) or sealed:
-                verdicts = [
-                    against.verdict
-                    for report in reports
-                    if report.dt == dt
-                    for against in report.against
-                    if against.golden.content_hash == sample.content_hash
-                ]
-                if not verdicts:
-                    return None
-                found.append(verdicts[-1])  # reports come in order of their runs
+                wanted.setdefault(dt, set()).add(sample.content_hash)
+        found: list[Verdict] = []
+        for dt, hashes in wanted.items():
+            verdicts = [
+                report.verdict
+                for report in reports
+                if report.dt == dt and {one.golden.content_hash for one in report.against} == hashes
+            ]
+            if not verdicts:
+                return None
+            found.append(verdicts[-1])  # reports come in order of their runs
         return overall(found)
 
     def _counts(self, report: KeptReport, sealed: dict[str, str]) -> bool:
@@ -191,7 +195,7 @@ def _show(report: FidelityReport, level: Level) -> None:
             first = one.exact.first_divergence
             why = f": {first.detail}" if first else ""
             out().print(f"gates A, B, row by row: {one.exact.verdict.value}{why}", soft_wrap=True)
-        gate = one.same or one.other
+        gate = one.same or one.gate_d
         if gate is not None:
             name = "C" if one.same else "D"
             out().print(f"gate {name}, distributions: {gate.verdict.value}", soft_wrap=True)

@@ -9,7 +9,6 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import chain
 from threading import Lock
 from typing import Any
@@ -46,7 +45,7 @@ from lobproof.sources.golden import DOCUMENT, GoldenSample, remedy
 from lobproof.store import Store, as_store
 from lobproof.store.catalog import check_range, no_day, one_name
 from lobproof.store.seal import verdicts_of
-from lobproof.timespan import Time, bounds, other_unit
+from lobproof.timespan import Time, bounds, other_unit, utc_day
 
 UNTRUSTED_LIMIT = 0.001
 _BEGIN, _END = pl.col("first_ts").min(), pl.col("last_ts").max()
@@ -311,10 +310,10 @@ def _window(
     low, high = bounds(start, end)
     check_range(low, high)
     for time in (low, high):
-        if time is not None and other_unit(time) and _day(time) not in window.days:
-            raise UsageError(f"{_day(time)} is no day of the store.", hint=other_unit(time))
-    first = "" if low is None else _day(low)
-    last = "9" if high is None else _day(high - 1)
+        if time is not None and other_unit(time) and utc_day(time) not in window.days:
+            raise UsageError(f"{utc_day(time)} is no day of the store.", hint=other_unit(time))
+    first = "" if low is None else utc_day(low)
+    last = "9" if high is None else utc_day(high - 1)
     days = tuple(dt for dt in window.days if first <= dt <= last)
     if not days:
         raise UsageError(
@@ -402,7 +401,7 @@ def sample_days(store: Store, sample: GoldenSample) -> tuple[str, ...]:
     touched = store.days().filter(
         (pl.col("exchange") == golden.exchange)
         & (pl.col("symbol") == golden.symbol)
-        & pl.col("dt").is_between(pl.lit(_day(first)), pl.lit(_day(last)))
+        & pl.col("dt").is_between(pl.lit(utc_day(first)), pl.lit(utc_day(last)))
     )
     if not touched.filter((pl.col("first_ts") <= last) & (pl.col("last_ts") >= first)).height:
         return ()
@@ -417,7 +416,3 @@ def sample_span(sample: GoldenSample) -> tuple[int, int]:
         first = int(span["first_recv_ns"]) - sample.clock_offset_ns
         last = int(span["last_recv_ns"]) - sample.clock_offset_ns
     return first, last
-
-
-def _day(ns: int) -> str:
-    return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%d}"

@@ -8,6 +8,7 @@ of different times can.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -28,6 +29,8 @@ from lobproof.fidelity.metrics.lobster import SequenceCounts
 from lobproof.schema import Int64
 
 _Tables = tuple[Metric, Int64, Int64]
+PRICE_GOES = "in parts of the price, which goes and does not come back"
+"""Why metrics in bps are not compared across times."""
 _LONGER = 2.0
 """Sequences so many times as long, by messages and by time, are none of one kind."""
 
@@ -70,10 +73,7 @@ class OtherWindow:
     @property
     def reasons(self) -> dict[str, str]:
         """Why metrics are left out, and their names."""
-        found: dict[str, list[str]] = {}
-        for metric, why in self.left_out:
-            found.setdefault(why, []).append(metric.name)
-        return {why: ", ".join(names) for why, names in found.items()}
+        return by_reason(self.left_out)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -90,6 +90,14 @@ class OtherWindow:
             "plain": [one and {**asdict(one), "ks_pass": one.ks_pass} for one in self.plain],
             "permutation": self.result and asdict(self.result),
         }
+
+
+def by_reason(left_out: Iterable[tuple[Metric, str]]) -> dict[str, str]:
+    """Why metrics are left out, and their names."""
+    found: dict[str, list[str]] = {}
+    for metric, why in left_out:
+        found.setdefault(why, []).append(metric.name)
+    return {why: ", ".join(names) for why, names in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +173,7 @@ def _by_memory(ours: _Side, golden: _Side, block_ns: int, settings: Settings) ->
         first, second = ours.counts(metric), golden.counts(metric)
         why = _nothing_to_compare(first, second)
         if not why and metric.unit == "bps":
-            why = "in parts of the price, which goes and does not come back"
+            why = PRICE_GOES
         if not why and second.any():
             spacing = span / int(second.sum())
             rule = block_rule(dependence(second, step) / spacing, spacing, span)

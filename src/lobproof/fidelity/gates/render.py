@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lobproof.fidelity.exact.report import Verdict
+from lobproof.fidelity.gates.across_days import INFORMS, AcrossDays
 from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.report import Against, FidelityReport
@@ -26,6 +27,8 @@ _SHORT = {"distribution": "K-S", "difference": "value", "largest difference": "a
 def render_fidelity(report: FidelityReport) -> RenderableType:
     """The verdict, then each golden sample: its gates, and the metrics of gate C or D."""
     parts: list[RenderableType] = [head(report.verdict, report.title, report.meaning)]
+    if report.across is not None:
+        parts += _across(report.across)
     for one in report.against:
         parts += _against(one)
     return Group(*parts)
@@ -38,6 +41,14 @@ def head(verdict: Verdict, title: str, meaning: str) -> Text:
     )
 
 
+def _across(gate: AcrossDays) -> Iterator[RenderableType]:
+    yield Text("\nacross days", "bold")
+    yield _gate("D", "rank among golden days", gate.verdict, f": {gate.said}")
+    if not gate.decides:
+        yield Text("      It decides nothing.")
+    yield from (Text(f"      {line}", "dim") for line in gate.lines)
+
+
 def _against(one: Against) -> Iterator[RenderableType]:
     yield Text(f"\nagainst {one.golden}", "bold")
     if one.exact is not None:
@@ -47,6 +58,8 @@ def _against(one: Against) -> Iterator[RenderableType]:
     for gate in (one.same, one.other):
         if gate is not None:
             yield from gate_parts(gate)
+    if one.across is not None:
+        yield Text(f"Gate D: {one.across.verdict.value}. {INFORMS}")
 
 
 def gate_parts(gate: SameWindow | OtherWindow) -> Iterator[RenderableType]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lobproof.fidelity.exact.report import Verdict, VerifyReport
+from lobproof.fidelity.gates.across_days import AcrossDays
 from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.same_window import SameWindow
@@ -20,25 +21,36 @@ class Against:
     """A store held against one golden sample.
 
     Of the same time: ``exact`` is of gates A and B, ``same`` of gate C. Of another time: ``other``
-    is of gate D. ``days`` are those of the store that were held against it; ``content_hash`` and
-    ``span_ns`` (first and last time) are the sample's. ``blocks``: ours and the sample's, where
-    `prove` was to keep them; JSON has them not.
+    is of gate D; where the rank among golden days decides, ``across`` does, and ``other`` informs.
+    ``days`` are those of the store that were held against it; ``content_hash`` and ``span_ns``
+    (first and last time) are the sample's. ``blocks``: ours and the sample's, where `prove` was to
+    keep them; JSON has them not.
     """
 
     golden: str
     exact: VerifyReport | None = None
     same: SameWindow | None = None
     other: OtherWindow | None = None
+    across: AcrossDays | None = None
     days: tuple[str, ...] = ()
     content_hash: str = ""
     span_ns: tuple[int, int] = (0, 0)
     blocks: tuple[Blocks, Blocks] | None = field(default=None, repr=False, compare=False)
 
     @property
+    def gate_d(self) -> AcrossDays | OtherWindow | None:
+        """What decides gate D."""
+        return self.across or self.other
+
+    @property
     def verdict(self) -> Verdict:
         """Pass if every gate passes."""
-        gates = (self.exact, self.same, self.other)
+        gates = (self.exact, self.same, self.gate_d)
         return overall(gate.verdict for gate in gates if gate is not None)
+
+    def on(self, dt: str) -> Against:
+        """What it says of one day of the store: a rank is of each by itself."""
+        return self if self.across is None else replace(self, across=self.across.on(dt))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -50,6 +62,7 @@ class Against:
             "exact": self.exact and self.exact.to_dict(),
             "same_window": self.same and self.same.to_dict(),
             "other_window": self.other and self.other.to_dict(),
+            "gate_d": self.gate_d and self.gate_d.verdict.value,
         }
 
 
@@ -58,7 +71,8 @@ class FidelityReport:
     """The outcome of `prove`.
 
     ``provenance`` is the least real of all that was compared; ``hashes`` the content hash of each
-    day of the store.
+    day of the store. ``across``: the store's days ranked among golden samples of other days, where
+    there are two or more; it decides only where there are enough, see `Against.across`.
     """
 
     exchange: str
@@ -66,6 +80,7 @@ class FidelityReport:
     provenance: str
     against: tuple[Against, ...]
     hashes: Mapping[str, str] = field(default_factory=dict)
+    across: AcrossDays | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -108,9 +123,11 @@ class FidelityReport:
         """Verdict and gates, a line each."""
         lines = [f"{self.verdict.value.upper()} {self.title}"]
         for one in self.against:
-            gates = {"A, B": one.exact, "C": one.same, "D": one.other}
+            gates = {"A, B": one.exact, "C": one.same, "D": one.gate_d}
             told = (f"{name} {gate.verdict}" for name, gate in gates.items() if gate is not None)
             lines.append(f"  {one.golden}: {', '.join(told)}")
+        if self.across is not None:
+            lines.append(f"  {self.across.said}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,5 +138,6 @@ class FidelityReport:
             "symbol": self.symbol,
             "provenance": self.provenance,
             "content_hashes": dict(self.hashes),
+            "across": self.across and self.across.to_dict(),
             "against": [one.to_dict() for one in self.against],
         }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lobproof.errors import UsageError
 from lobproof.fidelity.metrics.blocks import Blocks
-from lobproof.fidelity.metrics.metric_kernels import SAMPLES
+from lobproof.fidelity.metrics.metric_kernels import GRID_NS, SAMPLES
 from lobproof.schema import Int64
 
 Float64 = NDArray[np.float64]
@@ -68,7 +68,7 @@ def check_scale(ours: Blocks, golden: Blocks) -> None:
 
 def whole(blocks: Blocks) -> NDArray[np.intp]:
     """Rows of the blocks that were sampled from end to end."""
-    return np.flatnonzero(blocks.tallies[:, SAMPLES] == blocks.series.shape[1])
+    return np.flatnonzero(blocks.tallies[:, SAMPLES] == blocks.scale.block_ns // GRID_NS)
 
 
 def dependence(counts: Int64, block_ns: int) -> float:

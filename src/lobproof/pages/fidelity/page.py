@@ -136,6 +136,9 @@ def fidelity_page(report: FidelityReport, out: AnyPath, *, store: Store | None =
         "loud": _LOUD.get(report.provenance, _LOUD["unknown"]),
         "about": _about(report, store),
         "days": _days(report),
+        "across": report.across and words.across(report.across),
+        "across_lines": report.across.lines if report.across else (),
+        "across_tone": "" if report.across is None else TONES[report.across.verdict],
         "parts": parts,
         "least_blocks": MIN_BLOCKS,
         "necessary_plain": words.NECESSARY,
@@ -166,6 +169,9 @@ def fidelity_markdown(report: FidelityReport, out: AnyPath, *, store: Store | No
     ]
     if report.provenance != "real":
         lines += [f"**{_LOUD.get(report.provenance, _LOUD['unknown'])}**", ""]
+    if report.across is not None:
+        lines += [f"## {words.across(report.across)}", ""]
+        lines += [*(f"- {line}" for line in report.across.lines), ""]
     for one in report.against:
         lines += _markdown(one, report, store)
     return written(out, "\n".join(lines))

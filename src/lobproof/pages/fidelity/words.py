@@ -11,6 +11,7 @@ import polars as pl
 
 from lobproof.errors import LobproofError
 from lobproof.fidelity.exact.report import Divergence, Verdict, plain
+from lobproof.fidelity.gates.across_days import INFORMS, AcrossDays
 from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.report import Against
@@ -110,9 +111,19 @@ def reasons(one: Against) -> list[str]:
     if one.same is not None:
         found.append(f"Gate C (same time) {one.same.verdict.value}: {counted(one.same.compared)}.")
         found += _named(one.same.compared)
+    if one.across is not None:
+        found.append(f"Gate D (another time) {one.across.verdict.value}: {one.across.said}.")
+        found.append(INFORMS)
     if one.other is not None:
-        found.append(f"Gate D (another time) {one.other.verdict.value}{_differing(one.other)}.")
+        name = "Gate D (another time)" if one.across is None else "Permuted blocks:"
+        found.append(f"{name} {one.other.verdict.value}{_differing(one.other)}.")
     return found
+
+
+def across(gate: AcrossDays) -> str:
+    """Gate D across days, in a line."""
+    verdict = gate.verdict.value if gate.decides else "decides nothing"
+    return f"Gate D across days, {verdict}: {gate.said}"
 
 
 def _differing(gate: OtherWindow) -> str:
@@ -184,14 +195,17 @@ def tiles(one: Against) -> list[Tile]:
                 found.append(
                     Tile(family.value, f"{verdicts[Verdict.PASS]} of {len(rows)}", "pass", tone)
                 )
+    if one.across is not None:
+        gate = one.across
+        found.append(Tile("D: another time", gate.verdict.value, gate.said, TONES[gate.verdict]))
     if one.other is not None:
         result = one.other.result
         found.append(
             Tile(
-                "D: another time",
+                "D: another time" if one.across is None else "permuted blocks, which inform",
                 one.other.verdict.value,
                 one.other.reason if result is None else f"p {chance(result.p_max)}, all metrics",
-                TONES[one.other.verdict],
+                TONES[one.other.verdict] if one.across is None else "",
             )
         )
         found.append(
