@@ -118,10 +118,10 @@ def prove(
     across = None
     if len({utc_day(found[at].span_ns[0]) for at in others}) > 1:
         across = compare_days(candidates, list(others.values()))
-        scale = candidates[held[0]].scale
-        for at, golden in others.items():
-            if across.decides and is_alike(golden.scale, scale):
-                found[at] = replace(found[at], across=across)
+    if across is not None and across.decides:
+        scale = next(iter(candidates.values())).scale
+        for at in (at for at, golden in others.items() if is_alike(golden.scale, scale)):
+            found[at] = replace(found[at], across=across)
     hashes = dict(days.select("dt", pl.col("content_hash")).iter_rows())
     return FidelityReport(exchange, symbol, least_real(*provenances), tuple(found), hashes, across)
 
@@ -140,8 +140,9 @@ def _ours(store: Store, exchange: str, symbol: str, days: Sequence[str], scale: 
 
 def _by_day(blocks: Blocks, days: Sequence[str]) -> dict[str, Blocks]:
     """The blocks of each of the store's days."""
-    dts = np.array([utc_day(start) for start in blocks.start.tolist()])
-    return {dt: without_series(blocks.taken(np.flatnonzero(dts == dt))) for dt in days}
+    kept = without_series(blocks)
+    dts = np.array([utc_day(start) for start in kept.start.tolist()])
+    return {dt: kept.taken(np.flatnonzero(dts == dt)) for dt in days}
 
 
 def stored_trade_times(store: Store, exchange: str, symbol: str, days: Sequence[str]) -> Int64:

@@ -169,7 +169,8 @@ def compare_days(candidates: Mapping[str, Blocks], goldens: Sequence[Blocks]) ->
     A window's score is the largest, over the metrics, of its K-S distance from all other windows
     together, in means of that metric over all windows (`strangeness`); p is the candidate's rank.
     Windows are cut to the whole blocks of the times of day that all of them have. Metrics in parts
-    of the price are left out, and those that a window lacks.
+    of the price are left out, and those that a golden window lacks; where the candidate alone lacks
+    one, it is not ranked.
 
     Parameters
     ----------
@@ -248,6 +249,7 @@ def _ranked(dt: str, windows: Sequence[Blocks], alpha: float) -> DayRank:
     metrics: list[Metric] = []
     tables: list[Int64] = []
     left_out: list[tuple[Metric, str]] = []
+    lacks: list[str] = []
     for metric in CATALOGUE:
         counts = [
             one.grouped_counts(metric.number, rows, 1)[0]
@@ -256,6 +258,8 @@ def _ranked(dt: str, windows: Sequence[Blocks], alpha: float) -> DayRank:
         table = np.stack(counts)
         if metric.unit == "bps":
             left_out.append((metric, PRICE_GOES))
+        elif not table[0].any() and table[1:].any(axis=1).all():
+            lacks.append(metric.name)
         elif not table.any(axis=1).all():
             left_out.append((metric, "a day has no value of it"))
         elif np.count_nonzero(table.any(axis=0)) == 1:
@@ -270,6 +274,8 @@ def _ranked(dt: str, windows: Sequence[Blocks], alpha: float) -> DayRank:
         metrics=tuple(metrics),
         left_out=tuple(left_out),
     )
+    if lacks:
+        return replace(found, reason=f"it has no {', '.join(lacks)}, which all golden days have")
     if not metrics:
         return replace(found, reason="no metric has values on all days")
     strange = strangeness(tables)
