@@ -165,7 +165,7 @@ def test_eighteen_days_can_never_reject_and_say_so() -> None:
     gate = compare_days(candidate(scale=50.0), days(18))
     assert gate.verdict is Verdict.INCONCLUSIVE
     assert not gate.decides
-    assert gate.said == "of 18 golden days nothing can be rejected at 5%: 19 are needed"
+    assert gate.said == "of 18 golden days nothing can be rejected at 5 %: 19 are needed"
     assert gate.days[0].rank is not None
     assert gate.days[0].rank.p == 1 / 19
     assert "ranked, not judged, p 0.053" in gate.days[0].said
@@ -175,7 +175,7 @@ def test_each_day_of_the_store_is_judged_by_itself() -> None:
     both = candidate() | candidate(-1, scale=50.0)
     few, enough = (compare_days(both, days(many)) for many in (38, 39))
     assert not few.decides
-    assert few.said == "of 38 golden days nothing of 2 days can be rejected at 5%: 39 are needed"
+    assert few.said == "of 38 golden days nothing of 2 days can be rejected at 5 %: 39 are needed"
     assert enough.verdict is Verdict.FAIL
     assert [enough.on(dt).verdict for dt in both] == [Verdict.PASS, Verdict.FAIL]
     assert [one.dt for one in enough.days] == ["2026-01-01", "2025-12-31"]

@@ -121,10 +121,16 @@ class AcrossDays:
         if len(self.golden) < self.needed:
             of = f" of {len(self.days)} days" if len(self.days) > 1 else ""
             return (
-                f"of {len(self.golden)} golden days nothing{of} can be rejected at {ALPHA:.0%}: "
+                f"of {len(self.golden)} golden days nothing{of} can be rejected at 5 %: "
                 f"{self.needed} are needed"
             )
         return "a day of the store cannot be ranked, so the rank decides nothing"
+
+    @property
+    def head(self) -> str:
+        """Its verdict, and why, in a line."""
+        verdict = self.verdict.value if self.decides else "decides nothing"
+        return f"Gate D across days, {verdict}: {self.said}."
 
     @property
     def lines(self) -> list[str]:

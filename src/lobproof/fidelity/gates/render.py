@@ -43,10 +43,8 @@ def head(verdict: Verdict, title: str, meaning: str) -> Text:
 
 def _across(gate: AcrossDays) -> Iterator[RenderableType]:
     yield Text("\nacross days", "bold")
-    yield _gate("D", "rank among golden days", gate.verdict, f": {gate.said}")
-    if not gate.decides:
-        yield Text("      It decides nothing.")
-    yield from (Text(f"      {line}", "dim") for line in gate.lines)
+    yield Text(gate.head, STYLES[gate.verdict])
+    yield from (Text(line, "dim") for line in gate.lines)
 
 
 def _against(one: Against) -> Iterator[RenderableType]:

@@ -136,7 +136,7 @@ def fidelity_page(report: FidelityReport, out: AnyPath, *, store: Store | None =
         "loud": _LOUD.get(report.provenance, _LOUD["unknown"]),
         "about": _about(report, store),
         "days": _days(report),
-        "across": report.across and words.across(report.across),
+        "across": report.across.head if report.across else "",
         "across_lines": report.across.lines if report.across else (),
         "across_tone": "" if report.across is None else TONES[report.across.verdict],
         "parts": parts,
@@ -170,7 +170,7 @@ def fidelity_markdown(report: FidelityReport, out: AnyPath, *, store: Store | No
     if report.provenance != "real":
         lines += [f"**{_LOUD.get(report.provenance, _LOUD['unknown'])}**", ""]
     if report.across is not None:
-        lines += [f"## {words.across(report.across)}", ""]
+        lines += [f"**{report.across.head}**", ""]
         lines += [*(f"- {line}" for line in report.across.lines), ""]
     for one in report.against:
         lines += _markdown(one, report, store)

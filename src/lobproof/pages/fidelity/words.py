@@ -11,7 +11,7 @@ import polars as pl
 
 from lobproof.errors import LobproofError
 from lobproof.fidelity.exact.report import Divergence, Verdict, plain
-from lobproof.fidelity.gates.across_days import INFORMS, AcrossDays
+from lobproof.fidelity.gates.across_days import INFORMS
 from lobproof.fidelity.gates.compared import Compared
 from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.report import Against
@@ -118,12 +118,6 @@ def reasons(one: Against) -> list[str]:
         name = "Gate D (another time)" if one.across is None else "Permuted blocks:"
         found.append(f"{name} {one.other.verdict.value}{_differing(one.other)}.")
     return found
-
-
-def across(gate: AcrossDays) -> str:
-    """Gate D across days, in a line."""
-    verdict = gate.verdict.value if gate.decides else "decides nothing"
-    return f"Gate D across days, {verdict}: {gate.said}"
 
 
 def _differing(gate: OtherWindow) -> str:
