@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from lobproof.errors import need_extra
 from lobproof.fidelity.exact.report import Verdict
 from lobproof.fidelity.gates.compared import Compared
@@ -258,10 +260,11 @@ def _plain(one: Against, seen: Seen | None) -> dict[str, PlainKs]:
         return words.plain_of(one.same)
     if one.other is None or seen is None:
         return {}
-    return {
-        metric.name: ks_of_counts(*seen.histograms(metric.name, seen.block_ns).totals)
+    totals = {
+        metric.name: seen.histograms(metric.name, seen.block_ns).totals
         for metric in one.other.metrics
     }
+    return {name: ks_of_counts(*both) for name, both in totals.items() if all(map(np.any, both))}
 
 
 def _first(one: Against) -> str | None:
