@@ -18,13 +18,21 @@ from lobproof.pipeline import reconstruct_sample
 from lobproof.pipeline.certificate import certify_dataset
 from lobproof.pipeline.prove import prove
 from lobproof.sources.recordings import import_recordings
-from lobproof.sources.simulator import simulate
+from lobproof.sources.simulator import PRESETS, MarketConfig, simulate
 from support.commands import command
 
 pytestmark = pytest.mark.compiled
 
+MARKET = PRESETS["btc"]
+OTHER_MARKET = replace(
+    MARKET,
+    near_sizes=replace(MARKET.near_sizes, median=30 * MARKET.near_sizes.median),
+    deep_sizes=replace(MARKET.deep_sizes, median=30 * MARKET.deep_sizes.median),
+    take_sizes=replace(MARKET.take_sizes, median=30 * MARKET.take_sizes.median),
+)
 
-def sample(folder: Path, number: int, *, hour: int = 10, intensity: float = 1.0) -> Path:
+
+def sample(folder: Path, number: int, *, hour: int = 10, config: MarketConfig = MARKET) -> Path:
     """A golden sample of 40 simulated seconds of a day."""
     name = f"{number}-{hour}"
     made = simulate(
@@ -32,7 +40,7 @@ def sample(folder: Path, number: int, *, hour: int = 10, intensity: float = 1.0)
         minutes=0.7,
         seed=number,
         start=f"2026-02-{number:02}T{hour}:00:00Z",
-        intensity=intensity,
+        config=config,
     )
     return import_recordings(list(made.recordings), folder / f"golden-{name}").path
 
@@ -133,7 +141,7 @@ def test_where_the_rank_decides_it_is_gate_d_everywhere(
 
 @pytest.mark.slow
 def test_nineteen_golden_days_decide(made: tuple[Path, list[Path]], tmp_path: Path) -> None:
-    """A day of their market passes; one that is three times as busy fails."""
+    """A day of their market passes; one of another, whose orders are larger, fails."""
     store, _ = made
     goldens = [sample(tmp_path, number) for number in range(2, 21)]
     alike = prove(store, goldens)
@@ -141,9 +149,8 @@ def test_nineteen_golden_days_decide(made: tuple[Path, list[Path]], tmp_path: Pa
     assert alike.across.decides
     assert alike.verdict is Verdict.PASS
     assert all(one.gate_d is alike.across for one in alike.against)
-    busy = sample(tmp_path, 1, intensity=3.0)
-    reconstruct_sample(busy, tmp_path / "busy")
-    other = prove(tmp_path / "busy", goldens)
+    reconstruct_sample(sample(tmp_path, 1, config=OTHER_MARKET), tmp_path / "larger")
+    other = prove(tmp_path / "larger", goldens)
     assert other.verdict is Verdict.FAIL
     assert other.across is not None
     assert [day.rank and day.rank.p for day in other.across.days] == [0.05]
