@@ -51,6 +51,21 @@ def test_a_store_is_proved_once_against_the_sample_that_it_is_made_of(
     assert [one.level for one in kept_reports(store).reports] == ["light", "standard"]
 
 
+def test_a_report_counts_for_the_samples_that_it_is_of(sample: Path, tmp_path: Path) -> None:
+    """Gate D may rank a day among all of them."""
+    for day in (2, 3):
+        start = ("--start", f"2026-02-0{day}T00:00:00Z", "--minutes", "0.5")
+        assert command("simulate", "--out", tmp_path / f"sim-{day}", *start).code == 0
+        recordings = sorted((tmp_path / f"sim-{day}").glob("*.gz"))
+        assert command("import", *recordings, "--out", tmp_path / f"golden-{day}").code == 0
+    to = ("reconstruct", sample / "golden", "--out", tmp_path / "store")
+    known = []
+    for days in ((2,), (2, 3), (3, 2), (2,), (3,)):
+        others = [word for day in days for word in ("--against", tmp_path / f"golden-{day}")]
+        known.append("Proved already" in command(*to, *others).err)
+    assert known == [False, False, True, True, False]
+
+
 def test_nothing_is_proved_where_that_is_asked_for(sample: Path, tmp_path: Path) -> None:
     for place, options in (("a", ("--prove", "none")), ("b", ("--states", "1s"))):
         store = tmp_path / place
