@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from lobproof.fidelity.exact.integrity import GridCheck, OrderCheck
 from lobproof.fidelity.exact.row_kernels import grid_faults
 from lobproof.instruments import Instrument, Rule
-from lobproof.schema import Flag, Kind, Order
+from lobproof.schema import Flag, Kind, Order, speaks_of_the_feed
+from lobproof.timespan import DAY_NS
 
 pytestmark = pytest.mark.kernels
 
 LAST = int(Flag.LAST)
 BOOK = (Kind.DELTA, Kind.SNAPSHOT, Kind.CLEAR)
 DAYS = ("2026-01-05", "2026-01-06")
+START = 20_000 * DAY_NS + 1
 
 
 class Row(NamedTuple):
@@ -65,12 +67,39 @@ def follows(row: Row, before: Row | None, *, trade_first: bool) -> bool:
     return True
 
 
+def timely(rows: list[Row], lag: int) -> list[bool]:
+    """Whether the messages of a day stand at their own times, or their streams'."""
+    clocks: dict[bool, int] = {}
+    found, marked = [], 0
+    for row in rows:
+        right = True
+        spoken = row.kind == Kind.MARK and speaks_of_the_feed(row.flags, row.prev_sequence)
+        if row.flags & LAST and spoken:
+            marked = row.ts_order
+        elif row.flags & LAST:
+            of_trades = row.kind == Kind.TRADE
+            before = clocks.get(of_trades)
+            clocks[of_trades] = row.ts_order
+            own = row.ts_event
+            if not of_trades:
+                own = max(own - lag, own // DAY_NS * DAY_NS)
+            asked = row.kind in (Kind.TRADE, Kind.DELTA, Kind.MARK)
+            if asked and row.ts_event > 0 and not row.flags & Flag.BAD_TS:
+                if before is None:
+                    right = row.ts_order >= own
+                else:
+                    right = row.ts_order in (max(own, before), max(own, before, marked))
+        found.append(right)
+    return found
+
+
 steps = st.tuples(
     st.sampled_from([1, 1, 1, 1, 1, 1, 0, 2]),  # of the event id
     st.sampled_from([0, 0, 0, 1, 1, -1]),  # of the time
     st.booleans(),  # whether the rest of the message before is taken over
     st.sampled_from([int(kind) for kind in Kind]),
-    st.sampled_from([0, 0, LAST, LAST, LAST | int(Flag.DOUBTFUL), int(Flag.GAP)]),
+    st.sampled_from([0, 0, LAST, LAST, LAST | int(Flag.BAD_TS), LAST | int(Flag.GAP)]),
+    st.sampled_from([0, 0, 0, 1, -1, -START]),  # of the message's own time
     st.integers(0, 2),  # which column differs
     st.sampled_from([0, 0, 0, 0, 0, 1]),
 )
@@ -78,14 +107,14 @@ steps = st.tuples(
 
 def rows_of(days: list[list[Any]]) -> list[Row]:
     rows: list[Row] = []
-    time = 0
+    time = START
     for dt, taken in zip(DAYS, days, strict=False):
         at = -1
-        for number, back, same, kind, flags, column, differs in taken:
+        for number, back, same, kind, flags, own, column, differs in taken:
             at += number
             time += back
             before = rows[-1] if rows else None
-            ids = [7, 8, 9] if before is None or not same else list(before[3:6])
+            ids = [max(time + own, 0), 8, 9] if before is None or not same else list(before[3:6])
             ids[column] += differs
             if same and before is not None and not before.flags & LAST and not differs:
                 time, kind = before.ts_order, kind if kind == Kind.SNAPSHOT else before.kind
@@ -97,18 +126,27 @@ def rows_of(days: list[list[Any]]) -> list[Row]:
     st.lists(st.lists(steps, min_size=1, max_size=12), min_size=1, max_size=2),
     st.integers(1, 9),
     st.booleans(),
+    st.integers(0, 2),
+    st.sets(st.sampled_from(DAYS)),
 )
-def test_order_is_that_of_plain_python(days: list[list[Any]], cut: int, trade_first: bool) -> None:
+def test_order_is_that_of_plain_python(
+    days: list[list[Any]], cut: int, trade_first: bool, lag: int, by_receipt: set[str]
+) -> None:
     rows = rows_of(days)
-    order = Order(first_on_tie="trade" if trade_first else "book")
-    check = OrderCheck(dict.fromkeys(DAYS, order))
+    order = Order(first_on_tie="trade" if trade_first else "book", lag_ns=lag)
+    check = OrderCheck(dict.fromkeys(DAYS, order), by_receipt)
     for dt in DAYS:
         of_day = [row for row in rows if row.dt == dt]
         for start in range(0, len(of_day), cut):
             part = pl.DataFrame(of_day[start : start + cut], SCHEMA, orient="row")
             check.add(dt, part)
+    timed = [
+        right or dt in by_receipt
+        for dt in DAYS
+        for right in timely([row for row in rows if row.dt == dt], lag)
+    ]
     right = [
-        follows(row, rows[at - 1] if at else None, trade_first=trade_first)
+        follows(row, rows[at - 1] if at else None, trade_first=trade_first) and timed[at]
         for at, row in enumerate(rows)
     ]
     result = check.result()

@@ -161,6 +161,8 @@ class Market:
         self.trust = RANGE if limit else EVERYTHING
         self.trusted_to = {side: levels[-1][0] for side, levels in listed.items()}
         rows = [Event(kind=int(Kind.CLEAR))] if anchor else []
+        if anchor:  # nothing else is known
+            self.book = {int(side): dict(levels) for side, levels in listed.items()}
         for row in events_of(listed[Side.BID], listed[Side.ASK]):
             rows.append(replace(row, flags=flags))
         self.store(time, rows, update, update)

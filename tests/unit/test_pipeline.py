@@ -12,6 +12,7 @@ import pytest
 
 from lobproof.errors import InputError, StoreError, StrictError, UsageError
 from lobproof.fidelity.exact import Verdict, verify
+from lobproof.fidelity.exact.window import Window
 from lobproof.pipeline import Reached, ReconstructOptions, ReconstructResult, reconstruct_sample
 from lobproof.pipeline.day import TOLERATED
 from lobproof.pipeline.job import States
@@ -388,6 +389,11 @@ def test_a_day_with_many_missing_times_is_ordered_by_receive_time(tmp_path: Path
     exact = pl.col("ts_order") - (pl.col("ts_recv") - sample.clock_offset_ns)
     by_day = events.filter(kind=int(Kind.DELTA)).group_by("dt", maintain_order=True)
     assert by_day.agg((exact == 0).all())["ts_order"].to_list() == [False, True, False]
+    report = verify(tmp_path / "store", sample.path, start=f"{DAYS[2]}T00:00:00Z")
+    assert report.check("order").verdict is Verdict.EXACT
+    named = sample.instrument.exchange, sample.instrument.symbol
+    last = Window(open_store(tmp_path / "store"), *named, (DAYS[2],))
+    assert set(DAYS) <= last.by_receipt, "a day beside it, whichever are looked at"
     fewer = [
         (time, {**m, "E": 0} if m.get("u") in (1020, 1025) else m) for time, m in hourly_lines()
     ]

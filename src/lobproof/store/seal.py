@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import polars as pl
@@ -73,6 +73,7 @@ class SealConfig(msgspec.Struct):
     order: Order = Order()
     chained: bool = True
     states: str = "all"
+    ordered_by: Literal["event", "receive"] = "event"
     keyframe_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 60
     from_ns: Count | None = None
 

@@ -41,6 +41,7 @@ ROWS = pl.Schema(
         "id": pl.Int64(),
         "prev": pl.Int64(),
         "ts": pl.Int64(),
+        "recv": pl.Int64(),
         "clock": pl.Int64(),
         "side": pl.Int8(),
         "price": DECIMAL,
@@ -51,8 +52,8 @@ ROWS = pl.Schema(
 
 ``id`` is the depth message's ``u``, the trade's id, or the last one of an aggregate; ``prev`` the
 id before it. A depth message without a level is one row of side 0; a trade's side is its taker's, 1
-bought and 2 sold. ``ts`` is the exchange's time, 0 if missing; ``clock`` its running maximum, which
-tells the day.
+bought and 2 sold. ``ts`` is the exchange's time, 0 if missing; ``recv`` the recorder's, 0 of a
+trade that no socket brought; ``clock`` the running maximum of ``ts``, which tells the day.
 """
 TICKERS = pl.Schema(
     {
@@ -302,6 +303,7 @@ class PlainDecoder:
         columns["id"] += [last] * rows
         columns["prev"] += [first - 1 if previous is None else int(previous)] * rows
         columns["ts"] += [ts] * rows
+        columns["recv"] += [capture] * rows
         columns["clock"] += [self._time("depth", ts, capture)] * rows
         columns["side"] += sides
         columns["price"] += bids
@@ -326,12 +328,15 @@ class PlainDecoder:
             self._add_trade(
                 (self._before(at), at, at),
                 (_nanoseconds(told["time"]), behind),
+                0,
                 _texts([told["price"], told["qty"]]),
                 sold=bool(told["isBuyerMaker"]),
             )
         self._executed = max(self._executed, last)
         # the buyer made the offer: the taker sold
-        self._add_trade((previous, first, last), (ts, capture), (price, size), sold=bool(data["m"]))
+        self._add_trade(
+            (previous, first, last), (ts, capture), capture, (price, size), sold=bool(data["m"])
+        )
 
     def _pass_over(self, at: int, previous: int) -> None:
         """Take the id of a message that is no execution: the next trade follows what was before."""
@@ -355,17 +360,23 @@ class PlainDecoder:
         self,
         ids: tuple[int, int, int],
         times: tuple[int, int],
+        received: int,
         numbers: Collection[str],
         *,
         sold: bool,
     ) -> None:
-        """A row of a trade: the id before, its first and last; its time and that of receipt."""
+        """A row of a trade.
+
+        ``ids``: the one before, its first and last; ``times``: its own, and one that it was known
+        at; ``received``: 0 where no socket brought it.
+        """
         columns = self._trades.columns
         for name, value in zip(("prev", "first", "id"), ids, strict=True):
             columns[name].append(value)
         for name, number in zip(("price", "size"), numbers, strict=True):
             columns[name].append(number)
         columns["ts"].append(times[0])
+        columns["recv"].append(received)
         columns["clock"].append(self._time("trade", *times))
         columns["side"].append(2 if sold else 1)
 

@@ -35,7 +35,9 @@ UNREADABLE_LIMIT = 0.001
 """Share of the sample's lines beyond which equality with the rest decides nothing."""
 
 _CLASSES = (Class.MISSING, Class.EXTRA, Class.CHANGED, Class.ROUNDING, Class.ORDER)
-_VALUES = ("prev", "ts", "side", "price", "size")
+_VALUES = ("prev", "ts", "recv", "side", "price", "size")
+_TRADES = pl.col("kind") == int(Kind.TRADE)
+_UNRECEIVED = pl.lit(0, pl.Int64).alias("recv")
 _STORED = pl.Schema(
     {name: kind for name, kind in ROWS.items() if name != "clock"}
     | {"event_id": pl.Int64(), "dt": pl.String()}
@@ -71,8 +73,8 @@ class GoldenComparison:
             behind = self._levels.stored.high <= self._levels.recorded.high
             if rows is not None and (chunk is None or behind):
                 self._snapshots.add_stored(rows)
-                self._levels.add_stored(_stored(rows.filter(depth_rows())))
-                self._trades.add_stored(_stored(rows.filter(pl.col("kind") == int(Kind.TRADE))))
+                self._levels.add_stored(self._stored(rows.filter(depth_rows())))
+                self._trades.add_stored(self._stored(rows.filter(_TRADES)))
                 rows = next(stored, None)
             elif chunk is not None:
                 self._take(chunk)
@@ -90,6 +92,20 @@ class GoldenComparison:
         self._tape.add(chunk.tickers)
         self._partial.add(chunk.partials)
         self._snapshots.add_recorded(chunk.snapshots)
+
+    def _stored(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Stored rows in the decoder's columns."""
+        return rows.select(
+            pl.col("sequence").alias("id"),
+            pl.col("prev_sequence").alias("prev"),
+            pl.col("ts_event").alias("ts"),
+            pl.col("ts_recv").alias("recv") if self._window.chained else _UNRECEIVED,
+            "side",
+            "price",
+            "size",
+            "event_id",
+            "dt",
+        )
 
     def checks(self, depth: pl.DataFrame) -> list[Check]:
         """The checks; ``depth`` are the last rows of the store's depth messages."""
@@ -141,27 +157,13 @@ class GoldenComparison:
         }
 
 
-def _stored(rows: pl.DataFrame) -> pl.DataFrame:
-    """Stored rows in the decoder's columns."""
-    return rows.select(
-        pl.col("sequence").alias("id"),
-        pl.col("prev_sequence").alias("prev"),
-        pl.col("ts_event").alias("ts"),
-        "side",
-        "price",
-        "size",
-        "event_id",
-        "dt",
-    )
-
-
 def _without_chain(rows: pl.DataFrame, left_out: Collection[str] = ()) -> pl.DataFrame:
     """Recorded rows as a feed has them whose ids form no chain: no id before, no empty message.
 
-    Rows of the days ``left_out`` go too.
+    Another one received them. Rows of the days ``left_out`` go too.
     """
     kept = (pl.col("side") != 0) & ~_day("clock").is_in(list(left_out))
-    return rows.filter(kept).with_columns(pl.lit(-1, pl.Int64).alias("prev"))
+    return rows.filter(kept).with_columns(pl.lit(-1, pl.Int64).alias("prev"), _UNRECEIVED)
 
 
 def _day(clock: str) -> pl.Expr:
@@ -256,8 +258,8 @@ class _Pairing:
 
         Columns: ``id``, ``start`` and ``stop`` of its message (a message that starts where
         another stops is next to it), ``clock``, ``recorded``, ``stored``, ``moved`` (booleans), of
-        both sides ``prev, ts, side, price, size`` (the stored ones with the suffix ``_stored``),
-        and ``event_id``, ``dt``.
+        both sides ``prev, ts, recv, side, price, size`` (the stored ones with the suffix
+        ``_stored``), and ``event_id``, ``dt``.
         """
         both = pl.col("recorded") & pl.col("stored")
         difference = (
@@ -284,6 +286,7 @@ class _Pairing:
                 pl.col("moved")
                 | (pl.col("prev") != pl.col("prev_stored"))
                 | (pl.col("ts") != pl.col("ts_stored"))
+                | (pl.col("recv") != pl.col("recv_stored"))
             )
             .then(pl.lit(Class.ORDER.value))
             .otherwise(pl.lit(""))
@@ -353,7 +356,7 @@ class _Pairing:
         row = self._first
         if row is None:
             return None
-        names = ("side", "price", "size", "prev", "ts")
+        names = ("side", "price", "size", "prev", "ts", "recv")
         recorded = {name: row[name] for name in names} if row["recorded"] else None
         stored = {name: row[f"{name}_stored"] for name in names} if row["stored"] else None
         kind = Class(row["class"])

@@ -7,7 +7,7 @@ Nothing is held against what the market did: that is gate B, in :mod:`~.golden` 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -26,7 +26,8 @@ from lobproof.fidelity.exact.report import (
     not_applicable,
     plain,
 )
-from lobproof.fidelity.exact.row_kernels import Ordered, grid_faults, order_faults
+from lobproof.fidelity.exact.row_kernels import CLOCKS, Ordered, grid_faults, order_faults
+from lobproof.fidelity.exact.states import StatesCheck
 from lobproof.fidelity.exact.window import (
     LEVEL_COLUMNS,
     TOUCH,
@@ -58,9 +59,10 @@ class Integrity:
         self._schema = schema
         self._grid = GridCheck(window.instruments)
         self._chain = ChainCheck(window)
-        self._order = OrderCheck(window.orders)
+        self._order = OrderCheck(window.orders, window.by_receipt)
         self._trade_ids = TradeIdCheck()
         self._states = _StateChecks(window)
+        self._books = StatesCheck(window)
 
     def touch(self, day: Window) -> pl.DataFrame:
         """Check the states of a day; what is kept of each.
@@ -75,6 +77,7 @@ class Integrity:
         for states in day.states():
             self._schema.count("states", dt, states)
             self._grid.add_states(dt, states)
+            self._books.add_states(dt, states)
             kept.append(self._states.add(states))
         return pl.concat(kept) if kept else self._states.none()
 
@@ -83,6 +86,7 @@ class Integrity:
         self._schema.count("events", dt, rows)
         self._chain.add(rows)
         self._trade_ids.add(trades)
+        self._books.add_events(dt, rows)
         for piece in _pieces(rows):
             self._order.add(dt, piece)
             self._grid.add_events(dt, piece)
@@ -99,6 +103,7 @@ class Integrity:
         return [
             self._schema.result(),
             self._chain.result(),
+            self._books.result(),
             self._states.uncrossed(),
             self._grid.result(),
             self._order.result(),
@@ -497,27 +502,47 @@ class GridCheck:
 class OrderCheck:
     """``order``: event ids 0, 1, 2 … in each day, time never back, messages whole.
 
-    On a tie that stream goes first which the day's order, as sealed, puts first.
+    A message stands at its own time, or at that of the one before in its stream, where that is
+    later. On a tie that stream goes first which the day's order, as sealed, puts first.
+
+    Parameters
+    ----------
+    orders
+        Of each day.
+    by_receipt
+        Days that receive times order, where the messages' own tell nothing.
     """
 
-    def __init__(self, orders: Mapping[str, Order]) -> None:
-        self._first = {dt: order.first_on_tie for dt, order in orders.items()}
+    def __init__(self, orders: Mapping[str, Order], by_receipt: Collection[str] = ()) -> None:
+        self._orders = orders
+        self._by_receipt = by_receipt
         self._rows = _Rows("order")
         self._tail: pl.DataFrame | None = None  # the row before
         self._day = ""  # that it is of
+        self._clocks = np.zeros(CLOCKS, np.int64)
 
     def add(self, dt: str, rows: pl.DataFrame) -> None:
         """Check a frame of a day's events, at least one."""
         before = rows.head(0) if self._tail is None else self._tail
+        order = self._orders[dt]
+        if dt != self._day:
+            self._clocks[:] = 0
         self._rows.count(
             rows,
             order_faults(
-                _ordered(rows), _ordered(before), dt == self._day, self._first[dt] == "trade"
+                _ordered(rows),
+                _ordered(before),
+                dt == self._day,
+                order.first_on_tie == "trade",
+                self._clocks,
+                dt not in self._by_receipt,
+                order.lag_ns,
             ),
             Class.ORDER,
             lambda _: (
-                "the row does not follow on the one before: event_id, ts_order, the message that "
-                "it belongs to, or which of book and trade goes first"
+                "the row does not follow on the one before: event_id, ts_order (a message's own "
+                "time, or the one before in its stream), the message that it belongs to, or which "
+                "of book and trade goes first"
             ),
         )
         self._tail, self._day = rows.tail(1), dt

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from lobproof.schema.provenance import made_of
 
-GATE_A = ("schema", "chain", "uncrossed", "grid", "order", "trade_ids", "untrusted_share")
+GATE_A = ("schema", "chain", "states", "uncrossed", "grid", "order", "trade_ids", "untrusted_share")
 GATE_B = (
     "level_changes",
     "trades",

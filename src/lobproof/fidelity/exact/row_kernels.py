@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 
 from lobproof.fixedpoint.kernels import on_grid
 from lobproof.jit import inlined, kernel
-from lobproof.schema import Int8, Int32, Int64
-from lobproof.schema.plain import CLEAR, DELTA, F_LAST, SNAPSHOT, TRADE
+from lobproof.schema import Int8, Int32, Int64, speaks_of_the_feed
+from lobproof.schema.plain import CLEAR, DELTA, F_BAD_TS, F_LAST, MARK, SNAPSHOT, TRADE
+
+BOOK_CLOCK, TRADE_CLOCK, MARK_CLOCK, CLOCKS = range(4)
+_DAY_NS = 86_400_000_000_000
+
+_speaks = kernel(speaks_of_the_feed)
 
 
 class Ordered(NamedTuple):
@@ -30,21 +35,44 @@ class Ordered(NamedTuple):
 
 @kernel
 def order_faults(
-    rows: Ordered, before: Ordered, same_day: bool, trade_first: bool
+    rows: Ordered,
+    before: Ordered,
+    same_day: bool,
+    trade_first: bool,
+    clocks: Int64,
+    timed: bool,
+    lag: int,
 ) -> tuple[int, int]:
     """Rows that do not follow on the one before: ``before`` has that of the first, if there is one.
 
-    ``same_day``: whether that one is of the same day, ``trade_first``: what goes first on a tie.
+    Where days are ``timed``, rows too that end a message which stands at another time than its own.
+
+    Parameters
+    ----------
+    rows, before
+        The next rows, and the last one of those before or none.
+    same_day
+        Whether that one is of the same day.
+    trade_first
+        What goes first on a tie.
+    clocks
+        ``ts_order`` (ns) of the last message of the book, of trades, and of the marks of either, in
+        the day; 0 before the first. They go on.
+    timed
+        Whether the messages' own times order the day.
+    lag
+        How much earlier (ns) than its own time a message of the book stands, but on the same day.
     """
     wrong, first = 0, -1
     for i in range(rows.event_id.shape[0]):
+        untimely = timed and rows.flags[i] & F_LAST != 0 and _untimely(rows, i, clocks, lag)
         if i > 0:
             fault = _misplaced(rows, i, rows, i - 1, True, trade_first)
         elif before.event_id.shape[0] > 0:
             fault = _misplaced(rows, 0, before, 0, same_day, trade_first)
         else:
             fault = rows.event_id[0] != 0
-        if fault or (rows.kind[i] == TRADE and not rows.flags[i] & F_LAST):
+        if fault or untimely or (rows.kind[i] == TRADE and not rows.flags[i] & F_LAST):
             if wrong == 0:
                 first = i
             wrong += 1
@@ -73,6 +101,30 @@ def _misplaced(
         ahead, behind = (kind_before, kind) if trade_first else (kind, kind_before)
         fault |= behind == TRADE and ahead in (DELTA, SNAPSHOT, CLEAR)
     return fault
+
+
+@inlined
+def _untimely(rows: Ordered, i: int, clocks: Int64, lag: int) -> bool:
+    """Whether the message that ends at row ``i`` has neither its own time nor its stream's clock.
+
+    Nothing is asked of snapshots, of marks, and of a time that is missing or flagged as no good. A
+    mark may be of either stream, and moves its clock. The first message of a stream may come later
+    than its time: the day before, or what a partial day leaves out, may have moved the clock.
+    """
+    order, own, kind = rows.ts_order[i], rows.ts_event[i], rows.kind[i]
+    if kind == MARK and (rows.sequence[i] < 0 or _speaks(rows.flags[i], rows.prev_sequence[i])):
+        clocks[MARK_CLOCK] = order
+        return False
+    stream = TRADE_CLOCK if kind == TRADE else BOOK_CLOCK
+    clock = clocks[stream]
+    clocks[stream] = order
+    if own <= 0 or rows.flags[i] & F_BAD_TS or kind in (SNAPSHOT, CLEAR):
+        return False
+    time = own if kind == TRADE else max(own - lag, own - own % _DAY_NS)
+    if clock == 0:
+        return bool(order < time)
+    expected = max(time, clock)
+    return bool(order != expected and order != max(expected, clocks[MARK_CLOCK]))
 
 
 @kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -63,6 +63,21 @@ class Window:
         return {row["dt"]: config_of(row).order for row in self.seals().iter_rows(named=True)}
 
     @cached_property
+    def by_receipt(self) -> frozenset[str]:
+        """Days that receive times order, looked at or not, and those beside them.
+
+        Around midnight the recorder's day is not always the exchange's.
+        """
+        found = (
+            date.fromisoformat(row["dt"])
+            for row in self._all_seals().iter_rows(named=True)
+            if config_of(row).ordered_by == "receive"
+        )
+        return frozenset(
+            (day + timedelta(days=apart)).isoformat() for day in found for apart in (-1, 0, 1)
+        )
+
+    @cached_property
     def begins(self) -> dict[str, int]:
         """Of the partial days: where they begin, in ns."""
         found = {row["dt"]: partial_from(row) for row in self.seals().iter_rows(named=True)}
@@ -88,10 +103,11 @@ class Window:
 
     def seals(self) -> pl.DataFrame:
         """The seals of the days."""
+        return self._all_seals().filter(pl.col("dt").is_in(self.days))
+
+    def _all_seals(self) -> pl.DataFrame:
         return self.store.days().filter(
-            (pl.col("exchange") == self.exchange)
-            & (pl.col("symbol") == self.symbol)
-            & pl.col("dt").is_in(self.days)
+            (pl.col("exchange") == self.exchange) & (pl.col("symbol") == self.symbol)
         )
 
     def table(self, name: str) -> pl.LazyFrame:
