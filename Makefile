@@ -27,6 +27,7 @@ FUZZER := .venv-fuzz/.ready-$(PLACE)
 
 COVERAGE := $(CURDIR)/build/coverage
 PYTEST := $(BIN)/python -m pytest
+MUTATIONS_EXACT := tests/integration/test_mutations_exact.py
 COVERED := --cov=lobproof --cov-report=
 COMPILED := 'not slow and not real'
 PLAIN := 'kernels and not compiled and not slow and not real'
@@ -34,7 +35,7 @@ PLAIN := 'kernels and not compiled and not slow and not real'
 .PHONY: help demo test coverage test-faults fuzz fuzz-bytes fuzz-documents test-lake test-lakeapi lake lint \
 	format \
 	bench bench-memory bench-acquire bench-lake bench-reconstruct bench-first-hour bench-metrics bench-shapes \
-	bench-capture bench-ablation bench-methods mutation lock setup check-setup \
+	bench-capture bench-ablation bench-methods mutation mutation-exact lock setup check-setup \
 	check-install clean
 
 help: ## this list
@@ -64,7 +65,7 @@ coverage: setup ## the branch coverage of src, at least 90 % (as long as make te
 	@$(BIN)/python -m coverage report --data-file=$(COVERAGE)/all --fail-under=90
 
 test-faults: setup ## slow tests: kills, drops, load (about an hour)
-	@$(PYTEST) -n $(WORKERS) --dist load -m slow
+	@$(PYTEST) -n $(WORKERS) --dist load -m slow --ignore $(MUTATIONS_EXACT)
 
 fuzz: setup ## damaged recordings and derived days, at random, against a truth kept apart (an hour)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz --minutes $(MINUTES) --seed $(SEED) $(FUZZ)
@@ -78,6 +79,9 @@ fuzz-bytes: $(FUZZER) ## parsers of bytes and of Parquet, guided by their covera
 
 fuzz-documents: setup ## every document that is read from disk, mutated (MUTATIONS=100000, half an hour)
 	@PYTHONPATH=tests $(BIN)/python -W ignore -m fuzz.documents --mutations $(MUTATIONS) --seed $(SEED)
+
+mutation-exact: setup ## every mutation of 200 simulated markets against gates A and B (an hour)
+	@$(PYTEST) -m slow $(MUTATIONS_EXACT)
 
 test-lake: setup ## one day of Crypto Lake's free sample through acquire and doctor (needs the network)
 	@$(BIN)/python tools/test_lake.py
