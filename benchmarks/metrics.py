@@ -15,6 +15,7 @@ from benchmarks.lake_day import simulated_lake
 from benchmarks.reconstruct_lake import BATCH_ROWS, WARM_MINUTES, WARM_ROWS, child, main
 from benchmarks.report import Budget, Section, Spread, number
 
+from lobproof.fidelity.exact.window import Window
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import SameWindow, compare
 from lobproof.fidelity.gates.settings import Level
@@ -75,7 +76,7 @@ def _against_itself(store: Store, dt: str, level: Level) -> SameWindow:
     times = None
     if level is Level.FULL:
         exchange, symbol = store.days().select("exchange", "symbol").row(0)
-        times = (stored_trade_times(store, exchange, symbol, [dt]),) * 2
+        times = (stored_trade_times(Window(store, exchange, symbol, (dt,))),) * 2
     return compare(blocks, blocks, level=level, trade_times=times)
 
 

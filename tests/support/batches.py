@@ -211,6 +211,9 @@ def make_day(
     )
 
 
+CONFIG = {"states": "all", "order": asdict(Order())}
+
+
 def make_seal(**changes: object) -> dict[str, object]:
     """What a caller says of a day."""
     return {
@@ -224,7 +227,7 @@ def make_seal(**changes: object) -> dict[str, object]:
         "warm_up_ns": 0,
         "coverage": {"limit_ns": 5 * 10**9, "life_ts": 0, "outages": [], "streams": {}},
         "inputs": [{"name": "made-up", "bytes": 1, "sha256": "00"}],
-        "config": {"states": "all", "order": asdict(Order())},
+        "config": CONFIG,
         "carried_from": "",
         "task_id": "t",
         "task_part": 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
@@ -27,12 +28,13 @@ from lobproof.schema import (
     Side,
     StateBatch,
 )
+from lobproof.schema.declared import Declared
 from lobproof.schema.tables import QUALITY
 from lobproof.sources.binance.journal import JournalWriter
 from lobproof.store import DayWriter, Keyframe, commit_day, symbol_lock
 from plain.messages import Change, Event, level, message_of, to_batch
 from plain.messages import listed as events_of
-from support.batches import make_seal
+from support.batches import CONFIG, make_seal
 
 _COUNTED = ("depth", "trade", "aggTrade", "bookTicker", "snapshot", "level_changes")
 _WHOLE = {
@@ -248,6 +250,7 @@ class Market:
         for line in lines:
             journal.append(line + b"\n", self.lines[-1][0])
         times = [row.ts_event for row in self.rows if row.ts_event]
+        streams = Counter(stream for _, stream, _ in self.lines)
         document = {
             "format": "lobproof golden sample",
             "format_version": 2,
@@ -258,6 +261,7 @@ class Market:
             "market": "futures" if self.futures else "spot",
             "provenance": "synthetic",
             "counts": dict.fromkeys(_COUNTED, 0),
+            "streams": streams,
             "chain": _WHOLE,
             "trade_ids": _WHOLE,
             "notes": [],
@@ -316,7 +320,8 @@ class Market:
             writer.keyframe(self._opening(dt, rows[0].ts_order))
             writer.quality(quality)
             content = writer.close()
-            commit_day(path, content, make_seal(doubtful_ns=self.doubtful_ns))
+            config = {**CONFIG, "declared": asdict(Declared("trade", 100))}
+            commit_day(path, content, make_seal(doubtful_ns=self.doubtful_ns, config=config))
 
     def _opening(self, dt: str, time: int) -> Keyframe:
         book = self.openings[dt]

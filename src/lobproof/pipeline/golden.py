@@ -105,6 +105,7 @@ def golden_job(golden: GoldenSource, batch_rows: int, journals: HashedFiles) -> 
         days=sorted(sample.document["clock"]["days"]),
         receive_days=sample.receive_days,
         streams=golden_streams(golden, batch_rows),
+        declared=sample.declared,
         policy=Policy(),
         check_inputs=journals.check,
         told=[

@@ -20,6 +20,7 @@ from lobproof.options import check_number
 from lobproof.pipeline.feed import Streams
 from lobproof.pipeline.told import Row
 from lobproof.replay import Policy
+from lobproof.schema.declared import Declared
 from lobproof.schema.tables import FORMAT_VERSION, PART_ROWS
 
 STATE_SPACING = {"all": 0, "100ms": 100_000_000, "1s": 1_000_000_000, "none": -1}
@@ -142,6 +143,8 @@ class ReplayJob:
     """Hashes that stand for the input's content in the task's id."""
     survey: Mapping[str, Any] = field(default_factory=dict)
     """What was found out about the input beforehand, for a run that goes on."""
+    declared: Declared = field(default_factory=Declared)
+    """What its streams are by their names."""
     block_ns: int = BLOCK_NS
     """Length of the blocks of its metrics."""
 

@@ -11,15 +11,28 @@ import polars as pl
 
 from lobproof.errors import UsageError, need_extra
 from lobproof.fidelity.exact import verify
+from lobproof.fidelity.exact.kinds import Kinds
+from lobproof.fidelity.exact.report import VerifyReport
 from lobproof.fidelity.exact.verify import no_symbol, sample_days, sample_span
+from lobproof.fidelity.exact.window import Window
 from lobproof.fidelity.gates.across_days import compare_days, is_alike, without_series
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import compare
 from lobproof.fidelity.gates.settings import STANDARD, Level, Settings
 from lobproof.fidelity.metrics.blocks import Blocks, Scale, merged
+from lobproof.fidelity.metrics.common import AS_THEY_ARE, Common
 from lobproof.fidelity.metrics.measure import measured
 from lobproof.paths import AnyPath
+from lobproof.pipeline.likeness import (
+    NOT_RANKED,
+    Likeness,
+    as_often,
+    at_common_ids,
+    of_one_speed,
+    of_trades,
+    without_messages,
+)
 from lobproof.pipeline.results import Reached
 from lobproof.pipeline.sampled import measure_sample, trade_times
 from lobproof.progress import Progress
@@ -87,33 +100,49 @@ def prove(
         raise no_symbol(store, exchange, symbol)
     found: list[Against] = []
     ours_of = lru_cache(maxsize=1)(partial(_ours, store, exchange, symbol))
+    form: Common | None = None
     others: dict[int, Blocks] = {}
     candidates: dict[str, Blocks] = {}
     provenances = [*days["provenance"], *(one.provenance for one in samples)]
     for sample in samples:
-        golden = measure_sample(sample, progress=_telling(progress, str(sample.path)))
         touched = sample_days(store, sample)
-        held = touched or tuple(days["dt"])
-        ours = ours_of(held, golden.scale)
+        held = Window(store, exchange, symbol, touched or tuple(days["dt"]))
+        exact = verify(store, sample.path, progress=progress) if touched else None
+        like, ours, golden = _alike(held, sample, exact, ours_of, progress)
         one = Against(
             str(sample.path),
-            days=held,
+            exact=exact,
+            days=held.days,
             content_hash=sample.content_hash,
             span_ns=sample_span(sample),
+            notes=like.notes,
         )
         if touched:
-            exact = verify(store, sample.path, progress=progress)
             times = None
             if level is Level.FULL:
-                times = stored_trade_times(store, exchange, symbol, held), trade_times(sample)
-            same = compare(ours, golden, settings, level=level, trade_times=times)
-            one = replace(one, exact=exact, same=same)
+                times = stored_trade_times(held, like.common), trade_times(sample, like.common)
+            same = compare(
+                ours,
+                golden,
+                settings,
+                level=level,
+                trade_times=times,
+                left_out=like.left_out,
+                doubt=like.doubt,
+            )
+            one = replace(one, same=same)
         else:
-            one = replace(one, other=compare_windows(ours, golden, settings))
+            other = compare_windows(ours, golden, settings, left_out=like.left_out)
+            one = replace(one, other=other)
             first, last = map(utc_day, one.span_ns)
-            if not any(first <= dt <= last for dt in held):
-                others[len(found)] = without_series(golden)
-                candidates = candidates or _by_day(ours, held)
+            if not any(first <= dt <= last for dt in held.days):
+                form = like.common if form is None else form
+                if like.left_out or like.common is not form:
+                    told = (NOT_RANKED,) if len(samples) > 1 else ()
+                    one = replace(one, notes=(*one.notes, *told))
+                else:
+                    others[len(found)] = without_series(golden)
+                    candidates = candidates or _by_day(ours, held.days)
         found.append(replace(one, blocks=(ours, golden)) if keep_blocks else one)
     across = None
     if len({utc_day(found[at].span_ns[0]) for at in others}) > 1:
@@ -133,9 +162,41 @@ def _telling(progress: Progress | None, what: str) -> Callable[[Reached], None] 
     return lambda reached: progress(what, reached.rows, reached.of_rows)
 
 
-def _ours(store: Store, exchange: str, symbol: str, days: Sequence[str], scale: Scale) -> Blocks:
+def _alike(
+    held: Window,
+    sample: GoldenSample,
+    exact: VerifyReport | None,
+    ours_of: Callable[[Sequence[str], Scale, Common], Blocks],
+    progress: Progress | None,
+) -> tuple[Likeness, Blocks, Blocks]:
+    """In which form the two are compared, and the blocks of both in it."""
+    kinds = Kinds.of(held, sample)
+    like = of_trades(kinds, exact)
+
+    def sides() -> tuple[Blocks, Blocks]:
+        told = _telling(progress, str(sample.path))
+        golden = measure_sample(sample, common=like.common, progress=told)
+        return ours_of(held.days, golden.scale, like.common), golden
+
+    of_one = of_one_speed(kinds, exact)
+    both = None if exact is not None and of_one is False else sides()
+    if of_one is None and both is not None:
+        of_one = as_often(*both)
+    if not of_one:
+        if exact is None:
+            like = without_messages(like, kinds)
+        else:
+            like, both = at_common_ids(like, kinds, held, sample), None
+    return like, *(both or sides())
+
+
+def _ours(
+    store: Store, exchange: str, symbol: str, days: Sequence[str], scale: Scale, common: Common
+) -> Blocks:
     """The blocks of some of the store's days."""
-    return merged([measured(store, symbol, dt, scale=scale, exchange=exchange) for dt in days])
+    return merged(
+        [measured(store, symbol, dt, scale=scale, exchange=exchange, common=common) for dt in days]
+    )
 
 
 def _by_day(blocks: Blocks, days: Sequence[str]) -> dict[str, Blocks]:
@@ -145,9 +206,17 @@ def _by_day(blocks: Blocks, days: Sequence[str]) -> dict[str, Blocks]:
     return {dt: kept.taken(np.flatnonzero(dts == dt)) for dt in days}
 
 
-def stored_trade_times(store: Store, exchange: str, symbol: str, days: Sequence[str]) -> Int64:
+def stored_trade_times(held: Window, common: Common = AS_THEY_ARE) -> Int64:
     """The exchange's times of the trades of some of the store's days, ns, in order."""
-    parts = [store.stored("events", dt, symbol, exchange=exchange) for dt in days]
-    trades = pl.concat(parts).filter(pl.col("kind") == int(Kind.TRADE))
-    times = trades.select("ts_event").collect()["ts_event"].sort()
+    trades = held.table("events").filter(pl.col("kind") == int(Kind.TRADE))
+    found = trades.select("event_id", "dt", "ts_event", "price", "side").collect()
+    if common.trades:
+        found = found.sort("dt", "event_id")
+        found = found.filter(
+            pl.any_horizontal(
+                pl.col(name).ne_missing(pl.col(name).shift())
+                for name in ("ts_event", "price", "side")
+            )
+        )
+    times = found["ts_event"].sort()
     return times.to_physical().to_numpy().astype(np.int64)

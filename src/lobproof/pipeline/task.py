@@ -306,6 +306,7 @@ class _Run:
                     **asdict(self._options),
                     "ordered_by": "receive" if dt in self._job.receive_days else "event",
                     "order": asdict(self._job.streams.order),
+                    "declared": asdict(self._job.declared),
                     "chained": not self._job.policy.chainless,
                     **({} if partial_from is None else {FROM: partial_from}),
                 },

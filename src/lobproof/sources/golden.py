@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from lobproof.files import HashedFiles, below
 from lobproof.instruments import Instrument
 from lobproof.paths import AnyPath, as_path
 from lobproof.schema import Finding
+from lobproof.schema.declared import Declared
 from lobproof.schema.provenance import made_of
 from lobproof.schema.times import show_ns
 
@@ -29,6 +31,11 @@ MISSING_SHARE = 0.05
 _COUNTED = ("depth", "trade", "aggTrade", "bookTicker", "snapshot", "level_changes")
 """Counts that the journals are held against: messages by kind, levels of all depth messages."""
 _MESSAGES = _COUNTED[:-1]
+_DEPTH = re.compile(r".*@depth(?:@([0-9]{1,6})ms)?")
+_USUAL_MS = {"spot": 1000, "futures": 250}
+"""Speed of a depth stream that names none; what has no stream's name is called so too."""
+_FASTEST = 0.8
+"""A speed is believed where messages do not come faster than this share of it, on average."""
 _DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _NOBODYS = (
     "a snapshot that names no symbol in a recording of several: it anchors nothing (import with "
@@ -216,6 +223,7 @@ class _Golden(msgspec.Struct):
     findings: _Findings
     notes: list[str]
     exchange_info_sha256: str
+    streams: dict[str, Count] = {}
     witness: _Witness | None = None
     backfill: _Backfill | None = None
     awaited: _Awaited | None = None
@@ -333,6 +341,21 @@ class GoldenSample:
     def clock_offset_ns(self) -> int:
         """Recorder's clock minus the exchange's, median."""
         return int(self.document["clock"]["offset_ns"])
+
+    @property
+    def declared(self) -> Declared:
+        """What its streams are by their names; a speed that its messages belie is none."""
+        speed: int | None = None
+        for name in self.document.get("streams", {}):
+            found = _DEPTH.fullmatch(name)
+            if found:
+                speed = int(found[1] or _USUAL_MS[self.market])
+        span = self.document["span"]
+        lasts_ns = int(span["last_recv_ns"]) - int(span["first_recv_ns"])
+        messages = int(self.document["counts"]["depth"])
+        if speed is not None and messages * speed * 1_000_000 * _FASTEST > lasts_ns + 10**9:
+            speed = None
+        return Declared(self.document["trade_stream"], speed)
 
     @property
     def snapshot_limit(self) -> int | None:

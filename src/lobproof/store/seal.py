@@ -22,6 +22,7 @@ from lobproof.files import below
 from lobproof.instruments import Instrument
 from lobproof.parquet import read_footer
 from lobproof.schema import Order
+from lobproof.schema.declared import Declared
 from lobproof.schema.provenance import PROVENANCE
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, FORMAT_VERSION, PARTITION_COLUMNS
 from lobproof.store.delta import listed_files, open_delta
@@ -71,6 +72,7 @@ class SealConfig(msgspec.Struct):
     """
 
     order: Order = Order()
+    declared: Declared = Declared()
     chained: bool = True
     states: str = "all"
     ordered_by: Literal["event", "receive"] = "event"

@@ -20,6 +20,7 @@ from lobproof.errors import InputError, UsageError
 from lobproof.fidelity.exact.decoder import PlainDecoder
 from lobproof.fidelity.exact.golden import GoldenComparison
 from lobproof.fidelity.exact.integrity import Integrity, SchemaCheck
+from lobproof.fidelity.exact.kinds import Kinds
 from lobproof.fidelity.exact.report import (
     GATE_A,
     GATE_B,
@@ -228,7 +229,8 @@ def _run(
         else:
             # tickers and snapshots are held against the states of all days that a sample touches
             touch = pl.concat([judged(day) for day in window.by_day()])
-            golden = GoldenComparison(window, _decoder(window, sample), touch)
+            kinds = Kinds.of(window, sample)
+            golden = GoldenComparison(window, _decoder(window, sample), touch, kinds)
             golden.run(chain.from_iterable(map(stored, window.by_day())))
             of_golden = golden.checks(pl.concat(depth))
             covered, outside = {"golden": golden.coverage()}, golden.outside()

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from lobproof.errors import StoreError
 from lobproof.instruments import Instrument
 from lobproof.readahead import read_ahead
-from lobproof.schema import DISTRUSTS, LEVELS, Flag, Kind, Order, Severity, speaks_of_the_feed
+from lobproof.schema import (
+    DISTRUSTS,
+    LEVELS,
+    Flag,
+    Kind,
+    Order,
+    Severity,
+    speaks_of_the_feed,
+)
+from lobproof.schema.declared import Declared
 from lobproof.store import Store, partial_from
 from lobproof.store.seal import config_of
 
@@ -76,6 +85,12 @@ class Window:
         return frozenset(
             (day + timedelta(days=apart)).isoformat() for day in found for apart in (-1, 0, 1)
         )
+
+    @cached_property
+    def declared(self) -> Declared:
+        """What the days' streams are by their names; nothing where the days differ in it."""
+        found = {config_of(row).declared for row in self.seals().iter_rows(named=True)}
+        return found.pop() if len(found) == 1 else Declared()
 
     @cached_property
     def begins(self) -> dict[str, int]:

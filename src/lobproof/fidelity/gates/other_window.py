@@ -8,7 +8,7 @@ of different times can.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -125,13 +125,24 @@ class _Side:
         return self.of.counts(metric.number)[self.rows, : metric.bins]
 
 
-def compare_windows(ours: Blocks, golden: Blocks, settings: Settings = STANDARD) -> OtherWindow:
+def compare_windows(
+    ours: Blocks,
+    golden: Blocks,
+    settings: Settings = STANDARD,
+    *,
+    left_out: Mapping[str, str] | None = None,
+) -> OtherWindow:
     """Hold blocks against those of another time.
 
     Blocks are as long as the longest memory asks for among the metrics of which the golden sample
     has enough blocks; the others are left out, and named, and so are those whose blocks still
     depend on each other, and those that are relative to the price. What is judged has no part in
     that. A metric of which it has no value at all is as far away as can be.
+
+    Parameters
+    ----------
+    left_out
+        Names of metrics that do not compare, and why.
 
     Raises
     ------
@@ -140,7 +151,8 @@ def compare_windows(ours: Blocks, golden: Blocks, settings: Settings = STANDARD)
     """
     check_scale(ours, golden)
     block_ns = golden.scale.block_ns
-    return _by_memory(_Side.of_blocks(ours), _Side.of_blocks(golden), block_ns, settings)
+    sides = _Side.of_blocks(ours), _Side.of_blocks(golden)
+    return _by_memory(*sides, block_ns, settings, left_out or {})
 
 
 def compare_sequences(
@@ -160,10 +172,12 @@ def compare_sequences(
     if len(named) == len(golden.begins) and set(ours.begins) <= named:
         followed = [at for at, one in enumerate(golden.begins) if one in set(ours.begins)]
         return _by_beginning(ours, golden.taken(followed), settings)
-    return _by_memory(_Side.of_sequences(ours), _Side.of_sequences(golden), 0, settings)
+    return _by_memory(_Side.of_sequences(ours), _Side.of_sequences(golden), 0, settings, {})
 
 
-def _by_memory(ours: _Side, golden: _Side, block_ns: int, settings: Settings) -> OtherWindow:
+def _by_memory(
+    ours: _Side, golden: _Side, block_ns: int, settings: Settings, unlike: Mapping[str, str]
+) -> OtherWindow:
     """Rows are put together to units as long as memory asks for; ``block_ns`` 0: of sequences."""
     step = block_ns or 1
     tables: list[_Tables] = []
@@ -171,7 +185,7 @@ def _by_memory(ours: _Side, golden: _Side, block_ns: int, settings: Settings) ->
     times, span, least = 1, len(golden.start) * step, math.inf
     for metric in CATALOGUE:
         first, second = ours.counts(metric), golden.counts(metric)
-        why = _nothing_to_compare(first, second)
+        why = unlike.get(metric.name, "") or _nothing_to_compare(first, second)
         if not why and metric.unit == "bps":
             why = PRICE_GOES
         if not why and second.any():

@@ -53,6 +53,8 @@ def _against(one: Against) -> Iterator[RenderableType]:
         first = one.exact.first_divergence
         why = f": {first.detail}" if first else ""
         yield _gate("A, B", "exact, row by row", one.exact.verdict, why)
+    for note in one.notes:
+        yield Text(f"      {note}", "yellow")
     for gate in (one.same, one.other):
         if gate is not None:
             yield from gate_parts(gate)
@@ -77,6 +79,8 @@ def _same(gate: SameWindow) -> Iterator[RenderableType]:
         if counts[verdict]
     )
     yield _gate("C", "distributions of the same time", gate.verdict, f" ({told})")
+    if gate.blocks_left_out:
+        yield Text(f"      {len(gate.window)} whole blocks. {gate.blocks_left_out}")
     plain = [one.plain for one in gate.compared if one.plain is not None]
     passed = sum(one.ks_pass for one in plain)
     margins = gate.settings

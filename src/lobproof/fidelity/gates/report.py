@@ -24,7 +24,8 @@ class Against:
     is of gate D; where the rank among golden days decides, ``across`` does, and ``other`` informs.
     ``days`` are those of the store that were held against it; ``content_hash`` and ``span_ns``
     (first and last time) are the sample's. ``blocks``: ours and the sample's, where `prove` was to
-    keep them; JSON has them not.
+    keep them; JSON has them not. ``notes``: in which form two feeds of other kinds of messages were
+    compared.
     """
 
     golden: str
@@ -35,6 +36,7 @@ class Against:
     days: tuple[str, ...] = ()
     content_hash: str = ""
     span_ns: tuple[int, int] = (0, 0)
+    notes: tuple[str, ...] = ()
     blocks: tuple[Blocks, Blocks] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -59,6 +61,7 @@ class Against:
             "content_hash": self.content_hash,
             "days": list(self.days),
             "verdict": self.verdict.value,
+            "notes": list(self.notes),
             "exact": self.exact and self.exact.to_dict(),
             "same_window": self.same and self.same.to_dict(),
             "other_window": self.other and self.other.to_dict(),

@@ -8,7 +8,7 @@ then what follows from the series: autocorrelations, slopes, volatility, tails, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,6 +62,17 @@ class SameWindow:
         """Pass if every metric passes."""
         return overall(one.verdict for one in self.compared)
 
+    @property
+    def blocks_left_out(self) -> str:
+        """How many blocks were not compared, in words; empty if none was left out."""
+        window = self.window
+        if not window.partial + sum(window.alone):
+            return ""
+        return (
+            f"Left out: {window.partial} that one side has in part, {window.alone[0]} that only "
+            f"ours has, {window.alone[1]} that only the golden sample has."
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
@@ -84,6 +95,8 @@ def compare(
     *,
     level: Level = Level.STANDARD,
     trade_times: tuple[Int64, Int64] | None = None,
+    left_out: Mapping[str, str] | None = None,
+    doubt: str = "",
 ) -> SameWindow:
     """Hold blocks against those of a golden sample of the same time.
 
@@ -95,6 +108,10 @@ def compare(
         How much is compared: see `Level`.
     trade_times
         Of all trades, ours and the golden sample's, ns in order: for the level ``full``.
+    left_out
+        Names of metrics that do not compare, and why; what follows from them neither.
+    doubt
+        Why nothing that is compared says anything.
 
     Raises
     ------
@@ -107,16 +124,22 @@ def compare(
             hint="give trade_times, or the level standard",
         )
     sides = Sides(ours, golden)
-    if not len(sides.window):
+    if doubt or not len(sides.window):
         seconds = golden.scale.block_ns // 1_000_000_000
-        why = f"no whole block of {seconds} s is common to both"
+        why = doubt or f"no whole block of {seconds} s is common to both"
         none = tuple(_nothing(metric, Verdict.INCONCLUSIVE, why) for metric in CATALOGUE)
         return SameWindow(none, None, settings, level, sides.window)
-    compared = [_metric(one, sides, settings) for one in sides.values(level)]
+    left_out = left_out or {}
+    compared = [
+        _nothing(one.metric, Verdict.NOT_APPLICABLE, left_out[one.metric.name], *one.n)
+        if one.metric.name in left_out
+        else _metric(one, sides, settings)
+        for one in sides.values(level)
+    ]
     drift = None
     if level is not Level.LIGHT:
         drift = _drift(compared, sides, settings, level)
-        compared += compare_series(sides, settings)
+        compared += compare_series(sides, settings, left_out)
     if level is Level.FULL and trade_times is not None:
         compared.append(compare_hawkes(trade_times, sides, settings))
     return SameWindow(tuple(compared), drift, settings, level, sides.window)

@@ -9,7 +9,7 @@ process is fitted to each of these by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -104,15 +104,22 @@ HAWKES = Estimate(
 )
 
 
-def compare_series(sides: Sides, settings: Settings) -> Iterator[Compared]:
+def compare_series(
+    sides: Sides, settings: Settings, left_out: Mapping[str, str]
+) -> Iterator[Compared]:
     """Hold what follows from the series against that of the golden sample.
 
-    The metrics of the series have to be compared before: their memory gives the blocks.
+    The metrics of the series have to be compared before: their memory gives the blocks. What
+    follows from one that is ``left_out`` is so too.
     """
     made: dict[object, list[Float64]] = {}
     for one in ADDITIVE:
         rule = RULES.get(one.name)
         if rule is None:
+            continue
+        if rule.of in left_out:
+            none = Grouping(np.zeros(0, np.int64), 0, 0, math.nan, "", (0, 0))
+            yield _said(one, none, left_out[rule.of])
             continue
         group = sides.groupings[rule.of]
         if group.blocks < LEAST_BLOCKS:

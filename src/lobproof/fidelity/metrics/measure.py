@@ -15,9 +15,9 @@ import polars as pl
 
 from lobproof.errors import UsageError
 from lobproof.fidelity.metrics.blocks import Blocks, Scale
+from lobproof.fidelity.metrics.common import AS_THEY_ARE, Common, observer_of
 from lobproof.fidelity.metrics.files import load
 from lobproof.fidelity.metrics.metric_kernels import GRID_NS, HORIZONS_NS
-from lobproof.fidelity.metrics.observer import Observer
 from lobproof.fixedpoint import from_decimal128
 from lobproof.instruments import Instrument
 from lobproof.schema import EventBatch, Flag, Int64, Kind, StateBatch
@@ -46,6 +46,7 @@ def measure(
     exchange: str | None = None,
     start: int | None = None,
     end: int | None = None,
+    common: Common = AS_THEY_ARE,
 ) -> Blocks:
     """Measure a sealed day, or the blocks in some of it, from `events` and `states`.
 
@@ -58,6 +59,8 @@ def measure(
         By default that of the day's instrument, in blocks of a minute.
     start, end
         Ends of blocks, ns; by default all of the day.
+    common
+        What is left of the feed, to be held against another kind of one.
 
     Raises
     ------
@@ -87,7 +90,7 @@ def measure(
         )
     day = _Day(store, symbol, dt, exchange, instrument)
     first_id = 0 if start is None else day.context(start)
-    observer = Observer(instrument, scale, start or 0)
+    observer = observer_of(instrument, scale, start or 0, common)
     states = day.states(first_id)
     waiting = StateBatch.empty()
     for last_id, ids, events in day.events(first_id, end):
@@ -112,8 +115,11 @@ def measured(
     *,
     scale: Scale | None = None,
     exchange: str | None = None,
+    common: Common = AS_THEY_ARE,
 ) -> Blocks:
     """The blocks of a sealed day: of those that are kept, if they make this scale, else measured.
+
+    Nothing is kept of what a day has in ``common`` with another feed.
 
     Raises
     ------
@@ -122,14 +128,16 @@ def measured(
     """
     seal = _seal(store, symbol, dt, exchange)
     partition = Partition(str(seal["exchange"]), str(seal["symbol"]), dt)
-    kept = load(store.path, partition, str(seal["content_hash"]))
+    kept = None if common else load(store.path, partition, str(seal["content_hash"]))
     if kept is not None and scale is None:
         return kept
     if kept is not None and scale is not None:
         longer, rest = divmod(scale.block_ns, kept.scale.block_ns)
         if not rest and longer and replace(scale, block_ns=kept.scale.block_ns) == kept.scale:
             return kept.coarser(scale.block_ns)
-    return measure(store, partition.symbol, dt, scale=scale, exchange=partition.exchange)
+    return measure(
+        store, partition.symbol, dt, scale=scale, exchange=partition.exchange, common=common
+    )
 
 
 def _seal(store: Store, symbol: str | None, dt: str, exchange: str | None) -> dict[str, object]:
@@ -186,7 +194,7 @@ class _Day:
         for group in self._groups("states", first_id, None):
             rows = group.filter(pl.col("event_id") >= first_id)
             batch = StateBatch.empty(len(rows))
-            for name in ("event_id", "ts_order", "bid_trusted", "ask_trusted"):
+            for name in ("event_id", "ts_order", "sequence", "bid_trusted", "ask_trusted"):
                 getattr(batch, name)[:] = rows[name].to_numpy()
             for at, name in enumerate(STATE_LEVEL_COLUMNS):
                 exponent = self._price if name.endswith("price") else self._size

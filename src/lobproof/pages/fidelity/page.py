@@ -299,13 +299,8 @@ def _spans(one: Against) -> list[str]:
         if not len(window):
             return ["No whole block of time is common to both."]
         block = _block_ns(one)
-        left = window.partial + sum(window.alone)
-        more = ""
-        if left:
-            more = (
-                f" Left out: {window.partial} that one side has in part, {window.alone[0]} that "
-                f"only ours has, {window.alone[1]} that only the golden sample has."
-            )
+        left = one.same.blocks_left_out
+        more = f" {left}" if left else ""
         length = f" of {duration(block)}" if block else ""
         span = words.span_of(int(window.start[0]), int(window.start[-1]) + block)
         return [f"Gate C compares {span}, {len(window)} whole blocks{length}.{more}"]

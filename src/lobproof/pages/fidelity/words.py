@@ -98,8 +98,8 @@ def plain_of(gate: SameWindow) -> dict[str, PlainKs]:
 
 
 def reasons(one: Against) -> list[str]:
-    """What fails, or is open, and where; of every gate."""
-    found = []
+    """What fails, or is open, and where, of every gate; first what was compared in another form."""
+    found = [f"{note[0].upper()}{note[1:]}." for note in one.notes]
     if one.exact is not None:
         bad = [
             check.name.replace("_", " ")
