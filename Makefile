@@ -46,12 +46,10 @@ demo: setup ## the whole chain on a simulated exchange, ending with a report to 
 	@$(BIN)/lobproof demo
 
 test: setup ## all tests but the slow ones, those of kernels as plain Python too
-	@echo '== 1/3 tests, kernels compiled'
-	@$(PYTEST) -n $(WORKERS) --dist loadfile -m $(COMPILED)
-	@echo '== 2/3 tests of kernels, the kernels run as plain Python'
+	@echo '== 1/2 tests, kernels compiled; those on the recordings, where these are'
+	@$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not slow'
+	@echo '== 2/2 tests of kernels, the kernels run as plain Python'
 	@NUMBA_DISABLE_JIT=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m $(PLAIN)
-	@echo '== 3/3 tests on the recordings'
-	@$(PYTEST) -n $(WORKERS) --dist loadfile -m 'real and not slow'
 	@echo 'make test: all tests passed.'
 
 # Measured without the recordings, so that it is the same for everybody.

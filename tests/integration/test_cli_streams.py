@@ -126,7 +126,6 @@ def test_what_an_encoding_has_no_character_for_is_written_out(
         ("--help",),
         ("acquire", "download", "--help"),
         ("inspect", samples / "whole"),
-        ("inspect", samples / "store"),
         ("verify", samples / "store", "--against", samples / "whole"),
         ("report", samples / "store", "--out", page),
     ):
@@ -163,6 +162,7 @@ def test_a_terminal_shows_progress_and_a_pipe_does_not(samples: Path, tmp_path: 
         assert bar not in piped.stderr
 
 
+@pytest.mark.slow
 @compiles
 def test_compiling_is_told_before_it_begins_and_once(samples: Path, tmp_path: Path) -> None:
     arguments = ("import", samples / "whole.txt", "--provenance", "synthetic", "--json", "--out")

@@ -107,7 +107,9 @@ def test_kernels_that_a_process_compiles_are_told(
         assert least <= seen.kernels <= most
 
 
-@pytest.mark.parametrize(("workers", "batch_rows"), [(1, 997), (2, 1 << 16)])
+@pytest.mark.parametrize(
+    ("workers", "batch_rows"), [pytest.param(1, 997, marks=pytest.mark.slow), (2, 1 << 16)]
+)
 def test_workers_and_batches_leave_no_trace(
     lake: Path, hashes: list[str], tmp_path: Path, workers: int, batch_rows: int
 ) -> None:

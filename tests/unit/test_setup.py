@@ -110,6 +110,7 @@ def test_a_file_that_was_exchanged_is_refused_and_told_as_that(tmp_path: Path) -
     assert installed(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_no_wheel_for_this_python_is_told_as_that_and_nothing_is_built(tmp_path: Path) -> None:
     digest = make_wheel(tmp_path, "first", "1.0", tag="cp27-cp27m-any")
     (tmp_path / "first-1.0.tar.gz").write_bytes(b"a source that must not be built")

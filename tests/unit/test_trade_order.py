@@ -207,10 +207,10 @@ def back(rows: list[int]) -> list[int]:
     [
         (mixed, 1, "full"),
         pytest.param(mixed, 12, "full", marks=pytest.mark.slow),
-        (mixed, 1, "anchored"),
-        (swapped, 1, "full"),
+        pytest.param(mixed, 1, "anchored", marks=pytest.mark.slow),
+        pytest.param(swapped, 1, "full", marks=pytest.mark.slow),
         (swapped, 4, "full"),  # files of whole blocks are put in order as files
-        (back, 2, "full"),
+        pytest.param(back, 2, "full", marks=pytest.mark.slow),
         (one_late, 1, "full"),
     ],
 )
