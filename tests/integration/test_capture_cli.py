@@ -269,7 +269,7 @@ def test_without_a_terminal_a_line_a_minute(
 ) -> None:
     monkeypatch.setattr(module, "_LINE_S", 1.0)
     said = command(
-        *("capture", "SIMUSDT", "--endpoint", spot, "--out", tmp_path / "s", "--duration", "4s")
+        *("capture", "SIMUSDT", "--endpoint", spot, "--out", tmp_path / "s", "--duration", "8s")
     )
     assert said.code == 0, said
     lines = [line for line in said.err.splitlines() if "messages/s" in line]

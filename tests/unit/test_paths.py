@@ -123,7 +123,7 @@ def test_a_store_is_one_or_the_path_of_one(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         lobproof.verify(tmp_path / "sim", golden.path)
     verified = lobproof.verify(result.store, golden.path)
-    wrong: tuple[Any, ...] = (verified.verdict, {"verdict": "pass"}, 5, [verified], verified.checks)
+    wrong: tuple[Any, ...] = (verified.verdict, {"verdict": "pass"}, 5, [5], verified.checks)
     for verification in wrong:
         with pytest.raises(UsageError, match="A verification is what"):
             lobproof.report(result.store, tmp_path / "page.html", verification=verification)
