@@ -267,7 +267,7 @@ def test_the_screen_fits_80_columns(
 def test_without_a_terminal_a_line_a_minute(
     tmp_path: Path, spot: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LINE_S", 1.0)
+    monkeypatch.setattr(module, "_LINE_S", 2.0)
     said = command(
         *("capture", "SIMUSDT", "--endpoint", spot, "--out", tmp_path / "s", "--duration", "8s")
     )
