@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,8 @@ def test_a_store_is_proved_once_against_the_sample_that_it_is_made_of(
     assert said.code == 0, said
     assert "INCONCLUSIVE  BINANCE SIM-USDT (DEMO: synthetic data), level light" in said.out
     assert "gates A, B, row by row: pass" in said.out
-    assert "gate C, distributions: inconclusive" in said.out
+    assert "gate C, distributions: inconclusive: " in said.out
+    assert "are open; the page says what each would need" in said.out
     (kept,) = kept_reports(store).reports
     assert kept.level == "light"
     assert kept.against[0].gates == {"A": "exact", "B": "exact", "C": "inconclusive"}
@@ -72,6 +74,7 @@ def test_nothing_is_proved_where_that_is_asked_for(sample: Path, tmp_path: Path)
         said = command("reconstruct", sample / "golden", "--out", store, *options, "--json")
         assert said.code == 0, said
         assert said.document["fidelity"] == []
+        assert ("Not proved: metrics are made of all states" in said.err) is ("--states" in options)
         assert kept_reports(store).reports == ()
         against = ("--against", sample / "golden")
         refused(
@@ -91,6 +94,18 @@ def test_days_of_crypto_lake_are_proved_against_the_samples_that_are_named(
     assert said.code == 0, said
     assert "gates A, B, row by row: pass" in said.out
     assert [one.verdict for one in kept_reports(store).reports] == [Verdict.INCONCLUSIVE]
+
+
+def test_what_is_not_whole_is_not_proved_and_says_so(sample: Path, tmp_path: Path) -> None:
+    lake = shutil.copytree(sample / "lake", tmp_path / "lake")
+    file = next(path for path in sorted(lake.rglob("*.parquet")) if "book_delta" in str(path))
+    kept = file.read_bytes()
+    file.write_bytes(kept[: len(kept) // 2] + bytes(len(kept) // 4) + kept[len(kept) * 3 // 4 :])
+    said = command(
+        *("reconstruct", lake, "--out", tmp_path / "store", "--against", sample / "golden")
+    )
+    assert said.code == 3, said
+    assert "Not proved: 1 of 1 days were not made" in said.err
 
 
 def test_a_store_that_is_not_the_market_fails_the_gate(sample: Path, tmp_path: Path) -> None:

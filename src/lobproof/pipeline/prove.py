@@ -21,7 +21,7 @@ from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import compare
 from lobproof.fidelity.gates.settings import STANDARD, Level, Settings
 from lobproof.fidelity.metrics.blocks import Blocks, Scale, merged
-from lobproof.fidelity.metrics.common import AS_THEY_ARE, Common
+from lobproof.fidelity.metrics.common import AS_THEY_ARE, Common, begins
 from lobproof.fidelity.metrics.measure import measured
 from lobproof.paths import AnyPath
 from lobproof.pipeline.likeness import (
@@ -210,13 +210,9 @@ def stored_trade_times(held: Window, common: Common = AS_THEY_ARE) -> Int64:
     """The exchange's times of the trades of some of the store's days, ns, in order."""
     trades = held.table("events").filter(pl.col("kind") == int(Kind.TRADE))
     found = trades.select("event_id", "dt", "ts_event", "price", "side").collect()
+    found = found.sort("dt", "event_id")
+    times = found["ts_event"].to_physical().to_numpy().astype(np.int64)
     if common.trades:
-        found = found.sort("dt", "event_id")
-        found = found.filter(
-            pl.any_horizontal(
-                pl.col(name).ne_missing(pl.col(name).shift())
-                for name in ("ts_event", "price", "side")
-            )
-        )
-    times = found["ts_event"].sort()
-    return times.to_physical().to_numpy().astype(np.int64)
+        prices, sides = (found[name].rle_id().to_numpy() for name in ("price", "side"))
+        times = times[begins(times, prices, sides)]
+    return np.sort(times)

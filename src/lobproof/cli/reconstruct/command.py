@@ -21,7 +21,7 @@ from lobproof.cli.console import (
     show_next,
 )
 from lobproof.cli.places import Kind, expect
-from lobproof.cli.reconstruct.gate import Gate, Proving, has_failed
+from lobproof.cli.reconstruct.gate import Gate, Proving, has_failed, not_proved
 from lobproof.cli.reconstruct.live import live
 from lobproof.cli.reconstruct.show import document, show_failures, show_results
 from lobproof.errors import UsageError
@@ -287,8 +287,11 @@ def _lake(
     made = [outcome.result for outcome in outcomes if outcome.result is not None]
     if made and not as_json:
         show_results(made, time.perf_counter() - began)
-    # a day that failed may be the one that a sample is of
-    found = gate.passed(store, show=not as_json) if gate and len(made) == len(outcomes) else []
+    found = []
+    if gate is not None and len(made) == len(outcomes):
+        found = gate.passed(store, show=not as_json)
+    elif gate is not None:  # a day that failed may be the one that a sample is of
+        not_proved(f"{len(outcomes) - len(made)} of {len(outcomes)} days were not made")
     if as_json:
         print_json({**document(outcomes), "fidelity": found})
     show_failures(outcomes)

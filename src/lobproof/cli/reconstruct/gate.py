@@ -17,6 +17,7 @@ from lobproof.errors import ExtraError, PlaceError, UsageError, place_error
 from lobproof.fidelity.exact import Verdict
 from lobproof.fidelity.exact.verify import sample_days
 from lobproof.fidelity.gates.report import FidelityReport
+from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.gates.settings import STANDARD, Level
 from lobproof.fidelity.inference.equivalence import overall
 from lobproof.fidelity.metrics.files import VERSION as METRICS_VERSION
@@ -30,6 +31,8 @@ from lobproof.store import Partition, Store, open_store
 
 _PAGES = "pages"
 """Folder of a store with the pages of its days, by the first day of each."""
+_NAMED = 6
+"""So many failing metrics are named on the screen; the page has all."""
 Proving = Literal["light", "standard", "full", "none"]
 """How much is proved behind a reconstruction: a level of gate C, or nothing."""
 
@@ -73,7 +76,10 @@ class Gate:
                     "is reconstructed here",
                     hint="name samples of the symbols that are, or leave --against out",
                 )
-        if how == "none" or states != "all" or not loaded:
+        if how == "none" or not loaded:
+            return None
+        if states != "all":
+            not_proved(f"metrics are made of all states, and these are --states {states}")
             return None
         return cls(loaded, Level(how))
 
@@ -97,7 +103,7 @@ class Gate:
                 paths = [one.path for one in samples]
                 report = prove(store, paths, level=self.level, keep_blocks=True, progress=advance)
         except ExtraError as error:
-            _say(f"Not proved: {error.message}. Hint: {error.hint}")
+            not_proved(f"{error.message}. Hint: {error.hint}")
             return {**_told(samples, self.level, None), "why": error.message}
         if show:
             _show(report, self.level)
@@ -163,6 +169,11 @@ def _page(store: Store, report: FidelityReport) -> str | None:
     return None
 
 
+def not_proved(why: str) -> None:
+    """Say, on standard error, that nothing is proved of what was made."""
+    _say(f"Not proved: {why}")
+
+
 def has_failed(found: Sequence[dict[str, Any]]) -> bool:
     """Whether a golden sample shows that a store is wrong."""
     return any(one["verdict"] == Verdict.FAIL for one in found)
@@ -195,10 +206,28 @@ def _show(report: FidelityReport, level: Level) -> None:
             first = one.exact.first_divergence
             why = f": {first.detail}" if first else ""
             out().print(f"gates A, B, row by row: {one.exact.verdict.value}{why}", soft_wrap=True)
-        gate = one.same or one.gate_d
-        if gate is not None:
-            name = "C" if one.same else "D"
-            out().print(f"gate {name}, distributions: {gate.verdict.value}", soft_wrap=True)
+        if one.same is not None:
+            out().print(f"gate C, distributions: {_of_metrics(one.same)}", soft_wrap=True)
+        elif one.gate_d is not None:
+            out().print(f"gate D, distributions: {one.gate_d.verdict.value}", soft_wrap=True)
+
+
+def _of_metrics(gate: SameWindow) -> str:
+    """Gate C's verdict, and which metrics fail, or how many are open."""
+    by_verdict = {
+        verdict: [one.metric.name for one in gate.compared if one.verdict is verdict]
+        for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE)
+    }
+    failing, is_open = by_verdict[Verdict.FAIL], by_verdict[Verdict.INCONCLUSIVE]
+    if failing:
+        more = f" and {len(failing) - _NAMED:,} more" if len(failing) > _NAMED else ""
+        return f"{gate.verdict.value}: {', '.join(failing[:_NAMED])}{more}"
+    if is_open:
+        return (
+            f"{gate.verdict.value}: {len(by_verdict[Verdict.PASS])} metrics pass, {len(is_open)} "
+            "are open; the page says what each would need"
+        )
+    return gate.verdict.value
 
 
 def _say(sentence: str) -> None:
