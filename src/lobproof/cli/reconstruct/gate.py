@@ -92,7 +92,7 @@ class Gate:
     def _symbol(self, store: Store, samples: list[GoldenSample], *, show: bool) -> dict[str, Any]:
         known = self._known(store, samples)
         if known is not None:
-            err().print("Proved already, of the same content.", style="dim")
+            err().print(f"Proved already, of the same content: {known.value}.", style="dim")
             return _told(samples, self.level, known)
         try:
             with progress("proving") as (bar, task):
