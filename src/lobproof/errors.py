@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from importlib.util import find_spec
+from typing import ClassVar
 from unicodedata import category
 
 EXTRAS = {
@@ -81,6 +82,64 @@ class UsageError(LobproofError):
 
 class PlaceError(LobproofError):
     """The operating system refuses to read or write somewhere: rights, a full disk, a folder."""
+
+
+class RemoteError(LobproofError):
+    """A request that did not give what was asked for; ``kind`` says why, for machines."""
+
+    kind: ClassVar[str] = "refused"
+
+
+class AccessDeniedError(RemoteError):
+    """The store knows us, or nobody, and says no."""
+
+    kind = "access denied"
+
+
+class CredentialsError(RemoteError):
+    """The store does not take the credentials: expired, unknown, or wrong."""
+
+    kind = "credentials"
+
+
+class NotFoundError(RemoteError):
+    """There is no such object or bucket."""
+
+    kind = "not found"
+
+
+class ChangedError(RemoteError):
+    """The object is another than the one asked for."""
+
+    kind = "changed"
+
+
+class LimitError(RemoteError):
+    """The store answers with more than any real one has."""
+
+    kind = "limit"
+
+
+class TransientError(RemoteError):
+    """What may well work when asked again."""
+
+
+class NotWholeError(TransientError):
+    """What came is not the whole object."""
+
+    kind = "not whole"
+
+
+class UnavailableError(TransientError):
+    """The store is busy, or the line to it broke or is silent."""
+
+    kind = "unavailable"
+
+
+class UnreachableError(UnavailableError):
+    """There is no connection to the store: refused, not resolved, not answered."""
+
+    kind = "unreachable"
 
 
 def shown(text: str, most: int = 120) -> str:

@@ -16,15 +16,15 @@ import pytest
 from fakes.lake import QUICK, connection_to, put_index
 from fakes.s3 import FakeBucket, Fault, fake_lake
 from lobproof.acquire.plan import plan
-from lobproof.errors import UsageError
-from lobproof.sources.cryptolake.bucket.catalogue import Inventory, catalogue
-from lobproof.sources.cryptolake.bucket.connection import connect
-from lobproof.sources.cryptolake.bucket.failures import (
+from lobproof.errors import (
     AccessDeniedError,
     CredentialsError,
     NotFoundError,
     UnavailableError,
+    UsageError,
 )
+from lobproof.sources.cryptolake.bucket.catalogue import Inventory, catalogue
+from lobproof.sources.cryptolake.bucket.connection import connect
 from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.simulator import simulate
 

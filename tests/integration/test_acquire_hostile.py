@@ -22,13 +22,12 @@ from lobproof.acquire.manifest import Manifest
 from lobproof.acquire.plan import absent_days, plan
 from lobproof.acquire.transfer import download
 from lobproof.acquire.zones import LakeFolder
-from lobproof.errors import UsageError
+from lobproof.errors import LimitError, RemoteError, UnavailableError, UsageError
 from lobproof.parquet import MAX_FOOTER, TAIL
 from lobproof.sources.cryptolake.bucket import catalogue as cataloguing
 from lobproof.sources.cryptolake.bucket import limits
 from lobproof.sources.cryptolake.bucket.catalogue import Inventory, RemoteObject, catalogue
 from lobproof.sources.cryptolake.bucket.connection import Connection, connect
-from lobproof.sources.cryptolake.bucket.failures import LimitError, RemoteError, UnavailableError
 from lobproof.sources.cryptolake.bucket.listing import INDEX, read_index
 from lobproof.sources.cryptolake.layout import LakeKey
 from support.commands import Said, command

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from fakes.lake import QUICK, environment
+from lobproof.errors import UnreachableError
 from lobproof.sources.cryptolake.bucket.catalogue import Inventory, catalogue
 from lobproof.sources.cryptolake.bucket.connection import connect
-from lobproof.sources.cryptolake.bucket.failures import UnreachableError
 from lobproof.sources.cryptolake.bucket.http import Client
 from support.commands import command
 from support.hostile import Answer, Hostile, hostile, page, refusal

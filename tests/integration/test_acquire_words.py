@@ -19,9 +19,9 @@ from lobproof.acquire.audits import audit_path
 from lobproof.acquire.certificate import certify
 from lobproof.acquire.zones import LakeFolder, Zone
 from lobproof.cli import ERROR
+from lobproof.errors import UnreachableError
 from lobproof.sources.cryptolake.bucket.concurrency import run
 from lobproof.sources.cryptolake.bucket.connection import connect
-from lobproof.sources.cryptolake.bucket.failures import UnreachableError
 from lobproof.sources.cryptolake.bucket.remote import Policy, Remote
 from support.acquired import key, validated_lake
 from support.commands import Said, command, refused

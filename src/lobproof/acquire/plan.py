@@ -13,12 +13,11 @@ from typing import Any
 from lobproof.acquire.certificate_status import Breach, breaches, require_whole
 from lobproof.acquire.manifest import Entry, Manifest
 from lobproof.acquire.zones import LakeFolder
-from lobproof.errors import UsageError
+from lobproof.errors import CredentialsError, RemoteError, UsageError
 from lobproof.parquet import MAX_FOOTER, TAIL, footer_size
 from lobproof.sources.cryptolake.bucket.catalogue import Inventory, RemoteObject
 from lobproof.sources.cryptolake.bucket.concurrency import run
 from lobproof.sources.cryptolake.bucket.connection import Connection
-from lobproof.sources.cryptolake.bucket.failures import CredentialsError, RemoteError
 from lobproof.sources.cryptolake.bucket.limits import ABSENT_DAYS
 from lobproof.sources.cryptolake.bucket.remote import Policy, Remote
 from lobproof.sources.cryptolake.bucket.transfer import part_length

@@ -17,13 +17,12 @@ from lobproof.acquire.certificate_status import require_whole
 from lobproof.acquire.manifest import FETCHED, Entry, Manifest, reconcile
 from lobproof.acquire.plan import is_present
 from lobproof.acquire.zones import LakeFolder, Zone
-from lobproof.errors import LobproofError, system_text
+from lobproof.errors import ChangedError, CredentialsError, LobproofError, RemoteError, system_text
 from lobproof.files import drop_unfinished
 from lobproof.progress import Progress
 from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject, look_up
 from lobproof.sources.cryptolake.bucket.concurrency import in_pool, run
 from lobproof.sources.cryptolake.bucket.connection import Connection
-from lobproof.sources.cryptolake.bucket.failures import ChangedError, CredentialsError, RemoteError
 from lobproof.sources.cryptolake.bucket.remote import DEFAULT_POLICY, Policy, Remote
 from lobproof.sources.cryptolake.bucket.transfer import Fetched, fetch
 from lobproof.sources.cryptolake.footer import read_footer

@@ -15,22 +15,20 @@ import msgspec
 
 from lobproof.errors import (
     NO_ROOM,
+    AccessDeniedError,
+    ChangedError,
+    CredentialsError,
     ExtraError,
     GridError,
     InputError,
     LobproofError,
+    NotFoundError,
     PlaceError,
+    RemoteError,
     StoreError,
+    TransientError,
     UsageError,
     system_error,
-)
-from lobproof.sources.cryptolake.bucket.failures import (
-    AccessDeniedError,
-    ChangedError,
-    CredentialsError,
-    NotFoundError,
-    RemoteError,
-    TransientError,
 )
 
 _WORDS = 600

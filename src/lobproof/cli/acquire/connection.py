@@ -6,13 +6,9 @@ from rich.text import Text
 
 from lobproof.cli.acquire.options import ANYWHERE, Place
 from lobproof.cli.console import Json, out, print_json
+from lobproof.errors import AccessDeniedError, RemoteError, UnreachableError
 from lobproof.sources.cryptolake.bucket.concurrency import run
 from lobproof.sources.cryptolake.bucket.connection import Connection
-from lobproof.sources.cryptolake.bucket.failures import (
-    AccessDeniedError,
-    RemoteError,
-    UnreachableError,
-)
 from lobproof.sources.cryptolake.bucket.limits import INDEX_BYTES
 from lobproof.sources.cryptolake.bucket.listing import INDEX, is_odd, read_index
 from lobproof.sources.cryptolake.bucket.remote import Policy, Remote

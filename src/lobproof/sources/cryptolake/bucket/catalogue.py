@@ -11,10 +11,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from lobproof.errors import UsageError, shown
-from lobproof.sources.cryptolake.bucket.concurrency import each, run
-from lobproof.sources.cryptolake.bucket.connection import Connection
-from lobproof.sources.cryptolake.bucket.failures import (
+from lobproof.errors import (
     AccessDeniedError,
     CredentialsError,
     LimitError,
@@ -22,7 +19,11 @@ from lobproof.sources.cryptolake.bucket.failures import (
     RemoteError,
     UnavailableError,
     UnreachableError,
+    UsageError,
+    shown,
 )
+from lobproof.sources.cryptolake.bucket.concurrency import each, run
+from lobproof.sources.cryptolake.bucket.connection import Connection
 from lobproof.sources.cryptolake.bucket.limits import (
     INDEX_BYTES,
     INVENTORY_KEYS,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from lobproof.errors import LobproofError
+from lobproof.errors import (
+    AccessDeniedError,
+    ChangedError,
+    CredentialsError,
+    NotFoundError,
+    RemoteError,
+    UnavailableError,
+)
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 _INVALID = {
@@ -16,64 +21,6 @@ _INVALID = {
     "InvalidSecurity",
 }
 _BUSY = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "InternalError"}
-
-
-class RemoteError(LobproofError):
-    """A request that did not give what was asked for; ``kind`` says why, for machines."""
-
-    kind: ClassVar[str] = "refused"
-
-
-class AccessDeniedError(RemoteError):
-    """The store knows us, or nobody, and says no."""
-
-    kind = "access denied"
-
-
-class CredentialsError(RemoteError):
-    """The store does not take the credentials: expired, unknown, or wrong."""
-
-    kind = "credentials"
-
-
-class NotFoundError(RemoteError):
-    """There is no such object or bucket."""
-
-    kind = "not found"
-
-
-class ChangedError(RemoteError):
-    """The object is another than the one asked for."""
-
-    kind = "changed"
-
-
-class LimitError(RemoteError):
-    """The store answers with more than any real one has."""
-
-    kind = "limit"
-
-
-class TransientError(RemoteError):
-    """What may well work when asked again."""
-
-
-class NotWholeError(TransientError):
-    """What came is not the whole object."""
-
-    kind = "not whole"
-
-
-class UnavailableError(TransientError):
-    """The store is busy, or the line to it broke or is silent."""
-
-    kind = "unavailable"
-
-
-class UnreachableError(UnavailableError):
-    """There is no connection to the store: refused, not resolved, not answered."""
-
-    kind = "unreachable"
 
 
 def refusal(status: int, code: str, message: str) -> RemoteError:

@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 import msgspec
 
-from lobproof.sources.cryptolake.bucket.failures import LimitError
+from lobproof.errors import LimitError
 from lobproof.sources.cryptolake.bucket.limits import (
     ETAG_CHARACTERS,
     INDEX_KEYS,

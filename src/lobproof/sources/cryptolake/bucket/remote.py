@@ -17,17 +17,17 @@ from typing import TypeVar
 
 import stamina
 
-from lobproof.errors import shown
-from lobproof.sources.cryptolake.bucket.concurrency import SilenceError, in_thread
-from lobproof.sources.cryptolake.bucket.connection import Connection
-from lobproof.sources.cryptolake.bucket.failures import (
+from lobproof.errors import (
     LimitError,
     RemoteError,
     TransientError,
     UnavailableError,
     UnreachableError,
-    refusal,
+    shown,
 )
+from lobproof.sources.cryptolake.bucket.concurrency import SilenceError, in_thread
+from lobproof.sources.cryptolake.bucket.connection import Connection
+from lobproof.sources.cryptolake.bucket.failures import refusal
 from lobproof.sources.cryptolake.bucket.http import (
     Call,
     Client,

@@ -23,15 +23,10 @@ from time import monotonic
 from typing import Protocol, Self
 
 from lobproof import documents
+from lobproof.errors import ChangedError, NotWholeError, TransientError, UnavailableError
 from lobproof.files import open_ours, write_whole
 from lobproof.sources.cryptolake.bucket.catalogue import RemoteObject
 from lobproof.sources.cryptolake.bucket.concurrency import in_pool
-from lobproof.sources.cryptolake.bucket.failures import (
-    ChangedError,
-    NotWholeError,
-    TransientError,
-    UnavailableError,
-)
 from lobproof.sources.cryptolake.bucket.http import Call
 from lobproof.sources.cryptolake.bucket.listing import bare_etag
 from lobproof.sources.cryptolake.bucket.remote import Remote
