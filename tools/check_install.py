@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = bool(os.environ.get("QUICK"))
 MINUTES = "0.02" if QUICK else "0.3"
-ALL = frozenset({"acquire", "capture", "encrypt", "fidelity", "report", "telemetry"})
+ALL = frozenset({"acquire", "capture", "encrypt", "fidelity", "report", "s3", "telemetry"})
 """The extras."""
 CORE = {"import", "reconstruct", "verify", "inspect", "simulate", "derive-lake"}
 """Commands that must run without any extra."""

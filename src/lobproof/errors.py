@@ -16,6 +16,7 @@ EXTRAS = {
     "fidelity": ("scipy",),
     "history": ("ruptures",),
     "report": ("jinja2", "matplotlib"),
+    "s3": ("obstore",),
     "telemetry": ("opentelemetry",),
 }
 """Extra of the installed package → the modules that it brings."""

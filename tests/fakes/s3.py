@@ -32,7 +32,9 @@ _ERRORS = {
     412: "PreconditionFailed",
 }
 
-Kind = Literal["status", "truncate", "reset", "drip", "stall", "pause", "lag", "corrupt"]
+Kind = Literal[
+    "status", "truncate", "reset", "drip", "stall", "pause", "lag", "corrupt", "strip", "deaf"
+]
 
 
 @dataclass(slots=True)
@@ -42,7 +44,8 @@ class Fault:
     ``status`` answers with that code; ``truncate`` ends the body after ``after`` bytes, ``reset``
     resets the connection there, ``stall`` sends nothing more, ``drip`` sends a byte every tenth
     of a second from there on, ``corrupt`` flips a bit there, ``pause`` goes on when ``over`` is
-    set; ``lag`` takes the keys that match ``hides`` out of a listing.
+    set; ``lag`` takes the keys that match ``hides`` out of a listing; ``strip`` sends the request
+    on without some ``headers``; ``deaf`` sends it on, and answers with an error of the server.
     """
 
     kind: Kind
@@ -52,6 +55,7 @@ class Fault:
     code: str = ""
     after: int = 0
     hides: str = ""
+    headers: tuple[str, ...] = ()
     then: Callable[[], None] | None = None
     """Done before the fault."""
     over: threading.Event = field(default_factory=threading.Event)
@@ -164,10 +168,18 @@ class _Handler(QuietHandler):
             self._refuse(fault)
             return
         upstream = http.client.HTTPConnection(*self.owner.target)
+        left_out = {name.lower() for name in (fault.headers if fault is not None else ())}
+        headers = {n: value for n, value in self.headers.items() if n.lower() not in left_out}
         try:
-            upstream.request(self.command, self.path, body or None, dict(self.headers))
+            upstream.request(self.command, self.path, body or None, headers)
             answer = upstream.getresponse()
             sent.status = answer.status
+            if fault is not None and fault.kind == "deaf":
+                answer.read()
+                self._refuse(fault)
+                return
+            if fault is not None and fault.kind == "strip":
+                fault = None  # what comes back is not touched
             self._answer(answer, fault, sent)
         finally:
             upstream.close()
