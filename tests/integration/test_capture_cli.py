@@ -41,8 +41,8 @@ def spot() -> Iterator[str]:
     ("market", "symbol", "exchange"),
     [
         ("spot", "SIMUSDT", "BINANCE"),
-        ("usdm", "SIMUSDT", "BINANCE_FUTURES"),
-        ("coinm", "SIMUSD_PERP", "BINANCE_DELIVERY"),
+        pytest.param("usdm", "SIMUSDT", "BINANCE_FUTURES", marks=pytest.mark.slow),
+        pytest.param("coinm", "SIMUSD_PERP", "BINANCE_DELIVERY", marks=pytest.mark.slow),
     ],
 )
 def test_the_whole_way(tmp_path: Path, market: MarketName, symbol: str, exchange: str) -> None:

@@ -292,7 +292,7 @@ def prove(hours: Hours, tmp_path: Path, looks: int, least: float) -> None:
     assert hours.result.lost == {}
 
 
-@pytest.mark.parametrize("market", ["spot", "usdm"])
+@pytest.mark.parametrize("market", ["spot", pytest.param("usdm", marks=pytest.mark.slow)])
 def test_minutes_of_all_faults(
     tmp_path: Path, market: MarketName, monkeypatch: pytest.MonkeyPatch
 ) -> None:

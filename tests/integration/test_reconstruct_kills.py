@@ -95,6 +95,7 @@ def test_the_reasons_for_a_fallback_do_not_depend_on_batches(lossy: Path, tmp_pa
     assert stores[0] == stores[1]
 
 
+@pytest.mark.slow
 def test_a_golden_sample_killed(golden: Path, tmp_path: Path) -> None:
     kill_and_compare(golden, tmp_path, "auto", kills=2, seed=3, used="full")
 

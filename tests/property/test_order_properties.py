@@ -77,8 +77,13 @@ def _shown(times: list[int]) -> Message:
     return [VendorRow(ts_order, ts_event, ts_recv, sequence, -1, flags=flags, ts_behind=ts_behind)]
 
 
-def random_sides(rng: random.Random) -> tuple[list[Message], list[Message]]:
-    """Deltas and rows of `book` with ids and times of which some are wrong or missing."""
+def random_sides(
+    rng: random.Random, levels: tuple[tuple[int, int], ...] = ()
+) -> tuple[list[Message], list[Message]]:
+    """Deltas and rows of `book` with ids and times of which some are wrong or missing.
+
+    ``levels``: bids that the rows of `book` list.
+    """
     sides: list[list[Message]] = [[], []]
     for side in sides:
         seq, at = 100, 0
@@ -88,7 +93,9 @@ def random_sides(rng: random.Random) -> tuple[list[Message], list[Message]]:
             told = rng.choice([seq] * 12 + [0, -1, 10**12, 5])
             changes = [bid(7, 1), ask(9, 1)][: rng.randrange(1, 3)]
             message = (
-                delta(told, changes, at=at) if side is sides[0] else vendor_row(told, (), (), at=at)
+                delta(told, changes, at=at)
+                if side is sides[0]
+                else vendor_row(told, levels, (), at=at)
             )
             for row in message:
                 wrong = rng.choice([*[0] * 12, 1, 2, 3])
@@ -152,6 +159,22 @@ def test_what_is_held_can_be_saved(seed: int, cuts: list[int], taken: int) -> No
     whole = VendorPlacer(batches(rows, ()), listed_batches(vendor_rows, ()))
     assert len(list(whole)) >= 0
     assert again.outdated().tolist() == whole.outdated().tolist()
+
+
+@pytest.mark.parametrize("cut", [1, 3, 16])
+def test_what_is_outdated_does_not_depend_on_batches(cut: int) -> None:
+    """Also where times are missing or absurd, and the message that moves a level has none."""
+    found = 0
+    for seed in range(2_000):
+        rows, vendor_rows = random_sides(random.Random(seed), ((7, 1),))
+        told = []
+        for cuts in ((), tuple(range(cut, 60, cut))):
+            placer = VendorPlacer(batches(rows, cuts), listed_batches(vendor_rows, cuts))
+            assert len(list(placer)) >= 0
+            told.append(placer.outdated().tolist())
+        assert told[0] == told[1], seed
+        found += bool(told[0])
+    assert found > 100
 
 
 def test_a_row_without_id_and_time_holds_nothing_up() -> None:

@@ -274,7 +274,7 @@ def test_an_outage_is_in_doubt(cases: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "symbol"),
     [
-        ("binance-usdm/ethusdt_20240808.gz", "ETHUSDT"),
+        pytest.param("binance-usdm/ethusdt_20240808.gz", "ETHUSDT", marks=pytest.mark.slow),
         ("binance-coinm/ethusd_perp_20240809.gz", "ETHUSD_PERP"),
     ],
 )

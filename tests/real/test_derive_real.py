@@ -46,7 +46,12 @@ second slow, just behind midnight; and the few orders finer than the lot."""
 
 
 @pytest.mark.parametrize(
-    "symbol", [pytest.param("BTCUSDT", marks=pytest.mark.slow), "ETHUSDT", "NEXOUSDT"]
+    "symbol",
+    [
+        pytest.param("BTCUSDT", marks=pytest.mark.slow),
+        "ETHUSDT",
+        pytest.param("NEXOUSDT", marks=pytest.mark.slow),
+    ],
 )
 def test_the_tables_are_the_recording(real_data: Path, tmp_path: Path, symbol: str) -> None:
     files = sorted((real_data / "binance-spot").glob(f"{symbol.lower()}_*.gz"))

@@ -141,8 +141,8 @@ def _journal_lines(sample: GoldenSample) -> Iterator[bytes]:
     "symbol",
     [
         pytest.param("BTCUSDT", marks=pytest.mark.slow),
-        "ETHUSDT",
-        pytest.param("NEXOUSDT", marks=pytest.mark.slow),
+        pytest.param("ETHUSDT", marks=pytest.mark.slow),
+        "NEXOUSDT",
     ],
 )
 def test_every_line_decoded_by_both_is_equal(real_data: Path, symbol: str) -> None:

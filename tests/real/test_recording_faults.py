@@ -29,7 +29,10 @@ def recording(folder: Path, symbol: str) -> Recording:
     return Recording.read(sorted((folder / "binance-spot").glob(f"{symbol.lower()}_*.gz")))
 
 
-@pytest.mark.parametrize("symbol", SYMBOLS)
+@pytest.mark.parametrize(
+    "symbol",
+    [one if one == "BTCUSDT" else pytest.param(one, marks=pytest.mark.slow) for one in SYMBOLS],
+)
 def test_some_dropped_messages_are_reported(real_data: Path, tmp_path: Path, symbol: str) -> None:
     whole = recording(real_data, symbol)
     intact = import_recordings(whole.paths, tmp_path / "intact", snapshot_limit=1000).path

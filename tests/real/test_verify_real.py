@@ -160,6 +160,7 @@ def _sealed(store: Path) -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_whole_days(chains: dict[str, Chain], tmp_path: Path) -> None:
     """Killed before and after the first seal: what is sealed reads, the half day does not show."""
     chain = chains["nexousdt"]
@@ -193,7 +194,10 @@ def test_a_killed_run_leaves_whole_days(chains: dict[str, Chain], tmp_path: Path
     assert 1 in seen
 
 
-@pytest.mark.parametrize("symbol", FIGURES)
+@pytest.mark.parametrize(
+    "symbol",
+    [one if one == "ethusdt" else pytest.param(one, marks=pytest.mark.slow) for one in FIGURES],
+)
 def test_every_dropped_message_is_named(
     chains: dict[str, Chain], real_data: Path, tmp_path: Path, symbol: str
 ) -> None:

@@ -219,11 +219,12 @@ class _LastListed:
         return cls(int(prices.min()), int(prices.max())) if len(prices) else cls()
 
     def follow(self, rows: EventBatch) -> None:
-        """Depth messages come behind the row."""
-        if not len(rows):
+        """Depth messages come behind the row; those without a time tell nothing of it."""
+        known = rows.ts_event > 0
+        if not known.any():
             return
-        self.last_ts = int(rows.ts_event[-1])
-        named = (rows.price >= self.low) & (rows.price <= self.high)
+        self.last_ts = int(rows.ts_event[known][-1])
+        named = known & (rows.price >= self.low) & (rows.price <= self.high)
         if self.moved_ts == 0 and named.any():
             self.moved_ts = int(rows.ts_event[np.argmax(named)])
 
@@ -257,6 +258,7 @@ class VendorPlacer:
         self._more = [True, True]
         self._outdated = np.empty((0, 2), np.int64)
         self._last = _LastListed()
+        self._until = 0  # `Unplaced.outdated` of the vendor row that is held first
 
     def __iter__(self) -> Iterator[Segment]:
         while True:
@@ -265,6 +267,7 @@ class VendorPlacer:
                 return
             places = np.empty(len(vendor_rows), np.int64)
             outdated = np.zeros(len(vendor_rows), np.int64)
+            outdated[:1] = self._until
             row, used = place_vendor_rows(
                 rows.flags,
                 rows.sequence,
@@ -283,6 +286,7 @@ class VendorPlacer:
                 self._more[1],
                 PLACE_TOLERANCE_NS,
             )
+            self._until = int(outdated[used]) if used < len(outdated) else 0
             if outdated[:used].any():
                 late = np.flatnonzero(outdated[:used])
                 until = outdated[late]
@@ -311,6 +315,7 @@ class VendorPlacer:
             **arrays_of(self._held),
             "outdated": self._outdated,
             "last": np.array(astuple(self._last), np.int64),
+            "until": np.array([self._until], np.int64),
         }
 
     def load(self, saved: Mapping[str, Array]) -> None:
@@ -318,6 +323,7 @@ class VendorPlacer:
         self._held = segment_of(saved)
         self._outdated = saved["outdated"].astype(np.int64)
         self._last = _LastListed(*saved["last"].tolist())
+        (self._until,) = saved["until"].tolist()
 
     def _note(self, outdated: Sequence[tuple[int, int]]) -> None:
         if outdated:
@@ -331,11 +337,14 @@ class VendorPlacer:
         if not len(places):
             return
         stale = self._last.stale()
-        # of the runs of messages between two rows most are short
         starts, stops = places[:-1], places[1:]
         long = np.flatnonzero(stops > starts)
-        times = rows.ts_event
-        long = long[times[stops[long] - 1] - times[starts[long]] > LEAST_SILENCE_NS]
+        if len(long):
+            # of the runs of messages between two rows most are short, whatever the order of times
+            times = rows.ts_event[: int(stops[-1])]
+            latest = np.maximum.reduceat(times, starts[long])
+            earliest = np.minimum.reduceat(np.where(times > 0, times, latest.max()), starts[long])
+            long = long[latest - earliest > LEAST_SILENCE_NS]
         for row in long.tolist():
             last = _LastListed.of(levels[row])
             last.follow(rows.slice(int(starts[row]), int(stops[row])))
