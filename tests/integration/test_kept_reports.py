@@ -21,6 +21,7 @@ from lobproof.fidelity.gates.report import FidelityReport
 from lobproof.fidelity.gates.settings import STANDARD
 from lobproof.fidelity.metrics.catalogue import CATALOGUE
 from lobproof.fidelity.reports import FOLDER, keep, kept_of, kept_reports
+from lobproof.store import Scope
 from support.commands import command
 from support.kept_reports import DAYS, changed, failing, proved_store
 from support.kills import running, wait_for
@@ -84,8 +85,9 @@ def test_the_same_run_twice_differs_in_its_time_alone(proved: Proved, store: Pat
 
 def test_reports_of_some_days_alone(proved: Proved, store: Path) -> None:
     keep(store, proved[2], run_at=RUN)
-    assert [one.dt for one in kept_reports(store, dt=DAYS[1]).reports] == [DAYS[1]]
-    assert not kept_reports(store, symbol="ETH-USDT").reports
+    second = Scope(dts=frozenset([DAYS[1]]))
+    assert [one.dt for one in kept_reports(store, second).reports] == [DAYS[1]]
+    assert not kept_reports(store, Scope(symbol="ETH-USDT")).reports
 
 
 def test_the_store_is_as_it_was(proved: Proved, store: Path) -> None:

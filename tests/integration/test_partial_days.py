@@ -30,7 +30,7 @@ from lobproof.pipeline import (
 from lobproof.schema import Finding
 from lobproof.sources.recordings.importer import import_recordings
 from lobproof.sources.simulator import simulate
-from lobproof.store import open_store, sealed
+from lobproof.store import Partition, Scope, open_store, sealed
 from lobproof.timespan import to_ns
 from plain.lake_replay import LakeStreams
 from plain.messages import ASK, MS, START, bid, book_of, delta, trade, vendor_row
@@ -87,7 +87,8 @@ def wholes(day: LakeDay, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 def content_hash(store: Path, dt: str, symbol: str = "SIM-USDT") -> str:
     """Of a sealed day."""
-    return str(sealed(store, "BINANCE", symbol).filter(pl.col("dt") == dt)["content_hash"].item())
+    day = Scope.of(Partition("BINANCE", symbol, dt))
+    return str(sealed(store, day)["content_hash"].item())
 
 
 # from a keyframe on ------------------------------------------------------------------------------

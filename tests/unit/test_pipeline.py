@@ -19,7 +19,7 @@ from lobproof.pipeline.job import States
 from lobproof.schema import Finding, Kind
 from lobproof.schema.tables import TABLES
 from lobproof.sources.golden import GoldenSample
-from lobproof.store import open_store, sealed
+from lobproof.store import Scope, open_store, sealed
 from lobproof.timespan import to_ns
 from support.hourly_recording import (
     HOUR,
@@ -61,7 +61,7 @@ def versions(store: Path) -> dict[str, int]:
 
 
 def seals(store: Path) -> pl.DataFrame:
-    return sealed(store, "BINANCE", "BTC-USDT")
+    return sealed(store, Scope("BINANCE", "BTC-USDT"))
 
 
 # content -----------------------------------------------------------------------------------------

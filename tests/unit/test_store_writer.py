@@ -23,6 +23,7 @@ from lobproof.store import (
     DayWriter,
     Keyframe,
     Partition,
+    Scope,
     clean_partition,
     commit_day,
     open_store,
@@ -421,9 +422,9 @@ def test_sealed_lists_by_symbol(tmp_path: Path) -> None:
     ):
         store_day(root, make_day(messages=10, instrument=make_instrument(symbol, exchange)))
     assert sealed(root)["symbol"].to_list() == ["BTC-USDT", "ETH-USDT", "币安-USDT"]
-    assert sealed(root, "BINANCE")["symbol"].to_list() == ["BTC-USDT", "ETH-USDT"]
-    assert sealed(root, "BINANCE", "ETH-USDT")["events"].len() == 1
-    assert sealed(root, "NONE").is_empty()
+    assert sealed(root, Scope("BINANCE"))["symbol"].to_list() == ["BTC-USDT", "ETH-USDT"]
+    assert sealed(root, Scope("BINANCE", "ETH-USDT"))["events"].len() == 1
+    assert sealed(root, Scope("NONE")).is_empty()
     assert open_store(root).events("币安-USDT").collect().height > 0
 
 

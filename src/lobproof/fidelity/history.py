@@ -25,7 +25,7 @@ from lobproof.fidelity.reports import (
 )
 from lobproof.paths import AnyPath
 from lobproof.schema.provenance import least_real
-from lobproof.store import Store, as_store
+from lobproof.store import Scope, Store, as_store
 
 RANK = {Verdict.EXACT: 0, Verdict.PASS: 0, Verdict.INCONCLUSIVE: 1, Verdict.FAIL: 2}
 """From good to bad."""
@@ -196,7 +196,7 @@ def history(store: Store | AnyPath, symbol: str | None = None) -> History:
     """
     store = as_store(store)
     name = "" if symbol is None else store.instrument(symbol).symbol
-    kept = kept_reports(store.path, symbol=name)
+    kept = kept_reports(store.path, Scope(symbol=name or None))
     if not kept.reports and not kept.damaged:
         raise UsageError(
             f"{store.path} keeps no fidelity report{f' of {name}' if name else ''}.",

@@ -28,7 +28,7 @@ from lobproof.fidelity.inference.equivalence import overall
 from lobproof.fidelity.inference.signflip import ALPHA
 from lobproof.fidelity.metrics.files import VERSION as METRICS_VERSION
 from lobproof.files import below, make_folder, walk, write_whole
-from lobproof.store import Partition
+from lobproof.store import ALL, Partition, Scope
 
 FORMAT = "lobproof fidelity report"
 VERSION = 1
@@ -251,7 +251,7 @@ def read_report(path: Path) -> KeptReport:
         raise StoreError(f"{path} is damaged: {error}", hint=REMEDY) from error
 
 
-def kept_reports(root: Path, exchange: str = "", symbol: str = "", dt: str = "") -> KeptReports:
+def kept_reports(root: Path, scope: Scope = ALL) -> KeptReports:
     """The reports that a store keeps, of all symbol-days or of some.
 
     Raises
@@ -259,13 +259,11 @@ def kept_reports(root: Path, exchange: str = "", symbol: str = "", dt: str = "")
     PlaceError
         If the folder holds a link.
     """
-    names = (("exchange", exchange), ("symbol", symbol), ("dt", dt))
-    wanted = {f"{name}={value}" for name, value in names if value}
     found: list[KeptReport] = []
     damaged: list[DamagedReport] = []
-    for path in walk(root, FOLDER):
-        parts = path.relative_to(root / FOLDER).parts
-        if not wanted <= set(parts):
+    for path in walk(root, f"{FOLDER}/{scope.folder}".rstrip("/")):
+        folder = path.parent.relative_to(root / FOLDER).as_posix()
+        if scope != ALL and not (folder.count("/") == 2 and scope.holds(folder)):
             continue
         try:
             found.append(read_report(path))

@@ -153,7 +153,7 @@ def certify_dataset(
     store = as_store(store)
     seals = _chosen(store, symbols, start, end)
     certificates = {} if lake is None else _input_certificates(as_path(lake))
-    kept = kept_reports(store.path)
+    kept = kept_reports(store.path, store.scope)
     holes = _holes(seals, start, end)
     refusals = [*_unsealed(store, seals, start, end, holes), *_damaged(store, kept, seals)]
     days = []
@@ -230,7 +230,7 @@ def check_certificate(
         seals = _chosen(store, request["symbols"], request["start"], request["end"])
     except UsageError as error:
         return [*found, Refusal("day-missing", error.message)]
-    kept = kept_reports(store.path)
+    kept = kept_reports(store.path, store.scope)
     now = {_name(seal): seal for seal in seals.iter_rows(named=True)}
     told = {_name(day): day for day in document["days"]}
     for reason, detail, names in (

@@ -25,7 +25,7 @@ from lobproof.pipeline.lake import LakeDay
 from lobproof.pipeline.results import Reached, ReconstructResult
 from lobproof.pipeline.start import PartialDay, refuse_carry
 from lobproof.pipeline.worker import Answer, Compiling, Failure, Job, Noted, serve
-from lobproof.store import check_folder, sealed
+from lobproof.store import Partition, Scope, check_folder, sealed
 
 UNIT_BYTES = 3 << 29
 """Memory that a symbol-day may need: 1.5 GiB."""
@@ -239,7 +239,7 @@ class _Fleet:
         exchange, symbol, dt = _before(day)
         if (exchange, symbol, dt) in self.outcomes:
             return True
-        if dt in sealed(self.jobs.out, exchange, symbol)["dt"].to_list():
+        if not sealed(self.jobs.out, Scope.of(Partition(exchange, symbol, dt))).is_empty():
             return True
         self.watcher.noted(day, f"{dt} is not sealed in {self.jobs.out}: begins without its book.")
         return False

@@ -11,7 +11,7 @@ from lobproof.fidelity.metrics.observer import Observer
 from lobproof.pipeline.job import ReplayJob
 from lobproof.replay import Chunk
 from lobproof.stages import timed
-from lobproof.store import DayContent, Partition, open_store
+from lobproof.store import DayContent, Partition, Scope, open_store
 
 
 class Watched:
@@ -51,6 +51,6 @@ def keep_metrics(
         blocks = watched.finish()
     else:
         exchange, symbol = partition.exchange, partition.symbol
-        store, scale = open_store(out), scale_of(job)
+        store, scale = open_store(out, Scope.of(partition)), scale_of(job)
         blocks = measure(store, symbol, partition.dt, scale=scale, exchange=exchange)
     save(out, partition, content.content_hash, blocks)

@@ -26,7 +26,7 @@ from lobproof.paths import AnyPath, as_path
 from lobproof.pipeline.job import Asked, Frame, Start
 from lobproof.replay import Replayer, Segment
 from lobproof.schema import EVERYTHING, PENDING_MESSAGES, PENDING_NS, UNTRUSTED, Flag, Kind
-from lobproof.store import Keyframe, Store, open_store, partial_from, sealed
+from lobproof.store import Keyframe, Partition, Scope, Store, open_store, partial_from, sealed
 from lobproof.store.seal import config_of, inputs_of, verdicts_of
 from lobproof.timespan import show_ns, utc_day
 
@@ -47,7 +47,8 @@ def closing_book(
         When that day is not sealed in the store ``out``.
     """
     before = (date.fromisoformat(dt) - timedelta(days=1)).isoformat()
-    seals = sealed(out, exchange, symbol).filter(pl.col("dt") == before)
+    scope = Scope.of(Partition(exchange, symbol, before))
+    seals = sealed(out, scope)
     if seals.is_empty():
         raise UsageError(
             f"{exchange} {symbol} {before} is not sealed in {out}: nothing to carry over to {dt}",
@@ -55,7 +56,7 @@ def closing_book(
         )
     seal = seals.row(0, named=True)
     finer = finer_grid(instrument, seal)
-    store = open_store(out)
+    store = open_store(out, scope)
     event_id, ts = keyframe_places(store, exchange, symbol, before).row(-1)[:2]
     book = stored_book(store, exchange, symbol, before, event_id, finer)
     book = replace(
@@ -200,24 +201,23 @@ def find_start(
     exchange, symbol, dt = instrument.exchange, instrument.symbol, since.dt
     named = f"{exchange} {symbol} {dt}"
     base = out if since.base is None else as_path(since.base)
+    scope = Scope.of(Partition(exchange, symbol, dt))
     if since.base is not None:
-        open_store(base)  # a folder that is no store is told as that
-    there = sealed(out, exchange, symbol).filter(pl.col("dt") == dt)
+        open_store(base, scope)  # a folder that is no store is told as that
+    there = sealed(out, scope)
     if any(partial_from(row) is None for row in there.iter_rows(named=True)):
         raise UsageError(
             f"{named} is sealed as a whole day in {out}, and a partial one must not replace it",
             hint=f"name another store, with base= (--base) {base} for the keyframe to start at",
         )
-    based = sealed(base, exchange, symbol)["dt"].to_list()
-    if dt not in based or base.resolve() == out.resolve():
+    if sealed(base, scope).is_empty() or base.resolve() == out.resolve():
         raise UsageError(
             f"there is no keyframe to start at: {base} has no whole {named}",
             hint="base= (--base) names a store in which that day is sealed; a killed run needs no "
             "since= (--from), it goes on from its checkpoint by itself",
         )
-    store = open_store(base)
-    ours = (pl.col("exchange") == exchange) & (pl.col("symbol") == symbol) & (pl.col("dt") == dt)
-    seal = store.days().filter(ours).row(0, named=True)
+    store = open_store(base, scope)
+    seal = store.days().row(0, named=True)
     check_files(seal, inputs, base)
     if strategy not in ("auto", seal["strategy"]):
         raise UsageError(

@@ -43,6 +43,7 @@ from lobproof.store import (
     DayWriter,
     Partition,
     Saved,
+    Scope,
     check_sealed,
     checkpoint_path,
     checkpointed_days,
@@ -95,7 +96,9 @@ def reconstruct_job(
     """
     instrument = job.instrument
     task_id = job.task_id(options)
-    seals = sealed(out, instrument.exchange, instrument.symbol)
+    # a recorder's clock may be off: a sample's events fill whichever days they are of
+    dts = frozenset(job.days) if job.one_day else None
+    seals = sealed(out, Scope(instrument.exchange, instrument.symbol, dts))
     ours = sealed_days(seals, task_id)
     about = (instrument.exchange, instrument.symbol, job.provenance, task_id)
     say = note or (lambda _: None)
@@ -412,7 +415,9 @@ def _refuse_doubts(out: Path, job: ReplayJob, days: Sequence[DayResult]) -> None
     """StrictError at the first gap or doubt of days that are sealed."""
     if not days:
         return
-    store, instrument = open_store(out), job.instrument
+    instrument = job.instrument
+    dts = frozenset(day.dt for day in days)
+    store = open_store(out, Scope(instrument.exchange, instrument.symbol, dts))
     for day in days:
         rows = store.stored("quality", day.dt, instrument.symbol, exchange=instrument.exchange)
         refuse_sealed(day.dt, rows.collect(), day.counts.events)

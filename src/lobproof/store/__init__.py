@@ -26,7 +26,7 @@ from lobproof.store.checkpoint import (
 from lobproof.store.commit import clean_partition, commit_day, told_deleted
 from lobproof.store.daybook import Message
 from lobproof.store.keyframe import Keyframe
-from lobproof.store.layout import Partition, check_folder
+from lobproof.store.layout import ALL, Partition, Scope, check_folder
 from lobproof.store.lock import symbol_lock
 from lobproof.store.parts import DayContent, Part, TableContent
 from lobproof.store.reader import Store, as_store, open_store
@@ -34,6 +34,7 @@ from lobproof.store.seal import CALLER_COLUMNS, FROM, partial_from, sealed
 from lobproof.store.writer import DayWriter
 
 __all__ = [
+    "ALL",
     "CALLER_COLUMNS",
     "FROM",
     "AuditReport",
@@ -47,6 +48,7 @@ __all__ = [
     "Part",
     "Partition",
     "Saved",
+    "Scope",
     "Store",
     "TableContent",
     "as_store",

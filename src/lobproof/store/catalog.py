@@ -21,7 +21,7 @@ from lobproof.schema.tables import CONTENT_TABLES, DAYS, EVENTS, Table
 from lobproof.store.columns import Grid
 from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.hashing import header
-from lobproof.store.layout import Partition, check_marker
+from lobproof.store.layout import ALL, Partition, Scope, check_marker
 from lobproof.store.seal import (
     SealedFile,
     config_of,
@@ -155,7 +155,7 @@ def told_unsealed(found: Sequence[Unsealed]) -> str:
 
 
 class Catalog:
-    """The sealed days of a store as they were when it was opened.
+    """The sealed days of a store, or of a scope of it, as they were when it was opened.
 
     ``unsealed`` are those that its tables speak of beside.
 
@@ -165,14 +165,15 @@ class Catalog:
         If ``root`` is no store, or one of a newer format.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, scope: Scope = ALL) -> None:
         check_marker(root)
         self.root = root
+        self.scope = scope
         # a day may be replaced while the tables are listed one by one: look again
         for _ in range(_ATTEMPTS):
             listed = listed_files(open_delta(root, DAYS))
-            self.seals = seals_among(root, listed)
-            self._listed = {t.name: _by_folder(root, t) for t in CONTENT_TABLES}
+            self.seals = seals_among(root, listed, scope)
+            self._listed = {t.name: _by_folder(root, t, scope) for t in CONTENT_TABLES}
             self.days = [_day(row) for row in self.seals.iter_rows(named=True)]
             if not any(self.mislisted(day, table) for day in self.days for table in CONTENT_TABLES):
                 break
@@ -189,7 +190,7 @@ class Catalog:
         }
         for path in seals:
             folder = path.rpartition("/")[0]
-            if folder not in known:
+            if folder not in known and self.scope.holds(folder):
                 found[folder] = "the table of days lists its seal, which is not there"
         return tuple(sorted(Unsealed(_partition(folder), why) for folder, why in found.items()))
 
@@ -646,11 +647,13 @@ def _partition(folder: str) -> Partition:
     return Partition(*(piece.split("=", 1)[1] for piece in folder.split("/")))
 
 
-def _by_folder(root: Path, table: Table) -> dict[str, dict[str, int]]:
+def _by_folder(root: Path, table: Table, scope: Scope = ALL) -> dict[str, dict[str, int]]:
     """What a Delta table lists: folder of the partition → path → bytes."""
     folders: dict[str, dict[str, int]] = {}
     for path, size in listed_files(open_delta(root, table)).items():
-        folders.setdefault(path.rpartition("/")[0], {})[path] = size
+        folder = path.rpartition("/")[0]
+        if scope.holds(folder):
+            folders.setdefault(folder, {})[path] = size
     return folders
 
 

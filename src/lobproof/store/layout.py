@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -75,6 +76,43 @@ class Partition:
     def __str__(self) -> str:
         """Exchange, symbol and day, with blanks between."""
         return f"{self.exchange} {self.symbol} {self.dt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which symbol-days of a store are looked at; None: all. Nothing is known of the others."""
+
+    exchange: str | None = None
+    symbol: str | None = None
+    dts: frozenset[str] | None = None
+
+    @classmethod
+    def of(cls, partition: Partition) -> Self:
+        """One symbol-day."""
+        return cls(partition.exchange, partition.symbol, frozenset([partition.dt]))
+
+    def holds(self, folder: str) -> bool:
+        """Whether a partition's folder (``exchange=…/symbol=…/dt=…``) is among them."""
+        exchange, symbol, dt = (piece.partition("=")[2] for piece in folder.split("/"))
+        return (
+            self.exchange in (None, exchange)
+            and self.symbol in (None, symbol)
+            and (self.dts is None or dt in self.dts)
+        )
+
+    @property
+    def folder(self) -> str:
+        """The folder that all of them are below, in a table's; empty where there is none."""
+        parts = []
+        one = next(iter(self.dts)) if self.dts is not None and len(self.dts) == 1 else None
+        for name, value in (("exchange", self.exchange), ("symbol", self.symbol), ("dt", one)):
+            if value is None:
+                break
+            parts.append(f"{name}={value}")
+        return "/".join(parts)
+
+
+ALL = Scope()
 
 
 def check_folder(root: Path) -> None:

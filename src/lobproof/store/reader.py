@@ -51,7 +51,7 @@ from lobproof.store.catalog import (
 from lobproof.store.columns import Grid
 from lobproof.store.daybook import DayBook, Doubts, Message
 from lobproof.store.ladder import Ladder
-from lobproof.store.layout import Partition
+from lobproof.store.layout import ALL, Partition, Scope
 from lobproof.store.playback import reading, replay_day, statistics
 from lobproof.store.views import (
     Names,
@@ -79,15 +79,15 @@ _MOST_INSTANTS = 1 << 24
 _NS = np.dtype("datetime64[ns]")
 
 
-def open_store(path: AnyPath) -> Store:
-    """Open a store for reading, as it is now.
+def open_store(path: AnyPath, scope: Scope = ALL) -> Store:
+    """Open a store for reading, as it is now: all of it, or some of its days alone.
 
     Raises
     ------
     StoreError
         If there is no store at ``path``, or it was written in a newer format.
     """
-    return Store(path)
+    return Store(path, scope)
 
 
 def as_store(given: Store | AnyPath) -> Store:
@@ -130,9 +130,9 @@ class Store:
         footer only `audit` tells, and ``lobproof verify``.
     """
 
-    def __init__(self, path: AnyPath) -> None:
+    def __init__(self, path: AnyPath, scope: Scope = ALL) -> None:
         # a later change of the working folder is no change of the store
-        self._catalog = Catalog(as_path(path).absolute())
+        self._catalog = Catalog(as_path(path).absolute(), scope)
         self._openings: dict[Partition, str] = {}
 
     def __repr__(self) -> str:
@@ -159,6 +159,11 @@ class Store:
     def path(self) -> Path:
         """The store's folder."""
         return self._catalog.root
+
+    @property
+    def scope(self) -> Scope:
+        """The days that it was opened with."""
+        return self._catalog.scope
 
     def days(self) -> pl.DataFrame:
         """The seals: one row a symbol-day, by exchange, symbol and day (columns of ``days``)."""

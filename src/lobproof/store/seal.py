@@ -27,7 +27,7 @@ from lobproof.schema.provenance import PROVENANCE
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, FORMAT_VERSION, PARTITION_COLUMNS
 from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.hashing import file_hash, table_hash
-from lobproof.store.layout import MARKER, check_marker, check_version
+from lobproof.store.layout import ALL, MARKER, Scope, check_marker, check_version
 from lobproof.store.parts import DayContent, stored_document
 
 UNHASHED = "sealed_at"
@@ -295,8 +295,8 @@ def seal_table(row: Mapping[str, object]) -> pa.Table:
     return pa.Table.from_pylist([{**row, UNHASHED: time.time_ns()}], schema=DAYS.schema)
 
 
-def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -> pl.DataFrame:
-    """The seals of a store, or of one exchange or symbol, by exchange, symbol and day.
+def sealed(root: Path, scope: Scope = ALL) -> pl.DataFrame:
+    """The seals of a store, or of some of its days, by exchange, symbol and day.
 
     A folder that does not exist or is empty has none; one that is no store is a `StoreError`, and
     so is a seal that cannot be read, or is not the one that was written.
@@ -305,21 +305,20 @@ def sealed(root: Path, exchange: str | None = None, symbol: str | None = None) -
     if (root / MARKER).exists() or (root.exists() and any(root.iterdir())):
         check_marker(root)
         listed = listed_files(open_delta(root, DAYS))
-    return seals_among(root, listed, exchange, symbol)
+    return seals_among(root, listed, scope)
 
 
-def seals_among(
-    root: Path, listed: Mapping[str, int], exchange: str | None = None, symbol: str | None = None
-) -> pl.DataFrame:
+def seals_among(root: Path, listed: Mapping[str, int], scope: Scope = ALL) -> pl.DataFrame:
     """As `sealed`, of the files that the table of days lists: path → bytes."""
     places: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
     for path, size in listed.items():
-        names = [piece.split("=", 1)[1] for piece in path.split("/")[:-1]]
+        folder = path.rpartition("/")[0]
+        if not scope.holds(folder):
+            continue
         file = below(root, f"{DAYS.name}/{path}")
-        chosen = exchange in (None, names[0]) and symbol in (None, names[1])
-        if chosen and file.is_file():  # whoever deletes a seal unseals the day
-            places[str(file)] = names
+        if file.is_file():  # whoever deletes a seal unseals the day
+            places[str(file)] = [piece.partition("=")[2] for piece in folder.split("/")]
             sizes[str(file)] = size
     rows = _read_seals(sizes)
     for row in rows.iter_rows(named=True):

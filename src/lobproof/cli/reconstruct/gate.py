@@ -27,7 +27,7 @@ from lobproof.files import make_folder
 from lobproof.pages.fidelity import fidelity_page
 from lobproof.pipeline.prove import prove
 from lobproof.sources.golden import GoldenSample
-from lobproof.store import Partition, Store, open_store
+from lobproof.store import Partition, Scope, Store, open_store
 
 _PAGES = "pages"
 """Folder of a store with the pages of its days, by the first day of each."""
@@ -122,7 +122,7 @@ class Gate:
         }
         reports = [
             one
-            for one in kept_reports(store.path, exchange, symbol).reports
+            for one in kept_reports(store.path, Scope(exchange, symbol)).reports
             if self._counts(one, sealed)
         ]
         wanted: dict[str, set[str]] = {}
