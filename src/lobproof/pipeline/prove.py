@@ -16,6 +16,7 @@ from lobproof.fidelity.exact.report import VerifyReport
 from lobproof.fidelity.exact.verify import no_symbol, sample_days, sample_span
 from lobproof.fidelity.exact.window import Window
 from lobproof.fidelity.gates.across_days import compare_days, is_alike, without_series
+from lobproof.fidelity.gates.facts import stylised_facts
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import compare
@@ -143,6 +144,9 @@ def prove(
                 else:
                     others[len(found)] = without_series(golden)
                     candidates = candidates or _by_day(ours, held.days)
+        if level is not Level.LIGHT:
+            facts = stylised_facts(ours, golden, settings, is_paired=bool(touched))
+            one = replace(one, facts=facts)
         found.append(replace(one, blocks=(ours, golden)) if keep_blocks else one)
     across = None
     if len({utc_day(found[at].span_ns[0]) for at in others}) > 1:

@@ -9,6 +9,7 @@ from typing import Any
 from lobproof.fidelity.exact.report import Verdict, VerifyReport
 from lobproof.fidelity.gates.across_days import AcrossDays
 from lobproof.fidelity.gates.compared import Compared
+from lobproof.fidelity.gates.facts import StylisedFact
 from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.same_window import SameWindow
 from lobproof.fidelity.inference.equivalence import overall
@@ -25,7 +26,8 @@ class Against:
     ``days`` are those of the store that were held against it; ``content_hash`` and ``span_ns``
     (first and last time) are the sample's. ``blocks``: ours and the sample's, where `prove` was to
     keep them; JSON has them not. ``notes``: in which form two feeds of other kinds of messages were
-    compared.
+    compared. ``facts``: the stylised facts of both sides, which decide nothing; none at level
+    ``light``.
     """
 
     golden: str
@@ -37,6 +39,7 @@ class Against:
     content_hash: str = ""
     span_ns: tuple[int, int] = (0, 0)
     notes: tuple[str, ...] = ()
+    facts: tuple[StylisedFact, ...] = ()
     blocks: tuple[Blocks, Blocks] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -66,6 +69,7 @@ class Against:
             "same_window": self.same and self.same.to_dict(),
             "other_window": self.other and self.other.to_dict(),
             "gate_d": self.gate_d and self.gate_d.verdict.value,
+            "facts": [fact.to_dict() for fact in self.facts],
         }
 
 

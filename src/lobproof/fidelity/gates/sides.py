@@ -107,19 +107,33 @@ class Sides:
 
     def grouping(self, values: Values) -> Grouping:
         """Blocks as long as the memory of a metric asks for, by the golden sample alone."""
-        n = values.n
-        tau = dependence(values.counts[1], self.block_ns)
-        spacing = self.span_ns / max(n[1], 1)
-        rule = block_rule(tau / spacing, spacing, self.span_ns)
-        times = max(1, math.ceil(rule.length / self.block_ns))
-        groups = groups_of(self.window.start, self.block_ns, times)
-        many = int(groups.max(initial=-1)) + 1
-        doubt = rule.doubt(times * self.block_ns, many)
-        if doubt:  # in seconds, and with what would be needed
-            doubt = _needed(rule.length, many)
-        found = Grouping(groups, many, times * self.block_ns, tau, doubt, n)
+        found = grouping(values.counts[1], self.window.start, self.block_ns, values.n)
         self.groupings[values.metric.name] = found
         return found
+
+
+def grouping(counts: Int64, start: Int64, block_ns: int, n: tuple[int, int]) -> Grouping:
+    """Blocks as long as the memory of a metric asks for.
+
+    Parameters
+    ----------
+    counts
+        Histograms (blocks, bins) of the side that tells the memory.
+    start, block_ns
+        Of these blocks.
+    n
+        As of `Grouping`.
+    """
+    tau, span_ns = dependence(counts, block_ns), len(start) * block_ns
+    spacing = span_ns / max(int(counts.sum()), 1)
+    rule = block_rule(tau / spacing, spacing, span_ns)
+    times = max(1, math.ceil(rule.length / block_ns))
+    groups = groups_of(start, block_ns, times)
+    many = int(groups.max(initial=-1)) + 1
+    doubt = rule.doubt(times * block_ns, many)
+    if doubt:  # in seconds, and with what would be needed
+        doubt = _needed(rule.length, many)
+    return Grouping(groups, many, times * block_ns, tau, doubt, n)
 
 
 def groups_of(start: Int64, block_ns: int, times: int) -> Int64:

@@ -71,6 +71,14 @@ def whole(blocks: Blocks) -> NDArray[np.intp]:
     return np.flatnonzero(blocks.tallies[:, SAMPLES] == blocks.scale.block_ns // GRID_NS)
 
 
+def beside(ours: Blocks, golden: Blocks, *, is_paired: bool) -> tuple[Blocks, Blocks]:
+    """Whole blocks of two sets: those of the same times, or all that each has."""
+    if not is_paired:
+        return ours.taken(whole(ours)), golden.taken(whole(golden))
+    window = paired(ours, golden)
+    return ours.taken(window.ours), golden.taken(window.golden)
+
+
 def dependence(counts: Int64, block_ns: int) -> float:
     """How far a metric depends on its past, ns, from its histograms in consecutive blocks.
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from lobproof.fidelity.exact.report import student_95
 from lobproof.fidelity.gates.report import Against
 from lobproof.fidelity.gates.sides import grouped, groups_of
-from lobproof.fidelity.gates.windows import paired, whole
+from lobproof.fidelity.gates.windows import beside
 from lobproof.fidelity.inference.equivalence import jackknife_error, whole_and_parts
-from lobproof.fidelity.metrics.blocks import Blocks, Float64
+from lobproof.fidelity.metrics.blocks import Float64
 from lobproof.fidelity.metrics.catalogue import BY_NAME, Metric
 from lobproof.fidelity.metrics.distributions import DISTRIBUTIONS, Distribution
 from lobproof.fidelity.metrics.grid import Grid, Steps
@@ -87,12 +87,7 @@ class Seen:
             raise ValueError("the report has kept no blocks: prove(..., keep_blocks=True)")
         ours, golden = one.blocks
         self.is_paired = one.same is not None
-        if self.is_paired:
-            window = paired(ours, golden)
-            rows = window.ours, window.golden
-        else:
-            rows = whole(ours), whole(golden)
-        self.both: tuple[Blocks, Blocks] = ours.taken(rows[0]), golden.taken(rows[1])
+        self.both = beside(ours, golden, is_paired=self.is_paired)
         self.block_ns = golden.scale.block_ns
         self._steps: dict[tuple[int, float], Steps] = {}
         self._sums: dict[tuple[int, Sums], Float64] = {}

@@ -1,0 +1,409 @@
+"""Stylised facts: what the literature says all markets show, of each side by itself.
+
+They are reported and decide nothing: a store that is its golden sample shows what that shows. Each
+fact is a number with a 95 % bound to either side, from blocks as long as the memory of that side
+asks for, and a range. It holds where both bounds are inside the range, and fails where one is
+beyond it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache, cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from lobproof.fidelity.exact.report import student_95
+from lobproof.fidelity.gates.compared import number
+from lobproof.fidelity.gates.settings import STANDARD, Settings
+from lobproof.fidelity.gates.sides import Grouping, grouping
+from lobproof.fidelity.gates.windows import beside
+from lobproof.fidelity.inference.bootstrap import block_bootstrap
+from lobproof.fidelity.inference.dependence import MIN_BLOCKS
+from lobproof.fidelity.inference.equivalence import jackknife_error, whole_and_parts
+from lobproof.fidelity.metrics.blocks import Blocks, Float64
+from lobproof.fidelity.metrics.distributions import DISTRIBUTIONS
+from lobproof.fidelity.metrics.garch import MOST_ZEROS
+from lobproof.fidelity.metrics.grid import Grid
+from lobproof.fidelity.metrics.pairs import LAGS
+from lobproof.fidelity.metrics.returns import TAIL_SHARES, hill
+from lobproof.fidelity.metrics.series import ADDITIVE
+from lobproof.schema import Int64
+
+_FIRST, _LAST = 11, 50
+"""Lags beyond the first, of 1 s: those of one order book message after the other have died away."""
+_FAR = (LAGS[1:] >= _FIRST) & (LAGS[1:] <= _LAST)
+_NONE = 0.05
+"""An autocorrelation as small as that is none: it explains a quarter of a per cent."""
+_MOST_TIES = 0.1
+"""Where more of a tail's values are equal to its threshold, ticks make the exponent."""
+_DISTRIBUTIONS = {one.metric.name: one for one in DISTRIBUTIONS}
+_STATISTICS = {one.name: one for one in ADDITIVE}
+
+
+class Shows(StrEnum):
+    """Whether a fact is shown."""
+
+    HOLDS = "holds"
+    FAILS = "fails"
+    CANNOT_SAY = "cannot say"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A stylised fact: it holds of numbers in ``least`` to ``most``, which ``rule`` says in words.
+
+    ``source``: who found it.
+    """
+
+    name: str
+    title: str
+    formula: str
+    rule: str
+    source: str
+    least: float = -math.inf
+    most: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A fact on one side.
+
+    ``lower``, ``upper``: bounds, each with 95 % confidence; NaN where there are none. ``blocks``:
+    how many there are, of ``block_ns``; `MIN_BLOCKS` are needed. ``doubt``: why nothing can be
+    said, whatever the bounds. ``note``: what to beware of.
+    """
+
+    shows: Shows
+    value: float
+    lower: float
+    upper: float
+    blocks: int
+    block_ns: int
+    doubt: str
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "shows": self.shows.value,
+            "value": number(self.value),
+            "lower": number(self.lower),
+            "upper": number(self.upper),
+            "blocks": self.blocks,
+            "blocks_needed": MIN_BLOCKS,
+            "block_s": self.block_ns / 1e9,
+            "doubt": self.doubt,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StylisedFact:
+    """A fact of ours and of the golden sample."""
+
+    fact: Fact
+    ours: Shown
+    golden: Shown
+
+    @property
+    def remark(self) -> str:
+        """What the two say together, and why one of them cannot say, in words."""
+        said = []
+        if self.golden.shows is Shows.FAILS:
+            either = " either" if self.ours.shows is Shows.FAILS else ""
+            said.append(f"the market of this sample does not show it{either}")
+        elif (self.ours.shows, self.golden.shows) == (Shows.FAILS, Shows.HOLDS):
+            said.append("the market of this sample shows it")
+        for name in ("doubt", "note"):
+            ours, golden = getattr(self.ours, name), getattr(self.golden, name)
+            if ours == golden:
+                said.append(ours)
+            else:
+                said += [f"ours: {ours}" if ours else "", f"sample: {golden}" if golden else ""]
+        return "; ".join(filter(None, said))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "fact": self.fact.name,
+            "title": self.fact.title,
+            "formula": self.fact.formula,
+            "rule": self.fact.rule,
+            "source": self.fact.source,
+            "ours": self.ours.to_dict(),
+            "golden": self.golden.to_dict(),
+            "remark": self.remark,
+        }
+
+
+def stylised_facts(
+    ours: Blocks, golden: Blocks, settings: Settings = STANDARD, *, is_paired: bool
+) -> tuple[StylisedFact, ...]:
+    """The stylised facts of both sides.
+
+    Parameters
+    ----------
+    settings
+        Its seed draws the blocks of the bootstrap.
+    is_paired
+        Whether the two are of the same time: then only what both have whole is looked at.
+
+    Raises
+    ------
+    UsageError
+        If ``is_paired`` and the two are of different scales.
+    """
+    both = [_Side(side, settings.seed) for side in beside(ours, golden, is_paired=is_paired)]
+    return tuple(
+        StylisedFact(fact, *(_judged(fact, found(side)) for side in both))
+        for fact, found in FACTS.items()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A number, its bounds, the blocks they come from, and what there is to say of it."""
+
+    value: float
+    lower: float
+    upper: float
+    group: Grouping
+    doubt: str
+    note: str = ""
+
+
+class _Side:
+    """One side's series, and blocks as long as its memory asks for."""
+
+    def __init__(self, blocks: Blocks, seed: int) -> None:
+        self.blocks, self.seed = blocks, seed
+        self.grouping = cache(self._grouping)
+
+    @cached_property
+    def grid(self) -> Grid:
+        return Grid(self.blocks)
+
+    def _grouping(self, name: str) -> Grouping:
+        """By the memory of a metric of the series."""
+        if not len(self.blocks):
+            nothing = np.zeros(0, np.int64)
+            return Grouping(nothing, 0, 0, math.nan, "there is no whole block", (0, 0))
+        one = _DISTRIBUTIONS[name]
+        counts = one.counts(self.grid)[:, : one.metric.bins].astype(np.int64)
+        n = int(counts.sum())
+        return grouping(counts, self.blocks.start, self.blocks.scale.block_ns, (n, n))
+
+    def returns(self, group: Grouping) -> tuple[Int64, Int64]:
+        """Known returns of 1 s in longer blocks, and in which one each is."""
+        if not group.blocks:
+            return group.groups[:0], group.groups[:0]
+        steps = self.grid.steps(1.0)
+        at = group.groups[steps.block]
+        inside = steps.known & (at >= 0)
+        return self.grid.returns(steps)[inside], at[inside]
+
+    def longest(self, *names: str) -> Grouping:
+        """The longest blocks that one of the metrics asks for."""
+        return max(map(self.grouping, names), key=lambda one: one.block_ns)
+
+
+def _judged(fact: Fact, found: _Found) -> Shown:
+    shows = Shows.CANNOT_SAY
+    if not found.doubt:
+        if fact.least < found.lower and found.upper < fact.most:
+            shows = Shows.HOLDS
+        elif found.upper <= fact.least or found.lower >= fact.most:
+            shows = Shows.FAILS
+    figures = found.value, found.lower, found.upper
+    return Shown(shows, *figures, found.group.blocks, found.group.block_ns, found.doubt, found.note)
+
+
+def _nothing(group: Grouping) -> _Found:
+    return _Found(math.nan, math.nan, math.nan, group, group.doubt)
+
+
+def _same(value: Float64) -> Float64:
+    return value
+
+
+def _of_sums(
+    side: _Side,
+    statistics: Sequence[str],
+    follows: Sequence[str],
+    made: Callable[..., Float64] = _same,
+) -> _Found:
+    """What is ``made`` of the values of additive statistics, by blocks drawn anew."""
+    group = side.longest(*follows)
+    if group.blocks < 2:
+        return _nothing(group)
+    parts = [
+        (one, group.of(one.sums(side.grid))) for one in map(_STATISTICS.__getitem__, statistics)
+    ]
+    flat = [sums.reshape(group.blocks, -1) for _, sums in parts]
+    ends = np.cumsum([columns.shape[1] for columns in flat])[:-1]
+
+    def figure(rows: Float64) -> Float64:
+        columns = np.split(rows, ends, axis=1)
+        values = (
+            one.value(of.reshape(-1, *sums.shape[1:]))
+            for (one, sums), of in zip(parts, columns, strict=True)
+        )
+        return np.asarray(made(*values)).reshape(-1, 1)
+
+    drawn = block_bootstrap(np.hstack(flat), figure, seed=side.seed, doubt=group.doubt)
+    return _Found(drawn.estimate, drawn.lower, drawn.upper, group, drawn.doubt)
+
+
+def _kurtosis(side: _Side) -> _Found:
+    """A mid that mostly stands still has a large one, whatever its moves are like: that is said."""
+    found = _of_sums(side, ["return_1s_kurtosis"], ["return_1s"])
+    returns, _ = side.returns(found.group)
+    zeros = float(np.mean(returns == 0)) if len(returns) else 0.0
+    note = f"{zeros:.0%} of the returns are 0, which alone makes it large"
+    return replace(found, note=note) if zeros >= MOST_ZEROS else found
+
+
+def _tail(share: float, side: _Side) -> _Found:
+    """Hill's exponent, by a jackknife of its logarithm over 40 to 79 stretches."""
+    group = side.grouping("return_1s").few()
+    if group.blocks < 2:
+        return _nothing(group)
+    returns, stretch = side.returns(group)
+    whole = hill(returns, share)
+    parts = [hill(returns[stretch != left], share).survival for left in range(group.blocks)]
+    if not np.isfinite([whole.survival, *parts]).all():
+        return _Found(math.nan, math.nan, math.nan, group, "there are too few returns in the tail")
+    reach = _reach(np.log(parts))
+    ties = whole.ties / whole.used
+    tied = f"{ties:.0%} of the values in the tail are equal to the least: ticks make it"
+    return _Found(
+        whole.survival,
+        float(whole.survival * np.exp(-reach)),
+        float(whole.survival * np.exp(reach)),
+        group,
+        group.doubt or (tied if ties > _MOST_TIES else ""),
+    )
+
+
+def _largest(side: _Side) -> _Found:
+    """The largest autocorrelation of far returns, whatever its sign; bounds of all at once."""
+    group = side.grouping("return_1s")
+    if group.blocks < 2:
+        return _nothing(group)
+    one = _STATISTICS["acf_return"]
+    with np.errstate(all="ignore"):
+        found = one.value(whole_and_parts(group.of(one.sums(side.grid))))[:, _FAR]
+    if not np.isfinite(found).all():
+        return _Found(math.nan, math.nan, math.nan, group, "a lag has no pair of returns")
+    sizes, reach = np.abs(found[0]), _reach(found[1:])
+    lower, upper = float((sizes - reach).max()), float((sizes + reach).max())
+    return _Found(float(sizes.max()), max(lower, 0.0), upper, group, group.doubt)
+
+
+def _reach(parts: Float64) -> Float64:
+    """From a value to its 95 % bounds, of what it is without each block."""
+    return student_95(len(parts) - 1) * jackknife_error(parts)
+
+
+def _far_mean(lags: Float64) -> Float64:
+    """Mean autocorrelation over the far lags."""
+    return np.asarray(lags[..., _FAR].mean(axis=-1), np.float64)
+
+
+def _flatter(far: Float64, near: Float64) -> Float64:
+    """By how much one kurtosis is below another, as a logarithm."""
+    return np.asarray(np.log(far / near), np.float64)
+
+
+_CONT = "Cont 2001"
+FACTS: dict[Fact, Callable[[_Side], _Found]] = {
+    Fact(
+        "heavy_tails",
+        "Heavy tails: kurtosis, 1 s",
+        "m_4 / m_2^2",
+        "above 3",
+        _CONT,
+        least=3.0,
+    ): _kurtosis,
+    **{
+        Fact(
+            f"tail_{100 * share:g}pc",
+            f"Power tail: exponent, {100 * share:g} %",
+            "1 / mean of log(x_(i) / x_(k+1)), returns of 1 s",
+            "within 2 to 5",
+            "Hill 1975; Cont 2001",
+            least=2.0,
+            most=5.0,
+        ): partial(_tail, share)
+        for share in TAIL_SHARES
+    },
+    Fact(
+        "no_autocorrelation",
+        "No autocorrelation of r",
+        f"largest |rho_k| of returns of 1 s, k = {_FIRST} to {_LAST}",
+        f"below {_NONE:g}",
+        _CONT,
+        most=_NONE,
+    ): _largest,
+    Fact(
+        "volatility_clustering",
+        "Volatility clusters",
+        f"mean of rho_k of |r|, 1 s, k = {_FIRST} to {_LAST}",
+        "above 0",
+        _CONT,
+        least=0.0,
+    ): partial(
+        _of_sums, statistics=("acf_absolute_return",), follows=("return_1s",), made=_far_mean
+    ),
+    Fact(
+        "sign_memory",
+        "Trade signs persist",
+        f"mean of rho_k of the sign of net trading, 1 s, k = {_FIRST} to {_LAST}",
+        "above 0",
+        "Lillo, Farmer 2004; Bouchaud et al. 2004",
+        least=0.0,
+    ): partial(_of_sums, statistics=("acf_trade_sign",), follows=("trades_1s",), made=_far_mean),
+    Fact(
+        "volume_volatility",
+        "Volume goes with volatility",
+        "correlation of volume and |r|, 10 s",
+        "above 0",
+        "Karpoff 1987; Cont 2001",
+        least=0.0,
+    ): partial(
+        _of_sums,
+        statistics=("volume_volatility",),
+        follows=("return_10s", "trades_10s"),
+    ),
+    Fact(
+        "aggregational_gaussianity",
+        "Longer returns are more normal",
+        "log(kurtosis at 60 s / kurtosis at 1 s)",
+        "below 0",
+        _CONT,
+        most=0.0,
+    ): partial(
+        _of_sums,
+        statistics=("return_60s_kurtosis", "return_1s_kurtosis"),
+        follows=("return_1s", "return_60s"),
+        made=_flatter,
+    ),
+    Fact(
+        "gain_loss_asymmetry",
+        "Losses are rougher than gains",
+        "log(sum r^2 1{r>0} / sum r^2 1{r<0}), returns of 60 s",
+        "below 0",
+        _CONT,
+        most=0.0,
+    ): partial(
+        _of_sums,
+        statistics=("return_60s_gain_loss",),
+        follows=("return_60s",),
+    ),
+}
+"""Every fact, and what finds it on a side."""
