@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cache, cached_property, partial
 from typing import Any
@@ -55,18 +55,23 @@ class Shows(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A stylised fact: it holds of numbers in ``least`` to ``most``, which ``rule`` says in words.
-
-    ``source``: who found it.
-    """
+    """A stylised fact: it holds of numbers from ``least`` to ``most``; ``source``: who found it."""
 
     name: str
     title: str
     formula: str
-    rule: str
     source: str
     least: float = -math.inf
     most: float = math.inf
+
+    @property
+    def rule(self) -> str:
+        """When it holds, in words."""
+        if math.isinf(self.most):
+            return f"above {self.least:g}"
+        return (
+            f"below {self.most:g}" if math.isinf(self.least) else f"{self.least:g} to {self.most:g}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +90,13 @@ class Shown:
     blocks: int
     block_ns: int
     doubt: str
-    note: str
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "shows": self.shows.value,
-            "value": number(self.value),
-            "lower": number(self.lower),
-            "upper": number(self.upper),
-            "blocks": self.blocks,
+            **{key: number(value) for key, value in asdict(self).items()},
             "blocks_needed": MIN_BLOCKS,
-            "block_s": self.block_ns / 1e9,
-            "doubt": self.doubt,
-            "note": self.note,
         }
 
 
@@ -130,11 +128,8 @@ class StylisedFact:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "fact": self.fact.name,
-            "title": self.fact.title,
-            "formula": self.fact.formula,
+            **{key: number(value) for key, value in asdict(self.fact).items()},
             "rule": self.fact.rule,
-            "source": self.fact.source,
             "ours": self.ours.to_dict(),
             "golden": self.golden.to_dict(),
             "remark": self.remark,
@@ -159,22 +154,7 @@ def stylised_facts(
         If ``is_paired`` and the two are of different scales.
     """
     both = [_Side(side, settings.seed) for side in beside(ours, golden, is_paired=is_paired)]
-    return tuple(
-        StylisedFact(fact, *(_judged(fact, found(side)) for side in both))
-        for fact, found in FACTS.items()
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A number, its bounds, the blocks they come from, and what there is to say of it."""
-
-    value: float
-    lower: float
-    upper: float
-    group: Grouping
-    doubt: str
-    note: str = ""
+    return tuple(StylisedFact(fact, *(shown(side, fact) for side in both)) for fact, shown in FACTS)
 
 
 class _Side:
@@ -212,19 +192,20 @@ class _Side:
         return max(map(self.grouping, names), key=lambda one: one.block_ns)
 
 
-def _judged(fact: Fact, found: _Found) -> Shown:
+def _shown(
+    fact: Fact, group: Grouping, value: float, lower: float, upper: float, doubt: str
+) -> Shown:
     shows = Shows.CANNOT_SAY
-    if not found.doubt:
-        if fact.least < found.lower and found.upper < fact.most:
+    if not doubt:
+        if fact.least < lower and upper < fact.most:
             shows = Shows.HOLDS
-        elif found.upper <= fact.least or found.lower >= fact.most:
+        elif upper <= fact.least or lower >= fact.most:
             shows = Shows.FAILS
-    figures = found.value, found.lower, found.upper
-    return Shown(shows, *figures, found.group.blocks, found.group.block_ns, found.doubt, found.note)
+    return Shown(shows, value, lower, upper, group.blocks, group.block_ns, doubt)
 
 
-def _nothing(group: Grouping) -> _Found:
-    return _Found(math.nan, math.nan, math.nan, group, group.doubt)
+def _nothing(fact: Fact, group: Grouping, doubt: str = "") -> Shown:
+    return _shown(fact, group, math.nan, math.nan, math.nan, doubt or group.doubt)
 
 
 def _same(value: Float64) -> Float64:
@@ -232,18 +213,18 @@ def _same(value: Float64) -> Float64:
 
 
 def _of_sums(
-    side: _Side,
     statistics: Sequence[str],
     follows: Sequence[str],
-    made: Callable[..., Float64] = _same,
-) -> _Found:
+    made: Callable[..., Float64],
+    side: _Side,
+    fact: Fact,
+) -> Shown:
     """What is ``made`` of the values of additive statistics, by blocks drawn anew."""
     group = side.longest(*follows)
     if group.blocks < 2:
-        return _nothing(group)
-    parts = [
-        (one, group.of(one.sums(side.grid))) for one in map(_STATISTICS.__getitem__, statistics)
-    ]
+        return _nothing(fact, group)
+    found = [_STATISTICS[name] for name in statistics]
+    parts = [(one, group.of(one.sums(side.grid))) for one in found]
     flat = [sums.reshape(group.blocks, -1) for _, sums in parts]
     ends = np.cumsum([columns.shape[1] for columns in flat])[:-1]
 
@@ -256,53 +237,54 @@ def _of_sums(
         return np.asarray(made(*values)).reshape(-1, 1)
 
     drawn = block_bootstrap(np.hstack(flat), figure, seed=side.seed, doubt=group.doubt)
-    return _Found(drawn.estimate, drawn.lower, drawn.upper, group, drawn.doubt)
+    return _shown(fact, group, drawn.estimate, drawn.lower, drawn.upper, drawn.doubt)
 
 
-def _kurtosis(side: _Side) -> _Found:
+def _kurtosis(side: _Side, fact: Fact) -> Shown:
     """A mid that mostly stands still has a large one, whatever its moves are like: that is said."""
-    found = _of_sums(side, ["return_1s_kurtosis"], ["return_1s"])
-    returns, _ = side.returns(found.group)
+    found = _of_sums(("return_1s_kurtosis",), _RETURN, _same, side, fact)
+    returns, _ = side.returns(side.grouping("return_1s"))
     zeros = float(np.mean(returns == 0)) if len(returns) else 0.0
     note = f"{zeros:.0%} of the returns are 0, which alone makes it large"
     return replace(found, note=note) if zeros >= MOST_ZEROS else found
 
 
-def _tail(share: float, side: _Side) -> _Found:
+def _tail(share: float, side: _Side, fact: Fact) -> Shown:
     """Hill's exponent, by a jackknife of its logarithm over 40 to 79 stretches."""
     group = side.grouping("return_1s").few()
     if group.blocks < 2:
-        return _nothing(group)
+        return _nothing(fact, group)
     returns, stretch = side.returns(group)
     whole = hill(returns, share)
     parts = [hill(returns[stretch != left], share).survival for left in range(group.blocks)]
     if not np.isfinite([whole.survival, *parts]).all():
-        return _Found(math.nan, math.nan, math.nan, group, "there are too few returns in the tail")
+        return _nothing(fact, group, "too few returns in the tail, or most of them are 0")
     reach = _reach(np.log(parts))
     ties = whole.ties / whole.used
     tied = f"{ties:.0%} of the values in the tail are equal to the least: ticks make it"
-    return _Found(
+    return _shown(
+        fact,
+        group,
         whole.survival,
         float(whole.survival * np.exp(-reach)),
         float(whole.survival * np.exp(reach)),
-        group,
         group.doubt or (tied if ties > _MOST_TIES else ""),
     )
 
 
-def _largest(side: _Side) -> _Found:
+def _largest(side: _Side, fact: Fact) -> Shown:
     """The largest autocorrelation of far returns, whatever its sign; bounds of all at once."""
     group = side.grouping("return_1s")
     if group.blocks < 2:
-        return _nothing(group)
+        return _nothing(fact, group)
     one = _STATISTICS["acf_return"]
     with np.errstate(all="ignore"):
         found = one.value(whole_and_parts(group.of(one.sums(side.grid))))[:, _FAR]
     if not np.isfinite(found).all():
-        return _Found(math.nan, math.nan, math.nan, group, "a lag has no pair of returns")
+        return _nothing(fact, group, "a lag has no pair of returns")
     sizes, reach = np.abs(found[0]), _reach(found[1:])
     lower, upper = float((sizes - reach).max()), float((sizes + reach).max())
-    return _Found(float(sizes.max()), max(lower, 0.0), upper, group, group.doubt)
+    return _shown(fact, group, float(sizes.max()), max(lower, 0.0), upper, group.doubt)
 
 
 def _reach(parts: Float64) -> Float64:
@@ -320,90 +302,68 @@ def _flatter(far: Float64, near: Float64) -> Float64:
     return np.asarray(np.log(far / near), np.float64)
 
 
+_FAR_LAGS = f"1 s, k = {_FIRST} to {_LAST}"
+_RETURN = ("return_1s",)
 _CONT = "Cont 2001"
-FACTS: dict[Fact, Callable[[_Side], _Found]] = {
-    Fact(
-        "heavy_tails",
-        "Heavy tails: kurtosis, 1 s",
-        "m_4 / m_2^2",
-        "above 3",
-        _CONT,
-        least=3.0,
-    ): _kurtosis,
-    **{
-        Fact(
-            f"tail_{100 * share:g}pc",
-            f"Power tail: exponent, {100 * share:g} %",
-            "1 / mean of log(x_(i) / x_(k+1)), returns of 1 s",
-            "within 2 to 5",
-            "Hill 1975; Cont 2001",
-            least=2.0,
-            most=5.0,
-        ): partial(_tail, share)
+_POWER = "1 / mean of log(x_(i) / x_(k+1)), 1 s", "Hill 1975; Cont 2001", 2.0, 5.0
+_SIGNS = f"mean rho_k of the sign of net trading, {_FAR_LAGS}", "Lillo, Farmer 2004", 0.0
+_VOLUME = "correlation of volume and |r|, 10 s", "Karpoff 1987; Cont 2001", 0.0
+_LOSSES = "log(sum r^2 1{r>0} / sum r^2 1{r<0}), 60 s", _CONT
+FACTS: tuple[tuple[Fact, Callable[[_Side, Fact], Shown]], ...] = (
+    (Fact("heavy_tails", "Heavy tails: kurtosis", "m_4 / m_2^2, 1 s", _CONT, 3.0), _kurtosis),
+    *(
+        (
+            Fact(f"tail_{100 * share:g}pc", f"Power tail: {100 * share:g} %", *_POWER),
+            partial(_tail, share),
+        )
         for share in TAIL_SHARES
-    },
-    Fact(
-        "no_autocorrelation",
-        "No autocorrelation of r",
-        f"largest |rho_k| of returns of 1 s, k = {_FIRST} to {_LAST}",
-        f"below {_NONE:g}",
-        _CONT,
-        most=_NONE,
-    ): _largest,
-    Fact(
-        "volatility_clustering",
-        "Volatility clusters",
-        f"mean of rho_k of |r|, 1 s, k = {_FIRST} to {_LAST}",
-        "above 0",
-        _CONT,
-        least=0.0,
-    ): partial(
-        _of_sums, statistics=("acf_absolute_return",), follows=("return_1s",), made=_far_mean
     ),
-    Fact(
-        "sign_memory",
-        "Trade signs persist",
-        f"mean of rho_k of the sign of net trading, 1 s, k = {_FIRST} to {_LAST}",
-        "above 0",
-        "Lillo, Farmer 2004; Bouchaud et al. 2004",
-        least=0.0,
-    ): partial(_of_sums, statistics=("acf_trade_sign",), follows=("trades_1s",), made=_far_mean),
-    Fact(
-        "volume_volatility",
-        "Volume goes with volatility",
-        "correlation of volume and |r|, 10 s",
-        "above 0",
-        "Karpoff 1987; Cont 2001",
-        least=0.0,
-    ): partial(
-        _of_sums,
-        statistics=("volume_volatility",),
-        follows=("return_10s", "trades_10s"),
+    (
+        Fact(
+            "no_autocorrelation",
+            "Returns do not echo",
+            f"largest |rho_k| of r, {_FAR_LAGS}",
+            _CONT,
+            most=_NONE,
+        ),
+        _largest,
     ),
-    Fact(
-        "aggregational_gaussianity",
-        "Longer returns are more normal",
-        "log(kurtosis at 60 s / kurtosis at 1 s)",
-        "below 0",
-        _CONT,
-        most=0.0,
-    ): partial(
-        _of_sums,
-        statistics=("return_60s_kurtosis", "return_1s_kurtosis"),
-        follows=("return_1s", "return_60s"),
-        made=_flatter,
+    (
+        Fact(
+            "volatility_clustering",
+            "Volatility clusters",
+            f"mean rho_k of |r|, {_FAR_LAGS}",
+            _CONT,
+            0.0,
+        ),
+        partial(_of_sums, ("acf_absolute_return",), _RETURN, _far_mean),
     ),
-    Fact(
-        "gain_loss_asymmetry",
-        "Losses are rougher than gains",
-        "log(sum r^2 1{r>0} / sum r^2 1{r<0}), returns of 60 s",
-        "below 0",
-        _CONT,
-        most=0.0,
-    ): partial(
-        _of_sums,
-        statistics=("return_60s_gain_loss",),
-        follows=("return_60s",),
+    (
+        Fact("sign_memory", "Trade signs persist", *_SIGNS),
+        partial(_of_sums, ("acf_trade_sign",), ("trades_1s",), _far_mean),
     ),
-}
-"""Every fact, and what finds it on a side."""
+    (
+        Fact("volume_volatility", "Volume and volatility", *_VOLUME),
+        partial(_of_sums, ("volume_volatility",), ("return_10s", "trades_10s"), _same),
+    ),
+    (
+        Fact(
+            "aggregational_gaussianity",
+            "Longer is more normal",
+            "log(kurtosis at 60 s / kurtosis at 1 s)",
+            _CONT,
+            most=0.0,
+        ),
+        partial(
+            _of_sums,
+            ("return_60s_kurtosis", "return_1s_kurtosis"),
+            (*_RETURN, "return_60s"),
+            _flatter,
+        ),
+    ),
+    (
+        Fact("gain_loss_asymmetry", "Losses are rougher", *_LOSSES, most=0.0),
+        partial(_of_sums, ("return_60s_gain_loss",), ("return_60s",), _same),
+    ),
+)
+"""Every fact, and what shows it on a side."""

@@ -13,6 +13,7 @@ from rich.text import Text
 from lobproof.fidelity.exact.report import Verdict
 from lobproof.fidelity.gates.across_days import INFORMS, AcrossDays
 from lobproof.fidelity.gates.compared import Compared
+from lobproof.fidelity.gates.facts import Shows
 from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import SameWindow
@@ -60,6 +61,13 @@ def _against(one: Against) -> Iterator[RenderableType]:
             yield from gate_parts(gate)
     if one.across is not None:
         yield Text(f"Gate D: {one.across.verdict.value}. {INFORMS}")
+    for name, shown in (
+        ("ours", [fact.ours.shows for fact in one.facts]),
+        ("the golden sample", [fact.golden.shows for fact in one.facts]),
+    ):
+        if shown:
+            told = ", ".join(f"{shown.count(each)} {each.value}" for each in Shows)
+            yield Text(f"stylised facts, {name}: {told} (reported)", "dim")
 
 
 def gate_parts(gate: SameWindow | OtherWindow) -> Iterator[RenderableType]:

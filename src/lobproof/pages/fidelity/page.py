@@ -79,6 +79,7 @@ class _Part:
     checks: Table | None
     other: Table | None
     nothing: str
+    facts: Table | None
     summary: Figure | None
     families: Sequence[_Family]
 
@@ -91,6 +92,7 @@ class _Part:
                 ("first", "Where it first differs", self.first),
                 ("exact", "Row by row", self.checks),
                 ("other", "Another time", self.other),
+                ("facts", "Stylised facts", self.facts),
             )
             if there
         ]
@@ -202,6 +204,8 @@ def _markdown(one: Against, report: FidelityReport, store: Store | None) -> Iter
         yield from markdown_section(checks, "###")
     if one.other is not None:
         yield from markdown_section(words.other_table(one.other, plain), "###")
+    if one.facts:
+        yield from markdown_section(words.facts_table(one.facts), "###")
     curves = _curves(one, seen)
     for family in Family:
         rows = [] if one.same is None else _of_family(one.same, family)
@@ -243,6 +247,7 @@ def _part(one: Against, report: FidelityReport, store: Store | None, anchor: str
         _checks(one),
         None if one.other is None else words.other_table(one.other, plain),
         "" if one.other is None else f"Nothing was compared: {one.other.reason}.",
+        words.facts_table(one.facts) if one.facts else None,
         None if one.same is None else summary(one.same.compared),
         _families(one, seen, anchor),
     )

@@ -13,6 +13,7 @@ from lobproof.errors import LobproofError
 from lobproof.fidelity.exact.report import Divergence, Verdict, plain
 from lobproof.fidelity.gates.across_days import INFORMS
 from lobproof.fidelity.gates.compared import Compared
+from lobproof.fidelity.gates.facts import Shown, Shows, StylisedFact
 from lobproof.fidelity.gates.other_window import OtherWindow
 from lobproof.fidelity.gates.report import Against
 from lobproof.fidelity.gates.same_window import SameWindow
@@ -37,6 +38,7 @@ _OTHER = (
     "no difference was found beyond chance, not that there is none."
 )
 _BOOK_LEVELS = 10
+_FACT_TONES = {Shows.HOLDS: "ok", Shows.FAILS: "bad", Shows.CANNOT_SAY: "unsure"}
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.NOT_APPLICABLE)
 
 
@@ -327,6 +329,43 @@ def other_table(gate: OtherWindow, plain: Mapping[str, PlainKs]) -> Table:
         verdict=0,
         tones=tones,
     )
+
+
+def facts_table(facts: Sequence[StylisedFact]) -> Table:
+    """The stylised facts of both sides: which hold, their values and bounds, and by what rule."""
+    return Table(
+        "Stylised facts: reported, they decide nothing",
+        ("Fact", "Ours", "Golden sample", "Ours: value", "Sample: value", "Holds", "Of", "Remark"),
+        3,
+        [
+            (
+                one.fact.title,
+                one.ours.shows.value,
+                one.golden.shows.value,
+                _shown(one.ours),
+                _shown(one.golden),
+                one.fact.rule,
+                one.fact.formula,
+                one.remark,
+            )
+            for one in facts
+        ],
+        "What all markets show (Cont 2001), of each side by itself. In brackets bounds, each with "
+        "95 % confidence, by blocks 20 times as long as its memory. A fact holds where both are "
+        "within the rule, and fails where they are beyond it.",
+        remarks=3,
+        verdict=1,
+        tones=[_FACT_TONES[one.ours.shows] for one in facts],
+    )
+
+
+def _shown(one: Shown) -> str:
+    if math.isnan(one.value):
+        return "–"
+    value, *bounds = (
+        short(figure).replace("-", "−") for figure in (one.value, one.lower, one.upper)
+    )
+    return value if math.isnan(one.lower) else f"{value} ({bounds[0]} to {bounds[1]})"
 
 
 def caption(one: Compared) -> str:
