@@ -12,6 +12,7 @@ import pytest
 from lobproof.errors import UsageError
 from lobproof.fidelity.exact import Verdict
 from lobproof.fidelity.gates.compared import Compared
+from lobproof.fidelity.gates.facts import FACTS, Shows
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.same_window import SameWindow, compare
 from lobproof.fidelity.gates.series import RULES, compare_hawkes
@@ -246,6 +247,10 @@ def test_a_store_is_its_golden_sample_to_the_last_count(files: tuple[Path, Path,
     for one in report.compared:
         assert one.n_ours == one.n_golden
         assert all(figure.upper == 0.0 for figure in one.figures if not math.isnan(figure.upper))
+    assert len(against.facts) == len(FACTS)
+    for fact in against.facts:
+        assert repr(fact.ours) == repr(fact.golden)
+        assert fact.ours.shows is Shows.CANNOT_SAY
     assert report.verdict is Verdict.INCONCLUSIVE  # two minutes are not enough for gate C
     assert "INCONCLUSIVE" in repr(report)
     stored = open_store(store).trades().select("ts_event").collect()["ts_event"].sort()
@@ -258,6 +263,7 @@ def test_the_command(files: tuple[Path, Path, Path]) -> None:
     assert told.code == 2, told
     assert "A, B  exact, row by row: pass" in told.out
     assert "D     distributions of another time" in told.out
+    assert "stylised facts, ours: holds 0, fails 0, cannot say 10 (reported)" in told.out
     assert max(map(len, told.out.splitlines())) <= 80
     document = command("fidelity", store, "--against", same, "--json").document
     assert document["verdict"] == "inconclusive"
@@ -288,7 +294,9 @@ def test_the_command_writes_a_page_and_markdown(
     refused(r"is a folder", "fidelity", store, "--against", same, "--out", tmp_path)
     none = command("fidelity", store, "--against", same, "--level", "light")
     assert "Page" not in none.err
-    assert prove(store, same, level=Level.LIGHT).against[0].blocks is None
+    light = prove(store, same, level=Level.LIGHT).against[0]
+    assert light.blocks is None
+    assert light.facts == ()
 
 
 def test_a_sample_of_another_symbol_is_refused(

@@ -25,6 +25,7 @@ from lobproof.fidelity.exact.report import (
     student_95,
 )
 from lobproof.fidelity.gates.compared import Compared
+from lobproof.fidelity.gates.facts import stylised_facts
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import SameWindow, compare
@@ -268,7 +269,13 @@ def page(
     half = len(golden) // 2
     halves = golden.taken(np.arange(half)), golden.taken(np.arange(half, 2 * half))
     report = report_of(
-        Against("/data/same", exact(), same, blocks=(ours, golden)),
+        Against(
+            "/data/same",
+            exact(),
+            same,
+            facts=stylised_facts(ours, golden, is_paired=True),
+            blocks=(ours, golden),
+        ),
         Against("/data/other", other=compare_windows(*halves), blocks=halves),
     )
     build_store(folder / "store", random_events(5, 300))
@@ -314,6 +321,25 @@ def test_every_metric_stands_in_the_tables(
             )
             assert len(row.split(" | ")) == 13
             assert f"{one.blocks} × " in row
+
+
+def test_every_stylised_fact_is_told_of_both_sides(page: tuple[FidelityReport, str, str]) -> None:
+    report, text, marked = page
+    said = words(text)
+    facts = report.against[0].facts
+    assert len(facts) == 10
+    for one in facts:
+        assert f" {one.fact.title} {one.ours.shows} {one.golden.shows} " in said
+        assert one.remark in said
+        row = next(line for line in marked.split("\n") if line.startswith(f"| {one.fact.title} |"))
+        assert len(row.replace("\\|", "").split(" | ")) == 8
+        for side in (one.ours, one.golden):
+            if not math.isnan(side.lower):
+                told = f" {short(side.value)} ({short(side.lower)} to {short(side.upper)}) "
+                assert told.replace("-", "−") in row
+    assert said.count("Stylised facts: reported, they decide nothing") == 1  # the other has none
+    assert 'href="#sample-1-facts"' in text
+    assert 'href="#sample-2-facts"' not in text
 
 
 def test_every_distribution_has_a_picture(

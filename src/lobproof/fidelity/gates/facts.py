@@ -245,7 +245,7 @@ def _kurtosis(side: _Side, fact: Fact) -> Shown:
     found = _of_sums(("return_1s_kurtosis",), _RETURN, _same, side, fact)
     returns, _ = side.returns(side.grouping("return_1s"))
     zeros = float(np.mean(returns == 0)) if len(returns) else 0.0
-    note = f"{zeros:.0%} of the returns are 0, which alone makes it large"
+    note = f"{100 * zeros:.0f} % of the returns are 0, which alone makes it large"
     return replace(found, note=note) if zeros >= MOST_ZEROS else found
 
 
@@ -261,7 +261,7 @@ def _tail(share: float, side: _Side, fact: Fact) -> Shown:
         return _nothing(fact, group, "too few returns in the tail, or most of them are 0")
     reach = _reach(np.log(parts))
     ties = whole.ties / whole.used
-    tied = f"{ties:.0%} of the values in the tail are equal to the least: ticks make it"
+    tied = f"{100 * ties:.0f} % of the values in the tail are equal to the least: ticks make it"
     return _shown(
         fact,
         group,

@@ -66,7 +66,7 @@ def _against(one: Against) -> Iterator[RenderableType]:
         ("the golden sample", [fact.golden.shows for fact in one.facts]),
     ):
         if shown:
-            told = ", ".join(f"{shown.count(each)} {each.value}" for each in Shows)
+            told = ", ".join(f"{each.value} {shown.count(each)}" for each in Shows)
             yield Text(f"stylised facts, {name}: {told} (reported)", "dim")
 
 

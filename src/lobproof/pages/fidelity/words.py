@@ -335,7 +335,16 @@ def facts_table(facts: Sequence[StylisedFact]) -> Table:
     """The stylised facts of both sides: which hold, their values and bounds, and by what rule."""
     return Table(
         "Stylised facts: reported, they decide nothing",
-        ("Fact", "Ours", "Golden sample", "Ours: value", "Sample: value", "Holds", "Of", "Remark"),
+        (
+            "Fact",
+            "Ours",
+            "Golden sample",
+            "Ours: value",
+            "Sample: value",
+            "Rule",
+            "Formula",
+            "Remark",
+        ),
         3,
         [
             (
