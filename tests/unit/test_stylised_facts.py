@@ -92,7 +92,7 @@ def clustered(seed: int) -> Blocks:
     return market(SMALL * shocks, signs * (1 + np.abs(shocks)) * 10**9)
 
 
-# --- known answers ----------------------------------------------------------------------------------
+# --- known answers --------------------------------------------------------------------------------
 
 
 def test_the_tail_of_students_t_is_within_the_bounds() -> None:
@@ -143,7 +143,7 @@ def test_signs_that_turn_fail() -> None:
     assert facts_of(market(normal(3), turns))["sign_memory"].shows is Shows.FAILS
 
 
-# --- values -----------------------------------------------------------------------------------------
+# --- values ---------------------------------------------------------------------------------------
 
 
 def test_values_are_those_of_the_block_store() -> None:
@@ -176,7 +176,7 @@ def test_the_same_blocks_give_the_same_facts() -> None:
     assert all(one.ours == one.golden for one in first if not math.isnan(one.ours.value))
 
 
-# --- what cannot be said ----------------------------------------------------------------------------
+# --- what cannot be said --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("minutes", [0, 1, 2, 39])
@@ -221,7 +221,7 @@ def test_a_mid_that_never_moves_has_no_fact() -> None:
     assert shown == {Shows.CANNOT_SAY}
 
 
-# --- two sides --------------------------------------------------------------------------------------
+# --- two sides ------------------------------------------------------------------------------------
 
 
 def named(facts: tuple[StylisedFact, ...], name: str) -> StylisedFact:
