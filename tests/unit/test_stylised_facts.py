@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -214,6 +215,48 @@ def test_a_tail_of_ticks_says_nothing() -> None:
     tail = facts_of(market(ticks))["tail_2pc"]
     assert tail.shows is Shows.CANNOT_SAY
     assert "ticks make it" in tail.doubt
+
+
+def rare() -> NDArray[np.int64]:
+    """Moves of 3 to 9 ticks in a tail that begins with a few of one tick."""
+    sizes = np.zeros(HOURS_4, np.int64)
+    sizes[:136] = 3 + np.arange(136) % 7
+    sizes[136:156] = 1
+    random = np.random.default_rng(1)
+    return random.permutation(sizes * random.choice([-1, 1], HOURS_4))
+
+
+def rounded() -> NDArray[np.int64]:
+    """Normal moves in whole ticks."""
+    return np.rint(1.5 * np.random.default_rng(1).normal(size=HOURS_4)).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "begins", "share"),
+    [(rounded(), "4", range(60, 80)), (rare(), r"1\.?\d*", range(3, 9))],
+)
+def test_moves_of_a_tick_are_one_whatever_the_price_was(
+    ticks: NDArray[np.int64], begins: str, share: range
+) -> None:
+    """A tick is another return at each price: hardly one equals another, and yet ticks make all."""
+    blocks = market(normal(1))
+    tick, _ = blocks.scale.counts(blocks.instrument)
+    mids = tick * (20_000 + np.cumsum(ticks))
+    assert mids.min() > 0
+    starts = np.concatenate([mids[:1], mids[:-1]]).reshape(-1, BLOCK_S)
+    blocks.series[:, :, MID2] = starts.repeat(10, axis=1)
+    grid = Grid(blocks)
+    steps = grid.steps(1.0)
+    assert hill(grid.returns(steps)[steps.known], 0.01).ties < 14
+    tail = facts_of(blocks)["tail_1pc"]
+    assert tail.shows is Shows.CANNOT_SAY
+    said = re.fullmatch(
+        rf"the tail begins at {begins} of the mid's least moves, with (\d+) % of it there: "
+        "ticks make it",
+        tail.doubt,
+    )
+    assert said is not None, tail.doubt
+    assert int(said[1]) in share
 
 
 def test_a_mid_that_never_moves_has_no_fact() -> None:

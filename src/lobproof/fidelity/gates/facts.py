@@ -29,6 +29,7 @@ from lobproof.fidelity.metrics.blocks import Blocks, Float64
 from lobproof.fidelity.metrics.distributions import DISTRIBUTIONS
 from lobproof.fidelity.metrics.garch import MOST_ZEROS
 from lobproof.fidelity.metrics.grid import Grid
+from lobproof.fidelity.metrics.metric_kernels import MID2, PART
 from lobproof.fidelity.metrics.pairs import LAGS
 from lobproof.fidelity.metrics.returns import TAIL_SHARES, hill
 from lobproof.fidelity.metrics.series import ADDITIVE
@@ -39,8 +40,8 @@ _FIRST, _LAST = 11, 50
 _FAR = (LAGS[1:] >= _FIRST) & (LAGS[1:] <= _LAST)
 _NONE = 0.05
 """An autocorrelation as small as that is none: it explains a quarter of a per cent."""
-_MOST_TIES = 0.1
-"""Where more of a tail's values are equal to its threshold, ticks make the exponent."""
+_MOST_TIES, _LEAST_MOVES = 0.1, 10
+"""Where more of a tail lies at its threshold, or that is fewer moves of the mid, ticks make it."""
 _DISTRIBUTIONS = {one.metric.name: one for one in DISTRIBUTIONS}
 _STATISTICS = {one.name: one for one in ADDITIVE}
 
@@ -178,6 +179,12 @@ class _Side:
         n = int(counts.sum())
         return grouping(counts, self.blocks.start, self.blocks.scale.block_ns, (n, n))
 
+    @cached_property
+    def move(self) -> float:
+        """The least move of the mid, half a tick of the price, as a return; 0 of no mid."""
+        mids = self.grid.column(MID2)[self.grid.known()]
+        return PART * self.grid.tick / float(np.median(mids)) if len(mids) else 0.0
+
     def returns(self, group: Grouping) -> tuple[Int64, Int64]:
         """Known returns of 1 s in longer blocks, and in which one each is."""
         if not group.blocks:
@@ -260,15 +267,21 @@ def _tail(share: float, side: _Side, fact: Fact) -> Shown:
     if not np.isfinite([whole.survival, *parts]).all():
         return _nothing(fact, group, "too few returns in the tail, or most of them are 0")
     reach = _reach(np.log(parts))
-    ties = whole.ties / whole.used
-    tied = f"{100 * ties:.0f} % of the values in the tail are equal to the least: ticks make it"
+    tied = float(
+        np.mean(np.sort(np.abs(returns))[-whole.used :] <= whole.threshold + side.move / 2)
+    )
+    is_coarse = tied > _MOST_TIES or whole.threshold < _LEAST_MOVES * side.move
+    ticks = (
+        f"the tail begins at {whole.threshold / side.move:.3g} of the mid's least moves, with "
+        f"{100 * tied:.0f} % of it there: ticks make it"
+    )
     return _shown(
         fact,
         group,
         whole.survival,
         float(whole.survival * np.exp(-reach)),
         float(whole.survival * np.exp(reach)),
-        group.doubt or (tied if ties > _MOST_TIES else ""),
+        group.doubt or (ticks if is_coarse else ""),
     )
 
 
