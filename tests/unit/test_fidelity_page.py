@@ -25,7 +25,7 @@ from lobproof.fidelity.exact.report import (
     student_95,
 )
 from lobproof.fidelity.gates.compared import Compared
-from lobproof.fidelity.gates.facts import stylised_facts
+from lobproof.fidelity.gates.facts import FACTS, Shown, Shows, StylisedFact, stylised_facts
 from lobproof.fidelity.gates.other_window import compare_windows
 from lobproof.fidelity.gates.report import Against, FidelityReport
 from lobproof.fidelity.gates.same_window import SameWindow, compare
@@ -43,7 +43,7 @@ from lobproof.pages.fidelity.curves import Curves
 from lobproof.pages.fidelity.distributions import quantiles
 from lobproof.pages.fidelity.overview import nearness
 from lobproof.pages.fidelity.seen import Seen, reach
-from lobproof.pages.fidelity.words import chance
+from lobproof.pages.fidelity.words import chance, facts_table
 from lobproof.pages.figures.panel import Scale
 from lobproof.pages.text import short
 from lobproof.store import open_store
@@ -462,3 +462,11 @@ def test_what_has_no_numbers_is_drawn_as_a_mix() -> None:
     kinds: Sequence[str] = [one.name for one in CATALOGUE if one.kind is Kind.CATEGORY]
     assert kinds == ["event_mix"]
     assert all(one.metric.kind is not Kind.CATEGORY for one in DISTRIBUTIONS)
+
+
+def test_a_fact_without_bounds_is_shown_by_its_value() -> None:
+    """Of two blocks there is a value, and nothing to judge it by."""
+    nothing = Shown(Shows.CANNOT_SAY, -0.0727, math.nan, math.nan, 2, 21, "2 blocks")
+    facts = [StylisedFact(fact, nothing, replace(nothing, value=math.nan)) for fact, _ in FACTS]
+    table = facts_table(facts)
+    assert {tuple(row[3:5]) for row in table.rows} == {("−0.0727", "–")}

@@ -371,10 +371,14 @@ def facts_table(facts: Sequence[StylisedFact]) -> Table:
 def _shown(one: Shown) -> str:
     if math.isnan(one.value):
         return "–"
-    value, *bounds = (
-        short(figure).replace("-", "−") for figure in (one.value, one.lower, one.upper)
-    )
-    return value if math.isnan(one.lower) else f"{value} ({bounds[0]} to {bounds[1]})"
+    value = _minus(one.value)
+    if math.isnan(one.lower):
+        return value
+    return f"{value} ({_minus(one.lower)} to {_minus(one.upper)})"
+
+
+def _minus(value: float) -> str:
+    return short(value).replace("-", "−")
 
 
 def caption(one: Compared) -> str:
