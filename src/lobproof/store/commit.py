@@ -8,7 +8,7 @@ from pathlib import Path
 from lobproof.files import make_folder, replacing
 from lobproof.paths import drop_writer
 from lobproof.schema.tables import CONTENT_TABLES, DAYS, TABLES
-from lobproof.store.delta import list_exactly, listed_files, open_delta
+from lobproof.store.delta import Fence, LocalTables, list_exactly, listed_files, open_delta
 from lobproof.store.layout import (
     Partition,
     our_files,
@@ -63,9 +63,10 @@ def _commit(root: Path, content: DayContent, row: Mapping[str, object]) -> bool:
     listed = path in listed_files(open_delta(root, DAYS), partition)
     if listed and not stale and (folder / name).is_file():
         return False
-    list_exactly(root, DAYS, partition, [])
+    fence = Fence.behind(LocalTables(root), partition)
+    list_exactly(root, DAYS, partition, [], fence)
     for table in CONTENT_TABLES:
-        list_exactly(root, table, partition, content.tables[table.name].parts)
+        list_exactly(root, table, partition, content.tables[table.name].parts, fence)
     with replacing(folder / name) as temporary:
         writer = open_writer(temporary, DAYS)
         try:
@@ -75,7 +76,8 @@ def _commit(root: Path, content: DayContent, row: Mapping[str, object]) -> bool:
             drop_writer(writer)
             raise
     size = (folder / name).stat().st_size
-    list_exactly(root, DAYS, partition, [Part(path, 1, size, seal_hash(row), "", b"", {}, {})])
+    part = Part(path, 1, size, seal_hash(row), "", b"", {}, {})
+    list_exactly(root, DAYS, partition, [part], fence)
     return True
 
 

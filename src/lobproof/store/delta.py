@@ -12,16 +12,17 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, Self, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, Schema
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from lobproof.documents import QUOTED
@@ -30,7 +31,7 @@ from lobproof.files import below, make_folder, sync_file, sync_folder
 from lobproof.parquet import read_footer
 from lobproof.parquet_kernels import DICTIONARY
 from lobproof.parquet_pages import pages
-from lobproof.schema.tables import PARTITION_COLUMNS, Table
+from lobproof.schema.tables import PARTITION_COLUMNS, TABLES, Table
 from lobproof.store.layout import Partition
 from lobproof.store.parts import Part
 
@@ -40,7 +41,9 @@ _LISTED = re.compile(
 Result = TypeVar("Result")
 
 ATTEMPTS = 30
-"""Tries of one commit: writers of other symbols commit to the same table."""
+"""Tries of one commit: writers of other symbol-days commit to the same table."""
+_ATTEMPTS_AT_ERRORS = 5
+"""Of which so many may end in another error than that somebody else was faster."""
 
 MAX_COMMITS = 16 << 20
 """Bytes of the commits since the last checkpoint: Delta makes one after each hundred, and a commit
@@ -168,13 +171,6 @@ def open_delta(root: Path, table: Table) -> DeltaTable | None:
         return None
 
 
-def _found(root: Path, table: Table) -> DeltaTable | None:
-    try:
-        return _open(root, table)
-    except TableNotFoundError:
-        return None
-
-
 def _open(root: Path, table: Table) -> DeltaTable:
     """The table of a log without links, and within bounds; DeltaError where it cannot be read."""
     check_log(root, table)
@@ -228,11 +224,144 @@ def listed_files(delta: DeltaTable | None, partition: Partition | None = None) -
     return {path: size for path, size in sizes if path.startswith(inside)}
 
 
-def list_exactly(root: Path, table: Table, partition: Partition, parts: Iterable[Part]) -> bool:
-    """Commit whatever makes the partition list exactly ``parts``; nothing if it does already.
+class FencedError(StoreError):
+    """Another process writes this symbol-day since; what this one made does not count any more."""
+
+
+class Tables(Protocol):
+    """Where the tables of a store are written: its folder, or a bucket."""
+
+    @property
+    def url(self) -> str:
+        """The store, for messages."""
+
+    @property
+    def files(self) -> Path:
+        """The folder of this machine that holds the files to be listed."""
+
+    def open(self, table: Table) -> DeltaTable | None:
+        """A table as of now; None if nothing was ever committed to it."""
+
+    def create(self, table: Table) -> None:
+        """Make a table; nothing where another process is faster."""
+
+    def settle(self, table: Table) -> None:
+        """Wait until the newest commit cannot be lost any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTables:
+    """Tables in a folder."""
+
+    root: Path
+
+    @property
+    def url(self) -> str:
+        """The folder."""
+        return str(self.root)
+
+    @property
+    def files(self) -> Path:
+        """The folder."""
+        return self.root
+
+    def open(self, table: Table) -> DeltaTable | None:
+        """See `Tables`."""
+        try:
+            return _open(self.root, table)
+        except TableNotFoundError:
+            return None
+
+    def create(self, table: Table) -> None:
+        """See `Tables`."""
+        make_folder(self.root, table.name)
+        make_table(_folder(self.root, table), table)
+        sync_log(self.root, table)
+
+    def settle(self, table: Table) -> None:
+        """See `Tables`."""
+        sync_log(self.root, table)
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A number that all commits of one writer of a symbol-day carry: its epoch.
+
+    A table takes no commit of an epoch below the highest that it has seen of the day. So a writer
+    that slept while another one took over cannot commit any more. The number is the version of a
+    Delta transaction, whose application is the symbol-day.
+    """
+
+    partition: Partition
+    epoch: int
+
+    @classmethod
+    def behind(cls, tables: Tables, partition: Partition) -> Self:
+        """That of a writer who comes after all others."""
+        return cls(partition, epoch_of(tables, partition) + 1)
+
+    @property
+    def application(self) -> str:
+        """The name of the day's transactions."""
+        of = self.partition
+        return f"lobproof/{of.exchange}/{of.symbol}/{of.dt}"
+
+    def seen(self, delta: DeltaTable) -> int:
+        """The highest epoch that a table has seen; 0 without any.
+
+        Raises
+        ------
+        FencedError
+            If it is above this one.
+        """
+        found = delta.transaction_version(self.application) or 0
+        if found > self.epoch:
+            raise FencedError(
+                f"{self.partition} is written by another process since (epoch {found} in place of "
+                f"{self.epoch}).",
+                hint="Its result counts; run the command again to see what is there.",
+            )
+        return found
+
+    @property
+    def properties(self) -> CommitProperties:
+        """What a commit carries. It succeeds right behind what was looked at, or not at all."""
+        transaction = Transaction(self.application, self.epoch)
+        return CommitProperties(max_commit_retries=0, app_transactions=[transaction])
+
+
+def epoch_of(tables: Tables, partition: Partition) -> int:
+    """The highest epoch that any table of a store has seen of a symbol-day; 0 without any."""
+    application = Fence(partition, 0).application
+    opened = (tables.open(table) for table in TABLES)
+    return max((one.transaction_version(application) or 0 for one in opened if one), default=0)
+
+
+def list_exactly(
+    root: Path,
+    table: Table,
+    partition: Partition,
+    parts: Iterable[Part],
+    fence: Fence | None = None,
+) -> bool:
+    """As `commit_exactly`, into the tables of a folder; by default behind all other writers."""
+    tables = LocalTables(root)
+    return commit_exactly(tables, table, parts, fence or Fence.behind(tables, partition))
+
+
+def commit_exactly(
+    tables: Tables, table: Table, parts: Iterable[Part], fence: Fence, *, claim: bool = False
+) -> bool:
+    """Commit whatever makes the fence's partition list exactly ``parts``.
 
     Other writers may commit other partitions meanwhile. A path that stays under another size is
     removed in a commit of its own first, for one commit must not add and remove the same path.
+
+    Parameters
+    ----------
+    claim
+        Commit the fence too where the partition lists what it should already: a writer that was
+        overtaken may be about to commit otherwise.
 
     Returns
     -------
@@ -241,36 +370,48 @@ def list_exactly(root: Path, table: Table, partition: Partition, parts: Iterable
 
     Raises
     ------
+    FencedError
+        If another process has overtaken this one.
     StoreError
         If the commit keeps failing.
     """
+    partition = fence.partition
     wanted = {part.path: part for part in parts}
-    changed = False
+    changed, errors = False, 0
     for attempt in range(ATTEMPTS):
         try:
-            delta = _found(root, table) or _create(root, table)
+            delta = tables.open(table)
+            if delta is None:
+                tables.create(table)
+                delta = tables.open(table)
+                if delta is None:
+                    raise DeltaError(f"{table.name} was made, and is not there")
+            claimed = fence.seen(delta) == fence.epoch or not claim
             present = listed_files(delta, partition)
             removed = {p: n for p, n in present.items() if p not in wanted or wanted[p].size != n}
             added = [part for path, part in wanted.items() if present.get(path) != part.size]
-            if not removed and not added:
+            if not removed and not added and claimed:
                 return changed
             if any(part.path in removed for part in added):
                 added = []
             delta.create_write_transaction(
                 [
-                    *(_add(root, table, partition, part) for part in added),
+                    *(_add(tables.files, table, partition, part) for part in added),
                     *(_remove(partition, path, size) for path, size in removed.items()),
                 ],
                 "append",
                 delta_schema(table),
                 list(PARTITION_COLUMNS),
+                commit_properties=fence.properties,
             )
             changed = True
-            sync_log(root, table)
+            tables.settle(table)
         except DeltaError as error:
-            if attempt == ATTEMPTS - 1:
+            errors += not isinstance(error, CommitFailedError)
+            if attempt == ATTEMPTS - 1 or errors == _ATTEMPTS_AT_ERRORS:
                 raise StoreError(
-                    f"Committing {partition} to {table.name} failed {ATTEMPTS} times: {error}",
+                    f"Committing {partition} to {table.name} in {tables.url} failed "
+                    f"{attempt + 1} times: {error}",
                     hint="Run the command again; if other programs write to the store, stop them.",
                 ) from error
             time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
@@ -289,21 +430,38 @@ def sync_log(root: Path, table: Table) -> None:
     sync_folder(log)
 
 
-def _create(root: Path, table: Table) -> DeltaTable:
-    make_folder(root, table.name)
-    try:
+def make_table(url: str, table: Table, options: Mapping[str, str] | None = None) -> None:
+    """Make an empty Delta table; nothing where another process was faster, or it fails."""
+    with suppress(DeltaError):  # whoever opens it says what is wrong
         create_table_with_add_actions(
-            _folder(root, table),
+            url,
             delta_schema(table),
             [],
             mode="error",
             partition_by=list(PARTITION_COLUMNS),
             name=table.name,
+            storage_options=dict(options) if options else None,
         )
-    except DeltaError:  # another process was faster, or the next line says what is wrong
-        return _open(root, table)
-    sync_log(root, table)
-    return _open(root, table)
+
+
+def listed_parts(delta: DeltaTable, partition: Partition) -> list[Part]:
+    """The files of a partition as its table lists them, with their statistics; no hashes."""
+    actions = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+    parts = []
+    for one in actions:
+        path = unquote(one["path"])
+        if path.startswith(f"{partition.folder}/"):
+            least, most = (
+                {
+                    name.partition(".")[2]: value
+                    for name, value in one.items()
+                    if name.startswith(f"{which}.") and value is not None
+                }
+                for which in ("min", "max")
+            )
+            rows = one["num_records"]
+            parts.append(Part(path, rows, one["size_bytes"], "", "", b"", least, most))
+    return sorted(parts, key=lambda part: part.path)
 
 
 def _add(root: Path, table: Table, partition: Partition, part: Part) -> AddAction:
