@@ -29,6 +29,7 @@ from lobproof.fidelity.inference.signflip import ALPHA
 from lobproof.fidelity.metrics.files import VERSION as METRICS_VERSION
 from lobproof.files import below, make_folder, walk, write_whole
 from lobproof.store import ALL, Partition, Scope
+from lobproof.store.mirror import bring, share
 
 FORMAT = "lobproof fidelity report"
 VERSION = 1
@@ -193,6 +194,7 @@ def keep(root: Path, report: FidelityReport, *, run_at: datetime | None = None) 
         path = below(folder, kept.file_name)
         text = json.dumps(msgspec.to_builtins(kept), indent=1, ensure_ascii=False)
         write_whole(path, f"{text}\n".encode())
+        share(root, path)
         paths.append(path)
     return paths
 
@@ -259,6 +261,7 @@ def kept_reports(root: Path, scope: Scope = ALL) -> KeptReports:
     PlaceError
         If the folder holds a link.
     """
+    bring(root, f"{FOLDER}/{scope.folder}".rstrip("/"), exact=True)
     found: list[KeptReport] = []
     damaged: list[DamagedReport] = []
     for path in walk(root, f"{FOLDER}/{scope.folder}".rstrip("/")):

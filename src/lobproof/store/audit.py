@@ -77,13 +77,9 @@ def glance(catalog: Catalog) -> tuple[Damage, ...]:
     damage: list[Damage] = []
     for day in catalog.days:
         for table in CONTENT_TABLES:
-            folder = below(catalog.root, table.name)
-            below(folder, day.partition.folder)
-            sizes = ((file.path, file.by_its_size(folder)) for file in day.files[table.name])
             damage += [
                 Damage(str(day.partition), table.name, path, None, None, f"the file {why}")
-                for path, why in [*catalog.mislisted(day, table), *sizes]
-                if why
+                for path, why in [*catalog.mislisted(day, table), *catalog.missized(day, table)]
             ]
     return tuple(damage)
 
@@ -111,6 +107,10 @@ def audit_days(
             ]
             parts = []
             for file in day.files[table.name]:
+                why = catalog.fetched_again(table, file)
+                if why:
+                    found.append(Damage(str(day.partition), table.name, file.path, None, None, why))
+                    continue
                 audit = _FileAudit(catalog.root, day, table, file)
                 parts.append((file.rows, audit.run() if content else b""))
                 audit.compare_bytes()

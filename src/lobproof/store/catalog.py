@@ -22,6 +22,7 @@ from lobproof.store.columns import Grid
 from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.hashing import header
 from lobproof.store.layout import ALL, Partition, Scope, check_marker
+from lobproof.store.mirror import mirror_of
 from lobproof.store.seal import (
     SealedFile,
     config_of,
@@ -29,6 +30,7 @@ from lobproof.store.seal import (
     instrument_of,
     partial_from,
     seals_among,
+    wrong_size,
 )
 from lobproof.timespan import DAY_NS, day_start, other_unit, show_days, show_length, show_ns
 
@@ -169,8 +171,11 @@ class Catalog:
         check_marker(root)
         self.root = root
         self.scope = scope
+        self.mirror = mirror_of(root)
         # a day may be replaced while the tables are listed one by one: look again
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
+            if attempt and self.mirror is not None:
+                self.mirror.refresh()
             listed = listed_files(open_delta(root, DAYS))
             self.seals = seals_among(root, listed, scope)
             self._listed = {t.name: _by_folder(root, t, scope) for t in CONTENT_TABLES}
@@ -198,6 +203,36 @@ class Catalog:
         """Files that the seal and the Delta table do not both list, or not alike, and why."""
         return _mislisted(day, table, self._listed[table.name])
 
+    def missized(self, day: SealedDay, table: Table) -> list[tuple[str, str]]:
+        """Files of a day that are gone or of another size, and why, without reading any.
+
+        Raises
+        ------
+        PlaceError
+            If a file or a folder is a link.
+        """
+        if self.mirror is not None:
+            there = self.mirror.sizes(table.name, day.partition.folder)
+            return [
+                (file.path, wrong_size(there.get(file.path), file.size))
+                for file in day.files[table.name]
+                if there.get(file.path) != file.size
+            ]
+        folder = below(self.root, table.name)
+        below(folder, day.partition.folder)
+        sizes = ((file.path, file.by_its_size(folder)) for file in day.files[table.name])
+        return [(path, why) for path, why in sizes if why]
+
+    def fetched_again(self, table: Table, file: SealedFile) -> str:
+        """Fetch a file anew from a bucket, for an audit: what is wrong with it there, or empty."""
+        if self.mirror is None:
+            return ""
+        try:
+            self.mirror.fetch(table.name, [file], again=True)
+        except StoreError as error:
+            return error.message
+        return ""
+
     def paths(self, day: SealedDay, table: Table) -> list[Path]:
         """Files of one table of one day, in order: those that the seal names, and no others.
 
@@ -212,6 +247,8 @@ class Catalog:
         for path, why in self.mislisted(day, table):
             raise _not_as_sealed(day, table, path, why)
         if (day.partition, table.name) not in self._held:
+            if self.mirror is not None:
+                self.mirror.fetch(table.name, day.files[table.name])
             _check_files(self.root, day, table)
             self._held.add((day.partition, table.name))
         return [below(folder, file.path) for file in day.files[table.name]]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -27,7 +29,7 @@ from lobproof.errors import (
     UsageError,
     need_extra,
 )
-from lobproof.files import below, locked, make_folder, walk, write_whole
+from lobproof.files import below, locked, make_folder, replacing, walk, write_whole
 from lobproof.paths import AnyPath, as_path, placing
 from lobproof.store.layout import LOCKS
 
@@ -40,6 +42,10 @@ _UNSAFE = "AWS_S3_ALLOW_UNSAFE_RENAME"
 _LOCK = "documents.lock"
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 _OPTIONS = (*_SECRETS, "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP")
+_TRIES = 4
+_PATIENCE = timedelta(seconds=20)
+_PAUSE_S = 0.5
+"""A request is tried so often, for so long in all; whoever asked decides what follows."""
 Result = TypeVar("Result")
 
 
@@ -195,21 +201,36 @@ class BucketPlace:
             prefix=self.prefix or None,
             config=cast("S3Config", config),
             client_options={"allow_http": True} if allowed else {},
+            retry_config={"max_retries": _TRIES, "retry_timeout": _PATIENCE},
         )
+
+    @property
+    def delta_options(self) -> dict[str, str]:
+        """What Delta connects with: as obstore, and with puts that overwrite nothing."""
+        return {
+            **self.options,
+            "conditional_put": "etag",
+            "max_retries": str(_TRIES),
+            "retry_timeout": f"{_PATIENCE.total_seconds():.0f}s",
+        }
 
     def read(self, name: str) -> tuple[bytes, str] | None:
         """See `Place`."""
+
+        def get() -> tuple[bytes, str]:
+            found = self.store.get(name)
+            if found.meta["size"] > documents.MAX_BYTES:
+                raise InputError(
+                    f"{self.url}/{name} has {found.meta['size']:,} bytes, and is no document of "
+                    "ours",
+                    hint="delete it; it is made anew",
+                )
+            return bytes(found.bytes()), _version(self, name, found.meta["e_tag"])
+
         try:
-            found = self.ask(name, lambda: self.store.get(name))
+            return self._asked(name, get)
         except NotFoundError:
             return None
-        if found.meta["size"] > documents.MAX_BYTES:
-            raise InputError(
-                f"{self.url}/{name} has {found.meta['size']:,} bytes, and is no document of ours",
-                hint="delete it; it is made anew",
-            )
-        data = self.ask(name, lambda: bytes(found.bytes()))
-        return data, _version(self, name, found.meta["e_tag"])
 
     def write(self, name: str, data: bytes, *, old: str | None) -> str:
         """See `Place`."""
@@ -232,17 +253,42 @@ class BucketPlace:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Name → bytes of every object below a folder."""
-        pages = self.ask(prefix, lambda: list(self.store.list(prefix)))
+        pages = self._asked(prefix, lambda: list(self.store.list(prefix)))
         return {one["path"]: one["size"] for page in pages for one in page}
 
     def delete(self, name: str) -> None:
         """See `Place`."""
         self.ask(name, lambda: self.store.delete(name))
 
+    def put_file(self, name: str, path: Path) -> None:
+        """Store a file under a name, whatever is there."""
+        self.ask(name, lambda: self.store.put(name, path, use_multipart=False))
+
+    def get_file(self, name: str, path: Path) -> None:
+        """Write an object to a file, whole or not at all; `NotFoundError` if there is none."""
+
+        def fetch() -> None:
+            with placing(path.parent), replacing(path) as temporary, temporary.open("wb") as file:
+                for piece in self.store.get(name).stream(_PIECE):
+                    file.write(piece)
+
+        self._asked(name, fetch)
+
     def ask(self, name: str, work: Callable[[], Result]) -> Result:
         """What the bucket gives; what it refuses is an error of ours, without secrets."""
         with self._told(f"{self.url}/{name}"):
             return work()
+
+    def _asked(self, name: str, reading: Callable[[], Result]) -> Result:
+        """As `ask`, of what only reads: obstore does not ask again where a body breaks off."""
+        until = time.monotonic() + _PATIENCE.total_seconds()
+        while True:
+            try:
+                return self.ask(name, reading)
+            except UnavailableError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE_S)
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -289,6 +335,7 @@ class BucketPlace:
 
 
 _SAID = 300
+_PIECE = 8 << 20
 
 
 def _version(place: BucketPlace, name: str, e_tag: str | None) -> str:

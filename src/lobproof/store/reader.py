@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -52,6 +52,8 @@ from lobproof.store.columns import Grid
 from lobproof.store.daybook import DayBook, Doubts, Message
 from lobproof.store.ladder import Ladder
 from lobproof.store.layout import ALL, Partition, Scope
+from lobproof.store.mirror import mirror_at
+from lobproof.store.place import SCHEME
 from lobproof.store.playback import reading, replay_day, statistics
 from lobproof.store.views import (
     Names,
@@ -79,14 +81,29 @@ _MOST_INSTANTS = 1 << 24
 _NS = np.dtype("datetime64[ns]")
 
 
-def open_store(path: AnyPath, scope: Scope = ALL) -> Store:
+def open_store(
+    path: AnyPath, scope: Scope = ALL, options: Mapping[str, str] | None = None
+) -> Store:
     """Open a store for reading, as it is now: all of it, or some of its days alone.
+
+    Parameters
+    ----------
+    path
+        Its folder, or ``s3://bucket/prefix``: what is read of a bucket is kept in the cache's
+        folder.
+    options
+        For a bucket: ``AWS_ACCESS_KEY_ID`` and others, as Delta takes them; by default the
+        environment's.
 
     Raises
     ------
     StoreError
         If there is no store at ``path``, or it was written in a newer format.
+    ExtraError
+        For a bucket, if the extra ``s3`` is not installed.
     """
+    if isinstance(path, str) and path.startswith(SCHEME):
+        path = mirror_at(path, options).root
     return Store(path, scope)
 
 
@@ -137,12 +154,12 @@ class Store:
 
     def __repr__(self) -> str:
         """What it holds: symbols, days, provenance, and what is not sealed."""
-        return "\n".join([f"Store {self.path}", *self._lines()])
+        return "\n".join([f"Store {self.url}", *self._lines()])
 
     def _repr_html_(self) -> str:
         """What ``repr`` says, as a list."""
         rows = "".join(f"<li>{escape(line)}</li>" for line in self._lines())
-        return f"<p>Store <code>{escape(str(self.path))}</code></p><ul>{rows}</ul>"
+        return f"<p>Store <code>{escape(self.url)}</code></p><ul>{rows}</ul>"
 
     def _lines(self) -> list[str]:
         lines = []
@@ -157,8 +174,14 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """The store's folder."""
+        """The store's folder; of a store in a bucket that of its mirror here."""
         return self._catalog.root
+
+    @property
+    def url(self) -> str:
+        """Where the store is: its folder, or ``s3://bucket/prefix``."""
+        mirror = self._catalog.mirror
+        return str(self.path) if mirror is None else mirror.place.url
 
     @property
     def scope(self) -> Scope:

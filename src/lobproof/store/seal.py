@@ -28,6 +28,7 @@ from lobproof.schema.tables import CONTENT_TABLES, DAYS, FORMAT_VERSION, PARTITI
 from lobproof.store.delta import listed_files, open_delta
 from lobproof.store.hashing import file_hash, table_hash
 from lobproof.store.layout import ALL, MARKER, Scope, check_marker, check_version
+from lobproof.store.mirror import mirror_of
 from lobproof.store.parts import DayContent, stored_document
 
 UNHASHED = "sealed_at"
@@ -135,7 +136,7 @@ class SealedFile:
         if why:
             return why
         size = below(folder, self.path).stat().st_size
-        return "" if size == self.size else f"has {size:,} bytes, where {self.size:,} were sealed"
+        return "" if size == self.size else wrong_size(size, self.size)
 
     def at_a_glance(self, folder: Path, head: bytes) -> str:
         """What is wrong with the file, by its size and its footer alone; empty if nothing is.
@@ -164,6 +165,13 @@ class SealedFile:
         except OSError as error:
             return f"cannot be read: {error}"
         return "" if same else "holds other bytes than were sealed"
+
+
+def wrong_size(found: int | None, sealed: int) -> str:
+    """What to say of a file that is gone (None), or has another size than was sealed."""
+    if found is None:
+        return "does not exist"
+    return f"has {found:,} bytes, where {sealed:,} were sealed"
 
 
 SealedFiles = dict[str, list[tuple[str, Count, Count, str, str]]]
@@ -310,6 +318,9 @@ def sealed(root: Path, scope: Scope = ALL) -> pl.DataFrame:
 
 def seals_among(root: Path, listed: Mapping[str, int], scope: Scope = ALL) -> pl.DataFrame:
     """As `sealed`, of the files that the table of days lists: path → bytes."""
+    mirror = mirror_of(root)
+    if mirror is not None:
+        mirror.seals(listed, scope)
     places: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
     for path, size in listed.items():

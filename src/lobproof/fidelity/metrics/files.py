@@ -38,6 +38,7 @@ from lobproof.parquet import open_parquet, read_footer
 from lobproof.schema import Int64
 from lobproof.store import Partition
 from lobproof.store.hashing import leaf
+from lobproof.store.mirror import bring
 
 VERSION = 2
 """Raised whenever the same events would give other blocks."""
@@ -120,6 +121,7 @@ def load(root: Path, partition: Partition, content_hash: str) -> Blocks | None:
     PlaceError
         If a file or a folder is a link.
     """
+    bring(root, f"{FOLDER}/{partition.folder}", exact=False)
     folder = metrics_folder(root, partition)
     paths = {name: below(folder, _path(folder, name).name) for name in TABLES}
     if not paths[TABLES[-1]].exists():
