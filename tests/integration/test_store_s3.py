@@ -13,6 +13,7 @@ import pytest
 from deltalake import DeltaTable
 
 from fakes.s3 import FakeBucket, Fault, fake_lake
+from lobproof.cli import run
 from lobproof.errors import AccessDeniedError, LobproofError, StoreError, UnavailableError
 from lobproof.fidelity.reports import keep, kept_reports
 from lobproof.pipeline.golden import reconstruct_sample
@@ -404,3 +405,18 @@ def test_reports_go_with_the_store(place: BucketPlace, tmp_path: Path) -> None:
     assert not again.damaged
     place.delete(path.relative_to(store.path).as_posix())
     assert not kept_reports(read(place).path).reports
+
+
+def test_commands_take_a_bucket_where_a_store_can_stand(
+    place: BucketPlace,
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done(root, place)
+    for name, value in place.options.items():
+        monkeypatch.setenv(name, value)
+    assert run(["inspect", place.url, "--json"]) == 0
+    assert DT in capsys.readouterr().out
+    assert run(["inspect", f"{place.url}/nothing"]) != 0
+    assert f"no store at {place.url}/nothing" in capsys.readouterr().err

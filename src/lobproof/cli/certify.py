@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lobproof.acquire.certificate import DEMO, REAL
 from lobproof.cli.console import Json, err, out, print_json, progress
-from lobproof.cli.places import Kind, expect
+from lobproof.cli.places import Kind, StorePath, expect
 from lobproof.errors import UsageError
 from lobproof.files import check_place, write_whole
 from lobproof.paths import placing
@@ -32,7 +32,7 @@ _SHOWN = 40
 
 
 def certify(
-    store: Path,
+    store: StorePath,
     /,
     *,
     symbol: Annotated[tuple[str, ...], Parameter(negative=())] = (),
@@ -53,7 +53,7 @@ def certify(
     Parameters
     ----------
     store
-        A store, as `lobproof reconstruct` makes it.
+        A store, as `lobproof reconstruct` makes it: its folder, or s3://BUCKET/PREFIX.
     symbol
         A symbol; may be given more than once; by default all of the store.
     start

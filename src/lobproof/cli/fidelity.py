@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from lobproof.cli import fidelity_group
 from lobproof.cli.console import Json, err, out, print_json, progress
-from lobproof.cli.places import Kind, expect
+from lobproof.cli.places import Kind, StorePath, expect
 from lobproof.cli.verify import EXIT, INCONCLUSIVE, tell_unsealed
 from lobproof.errors import PlaceError, UsageError, need_extra, place_error
 from lobproof.fidelity.gates.render import render_fidelity
@@ -26,7 +26,7 @@ from lobproof.store import open_store
 
 
 def fidelity(
-    store: Path | None = None,
+    store: StorePath | None = None,
     /,
     *,
     against: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = (),
@@ -49,7 +49,7 @@ def fidelity(
     Parameters
     ----------
     store
-        A store, as `lobproof reconstruct` makes it.
+        A store, as `lobproof reconstruct` makes it: its folder, or s3://BUCKET/PREFIX.
     against
         A golden sample; may be given more than once.
     lobster_dir

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lobproof import pages
 from lobproof.cli.console import Json, err, out, print_json
-from lobproof.cli.places import Kind, expect
+from lobproof.cli.places import Kind, StorePath, expect
 from lobproof.cli.verify import tell_unsealed
 from lobproof.errors import need_extra
 from lobproof.fidelity.exact.report import Verdict
@@ -38,7 +38,7 @@ _NAMED = 8
 
 
 def history(
-    store: Path,
+    store: StorePath,
     /,
     *,
     symbol: str | None = None,
@@ -54,7 +54,7 @@ def history(
     Parameters
     ----------
     store
-        A store, as `lobproof reconstruct` makes it.
+        A store, as `lobproof reconstruct` makes it: its folder, or s3://BUCKET/PREFIX.
     symbol
         One symbol; by default all that there are reports of.
     out_

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from lobproof import documents
 from lobproof.cli.console import Json, clock, duration, out, partial_text, print_json
-from lobproof.cli.places import Kind, expect
+from lobproof.cli.places import Kind, StorePath, expect
 from lobproof.documents import QUOTED
 from lobproof.errors import shown
 from lobproof.schema import Finding
@@ -33,7 +32,7 @@ _PACED = ("depth", "trades", "book")
 """Streams whose silences are shown: a snapshot comes when it is asked for."""
 
 
-def inspect(path: Path, /, *, json_: Json = False) -> int:
+def inspect(path: StorePath, /, *, json_: Json = False) -> int:
     """Show what a store or a golden sample holds, on one screen.
 
     Of a store's files only names and sizes are held against the seals; `lobproof verify` reads

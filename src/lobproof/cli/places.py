@@ -6,6 +6,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
 
 from lobproof.acquire.lake import is_lake
 from lobproof.errors import LobproofError, UsageError
@@ -14,11 +17,23 @@ from lobproof.sources.captured import SESSION, captured_journals
 from lobproof.sources.cryptolake.layout import TABLES
 from lobproof.sources.golden import DOCUMENT
 from lobproof.store.layout import MARKER
+from lobproof.store.mirror import mirror_at
+from lobproof.store.place import SCHEME
 
 _LOOKED_AT = 200
 """Entries of a folder that are looked at."""
 _NAMED = 4
 """Of them so many are named."""
+
+
+def _place(_: Any, tokens: Sequence[Token]) -> Path:
+    """A path as it is given; of a store in a bucket the folder that mirrors it."""
+    (token,) = tokens
+    return mirror_at(token.value).root if token.value.startswith(SCHEME) else Path(token.value)
+
+
+StorePath = Annotated[Path, Parameter(converter=_place)]
+"""A folder, or ``s3://bucket/prefix`` where a store can stand."""
 
 
 class Kind(Enum):

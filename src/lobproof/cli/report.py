@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from lobproof import pages
 from lobproof.cli.console import out, progress
-from lobproof.cli.places import Kind, expect
+from lobproof.cli.places import Kind, StorePath, expect
 from lobproof.cli.times import span
 from lobproof.cli.verify import tell_unsealed, verified
 from lobproof.errors import need_extra
@@ -20,7 +20,7 @@ from lobproof.timespan import Time
 
 
 def report(
-    store: Path,
+    store: StorePath,
     /,
     *,
     out_: Annotated[Path, Parameter(name="--out")] = Path("report.html"),
@@ -37,7 +37,7 @@ def report(
     Parameters
     ----------
     store
-        A store, as `lobproof reconstruct` makes it.
+        A store, as `lobproof reconstruct` makes it: its folder, or s3://BUCKET/PREFIX.
     out_
         The page to write.
     against

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lobproof.cli.console import Json, Switch, err, out, print_json, progress, show_next
-from lobproof.cli.places import Kind, expect
+from lobproof.cli.places import Kind, StorePath, expect
 from lobproof.cli.times import span
 from lobproof.fidelity.exact import Verdict, VerifyReport
 from lobproof.fidelity.exact import verify as verify_store
@@ -19,7 +19,7 @@ INCONCLUSIVE = 2
 
 
 def verify(
-    store: Path,
+    store: StorePath,
     /,
     *,
     against: Path | None = None,
@@ -41,7 +41,7 @@ def verify(
     Parameters
     ----------
     store
-        A store, as `lobproof reconstruct` makes it.
+        A store, as `lobproof reconstruct` makes it: its folder, or s3://BUCKET/PREFIX.
     against
         A golden sample of the same time.
     lake

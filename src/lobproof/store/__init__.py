@@ -2,7 +2,8 @@
 
 It answers: how is a day written (`writer`, its files `parts`, their columns `columns`, content
 hashes `hashing`) and gone on with after a kill (`checkpoint`); who may write it (`lock`) and where
-it lies (`layout`); how is it committed (`commit`, by Delta's log `delta`); what is a seal, and is a
+it lies (`layout`); how is it committed (`commit`, by Delta's log `delta`); how does a store live in
+a bucket (`place`, `probe`, `lease`, `publish`, read by way of a `mirror`); what is a seal, and is a
 file what was sealed (`seal`, `audit`); what may be read (`catalog`), as what (`reader`, `views`,
 `playback`); how is a book made of a keyframe and stored events (`keyframe`, `daybook`; shown by
 `bookview`, at many instants by `ladder`).
