@@ -268,8 +268,9 @@ class BucketPlace:
         """Write an object to a file, whole or not at all; `NotFoundError` if there is none."""
 
         def fetch() -> None:
+            found = self.store.get(name)
             with placing(path.parent), replacing(path) as temporary, temporary.open("wb") as file:
-                for piece in self.store.get(name).stream(_PIECE):
+                for piece in found.stream(_PIECE):
                     file.write(piece)
 
         self._asked(name, fetch)
