@@ -168,11 +168,19 @@ def test_only_days_of_the_scope_are_looked_at(
     assert len([one for one in bucket.proxy.gets() if "/days/" in one.request.path]) == 1
 
 
+def some(count: int) -> list[object]:
+    """All of them, of which those between the first two and the last two are slow."""
+    return [
+        pytest.param(n, marks=[pytest.mark.slow] if 2 <= n < count - 2 else [])
+        for n in range(count)
+    ]
+
+
 class KilledError(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("nth", range(COMMITS + 1))
+@pytest.mark.parametrize("nth", some(COMMITS + 1))
 def test_a_publisher_that_is_killed_leaves_nothing_to_see(
     place: BucketPlace, root: Path, nth: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +224,7 @@ def at(nth: int, given: Callable[..., bool], happens: Callable[[], None]) -> Cal
     return told
 
 
-@pytest.mark.parametrize("nth", range(COMMITS))
+@pytest.mark.parametrize("nth", some(COMMITS))
 def test_a_publisher_that_was_overtaken_commits_nothing_more(
     place: BucketPlace,
     root: Path,
