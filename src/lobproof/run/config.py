@@ -28,6 +28,7 @@ _HINT = "docs/run.md describes every key; `lobproof run --example` prints a file
 _PLACES = re.compile(r"\{(\w*)\}")
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+LogForm = Literal["human", "json", "none"]
 Positive = Annotated[int, Meta(ge=1, le=1 << 31)]
 
 
@@ -187,7 +188,7 @@ class Failures(_Table, frozen=True):
 class Telemetry(_Table, frozen=True):
     """``[telemetry]``: log lines, a port for Prometheus, an OTLP endpoint, a file of metrics."""
 
-    log: Literal["human", "json", "none"] = "human"
+    log: LogForm = "human"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 0
     otlp: str = ""
     textfile: str = ""
